@@ -1,0 +1,311 @@
+//! The one door of time: what time it is, and waiting until it is later.
+
+use crate::Instant;
+use crate::instant::nanos;
+use crate::timers::{self, Entry, Timers};
+use pin_project_lite::pin_project;
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// Tells the time and waits for it. Cheap to clone; every guard takes one.
+///
+/// The default is the system's monotonic clock. A [`ManualTime`] gives clocks that stand still
+/// until they are told to move, for tests and simulators.
+///
+/// Sleeping uses the timer of the tokio runtime it happens in (which must have been built with
+/// `enable_time` or `enable_all`), and otherwise one timer thread that the first sleeper starts.
+/// Under feature `test-util` the system clock follows tokio's paused time.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Debug, Default)]
+enum Kind {
+    #[default]
+    System,
+    Manual(Arc<Hand>),
+}
+
+impl Clock {
+    /// The system's monotonic clock.
+    pub const fn system() -> Self {
+        Clock(Kind::System)
+    }
+
+    /// What time it is, to the nanosecond where the system can tell.
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            Kind::System => system_now(),
+            Kind::Manual(hand) => hand.now(),
+        }
+    }
+
+    /// A future that is done when this clock has reached `at`; never earlier.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels the timer.
+    pub fn sleep_until(&self, at: Instant) -> Sleep {
+        Sleep { clock: self.clone(), at, state: State::Unset }
+    }
+
+    /// Runs `future` on the calling thread, no runtime needed; gives up when the clock reaches
+    /// `at` (`None`: never) and answers `None` then, with the future dropped.
+    ///
+    /// It blocks the thread: inside an async task, await the future instead.
+    ///
+    /// ```
+    /// use plimsoll_core::Clock;
+    /// use std::{future, time::Duration};
+    ///
+    /// let clock = Clock::system();
+    /// assert_eq!(clock.block_until(None, async { 7 }), Some(7));
+    /// let soon = clock.now() + Duration::from_millis(1);
+    /// assert_eq!(clock.block_until(Some(soon), future::pending::<()>()), None);
+    /// ```
+    pub fn block_until<F: Future>(&self, at: Option<Instant>, future: F) -> Option<F::Output> {
+        let parker = Arc::new(Parker { thread: std::thread::current(), woken: AtomicBool::new(false) });
+        let waker = Waker::from(parker.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        let mut alarm = pin!(self.sleep_until(at.unwrap_or(Instant::FAR_FUTURE)));
+        let _blocking = Blocking::enter();
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return Some(output);
+            }
+            if at.is_some() && alarm.as_mut().poll(&mut cx).is_ready() {
+                return None;
+            }
+            while !parker.woken.swap(false, Ordering::Acquire) {
+                std::thread::park();
+            }
+        }
+    }
+}
+
+/// The origin of all [`Instant`]s, with slack before it: a runtime made before the first reading
+/// may have paused its clock at an earlier time, and that too must be after the origin.
+fn origin() -> std::time::Instant {
+    static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    *ORIGIN.get_or_init(|| {
+        let now = std::time::Instant::now();
+        // Some systems count from boot and cannot go back a day.
+        [86_400, 3_600, 60].into_iter().find_map(|s| now.checked_sub(Duration::from_secs(s))).unwrap_or(now)
+    })
+}
+
+#[cfg(not(feature = "test-util"))]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn system_now() -> Instant {
+    let origin = origin();
+    Instant::from_nanos(nanos(std::time::Instant::now().saturating_duration_since(origin)))
+}
+
+#[cfg(feature = "test-util")]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn system_now() -> Instant {
+    let origin = origin();
+    Instant::from_nanos(nanos(tokio::time::Instant::now().into_std().saturating_duration_since(origin)))
+}
+
+/// Time that stands still until it is moved by hand: for tests and simulators.
+///
+/// ```
+/// use plimsoll_core::ManualTime;
+/// use std::time::Duration;
+///
+/// let time = ManualTime::new();
+/// let clock = time.clock();
+/// let start = clock.now();
+/// time.advance(Duration::from_secs(3600));
+/// assert_eq!(clock.now().since(start), Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ManualTime(Arc<Hand>);
+
+#[derive(Debug, Default)]
+struct Hand {
+    nanos: AtomicU64,
+    timers: Arc<Timers>,
+}
+
+impl Hand {
+    fn now(&self) -> Instant {
+        // Acquire pairs with the release in `move_to`: who sees the time sees what was done before it.
+        Instant::from_nanos(self.nanos.load(Ordering::Acquire))
+    }
+
+    fn move_to(&self, at: Instant) {
+        self.nanos.fetch_max(at.as_nanos(), Ordering::AcqRel);
+        self.timers.wake_due(at);
+    }
+}
+
+impl ManualTime {
+    /// Time at the origin.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A clock that shows this time.
+    pub fn clock(&self) -> Clock {
+        Clock(Kind::Manual(self.0.clone()))
+    }
+
+    /// Moves time forward by `duration`, stopping at each sleeper's instant on the way.
+    pub fn advance(&self, duration: Duration) {
+        self.advance_to(self.0.now() + duration);
+    }
+
+    /// Moves time forward to `at`, stopping at each sleeper's instant on the way. Time never goes back.
+    pub fn advance_to(&self, at: Instant) {
+        while let Some(next) = self.next_sleeper().filter(|&next| next < at) {
+            self.0.move_to(next);
+        }
+        self.0.move_to(at);
+    }
+
+    /// The earliest instant that anyone sleeps until.
+    pub fn next_sleeper(&self) -> Option<Instant> {
+        self.0.timers.next()
+    }
+}
+
+pin_project! {
+    /// The future of [`Clock::sleep_until`].
+    #[derive(Debug)]
+    #[must_use = "a future does nothing until it is polled"]
+    pub struct Sleep {
+        clock: Clock,
+        at: Instant,
+        #[pin]
+        state: State,
+    }
+}
+
+#[cfg(feature = "tokio")]
+type RuntimeSleep = tokio::time::Sleep;
+#[cfg(not(feature = "tokio"))]
+type RuntimeSleep = std::future::Pending<()>;
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State {
+        Unset,
+        Runtime { #[pin] sleep: RuntimeSleep },
+        Book { entry: Entry },
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut me = self.project();
+        loop {
+            // Whoever wakes us, the clock decides.
+            if me.clock.now() >= *me.at {
+                return Poll::Ready(());
+            }
+            match me.state.as_mut().project() {
+                StateProj::Unset => match start(me.clock, *me.at, cx.waker()) {
+                    // The loop polls the runtime's sleep, and looks at the clock once more: a
+                    // manual clock may have moved past us before we stood in its book.
+                    Some(started) => me.state.set(started),
+                    None => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                },
+                StateProj::Runtime { sleep } => {
+                    ready!(sleep.poll(cx));
+                    if me.clock.now() < *me.at {
+                        me.state.set(State::Unset);
+                    }
+                }
+                StateProj::Book { entry } => {
+                    entry.renew(cx.waker().clone());
+                    if me.clock.now() >= *me.at {
+                        return Poll::Ready(());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+fn start(clock: &Clock, at: Instant, waker: &Waker) -> Option<State> {
+    let timers = match &clock.0 {
+        Kind::Manual(hand) => hand.timers.clone(),
+        Kind::System => match runtime_sleep(at) {
+            Some(sleep) => return Some(State::Runtime { sleep }),
+            None => timers::thread(system_now)?,
+        },
+    };
+    Some(State::Book { entry: Entry::new(timers, at, waker.clone()) })
+}
+
+/// The runtime's own sleep, if we are in a runtime and not blocking one of its threads: a blocked
+/// thread may be the very one that drives the timer.
+#[cfg(feature = "tokio")]
+fn runtime_sleep(at: Instant) -> Option<RuntimeSleep> {
+    if Blocking::is_on() || tokio::runtime::Handle::try_current().is_err() {
+        return None;
+    }
+    let far = Duration::from_secs(86_400 * 365 * 30);
+    let at = origin() + Duration::from_nanos(at.as_nanos()).min(far);
+    Some(tokio::time::sleep_until(tokio::time::Instant::from_std(at)))
+}
+
+#[cfg(not(feature = "tokio"))]
+fn runtime_sleep(_: Instant) -> Option<RuntimeSleep> {
+    None
+}
+
+struct Parker {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release: what the waker did is seen by the thread it wakes.
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+thread_local! {
+    static BLOCKING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Set while [`Clock::block_until`] runs on this thread.
+struct Blocking;
+
+impl Blocking {
+    fn enter() -> Self {
+        BLOCKING.set(BLOCKING.get() + 1);
+        Blocking
+    }
+    #[cfg(feature = "tokio")]
+    fn is_on() -> bool {
+        BLOCKING.get() > 0
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        BLOCKING.set(BLOCKING.get() - 1);
+    }
+}

@@ -1,0 +1,332 @@
+//! Who is inside, and who waits for a place.
+//!
+//! Place first, then who: a free place is taken from the source before a waiter is picked, so no
+//! waiter is ever picked in vain. A waiter asks once more after it stands in line, since the place
+//! it missed may have been freed while it queued. Wakers are called with the lock open.
+
+use crate::line::{Key, Left, Line};
+use crate::{Clock, Instant, Reason, Rejected, Sleep};
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// Where places come from: a number, later a rate or a limit that adapts.
+pub trait Source: Send + Sync {
+    /// What someone inside holds.
+    type Token: Send;
+    /// May one more begin? A newcomer may not while others wait.
+    fn start(&self, newcomer: bool) -> Start<Self::Token>;
+    /// Takes a token back; answers whether someone waits, who must then be called.
+    fn finish(&self, token: Self::Token) -> bool;
+    /// Told whenever the line becomes empty or stops being so, under the room's lock.
+    fn waiting(&self, any: bool);
+    /// Lets nobody in from now on.
+    fn close(&self);
+    /// Whether it was closed.
+    fn is_closed(&self) -> bool;
+    /// The number allowed and the number found, for a refusal to quote.
+    fn numbers(&self) -> (u64, u64);
+}
+
+/// A source's answer.
+#[derive(Debug)]
+pub enum Start<T> {
+    /// Begin.
+    Go(T),
+    /// Not now.
+    Later,
+    /// Never again.
+    Closed,
+}
+
+/// A source of places and a bounded line in front of it. Threads and tasks wait in the same line.
+pub struct Room<S: Source> {
+    by: &'static str,
+    source: S,
+    clock: Clock,
+    size: AtomicU32,
+    longest: AtomicU64,
+    // A copy of the line's length, written under the lock: a full room refuses without taking it.
+    length: AtomicU32,
+    line: Mutex<Line<S::Token>>,
+}
+
+impl<S: Source> Room<S> {
+    /// A room for `size` waiters, each of whom waits at most `longest`. It refuses in the name of `by`.
+    pub fn new(by: &'static str, source: S, clock: Clock, size: u32, longest: Duration) -> Self {
+        let room = Room {
+            by,
+            source,
+            clock,
+            size: AtomicU32::new(0),
+            longest: AtomicU64::new(0),
+            length: AtomicU32::new(0),
+            line: Mutex::new(Line::new()),
+        };
+        room.set_room(size, longest);
+        room
+    }
+
+    /// The name it refuses in.
+    pub fn by(&self) -> &'static str {
+        self.by
+    }
+
+    /// Where the places come from.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The clock its waiters wait by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> u32 {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    /// How many may wait.
+    pub fn size(&self) -> u32 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// How long one may wait.
+    pub fn longest_wait(&self) -> Duration {
+        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
+    }
+
+    /// Changes how many may wait and how long. Those who wait keep their place and their time.
+    pub fn set_room(&self, size: u32, longest: Duration) {
+        // Relaxed: each stands for itself, and is read as of some moment.
+        self.size.store(size, Ordering::Relaxed);
+        self.longest.store(crate::instant::nanos(longest), Ordering::Relaxed);
+    }
+
+    /// A place now, or a refusal now.
+    ///
+    /// # Errors
+    /// `Full` when every place is taken or others wait for one, `Closed` after [`close`](Self::close).
+    #[inline]
+    pub fn try_start(&self) -> Result<S::Token, Rejected> {
+        match self.source.start(true) {
+            Start::Go(token) => Ok(token),
+            Start::Later => {
+                let (limit, observed) = self.source.numbers();
+                Err(Rejected::new(self.by, Reason::Full).numbers(limit, observed))
+            }
+            Start::Closed => Err(self.closed()),
+        }
+    }
+
+    /// A future that waits for a place. It stands in line from its first poll.
+    pub fn wait(self: &Arc<Self>) -> Turn<S> {
+        Turn { room: self.clone(), key: None, since: Instant::default(), sleep: None }
+    }
+
+    /// Takes a place back, and calls the next in line.
+    #[inline]
+    pub fn release(&self, token: S::Token) {
+        if self.source.finish(token) {
+            self.pump();
+        }
+    }
+
+    /// Calls waiters as long as there are places. To be called whenever places may have become free.
+    pub fn pump(&self) {
+        loop {
+            let mut line = self.lock();
+            if line.len() == 0 {
+                return;
+            }
+            let Start::Go(token) = self.source.start(false) else { return };
+            let called = line.call(Ok(token));
+            self.measure(&line);
+            drop(line);
+            match called {
+                Ok(Some(waker)) => waker.wake(),
+                Ok(None) => {}
+                // Cannot be: the line was not empty. The place must not be lost even so.
+                Err(Ok(token)) => drop(self.source.finish(token)),
+                Err(Err(_)) => {}
+            }
+        }
+    }
+
+    /// Lets nobody in from now on: newcomers and all who wait are refused with `Closed`. Those
+    /// inside finish in peace.
+    pub fn close(&self) {
+        self.source.close();
+        loop {
+            let mut line = self.lock();
+            let called = line.call(Err(self.closed()));
+            self.measure(&line);
+            drop(line);
+            match called {
+                Ok(waker) => waker.into_iter().for_each(Waker::wake),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn closed(&self) -> Rejected {
+        Rejected::new(self.by, Reason::Closed)
+    }
+
+    #[cold]
+    fn full(&self, waiting: u32) -> Rejected {
+        let (limit, observed) = self.source.numbers();
+        Rejected::new(self.by, Reason::Full)
+            .numbers(limit + u64::from(self.size()), observed + u64::from(waiting))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line<S::Token>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After every change of the line, under its lock.
+    fn measure(&self, line: &Line<S::Token>) {
+        let before = self.length.swap(line.len(), Ordering::Relaxed);
+        if (before == 0) != (line.len() == 0) {
+            self.source.waiting(line.len() > 0);
+        }
+    }
+
+    fn enqueue(&self, waker: Waker) -> Result<Key, Rejected> {
+        let mut line = self.lock();
+        // Under the lock: `close` marks the source before it empties the line, so one of us sees the other.
+        if self.source.is_closed() {
+            return Err(self.closed());
+        }
+        if line.len() >= self.size() {
+            return Err(self.full(line.len()));
+        }
+        let key = line.push(waker).ok_or_else(|| self.full(u32::MAX))?;
+        self.measure(&line);
+        Ok(key)
+    }
+
+    fn leave(&self, key: Key) -> Option<Left<S::Token>> {
+        let mut line = self.lock();
+        let left = line.leave(key);
+        self.measure(&line);
+        left
+    }
+}
+
+impl<S: Source> fmt::Debug for Room<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (limit, inside) = self.source.numbers();
+        f.debug_struct("Room")
+            .field("by", &self.by)
+            .field("inside", &inside)
+            .field("limit", &limit)
+            .field("waiting", &self.waiting())
+            .field("size", &self.size())
+            .field("longest_wait", &self.longest_wait())
+            .field("closed", &self.source.is_closed())
+            .finish()
+    }
+}
+
+pin_project! {
+    /// Waiting for a place: the future of [`Room::wait`].
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it leaves the line; dropped after a place was granted but before it
+    /// was polled again, it passes the place on.
+    #[must_use = "a future does nothing until it is polled"]
+    pub struct Turn<S: Source> {
+        room: Arc<Room<S>>,
+        key: Option<Key>,
+        since: Instant,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+
+    impl<S: Source> PinnedDrop for Turn<S> {
+        fn drop(this: Pin<&mut Self>) {
+            let me = this.project();
+            if let Some(key) = me.key.take()
+                && let Some(Left::Called(Ok(token))) = me.room.leave(key)
+            {
+                me.room.release(token);
+            }
+        }
+    }
+}
+
+impl<S: Source> Future for Turn<S> {
+    type Output = Result<S::Token, Rejected>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut me = self.project();
+        let room = &**me.room;
+        let key = match *me.key {
+            Some(key) => {
+                // Cloned before the lock: a waker is somebody else's code.
+                let waker = cx.waker().clone();
+                let mut line = room.lock();
+                if let Some(told) = line.fetch(key) {
+                    *me.key = None;
+                    return Poll::Ready(told);
+                }
+                let old = line.renew(key, waker);
+                drop(line);
+                drop(old);
+                key
+            }
+            None => {
+                match room.source.start(true) {
+                    Start::Go(token) => return Poll::Ready(Ok(token)),
+                    Start::Closed => return Poll::Ready(Err(room.closed())),
+                    Start::Later => {}
+                }
+                // A full room refuses by two loads.
+                let waiting = room.waiting();
+                if waiting >= room.size() {
+                    return Poll::Ready(Err(room.full(waiting)));
+                }
+                let key = match room.enqueue(cx.waker().clone()) {
+                    Ok(key) => key,
+                    Err(no) => return Poll::Ready(Err(no)),
+                };
+                *me.key = Some(key);
+                *me.since = room.clock.now();
+                me.sleep.set(Some(room.clock.sleep_until(*me.since + room.longest_wait())));
+                // The place that was missed may have been freed before we stood in line.
+                room.pump();
+                if let Some(told) = room.lock().fetch(key) {
+                    *me.key = None;
+                    return Poll::Ready(told);
+                }
+                key
+            }
+        };
+        let expired = me.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        if !expired {
+            return Poll::Pending;
+        }
+        *me.key = None;
+        match room.leave(key) {
+            // Called in the very moment of giving up: the place is ours.
+            Some(Left::Called(told)) => Poll::Ready(told),
+            _ => {
+                let waited = room.clock.now().since(*me.since);
+                Poll::Ready(Err(Rejected::new(room.by, Reason::Expired).over(waited)))
+            }
+        }
+    }
+}
+
+impl<S: Source> fmt::Debug for Turn<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("room", &self.room).field("waits", &self.key.is_some()).finish()
+    }
+}

@@ -1,0 +1,92 @@
+//! The layer of every guard.
+
+use super::{AsError, Gated, Waiting, Wrapped};
+use crate::{OnError, Only, Outcome, With};
+use std::marker::PhantomData;
+use tower_layer::Layer;
+
+/// Marks a layer whose guard answers at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks;
+
+/// Marks a layer whose guard may let the caller wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits;
+
+/// Puts a guard in front of a service.
+///
+/// The layer *is* a handle of the guard: every service it makes, and every clone of those, is held
+/// to the same line – however often `layer()` is called (axum calls it once a route). For
+/// independent state, build another guard.
+///
+/// A refusal becomes the inner service's error (by `From<Rejected>`) unless another face is put on:
+/// [`wrap`](Self::wrap), or `.http()` from `plimsoll-http`.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardLayer<M, G, F = AsError> {
+    mode: PhantomData<fn(M)>,
+    guard: G,
+    face: F,
+}
+
+/// The layer of a [`Gate`](crate::Gate).
+pub type GateLayer<G, F = AsError> = GuardLayer<Asks, G, F>;
+
+/// The layer of a [`Wait`](crate::Wait)er.
+pub type WaitLayer<G, F = AsError> = GuardLayer<Waits, G, F>;
+
+/// A layer that asks `gate` and never waits. Takes a tuple as well: all or nothing, in that order.
+///
+/// Inside a tuple an earlier gate gets its token back when a later one refuses. Layers stacked on
+/// each other do not: the outer one's token is spent.
+pub fn layer<G>(gate: G) -> GateLayer<G> {
+    GuardLayer { mode: PhantomData, guard: gate, face: AsError(OnError) }
+}
+
+/// A layer that waits for its turn with `waiter`.
+pub fn wait_layer<W>(waiter: W) -> WaitLayer<W> {
+    GuardLayer { mode: PhantomData, guard: waiter, face: AsError(OnError) }
+}
+
+impl<M, G, C> GuardLayer<M, G, AsError<C>> {
+    /// Reads the outcome of a call by `classify` instead of `Ok`/`Err`.
+    pub fn classify<T, E, F>(self, classify: F) -> GuardLayer<M, G, AsError<With<F, T, E>>>
+    where
+        F: Fn(Result<&T, &E>) -> Outcome,
+    {
+        self.face(|_| AsError(With::new(classify)))
+    }
+
+    /// Answers [`Overload`](crate::Overload), for an inner error that has no `From<Rejected>`.
+    pub fn wrap(self) -> GuardLayer<M, G, Wrapped<C>> {
+        self.face(Wrapped)
+    }
+
+    /// Puts on another face; it is given the classifier.
+    pub fn face<F>(self, face: impl FnOnce(C) -> F) -> GuardLayer<M, G, F> {
+        GuardLayer { mode: PhantomData, guard: self.guard, face: face(self.face.0) }
+    }
+}
+
+impl<M, G, F> GuardLayer<M, G, F> {
+    /// Guards only the requests that `which` picks; all others pass unasked and uncounted.
+    pub fn only<R: ?Sized, P>(self, which: P) -> GuardLayer<M, Only<G, P>, F>
+    where
+        P: Fn(&R) -> bool,
+    {
+        GuardLayer { mode: PhantomData, guard: Only::new(self.guard, which), face: self.face }
+    }
+}
+
+impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Asks, G, F> {
+    type Service = Gated<S, G, F>;
+    fn layer(&self, inner: S) -> Self::Service {
+        Gated::new(inner, self.guard.clone(), self.face.clone())
+    }
+}
+
+impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Waits, G, F> {
+    type Service = Waiting<S, G, F>;
+    fn layer(&self, inner: S) -> Self::Service {
+        Waiting::new(inner, self.guard.clone(), self.face.clone())
+    }
+}

@@ -1,0 +1,128 @@
+//! The door of time, by hand and by runtime.
+
+use plimsoll_core::{Clock, Instant, ManualTime};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio_test::{assert_pending, assert_ready, task};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_manual_clock_moves_only_by_hand_and_never_back() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    assert_eq!(clock.now(), Instant::from_nanos(0));
+    time.advance(SECOND);
+    time.advance_to(Instant::from_nanos(5));
+    assert_eq!(clock.now(), Instant::from_nanos(0) + SECOND);
+}
+
+#[test]
+fn a_sleeper_is_woken_at_its_instant_and_not_before() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    let mut sleep = task::spawn(clock.sleep_until(clock.now() + SECOND));
+    assert_pending!(sleep.poll());
+    time.advance(SECOND - Duration::from_nanos(1));
+    assert!(!sleep.is_woken());
+    time.advance(Duration::from_nanos(1));
+    assert!(sleep.is_woken());
+    assert_ready!(sleep.poll());
+}
+
+#[test]
+fn a_cancelled_sleep_leaves_nothing_behind() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    let mut sleep = task::spawn(clock.sleep_until(clock.now() + SECOND));
+    assert_pending!(sleep.poll());
+    assert_eq!(time.next_sleeper(), Some(clock.now() + SECOND));
+    drop(sleep);
+    assert_eq!(time.next_sleeper(), None);
+}
+
+#[test]
+fn sleepers_on_the_way_each_see_their_own_time() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|s| {
+        for n in 1..=3u32 {
+            let (clock, tell) = (clock.clone(), tell.clone());
+            s.spawn(move || {
+                let at = Instant::from_nanos(0) + SECOND * n;
+                clock.block_until(None, clock.sleep_until(at));
+                tell.send(clock.now() >= at).unwrap();
+            });
+        }
+        // A blocked thread wakes by the same manual time; moved until all have been told.
+        let mut seen = 0;
+        while seen < 3 {
+            time.advance(SECOND);
+            seen += told.try_iter().inspect(|&on_time| assert!(on_time)).count();
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn block_until_gives_up_by_the_clock_it_was_asked_of() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    let at = clock.now() + SECOND;
+    std::thread::scope(|s| {
+        let waits = s.spawn(|| clock.block_until(Some(at), std::future::pending::<()>()));
+        while !waits.is_finished() {
+            time.advance(SECOND);
+            std::thread::yield_now();
+        }
+        assert_eq!(waits.join().unwrap(), None);
+    });
+}
+
+#[test]
+fn the_system_clock_sleeps_without_a_runtime() {
+    let clock = Clock::system();
+    let at = clock.now() + Duration::from_millis(1);
+    clock.block_until(None, clock.sleep_until(at));
+    assert!(clock.now() >= at);
+}
+
+#[tokio::test]
+async fn the_system_clock_sleeps_in_a_runtime() {
+    let clock = Clock::system();
+    let at = clock.now() + Duration::from_millis(1);
+    clock.sleep_until(at).await;
+    assert!(clock.now() >= at);
+}
+
+#[tokio::test]
+async fn blocking_a_runtime_thread_does_not_wait_for_that_runtimes_timer() {
+    // One thread: while it is blocked nobody drives tokio's timer.
+    let clock = Clock::system();
+    let at = clock.now() + Duration::from_millis(1);
+    clock.block_until(None, clock.sleep_until(at));
+    assert!(clock.now() >= at);
+}
+
+#[cfg(feature = "test-util")]
+#[tokio::test(start_paused = true)]
+async fn the_system_clock_follows_tokios_paused_time() {
+    let clock = Clock::system();
+    let start = clock.now();
+    clock.sleep_until(start + SECOND * 3600).await;
+    let slept = clock.now().since(start);
+    assert!(slept >= SECOND * 3600 && slept < SECOND * 3601, "{slept:?}");
+}
+
+#[test]
+fn far_away_is_not_an_overflow() {
+    let clock = Clock::system();
+    let mut sleep = task::spawn(clock.sleep_until(Instant::FAR_FUTURE));
+    assert_pending!(sleep.poll());
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+        let mut sleep = task::spawn(clock.sleep_until(Instant::FAR_FUTURE));
+        assert_pending!(sleep.poll());
+    });
+    assert_eq!(clock.now() + Duration::MAX, Instant::FAR_FUTURE);
+}

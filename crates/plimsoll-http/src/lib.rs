@@ -1,0 +1,33 @@
+//! The HTTP face of every Plimsoll guard.
+//!
+//! [`.http()`](HttpExt::http) on any layer does two things. A refusal becomes a response – status
+//! by one [table](status), `Retry-After`, a problem body (RFC 9457) – so the service's error type
+//! stays as it was and axum takes the layer in one line. And the outcome of a call is read off its
+//! status: in axum every error is `Infallible`, so a 500 would otherwise look like a success.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use plimsoll_http::HttpExt;
+//! use plimsoll_valve::Valve;
+//!
+//! let valve = Valve::new(16)?;
+//! let app: Router = Router::new()
+//!     .route("/", get(async || "hello"))
+//!     .route("/health", get(async || "well"))
+//!     .layer(valve.layer().only(|r: &http::Request<_>| r.uri().path() != "/health").http());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! One valve guards all routes together, although axum calls the layer once a route: a layer is a
+//! handle. For a line of its own, give a route its own valve.
+//!
+//! What stands in front of the guard is not guarded by it: the kernel's accept queue, TLS, HTTP
+//! parsing, and every layer further out. A refusal is cheap, but it comes after those.
+
+mod answer;
+mod classify;
+mod face;
+
+pub use answer::{retry_after_seconds, status};
+pub use classify::{ByStatus, outcome};
+pub use face::{Http, HttpExt};

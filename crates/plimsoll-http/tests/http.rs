@@ -1,0 +1,144 @@
+//! The HTTP face, in axum.
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use axum::{Router, routing::get};
+use http_body_util::BodyExt;
+use plimsoll_core::{Gate, Outcome, Reason, Rejected, Settle, layer};
+use plimsoll_drop::RandomDrop;
+use plimsoll_http::{HttpExt, outcome, retry_after_seconds, status};
+use plimsoll_valve::Valve;
+use proptest::prelude::*;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tower::ServiceExt;
+
+fn ask(path: &str) -> Request<Body> {
+    Request::builder().uri(path).body(Body::empty()).unwrap()
+}
+
+/// Refuses with what it is given; else notes the outcomes.
+#[derive(Clone, Default)]
+struct Set(Option<Rejected>, Arc<Mutex<Vec<Outcome>>>);
+impl Settle for Set {
+    type Token = ();
+    fn settle(&self, (): (), outcome: Outcome) {
+        self.1.lock().unwrap().push(outcome);
+    }
+    fn give_back(&self, (): ()) {}
+}
+impl<R: ?Sized> Gate<R> for Set {
+    fn admit(&self, _: &R) -> Result<(), Rejected> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+async fn refuse(no: Rejected) -> Response<Body> {
+    let app =
+        Router::new().route("/", get(async || "never")).layer(layer(Set(Some(no), Arc::default())).http());
+    app.with_state(()).oneshot(ask("/")).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_problem_document() {
+    let no =
+        Rejected::new("per-account", Reason::Limited).numbers(50, 50).retry_in(Duration::from_millis(1_200));
+    let response = refuse(no).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    assert_eq!(response.headers()[header::RETRY_AFTER], "2", "rounded up");
+    assert_eq!(response.extensions().get::<Rejected>(), Some(&no));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["status"], 429);
+    assert_eq!(problem["title"], "Too Many Requests");
+    assert_eq!(problem["reason"], "limited");
+    assert_eq!(problem["guard"], "per-account");
+    assert_eq!(problem["retry_after"], 2);
+    assert!(problem["detail"].as_str().unwrap().ends_with('.'));
+}
+
+#[tokio::test]
+async fn without_a_known_time_there_is_no_retry_after() {
+    let response = refuse(Rejected::new("valve", Reason::Full)).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!response.headers().contains_key(header::RETRY_AFTER));
+}
+
+#[test]
+fn only_the_callers_own_excess_is_429() {
+    use Reason::*;
+    assert_eq!(status(Limited), 429);
+    for reason in [Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable] {
+        assert_eq!(status(reason), 503, "{reason}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn retry_after_is_never_early_and_never_a_second_late(nanos in 0..u64::MAX) {
+        let after = Duration::from_nanos(nanos);
+        let said = Duration::from_secs(retry_after_seconds(after));
+        prop_assert!(said >= after && said >= Duration::from_secs(1));
+        prop_assert!(said < after + Duration::from_secs(1) || nanos == 0);
+    }
+}
+
+#[tokio::test]
+async fn in_axum_the_outcome_is_read_off_the_status() {
+    let gate = Set::default();
+    let app = Router::new()
+        .route("/ok", get(async || "fine"))
+        .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
+        .route("/late", get(async || StatusCode::GATEWAY_TIMEOUT))
+        .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
+        .route("/shed", get(async || "never").layer(RandomDrop::new(0.0).unwrap().layer().http()))
+        .layer(layer(gate.clone()).http())
+        .with_state(());
+    for path in ["/ok", "/nowhere", "/broken", "/late", "/busy", "/shed"] {
+        app.clone().oneshot(ask(path)).await.unwrap();
+    }
+    use Outcome::*;
+    // Our own refusal further in says nothing about the service behind: ignored, unlike its own 503.
+    assert_eq!(*gate.1.lock().unwrap(), [Success, Success, Failure, TimedOut, Overloaded, Ignored]);
+    assert_eq!(outcome(StatusCode::TOO_MANY_REQUESTS), Overloaded);
+    assert_eq!(outcome(StatusCode::REQUEST_TIMEOUT), TimedOut);
+}
+
+#[tokio::test]
+async fn a_classifier_of_the_users_own_stays() {
+    let gate = Set::default();
+    let by = layer(gate.clone()).classify(|_: Result<&Response<Body>, &_>| Outcome::Ignored).http();
+    let app =
+        Router::new().route("/", get(async || StatusCode::INTERNAL_SERVER_ERROR)).layer(by).with_state(());
+    app.oneshot(ask("/")).await.unwrap();
+    assert_eq!(*gate.1.lock().unwrap(), [Outcome::Ignored]);
+}
+
+/// axum calls `layer()` once a route: with state made there, a limit of one is a limit of one a
+/// route. Three routes, five requests: one in flight, whichever the routes.
+#[tokio::test]
+async fn one_line_for_all_routes_and_health_is_exempt() {
+    let valve = Valve::new(1).unwrap();
+    let forever = || get(async || std::future::pending::<&str>().await);
+    let app = Router::new()
+        .route("/a", forever())
+        .route("/b", forever())
+        .route("/c", forever())
+        .route("/health", get(async || "well"))
+        .layer(valve.layer().only(|r: &Request<Body>| r.uri().path() != "/health").http())
+        .with_state(());
+    let mut calls: Vec<_> = ["/a", "/b", "/c", "/a", "/b"]
+        .into_iter()
+        .map(|path| tokio::spawn(app.clone().oneshot(ask(path))))
+        .collect();
+    let first = calls.remove(0);
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(valve.inside(), 1);
+    assert_eq!(app.oneshot(ask("/health")).await.unwrap().status(), StatusCode::OK);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(valve.inside(), 0, "a cancelled handler gives its place back");
+}

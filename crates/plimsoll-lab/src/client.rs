@@ -1,0 +1,152 @@
+//! The client: sends what is due, waits no longer than the deadline, books what came of it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout_at;
+
+use crate::error::LabError;
+use crate::pacer::Arrival;
+use crate::tally::{Outcome, Sent, Tally};
+use crate::wire::Wire;
+
+/// The client's side of a row. Clones share the idle connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    target: SocketAddr,
+    deadline: Duration,
+    /// The last one back goes out first, so that few stay warm and the rest fall idle.
+    idle: Arc<Mutex<Vec<Wire>>>,
+}
+
+impl Client {
+    /// A client without connections yet.
+    pub(crate) fn new(target: SocketAddr, deadline: Duration) -> Self {
+        Self { target, deadline, idle: Arc::default() }
+    }
+
+    /// Sends all `arrivals`, in a runtime of its own on the calling thread, and returns when
+    /// each has its outcome. At most `rate × deadline` connections are open at a time.
+    pub(crate) fn drive(
+        &self,
+        arrivals: UnboundedReceiver<Arrival>,
+        row_end: Instant,
+    ) -> Result<Tally, LabError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(LabError::io("start the client's runtime"))?;
+        Ok(runtime.block_on(self.drive_inside(arrivals, row_end)))
+    }
+
+    async fn drive_inside(&self, mut arrivals: UnboundedReceiver<Arrival>, row_end: Instant) -> Tally {
+        let mut tally = Tally::new();
+        let mut due = 0;
+        let (report, mut reports) = unbounded_channel();
+        loop {
+            tokio::select! {
+                biased;
+                arrival = arrivals.recv() => {
+                    let Some(arrival) = arrival else { break };
+                    due += u64::from(arrival.measured);
+                    let (client, report) = (self.clone(), report.clone());
+                    tokio::spawn(async move {
+                        // The receiver outlives every task: it is drained to the end below.
+                        let _ = report.send(client.send(arrival).await);
+                    });
+                }
+                Some(sent) = reports.recv() => tally.record(sent, row_end),
+            }
+        }
+        drop(report);
+        while let Some(sent) = reports.recv().await {
+            tally.record(sent, row_end);
+        }
+        tally.record_lost(due - tally.offered);
+        self.idle().clear();
+        tally
+    }
+
+    /// One request from its intended moment to its outcome. Nothing is sent twice: a retry
+    /// would be load that the schedule does not know.
+    async fn send(&self, arrival: Arrival) -> Sent {
+        let dispatched = Instant::now();
+        let give_up = arrival.intended + self.deadline;
+        // Giving up drops the exchange with its wire, and so resets the connection.
+        let answer = timeout_at(give_up.into(), self.exchange()).await;
+        let now = Instant::now();
+        let time = now.saturating_duration_since(arrival.intended);
+        let outcome = match answer {
+            Err(_) => Outcome::Late,
+            // The timer rounds up to a millisecond; the deadline does not.
+            Ok(Ok(_)) if now > give_up => Outcome::Late,
+            Ok(Ok(status)) => judge(status, time),
+            Ok(Err(error)) => Outcome::Failed(error.to_string()),
+        };
+        Sent { arrival, dispatched, outcome }
+    }
+
+    async fn exchange(&self) -> std::io::Result<StatusCode> {
+        let idle = self.idle().pop();
+        let mut wire = match idle {
+            Some(wire) => wire,
+            None => Wire::open(self.target).await?,
+        };
+        let status = wire.get(self.target).await?;
+        if wire.is_open() {
+            self.idle().push(wire);
+        }
+        Ok(status)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Wire>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn judge(status: StatusCode, time: Duration) -> Outcome {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Outcome::Refused(time),
+        status if status.is_success() => Outcome::Good(time),
+        status => Outcome::Failed(format!("status {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_success_is_good_and_only_429_and_503_are_refusals() {
+        let of = |code| judge(StatusCode::from_u16(code).unwrap(), Duration::ZERO);
+        assert!(matches!(of(200), Outcome::Good(_)));
+        assert!(matches!(of(204), Outcome::Good(_)));
+        assert!(matches!(of(429), Outcome::Refused(_)));
+        assert!(matches!(of(503), Outcome::Refused(_)));
+        for other in [302, 404, 500, 504] {
+            assert!(matches!(of(other), Outcome::Failed(_)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_a_failure_and_none_is_lost() {
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = gone.local_addr().unwrap();
+        drop(gone);
+        let (due, arrivals) = unbounded_channel();
+        for n in 0..10 {
+            let intended = Instant::now();
+            let measured = n % 2 == 0;
+            due.send(Arrival { intended, measured }).unwrap();
+        }
+        drop(due);
+        let client = Client::new(target, Duration::from_secs(60));
+        let tally = client.drive(arrivals, Instant::now()).unwrap();
+        assert_eq!((tally.offered, tally.failed), (5, 5));
+        assert!(tally.first_failure.is_some());
+    }
+}

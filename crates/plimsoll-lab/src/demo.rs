@@ -1,0 +1,37 @@
+//! The run: what a refusal costs, then every load bare, then every load guarded.
+
+use crate::cost::refusal_cost;
+use crate::error::LabError;
+use crate::guards::Guards;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::row::Course;
+use crate::server::Door;
+use crate::settings::Settings;
+
+/// Runs `settings` through `door` and reports. Takes, in real time, about
+/// `2 × loads × (1 s + measured + deadline)`, more if rows are void and run again.
+///
+/// # Errors
+///
+/// [`LabError::Io`] if the system refuses a thread or a runtime, [`LabError::Broken`] if the
+/// refusing guard lets something through. Errors of single requests are no errors of the run:
+/// they are counted in the row.
+pub fn demo(
+    settings: &Settings,
+    door: &Door,
+    guards: &Guards<'_>,
+    progress: &mut Progress,
+) -> Result<Report, LabError> {
+    let cost = refusal_cost(guards, settings.plan.service_time)?;
+    let course = Course { plan: &settings.plan, door, measured: settings.measured, seed: settings.seed };
+    progress.run_begins(2 * settings.loads.len(), course.row_time());
+    let mut rows = Vec::with_capacity(2 * settings.loads.len());
+    for guard in [None, Some(guards)] {
+        for load in &settings.loads {
+            rows.push(course.run(*load, guard, progress)?);
+        }
+    }
+    progress.finish();
+    Ok(Report::new(settings, cost, rows))
+}

@@ -1,0 +1,64 @@
+//! The lab of Plimsoll: a real server with a real bottleneck, driven past its capacity over real
+//! sockets, once bare and once behind a guard.
+//!
+//! ```text
+//!  pacer ──due──▶ client ──HTTP/1.1 over loopback──▶ [guard] ──▶ handler ──▶ slot pool (C per second)
+//!  own thread     own runtime                        own runtime             own timing thread
+//! ```
+//!
+//! The claim it puts to the proof: past its capacity a server without a guard does *less* useful
+//! work, not just no more, because it spends its slots on requests whose clients have left. The
+//! numbers are read from the real clock of the machine it runs on, so they differ from run to
+//! run; a row in which the load generator itself fell behind says so ([`Row::valid`]).
+//!
+//! It is a program first: `plimsoll-lab demo`. The guard is a parameter ([`Guards`]), so the same
+//! drive judges any stack of layers:
+//!
+//! ```no_run
+//! use plimsoll_lab::{Guards, command};
+//!
+//! let guards = Guards {
+//!     guard: &|router, _plan| router,
+//!     refusing: &|router| router,
+//! };
+//! let _code = command::run(["plimsoll-lab", "demo", "--seconds", "1"], &guards);
+//! ```
+//!
+//! Not for: benchmarks of a server's top speed (the bottleneck is a schedule, not computation),
+//! nor loads beyond what one client thread sends (some ten thousand requests a second).
+
+mod chart;
+mod cli;
+mod client;
+pub mod command;
+mod cost;
+mod demo;
+mod error;
+mod files;
+mod guards;
+mod pacer;
+mod plan;
+mod pool;
+mod progress;
+mod reading;
+mod report;
+mod row;
+mod save;
+mod schedule;
+mod server;
+mod settings;
+mod table;
+mod tally;
+mod value;
+mod wire;
+
+pub use cost::{RefusalCost, refusal_cost};
+pub use demo::demo;
+pub use error::{Flaw, LabError};
+pub use guards::Guards;
+pub use plan::Plan;
+pub use progress::Progress;
+pub use report::Report;
+pub use row::Row;
+pub use server::Door;
+pub use settings::Settings;

@@ -1,0 +1,34 @@
+//! The command `plimsoll-lab`: see the library for what it does.
+
+use axum::Router;
+use plimsoll::prelude::*;
+use plimsoll_lab::{Guards, Plan, command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let guards = Guards { guard: &line, refusing: &shut };
+    command::run(std::env::args_os(), &guards)
+}
+
+/// The load line: as many inside as the bottleneck has slots, a room to smooth the arrivals.
+///
+/// A quarter of the time that the deadline leaves beside the work is for waiting; the room is as
+/// large as what the bottleneck serves in that time, since those beyond would wait in vain.
+fn line(router: Router, plan: &Plan) -> Router {
+    let wait = plan.deadline.saturating_sub(plan.service_time) / 4;
+    let room = (plan.capacity() * wait.as_secs_f64()).ceil() as u32;
+    let inside = u32::try_from(plan.slots).unwrap_or(u32::MAX);
+    let valve = Valve::builder().name("demo").inside(inside).room(room).longest_wait(wait).build();
+    match valve {
+        Ok(valve) => router.layer(valve.wait_layer().http()),
+        // `Plan` allows no slots, deadline or service time that a valve would refuse.
+        Err(e) => unreachable!("{e}"),
+    }
+}
+
+/// The same layer, refusing everything.
+fn shut(router: Router) -> Router {
+    let valve = Valve::new(1).unwrap_or_else(|e| unreachable!("{e}"));
+    valve.close();
+    router.layer(valve.wait_layer().http())
+}

@@ -1,0 +1,142 @@
+//! What is shown while a run goes on: on a terminal one line that is redrawn, elsewhere a line
+//! for each finished row.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use crate::row::Row;
+use crate::table::{load_name, side_name};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Face {
+    Redrawn,
+    Lines,
+    Silent,
+}
+
+/// The progress of a run, on standard error.
+#[derive(Debug)]
+pub struct Progress {
+    face: Face,
+    rows: usize,
+    row_time: Duration,
+    row: usize,
+    row_began: Instant,
+    name: String,
+    drawn: Option<u64>,
+}
+
+impl Progress {
+    /// Shows nothing.
+    pub fn silent() -> Self {
+        Self::with(Face::Silent)
+    }
+
+    /// Shows itself on standard error, as suits what that is.
+    pub fn on_stderr() -> Self {
+        Self::with(if io::stderr().is_terminal() { Face::Redrawn } else { Face::Lines })
+    }
+
+    fn with(face: Face) -> Self {
+        Self {
+            face,
+            rows: 0,
+            row_time: Duration::ZERO,
+            row: 0,
+            row_began: Instant::now(),
+            name: String::new(),
+            drawn: None,
+        }
+    }
+
+    /// A run of `rows` rows begins, each of about `row_time`.
+    pub(crate) fn run_begins(&mut self, rows: usize, row_time: Duration) {
+        (self.rows, self.row_time, self.row) = (rows, row_time, 0);
+    }
+
+    /// The next row begins.
+    pub(crate) fn row_begins(&mut self, guarded: bool, load: f64) {
+        self.row += 1;
+        self.row_began = Instant::now();
+        self.name = format!("{} {}", side_name(guarded), load_name(load));
+        self.tick();
+    }
+
+    /// The row was void and begins again.
+    pub(crate) fn row_again(&mut self, void: &Row) {
+        let lag = void.lag_p99_ms;
+        self.line(&format!(
+            "{}: void, the load generator fell behind (p99 lag {lag:.1} ms); again",
+            self.name
+        ));
+        self.row_began = Instant::now();
+    }
+
+    /// Some time has passed.
+    pub(crate) fn tick(&mut self) {
+        if self.face != Face::Redrawn {
+            return;
+        }
+        let left = self.left(self.row_began.elapsed());
+        if self.drawn.replace(left) != Some(left) {
+            // Nobody to tell if the terminal is gone.
+            let _ = write!(io::stderr(), "\r\x1b[2K{}", self.status(left));
+        }
+    }
+
+    /// The row is done.
+    pub(crate) fn row_done(&mut self, row: &Row) {
+        self.drawn = None;
+        if self.face == Face::Lines {
+            let mark = if row.valid { "" } else { " · void" };
+            let status = self.status(self.left(self.row_time));
+            let (good, bound) = (row.goodput, row.bound);
+            self.line(&format!("{status} · {good:.0} of {bound:.0}/s good{mark}"));
+        }
+    }
+
+    /// Clears what was drawn, so that the result stands alone.
+    pub fn finish(&mut self) {
+        if self.face == Face::Redrawn {
+            let _ = write!(io::stderr(), "\r\x1b[2K");
+        }
+    }
+
+    /// A line that stays.
+    pub(crate) fn line(&mut self, text: &str) {
+        self.finish();
+        if self.face != Face::Silent {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Whole seconds left, `into` the present row.
+    fn left(&self, into: Duration) -> u64 {
+        let after = u32::try_from(self.rows.saturating_sub(self.row)).unwrap_or(u32::MAX);
+        let left = self.row_time.saturating_mul(after) + self.row_time.saturating_sub(into);
+        left.as_secs_f64().ceil() as u64
+    }
+
+    fn status(&self, left: u64) -> String {
+        let (name, row, rows) = (&self.name, self.row, self.rows);
+        format!("{name} · row {row} of {rows} · {left} s left")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_names_row_and_time_left() {
+        let mut progress = Progress::silent();
+        progress.run_begins(10, Duration::from_millis(5_200));
+        for _ in 0..4 {
+            progress.row_begins(false, 4.0);
+        }
+        assert_eq!(progress.left(Duration::from_millis(5_200)), 32);
+        assert_eq!(progress.left(Duration::from_secs(60)), 32);
+        assert_eq!(progress.left(Duration::ZERO), 37);
+        assert_eq!(progress.status(32), "bare 4× · row 4 of 10 · 32 s left");
+    }
+}

@@ -1,0 +1,132 @@
+//! The result of a run, as it goes into the JSON file.
+
+use serde::Serialize;
+
+use crate::cost::RefusalCost;
+use crate::plan::Plan;
+use crate::row::Row;
+use crate::settings::Settings;
+
+/// The whole result: what was driven, what a refusal costs, and a row for each load, bare rows
+/// first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// What the bottleneck can do, in requests per second.
+    pub capacity: f64,
+    /// Slots of the bottleneck.
+    pub slots: usize,
+    /// How long a request holds its slot.
+    pub service_time_ms: f64,
+    /// How long the client waits.
+    pub deadline_ms: f64,
+    /// Measured time of each row.
+    pub seconds: f64,
+    /// What the arrivals were drawn from.
+    pub seed: u64,
+    /// Processor time of one refusal over the service time; see
+    /// [`RefusalCost`](crate::RefusalCost).
+    pub refusal_cost: f64,
+    /// The measured rows.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    pub(crate) fn new(settings: &Settings, cost: RefusalCost, rows: Vec<Row>) -> Self {
+        let plan: &Plan = &settings.plan;
+        Self {
+            capacity: plan.capacity(),
+            slots: plan.slots,
+            service_time_ms: plan.service_time.as_secs_f64() * 1_000.0,
+            deadline_ms: plan.deadline.as_secs_f64() * 1_000.0,
+            seconds: settings.measured.as_secs_f64(),
+            seed: settings.seed,
+            refusal_cost: cost.of_service_time,
+            rows,
+        }
+    }
+
+    /// The rows without (`false`) or with (`true`) the guard.
+    pub(crate) fn side(&self, guarded: bool) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.guarded == guarded)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A row with plausible numbers, for tests of what is made from rows.
+    pub(crate) fn row(guarded: bool, load: f64, goodput: f64) -> Row {
+        let offered = load * 800.0;
+        Row {
+            guarded,
+            load,
+            offered,
+            goodput,
+            bound: offered.min(800.0),
+            p50_ms: (goodput > 0.0).then_some(45.25),
+            p99_ms: (goodput > 0.0).then_some(66.5),
+            refused: if guarded { offered - goodput } else { 0.0 },
+            refused_p99_ms: (guarded && offered > goodput).then_some(1.234),
+            late: if guarded { 0.0 } else { offered - goodput },
+            wasted: if guarded { 0.0 } else { 760.0 * f64::from(load > 1.0) },
+            failed: 0.0,
+            lag_p99_ms: 0.4,
+            valid: true,
+            first_failure: None,
+        }
+    }
+
+    /// A report of three loads: fine, saturated, overloaded.
+    pub(crate) fn report() -> Report {
+        Report {
+            capacity: 800.0,
+            slots: 16,
+            service_time_ms: 20.0,
+            deadline_ms: 200.0,
+            seconds: 4.0,
+            seed: 1,
+            refusal_cost: 0.0001,
+            rows: vec![
+                row(false, 0.5, 400.0),
+                row(false, 1.0, 700.0),
+                row(false, 4.0, 40.0),
+                row(true, 0.5, 400.0),
+                row(true, 1.0, 760.0),
+                row(true, 4.0, 776.0),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_json_has_its_fields_and_null_where_nothing_was_accepted() {
+        let mut report = report();
+        report.rows.push(row(false, 8.0, 0.0));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["capacity"], 800.0);
+        assert_eq!(json["refusal_cost"], 0.0001);
+        let first = json["rows"][0].as_object().unwrap();
+        for field in [
+            "guarded",
+            "load",
+            "offered",
+            "goodput",
+            "bound",
+            "p50_ms",
+            "p99_ms",
+            "refused",
+            "refused_p99_ms",
+            "valid",
+            "late",
+            "failed",
+            "wasted",
+            "lag_p99_ms",
+        ] {
+            assert!(first.contains_key(field), "{field}");
+        }
+        assert_eq!(first["guarded"], false);
+        assert!(json["rows"][6]["p99_ms"].is_null());
+        assert!(json["rows"][6]["refused_p99_ms"].is_null());
+    }
+}

@@ -1,0 +1,215 @@
+//! One row: one load, bare or guarded, against a fresh server.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::error::LabError;
+use crate::guards::Guards;
+use crate::pacer::pace;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::schedule::Schedule;
+use crate::server::{Door, Server};
+use crate::tally::Tally;
+
+/// Driven but not measured, so that a row shows the steady state: a queue without a bound is
+/// full after `deadline / (load - 1)`, the slots after one service time.
+pub(crate) const LEAD_IN: Duration = Duration::from_secs(1);
+
+/// How often a void row is run again before its last result stands, marked void.
+const RETRIES: u32 = 2;
+
+/// The share of the schedule that has to be sent within the row.
+const SENT_SHARE: f64 = 0.99;
+
+/// The result of one row. Rates are per second; times in milliseconds from the intended moment
+/// of sending; `offered = goodput + late + refused + failed`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Row {
+    /// Whether the guard stood before the handler.
+    pub guarded: bool,
+    /// The planned load, in multiples of the capacity.
+    pub load: f64,
+    /// Requests that were due.
+    pub offered: f64,
+    /// Answered 2xx within the deadline.
+    pub goodput: f64,
+    /// The most any policy could have answered: the smaller of `offered` and the capacity.
+    /// Goodput can exceed it by what waited when the measured time ended and was answered after.
+    pub bound: f64,
+    /// Median time of the accepted: the 2xx answers within the deadline. `None` without any.
+    pub p50_ms: Option<f64>,
+    /// 99th percentile of the same.
+    pub p99_ms: Option<f64>,
+    /// Answered 429 or 503 within the deadline.
+    pub refused: f64,
+    /// 99th percentile of the time to a refusal. `None` without any.
+    pub refused_p99_ms: Option<f64>,
+    /// Not answered by the deadline: the client had left.
+    pub late: f64,
+    /// Requests the bottleneck worked on to the end although their clients had left: the
+    /// capacity that overload burns. A part of the late ones, not a column of its own.
+    pub wasted: f64,
+    /// No connection, a broken one, or another status.
+    pub failed: f64,
+    /// 99th percentile of the generator's own delay.
+    pub lag_p99_ms: f64,
+    /// Whether the generator kept to its schedule. If not, the row says nothing about the
+    /// server.
+    pub valid: bool,
+    /// What the first failed request met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<String>,
+}
+
+impl Row {
+    /// Goodput as a share of the bound.
+    pub fn of_bound(&self) -> f64 {
+        if self.bound > 0.0 { self.goodput / self.bound } else { 0.0 }
+    }
+
+    fn of(course: &Course<'_>, guarded: bool, load: f64, tally: &Tally, wasted: f64) -> Self {
+        let per_second = |count: u64| count as f64 / course.measured.as_secs_f64();
+        let offered = per_second(tally.offered);
+        let lag_p99_ms = tally.lag.quantile_ms(0.99).unwrap_or(0.0);
+        let lag_limit_ms = course.plan.lag_limit().as_secs_f64() * 1_000.0;
+        Self {
+            guarded,
+            load,
+            offered,
+            goodput: per_second(tally.good.len()),
+            bound: course.plan.bound(offered),
+            p50_ms: tally.good.quantile_ms(0.50),
+            p99_ms: tally.good.quantile_ms(0.99),
+            refused: per_second(tally.refused.len()),
+            refused_p99_ms: tally.refused.quantile_ms(0.99),
+            late: per_second(tally.late),
+            wasted,
+            failed: per_second(tally.failed),
+            lag_p99_ms,
+            valid: lag_p99_ms <= lag_limit_ms && tally.sent_share() >= SENT_SHARE,
+            first_failure: tally.first_failure.clone(),
+        }
+    }
+}
+
+/// What all rows of a run have in common.
+#[derive(Debug)]
+pub(crate) struct Course<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) door: &'a Door,
+    pub(crate) measured: Duration,
+    pub(crate) seed: u64,
+}
+
+impl Course<'_> {
+    /// How long one row takes, about.
+    pub(crate) fn row_time(&self) -> Duration {
+        LEAD_IN + self.measured + self.plan.deadline
+    }
+
+    /// Runs the row, again if it was void, and keeps `progress` moving meanwhile.
+    pub(crate) fn run(
+        &self,
+        load: f64,
+        guards: Option<&Guards<'_>>,
+        progress: &mut Progress,
+    ) -> Result<Row, LabError> {
+        progress.row_begins(guards.is_some(), load);
+        let mut row = self.run_once(load, guards, progress)?;
+        for _ in 0..RETRIES {
+            if row.valid {
+                break;
+            }
+            progress.row_again(&row);
+            row = self.run_once(load, guards, progress)?;
+        }
+        progress.row_done(&row);
+        Ok(row)
+    }
+
+    fn run_once(
+        &self,
+        load: f64,
+        guards: Option<&Guards<'_>>,
+        progress: &mut Progress,
+    ) -> Result<Row, LabError> {
+        let server = Server::start(self.door, self.plan, guards)?;
+        let span = LEAD_IN + self.measured;
+        let schedule = Schedule::new(self.seed, load * self.plan.capacity(), span);
+        let start = Instant::now();
+        let row_end = start + span + self.plan.lag_limit();
+        let (arrivals, pacer) =
+            pace(schedule, start, LEAD_IN).map_err(LabError::io("start the pacer's thread"))?;
+        let client = Client::new(self.door.target(), self.plan.deadline);
+        let driver = thread::Builder::new()
+            .name("client".into())
+            .spawn(move || client.drive(arrivals, row_end))
+            .map_err(LabError::io("start the client's thread"))?;
+        let mut waste = Waste::from(start + LEAD_IN, start + span);
+        while !driver.is_finished() {
+            progress.tick();
+            waste.look(Instant::now(), server.wasted());
+            thread::sleep(Duration::from_millis(50));
+        }
+        let fell = |_| LabError::Broken("a thread of the load generator panicked".into());
+        let tally = driver.join().map_err(fell)??;
+        pacer.join().map_err(fell)?;
+        Ok(Row::of(self, guards.is_some(), load, &tally, waste.rate()))
+    }
+}
+
+/// The rate of wasted work between the first and the last look within the measured time.
+#[derive(Debug)]
+struct Waste {
+    begin: Instant,
+    end: Instant,
+    first: Option<(Instant, u64)>,
+    last: Option<(Instant, u64)>,
+}
+
+impl Waste {
+    fn from(begin: Instant, end: Instant) -> Self {
+        Self { begin, end, first: None, last: None }
+    }
+
+    fn look(&mut self, now: Instant, count: u64) {
+        if now >= self.begin && now <= self.end {
+            self.first.get_or_insert((now, count));
+            self.last = Some((now, count));
+        }
+    }
+
+    /// Per second; 0 where there were not two looks.
+    fn rate(&self) -> f64 {
+        let (Some((from, before)), Some((to, after))) = (self.first, self.last) else {
+            return 0.0;
+        };
+        let seconds = to.saturating_duration_since(from).as_secs_f64();
+        if seconds > 0.0 { after.saturating_sub(before) as f64 / seconds } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waste_is_counted_within_the_measured_time_only() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut waste = Waste::from(at(1), at(5));
+        assert_eq!(waste.rate(), 0.0);
+        waste.look(at(0), 0);
+        waste.look(at(1), 100);
+        assert_eq!(waste.rate(), 0.0);
+        waste.look(at(3), 300);
+        waste.look(at(5), 900);
+        waste.look(at(6), 5_000);
+        assert_eq!(waste.rate(), 200.0);
+    }
+}

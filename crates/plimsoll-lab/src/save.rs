@@ -1,0 +1,97 @@
+//! Writing the report: whole or not at all.
+//!
+//! The text goes into a temporary file beside the target, which then takes its name. Whether
+//! that will work is tried before the run, so that nobody waits a minute for "permission
+//! denied".
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::{Builder, NamedTempFile};
+
+use crate::error::Flaw;
+
+/// Held while a temporary file exists. Whoever is about to end the process takes it first.
+static SAVING: Mutex<()> = Mutex::new(());
+
+/// Waits until no file is half-written, and keeps it so for as long as the guard lives.
+pub(crate) fn quiet() -> MutexGuard<'static, ()> {
+    SAVING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tries whether a file can be made at `path`, and leaves nothing behind.
+pub(crate) fn check(path: &Path) -> Result<(), Flaw> {
+    let _quiet = quiet();
+    let flaw = |why: String| {
+        let allowed = format!("{why}; allowed is a file in a directory that can be written to");
+        Flaw::new("--json", path.display().to_string(), allowed)
+    };
+    if path.file_name().is_none() {
+        return Err(flaw("not the name of a file".into()));
+    }
+    // Renaming onto a device or a pipe would put a file in its place.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(flaw("there is something that is not a file".into()));
+    }
+    temporary(&followed(path)).map_err(|error| flaw(error.to_string()))?;
+    Ok(())
+}
+
+/// Writes `text` to `path`.
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    let _quiet = quiet();
+    let path = followed(path);
+    let mut file = temporary(&path)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    Ok(())
+}
+
+/// The file itself where `path` is a link to it: the link is to stay one.
+fn followed(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// A file in the same directory, so that renaming it is one step; gone when dropped.
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = Builder::new();
+    builder.prefix(".plimsoll-lab-");
+    #[cfg(unix)] // readable as any other new file, less what the umask takes
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_replaces_the_old_one_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("result.json");
+        check(&path).unwrap();
+        assert!(!path.exists());
+        write(&path, "{}").unwrap();
+        write(&path, "{\"a\":1}").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_a_flaw() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("no/such/result.json");
+        for path in [missing.as_path(), directory.path(), Path::new(""), Path::new("/")] {
+            let flaw = check(path).unwrap_err();
+            assert_eq!(flaw.flag, "--json");
+            assert_eq!(flaw.to_string().lines().count(), 1);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The server under test: axum on a loopback socket, with its own runtime and its own threads.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use tokio::net::TcpSocket;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::LabError;
+use crate::guards::Guards;
+use crate::plan::Plan;
+use crate::pool::SlotPool;
+
+/// Connections the kernel keeps for a server too busy to accept them. Larger than the most that
+/// can be under way at the default settings, so that a short stall drops none.
+const BACKLOG: u32 = 4_096;
+
+/// The listening socket, bound once and shared by all rows of a run: an address that was free at
+/// the start cannot be lost half-way.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    target: SocketAddr,
+}
+
+impl Door {
+    /// Binds `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says: in use, not of this machine, not permitted.
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let _inside = runtime.enter();
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        #[cfg(unix)] // elsewhere this option would let two programs share the port
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?.into_std()?;
+        let mut target = listener.local_addr()?;
+        // "Every address of this machine" is a place to listen, not one to call.
+        match target.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => target.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => target.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Ok(Self { listener, target })
+    }
+
+    /// Where the client finds the server.
+    pub fn target(&self) -> SocketAddr {
+        self.target
+    }
+}
+
+/// The handler's router, alone: every request waits for a slot and answers 200 when its work is
+/// done.
+pub(crate) fn bare(pool: SlotPool) -> Router {
+    let handler = move || {
+        let pool = pool.clone();
+        async move {
+            match pool.work().await {
+                true => (StatusCode::OK, "done\n"),
+                false => (StatusCode::INTERNAL_SERVER_ERROR, "stopped\n"),
+            }
+        }
+    };
+    Router::new().route("/", get(handler))
+}
+
+/// A running server with nothing in its queue; stops when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    runtime: Option<Runtime>,
+    pool: SlotPool,
+}
+
+impl Server {
+    /// Starts one behind `door`, with the guard if there is one.
+    ///
+    /// One worker thread: the handler only waits, and on a small machine the client needs the
+    /// other core.
+    pub(crate) fn start(door: &Door, plan: &Plan, guards: Option<&Guards<'_>>) -> Result<Self, LabError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("server")
+            .enable_all()
+            .build()
+            .map_err(LabError::io("start the server's runtime"))?;
+        let pool = {
+            let _inside = runtime.enter();
+            let pool = SlotPool::start(plan.slots, plan.service_time)
+                .map_err(LabError::io("start the bottleneck's thread"))?;
+            let router = match guards {
+                Some(guards) => (guards.guard)(bare(pool.clone()), plan),
+                None => bare(pool.clone()),
+            };
+            let listener = door
+                .listener
+                .try_clone()
+                .and_then(tokio::net::TcpListener::from_std)
+                .map_err(LabError::io("listen again"))?
+                .tap_io(|stream| {
+                    // Without it the kernel may hold back a small answer. Best effort.
+                    let _ = stream.set_nodelay(true);
+                });
+            runtime.spawn(async move { axum::serve(listener, router).await });
+            pool
+        };
+        Ok(Self { runtime: Some(runtime), pool })
+    }
+
+    /// Requests the bottleneck has worked on to the end for clients that had left.
+    pub(crate) fn wasted(&self) -> u64 {
+        self.pool.wasted()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_does_not_open_and_a_wildcard_is_called_on_loopback() {
+        let door = Door::open("127.0.0.1:0".parse().unwrap()).unwrap();
+        let again = Door::open(door.target()).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+        let wide = Door::open("0.0.0.0:0".parse().unwrap()).unwrap();
+        assert!(wide.target().ip().is_loopback());
+    }
+}

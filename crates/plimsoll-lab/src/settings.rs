@@ -1,0 +1,176 @@
+//! What a run is to do, checked: everything that can be found wrong before it starts.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::DemoArgs;
+use crate::error::Flaw;
+use crate::plan::Plan;
+use crate::value;
+
+/// The settings of one run, all of them usable.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The bottleneck and the deadline.
+    pub plan: Plan,
+    /// Loads, in multiples of the capacity.
+    pub loads: Vec<f64>,
+    /// Measured time of each row.
+    pub measured: Duration,
+    /// What the arrivals are drawn from.
+    pub seed: u64,
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// Where the report goes, besides the terminal.
+    pub json: Option<PathBuf>,
+    /// The capacity that was asked for; the plan's may differ by part of a slot.
+    pub asked_capacity: f64,
+}
+
+/// One client thread does not send more than this; beyond, every row would be void.
+const MOST_CAPACITY: f64 = 100_000.0;
+/// The timing thread is late by some tens of microseconds: shorter work would be mostly that.
+const SHORTEST_WORK: Duration = Duration::from_micros(100);
+const LONGEST_WORK: Duration = Duration::from_secs(10);
+const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
+
+impl Settings {
+    /// Settings of `loads` for `measured` time each on `plan`; seed 1, a free loopback port, no
+    /// file.
+    pub fn new(plan: Plan, loads: Vec<f64>, measured: Duration) -> Self {
+        Self {
+            plan,
+            loads,
+            measured,
+            seed: 1,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            json: None,
+            asked_capacity: plan.capacity(),
+        }
+    }
+
+    /// Reads the flags as given.
+    pub(crate) fn read(args: &DemoArgs) -> Result<Self, Flaw> {
+        let asked_capacity = value::number(
+            "--capacity",
+            &args.capacity,
+            f64::MIN_POSITIVE..=MOST_CAPACITY,
+            "requests per second",
+        )
+        .map_err(|flaw| Flaw {
+            allowed: format!("allowed is a number above 0 and at most {MOST_CAPACITY}"),
+            ..flaw
+        })?;
+        let service_time =
+            value::duration("--service-time", &args.service_time, SHORTEST_WORK..=LONGEST_WORK)?;
+        let deadline = value::duration("--deadline", &args.deadline, SHORTEST_WORK..=LONGEST_DEADLINE)?;
+        if deadline <= service_time {
+            let allowed = format!(
+                "allowed is more than the service time of {}, or no answer could be in time",
+                value::show(service_time)
+            );
+            return Err(Flaw::new("--deadline", &args.deadline, allowed));
+        }
+        let plan = Plan::near(asked_capacity, service_time, deadline).ok_or_else(|| {
+            let least = 0.5 / service_time.as_secs_f64();
+            let most = f64::from(u16::MAX) / service_time.as_secs_f64();
+            let allowed = format!(
+                "with a service time of {} allowed is {least} to {:.0}, which is 1 to {} slots",
+                value::show(service_time),
+                most.min(MOST_CAPACITY),
+                u16::MAX,
+            );
+            Flaw::new("--capacity", &args.capacity, allowed)
+        })?;
+        let seconds = value::number("--seconds", &args.seconds, 0.1..=600.0, "seconds")?;
+        Ok(Self {
+            plan,
+            loads: value::loads("--loads", &args.loads)?,
+            measured: Duration::from_secs_f64(seconds),
+            seed: value::whole("--seed", &args.seed)?,
+            listen: address(&args.listen)?,
+            json: args.json.as_deref().map(PathBuf::from),
+            asked_capacity,
+        })
+    }
+
+    /// The highest rate of the run, in requests per second.
+    pub(crate) fn highest_rate(&self) -> f64 {
+        self.highest_load() * self.plan.capacity()
+    }
+
+    /// The highest of the loads.
+    pub(crate) fn highest_load(&self) -> f64 {
+        self.loads.iter().copied().fold(0.0, f64::max)
+    }
+}
+
+fn address(given: &str) -> Result<SocketAddr, Flaw> {
+    let found = given.to_socket_addrs().ok().and_then(|mut all| all.next());
+    found.ok_or_else(|| {
+        let allowed = "allowed is an address of this machine with a port, such as 127.0.0.1:8080";
+        Flaw::new("--listen", given, allowed)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn read(args: &[&str]) -> Result<Settings, Flaw> {
+        let all = ["lab", "demo"].iter().chain(args);
+        let Command::Demo(args) = Cli::try_parse_from(all).unwrap().command;
+        Settings::read(&args)
+    }
+
+    #[test]
+    fn the_defaults_are_sixteen_slots_and_five_loads() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.plan.slots, 16);
+        assert_eq!(settings.loads, [0.5, 1.0, 2.0, 4.0, 8.0]);
+        assert_eq!(settings.highest_rate(), 6_400.0);
+        assert!(settings.listen.ip().is_loopback());
+        assert_eq!(settings.json, None);
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_flag() {
+        for (flag, given) in [
+            ("--capacity", "0"),
+            ("--capacity", "nan"),
+            ("--capacity", "-5"),
+            ("--capacity", "24"),
+            ("--capacity", "1e9"),
+            ("--service-time", "20"),
+            ("--service-time", "0ms"),
+            ("--service-time", "11s"),
+            ("--deadline", "20ms"),
+            ("--deadline", "1h"),
+            ("--loads", "abc"),
+            ("--loads", ""),
+            ("--seconds", "0"),
+            ("--seconds", "4s"),
+            ("--seed", "-1"),
+            ("--seed", "1.5"),
+            ("--listen", "127.0.0.1"),
+            ("--listen", ""),
+        ] {
+            let flaw = read(&[flag, given]).unwrap_err();
+            assert_eq!((flaw.flag, flaw.given.as_str()), (flag, given));
+            let shown = flaw.to_string();
+            assert!(shown.contains("allowed"), "{shown}");
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_capacity_is_made_of_whole_slots() {
+        let settings = read(&["--capacity", "790"]).unwrap();
+        assert_eq!(settings.asked_capacity, 790.0);
+        assert_eq!(settings.plan.capacity(), 800.0);
+    }
+}

@@ -1,0 +1,100 @@
+//! The result as a table.
+
+use std::fmt::Write;
+
+use crate::report::Report;
+use crate::row::Row;
+
+/// What a side is called in all output.
+pub(crate) fn side_name(guarded: bool) -> &'static str {
+    if guarded { "guarded" } else { "bare" }
+}
+
+/// A load as a multiple: `0.5×`, `4×`.
+pub(crate) fn load_name(load: f64) -> String {
+    format!("{load}×")
+}
+
+const HEAD: [&str; 2] = [
+    "         offered goodput      of   bound  accepted, ms  refused   p99    late",
+    "  load        /s      /s   bound      /s    p50    p99       /s    ms      /s",
+];
+
+/// The rows of both sides, one table below the other, and a line for each kind of error met.
+pub(crate) fn table(report: &Report) -> String {
+    let mut out = String::new();
+    for guarded in [false, true] {
+        let _ = writeln!(out, "{}", side_name(guarded));
+        for head in HEAD {
+            let _ = writeln!(out, "{head}");
+        }
+        for row in report.side(guarded) {
+            out.push_str(&line(row));
+        }
+        out.push('\n');
+    }
+    for row in report.rows.iter().filter(|row| row.failed > 0.0) {
+        let why = row.first_failure.as_deref().unwrap_or("unknown");
+        let (side, load) = (side_name(row.guarded), load_name(row.load));
+        let _ = writeln!(out, "{side} {load}: {:.1} failed/s, first: {why}", row.failed);
+    }
+    out
+}
+
+fn line(row: &Row) -> String {
+    let mark = if row.valid { "" } else { " void" };
+    format!(
+        "{:>6}  {:>8.0}{:>8.0}{:>6.0} %{:>8.0}{:>7}{:>7}{:>9.0}{:>6}{:>8.0}{mark}\n",
+        load_name(row.load),
+        row.offered,
+        row.goodput,
+        row.of_bound() * 100.0,
+        row.bound,
+        time(row.p50_ms),
+        time(row.p99_ms),
+        row.refused,
+        time(row.refused_p99_ms),
+        row.late,
+    )
+}
+
+/// Milliseconds with one digit after the point; a dash where there are none.
+fn time(ms: Option<f64>) -> String {
+    ms.map_or_else(|| "–".into(), |ms| format!("{ms:.1}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{report, row};
+
+    #[test]
+    fn every_row_has_its_line_under_the_heads() {
+        let mut report = report();
+        report.rows.push(row(true, 100.0, 0.0));
+        let shown = table(&report);
+        assert!(shown.lines().all(|line| line.chars().count() <= 80));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], "bare");
+        let width = lines[2].chars().count();
+        assert_eq!(lines[1].chars().count(), width);
+        for line in lines.iter().filter(|line| line.contains('%')) {
+            assert_eq!(line.chars().count(), width, "{line}");
+        }
+        let overload = lines[5].split_whitespace().collect::<Vec<_>>();
+        assert_eq!(overload[..6], ["4×", "3200", "40", "5", "%", "800"]);
+        assert!(shown.contains("–"));
+        assert!(!shown.contains("void") && !shown.contains("failed"));
+    }
+
+    #[test]
+    fn void_rows_and_failures_are_named() {
+        let mut report = report();
+        report.rows[2].valid = false;
+        report.rows[2].failed = 2.5;
+        report.rows[2].first_failure = Some("refused by the kernel".into());
+        let shown = table(&report);
+        assert!(shown.contains(" void\n"));
+        assert!(shown.contains("bare 4×: 2.5 failed/s, first: refused by the kernel"));
+    }
+}

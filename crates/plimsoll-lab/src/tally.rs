@@ -1,0 +1,195 @@
+//! The book-keeping of a row: every request that was due ends in exactly one column.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::pacer::Arrival;
+
+/// What became of one request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A 2xx answer within the deadline: the only kind that was worth anything.
+    Good(Duration),
+    /// 429 or 503: told at once to go away.
+    Refused(Duration),
+    /// No answer by the deadline; the client has left.
+    Late,
+    /// No connection, a broken one, or any other status.
+    Failed(String),
+}
+
+/// One request, as the client saw it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) arrival: Arrival,
+    /// When the client set about sending it.
+    pub(crate) dispatched: Instant,
+    pub(crate) outcome: Outcome,
+}
+
+/// Longer times are booked as this: ten minutes, ten times the longest deadline.
+const LONGEST_MICROS: u64 = 600_000_000;
+
+/// Durations, to three digits, in microseconds.
+#[derive(Debug)]
+pub(crate) struct Times(Histogram<u64>);
+
+impl Times {
+    fn new() -> Self {
+        // With a fixed range: `saturating_record` clips to it, and a range that grows on demand
+        // begins at two microseconds.
+        #[allow(clippy::expect_used)]
+        Self(Histogram::new_with_max(LONGEST_MICROS, 3).expect("constants within its limits"))
+    }
+
+    fn record(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.saturating_record(micros);
+    }
+
+    /// How many were recorded.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The `q`-quantile in milliseconds; `None` where nothing was recorded.
+    pub(crate) fn quantile_ms(&self, q: f64) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.value_at_quantile(q) as f64 / 1_000.0)
+    }
+}
+
+/// The sums of one row. `offered = good + late + refused + failed`, always.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Requests that were due.
+    pub(crate) offered: u64,
+    /// Those sent before the row had ended.
+    pub(crate) sent_in_time: u64,
+    /// Latencies of 2xx answers within the deadline, from the intended moment.
+    pub(crate) good: Times,
+    /// Latencies of refusals, likewise.
+    pub(crate) refused: Times,
+    /// Requests given up at their deadline.
+    pub(crate) late: u64,
+    /// Requests that met an error.
+    pub(crate) failed: u64,
+    /// What the first error said.
+    pub(crate) first_failure: Option<String>,
+    /// Dispatched minus intended: the generator's own delay.
+    pub(crate) lag: Times,
+}
+
+impl Tally {
+    /// An empty book.
+    pub(crate) fn new() -> Self {
+        Self {
+            offered: 0,
+            sent_in_time: 0,
+            good: Times::new(),
+            refused: Times::new(),
+            late: 0,
+            failed: 0,
+            first_failure: None,
+            lag: Times::new(),
+        }
+    }
+
+    /// Books one request; those of the lead-in leave no trace. `row_end` is the last moment at
+    /// which a request counts as sent on schedule.
+    pub(crate) fn record(&mut self, sent: Sent, row_end: Instant) {
+        if !sent.arrival.measured {
+            return;
+        }
+        self.offered += 1;
+        self.sent_in_time += u64::from(sent.dispatched <= row_end);
+        let intended = sent.arrival.intended;
+        self.lag.record(sent.dispatched.saturating_duration_since(intended));
+        match sent.outcome {
+            Outcome::Good(time) => self.good.record(time),
+            Outcome::Refused(time) => self.refused.record(time),
+            Outcome::Late => self.late += 1,
+            Outcome::Failed(why) => self.fail(why),
+        }
+    }
+
+    /// Books requests that were due and of which nothing was heard again.
+    pub(crate) fn record_lost(&mut self, lost: u64) {
+        if lost > 0 {
+            self.offered += lost;
+            self.fail("lost inside the client".into());
+            self.failed += lost - 1;
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        self.failed += 1;
+        self.first_failure.get_or_insert(why);
+    }
+
+    /// The share of the schedule that was sent before the row had ended.
+    pub(crate) fn sent_share(&self) -> f64 {
+        match self.offered {
+            0 => 1.0,
+            offered => self.sent_in_time as f64 / offered as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn sent(start: Instant, measured: bool, outcome: Outcome) -> Sent {
+        let arrival = Arrival { intended: start, measured };
+        Sent { arrival, dispatched: start + MS, outcome }
+    }
+
+    #[test]
+    fn every_request_ends_in_one_column_and_the_lead_in_in_none() {
+        let start = Instant::now();
+        let mut tally = Tally::new();
+        for n in 0..100_u32 {
+            let outcome = match n % 4 {
+                0 => Outcome::Good(n * MS),
+                1 => Outcome::Refused(MS),
+                2 => Outcome::Late,
+                _ => Outcome::Failed(format!("error {n}")),
+            };
+            tally.record(sent(start, n >= 20, outcome), start + MS);
+        }
+        tally.record_lost(3);
+        tally.record_lost(0);
+        assert_eq!(tally.offered, 83);
+        let (good, refused) = (tally.good.len(), tally.refused.len());
+        assert_eq!((good, refused, tally.late, tally.failed), (20, 20, 20, 23));
+        assert_eq!(tally.offered, good + refused + tally.late + tally.failed);
+        assert_eq!(tally.first_failure.as_deref(), Some("error 23"));
+        assert_eq!(tally.lag.quantile_ms(0.99), Some(1.0));
+    }
+
+    #[test]
+    fn quantiles_are_of_what_was_recorded_and_absent_without_it() {
+        let mut times = Times::new();
+        assert_eq!(times.quantile_ms(0.5), None);
+        (1..=100).for_each(|n| times.record(n * MS));
+        let p50 = times.quantile_ms(0.5).unwrap();
+        let p99 = times.quantile_ms(0.99).unwrap();
+        assert!((p50 - 50.0).abs() < 0.1, "{p50}");
+        assert!((p99 - 99.0).abs() < 0.2, "{p99}");
+        times.record(Duration::from_secs(3_600));
+        assert!(times.quantile_ms(1.0).unwrap() >= 600_000.0);
+    }
+
+    #[test]
+    fn a_request_sent_after_the_row_counts_against_the_schedule() {
+        let start = Instant::now();
+        let mut tally = Tally::new();
+        assert_eq!(tally.sent_share(), 1.0);
+        tally.record(sent(start, true, Outcome::Late), start + MS);
+        tally.record(sent(start + 2 * MS, true, Outcome::Late), start + MS);
+        assert_eq!(tally.sent_share(), 0.5);
+    }
+}

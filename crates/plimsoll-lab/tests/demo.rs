@@ -1,0 +1,82 @@
+//! Whole runs over real sockets. Only what holds on any machine is asserted: the books balance,
+//! the fields are there. How fast the machine is decides nothing.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use plimsoll_lab::{Door, Guards, Plan, Progress, Report, Row, Settings, demo};
+
+fn answering(router: Router, status: StatusCode) -> Router {
+    router.layer(from_fn(move |_: Request, _: Next| async move { status }))
+}
+
+fn refusing(router: Router) -> Router {
+    answering(router, StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// Four slots of 10 ms, half a second a row.
+fn run(loads: &[f64], guard: &dyn Fn(Router, &Plan) -> Router) -> Report {
+    let ms = Duration::from_millis(1);
+    let plan = Plan::near(400.0, 10 * ms, 100 * ms).unwrap();
+    assert_eq!(plan.slots, 4);
+    let settings = Settings::new(plan, loads.to_vec(), 500 * ms);
+    let door = Door::open(settings.listen).unwrap();
+    let guards = Guards { guard, refusing: &refusing };
+    demo(&settings, &door, &guards, &mut Progress::silent()).unwrap()
+}
+
+fn assert_balanced(row: &Row) {
+    let sum = row.goodput + row.late + row.refused + row.failed;
+    assert!(row.offered > 0.0, "{row:?}");
+    assert!((row.offered - sum).abs() < 1e-6, "{row:?}");
+}
+
+#[test]
+fn every_request_of_every_row_is_accounted_for() {
+    let report = run(&[0.5, 3.0], &|router, _| router);
+    assert_eq!(report.rows.len(), 4);
+    report.rows.iter().for_each(assert_balanced);
+    // The same arrivals for both sides: the offered load is no matter of luck.
+    assert_eq!(report.rows[0].offered, report.rows[2].offered);
+    assert_eq!(report.rows[1].offered, report.rows[3].offered);
+    assert!(report.rows[2].guarded && !report.rows[0].guarded);
+}
+
+#[test]
+fn a_guard_that_refuses_everything_leaves_only_refusals() {
+    let report = run(&[1.0], &|router, _| refusing(router));
+    let row = &report.rows[1];
+    assert_balanced(row);
+    assert_eq!(row.goodput, 0.0);
+    assert_eq!(row.p99_ms, None);
+    assert!((row.refused - (row.offered - row.failed - row.late)).abs() < 1e-6);
+}
+
+#[test]
+fn an_answer_that_is_neither_good_nor_a_refusal_is_a_failure_with_its_reason() {
+    let broken = StatusCode::INTERNAL_SERVER_ERROR;
+    let report = run(&[1.0], &|router, _| answering(router, broken));
+    let row = &report.rows[1];
+    assert_balanced(row);
+    assert_eq!((row.goodput, row.refused), (0.0, 0.0));
+    if row.failed > 0.0 {
+        assert!(row.first_failure.as_deref().unwrap().contains("500"));
+    }
+}
+
+#[test]
+fn the_guard_is_called_for_each_row_with_the_plan() {
+    let calls = std::cell::Cell::new(0);
+    run(&[0.2, 0.3], &|router, plan| {
+        calls.set(calls.get() + 1);
+        assert_eq!(plan.capacity(), 400.0);
+        // A guard may start tasks of its own.
+        tokio::spawn(async {});
+        router
+    });
+    assert!(calls.get() >= 2);
+}

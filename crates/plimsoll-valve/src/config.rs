@@ -1,0 +1,113 @@
+//! What can be set on a valve.
+
+use crate::Valve;
+use plimsoll_core::{Clock, ConfigError, Places, intern};
+use std::time::Duration;
+
+/// The settings of a [`Valve`]. Plain data; checked when a valve is built from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The name that refusals carry. Default "valve".
+    pub name: String,
+    /// How many may be inside at once, 1 to 2³¹ − 1. Default 1; set it to what the bottleneck can
+    /// serve at once.
+    pub inside: u32,
+    /// How many may wait for a place. Default 0: ask now or never.
+    ///
+    /// A room that takes longer to serve than the longest wait only holds callers who will be
+    /// turned away anyway: it need not be larger than `longest_wait × inside ÷ service time`.
+    pub room: u32,
+    /// How long one may wait. Default 100 ms. Choose a fraction of the callers' own time-out, so
+    /// that enough of it is left for the work.
+    pub longest_wait: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { name: "valve".into(), inside: 1, room: 0, longest_wait: Duration::from_millis(100) }
+    }
+}
+
+impl Config {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first field that will not do, the value and what is allowed.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_inside(self.inside)?;
+        check_room(self.room, self.longest_wait)
+    }
+}
+
+pub(crate) fn check_inside(inside: u32) -> Result<(), ConfigError> {
+    if inside == 0 || inside > Places::MAX {
+        return Err(ConfigError::new("inside", inside, "1 to 2147483647"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_room(room: u32, longest: Duration) -> Result<(), ConfigError> {
+    if room > Places::MAX {
+        return Err(ConfigError::new("room", room, "0 to 2147483647"));
+    }
+    if room > 0 && longest.is_zero() {
+        return Err(ConfigError::new("longest_wait", "0ns", "above 0 where anyone may wait (room > 0)"));
+    }
+    Ok(())
+}
+
+/// Builds a [`Valve`]; from [`Valve::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder {
+    config: Config,
+    clock: Clock,
+}
+
+impl Builder {
+    /// Starts from these settings.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The name that refusals carry. See [`intern`] for what a name costs.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// How many may be inside at once, 1 to 2³¹ − 1.
+    pub fn inside(mut self, inside: u32) -> Self {
+        self.config.inside = inside;
+        self
+    }
+
+    /// How many may wait for a place.
+    pub fn room(mut self, room: u32) -> Self {
+        self.config.room = room;
+        self
+    }
+
+    /// How long one may wait.
+    pub fn longest_wait(mut self, longest: Duration) -> Self {
+        self.config.longest_wait = longest;
+        self
+    }
+
+    /// The clock to wait by; the system's unless set.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The valve.
+    ///
+    /// # Errors
+    /// A setting that will not do, named with its value and what is allowed.
+    pub fn build(self) -> Result<Valve, ConfigError> {
+        self.config.validate()?;
+        let Config { name, inside, room, longest_wait } = self.config;
+        Ok(Valve::with(intern(&name), inside, room, longest_wait, self.clock))
+    }
+}

@@ -1,0 +1,155 @@
+//! The handle.
+
+use crate::config::{Builder, check_inside, check_room};
+use plimsoll_core::{
+    Clock, ConfigError, ControlError, Gate, Outcome, Permit, Place, Places, Rejected, Room, Settle, Source,
+};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many inside, so many waiting. A cheap handle: clones share everything.
+///
+/// | ask by | waits | where |
+/// |---|---|---|
+/// | [`ask`](Self::ask), [`ask_owned`](Self::ask_owned) | never | anywhere |
+/// | [`acquire`](Self::acquire), [`acquire_owned`](Self::acquire_owned) | in the room | in async code |
+/// | [`acquire_timeout`](Self::acquire_timeout) | in the same room | on a plain thread |
+/// | [`run`](Self::run) | in the room, then runs a future | in async code |
+#[derive(Clone)]
+pub struct Valve(pub(crate) Arc<Room<Places>>);
+
+impl Valve {
+    /// A valve that lets `inside` in at once and lets nobody wait.
+    ///
+    /// # Errors
+    /// If `inside` is 0 or above 2³¹ − 1.
+    pub fn new(inside: u32) -> Result<Self, ConfigError> {
+        Self::builder().inside(inside).build()
+    }
+
+    /// Sets everything else.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn with(name: &'static str, inside: u32, room: u32, longest: Duration, clock: Clock) -> Self {
+        Valve(Arc::new(Room::new(name, Places::new(inside), clock, room, longest)))
+    }
+
+    /// May I, now? Never waits, and never overtakes those who do.
+    ///
+    /// # Errors
+    /// `Full` if every place is taken or others wait for one; `Closed` after [`close`](Self::close).
+    #[inline]
+    pub fn ask(&self) -> Result<Permit<&Valve>, Rejected> {
+        self.0.try_start().map(|place| Permit::new(self, place))
+    }
+
+    /// [`ask`](Self::ask), with a permit that owns its handle and may go to another task or thread.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    #[inline]
+    pub fn ask_owned(&self) -> Result<Permit<Valve>, Rejected> {
+        self.0.try_start().map(|place| Permit::new(self.clone(), place))
+    }
+
+    /// Changes how many may be inside, 1 to 2³¹ − 1. More: those who wait enter at once. Fewer:
+    /// nobody is thrown out; places are not given again until enough have left.
+    ///
+    /// # Errors
+    /// If `inside` is 0 or above 2³¹ − 1; nothing has changed then.
+    pub fn set_inside(&self, inside: u32) -> Result<(), ControlError> {
+        check_inside(inside)?;
+        if self.0.source().set_limit(inside) {
+            self.0.pump();
+        }
+        Ok(())
+    }
+
+    /// Changes how many may wait and for how long. Those who wait already keep their place and
+    /// the time they were promised.
+    ///
+    /// # Errors
+    /// If `room` is above 2³¹ − 1, or `longest_wait` is zero while `room` is not; nothing has changed then.
+    pub fn set_room(&self, room: u32, longest_wait: Duration) -> Result<(), ControlError> {
+        check_room(room, longest_wait)?;
+        self.0.set_room(room, longest_wait);
+        Ok(())
+    }
+
+    /// Lets nobody in from now on: newcomers and all who wait are refused with `Closed`. Those
+    /// inside finish in peace; [`inside`](Self::inside) tells when they have.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.0.source().is_closed()
+    }
+
+    /// How many are inside now.
+    pub fn inside(&self) -> u32 {
+        self.0.source().taken()
+    }
+
+    /// How many may be inside.
+    pub fn limit(&self) -> u32 {
+        self.0.source().limit()
+    }
+
+    /// How many wait now.
+    pub fn waiting(&self) -> u32 {
+        self.0.waiting()
+    }
+
+    /// How many may wait.
+    pub fn room(&self) -> u32 {
+        self.0.size()
+    }
+
+    /// How long one may wait.
+    pub fn longest_wait(&self) -> Duration {
+        self.0.longest_wait()
+    }
+
+    /// The name its refusals carry.
+    pub fn name(&self) -> &'static str {
+        self.0.by()
+    }
+}
+
+impl Settle for Valve {
+    type Token = Place;
+    #[inline]
+    fn settle(&self, place: Place, _: Outcome) {
+        self.0.release(place);
+    }
+    #[inline]
+    fn give_back(&self, place: Place) {
+        self.0.release(place);
+    }
+}
+
+impl<R: ?Sized> Gate<R> for Valve {
+    #[inline]
+    fn admit(&self, _: &R) -> Result<Place, Rejected> {
+        self.0.try_start()
+    }
+}
+
+impl fmt::Debug for Valve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Valve")
+            .field("name", &self.name())
+            .field("inside", &self.inside())
+            .field("limit", &self.limit())
+            .field("waiting", &self.waiting())
+            .field("room", &self.room())
+            .field("longest_wait", &self.longest_wait())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

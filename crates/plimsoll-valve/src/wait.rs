@@ -1,0 +1,113 @@
+//! Waiting for a place: tasks and threads in one room.
+
+use crate::Valve;
+use plimsoll_core::{Outcome, Overload, Permit, Place, Places, Reason, Rejected, Turn, Wait};
+use std::future::Future;
+use std::time::Duration;
+
+impl Valve {
+    /// Waits for a place, in order, at most [`longest_wait`](Self::longest_wait).
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it leaves the room and gives back a place already granted. The
+    /// place in the order is lost: a new `acquire` stands at the end.
+    ///
+    /// # Errors
+    /// `Full` at once if the room is full, `Expired` after the longest wait, `Closed` if closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use plimsoll_valve::Valve;
+    /// # plimsoll_core::Clock::system().block_until(None, async {
+    /// let valve = Valve::builder().inside(1).room(8).build()?;
+    /// let permit = valve.acquire().await?;
+    /// assert_eq!(valve.inside(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+    /// ```
+    pub async fn acquire(&self) -> Result<Permit<&Valve>, Rejected> {
+        let place = self.0.wait().await?;
+        Ok(Permit::new(self, place))
+    }
+
+    /// [`acquire`](Self::acquire), with a permit that owns its handle.
+    ///
+    /// # Cancel safety
+    /// As for `acquire`.
+    ///
+    /// # Errors
+    /// As for `acquire`.
+    pub async fn acquire_owned(&self) -> Result<Permit<Valve>, Rejected> {
+        let place = self.0.wait().await?;
+        Ok(Permit::new(self.clone(), place))
+    }
+
+    /// Waits for a place on the calling thread, no runtime needed: at most `timeout`, and at most
+    /// the longest wait. It stands in the same room, in the same order, as the tasks do.
+    ///
+    /// It blocks the thread: inside an async task use [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// `Full` at once if the room is full, `Expired` after the time, `Closed` if closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use plimsoll_valve::Valve;
+    /// # use std::time::Duration;
+    /// let valve = Valve::builder().inside(1).room(8).build()?;
+    /// let held = valve.acquire_timeout(Duration::from_millis(5))?;
+    /// std::thread::scope(|s| {
+    ///     let waits = s.spawn(|| valve.acquire_timeout(Duration::from_secs(60)).map(|_| ()));
+    ///     drop(held);
+    ///     // Either it came before the drop and waited, or after.
+    ///     assert!(matches!(waits.join(), Ok(Ok(())) | Ok(Err(_))));
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Valve>, Rejected> {
+        let clock = self.0.clock();
+        let start = clock.now();
+        match clock.block_until(Some(start + timeout), self.acquire()) {
+            Some(result) => result,
+            None => {
+                let waited = clock.now().since(start);
+                Err(Rejected::new(self.name(), Reason::Expired).over(waited))
+            }
+        }
+    }
+
+    /// Waits for a place, then runs `work`. `work` is not polled before it has its place.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves the room, or gives the place back along with the unfinished work.
+    ///
+    /// # Errors
+    /// [`Overload::Rejected`] if there was no place: `work` never began. [`Overload::Inner`] is the
+    /// error of `work` itself.
+    ///
+    /// # Examples
+    /// ```
+    /// # use plimsoll_valve::Valve;
+    /// # plimsoll_core::Clock::system().block_until(None, async {
+    /// let valve = Valve::new(16)?;
+    /// let answer = valve.run(async { Ok::<_, std::io::Error>(42) }).await?;
+    /// assert_eq!(answer, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+    /// ```
+    pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
+        let permit = self.acquire().await?;
+        let result = work.await;
+        permit.done(if result.is_ok() { Outcome::Success } else { Outcome::Failure });
+        result.map_err(Overload::Inner)
+    }
+}
+
+impl<R: ?Sized> Wait<R> for Valve {
+    type Place = Place;
+    type Waiting = Turn<Places>;
+    fn wait(&self, _: &R) -> Turn<Places> {
+        self.0.wait()
+    }
+    fn enter(&self, place: Place, _: &R) -> Result<Place, Rejected> {
+        Ok(place)
+    }
+}

@@ -1,0 +1,181 @@
+//! The layers, and the stories of bugs that others had.
+#![cfg(feature = "tower")]
+
+use plimsoll_core::{ManualTime, Reason, Rejected};
+use plimsoll_valve::Valve;
+use std::future::{Ready, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+use tower::load_shed::LoadShed;
+use tower::{BoxError, Layer, Service, service_fn};
+
+/// Answers after as many polls as asked for, ready after as many again; panics at one of them.
+#[derive(Clone)]
+struct Slow {
+    polls: u32,
+    unready: u32,
+    panics_at: Option<u32>,
+}
+
+impl Service<()> for Slow {
+    type Response = ();
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.unready == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.unready -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+    fn call(&mut self, (): ()) -> Self::Future {
+        let (mut left, panics_at) = (self.polls, self.panics_at);
+        Box::pin(poll_fn(move |cx| {
+            assert_ne!(Some(left), panics_at, "as told");
+            if left == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            left -= 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+}
+
+fn echo() -> impl Service<u32, Response = u32, Error = BoxError, Future = Ready<Result<u32, BoxError>>> + Clone
+{
+    service_fn(|n: u32| ready(Ok(n)))
+}
+
+fn valve(inside: u32, room: u32) -> (Valve, ManualTime) {
+    let time = ManualTime::new();
+    let wait = Duration::from_millis(100);
+    (Valve::builder().inside(inside).room(room).longest_wait(wait).clock(time.clock()).build().unwrap(), time)
+}
+
+/// Over a limiter that reserves in `poll_ready`, a handle that was shed once keeps a place in the
+/// limiter's queue: the next permit goes to it and stays there until it is polled or dropped. With
+/// a limit of one, two live handles and nothing in flight, the other then succeeds 0 times of 5.
+#[test]
+fn a_handle_that_was_shed_and_then_idles_takes_no_capacity() {
+    let (valve, _time) = valve(1, 0);
+    let mut a = task::spawn(LoadShed::new(valve.layer().layer(echo())));
+    let mut b = task::spawn(LoadShed::new(valve.layer().layer(echo())));
+
+    let held = valve.ask().unwrap();
+    assert_ready_ok!(b.enter(|cx, mut s| s.poll_ready(cx)));
+    assert_ready_err!(task::spawn(b.call(1)).poll()); // shed
+    assert_ready_ok!(b.enter(|cx, mut s| s.poll_ready(cx))); // readied again, and left alone
+    drop(held);
+
+    for n in 0..5 {
+        assert_ready_ok!(a.enter(|cx, mut s| s.poll_ready(cx)));
+        assert_eq!(assert_ready_ok!(task::spawn(a.call(n)).poll()), n);
+    }
+    drop(b);
+}
+
+/// The same with the layer that waits, where a caller that gave up while it waited is idle.
+#[test]
+fn a_handle_whose_call_gave_up_waiting_takes_no_capacity() {
+    let (valve, _time) = valve(1, 8);
+    let mut a = valve.wait_layer().layer(echo());
+    let mut b = valve.wait_layer().layer(echo());
+    let held = valve.ask().unwrap();
+    let mut waits = task::spawn(b.call(1));
+    assert_pending!(waits.poll());
+    drop(waits);
+    drop(held);
+    for n in 0..5 {
+        assert_eq!(assert_ready_ok!(task::spawn(a.call(n)).poll()), n);
+    }
+    assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+}
+
+/// State that `layer()` makes is a limit per route in axum, which limits nothing.
+#[test]
+fn all_services_of_all_layers_of_a_valve_share_one_line() {
+    let (valve, _time) = valve(1, 0);
+    let layer = valve.layer();
+    let never = service_fn(|(): ()| std::future::pending::<Result<(), BoxError>>());
+    let (mut one, mut two, mut three) = (layer.layer(never), layer.layer(never), valve.layer().layer(never));
+    let mut first = task::spawn(one.call(()));
+    assert_pending!(first.poll());
+    for other in [&mut two, &mut three] {
+        let no = assert_ready_err!(task::spawn(other.call(())).poll());
+        let no = *no.downcast_ref::<Rejected>().unwrap();
+        assert_eq!((no.reason(), no.limit(), no.observed()), (Reason::Full, Some(1), Some(1)));
+    }
+    drop(first);
+    assert_pending!(task::spawn(three.call(())).poll());
+}
+
+#[test]
+fn cancelled_at_any_await_everything_comes_back() {
+    for waits in [false, true] {
+        for polls in 0..8 {
+            let (valve, _time) = valve(1, 4);
+            let mut service = valve.wait_layer().layer(Slow { polls: 3, unready: 2, panics_at: None });
+            let held = waits.then(|| valve.ask().unwrap());
+            let mut call = task::spawn(service.call(()));
+            let mut next = task::spawn(service.call(()));
+            let mut held = held;
+            let mut ended = false;
+            for n in 0..polls {
+                if n == 2 {
+                    held = None;
+                }
+                ended = ended || call.poll().is_ready();
+            }
+            assert_pending!(next.poll());
+            drop(call);
+            drop(held);
+            // Whatever the first one held, the second has it now.
+            while next.poll().is_pending() {}
+            assert_eq!((valve.inside(), valve.waiting()), (0, 0), "after {polls} polls, ended: {ended}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_the_inner_service_gives_everything_back() {
+    for at in 0..=3 {
+        let (valve, _time) = valve(1, 4);
+        let slow = Slow { polls: 3, unready: 0, panics_at: Some(at) };
+        let mut call = task::spawn(valve.wait_layer().layer(slow.clone()).call(()));
+        catch_unwind(AssertUnwindSafe(|| while call.poll().is_pending() {})).unwrap_err();
+        assert_eq!(valve.inside(), 0, "given back before the future is dropped");
+        let mut call = task::spawn(valve.layer().layer(slow).call(()));
+        catch_unwind(AssertUnwindSafe(|| while call.poll().is_pending() {})).unwrap_err();
+        assert_eq!(valve.inside(), 0);
+    }
+}
+
+#[test]
+fn a_waiting_call_is_refused_when_its_time_is_up() {
+    let (valve, time) = valve(1, 1);
+    let mut service = valve.wait_layer().layer(echo());
+    let _held = valve.ask().unwrap();
+    let mut waits = task::spawn(service.call(1));
+    assert_pending!(waits.poll());
+    let full = assert_ready_err!(task::spawn(service.call(2)).poll());
+    let full = *full.downcast_ref::<Rejected>().unwrap();
+    assert_eq!((full.reason(), full.limit(), full.observed()), (Reason::Full, Some(2), Some(2)));
+    time.advance(Duration::from_millis(100));
+    assert!(waits.is_woken());
+    let no = assert_ready_err!(waits.poll());
+    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Expired);
+    assert_eq!(no.to_string(), "valve refused: expired after 100ms");
+}
+
+#[cfg(feature = "test-util")]
+#[tokio::test(start_paused = true)]
+async fn under_tokios_paused_time_a_wait_expires_at_once() {
+    let valve = Valve::builder().inside(1).room(1).longest_wait(Duration::from_secs(3600)).build().unwrap();
+    let _held = valve.ask().unwrap();
+    assert_eq!(valve.acquire().await.unwrap_err().reason(), Reason::Expired);
+}

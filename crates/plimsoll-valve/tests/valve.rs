@@ -1,0 +1,205 @@
+//! The handle: settings, waiting on threads and in tasks, closing.
+
+use plimsoll_core::{Clock, ManualTime, Outcome, Overload, Reason};
+use plimsoll_valve::{Config, Valve};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
+    let text = |e: Result<Valve, _>| -> String {
+        e.map(|_| ()).map_err(|e: plimsoll_core::ConfigError| e.to_string()).unwrap_err()
+    };
+    assert_eq!(text(Valve::new(0)), "inside = 0 is not allowed: it must be 1 to 2147483647");
+    assert!(text(Valve::new(u32::MAX)).contains("inside = 4294967295"));
+    assert!(text(Valve::builder().room(u32::MAX).build()).contains("room = 4294967295"));
+    let no_time = text(Valve::builder().room(1).longest_wait(Duration::ZERO).build());
+    assert!(no_time.starts_with("longest_wait = 0ns is not allowed"), "{no_time}");
+    assert!(Valve::builder().config(Config { inside: 3, ..Config::default() }).build().is_ok());
+}
+
+#[test]
+fn a_live_setting_that_will_not_do_changes_nothing() {
+    let valve = Valve::builder().inside(3).room(4).build().unwrap();
+    assert_eq!(valve.set_inside(0).unwrap_err().field(), "inside");
+    assert_eq!(valve.set_room(9, Duration::ZERO).unwrap_err().field(), "longest_wait");
+    assert_eq!((valve.limit(), valve.room()), (3, 4));
+}
+
+#[test]
+fn the_handle_shows_itself() {
+    let valve = Valve::builder().name("orders").inside(2).room(1).build().unwrap();
+    let _one = valve.ask().unwrap();
+    let shown = format!("{valve:?}");
+    assert!(
+        shown.contains("\"orders\"") && shown.contains("inside: 1") && shown.contains("limit: 2"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn raising_the_number_inside_lets_those_in_who_wait() {
+    let valve = Valve::builder().inside(1).room(4).longest_wait(LONG).build().unwrap();
+    let _held = valve.ask().unwrap();
+    let mut waiters: Vec<_> = (0..3).map(|_| task::spawn(valve.acquire())).collect();
+    for w in &mut waiters {
+        assert_pending!(w.poll());
+    }
+    valve.set_inside(3).unwrap();
+    let woken: Vec<_> = waiters.iter().map(|w| w.is_woken()).collect();
+    assert_eq!(woken, [true, true, false], "in order, and no more than there are places");
+    assert_eq!((valve.inside(), valve.waiting()), (3, 1));
+    valve.set_inside(1).unwrap();
+    let _in = assert_ready_ok!(waiters[0].poll());
+    assert_eq!(valve.inside(), 3, "nobody is thrown out");
+}
+
+#[test]
+fn newcomers_do_not_overtake() {
+    let valve = Valve::builder().inside(1).room(4).longest_wait(LONG).build().unwrap();
+    let held = valve.ask().unwrap();
+    let mut first = task::spawn(valve.acquire());
+    assert_pending!(first.poll());
+    drop(held);
+    assert_eq!(valve.ask().unwrap_err().reason(), Reason::Full, "the place is the waiter's");
+    let permit = assert_ready_ok!(first.poll());
+    permit.done(Outcome::Success);
+    assert!(valve.ask().is_ok());
+}
+
+#[test]
+fn closing_refuses_those_who_wait_and_all_who_come() {
+    let valve = Valve::builder().inside(1).room(4).longest_wait(LONG).build().unwrap();
+    let held = valve.ask().unwrap();
+    let mut waits = task::spawn(valve.acquire());
+    assert_pending!(waits.poll());
+    valve.close();
+    assert!(waits.is_woken() && valve.is_closed());
+    assert_eq!(assert_ready_err!(waits.poll()).reason(), Reason::Closed);
+    assert_eq!(valve.ask().unwrap_err().reason(), Reason::Closed);
+    assert_eq!(valve.acquire_timeout(LONG).unwrap_err().reason(), Reason::Closed);
+    assert_eq!(valve.inside(), 1, "who is inside finishes in peace");
+    drop(held);
+    assert_eq!(valve.inside(), 0);
+}
+
+#[test]
+fn run_tells_a_refusal_from_a_failure() {
+    let block = |f| Clock::system().block_until(None, f).unwrap();
+    let valve = Valve::new(1).unwrap();
+    block(Box::pin(async {
+        assert_eq!(valve.run(async { Ok::<_, &str>(1) }).await, Ok(1));
+        assert_eq!(valve.run(async { Err::<(), _>("broken") }).await, Err(Overload::Inner("broken")));
+        let _held = valve.ask().unwrap();
+        let no = valve.run(async { Ok::<_, &str>(1) }).await.unwrap_err();
+        assert_eq!(no.rejected().unwrap().reason(), Reason::Full);
+    }) as std::pin::Pin<Box<dyn Future<Output = ()> + '_>>);
+    assert_eq!(valve.inside(), 0);
+}
+
+/// SafetyValve's `run` loses the slot when the function raises and the process lives on.
+#[test]
+fn a_panic_in_run_gives_the_place_back() {
+    let valve = Valve::new(1).unwrap();
+    let work = async { if true { panic!("as told") } else { Ok::<(), ()>(()) } };
+    let mut run = task::spawn(valve.run(work));
+    catch_unwind(AssertUnwindSafe(|| run.poll().is_ready())).unwrap_err();
+    drop(run);
+    assert_eq!(valve.inside(), 0);
+}
+
+/// In SafetyValve's CoDel queue a waiter that was killed is later started, and its slot is lost.
+#[test]
+fn a_waiter_that_is_gone_is_never_started() {
+    let time = ManualTime::new();
+    let valve = Valve::builder().inside(1).room(8).longest_wait(LONG).clock(time.clock()).build().unwrap();
+    let held = valve.ask().unwrap();
+    let mut waiters: Vec<_> = (0..5).map(|_| task::spawn(valve.acquire())).collect();
+    for w in &mut waiters {
+        assert_pending!(w.poll());
+    }
+    drop(waiters.remove(0)); // the head
+    drop(waiters.remove(1)); // the middle
+    drop(held);
+    assert!(waiters[0].is_woken());
+    drop(waiters.remove(0)); // granted, and gone before it came to fetch it
+    assert!(waiters[0].is_woken(), "the next one has it");
+    drop(assert_ready_ok!(waiters[0].poll()));
+    drop(assert_ready_ok!(waiters[1].poll()));
+    drop(waiters);
+    assert_eq!((valve.inside(), valve.waiting(), time.next_sleeper()), (0, 0, None));
+}
+
+#[test]
+fn a_thread_gives_up_at_its_own_time_out_or_the_longest_wait() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    let valve = Valve::builder().inside(1).room(8).longest_wait(LONG).clock(clock).build().unwrap();
+    let _held = valve.ask().unwrap();
+    for timeout in [Duration::from_millis(5), LONG * 2] {
+        std::thread::scope(|s| {
+            let waits = s.spawn(|| valve.acquire_timeout(timeout).unwrap_err());
+            while !waits.is_finished() {
+                // Only once it waits, or it would begin to wait in the moved time.
+                if valve.waiting() == 1 {
+                    time.advance(timeout.min(LONG));
+                }
+                std::thread::yield_now();
+            }
+            assert_eq!(waits.join().unwrap().reason(), Reason::Expired);
+        });
+    }
+    assert_eq!(valve.waiting(), 0);
+}
+
+/// Threads and tasks wait in one room; everyone gets in, never more than two at once. A wake-up
+/// that is lost would leave someone waiting for an hour.
+#[test]
+fn threads_and_tasks_waiting_together_lose_no_wake_up() {
+    const EACH: u32 = 2_000;
+    let valve = Valve::builder().inside(2).room(64).longest_wait(LONG).build().unwrap();
+    let (now, most, served) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
+    let work = || {
+        most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+        std::thread::yield_now();
+        now.fetch_sub(1, SeqCst);
+        served.fetch_add(1, SeqCst);
+    };
+    std::thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                for _ in 0..EACH {
+                    let permit = valve.acquire_timeout(LONG).unwrap();
+                    work();
+                    drop(permit);
+                }
+            });
+        }
+        s.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let tasks = async || {
+                for n in 0..EACH {
+                    if n % 7 == 0 {
+                        // Some give up while they wait.
+                        let mut waits = Box::pin(valve.acquire());
+                        let polled =
+                            std::future::poll_fn(|cx| std::task::Poll::Ready(waits.as_mut().poll(cx))).await;
+                        drop((polled, waits));
+                    }
+                    let permit = valve.acquire().await.unwrap();
+                    work();
+                    tokio::task::yield_now().await;
+                    drop(permit);
+                }
+            };
+            runtime.block_on(async { tokio::join!(tasks(), tasks(), tasks()) });
+        });
+    });
+    assert_eq!(served.load(SeqCst), 6 * EACH);
+    assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+    assert!(most.load(SeqCst) <= 2);
+}

@@ -1,0 +1,83 @@
+//! The load line for Rust services.
+//!
+//! A Plimsoll line is the mark on a ship's hull that says how much it may carry. This family of
+//! crates is that line for a service: it keeps the service useful while more work arrives than it
+//! can do. Every mechanism comes twice with one behaviour: as a plain primitive for any thread,
+//! and as a tower layer.
+//!
+//! Which one to take: see the [`guide`].
+//!
+//! # A service behind a line
+//!
+#![cfg_attr(all(feature = "valve", feature = "http"), doc = "```")]
+#![cfg_attr(not(all(feature = "valve", feature = "http")), doc = "```ignore")]
+//! use axum::{Router, routing::get};
+//! use plimsoll::prelude::*;
+//! use std::time::Duration;
+//!
+//! // The database pool behind this API has 16 connections: so many may be inside.
+//! let valve = Valve::builder().inside(16).room(32).longest_wait(Duration::from_millis(100)).build()?;
+//! let app: Router =
+//!     Router::new().route("/", get(async || "hello")).layer(valve.wait_layer().http());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Without a runtime
+//!
+#![cfg_attr(feature = "valve", doc = "```")]
+#![cfg_attr(not(feature = "valve"), doc = "```ignore")]
+//! use plimsoll::prelude::*;
+//! use std::time::Duration;
+//!
+//! let valve = Valve::builder().inside(2).room(8).build()?;
+//! std::thread::scope(|s| {
+//!     for _ in 0..4 {
+//!         s.spawn(|| match valve.acquire_timeout(Duration::from_secs(1)) {
+//!             Ok(_permit) => { /* the work */ }
+//!             Err(refused) => eprintln!("{refused}"),
+//!         });
+//!     }
+//! });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `full`: everything below but `test-util`.
+//! - `valve`: the safety valve.
+//! - `drop`: random drop.
+//! - `http`: the HTTP face, `.http()` on every layer. Turns on `tower`.
+//! - `tower`: the layers of the guards that are on. Turns on `tokio`.
+//! - `tokio`: waiting inside a runtime uses its timer.
+//! - `test-util`: time follows tokio's paused clock. For tests only.
+
+#[cfg(feature = "tower")]
+pub use plimsoll_core::{
+    AsError, Asks, Face, GateLayer, Gated, GuardLayer, WaitLayer, Waiting, Waits, Wrapped, layer, wait_layer,
+};
+pub use plimsoll_core::{
+    Classify, Clock, ConfigError, ControlError, Dice, Gate, Instant, ManualTime, OnError, Only, Outcome,
+    Overload, Permit, Reason, Rejected, Settle, Wait,
+};
+#[cfg(feature = "drop")]
+pub use plimsoll_drop::RandomDrop;
+#[cfg(feature = "http")]
+pub use plimsoll_http::{ByStatus, Http, HttpExt};
+#[cfg(feature = "valve")]
+pub use plimsoll_valve::Valve;
+
+/// What most users want in scope: `use plimsoll::prelude::*`. Items only, no modules.
+pub mod prelude {
+    #[cfg(feature = "http")]
+    pub use crate::HttpExt;
+    #[cfg(feature = "drop")]
+    pub use crate::RandomDrop;
+    #[cfg(feature = "valve")]
+    pub use crate::Valve;
+    pub use crate::{Outcome, Overload, Permit, Reason, Rejected};
+}
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}
