@@ -81,9 +81,9 @@ impl Client {
         let now = Instant::now();
         let time = now.saturating_duration_since(arrival.intended);
         let outcome = match answer {
-            Err(_) => Outcome::Late,
+            Err(_) => Outcome::Late(self.deadline),
             // The timer rounds up to a millisecond; the deadline does not.
-            Ok(Ok(_)) if now > give_up => Outcome::Late,
+            Ok(Ok(_)) if now > give_up => Outcome::Late(self.deadline),
             Ok(Ok(status)) => judge(status, time),
             Ok(Err(error)) => Outcome::Failed(error.to_string()),
         };

@@ -12,11 +12,12 @@ fn main() -> ExitCode {
 
 /// The load line: as many inside as the bottleneck has slots, a room to smooth the arrivals.
 ///
-/// A quarter of the time that the deadline leaves beside the work is for waiting; the room is as
-/// large as what the bottleneck serves in that time, since those beyond would wait in vain.
+/// A quarter of the time that the deadline leaves beside the work is for waiting. The room holds
+/// half of what the bottleneck serves in that time: under load it is full, and a full room refuses
+/// at once. The longest wait is for the day on which the bottleneck itself slows down.
 fn line(router: Router, plan: &Plan) -> Router {
     let wait = plan.deadline.saturating_sub(plan.service_time) / 4;
-    let room = (plan.capacity() * wait.as_secs_f64()).ceil() as u32;
+    let room = (plan.capacity() * wait.as_secs_f64() / 2.0).ceil() as u32;
     let inside = u32::try_from(plan.slots).unwrap_or(u32::MAX);
     let valve = Valve::builder().name("demo").inside(inside).room(room).longest_wait(wait).build();
     match valve {

@@ -55,8 +55,11 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
 /// How long the deepest guarded row let its clients wait.
 fn times(row: &Row, deadline_ms: f64) -> Option<String> {
     let (accepted, refused) = (row.p99_ms?, row.refused_p99_ms?);
+    if accepted >= deadline_ms {
+        return None;
+    }
     Some(format!(
-        "At {} × 99 % of the accepted had their answer within {accepted:.0} ms (deadline \
+        "At {} ×, 99 % of the accepted had their answer within {accepted:.0} ms (deadline \
          {deadline_ms} ms), and 99 % of the refused knew within {refused:.1} ms.",
         row.load
     ))

@@ -41,13 +41,16 @@ pub struct Row {
     /// The most any policy could have answered: the smaller of `offered` and the capacity.
     /// Goodput can exceed it by what waited when the measured time ended and was answered after.
     pub bound: f64,
-    /// Median time of the accepted: the 2xx answers within the deadline. `None` without any.
+    /// Median time of the accepted: all that were not refused; the late ones count as the
+    /// deadline, which is the least that they took. `None` without any.
     pub p50_ms: Option<f64>,
     /// 99th percentile of the same.
     pub p99_ms: Option<f64>,
     /// Answered 429 or 503 within the deadline.
     pub refused: f64,
-    /// 99th percentile of the time to a refusal. `None` without any.
+    /// Median time to a refusal. `None` without any.
+    pub refused_p50_ms: Option<f64>,
+    /// 99th percentile of the same.
     pub refused_p99_ms: Option<f64>,
     /// Not answered by the deadline: the client had left.
     pub late: f64,
@@ -81,11 +84,12 @@ impl Row {
             guarded,
             load,
             offered,
-            goodput: per_second(tally.good.len()),
+            goodput: per_second(tally.good),
             bound: course.plan.bound(offered),
-            p50_ms: tally.good.quantile_ms(0.50),
-            p99_ms: tally.good.quantile_ms(0.99),
+            p50_ms: tally.accepted.quantile_ms(0.50),
+            p99_ms: tally.accepted.quantile_ms(0.99),
             refused: per_second(tally.refused.len()),
+            refused_p50_ms: tally.refused.quantile_ms(0.50),
             refused_p99_ms: tally.refused.quantile_ms(0.99),
             late: per_second(tally.late),
             wasted,

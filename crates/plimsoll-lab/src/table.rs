@@ -16,8 +16,8 @@ pub(crate) fn load_name(load: f64) -> String {
 }
 
 const HEAD: [&str; 2] = [
-    "         offered goodput      of   bound  accepted, ms  refused   p99    late",
-    "  load        /s      /s   bound      /s    p50    p99       /s    ms      /s",
+    "        offered goodput     of  bound  accepted, ms   late refused   refused, ms",
+    "  load       /s      /s  bound     /s    p50    p99     /s      /s    p50    p99",
 ];
 
 /// The rows of both sides, one table below the other, and a line for each kind of error met.
@@ -29,7 +29,7 @@ pub(crate) fn table(report: &Report) -> String {
             let _ = writeln!(out, "{head}");
         }
         for row in report.side(guarded) {
-            out.push_str(&line(row));
+            out.push_str(&line(row, report.deadline_ms));
         }
         out.push('\n');
     }
@@ -41,26 +41,32 @@ pub(crate) fn table(report: &Report) -> String {
     out
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &Row, deadline_ms: f64) -> String {
     let mark = if row.valid { "" } else { " void" };
     format!(
-        "{:>6}  {:>8.0}{:>8.0}{:>6.0} %{:>8.0}{:>7}{:>7}{:>9.0}{:>6}{:>8.0}{mark}\n",
+        "{:>6} {:>8.0}{:>8.0}{:>5.0} %{:>7.0}{:>7}{:>7}{:>7.0}{:>8.0}{:>7}{:>7}{mark}\n",
         load_name(row.load),
         row.offered,
         row.goodput,
         row.of_bound() * 100.0,
         row.bound,
-        time(row.p50_ms),
-        time(row.p99_ms),
-        row.refused,
-        time(row.refused_p99_ms),
+        time(row.p50_ms, deadline_ms),
+        time(row.p99_ms, deadline_ms),
         row.late,
+        row.refused,
+        time(row.refused_p50_ms, deadline_ms),
+        time(row.refused_p99_ms, deadline_ms),
     )
 }
 
-/// Milliseconds with one digit after the point; a dash where there are none.
-fn time(ms: Option<f64>) -> String {
-    ms.map_or_else(|| "–".into(), |ms| format!("{ms:.1}"))
+/// Milliseconds with one digit after the point; a dash where there are none. Nothing is measured
+/// beyond the deadline, when the client leaves.
+fn time(ms: Option<f64>, deadline_ms: f64) -> String {
+    match ms {
+        None => "–".into(),
+        Some(ms) if ms >= deadline_ms => format!("≥{deadline_ms:.0}"),
+        Some(ms) => format!("{ms:.1}"),
+    }
 }
 
 #[cfg(test)]

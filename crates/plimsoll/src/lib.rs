@@ -81,3 +81,7 @@ pub mod prelude {
 
 #[doc = include_str!("guide.md")]
 pub mod guide {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
