@@ -45,6 +45,11 @@ impl Clock {
         }
     }
 
+    /// Whether this clock may show anything but the real time: it is manual, or `test-util` is on.
+    pub fn is_test(&self) -> bool {
+        cfg!(feature = "test-util") || matches!(self.0, Kind::Manual(_))
+    }
+
     /// A future that is done when this clock has reached `at`; never earlier.
     ///
     /// # Cancel safety

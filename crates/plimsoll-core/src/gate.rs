@@ -113,7 +113,19 @@ impl<R: ?Sized, G: Gate<R> + ?Sized> Gate<R> for &G {
 }
 
 /// A token that goes back unless it is taken: a later gate refused, or panicked.
-struct Undo<'a, G: Settle>(&'a G, Option<G::Token>);
+pub(crate) struct Undo<'a, G: Settle>(&'a G, Option<G::Token>);
+
+impl<'a, G: Settle> Undo<'a, G> {
+    #[inline]
+    pub(crate) fn new(gate: &'a G, token: G::Token) -> Self {
+        Undo(gate, Some(token))
+    }
+    /// Keeps it.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<G::Token> {
+        self.1.take()
+    }
+}
 
 impl<G: Settle> Drop for Undo<'_, G> {
     fn drop(&mut self) {
@@ -140,8 +152,8 @@ macro_rules! tuple {
         impl<R: ?Sized, $($gate: Gate<R>),+> Gate<R> for ($($gate,)+) {
             #[inline]
             fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
-                $(let mut $token = Undo(&self.$i, Some(self.$i.admit(request)?));)+
-                match ($($token.1.take(),)+) {
+                $(let mut $token = Undo::new(&self.$i, self.$i.admit(request)?);)+
+                match ($($token.take(),)+) {
                     ($(Some($token),)+) => Ok(($($token,)+)),
                     _ => unreachable!("every token was set above"),
                 }

@@ -56,6 +56,7 @@
 //!
 //! - `tower` (default): [`GuardLayer`], [`Gated`], [`Waiting`] and the faces. Brings in `tokio`.
 //! - `tokio`: sleeping inside a tokio runtime uses its timer; without it, one timer thread does.
+//! - `metrics`: [`Metrics`], the adapter to the `metrics` facade.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod clock;
@@ -65,11 +66,19 @@ mod facts;
 mod gate;
 mod instant;
 mod line;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod name;
+pub mod names;
+mod observe;
 mod outcome;
+mod pack;
 mod places;
 mod rejected;
 mod room;
+mod shadow;
+mod sync;
+mod then;
 mod timers;
 #[cfg(feature = "tower")]
 mod tower;
@@ -80,13 +89,19 @@ pub use error::{ConfigError, ControlError};
 pub use facts::{Only, OnlyWaiting};
 pub use gate::{Gate, Permit, Settle, Wait};
 pub use instant::Instant;
+#[cfg(feature = "metrics")]
+pub use metrics::Metrics;
 pub use name::intern;
+pub use observe::{Event, Inspect, Observe, Observer};
 pub use outcome::{Classify, OnError, Outcome, Overload, With};
+pub use pack::{Pack, Packed};
 pub use places::{Place, Places};
 pub use rejected::{Reason, Rejected};
 pub use room::{Room, Source, Start, Turn};
+pub use shadow::{Mode, Shadow};
+pub use then::Then;
 #[cfg(feature = "tower")]
 pub use tower::{
-    AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, WaitLayer, Waiting, WaitingFuture, Waits,
-    Wrapped, layer, wait_layer,
+    AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, Respond, WaitLayer, Waiting,
+    WaitingFuture, Waits, Wrapped, layer, wait_layer,
 };

@@ -22,6 +22,20 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    /// The outcome as one lower-case word, for labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Failure => "failure",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Overloaded => "overloaded",
+            Outcome::Ignored => "ignored",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Reads the outcome off a finished call.
 pub trait Classify<T, E> {
     /// The outcome of a call that ended with `result`.

@@ -1,12 +1,19 @@
 //! A number of places and who is on them, in one atomic word.
 
 use crate::room::{Source, Start};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// One place inside. Plain data: it goes back through [`Room::release`](crate::Room::release).
 #[derive(Debug)]
 #[must_use = "a place that is not released is lost"]
 pub struct Place(());
+
+impl Place {
+    /// The place that was packed.
+    pub(crate) fn again() -> Self {
+        Place(())
+    }
+}
 
 /// A number of places, all facts about them in one word: how many are taken, how many there are,
 /// whether someone waits, whether it is closed.

@@ -5,14 +5,14 @@
 //! it missed may have been freed while it queued. Wakers are called with the lock open.
 
 use crate::line::{Key, Left, Line};
-use crate::{Clock, Instant, Reason, Rejected, Sleep};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::{Clock, Event, Instant, Observer, Outcome, Reason, Rejected, Sleep};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 /// Where places come from: a number, later a rate or a limit that adapts.
@@ -49,6 +49,7 @@ pub struct Room<S: Source> {
     by: &'static str,
     source: S,
     clock: Clock,
+    observer: Observer,
     size: AtomicU32,
     longest: AtomicU64,
     // A copy of the line's length, written under the lock: a full room refuses without taking it.
@@ -63,6 +64,7 @@ impl<S: Source> Room<S> {
             by,
             source,
             clock,
+            observer: Observer::none(),
             size: AtomicU32::new(0),
             longest: AtomicU64::new(0),
             length: AtomicU32::new(0),
@@ -70,6 +72,13 @@ impl<S: Source> Room<S> {
         };
         room.set_room(size, longest);
         room
+    }
+
+    /// Tells `observer` what it does.
+    #[must_use]
+    pub fn observe(mut self, observer: Observer) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// The name it refuses in.
@@ -115,24 +124,44 @@ impl<S: Source> Room<S> {
     /// `Full` when every place is taken or others wait for one, `Closed` after [`close`](Self::close).
     #[inline]
     pub fn try_start(&self) -> Result<S::Token, Rejected> {
-        match self.source.start(true) {
+        let decision = match self.source.start(true) {
             Start::Go(token) => Ok(token),
             Start::Later => {
                 let (limit, observed) = self.source.numbers();
                 Err(Rejected::new(self.by, Reason::Full).numbers(limit, observed))
             }
             Start::Closed => Err(self.closed()),
-        }
+        };
+        self.observer.decided(self.by, decision)
     }
 
     /// A future that waits for a place. It stands in line from its first poll.
     pub fn wait(self: &Arc<Self>) -> Turn<S> {
-        Turn { room: self.clone(), key: None, since: Instant::default(), sleep: None }
+        self.wait_at_most(Duration::MAX)
+    }
+
+    /// [`wait`](Self::wait), for no longer than `patience`.
+    pub fn wait_at_most(self: &Arc<Self>, patience: Duration) -> Turn<S> {
+        Turn { room: self.clone(), key: None, since: Instant::default(), patience, sleep: None }
+    }
+
+    /// Work that was admitted has ended with `outcome`.
+    #[inline]
+    pub fn settle(&self, token: S::Token, outcome: Outcome) {
+        self.observer.tell(|| Event::Ended { by: self.by, outcome });
+        self.release(token);
+    }
+
+    /// Work that was admitted never began.
+    #[inline]
+    pub fn give_back(&self, token: S::Token) {
+        self.observer.tell(|| Event::GivenBack { by: self.by });
+        self.release(token);
     }
 
     /// Takes a place back, and calls the next in line.
     #[inline]
-    pub fn release(&self, token: S::Token) {
+    fn release(&self, token: S::Token) {
         if self.source.finish(token) {
             self.pump();
         }
@@ -246,6 +275,7 @@ pin_project! {
         room: Arc<Room<S>>,
         key: Option<Key>,
         since: Instant,
+        patience: Duration,
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -253,10 +283,14 @@ pin_project! {
     impl<S: Source> PinnedDrop for Turn<S> {
         fn drop(this: Pin<&mut Self>) {
             let me = this.project();
-            if let Some(key) = me.key.take()
-                && let Some(Left::Called(Ok(token))) = me.room.leave(key)
-            {
-                me.room.release(token);
+            if let Some(key) = me.key.take() {
+                match me.room.leave(key) {
+                    Some(Left::Called(Ok(token))) => me.room.release(token),
+                    // Told before it left: the refusal stands.
+                    Some(Left::Called(Err(no))) => return me.room.observer.tell(|| Event::Refused(no)),
+                    _ => {}
+                }
+                me.room.observer.tell(|| Event::Left { by: me.room.by });
             }
         }
     }
@@ -265,7 +299,15 @@ pin_project! {
 impl<S: Source> Future for Turn<S> {
     type Output = Result<S::Token, Rejected>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let decision = ready!(self.as_mut().turn(cx));
+        let room = &*self.project().room;
+        Poll::Ready(room.observer.decided(room.by, decision))
+    }
+}
+
+impl<S: Source> Turn<S> {
+    fn turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Token, Rejected>> {
         let mut me = self.project();
         let room = &**me.room;
         let key = match *me.key {
@@ -299,7 +341,8 @@ impl<S: Source> Future for Turn<S> {
                 };
                 *me.key = Some(key);
                 *me.since = room.clock.now();
-                me.sleep.set(Some(room.clock.sleep_until(*me.since + room.longest_wait())));
+                let patience = room.longest_wait().min(*me.patience);
+                me.sleep.set(Some(room.clock.sleep_until(*me.since + patience)));
                 // The place that was missed may have been freed before we stood in line.
                 room.pump();
                 if let Some(told) = room.lock().fetch(key) {

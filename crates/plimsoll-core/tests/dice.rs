@@ -1,4 +1,5 @@
 //! The door of chance.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll_core::Dice;
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! The one service of gates and the one of waiters, polled by hand.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
 use plimsoll_core::{Gate, Outcome, Overload, Reason, Rejected, Settle, Wait, layer, wait_layer};

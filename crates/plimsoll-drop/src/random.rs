@@ -1,7 +1,8 @@
 //! The handle.
 
 use plimsoll_core::{
-    ConfigError, ControlError, Dice, Gate, Outcome, Permit, Reason, Rejected, Settle, intern,
+    ConfigError, ControlError, Dice, Event, Gate, Inspect, Observe, Observer, Outcome, Permit, Reason,
+    Rejected, Settle, intern,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub struct RandomDrop {
     dice: Dice,
     /// The bits of the keep rate, an `f64` in 0.0..=1.0.
     keep: Arc<AtomicU64>,
+    observer: Observer,
 }
 
 #[cfg(feature = "tower")]
@@ -35,7 +37,7 @@ impl RandomDrop {
     /// If `keep` is not in that range, or not a number.
     pub fn new(keep: f64) -> Result<Self, ConfigError> {
         let keep = Arc::new(AtomicU64::new(check(keep)?));
-        Ok(RandomDrop { name: "drop", dice: Dice::thread(), keep })
+        Ok(RandomDrop { name: "drop", dice: Dice::thread(), keep, observer: Observer::none() })
     }
 
     /// The name its refusals carry; "drop" unless set. See [`intern`] for what a name costs.
@@ -52,10 +54,24 @@ impl RandomDrop {
         self
     }
 
+    /// Tells `observer` each decision. Set the name first.
+    #[must_use]
+    pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = Observer::new(observer, self.name);
+        self
+    }
+
     /// Rolls the dice: `true` means go on. Ask before the item is built.
     #[inline]
     pub fn keep(&self) -> bool {
-        self.dice.chance(self.keep_rate())
+        match self.decide() {
+            Ok(()) => {
+                // Nothing will come back for it: it has ended as far as this guard knows.
+                self.settle((), Outcome::Ignored);
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     /// [`keep`](Self::keep) as a gate answers.
@@ -91,22 +107,44 @@ impl RandomDrop {
 
     #[inline]
     fn decide(&self) -> Result<(), Rejected> {
-        if self.keep() { Ok(()) } else { Err(Rejected::new(self.name, Reason::Dropped)) }
+        let keep = self.dice.chance(self.keep_rate());
+        let decision = if keep { Ok(()) } else { Err(Rejected::new(self.name, Reason::Dropped)) };
+        self.observer.decided(self.name, decision)
     }
 }
 
 impl Settle for RandomDrop {
     type Token = ();
     #[inline]
-    fn settle(&self, (): (), _: Outcome) {}
+    fn settle(&self, (): (), outcome: Outcome) {
+        self.observer.tell(|| Event::Ended { by: self.name, outcome });
+    }
     #[inline]
-    fn give_back(&self, (): ()) {}
+    fn give_back(&self, (): ()) {
+        self.observer.tell(|| Event::GivenBack { by: self.name });
+    }
 }
 
 impl<R: ?Sized> Gate<R> for RandomDrop {
     #[inline]
     fn admit(&self, _: &R) -> Result<(), Rejected> {
         self.decide()
+    }
+}
+
+impl Inspect for RandomDrop {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        each("keep", self.keep_rate());
+    }
+    /// Knob: `keep`, 0.0 to 1.0.
+    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+        match knob {
+            "keep" => self.set_keep(value),
+            other => Err(ControlError::new("knob", other, "keep")),
+        }
     }
 }
 

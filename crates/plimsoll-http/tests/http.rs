@@ -1,4 +1,5 @@
 //! The HTTP face, in axum.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};

@@ -1,7 +1,9 @@
 //! What can be set on a valve.
 
 use crate::Valve;
-use plimsoll_core::{Clock, ConfigError, Places, intern};
+use plimsoll_core::{Clock, ConfigError, Observe, Observer, Places, Room, intern};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings of a [`Valve`]. Plain data; checked when a valve is built from it.
@@ -57,11 +59,12 @@ pub(crate) fn check_room(room: u32, longest: Duration) -> Result<(), ConfigError
 }
 
 /// Builds a [`Valve`]; from [`Valve::builder`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder {
     config: Config,
     clock: Clock,
+    observer: Option<Arc<dyn Observe>>,
 }
 
 impl Builder {
@@ -101,6 +104,12 @@ impl Builder {
         self
     }
 
+    /// Tells `observer` each decision.
+    pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// The valve.
     ///
     /// # Errors
@@ -108,6 +117,16 @@ impl Builder {
     pub fn build(self) -> Result<Valve, ConfigError> {
         self.config.validate()?;
         let Config { name, inside, room, longest_wait } = self.config;
-        Ok(Valve::with(intern(&name), inside, room, longest_wait, self.clock))
+        let name = intern(&name);
+        let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
+        let room = Room::new(name, Places::new(inside), self.clock, room, longest_wait);
+        Ok(Valve(Arc::new(room.observe(observer))))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let observed = self.observer.is_some();
+        f.debug_struct("Builder").field("config", &self.config).field("observed", &observed).finish()
     }
 }

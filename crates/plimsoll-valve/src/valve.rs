@@ -2,7 +2,7 @@
 
 use crate::config::{Builder, check_inside, check_room};
 use plimsoll_core::{
-    Clock, ConfigError, ControlError, Gate, Outcome, Permit, Place, Places, Rejected, Room, Settle, Source,
+    ConfigError, ControlError, Gate, Inspect, Outcome, Permit, Place, Places, Rejected, Room, Settle, Source,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -31,10 +31,6 @@ impl Valve {
     /// Sets everything else.
     pub fn builder() -> Builder {
         Builder::default()
-    }
-
-    pub(crate) fn with(name: &'static str, inside: u32, room: u32, longest: Duration, clock: Clock) -> Self {
-        Valve(Arc::new(Room::new(name, Places::new(inside), clock, room, longest)))
     }
 
     /// May I, now? Never waits, and never overtakes those who do.
@@ -124,12 +120,12 @@ impl Valve {
 impl Settle for Valve {
     type Token = Place;
     #[inline]
-    fn settle(&self, place: Place, _: Outcome) {
-        self.0.release(place);
+    fn settle(&self, place: Place, outcome: Outcome) {
+        self.0.settle(place, outcome);
     }
     #[inline]
     fn give_back(&self, place: Place) {
-        self.0.release(place);
+        self.0.give_back(place);
     }
 }
 
@@ -137,6 +133,38 @@ impl<R: ?Sized> Gate<R> for Valve {
     #[inline]
     fn admit(&self, _: &R) -> Result<Place, Rejected> {
         self.0.try_start()
+    }
+}
+
+impl Inspect for Valve {
+    fn name(&self) -> &'static str {
+        Valve::name(self)
+    }
+    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        each("inside", f64::from(self.inside()));
+        each("limit", f64::from(self.limit()));
+        each("waiting", f64::from(self.waiting()));
+        each("room", f64::from(self.room()));
+        each("longest_wait", self.longest_wait().as_secs_f64());
+    }
+    /// Knobs: `limit` (whole places), `room` (whole places), `longest_wait` (seconds).
+    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+        let whole = |field| {
+            if value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value) {
+                Ok(value as u32)
+            } else {
+                Err(ControlError::new(field, value, "a whole number from 0 to 2147483647"))
+            }
+        };
+        match knob {
+            "limit" => self.set_inside(whole("limit")?),
+            "room" => self.set_room(whole("room")?, self.longest_wait()),
+            "longest_wait" => match Duration::try_from_secs_f64(value) {
+                Ok(longest) => self.set_room(self.room(), longest),
+                Err(_) => Err(ControlError::new("longest_wait", value, "a number of seconds, 0 or more")),
+            },
+            other => Err(ControlError::new("knob", other, "one of limit, room, longest_wait")),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Waiting for a place: tasks and threads in one room.
 
 use crate::Valve;
-use plimsoll_core::{Outcome, Overload, Permit, Place, Places, Reason, Rejected, Turn, Wait};
+use plimsoll_core::{Outcome, Overload, Permit, Place, Places, Rejected, Turn, Wait};
 use std::future::Future;
 use std::time::Duration;
 
@@ -64,14 +64,9 @@ impl Valve {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Valve>, Rejected> {
-        let clock = self.0.clock();
-        let start = clock.now();
-        match clock.block_until(Some(start + timeout), self.acquire()) {
-            Some(result) => result,
-            None => {
-                let waited = clock.now().since(start);
-                Err(Rejected::new(self.name(), Reason::Expired).over(waited))
-            }
+        match self.0.clock().block_until(None, self.0.wait_at_most(timeout)) {
+            Some(turn) => turn.map(|place| Permit::new(self, place)),
+            None => unreachable!("it blocks until the turn is over"),
         }
     }
 

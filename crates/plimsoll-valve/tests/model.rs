@@ -181,7 +181,7 @@ proptest! {
             let mut i = 0;
             while i < waiters.len() {
                 prop_assert_eq!(waiters[i].2.is_woken(), waiters[i].1 != Fate::Waits);
-                if waiters[i].0 % 2 == 0 && waiters[i].1 != Fate::Waits {
+                if waiters[i].0.is_multiple_of(2) && waiters[i].1 != Fate::Waits {
                     let (_, fate, mut waiter) = waiters.remove(i);
                     match (fate, waiter.poll()) {
                         (Fate::Granted, Poll::Ready(Ok(permit))) => permits.push(permit),

@@ -1,4 +1,5 @@
 //! The layers, and the stories of bugs that others had.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
 use plimsoll_core::{ManualTime, Reason, Rejected};

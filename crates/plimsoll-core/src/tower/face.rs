@@ -45,6 +45,31 @@ impl<T, E: From<Rejected>, G: Settle, C: Classify<T, E>> Face<T, E, G> for AsErr
     }
 }
 
+/// A refusal becomes a response, made from it by a function; the error type stays as it was.
+#[derive(Clone, Copy)]
+pub struct Respond<F, C = OnError>(pub F, pub C);
+
+impl<F, C: std::fmt::Debug> std::fmt::Debug for Respond<F, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Respond").field(&self.1).finish()
+    }
+}
+
+impl<T, E, G: Settle, C: Classify<T, E>, F: Fn(Rejected) -> T> Face<T, E, G> for Respond<F, C> {
+    type Response = T;
+    type Error = E;
+    fn refused(&self, no: Rejected) -> Result<T, E> {
+        Ok((self.0)(no))
+    }
+    fn inner_error(error: E) -> E {
+        error
+    }
+    fn finished(&self, result: Result<T, E>, permit: Permit<G>) -> Result<T, E> {
+        permit.done(self.1.classify(result.as_ref()));
+        result
+    }
+}
+
 /// A refusal becomes [`Overload::Rejected`], for errors to which nobody can add a `From`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wrapped<C = OnError>(pub C);

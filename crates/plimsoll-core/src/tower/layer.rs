@@ -1,7 +1,7 @@
 //! The layer of every guard.
 
-use super::{AsError, Gated, Waiting, Wrapped};
-use crate::{OnError, Only, Outcome, With};
+use super::{AsError, Gated, Respond, Waiting, Wrapped};
+use crate::{OnError, Only, Outcome, Rejected, With};
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
@@ -59,6 +59,11 @@ impl<M, G, C> GuardLayer<M, G, AsError<C>> {
     /// Answers [`Overload`](crate::Overload), for an inner error that has no `From<Rejected>`.
     pub fn wrap(self) -> GuardLayer<M, G, Wrapped<C>> {
         self.face(Wrapped)
+    }
+
+    /// Answers a refusal with a response made by `respond`; the error type stays as it was.
+    pub fn respond<T, F: Fn(Rejected) -> T>(self, respond: F) -> GuardLayer<M, G, Respond<F, C>> {
+        self.face(|classify| Respond(respond, classify))
     }
 
     /// Puts on another face; it is given the classifier.

@@ -5,7 +5,7 @@ mod gated;
 mod layer;
 mod waiting;
 
-pub use face::{AsError, Face, Wrapped};
+pub use face::{AsError, Face, Respond, Wrapped};
 pub use gated::{Gated, GatedFuture};
 pub use layer::{Asks, GateLayer, GuardLayer, WaitLayer, Waits, layer, wait_layer};
 pub use waiting::{Waiting, WaitingFuture};

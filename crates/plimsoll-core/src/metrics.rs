@@ -1,0 +1,188 @@
+//! The adapter to the `metrics` facade.
+//!
+//! Counting goes into words of our own, striped by thread, and is handed to the recorder when
+//! someone [publishes](Metrics::publish) – usually in the handler that is scraped. So a decision
+//! costs one add on a line that other threads rarely touch, whatever recorder is installed; and a
+//! guard that is built before the recorder is no worse off: the next publishing tells it all.
+
+use crate::{Event, Observe, Outcome, Reason, names};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts what guards tell and publishes it to the installed `metrics` recorder.
+///
+/// ```
+/// use plimsoll_core::{Event, Metrics, Observe};
+/// use std::sync::Arc;
+///
+/// let metrics = Arc::new(Metrics::new());
+/// // Hand it to a guard: `Valve::builder().observe(metrics.clone())`; then, when scraped:
+/// metrics.publish();
+/// ```
+#[derive(Debug, Default)]
+pub struct Metrics {
+    guards: Mutex<BTreeMap<&'static str, Arc<Counts>>>,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands all totals, and what is in flight now, to the recorder that is installed now.
+    ///
+    /// Without one it does nothing, and nothing is lost.
+    pub fn publish(&self) {
+        for (&guard, counts) in &*self.guards() {
+            counts.publish(guard);
+        }
+    }
+
+    fn guards(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Arc<Counts>>> {
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self, name: &'static str) -> Arc<Counts> {
+        self.guards().entry(name).or_default().clone()
+    }
+}
+
+impl Observe for Metrics {
+    fn event(&self, event: Event) {
+        // A guard that did not ask for an observer of its own: look it up by name.
+        let by = match event {
+            Event::Admitted { by } | Event::Left { by } | Event::GivenBack { by } => by,
+            Event::Ended { by, .. } => by,
+            Event::Refused(no) | Event::Shadowed(no) => no.by(),
+        };
+        self.counts(by).event(event);
+    }
+
+    fn for_guard(&self, name: &'static str) -> Option<Arc<dyn Observe>> {
+        // A shadow tells of the gate behind it, under that gate's name.
+        (name != "shadow").then(|| self.counts(name) as Arc<dyn Observe>)
+    }
+}
+
+const REASONS: [Reason; 10] = [
+    Reason::Limited,
+    Reason::Open,
+    Reason::Full,
+    Reason::Dropped,
+    Reason::Expired,
+    Reason::Evicted,
+    Reason::Busy,
+    Reason::Overdue,
+    Reason::Closed,
+    Reason::Unavailable,
+];
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Success,
+    Outcome::Failure,
+    Outcome::TimedOut,
+    Outcome::Overloaded,
+    Outcome::Ignored,
+    Outcome::Cancelled,
+];
+
+// Where each thing is counted: a cell of a stripe.
+const ADMITTED: usize = 0;
+const LEFT: usize = 1;
+const GIVEN_BACK: usize = 2;
+const ENDED: usize = 3;
+const REFUSED: usize = ENDED + OUTCOMES.len();
+const SHADOWED: usize = REFUSED + REASONS.len();
+const CELLS: usize = SHADOWED + REASONS.len();
+
+/// Threads are dealt to stripes in turn; more stripes than that cost memory and buy little.
+const STRIPES: usize = 8;
+
+#[derive(Debug)]
+#[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
+struct Stripe([AtomicU64; CELLS]);
+
+#[derive(Debug)]
+struct Counts([Stripe; STRIPES]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Counts(std::array::from_fn(|_| Stripe(std::array::from_fn(|_| AtomicU64::new(0)))))
+    }
+}
+
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    MINE.with(|&mine| mine)
+}
+
+impl Counts {
+    fn add(&self, cell: usize) {
+        if let Some(cell) = self.0.get(stripe()).and_then(|stripe| stripe.0.get(cell)) {
+            // Relaxed: a total needs no order among other memory.
+            cell.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn total(&self, cell: usize) -> u64 {
+        self.0.iter().filter_map(|stripe| stripe.0.get(cell)).map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
+    fn publish(&self, guard: &'static str) {
+        let decision = |decision: &'static str, reason: &'static str, cell| {
+            let total = self.total(cell);
+            // What never happened needs no line, but for the one that everyone looks for.
+            if total > 0 || cell == ADMITTED {
+                metrics::counter!(names::DECISIONS, names::GUARD => guard, names::DECISION => decision, names::REASON => reason)
+                    .absolute(total);
+            }
+        };
+        decision("admitted", "", ADMITTED);
+        decision("left", "", LEFT);
+        decision("given_back", "", GIVEN_BACK);
+        for (n, reason) in REASONS.iter().enumerate() {
+            decision("refused", reason.as_str(), REFUSED + n);
+            decision("shadowed", reason.as_str(), SHADOWED + n);
+        }
+        // Read before the admissions: whoever ends in between is counted as inside, never as less than nobody.
+        let mut gone = self.total(GIVEN_BACK);
+        for (n, outcome) in OUTCOMES.iter().enumerate() {
+            let total = self.total(ENDED + n);
+            gone += total;
+            if total > 0 {
+                metrics::counter!(names::ENDED, names::GUARD => guard, names::OUTCOME => outcome.as_str())
+                    .absolute(total);
+            }
+        }
+        let inside = self.total(ADMITTED).saturating_sub(gone);
+        metrics::gauge!(names::IN_FLIGHT, names::GUARD => guard).set(inside as f64);
+    }
+}
+
+impl Observe for Counts {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Admitted { .. } => self.add(ADMITTED),
+            Event::Left { .. } => self.add(LEFT),
+            Event::GivenBack { .. } => self.add(GIVEN_BACK),
+            Event::Ended { outcome, .. } => self.add(ENDED + outcome as usize),
+            Event::Refused(no) => self.add(REFUSED + no.reason() as usize),
+            Event::Shadowed(no) => self.add(SHADOWED + no.reason() as usize),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_and_outcome_has_its_own_cell() {
+        assert!(REASONS.iter().enumerate().all(|(n, &reason)| n == reason as usize));
+        assert!(OUTCOMES.iter().enumerate().all(|(n, &outcome)| n == outcome as usize));
+    }
+}

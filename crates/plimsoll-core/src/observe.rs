@@ -1,0 +1,110 @@
+//! What a guard tells, and what can be looked at and turned while it runs.
+
+use crate::{ControlError, Outcome, Rejected};
+use std::sync::Arc;
+
+/// Something a guard did. Plain data, `Copy`.
+///
+/// The books balance: whoever asked was admitted, refused, or left while he waited; whoever was
+/// admitted has ended, was given back, or is still inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A request may begin.
+    Admitted {
+        /// The guard.
+        by: &'static str,
+    },
+    /// A request may not begin.
+    Refused(Rejected),
+    /// A caller went away while it waited for its turn.
+    Left {
+        /// The guard.
+        by: &'static str,
+    },
+    /// Admitted work has ended.
+    Ended {
+        /// The guard.
+        by: &'static str,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Admitted work never began: what it took was refunded.
+    GivenBack {
+        /// The guard.
+        by: &'static str,
+    },
+    /// A guard in [shadow](crate::Mode::Shadow) refused, and the request went on all the same. The
+    /// guard itself has told the refusal as well.
+    Shadowed(Rejected),
+}
+
+/// Is told what a guard does.
+///
+/// It is called in the middle of a decision, on the caller's thread and never under a lock: be
+/// quick, and do not block. A guard without an observer pays one branch.
+pub trait Observe: Send + Sync {
+    /// Something was done.
+    fn event(&self, event: Event);
+
+    /// An observer of its own for the guard named `name`, asked once when that is built. `None`
+    /// (the default): this one serves.
+    fn for_guard(&self, name: &'static str) -> Option<Arc<dyn Observe>> {
+        let _ = name;
+        None
+    }
+}
+
+/// Who listens to a guard, if anyone. Guards keep one of these.
+#[derive(Clone, Default)]
+pub struct Observer(Option<Arc<dyn Observe>>);
+
+impl Observer {
+    /// Nobody listens.
+    pub const fn none() -> Self {
+        Observer(None)
+    }
+
+    /// `observer` listens to the guard named `name`.
+    pub fn new(observer: Arc<dyn Observe>, name: &'static str) -> Self {
+        Observer(Some(observer.for_guard(name).unwrap_or(observer)))
+    }
+
+    /// Tells, if someone listens; the event is not even made otherwise.
+    #[inline]
+    pub fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(observer) = &self.0 {
+            observer.event(event());
+        }
+    }
+
+    /// Tells a decision by the guard named `by`, and hands it on.
+    #[inline]
+    pub fn decided<T>(&self, by: &'static str, result: Result<T, Rejected>) -> Result<T, Rejected> {
+        self.tell(|| match &result {
+            Ok(_) => Event::Admitted { by },
+            Err(no) => Event::Refused(*no),
+        });
+        result
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Observer(listening)" } else { "Observer(none)" })
+    }
+}
+
+/// A guard that can be looked at and turned while it runs, by those who do not know its type: a
+/// console, a settings file.
+pub trait Inspect: Send + Sync {
+    /// The guard's name.
+    fn name(&self) -> &'static str;
+    /// Shows each of its numbers by name. What can be [turned](Self::turn) has the same name here.
+    fn look(&self, each: &mut dyn FnMut(&'static str, f64));
+    /// Sets one of its knobs.
+    ///
+    /// # Errors
+    /// If there is no such knob, or the value will not do; nothing has changed then.
+    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError>;
+}

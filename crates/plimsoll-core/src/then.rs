@@ -1,0 +1,44 @@
+//! First the turn, then the gates.
+
+use crate::gate::Undo;
+use crate::{Gate, Outcome, Rejected, Settle, Wait};
+
+/// Waits for a turn, and then asks a gate about the request in hand. If that refuses, the place is
+/// given back.
+///
+/// ```text
+/// wait_layer(Then(valve, (limit, breaker)))
+/// ```
+///
+/// So a rate is spent, and a breaker asked, at the moment the work could begin, not when it began to
+/// wait. To be refused *before* queueing, put a gate's layer outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Then<W, G>(pub W, pub G);
+
+impl<W: Settle, G: Settle> Settle for Then<W, G> {
+    type Token = (W::Token, G::Token);
+    fn settle(&self, (place, token): Self::Token, outcome: Outcome) {
+        self.0.settle(place, outcome);
+        self.1.settle(token, outcome);
+    }
+    fn give_back(&self, (place, token): Self::Token) {
+        self.0.give_back(place);
+        self.1.give_back(token);
+    }
+}
+
+impl<R: ?Sized, W: Wait<R>, G: Gate<R>> Wait<R> for Then<W, G> {
+    type Place = W::Place;
+    type Waiting = W::Waiting;
+    fn wait(&self, request: &R) -> W::Waiting {
+        self.0.wait(request)
+    }
+    fn enter(&self, place: W::Place, request: &R) -> Result<Self::Token, Rejected> {
+        let mut entered = Undo::new(&self.0, self.0.enter(place, request)?);
+        let token = self.1.admit(request)?;
+        match entered.take() {
+            Some(place) => Ok((place, token)),
+            None => unreachable!("it was set above"),
+        }
+    }
+}
