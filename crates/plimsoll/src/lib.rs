@@ -51,15 +51,20 @@
 //! - `http`: the HTTP face, `.http()` on every layer. Turns on `tower`.
 //! - `tower`: the layers of the guards that are on. Turns on `tokio`.
 //! - `tokio`: waiting inside a runtime uses its timer.
+//! - `metrics`: `Metrics` publishes what guards decide to the `metrics` facade.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
+#[cfg(feature = "metrics")]
+pub use plimsoll_core::Metrics;
 #[cfg(feature = "tower")]
 pub use plimsoll_core::{
-    AsError, Asks, Face, GateLayer, Gated, GuardLayer, WaitLayer, Waiting, Waits, Wrapped, layer, wait_layer,
+    AsError, Asks, Face, GateLayer, Gated, GuardLayer, Respond, WaitLayer, Waiting, Waits, Wrapped, layer,
+    wait_layer,
 };
 pub use plimsoll_core::{
-    Classify, Clock, ConfigError, ControlError, Dice, Gate, Instant, ManualTime, OnError, Only, Outcome,
-    Overload, Permit, Reason, Rejected, Settle, Wait,
+    Classify, Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, ManualTime, Mode,
+    Observe, OnError, Only, Outcome, Overload, Packed, Permit, Reason, Rejected, Settle, Shadow, Then, Wait,
+    names,
 };
 #[cfg(feature = "drop")]
 pub use plimsoll_drop::RandomDrop;

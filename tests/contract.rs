@@ -1,0 +1,171 @@
+//! Every layer through every probe.
+//!
+//! A guard that is added gets a subject here; a cell that cannot be covered yet is a gap, and is
+//! listed in the testkit's README.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use plimsoll::{Mode, Permit, RandomDrop, Shadow, Valve};
+use plimsoll_testkit::{Built, Edge, Kit, Subject, matrix, service};
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::rc::Rc;
+use std::time::Duration;
+
+const INSIDE: u32 = 2;
+
+fn valve(kit: &Kit, room: u32) -> Valve {
+    let wait = Duration::from_millis(100);
+    Valve::builder()
+        .inside(INSIDE)
+        .room(room)
+        .longest_wait(wait)
+        .clock(kit.clock())
+        .observe(kit.observer())
+        .build()
+        .unwrap()
+}
+
+fn drop_gate(kit: &Kit) -> RandomDrop {
+    RandomDrop::new(1.0).unwrap().dice(kit.dice.clone()).observe(kit.observer())
+}
+
+fn refusal<T, E: Display>(result: Result<T, E>) -> Option<String> {
+    result.err().map(|e| e.to_string())
+}
+
+/// Fills the valve by hand, and empties it.
+fn press(valve: &Valve) -> (impl FnMut() + use<>, impl FnMut() + use<>) {
+    let held: Rc<RefCell<Vec<Permit<Valve>>>> = Rc::default();
+    let (fills, valve) = (held.clone(), valve.clone());
+    let fill = move || {
+        let mut held = fills.borrow_mut();
+        while valve.inside() < valve.limit() && valve.waiting() == 0 {
+            match valve.ask_owned() {
+                Ok(permit) => held.push(permit),
+                Err(_) => break,
+            }
+        }
+    };
+    (fill, move || held.borrow_mut().clear())
+}
+
+fn valve_gate(kit: &Kit) -> Built {
+    let valve = valve(kit, 0);
+    let (saturate, relieve) = press(&valve);
+    let (layer, watched, shadowed) = (valve.layer(), valve.clone(), valve.clone());
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(saturate),
+        busy: None,
+        relieve: Box::new(relieve),
+        held: Some(Box::new(move || u64::from(watched.inside()))),
+        limit: Some(u64::from(INSIDE)),
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 1,
+    }
+}
+
+fn valve_waiter(kit: &Kit) -> Built {
+    let valve = valve(kit, 3);
+    let (mut fill, mut empty) = press(&valve);
+    let (busy, relieve) = press(&valve);
+    let (layer, watched, shut, open) = (valve.wait_layer(), valve.clone(), valve.clone(), valve.clone());
+    let relieve = RefCell::new(relieve);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        // Full inside, and nobody may wait.
+        saturate: Box::new(move || {
+            fill();
+            shut.set_room(0, Duration::from_millis(100)).unwrap();
+        }),
+        busy: Some(Box::new(busy)),
+        relieve: Box::new(move || {
+            open.set_room(3, Duration::from_millis(100)).unwrap();
+            empty();
+            (relieve.borrow_mut())();
+        }),
+        held: Some(Box::new(move || u64::from(watched.inside() + watched.waiting()))),
+        limit: Some(u64::from(INSIDE)),
+        shadow: None,
+        guards: 1,
+    }
+}
+
+fn random_drop(kit: &Kit) -> Built {
+    let gate = drop_gate(kit);
+    let (layer, all, none, shadowed) = (gate.layer(), gate.clone(), gate.clone(), gate);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(move || none.set_keep(0.0).unwrap()),
+        busy: None,
+        relieve: Box::new(move || all.set_keep(1.0).unwrap()),
+        held: None,
+        limit: None,
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 1,
+    }
+}
+
+/// The drop first, then the valve; saturated, the valve refuses and the drop is given back.
+fn tuple(kit: &Kit) -> Built {
+    let (gate, valve) = (drop_gate(kit), valve(kit, 0));
+    let (saturate, relieve) = press(&valve);
+    let watched = valve.clone();
+    let tuple = (gate, valve);
+    let (layer, shadowed) = (plimsoll::layer(tuple.clone()), tuple);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(saturate),
+        busy: None,
+        relieve: Box::new(relieve),
+        held: Some(Box::new(move || u64::from(watched.inside()))),
+        limit: Some(u64::from(INSIDE)),
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 2,
+    }
+}
+
+fn valve_edges() -> Vec<Edge> {
+    let live = Valve::new(1).unwrap();
+    vec![
+        ("nobody inside", refusal(Valve::new(0))),
+        ("too many inside", refusal(Valve::new(u32::MAX))),
+        ("too large a room", refusal(Valve::builder().room(u32::MAX).build())),
+        ("a room without time", refusal(Valve::builder().room(1).longest_wait(Duration::ZERO).build())),
+        ("nobody inside, live", refusal(live.set_inside(0))),
+        ("a room without time, live", refusal(live.set_room(1, Duration::ZERO))),
+    ]
+}
+
+fn drop_edges() -> Vec<Edge> {
+    let live = RandomDrop::new(1.0).unwrap();
+    vec![
+        ("less than nothing", refusal(RandomDrop::new(-0.01))),
+        ("more than all", refusal(RandomDrop::new(1.01))),
+        ("not a number", refusal(RandomDrop::new(f64::NAN))),
+        ("not a number, live", refusal(live.set_keep(f64::NAN))),
+    ]
+}
+
+const SUBJECTS: [Subject; 4] = [
+    Subject { name: "valve", build: valve_gate, edges: valve_edges },
+    Subject { name: "valve, waiting", build: valve_waiter, edges: valve_edges },
+    Subject { name: "drop", build: random_drop, edges: drop_edges },
+    Subject { name: "(drop, valve)", build: tuple, edges: || [valve_edges(), drop_edges()].concat() },
+];
+
+#[test]
+fn every_layer_holds_to_the_contract() {
+    std::panic::set_hook(Box::new(|_| {})); // the probes panic on purpose, many times
+    let matrix = matrix(&SUBJECTS);
+    let _ = std::panic::take_hook();
+    println!("{matrix}");
+    let faults = matrix.faults();
+    assert!(faults.is_empty(), "{matrix}\n{faults:#?}");
+}
