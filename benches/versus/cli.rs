@@ -1,0 +1,77 @@
+//! The command line.
+
+use crate::measure::FEWEST;
+use crate::{GROUPS, Group};
+use clap::Parser;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo bench -p plimsoll-bench --bench versus
+  cargo bench -p plimsoll-bench --bench versus -- permit layer-admit --threads 1,2
+  cargo bench -p plimsoll-bench --bench versus -- drop-keep --json drop.json
+  cargo bench -p plimsoll-bench --bench versus -- --list";
+
+/// Measures Plimsoll against its peers, on the same work in one run.
+#[derive(Parser)]
+#[command(name = "versus", after_help = EXAMPLES)]
+struct Line {
+    /// The groups to run; all of them if none is named
+    #[arg(value_name = "GROUP")]
+    groups: Vec<String>,
+    /// How many threads work on the same object, one run for each number
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…", value_parser = threads)]
+    threads: Vec<usize>,
+    /// Rounds to keep, at least 21
+    #[arg(long, default_value_t = 41, value_name = "N")]
+    rounds: usize,
+    /// Also writes every row to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Lists the groups and stops
+    #[arg(long)]
+    list: bool,
+    /// What cargo adds by itself
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What to do.
+pub(crate) struct Args {
+    pub(crate) groups: Vec<&'static Group>,
+    pub(crate) threads: Vec<usize>,
+    pub(crate) rounds: usize,
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Reads the command line, or ends the program: after `--help` and `--list`, or with 2.
+pub(crate) fn read() -> Args {
+    let line = Line::parse();
+    if line.list {
+        for group in GROUPS {
+            println!("{:<14}{}", group.name, group.about);
+        }
+        std::process::exit(0);
+    }
+    let named = line.groups.iter().map(|name| {
+        GROUPS.iter().find(|group| group.name == name).unwrap_or_else(|| {
+            eprintln!("no group {name:?}; --list shows them");
+            std::process::exit(2)
+        })
+    });
+    let named: Vec<_> = named.collect();
+    Args {
+        groups: if named.is_empty() { GROUPS.iter().collect() } else { named },
+        threads: line.threads,
+        rounds: line.rounds.max(FEWEST),
+        json: line.json,
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let most = std::thread::available_parallelism().map_or(1, usize::from);
+    match text.parse() {
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => Err(format!("1 to {most} here: more threads than processors measure the scheduler")),
+    }
+}

@@ -1,0 +1,174 @@
+//! Rounds: every side once, in turn, again and again; what the kernel disturbed is thrown away.
+
+use crate::side::Side;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Fewer kept rounds than this say nothing.
+pub(crate) const FEWEST: usize = 21;
+/// One pass of one side: long against the clock's own cost, short against the kernel's time slice.
+const PASS: Duration = Duration::from_micros(400);
+/// A pass this many times slower than the side's median was disturbed by something uncounted.
+const OUTLIER: f64 = 2.0;
+/// How many times the rounds asked for may be tried on a busy machine.
+const PATIENCE: usize = 25;
+
+/// What came out: for each side its time in each kept round, and its allocations.
+#[derive(Default)]
+pub(crate) struct Measured {
+    /// `nanos[side][round]`, per operation.
+    pub(crate) nanos: Vec<Vec<f64>>,
+    /// `allocs[side]`, per operation.
+    pub(crate) allocs: Vec<f64>,
+    pub(crate) thrown_away: usize,
+}
+
+impl Measured {
+    /// Puts the rounds of another set to these.
+    pub(crate) fn add(&mut self, other: Measured) {
+        self.nanos.resize(other.nanos.len(), Vec::new());
+        self.nanos.iter_mut().zip(other.nanos).for_each(|(all, more)| all.extend(more));
+        self.allocs = other.allocs;
+        self.thrown_away += other.thrown_away;
+    }
+}
+
+/// Measures `sides` with so many threads on the same object.
+pub(crate) fn run(sides: &[&Side], threads: usize, rounds: usize) -> Measured {
+    thread::scope(|scope| {
+        let (answer, answers) = channel();
+        let crew: Vec<Sender<Pass>> = (0..threads)
+            .map(|_| {
+                let (order, orders) = channel();
+                let answer = answer.clone();
+                scope.spawn(move || work(sides, &orders, &answer));
+                order
+            })
+            .collect();
+        Crew { crew, answers }.measure(sides.len(), rounds)
+    })
+}
+
+/// An order: run this side so many times, all together.
+#[derive(Clone)]
+struct Pass {
+    side: usize,
+    times: u64,
+    count: bool,
+    arrived: Arc<AtomicUsize>,
+    threads: usize,
+}
+
+struct Answer {
+    nanos: f64,
+    disturbed: bool,
+    allocs: u64,
+}
+
+fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
+    let mut loops: Vec<_> = sides.iter().map(|side| side.looped()).collect();
+    for pass in orders {
+        let run = &mut loops[pass.side];
+        if pass.count {
+            run(pass.times);
+            let allocs = allocation_counter::measure(|| run(pass.times)).count_total;
+            answer.send(Answer { nanos: 0.0, disturbed: false, allocs }).unwrap();
+            continue;
+        }
+        let mut nanos = 0.0;
+        let mut disturbed = false;
+        // Not counted while timed, so that peers that allocate do not pay for the counting.
+        allocation_counter::opt_out(|| {
+            run(pass.times / 8);
+            let before = preempted();
+            // Everybody spins for everybody: woken by the kernel they would start apart.
+            pass.arrived.fetch_add(1, Ordering::AcqRel);
+            while pass.arrived.load(Ordering::Acquire) < pass.threads {
+                std::hint::spin_loop();
+            }
+            let start = Instant::now();
+            run(pass.times);
+            nanos = start.elapsed().as_nanos() as f64 / pass.times as f64;
+            disturbed = preempted() != before;
+        });
+        answer.send(Answer { nanos, disturbed, allocs: 0 }).unwrap();
+    }
+}
+
+/// How often the kernel took the processor away from this thread. Zero where it does not say.
+fn preempted() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+    line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
+
+struct Crew {
+    crew: Vec<Sender<Pass>>,
+    answers: Receiver<Answer>,
+}
+
+impl Crew {
+    fn measure(self, sides: usize, rounds: usize) -> Measured {
+        let times: Vec<u64> = (0..sides).map(|side| self.calibrate(side)).collect();
+        let mut kept: Vec<Vec<f64>> = Vec::new();
+        let mut tried = 0;
+        while kept.len() < rounds && tried < rounds * PATIENCE {
+            tried += 1;
+            let round: Vec<_> = (0..sides).map(|side| self.time(side, times[side])).collect();
+            if round.iter().all(|(_, disturbed)| !disturbed) {
+                kept.push(round.into_iter().map(|(nanos, _)| nanos).collect());
+            }
+        }
+        let usual: Vec<f64> = (0..sides).map(|side| median(&column(&kept, side))).collect();
+        kept.retain(|round| round.iter().zip(&usual).all(|(nanos, usual)| *nanos <= usual * OUTLIER));
+        Measured {
+            nanos: (0..sides).map(|side| column(&kept, side)).collect(),
+            allocs: (0..sides).map(|side| self.allocs(side)).collect(),
+            thrown_away: tried - kept.len(),
+        }
+    }
+
+    /// How many operations make a pass.
+    fn calibrate(&self, side: usize) -> u64 {
+        let mut times = 64;
+        while self.time(side, times).0 * (times as f64) < PASS.as_nanos() as f64 {
+            times *= 2;
+        }
+        times
+    }
+
+    /// Nanoseconds an operation on the slowest thread, and whether any was disturbed.
+    fn time(&self, side: usize, times: u64) -> (f64, bool) {
+        let threads = self.crew.len();
+        let pass = Pass { side, times, count: false, arrived: Arc::default(), threads };
+        self.crew.iter().for_each(|order| order.send(pass.clone()).unwrap());
+        (0..threads)
+            .map(|_| self.answers.recv().unwrap())
+            .fold((0.0, false), |(slowest, any), answer| (answer.nanos.max(slowest), any || answer.disturbed))
+    }
+
+    fn allocs(&self, side: usize) -> f64 {
+        let times = 1_000;
+        let pass = Pass { side, times, count: true, arrived: Arc::default(), threads: 1 };
+        self.crew[0].send(pass).unwrap();
+        self.answers.recv().unwrap().allocs as f64 / times as f64
+    }
+}
+
+fn column(rounds: &[Vec<f64>], side: usize) -> Vec<f64> {
+    rounds.iter().map(|round| round[side]).collect()
+}
+
+/// Lower quartile, median, upper quartile; not numbers where there is nothing.
+pub(crate) fn quartiles(values: &[f64]) -> [f64; 3] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|q| sorted.get(sorted.len().saturating_sub(1) * q / 4).copied().unwrap_or(f64::NAN))
+}
+
+fn median(values: &[f64]) -> f64 {
+    quartiles(values)[1]
+}

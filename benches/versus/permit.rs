@@ -1,0 +1,99 @@
+//! A permit taken and given back, and a refusal.
+
+use crate::side::{Case, Peer, Side, Target};
+use parking_lot::Mutex;
+use plimsoll::Valve;
+use std::hint::black_box;
+use std::sync::Arc;
+
+/// More places than threads: nobody is refused.
+const PLENTY: u32 = 1_024;
+
+pub(crate) fn permit() -> Vec<Case> {
+    let taken = vec![
+        Peer::new("tokio", "Semaphore", tokio_semaphore(PLENTY)).target(1, Target::Ratio(0.70)),
+        Peer::new("async-lock", "Semaphore", async_semaphore(PLENTY)),
+        Peer::new("parking_lot", "Mutex<count>", counted(PLENTY)),
+    ];
+    let refused = vec![
+        Peer::new("async-lock", "Semaphore", async_semaphore(0))
+            .target(1, Target::Nanos(2.0))
+            .target(2, Target::Nanos(2.0)),
+        Peer::new("tokio", "Semaphore", tokio_semaphore(0)),
+        Peer::new("parking_lot", "Mutex<count>", counted(0)),
+    ];
+    vec![Case::new("taken and given back", valve(PLENTY), taken), Case::new("refused", full_valve(), refused)]
+}
+
+fn valve(inside: u32) -> Side {
+    let valve = Valve::new(inside).expect("a valid size");
+    Side::new(move || valve.clone(), ask)
+}
+
+fn full_valve() -> Side {
+    let valve = Valve::new(1).expect("a valid size");
+    let held = valve.ask_owned().expect("the only place");
+    Side::new(
+        move || {
+            black_box(&held);
+            valve.clone()
+        },
+        ask,
+    )
+}
+
+fn ask(valve: &mut Valve) {
+    // The whole answer is looked at, so that a refusal must be written in full.
+    black_box(&black_box(&*valve).ask());
+}
+
+fn tokio_semaphore(places: u32) -> Side {
+    let semaphore = Arc::new(tokio::sync::Semaphore::new(places as usize));
+    Side::new(
+        move || semaphore.clone(),
+        |semaphore| {
+            black_box(&black_box(&*semaphore).try_acquire());
+        },
+    )
+}
+
+fn async_semaphore(places: u32) -> Side {
+    let semaphore = Arc::new(async_lock::Semaphore::new(places as usize));
+    Side::new(
+        move || semaphore.clone(),
+        |semaphore| {
+            black_box(&black_box(&*semaphore).try_acquire());
+        },
+    )
+}
+
+/// What one writes by hand: a count under a lock, and a guard that counts back.
+struct Counted(Mutex<u32>, u32);
+
+struct Held<'a>(&'a Counted);
+
+impl Counted {
+    fn take(&self) -> Option<Held<'_>> {
+        let mut taken = self.0.lock();
+        (*taken < self.1).then(|| {
+            *taken += 1;
+            Held(self)
+        })
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *self.0.0.lock() -= 1;
+    }
+}
+
+fn counted(places: u32) -> Side {
+    let counted = Arc::new(Counted(Mutex::new(0), places));
+    Side::new(
+        move || counted.clone(),
+        |counted| {
+            black_box(&black_box(&*counted).take());
+        },
+    )
+}

@@ -1,0 +1,150 @@
+//! Rows: the table and the file.
+
+use crate::measure::{FEWEST, Measured, quartiles};
+use crate::side::{Case, Target};
+use crate::versions::version;
+use serde::Serialize;
+use std::path::Path;
+
+/// Ours against one peer. Times are nanoseconds an operation.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    group: &'static str,
+    subject: &'static str,
+    /// With its version. None where no peer can be driven by so many threads.
+    peer: Option<String>,
+    threads: usize,
+    ns: f64,
+    ns_quartiles: [f64; 2],
+    peer_ns: Option<f64>,
+    peer_ns_quartiles: Option<[f64; 2]>,
+    /// The median of the ratios of the single rounds.
+    ratio: Option<f64>,
+    ratio_quartiles: Option<[f64; 2]>,
+    /// The same work without any guard. Part of `ns` and `peer_ns`, and so of the ratio.
+    bare_ns: Option<f64>,
+    allocs: f64,
+    peer_allocs: Option<f64>,
+    rounds: usize,
+    thrown_away: usize,
+    target: Option<Target>,
+    /// None without a target, or with too few rounds to tell.
+    met: Option<bool>,
+}
+
+/// The rows of one case: ours against each peer.
+pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &Measured) -> Vec<Row> {
+    let ours = &measured.nanos[0];
+    let [low, ns, high] = quartiles(ours);
+    let bare_ns = measured.nanos.last().filter(|_| case.has_bare()).map(|bare| quartiles(bare)[1]);
+    let alone = Row {
+        group,
+        subject: case.subject,
+        peer: None,
+        threads,
+        ns,
+        ns_quartiles: [low, high],
+        peer_ns: None,
+        peer_ns_quartiles: None,
+        ratio: None,
+        ratio_quartiles: None,
+        bare_ns,
+        allocs: measured.allocs[0],
+        peer_allocs: None,
+        rounds: ours.len(),
+        thrown_away: measured.thrown_away,
+        target: None,
+        met: None,
+    };
+    let against: Vec<Row> = case
+        .peers(threads)
+        .zip(measured.nanos.iter().zip(&measured.allocs).skip(1))
+        .map(|(peer, (theirs, allocs))| {
+            let [peer_low, peer_ns, peer_high] = quartiles(theirs);
+            let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+            let [low, ratio, high] = quartiles(&ratios);
+            let target = peer.target_with(threads);
+            let met = target.filter(|_| ours.len() >= FEWEST).map(|target| match target {
+                Target::Ratio(most) => ratio <= most,
+                Target::Nanos(most) => ns <= most,
+            });
+            Row {
+                peer: Some(format!("{} {} {}", peer.package, version(peer.package), peer.what)),
+                peer_ns: Some(peer_ns),
+                peer_ns_quartiles: Some([peer_low, peer_high]),
+                ratio: Some(ratio),
+                ratio_quartiles: Some([low, high]),
+                peer_allocs: Some(*allocs),
+                target,
+                met,
+                ..alone
+            }
+        })
+        .collect();
+    if against.is_empty() { vec![alone] } else { against }
+}
+
+/// Prints the table.
+pub(crate) fn print(rows: &[Row]) {
+    let head = [
+        "group",
+        "subject",
+        "thr",
+        "peer",
+        "ns",
+        "peer ns",
+        "ratio",
+        "(quartiles)",
+        "target",
+        "met",
+        "bare ns",
+        "allocs",
+        "peer's",
+        "rounds",
+        "thrown",
+    ];
+    let mut table = vec![head.map(String::from)];
+    table.extend(rows.iter().map(cells));
+    let mut width = [0; 15];
+    for line in &table {
+        width.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+    }
+    for line in &table {
+        let cells: Vec<_> = line.iter().zip(width).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        println!("{}", cells.join("  ").trim_end());
+    }
+    if rows.iter().any(|row| row.rounds < FEWEST) {
+        println!("\nA row with fewer than {FEWEST} rounds says nothing: the machine was too busy.");
+    }
+}
+
+fn cells(row: &Row) -> [String; 15] {
+    let number = |n: Option<f64>| n.filter(|n| n.is_finite()).map_or("–".into(), |n| format!("{n:.2}"));
+    [
+        row.group.into(),
+        row.subject.into(),
+        row.threads.to_string(),
+        row.peer.clone().unwrap_or("–".into()),
+        number(Some(row.ns)),
+        number(row.peer_ns),
+        number(row.ratio),
+        row.ratio_quartiles.map_or(String::new(), |[low, high]| format!("{low:.2}–{high:.2}")),
+        match row.target {
+            Some(Target::Ratio(most)) => format!("≤ {most:.2}"),
+            Some(Target::Nanos(most)) => format!("≤ {most} ns"),
+            None => "–".into(),
+        },
+        row.met.map_or("–", |met| if met { "yes" } else { "NO" }).into(),
+        number(row.bare_ns),
+        number(Some(row.allocs)),
+        number(row.peer_allocs),
+        row.rounds.to_string(),
+        row.thrown_away.to_string(),
+    ]
+}
+
+/// Writes all rows as one JSON list.
+pub(crate) fn write(path: &Path, rows: &[Row]) -> std::io::Result<()> {
+    let text = serde_json::to_string_pretty(rows)?;
+    std::fs::write(path, text + "\n")
+}

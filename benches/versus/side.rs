@@ -1,0 +1,102 @@
+//! What is measured: sides, and which of them stand against each other.
+
+/// The loop of one thread: runs the operation so many times.
+pub(crate) type Loop = Box<dyn FnMut(u64)>;
+
+/// One operation on one shared object. Makes each thread its own loop around it.
+pub(crate) struct Side(Box<dyn Fn() -> Loop + Sync>);
+
+impl Side {
+    /// `handle` is called once on every thread, `op` is what is measured.
+    pub(crate) fn new<H: 'static>(
+        handle: impl Fn() -> H + Sync + 'static,
+        op: impl Fn(&mut H) + Copy + Sync + 'static,
+    ) -> Self {
+        Side(Box::new(move || {
+            let mut handle = handle();
+            Box::new(move |times| (0..times).for_each(|_| op(&mut handle)))
+        }))
+    }
+
+    /// The loop for the calling thread.
+    pub(crate) fn looped(&self) -> Loop {
+        (self.0)()
+    }
+}
+
+/// What is to be reached against a peer.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Target {
+    /// At most so much of the peer's time.
+    Ratio(f64),
+    /// At most so many nanoseconds, whatever the peer takes.
+    Nanos(f64),
+}
+
+/// Somebody else's way to do the same.
+pub(crate) struct Peer {
+    pub(crate) package: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) side: Side,
+    targets: Vec<(usize, Target)>,
+    most_threads: usize,
+}
+
+impl Peer {
+    /// `what` of `package`; the version is read from the lock file.
+    pub(crate) fn new(package: &'static str, what: &'static str, side: Side) -> Self {
+        Peer { package, what, side, targets: Vec::new(), most_threads: usize::MAX }
+    }
+
+    /// Sets what is to be reached with so many threads.
+    pub(crate) fn target(mut self, threads: usize, target: Target) -> Self {
+        self.targets.push((threads, target));
+        self
+    }
+
+    /// It cannot be driven by more than one thread.
+    pub(crate) fn one_thread(mut self) -> Self {
+        self.most_threads = 1;
+        self
+    }
+
+    pub(crate) fn target_with(&self, threads: usize) -> Option<Target> {
+        self.targets.iter().find(|(n, _)| *n == threads).map(|(_, target)| *target)
+    }
+}
+
+/// One thing of ours, what others have for it, and the work without any guard.
+pub(crate) struct Case {
+    pub(crate) subject: &'static str,
+    ours: Side,
+    bare: Option<Side>,
+    peers: Vec<Peer>,
+}
+
+impl Case {
+    pub(crate) fn new(subject: &'static str, ours: Side, peers: Vec<Peer>) -> Self {
+        Case { subject, ours, bare: None, peers }
+    }
+
+    /// Also measures the work without any guard.
+    pub(crate) fn bare(mut self, bare: Side) -> Self {
+        self.bare = Some(bare);
+        self
+    }
+
+    pub(crate) fn has_bare(&self) -> bool {
+        self.bare.is_some()
+    }
+
+    /// Those peers that can be driven by so many threads.
+    pub(crate) fn peers(&self, threads: usize) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(move |peer| threads <= peer.most_threads)
+    }
+
+    /// Ours, then the peers, then the bare work.
+    pub(crate) fn sides(&self, threads: usize) -> Vec<&Side> {
+        let peers = self.peers(threads).map(|peer| &peer.side);
+        std::iter::once(&self.ours).chain(peers).chain(&self.bare).collect()
+    }
+}
