@@ -29,9 +29,11 @@ const MASK: u64 = (1 << BITS) - 1;
 const WAITING: u64 = 1 << 62;
 const CLOSED: u64 = 1 << 63;
 
+#[inline]
 fn taken(word: u64) -> u32 {
     (word & MASK) as u32
 }
+#[inline]
 fn limit(word: u64) -> u32 {
     ((word >> BITS) & MASK) as u32
 }
@@ -45,6 +47,7 @@ impl Places {
         Places(AtomicU64::new(u64::from(limit.min(Self::MAX)) << BITS))
     }
 
+    #[inline]
     fn word(&self) -> u64 {
         // Relaxed: a look at one word, nothing is read on the strength of it.
         self.0.load(Ordering::Relaxed)
@@ -117,6 +120,7 @@ impl Source for Places {
         self.word() & CLOSED != 0
     }
 
+    #[inline]
     fn numbers(&self) -> (u64, u64) {
         let word = self.word();
         (u64::from(limit(word)), u64::from(taken(word)))

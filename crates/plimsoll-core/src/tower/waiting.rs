@@ -47,7 +47,7 @@ where
         WaitingFuture {
             step: Step::Queued { waiting: self.waiter.wait(&request) },
             call: Some((self.inner.clone(), request)),
-            waiter: self.waiter.clone(),
+            waiter: Some(self.waiter.clone()),
             permit: None,
             face: self.face.clone(),
         }
@@ -60,7 +60,8 @@ pin_project! {
         #[pin]
         step: Step<W::Waiting, S::Future>,
         call: Option<(S, R)>,
-        waiter: W,
+        // Moves into the permit: one handle a call, not two.
+        waiter: Option<W>,
         permit: Option<Permit<W>>,
         face: F,
     }
@@ -91,7 +92,7 @@ pin_project! {
 impl<S, W, F, R> Future for WaitingFuture<S, W, F, R>
 where
     S: Service<R>,
-    W: Wait<R> + Clone,
+    W: Wait<R>,
     F: Face<S::Response, S::Error, W>,
 {
     type Output = Result<F::Response, F::Error>;
@@ -102,10 +103,12 @@ where
             match me.step.as_mut().project() {
                 StepProj::Queued { waiting } => {
                     let turn = ready!(waiting.poll(cx));
-                    let Some((_, request)) = me.call.as_ref() else { over() };
-                    match turn.and_then(|place| me.waiter.enter(place, request)) {
+                    let (Some((_, request)), Some(waiter)) = (me.call.as_ref(), me.waiter.take()) else {
+                        over()
+                    };
+                    match turn.and_then(|place| waiter.enter(place, request)) {
                         Ok(token) => {
-                            *me.permit = Some(Permit::new(me.waiter.clone(), token));
+                            *me.permit = Some(Permit::new(waiter, token));
                             me.step.set(Step::Readying);
                         }
                         Err(no) => {
