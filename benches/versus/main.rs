@@ -57,7 +57,11 @@ pub(crate) const GROUPS: &[Group] = &[
 
 /// Refuses to measure a build whose clock is a test's: such a clock costs something else.
 fn assert_production() {
-    // filled by Clock::is_test()
+    assert!(
+        !plimsoll::Clock::system().is_test(),
+        "built with `test-util`, whose clock costs something else; run it alone: \
+         cargo bench -p plimsoll-bench --bench versus"
+    );
 }
 
 fn main() {

@@ -1,0 +1,79 @@
+//! One guard is one line, whatever it is put around and however often.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::{Router, routing::get};
+use plimsoll::prelude::*;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn ask(path: &str) -> Request<Body> {
+    Request::builder().uri(path).body(Body::empty()).unwrap()
+}
+
+async fn forever() -> &'static str {
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_handle_and_all_its_layers_share() {
+    let valve = Valve::new(1).unwrap();
+    let one =
+        ServiceBuilder::new().layer(valve.layer()).service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
+    let two = ServiceBuilder::new()
+        .layer(valve.clone().layer())
+        .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
+    let held = valve.ask().unwrap();
+    for service in [one.clone(), one] {
+        assert!(service.oneshot(()).await.unwrap_err().is::<Rejected>());
+    }
+    assert!(two.clone().oneshot(()).await.is_err());
+    held.done(Outcome::Success);
+    two.oneshot(()).await.unwrap();
+}
+
+/// One line over all routes, though axum calls `layer()` once for each of them.
+#[tokio::test]
+async fn a_routers_layer_is_one_line_with_and_without_with_state() {
+    for with_state in [true, false] {
+        let valve = Valve::new(1).unwrap();
+        let app =
+            Router::new().route("/a", get(forever)).route("/b", get(forever)).layer(valve.layer().http());
+        // Without `with_state` axum applies the layers anew for every request.
+        let app = if with_state { app.with_state(()) } else { app };
+        let first = tokio::spawn(app.clone().oneshot(ask("/a")));
+        while valve.inside() == 0 {
+            tokio::task::yield_now().await;
+        }
+        for path in ["/a", "/b"] {
+            let response = app.clone().oneshot(ask(path)).await.unwrap();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "with_state: {with_state}");
+        }
+        first.abort();
+    }
+}
+
+/// A route with a valve of its own has a line of its own, inside the common one.
+#[tokio::test]
+async fn a_route_with_a_valve_of_its_own_has_its_own_line() {
+    let (all, heavy) = (Valve::new(2).unwrap(), Valve::new(1).unwrap());
+    let app = Router::new()
+        .route("/heavy", get(forever).layer(heavy.layer().http()))
+        .route("/light", get(async || "light"))
+        .layer(all.layer().http())
+        .with_state(());
+    let first = tokio::spawn(app.clone().oneshot(ask("/heavy")));
+    while heavy.inside() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(app.clone().oneshot(ask("/heavy")).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(app.oneshot(ask("/light")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        (all.inside(), heavy.inside()),
+        (1, 1),
+        "who was refused further in holds nothing further out"
+    );
+    first.abort();
+}

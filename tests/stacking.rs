@@ -1,0 +1,88 @@
+//! Guards together: tuples give back, stacked layers do not, `Then` waits first.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use plimsoll::prelude::*;
+use plimsoll::{Event, Mode, Observe, Shadow, Then, layer, wait_layer};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Default)]
+struct Ear(Mutex<Vec<Event>>);
+impl Observe for Ear {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+impl Ear {
+    fn given_back(&self) -> usize {
+        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::GivenBack { .. })).count()
+    }
+    fn ended(&self) -> usize {
+        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Ended { .. })).count()
+    }
+}
+
+#[tokio::test]
+async fn in_a_tuple_the_earlier_token_is_given_back_and_in_a_stack_it_is_spent() {
+    let ear = Arc::new(Ear::default());
+    let outer = Valve::builder().name("outer").inside(9).observe(ear.clone()).build().unwrap();
+    let inner = Valve::new(1).unwrap();
+    let _held = inner.ask().unwrap();
+    let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
+
+    let tuple = ServiceBuilder::new().layer(layer((outer.clone(), inner.clone()))).service(work);
+    assert!(tuple.oneshot(()).await.is_err());
+    assert_eq!((ear.given_back(), ear.ended()), (1, 0), "it never began");
+
+    let stack = ServiceBuilder::new().layer(outer.layer()).layer(inner.layer()).service(work);
+    assert!(stack.oneshot(()).await.is_err());
+    assert_eq!((ear.given_back(), ear.ended()), (1, 1), "for the outer one, work began and failed");
+    assert_eq!(outer.inside(), 0);
+}
+
+#[tokio::test]
+async fn a_valve_in_a_tuple_never_waits() {
+    let valve = Valve::builder().inside(1).room(8).build().unwrap();
+    let _held = valve.ask().unwrap();
+    let service = ServiceBuilder::new()
+        .layer(layer((valve.clone(),)))
+        .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
+    let no = service.oneshot(()).await.unwrap_err();
+    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Full);
+}
+
+#[tokio::test]
+async fn then_asks_the_gates_only_when_the_turn_has_come() {
+    let valve = Valve::builder().inside(1).room(8).longest_wait(Duration::from_secs(3600)).build().unwrap();
+    let shed = RandomDrop::new(0.0).unwrap();
+    let service = ServiceBuilder::new()
+        .layer(wait_layer(Then(valve.clone(), (shed.clone(),))))
+        .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
+    let held = valve.ask_owned().unwrap();
+    let waits = tokio::spawn(service.clone().oneshot(()));
+    while valve.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Had it been asked before it queued, it would have been dropped.
+    shed.set_keep(1.0).unwrap();
+    drop(held);
+    waits.await.unwrap().unwrap();
+    shed.set_keep(0.0).unwrap();
+    let no = service.oneshot(()).await.unwrap_err();
+    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
+    assert_eq!(valve.inside(), 0, "the place is given back when a gate refuses");
+}
+
+#[tokio::test]
+async fn a_tuple_in_shadow_and_with_an_answer_of_ones_own() {
+    let gates = Shadow::new((RandomDrop::new(1.0).unwrap(), RandomDrop::new(0.0).unwrap()), Mode::On);
+    let service = ServiceBuilder::new()
+        .layer(layer(gates.clone()).respond(|no: Rejected| format!("later: {no}")))
+        .service(service_fn(async |(): ()| Ok::<_, std::convert::Infallible>("now".to_string())));
+    assert_eq!(service.clone().oneshot(()).await.unwrap(), "later: drop refused: dropped");
+    gates.set_mode(Mode::Shadow);
+    assert_eq!(service.oneshot(()).await.unwrap(), "now");
+}
