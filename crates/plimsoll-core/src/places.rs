@@ -3,7 +3,7 @@
 use crate::room::{Source, Start};
 use crate::sync::{AtomicU64, Ordering};
 
-/// One place inside. Plain data: it goes back through [`Room::release`](crate::Room::release).
+/// One place inside. Plain data: it goes back through [`Room::settle`](crate::Room::settle).
 #[derive(Debug)]
 #[must_use = "a place that is not released is lost"]
 pub struct Place(());

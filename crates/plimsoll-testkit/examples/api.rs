@@ -1,0 +1,29 @@
+//! Prints a crate's public API, a line an item, from rustdoc's JSON: what `.ci/run` compares with the
+//! `api.txt` of each published crate.
+//!
+//! ```text
+//! cargo run -p plimsoll-testkit --example api -- target/api/doc/plimsoll_valve.json
+//! ```
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Some(path) = std::env::args().nth(1) else {
+        eprintln!("which rustdoc JSON file?");
+        return ExitCode::from(2);
+    };
+    let builder = public_api::Builder::from_rustdoc_json(&path)
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .omit_auto_derived_impls(true);
+    match builder.build() {
+        Ok(api) => {
+            println!("{api}");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("{path}: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
