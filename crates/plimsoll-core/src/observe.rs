@@ -71,10 +71,19 @@ impl Observer {
     }
 
     /// Tells, if someone listens; the event is not even made otherwise.
+    ///
+    /// On an ask path, make `event` from plain numbers: a closure that borrows the refusal being
+    /// returned forces that through memory once more, which costs more than the refusal.
     #[inline]
     pub fn tell(&self, event: impl FnOnce() -> Event) {
+        self.tell_all(|tell| tell(event()));
+    }
+
+    /// Tells several things at once, if someone listens.
+    #[inline]
+    pub fn tell_all(&self, events: impl FnOnce(&dyn Fn(Event))) {
         if let Some(observer) = &self.0 {
-            observer.event(event());
+            told(&**observer, events);
         }
     }
 
@@ -87,6 +96,13 @@ impl Observer {
         });
         result
     }
+}
+
+/// Out of line: most guards have no observer, and their path should stay short.
+#[cold]
+#[inline(never)]
+fn told(observer: &dyn Observe, events: impl FnOnce(&dyn Fn(Event))) {
+    events(&|event| observer.event(event));
 }
 
 impl std::fmt::Debug for Observer {

@@ -122,17 +122,33 @@ impl<S: Source> Room<S> {
     ///
     /// # Errors
     /// `Full` when every place is taken or others wait for one, `Closed` after [`close`](Self::close).
-    #[inline]
+    #[inline(always)]
     pub fn try_start(&self) -> Result<S::Token, Rejected> {
-        let decision = match self.source.start(true) {
-            Start::Go(token) => Ok(token),
-            Start::Later => {
-                let (limit, observed) = self.source.numbers();
-                Err(Rejected::new(self.by, Reason::Full).numbers(limit, observed))
+        match self.source.start(true) {
+            Start::Go(token) => {
+                self.observer.tell(|| Event::Admitted { by: self.by });
+                Ok(token)
             }
-            Start::Closed => Err(self.closed()),
-        };
-        self.observer.decided(self.by, decision)
+            Start::Later => {
+                // Looked up again rather than kept for the observer: that would cost every refusal.
+                self.observer.tell(|| Event::Refused(self.no_place()));
+                Err(self.no_place())
+            }
+            Start::Closed => Err(self.refuse_closed()),
+        }
+    }
+
+    #[inline(always)]
+    fn no_place(&self) -> Rejected {
+        let (limit, observed) = self.source.numbers();
+        Rejected::new(self.by, Reason::Full).numbers(limit, observed)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_closed(&self) -> Rejected {
+        self.observer.tell(|| Event::Refused(self.closed()));
+        self.closed()
     }
 
     /// A future that waits for a place. It stands in line from its first poll.

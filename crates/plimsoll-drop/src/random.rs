@@ -64,14 +64,16 @@ impl RandomDrop {
     /// Rolls the dice: `true` means go on. Ask before the item is built.
     #[inline]
     pub fn keep(&self) -> bool {
-        match self.decide() {
-            Ok(()) => {
+        let keep = self.dice.chance(self.keep_rate());
+        // One branch that is always the same, and none on `keep`, which nothing can predict.
+        self.observer.tell_all(|tell| {
+            tell(self.decision(keep));
+            if keep {
                 // Nothing will come back for it: it has ended as far as this guard knows.
-                self.settle((), Outcome::Ignored);
-                true
+                tell(Event::Ended { by: self.name, outcome: Outcome::Ignored });
             }
-            Err(_) => false,
-        }
+        });
+        keep
     }
 
     /// [`keep`](Self::keep) as a gate answers.
@@ -108,8 +110,13 @@ impl RandomDrop {
     #[inline]
     fn decide(&self) -> Result<(), Rejected> {
         let keep = self.dice.chance(self.keep_rate());
-        let decision = if keep { Ok(()) } else { Err(Rejected::new(self.name, Reason::Dropped)) };
-        self.observer.decided(self.name, decision)
+        self.observer.tell(|| self.decision(keep));
+        if keep { Ok(()) } else { Err(Rejected::new(self.name, Reason::Dropped)) }
+    }
+
+    fn decision(&self, keep: bool) -> Event {
+        let by = self.name;
+        if keep { Event::Admitted { by } } else { Event::Refused(Rejected::new(by, Reason::Dropped)) }
     }
 }
 

@@ -37,7 +37,7 @@ impl Valve {
     ///
     /// # Errors
     /// `Full` if every place is taken or others wait for one; `Closed` after [`close`](Self::close).
-    #[inline]
+    #[inline(always)]
     pub fn ask(&self) -> Result<Permit<&Valve>, Rejected> {
         self.0.try_start().map(|place| Permit::new(self, place))
     }
@@ -130,7 +130,7 @@ impl Settle for Valve {
 }
 
 impl<R: ?Sized> Gate<R> for Valve {
-    #[inline]
+    #[inline(always)]
     fn admit(&self, _: &R) -> Result<Place, Rejected> {
         self.0.try_start()
     }
