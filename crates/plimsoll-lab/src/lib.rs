@@ -47,6 +47,7 @@ mod save;
 mod schedule;
 mod server;
 mod settings;
+pub mod sim;
 mod table;
 mod tally;
 mod value;
