@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use crate::row::Row;
 use crate::table::{load_name, side_name};
 
+/// Runs that are done by then need no progress.
+const QUIET: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Face {
     Redrawn,
@@ -92,6 +95,26 @@ impl Progress {
             let status = self.status(self.left(self.row_time));
             let (good, bound) = (row.goodput, row.bound);
             self.line(&format!("{status} · {good:.0} of {bound:.0}/s good{mark}"));
+        }
+    }
+
+    /// `done` of `rows` simulated rows are there. Says nothing in the first two seconds.
+    pub(crate) fn simulated(&mut self, done: usize, rows: usize) {
+        let spent = self.row_began.elapsed();
+        let worth_it = spent >= QUIET && done < rows;
+        if !worth_it || self.drawn == Some(done as u64) || (self.face == Face::Lines && self.row == done) {
+            return;
+        }
+        self.row = done;
+        let left = spent.as_secs_f64() / done.max(1) as f64 * (rows - done) as f64;
+        let status = format!("simulated {done} of {rows} rows · about {left:.0} s left");
+        match self.face {
+            Face::Redrawn => {
+                self.drawn = Some(done as u64);
+                let _ = write!(io::stderr(), "\r\x1b[2K{status}");
+            }
+            Face::Lines => self.line(&status),
+            Face::Silent => {}
         }
     }
 

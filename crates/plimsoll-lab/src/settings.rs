@@ -123,7 +123,7 @@ mod tests {
 
     fn read(args: &[&str]) -> Result<Settings, Flaw> {
         let all = ["lab", "demo"].iter().chain(args);
-        let Command::Demo(args) = Cli::try_parse_from(all).unwrap().command;
+        let Command::Demo(args) = Cli::try_parse_from(all).unwrap().command else { unreachable!() };
         Settings::read(&args)
     }
 

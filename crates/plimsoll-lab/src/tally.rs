@@ -49,6 +49,12 @@ impl Times {
         self.0.saturating_record(micros);
     }
 
+    /// Adds those of another book.
+    pub(crate) fn add(&mut self, other: &Times) {
+        // Cannot fail: all books have the same range.
+        let _ = self.0.add(&other.0);
+    }
+
     /// How many were recorded.
     pub(crate) fn len(&self) -> u64 {
         self.0.len()
