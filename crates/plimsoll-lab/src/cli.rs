@@ -121,6 +121,9 @@ pub(crate) struct DemoArgs {
     /// Also write the result to this file, whole or not at all
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) json: Option<String>,
+    /// Also write a report to this file, one self-contained HTML page
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) out: Option<String>,
 }
 
 /// Whether clap's "error" is an answer to `--help` or `--version`.

@@ -14,6 +14,7 @@ use crate::demo::demo;
 use crate::error::{Flaw, LabError};
 use crate::files;
 use crate::guards::Guards;
+use crate::page::page;
 use crate::progress::Progress;
 use crate::reading::reading;
 use crate::report::Report;
@@ -66,8 +67,8 @@ where
 /// Tries, before anything is measured, all that a run needs from outside.
 fn open(settings: &Settings) -> Result<Door, Flaw> {
     files::check(settings)?;
-    if let Some(path) = &settings.json {
-        save::check("--json", path)?;
+    for (flag, path) in [("--json", &settings.json), ("--out", &settings.out)] {
+        path.as_deref().map_or(Ok(()), |path| save::check(flag, path))?;
     }
     Door::open(settings.listen).map_err(|error| {
         let allowed = format!("{error}; allowed is a free address of this machine, or port 0");
@@ -82,6 +83,9 @@ fn run_demo(settings: &Settings, door: &Door, guards: &Guards<'_>) -> Result<(),
     let report = demo(settings, door, guards, &mut progress)?;
     if let Some(path) = &settings.json {
         save::write(path, &json(&report)?).map_err(LabError::io("write the --json file"))?;
+    }
+    if let Some(path) = &settings.out {
+        save::write(path, &page(&report)).map_err(LabError::io("write the --out file"))?;
     }
     print(&result(&report));
     Ok(())

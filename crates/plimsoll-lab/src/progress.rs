@@ -101,21 +101,21 @@ impl Progress {
     /// `done` of `rows` simulated rows are there. Says nothing in the first two seconds.
     pub(crate) fn simulated(&mut self, done: usize, rows: usize) {
         let spent = self.row_began.elapsed();
-        let worth_it = spent >= QUIET && done < rows;
-        if !worth_it || self.drawn == Some(done as u64) || (self.face == Face::Lines && self.row == done) {
+        // Once in every two seconds, not earlier than after the first two.
+        let tick = spent.as_secs() / QUIET.as_secs();
+        if tick == 0 || done == rows || self.drawn == Some(tick) {
             return;
         }
-        self.row = done;
         let left = spent.as_secs_f64() / done.max(1) as f64 * (rows - done) as f64;
         let status = format!("simulated {done} of {rows} rows · about {left:.0} s left");
         match self.face {
             Face::Redrawn => {
-                self.drawn = Some(done as u64);
                 let _ = write!(io::stderr(), "\r\x1b[2K{status}");
             }
             Face::Lines => self.line(&status),
             Face::Silent => {}
         }
+        self.drawn = Some(tick);
     }
 
     /// Clears what was drawn, so that the result stands alone.

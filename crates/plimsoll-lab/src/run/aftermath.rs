@@ -25,7 +25,9 @@ pub(super) enum Aftermath {
     Unknown,
     /// It was back this long after the trigger's end, and stayed.
     Back(Duration),
-    /// It was not back when the run ended.
+    /// It was not back when the run ended, but the server's backlog was shrinking.
+    Draining,
+    /// It was not back when the run ended, and nothing pointed that way.
     Gone,
 }
 
@@ -53,12 +55,22 @@ pub(super) fn judge(scenario: &Scenario, line: &[Moment], span: Duration) -> Aft
     let Some(before) = share(&line, from - from.min(2 * TAIL)..from) else { return Aftermath::Unknown };
     let good = |range, part: f64| share(&line, range).is_some_and(|share| share >= part * before);
     if !good(end - TAIL..end, STILL) {
-        return Aftermath::Gone;
+        return not_back(&line, until..end);
     }
     match (until..=end - WINDOW).find(|at| good(*at..at + WINDOW, BACK)) {
         Some(at) => Aftermath::Back(STEP.saturating_mul((at - until) as u32)),
-        None => Aftermath::Gone,
+        None => not_back(&line, until..end),
     }
+}
+
+/// A backlog that shrinks will be gone one day; one that is fed by the retries it causes will not.
+fn not_back(line: &[Moment], range: Range<usize>) -> Aftermath {
+    let backlog = |at: usize| line.get(at).map_or(0.0, |moment| f64::from(moment.backlog));
+    let (first, last) = (backlog(range.start + TAIL), backlog(range.end - 1));
+    let sent = line.get(range.start + TAIL..range.end).unwrap_or_default();
+    let sent: f64 = sent.iter().map(|moment| f64::from(moment.attempts)).sum();
+    // Chance moves it by the root of what was sent; a twentieth of that is far beyond chance.
+    if first - last > 0.05 * sent { Aftermath::Draining } else { Aftermath::Gone }
 }
 
 /// How long after its moment 99 % of the herd were back. `None` if they never were.
@@ -90,6 +102,11 @@ mod tests {
         assert_eq!(judged(&|at| if at >= 20 { 0 } else { 100 }), Aftermath::Gone);
         // Back for a while is not back.
         assert_eq!(judged(&|at| if at >= 100 { 0 } else { 100 }), Aftermath::Gone);
+        let mut shrinking = line(|at| if at >= 20 { 0 } else { 100 });
+        for (at, moment) in shrinking.iter_mut().enumerate() {
+            (moment.backlog, moment.attempts) = (10_000 - 10 * at as u32, 100);
+        }
+        assert_eq!(judge(&storm, &shrinking, span), Aftermath::Draining);
         assert_eq!(judge(&storm, &line(|_| 1), Duration::from_secs(5)), Aftermath::Unknown);
     }
 }

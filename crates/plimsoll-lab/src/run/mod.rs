@@ -4,6 +4,7 @@ mod aftermath;
 mod csv;
 mod estimate;
 mod outcome;
+mod report;
 mod table;
 mod work;
 
@@ -16,6 +17,7 @@ use crate::scenario::Scenario;
 pub(crate) use csv::csv;
 pub use estimate::Estimate;
 pub use outcome::{Outcome, Row, Verdict};
+pub(crate) use report::report;
 pub(crate) use table::table;
 
 use crate::table::load_name;

@@ -53,7 +53,9 @@ pub struct Row {
     pub offered: Estimate,
     /// Answered within the deadline.
     pub goodput: Estimate,
-    /// The most any policy could have answered: G* for these attempts.
+    /// The most any policy could have answered: G* for these attempts. Where the load changes
+    /// while the trigger lasts, the mean of G* over its steps; waiting can carry some work from a
+    /// busy step into an idle one, so that goodput may lie a little above it.
     pub bound: f64,
     /// Goodput as a share of the bound.
     pub of_bound: Estimate,
@@ -94,7 +96,9 @@ pub struct Row {
 pub enum Verdict {
     /// With most seeds it returned within the run.
     Stable,
-    /// With most seeds it did not.
+    /// It did not, but the backlog was shrinking: it would have, in a longer run.
+    Draining,
+    /// It did not, and the backlog was not shrinking: overload keeps itself alive.
     Metastable,
     /// The scenario leaves no time before or after its trigger to judge by.
     Unjudged,
@@ -105,6 +109,7 @@ impl Verdict {
     pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Stable => "stable",
+            Verdict::Draining => "draining",
             Verdict::Metastable => "metastable",
             Verdict::Unjudged => "–",
         }
@@ -152,7 +157,6 @@ impl Outcome {
 impl Row {
     /// From the records of all seeds.
     pub(super) fn new(scenario: &Scenario, policy: &str, step: &Step, records: &[Record]) -> Self {
-        let plan = &step.case.server;
         let mean = |of: &dyn Fn(&Record) -> f64| {
             let values: Vec<f64> = records.iter().map(of).collect();
             Estimate::of(&values).unwrap_or(Estimate { mean: 0.0, low: 0.0, high: 0.0 })
@@ -160,20 +164,22 @@ impl Row {
         let some = |of: &dyn Fn(&Record) -> Option<f64>| {
             Estimate::of(&records.iter().filter_map(of).collect::<Vec<f64>>())
         };
-        let bound = |record: &Record| plan.bound(step.capacity, record.offered_rate());
+        let bound = |record: &Record| bound(step, record);
         let after: Vec<Aftermath> =
             records.iter().map(|record| judge(scenario, &record.line, step.case.span)).collect();
         let back: Vec<f64> = after
             .iter()
             .filter_map(|after| match after {
                 Aftermath::Back(time) => Some(time.as_secs_f64()),
-                Aftermath::Unknown | Aftermath::Gone => None,
+                Aftermath::Unknown | Aftermath::Draining | Aftermath::Gone => None,
             })
             .collect();
+        let draining = after.iter().filter(|after| **after == Aftermath::Draining).count();
         let judged = after.iter().filter(|after| **after != Aftermath::Unknown).count();
         let verdict = match (back.len(), judged) {
             (_, 0) => Verdict::Unjudged,
             (back, judged) if 2 * back > judged => Verdict::Stable,
+            (back, judged) if 2 * (back + draining) > judged => Verdict::Draining,
             _ => Verdict::Metastable,
         };
         let herd = step.case.herd;
@@ -205,6 +211,18 @@ impl Row {
             tail: tail(records),
         }
     }
+}
+
+/// The bound for what one record was offered.
+fn bound(step: &Step, record: &Record) -> f64 {
+    let (plan, window) = (&step.case.server, &step.case.window);
+    if step.case.arrivals.is_steady(window) {
+        return plan.bound(step.capacity, record.offered_rate());
+    }
+    let at = |time: std::time::Duration| (time.as_nanos() / STEP.as_nanos()) as usize;
+    let moments = record.line.get(at(window.start)..at(window.end)).unwrap_or_default();
+    let each = moments.iter().map(|m| plan.bound(step.capacity, f64::from(m.attempts) / STEP.as_secs_f64()));
+    each.sum::<f64>() / moments.len().max(1) as f64
 }
 
 /// A rate over time, mean over the seeds, from the start to the end of arrivals.

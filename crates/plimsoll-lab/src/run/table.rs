@@ -6,8 +6,8 @@ use crate::run::estimate::Estimate;
 use crate::run::outcome::{Outcome, Row};
 
 const HEAD: [&str; 2] = [
-    "         offered goodput   95 %      of  accepted, ms  refused    late    back",
-    "  load        /s      /s   ±      bound    p50    p99       /s      /s   after  verdict",
+    "         offered goodput   95 %       of  accepted, ms  refused    late    back",
+    "  load        /s      /s      ±    bound    p50    p99       /s      /s   after  verdict",
 ];
 
 /// A block for each policy, a line for each load.

@@ -1,5 +1,6 @@
 //! When fresh requests come: Poisson with a rate that may change, or a recorded trace.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,18 @@ impl Arrivals {
     /// Poisson with one rate, in requests per second.
     pub fn poisson(rate: f64) -> Self {
         Arrivals::Pieces(vec![Piece { until: Duration::MAX, rate, to: rate }])
+    }
+
+    /// Whether the rate is one and the same all over `window`.
+    pub(crate) fn is_steady(&self, window: &Range<Duration>) -> bool {
+        let Arrivals::Pieces(pieces) = self else { return false };
+        let mut met = pieces.iter().enumerate().filter(|(n, piece)| {
+            let begin =
+                n.checked_sub(1).and_then(|n| pieces.get(n)).map_or(Duration::ZERO, |last| last.until);
+            begin < window.end && piece.until > window.start
+        });
+        let first = met.next().map_or(0.0, |(_, piece)| piece.rate);
+        pieces.iter().all(|piece| piece.rate == piece.to) && met.all(|(_, piece)| piece.rate == first)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Moment {
     pub refused: u32,
     /// Clients that left.
     pub late: u32,
+    /// Requests in the server's FIFO when last something happened, the abandoned among them.
+    pub backlog: u32,
 }
 
 /// How an attempt ended.
@@ -94,6 +96,10 @@ impl Record {
         let moment = self.moment(attempt.sent);
         moment.attempts += 1;
         moment.fresh += u32::from(attempt.tries == 0 && !attempt.herd);
+    }
+
+    pub(crate) fn backlog(&mut self, now: u64, requests: usize) {
+        self.moment(now).backlog = u32::try_from(requests).unwrap_or(u32::MAX);
     }
 
     pub(crate) fn ended(&mut self, attempt: Attempt, end: End, now: u64) {

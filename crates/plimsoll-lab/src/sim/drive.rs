@@ -111,6 +111,7 @@ where
                 self.crowd.fresh();
                 self.send(attempt);
             }
+            self.record.backlog(now, self.server.backlog());
         }
     }
 

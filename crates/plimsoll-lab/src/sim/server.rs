@@ -129,6 +129,11 @@ impl Server {
         }
     }
 
+    /// How many stand in the FIFO.
+    pub(crate) fn backlog(&self) -> usize {
+        self.0.borrow().queue.len()
+    }
+
     pub(crate) fn done(&self) -> Done {
         self.0.borrow().done
     }
