@@ -16,8 +16,8 @@ impl Grid {
     pub(crate) fn html(&self) -> String {
         // Focusable, so that a keyboard can scroll it where it is wider than the screen.
         let mut out = format!(
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n\
-             <caption>{0}</caption>\n<thead><tr>",
+            "<p class=\"caption\">{0}</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n\
+             <table aria-label=\"{0}\">\n<thead><tr>",
             escape(&self.caption)
         );
         for cell in &self.head {

@@ -25,7 +25,8 @@ pub(crate) fn escape(text: &str) -> String {
             c => out.push(c),
         }
     }
-    out
+    // No line ends between a number and its sign.
+    out.replace(" %", "\u{a0}%")
 }
 
 /// A number as a reader wants it: three figures, no more digits than that needs.

@@ -9,10 +9,10 @@ use crate::html::escape;
 use crate::html::scale::Axis;
 
 const WIDTH: f64 = 520.0;
-const HEIGHT: f64 = 330.0;
+const HEIGHT: f64 = 342.0;
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 16.0;
-const TOP: f64 = 30.0;
+const TOP: f64 = 42.0;
 const BOTTOM: f64 = 52.0;
 
 /// One line. A point without a value breaks it.
@@ -84,9 +84,9 @@ impl Plot {
         let _ = writeln!(
             out,
             "<rect class=\"band\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"/>\
-             <text class=\"note\" x=\"{:.1}\" y=\"{}\">{}</text>",
-            from + 4.0,
-            HEIGHT - BOTTOM - 6.0,
+             <text class=\"note mid\" x=\"{:.1}\" y=\"{}\">{}</text>",
+            (from + until) / 2.0,
+            TOP - 6.0,
             escape(&band.name)
         );
     }

@@ -3,6 +3,7 @@
 mod aftermath;
 mod csv;
 mod estimate;
+mod figures;
 mod outcome;
 mod report;
 mod table;

@@ -1,9 +1,13 @@
 //! Scenarios: what `plimsoll-lab run` can be asked to simulate, as TOML.
 
+mod arrivals;
+mod policies;
 mod raw;
 mod read;
+mod server;
 mod shipped;
 mod source;
+mod values;
 
 use std::path::Path;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::sim::case::Case;
 use crate::sim::clients::Attempt;
-use crate::sim::server::Done;
+use crate::sim::floor::Done;
 use crate::tally::Times;
 
 /// The grain of the time line.

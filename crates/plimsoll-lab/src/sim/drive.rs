@@ -11,7 +11,8 @@ use crate::sim::arrivals::Stream;
 use crate::sim::book::{End, Record, nanos};
 use crate::sim::case::{Case, Change};
 use crate::sim::clients::{Attempt, Crowd};
-use crate::sim::server::{NEVER, Request, Server};
+use crate::sim::floor::NEVER;
+use crate::sim::server::{Request, Server};
 use crate::sim::tasks::{Id, Tasks};
 
 /// Dice of one purpose, so that two policies see the same arrivals and the same service times.

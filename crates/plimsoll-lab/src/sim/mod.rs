@@ -38,6 +38,7 @@ mod book;
 mod case;
 mod clients;
 mod drive;
+mod floor;
 mod law;
 mod policy;
 mod server;
