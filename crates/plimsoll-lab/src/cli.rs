@@ -64,8 +64,8 @@ Examples:
   plimsoll-lab run my.toml --seed 7 --out report.html
 
 'back after' counts from the end of the trigger until 95 % of the goodput share from before it
-is reached; 'metastable' is a policy with which that did not happen within the run, for most
-seeds. Exit code: 0 when done, 1 when the run broke off, 2 for a value or a scenario that cannot
+is reached. The verdict, by most of the seeds: 'stable' if that happened within the run; if not,
+'draining' if the server's backlog was shrinking and 'metastable' if it was not. Exit code: 0 when done, 1 when the run broke off, 2 for a value or a scenario that cannot
 be used, 130 after Ctrl-C.";
 
 /// The flags of `run`, as given.

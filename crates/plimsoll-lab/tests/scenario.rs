@@ -76,6 +76,7 @@ fn what_a_scenario_may_not_say_is_named_with_its_line() {
     refused("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
     refused("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
     refused("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
+    refused("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
     refused("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve"]);
 }
 
@@ -99,7 +100,7 @@ fn a_missing_trace_or_scenario_is_named() {
     assert_refused(&lab(&["run", path.to_str().unwrap()]), &["trace.toml:12: ", "arrivals.file is missing"]);
     assert_refused(&lab(&["run", "nowhere"]), &["SCENARIO \"nowhere\"", "overload", "retry-storm"]);
     assert_refused(&lab(&["run"]), &["SCENARIO"]);
-    assert_refused(&lab(&["run", "overload", "--seeds", "0"]), &["--seeds", "1 to 1000"]);
+    assert_refused(&lab(&["run", "overload", "--seeds", "0"]), &["--seeds", "1 to 200"]);
     assert_refused(&lab(&["run", "overload", "--out", "/no/such/x.html"]), &["--out", "allowed"]);
 }
 

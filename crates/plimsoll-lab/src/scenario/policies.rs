@@ -33,53 +33,56 @@ impl Reader<'_> {
                 ("drop + valve".into(), Policy::DropValve { keep, inside }),
             ]);
         }
-        raw.iter()
-            .map(|raw| {
-                let keys = raw.as_ref();
-                let kind = keys.kind.as_ref().as_str();
-                let used: &[&str] = match kind {
-                    "bare" => &[],
-                    "valve" => &["inside"],
-                    "waiting-valve" => &["inside", "room", "longest_wait"],
-                    "drop" => &["keep"],
-                    "drop+valve" => &["keep", "inside"],
-                    "three" => &["keep", "inside", "room", "longest_wait"],
-                    _ => {
-                        let must = "bare, valve, waiting-valve, drop, drop+valve or three";
-                        return Err(self.from.refuse("policy.kind", &keys.kind, must));
-                    }
-                };
-                self.only(
-                    used,
-                    "policy",
-                    &keys.kind,
-                    &[
-                        ("inside", span(&keys.inside)),
-                        ("room", span(&keys.room)),
-                        ("longest_wait", span(&keys.longest_wait)),
-                        ("keep", span(&keys.keep)),
-                    ],
-                )?;
-                let inside = self.whole_or("policy.inside", &keys.inside, 1..=1_000_000)?.unwrap_or(inside);
-                let room = self.whole_or("policy.room", &keys.room, 1..=1_000_000)?.unwrap_or(room);
-                let longest_wait = match &keys.longest_wait {
-                    Some(given) => self.time("policy.longest_wait", given, NANO..=HOUR)?,
-                    None => longest_wait,
-                };
-                let keep = keys
-                    .keep
-                    .as_ref()
-                    .map_or(Ok(keep), |given| self.number("policy.keep", given, 0.0..=1.0))?;
-                let policy = match kind {
-                    "bare" => Policy::Bare,
-                    "valve" => Policy::Valve { inside },
-                    "waiting-valve" => Policy::Waiting { inside, room, longest_wait },
-                    "drop" => Policy::Drop { keep },
-                    "drop+valve" => Policy::DropValve { keep, inside },
-                    _ => Policy::Three { keep, inside, room, longest_wait },
-                };
-                Ok((keys.name.clone().unwrap_or_else(|| kind.replace('-', " ")), policy))
-            })
-            .collect()
+        let mut policies: Vec<(String, Policy)> = Vec::new();
+        for raw in raw {
+            let keys = raw.as_ref();
+            let kind = keys.kind.as_ref().as_str();
+            let used: &[&str] = match kind {
+                "bare" => &[],
+                "valve" => &["inside"],
+                "waiting-valve" => &["inside", "room", "longest_wait"],
+                "drop" => &["keep"],
+                "drop+valve" => &["keep", "inside"],
+                "three" => &["keep", "inside", "room", "longest_wait"],
+                _ => {
+                    let must = "bare, valve, waiting-valve, drop, drop+valve or three";
+                    return Err(self.from.refuse("policy.kind", &keys.kind, must));
+                }
+            };
+            self.only(
+                used,
+                "policy",
+                &keys.kind,
+                &[
+                    ("inside", span(&keys.inside)),
+                    ("room", span(&keys.room)),
+                    ("longest_wait", span(&keys.longest_wait)),
+                    ("keep", span(&keys.keep)),
+                ],
+            )?;
+            let inside = self.whole_or("policy.inside", &keys.inside, 1..=1_000_000)?.unwrap_or(inside);
+            let room = self.whole_or("policy.room", &keys.room, 1..=1_000_000)?.unwrap_or(room);
+            let longest_wait = match &keys.longest_wait {
+                Some(given) => self.time("policy.longest_wait", given, NANO..=HOUR)?,
+                None => longest_wait,
+            };
+            let keep =
+                keys.keep.as_ref().map_or(Ok(keep), |given| self.number("policy.keep", given, 0.0..=1.0))?;
+            let policy = match kind {
+                "bare" => Policy::Bare,
+                "valve" => Policy::Valve { inside },
+                "waiting-valve" => Policy::Waiting { inside, room, longest_wait },
+                "drop" => Policy::Drop { keep },
+                "drop+valve" => Policy::DropValve { keep, inside },
+                _ => Policy::Three { keep, inside, room, longest_wait },
+            };
+            let name = keys.name.clone().unwrap_or_else(|| kind.replace('-', " "));
+            if policies.iter().any(|(other, _)| *other == name) {
+                let must = "given a name of its own: there is another of that name";
+                return Err(self.from.refuse("policy.kind", &keys.kind, must));
+            }
+            policies.push((name, policy));
+        }
+        Ok(policies)
     }
 }

@@ -67,8 +67,10 @@ impl Reader<'_> {
                 window: from + lead_in..until,
                 span,
             };
-            let during = f64::from(slots) * speed / server.service.mean().as_secs_f64();
-            steps.push(Step { load, capacity: during, case });
+            let capacity = changed.capacity_over(&case.window);
+            // A name, too: no digits that nobody reads.
+            let load = (load * 1e3).round() / 1e3;
+            steps.push(Step { load, capacity, case });
         }
         let policies = self.policies(&raw.policy, &server, clients.deadline)?;
         Ok(Scenario { name: name.into(), about: raw.about.clone(), capacity, from, until, steps, policies })
