@@ -42,6 +42,10 @@ impl Axis {
     /// From `low` to `high`, in the steps 1, 2, 5 of each decade.
     pub(crate) fn thirds(label: &str, low: f64, high: f64) -> Self {
         let mut axis = Self::decades(label, low, high);
+        // Beyond that their labels would touch.
+        if high / low > 400.0 {
+            return axis;
+        }
         let each = axis.marks.iter().flat_map(|(at, _)| [*at, 2.0 * at, 5.0 * at]).collect::<Vec<f64>>();
         axis.low = each.iter().copied().filter(|at| *at <= low * 1.0001).fold(axis.low, f64::max);
         axis.high = each.iter().copied().filter(|at| *at >= high * 0.9999).fold(axis.high, f64::min);

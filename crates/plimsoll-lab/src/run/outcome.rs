@@ -79,7 +79,9 @@ pub struct Row {
     pub verdict: Verdict,
     /// Seconds from the trigger's end until goodput was back, over the seeds that came back.
     pub recovery_s: Option<Estimate>,
-    /// Seconds until 99 % of the herd were in again, over the seeds where they were.
+    /// With how many seeds 99 % of the herd were in again; `None` without a herd.
+    pub herd_returned: Option<u32>,
+    /// Seconds until they were, over those seeds.
     pub herd_back_s: Option<Estimate>,
     /// Good answers per second, step by step, mean over the seeds.
     pub good_line: Vec<f64>,
@@ -182,7 +184,10 @@ impl Row {
             (back, judged) if 2 * (back + draining) > judged => Verdict::Draining,
             _ => Verdict::Metastable,
         };
-        let herd = step.case.herd;
+        let herd: Option<Vec<f64>> = step.case.herd.map(|herd| {
+            let back = records.iter().filter_map(|record| herd_back(&record.line, herd.at, herd.count));
+            back.map(|time| time.as_secs_f64()).collect()
+        });
         Row {
             policy: policy.into(),
             load: step.load,
@@ -202,10 +207,8 @@ impl Row {
             returned: back.len() as u32,
             verdict,
             recovery_s: Estimate::of(&back),
-            herd_back_s: some(&|record| {
-                let herd = herd?;
-                herd_back(&record.line, herd.at, herd.count).map(|time| time.as_secs_f64())
-            }),
+            herd_returned: herd.as_ref().map(|back| back.len() as u32),
+            herd_back_s: herd.and_then(|back| Estimate::of(&back)),
             good_line: line(records, step, |moment| moment.good),
             offered_line: line(records, step, |moment| moment.attempts),
             tail: tail(records),
@@ -234,11 +237,13 @@ fn line(records: &[Record], step: &Step, of: impl Fn(&Moment) -> u32) -> Vec<f64
     (0..steps).map(|at| sum(at) / whole).collect()
 }
 
-/// The tail of all seeds together, at shares that fall by a quarter of a decade.
+/// The tail of all seeds together: at shares that fall by a quarter of a decade, down to those that
+/// ten answers bear out.
 fn tail(records: &[Record]) -> Vec<(f64, f64)> {
     let mut all = Times::new();
     records.iter().for_each(|record| all.add(&record.good_times));
-    let shares = (0..=24).map(|quarter| 10_f64.powf(-f64::from(quarter) / 4.0));
+    let falling = (1..=24).map(|quarter| 10_f64.powf(-f64::from(quarter) / 4.0));
+    let shares = [0.98, 0.9, 0.75].into_iter().chain(falling);
     let shares = shares.take_while(|share| share * all.len() as f64 >= 10.0);
     shares.filter_map(|share| Some((all.quantile_ms(1.0 - share)?, share))).collect()
 }

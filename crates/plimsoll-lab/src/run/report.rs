@@ -4,6 +4,7 @@ use crate::html::{Grid, Page, figures};
 use crate::run::estimate::Estimate;
 use crate::run::figures::{at_load, course, goodput, latency, tail};
 use crate::run::outcome::{Outcome, Row};
+use crate::run::table::herd;
 use crate::table::load_name;
 
 /// The load whose course and tail are drawn: the one nearest to this.
@@ -73,9 +74,10 @@ fn lead(outcome: &Outcome, telling: f64) -> Vec<String> {
 fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
     let lines = rows.map(|row| {
         let back = row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean));
+        let herd = herd(row).map_or_else(String::new, |herd| format!(", {herd}"));
         let verdict = match row.judged {
             0 => "–".into(),
-            judged => format!("{} ({} of {judged})", row.verdict.as_str(), row.returned),
+            judged => format!("{} ({} of {judged}){herd}", row.verdict.as_str(), row.returned),
         };
         vec![
             row.policy.clone(),

@@ -46,8 +46,17 @@ fn line(row: &Row) -> String {
     if row.returned > 0 && row.returned < row.judged {
         let _ = write!(line, " ({} of {})", row.returned, row.judged);
     }
-    if let Some(back) = row.herd_back_s {
-        let _ = write!(line, ", herd in after {:.1} s", back.mean);
+    if let Some(herd) = herd(row) {
+        let _ = write!(line, ", {herd}");
     }
     line
+}
+
+/// What became of the herd, where there was one.
+pub(super) fn herd(row: &Row) -> Option<String> {
+    let returned = row.herd_returned?;
+    Some(match row.herd_back_s {
+        Some(back) if 2 * returned > row.judged => format!("herd in after {:.1} s", back.mean),
+        _ => "herd not in".into(),
+    })
 }
