@@ -9,8 +9,14 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::sim::clients::Attempt;
 
-/// The ids of those woken, in the order of waking.
-type Woken = Arc<Mutex<Vec<u32>>>;
+/// Those woken.
+#[derive(Debug, Default)]
+struct Woken {
+    /// Whether there are any: looked at far more often than it is true, so without the lock.
+    any: AtomicBool,
+    /// Their ids, in the order of waking.
+    ids: Mutex<Vec<u32>>,
+}
 
 /// The waker of one place in the slab. It is made once; a waking that comes when the place has
 /// another user polls that one in vain.
@@ -18,7 +24,7 @@ type Woken = Arc<Mutex<Vec<u32>>>;
 struct Bell {
     id: u32,
     rung: AtomicBool,
-    woken: Woken,
+    woken: Arc<Woken>,
 }
 
 impl Wake for Bell {
@@ -28,7 +34,8 @@ impl Wake for Bell {
     fn wake_by_ref(self: &Arc<Self>) {
         // Relaxed: a simulation runs on one thread; the traits of `Wake` ask for an atomic.
         if !self.rung.swap(true, Ordering::Relaxed) {
-            self.woken.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+            self.woken.ids.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+            self.woken.any.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -54,14 +61,14 @@ pub(crate) struct Id {
 pub(crate) struct Tasks<F> {
     slots: Vec<Slot<F>>,
     free: Vec<u32>,
-    woken: Woken,
+    woken: Arc<Woken>,
     /// Those being gone through; kept for its memory.
     round: Vec<u32>,
 }
 
 impl<F: Future> Tasks<F> {
     pub(crate) fn new() -> Self {
-        Tasks { slots: Vec::new(), free: Vec::new(), woken: Woken::default(), round: Vec::new() }
+        Tasks { slots: Vec::new(), free: Vec::new(), woken: Arc::default(), round: Vec::new() }
     }
 
     /// Takes a call in and polls it for the first time: its output, or its name.
@@ -93,10 +100,13 @@ impl<F: Future> Tasks<F> {
                     return Some(done);
                 }
             }
-            mem::swap(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner), &mut self.round);
-            if self.round.is_empty() {
+            if !self.woken.any.load(Ordering::Relaxed) {
                 return None;
             }
+            self.woken.any.store(false, Ordering::Relaxed);
+            let mut ids = self.woken.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            mem::swap(&mut *ids, &mut self.round);
+            drop(ids);
             self.round.reverse();
         }
     }
