@@ -41,8 +41,8 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     write(&args.json, "write the --json file", &|| json(&outcome))?;
     write(&args.csv, "write the --csv file", &|| Ok(run::csv(&outcome)))?;
     write(&args.out, "write the --out file", &|| Ok(run::report(&outcome)))?;
-    let (millions, seconds) = (effort.requests as f64 / 1e6, effort.took.as_secs_f64());
-    progress.line(&format!("simulated {millions:.1} million requests in {seconds:.1} s"));
+    let (requests, seconds) = (effort.requests, effort.took.as_secs_f64());
+    progress.line(&format!("simulated {requests} requests in {seconds:.1} s"));
     print(&text(&outcome));
     Ok(())
 }
