@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// Drive a real server past its capacity, bare and guarded, and compare
     #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
     Demo(DemoArgs),
+    /// Simulate a scenario in virtual time: every policy, every load, many seeds
+    #[command(long_about = RUN_ABOUT, after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
 }
 
 const LONG_ABOUT: &str = "\
@@ -45,6 +48,51 @@ Examples:
 Exit code: 0 when done, 1 when the run broke off, 2 for a value that cannot be used,
 130 after Ctrl-C. A row whose load generator fell behind is run again, twice at most, and
 then stays, marked void.";
+
+const RUN_ABOUT: &str = "\
+Simulate a scenario in virtual time: every policy, every load, many seeds.
+
+Plimsoll's own layers are driven by simulated clients and stand before a simulated server. The
+same scenario and seed give the same result, on any machine of a kind. A scenario is one that comes with the
+program (--list names them) or a TOML file.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  plimsoll-lab run --list
+  plimsoll-lab run overload
+  plimsoll-lab run retry-storm --seeds 20 --json result.json --csv result.csv
+  plimsoll-lab run my.toml --seed 7 --out report.html
+
+'back after' counts from the end of the trigger until 95 % of the goodput share from before it
+is reached. The verdict, by most of the seeds: 'stable' if that happened within the run; if not,
+'draining' if the server's backlog was shrinking and 'metastable' if it was not. Exit code: 0 when done, 1 when the run broke off, 2 for a value or a scenario that cannot
+be used, 130 after Ctrl-C.";
+
+/// The flags of `run`, as given.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A scenario's name or its TOML file
+    #[arg(value_name = "SCENARIO", required_unless_present = "list")]
+    pub(crate) scenario: Option<String>,
+    /// List the scenarios that come with the program
+    #[arg(long, conflicts_with = "scenario")]
+    pub(crate) list: bool,
+    /// The first seed
+    #[arg(long, value_name = "NUMBER", default_value = "1", allow_hyphen_values = true)]
+    pub(crate) seed: String,
+    /// How many seeds; the intervals are over these
+    #[arg(long, value_name = "NUMBER", default_value = "10", allow_hyphen_values = true)]
+    pub(crate) seeds: String,
+    /// Also write the result to this file, whole or not at all
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) json: Option<String>,
+    /// Also write the rows to this file as comma-separated values
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) csv: Option<String>,
+    /// Also write a report to this file, one self-contained HTML page
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) out: Option<String>,
+}
 
 /// The flags of `demo`, as given.
 #[derive(Debug, Args)]
@@ -73,6 +121,9 @@ pub(crate) struct DemoArgs {
     /// Also write the result to this file, whole or not at all
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) json: Option<String>,
+    /// Also write a report to this file, one self-contained HTML page
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) out: Option<String>,
 }
 
 /// Whether clap's "error" is an answer to `--help` or `--version`.
@@ -87,7 +138,7 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     let words: Vec<&str> = first.split_whitespace().collect();
     let line: String = words.join(" ").replace(char::is_control, "?");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    format!("{line}; allowed is what 'plimsoll-lab demo --help' lists")
+    format!("{line}; allowed is what 'plimsoll-lab help' and the --help of each command list")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use clap::Parser;
+use serde::Serialize;
 
 use crate::chart::chart;
 use crate::cli::{self, Cli, Command};
@@ -13,12 +14,14 @@ use crate::demo::demo;
 use crate::error::{Flaw, LabError};
 use crate::files;
 use crate::guards::Guards;
+use crate::page::page;
 use crate::progress::Progress;
 use crate::reading::reading;
 use crate::report::Report;
 use crate::save;
 use crate::server::Door;
 use crate::settings::Settings;
+use crate::simulate::simulate;
 use crate::table::table;
 use crate::value::show;
 
@@ -33,21 +36,27 @@ pub fn run<A>(args: impl IntoIterator<Item = A>, guards: &Guards<'_>) -> ExitCod
 where
     A: Into<OsString> + Clone,
 {
-    let args = match Cli::try_parse_from(args) {
-        Ok(Cli { command: Command::Demo(args) }) => args,
+    let command = match Cli::try_parse_from(args) {
+        Ok(Cli { command }) => command,
         Err(answer) if cli::is_answer(&answer) => {
             print(&answer.to_string());
             return ExitCode::SUCCESS;
         }
         Err(error) => return wrong(&cli::one_line(&error)),
     };
-    let done = Settings::read(&args)
-        .and_then(|settings| Ok((open(&settings)?, settings)))
-        .map_err(LabError::from)
-        .and_then(|(door, settings)| run_demo(&settings, &door, guards));
+    let done = match command {
+        Command::Demo(args) => Settings::read(&args)
+            .and_then(|settings| Ok((open(&settings)?, settings)))
+            .map_err(LabError::from)
+            .and_then(|(door, settings)| run_demo(&settings, &door, guards)),
+        Command::Run(args) => {
+            end_on_ctrl_c().map_err(LabError::io("listen for Ctrl-C")).and_then(|()| simulate(&args))
+        }
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(LabError::Flaw(flaw)) => wrong(&flaw.to_string()),
+        Err(LabError::Misread(misread)) => wrong(&misread.to_string()),
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
@@ -58,8 +67,8 @@ where
 /// Tries, before anything is measured, all that a run needs from outside.
 fn open(settings: &Settings) -> Result<Door, Flaw> {
     files::check(settings)?;
-    if let Some(path) = &settings.json {
-        save::check(path)?;
+    for (flag, path) in [("--json", &settings.json), ("--out", &settings.out)] {
+        path.as_deref().map_or(Ok(()), |path| save::check(flag, path))?;
     }
     Door::open(settings.listen).map_err(|error| {
         let allowed = format!("{error}; allowed is a free address of this machine, or port 0");
@@ -73,12 +82,19 @@ fn run_demo(settings: &Settings, door: &Door, guards: &Guards<'_>) -> Result<(),
     introduce(settings, &mut progress);
     let report = demo(settings, door, guards, &mut progress)?;
     if let Some(path) = &settings.json {
-        let text =
-            serde_json::to_string_pretty(&report).map_err(|error| LabError::Broken(error.to_string()))?;
-        save::write(path, &(text + "\n")).map_err(LabError::io("write the --json file"))?;
+        save::write(path, &json(&report)?).map_err(LabError::io("write the --json file"))?;
+    }
+    if let Some(path) = &settings.out {
+        save::write(path, &page(&report)).map_err(LabError::io("write the --out file"))?;
     }
     print(&result(&report));
     Ok(())
+}
+
+/// A result as it goes into a file.
+pub(crate) fn json(result: &impl Serialize) -> Result<String, LabError> {
+    let text = serde_json::to_string_pretty(result).map_err(|error| LabError::Broken(error.to_string()))?;
+    Ok(text + "\n")
 }
 
 /// What the user should know beforehand, and would not expect.
@@ -137,7 +153,7 @@ fn wrong(line: &str) -> ExitCode {
 }
 
 /// To standard output; a reader that went away is no error of ours.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::scenario::Misread;
+
 /// A flag's value that cannot be used. Shown as one line: flag, value, what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw {
@@ -36,6 +38,8 @@ impl std::error::Error for Flaw {}
 pub enum LabError {
     /// What was asked for cannot be done.
     Flaw(Flaw),
+    /// A scenario's file cannot be used.
+    Misread(Misread),
     /// The operating system refused something during `doing`.
     Io {
         /// What the lab was about to do.
@@ -60,10 +64,17 @@ impl From<Flaw> for LabError {
     }
 }
 
+impl From<Misread> for LabError {
+    fn from(misread: Misread) -> Self {
+        Self::Misread(misread)
+    }
+}
+
 impl fmt::Display for LabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flaw(flaw) => flaw.fmt(f),
+            Self::Misread(misread) => misread.fmt(f),
             Self::Io { doing, source } => write!(f, "could not {doing}: {source}"),
             Self::Broken(what) => f.write_str(what),
         }
@@ -74,7 +85,7 @@ impl std::error::Error for LabError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::Flaw(_) | Self::Broken(_) => None,
+            Self::Flaw(_) | Self::Misread(_) | Self::Broken(_) => None,
         }
     }
 }

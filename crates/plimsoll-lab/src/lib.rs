@@ -11,7 +11,12 @@
 //! numbers are read from the real clock of the machine it runs on, so they differ from run to
 //! run; a row in which the load generator itself fell behind says so ([`Row::valid`]).
 //!
-//! It is a program first: `plimsoll-lab demo`. The guard is a parameter ([`Guards`]), so the same
+//! Beside it stands the simulator ([`sim`]): the same layers, unchanged, before a server made of
+//! numbers, in virtual time; [`scenario`] reads what is to happen there, [`run`] does it for every
+//! policy, load and seed. What takes minutes on sockets takes a second there, and is the same each
+//! time.
+//!
+//! It is a program first: `plimsoll-lab demo`, `plimsoll-lab run`. The guard is a parameter ([`Guards`]), so the same
 //! drive judges any stack of layers:
 //!
 //! ```no_run
@@ -36,17 +41,23 @@ mod demo;
 mod error;
 mod files;
 mod guards;
+mod html;
 mod pacer;
+mod page;
 mod plan;
 mod pool;
 mod progress;
 mod reading;
 mod report;
 mod row;
+pub mod run;
 mod save;
+pub mod scenario;
 mod schedule;
 mod server;
 mod settings;
+pub mod sim;
+mod simulate;
 mod table;
 mod tally;
 mod value;

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use crate::row::Row;
 use crate::table::{load_name, side_name};
 
+/// Runs that are done by then need no progress.
+const QUIET: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Face {
     Redrawn,
@@ -93,6 +96,26 @@ impl Progress {
             let (good, bound) = (row.goodput, row.bound);
             self.line(&format!("{status} · {good:.0} of {bound:.0}/s good{mark}"));
         }
+    }
+
+    /// `done` of `rows` simulated rows are there. Says nothing in the first two seconds.
+    pub(crate) fn simulated(&mut self, done: usize, rows: usize) {
+        let spent = self.row_began.elapsed();
+        // Once in every two seconds, not earlier than after the first two.
+        let tick = spent.as_secs() / QUIET.as_secs();
+        if tick == 0 || done == rows || self.drawn == Some(tick) {
+            return;
+        }
+        let left = spent.as_secs_f64() / done.max(1) as f64 * (rows - done) as f64;
+        let status = format!("simulated {done} of {rows} rows · about {left:.0} s left");
+        match self.face {
+            Face::Redrawn => {
+                let _ = write!(io::stderr(), "\r\x1b[2K{status}");
+            }
+            Face::Lines => self.line(&status),
+            Face::Silent => {}
+        }
+        self.drawn = Some(tick);
     }
 
     /// Clears what was drawn, so that the result stands alone.

@@ -21,12 +21,12 @@ pub(crate) fn quiet() -> MutexGuard<'static, ()> {
     SAVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tries whether a file can be made at `path`, and leaves nothing behind.
-pub(crate) fn check(path: &Path) -> Result<(), Flaw> {
+/// Tries whether a file can be made at `path`, which `flag` asks for, and leaves nothing behind.
+pub(crate) fn check(flag: &'static str, path: &Path) -> Result<(), Flaw> {
     let _quiet = quiet();
     let flaw = |why: String| {
         let allowed = format!("{why}; allowed is a file in a directory that can be written to");
-        Flaw::new("--json", path.display().to_string(), allowed)
+        Flaw::new(flag, path.display().to_string(), allowed)
     };
     if path.file_name().is_none() {
         return Err(flaw("not the name of a file".into()));
@@ -76,7 +76,7 @@ mod tests {
     fn a_report_replaces_the_old_one_and_leaves_nothing_beside_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("result.json");
-        check(&path).unwrap();
+        check("--json", &path).unwrap();
         assert!(!path.exists());
         write(&path, "{}").unwrap();
         write(&path, "{\"a\":1}").unwrap();
@@ -89,7 +89,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("no/such/result.json");
         for path in [missing.as_path(), directory.path(), Path::new(""), Path::new("/")] {
-            let flaw = check(path).unwrap_err();
+            let flaw = check("--json", path).unwrap_err();
             assert_eq!(flaw.flag, "--json");
             assert_eq!(flaw.to_string().lines().count(), 1);
         }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the report goes, besides the terminal.
     pub json: Option<PathBuf>,
+    /// Where the report as a page goes.
+    pub out: Option<PathBuf>,
     /// The capacity that was asked for; the plan's may differ by part of a slot.
     pub asked_capacity: f64,
 }
@@ -47,6 +49,7 @@ impl Settings {
             seed: 1,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             json: None,
+            out: None,
             asked_capacity: plan.capacity(),
         }
     }
@@ -92,6 +95,7 @@ impl Settings {
             seed: value::whole("--seed", &args.seed)?,
             listen: address(&args.listen)?,
             json: args.json.as_deref().map(PathBuf::from),
+            out: args.out.as_deref().map(PathBuf::from),
             asked_capacity,
         })
     }
@@ -123,7 +127,7 @@ mod tests {
 
     fn read(args: &[&str]) -> Result<Settings, Flaw> {
         let all = ["lab", "demo"].iter().chain(args);
-        let Command::Demo(args) = Cli::try_parse_from(all).unwrap().command;
+        let Command::Demo(args) = Cli::try_parse_from(all).unwrap().command else { unreachable!() };
         Settings::read(&args)
     }
 

@@ -36,16 +36,23 @@ const LONGEST_MICROS: u64 = 600_000_000;
 pub(crate) struct Times(Histogram<u64>);
 
 impl Times {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // With a fixed range: `saturating_record` clips to it, and a range that grows on demand
         // begins at two microseconds.
         #[allow(clippy::expect_used)]
         Self(Histogram::new_with_max(LONGEST_MICROS, 3).expect("constants within its limits"))
     }
 
-    fn record(&mut self, time: Duration) {
+    /// Books one.
+    pub(crate) fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.0.saturating_record(micros);
+    }
+
+    /// Adds those of another book.
+    pub(crate) fn add(&mut self, other: &Times) {
+        // Cannot fail: all books have the same range.
+        let _ = self.0.add(&other.0);
     }
 
     /// How many were recorded.

@@ -43,7 +43,8 @@ pub(crate) fn duration(
     })
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A time with its unit.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let number = text.strip_suffix(unit)?.parse::<f64>().ok()?;

@@ -94,6 +94,7 @@ fn a_run_prints_its_result_and_writes_the_same_as_json() {
     let json = directory.path().join("result.json");
     let output = lab(&["demo", "--capacity", "190", "--loads", "0.5,2"])
         .args(["--seconds", "0.5", "--json", json.to_str().unwrap()])
+        .args(["--out", directory.path().join("report.html").to_str().unwrap()])
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -114,7 +115,9 @@ fn a_run_prints_its_result_and_writes_the_same_as_json() {
         assert!((number("offered") - sum).abs() < 1e-6, "{row}");
         assert!(row["guarded"].is_boolean() && row["valid"].is_boolean());
     }
-    assert_eq!(entries(directory.path()), 1);
+    let page = fs::read_to_string(directory.path().join("report.html")).unwrap();
+    assert!(page.contains("<svg") && page.ends_with("</html>\n"));
+    assert_eq!(entries(directory.path()), 2);
 }
 
 #[cfg(unix)]

@@ -1,0 +1,35 @@
+//! How many requests the simulator gets through in a second of wall time, on one core.
+//!
+//! `cargo run --release -p plimsoll-lab --example speed`
+
+use plimsoll_lab::sim::{Arrivals, Case, Clients, Law, Policy, ServerPlan, simulate};
+use std::time::{Duration, Instant};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (ms, s) = (Duration::from_millis(1), Duration::from_secs(1));
+    let server = ServerPlan { refusal_cost: 0.001, ..ServerPlan::new(16, Law::Exponential(10 * ms)) };
+    let capacity = server.capacity();
+    let three = Policy::Three { keep: 0.5, inside: 16, room: 64, longest_wait: 45 * ms };
+    let waiting = Policy::Waiting { inside: 16, room: 64, longest_wait: 45 * ms };
+    let valve = Policy::Valve { inside: 16 };
+    for (name, policy) in [("bare", Policy::Bare), ("valve", valve), ("waiting", waiting), ("three", three)] {
+        for load in [0.9, 2.0, 20.0] {
+            let case = Case {
+                server: server.clone(),
+                clients: Clients { deadline: Some(200 * ms), ..Clients::default() },
+                arrivals: Arrivals::poisson(load * capacity),
+                herd: None,
+                window: s..60 * s,
+                span: 60 * s,
+            };
+            let mut best = 0.0_f64;
+            for seed in 1..=5 {
+                let start = Instant::now();
+                let record = simulate(&case, &policy, seed)?;
+                best = best.max(record.attempts as f64 / start.elapsed().as_secs_f64());
+            }
+            println!("{name:>8} at {load:>4}: {:.2} million requests/s", best / 1e6);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! The page around the figures.
+
+use std::fmt::Write;
+
+use crate::html::{Grid, Plot, escape};
+
+/// A figure, what it shows in a sentence or two, and its data.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) plot: Plot,
+    pub(crate) text: String,
+    pub(crate) grid: Grid,
+}
+
+/// A whole report.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) title: String,
+    /// Paragraphs below the title.
+    pub(crate) lead: Vec<String>,
+    /// The result in a few lines.
+    pub(crate) summary: Grid,
+    pub(crate) parts: Vec<Part>,
+    /// Everything there is, below the figures.
+    pub(crate) whole: Option<Grid>,
+    /// How it was made.
+    pub(crate) foot: String,
+}
+
+impl Page {
+    pub(crate) fn html(&self) -> String {
+        let mut out = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{0}</title>\n<style>\n{1}</style>\n\
+             </head>\n<body>\n<main>\n<h1>{0}</h1>\n",
+            escape(&self.title),
+            include_str!("style.css"),
+        );
+        for paragraph in &self.lead {
+            let _ = writeln!(out, "<p>{}</p>", escape(paragraph));
+        }
+        out.push_str(&self.summary.html());
+        out.push_str("<div class=\"parts\">\n");
+        for Part { plot, text, grid } in &self.parts {
+            let _ = write!(
+                out,
+                "<section>\n<h2>{}</h2>\n<figure>\n{}{}<figcaption>{}</figcaption>\n</figure>\n{}</section>\n",
+                escape(&plot.title),
+                plot.legend(),
+                plot.svg(),
+                escape(text),
+                grid.html(),
+            );
+        }
+        out.push_str("</div>\n");
+        if let Some(whole) = &self.whole {
+            let _ = write!(out, "<h2>All rows</h2>\n{}", whole.html());
+        }
+        let _ = write!(out, "<footer>{}</footer>\n</main>\n</body>\n</html>\n", escape(&self.foot));
+        out
+    }
+}

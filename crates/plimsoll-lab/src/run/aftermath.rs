@@ -1,0 +1,112 @@
+//! What is left when the trigger has ended: does the service come back by itself, and when?
+//!
+//! Measured is the share of fresh requests that are answered well, against the same share before
+//! the trigger: a policy is asked to return to what it did, not to what another does.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::scenario::Scenario;
+use crate::sim::{Moment, STEP};
+
+/// Over this the share is taken; shorter ones are mostly chance.
+const WINDOW: usize = 5;
+/// The last stretch of a run, which decides about the verdict.
+const TAIL: usize = 10;
+/// Back means this share of what was before …
+const BACK: f64 = 0.95;
+/// … and at the end not below this one again.
+const STILL: f64 = 0.9;
+
+/// What became of one simulation after its trigger.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Aftermath {
+    /// There was no time before the trigger, or too little after it.
+    Unknown,
+    /// It was back this long after the trigger's end, and stayed.
+    Back(Duration),
+    /// It was not back when the run ended, but the server's backlog was shrinking.
+    Draining,
+    /// It was not back when the run ended, and nothing pointed that way.
+    Gone,
+}
+
+fn index(at: Duration) -> usize {
+    (at.as_nanos() / STEP.as_nanos()) as usize
+}
+
+/// The share of fresh requests in `range` that were answered well.
+fn share(line: &[Moment], range: Range<usize>) -> Option<f64> {
+    let moments = line.get(range)?;
+    let sum = |of: fn(&Moment) -> u32| moments.iter().map(|moment| f64::from(of(moment))).sum::<f64>();
+    let fresh = sum(|moment| moment.fresh);
+    (fresh > 0.0).then(|| sum(|moment| moment.good - moment.herd) / fresh)
+}
+
+/// Judges the time line of one simulation.
+pub(super) fn judge(scenario: &Scenario, line: &[Moment], span: Duration) -> Aftermath {
+    let (from, until, end) = (index(scenario.from), index(scenario.until), index(span));
+    if from < WINDOW || end < until + 2 * TAIL {
+        return Aftermath::Unknown;
+    }
+    // A line ends with its last event; nothing happened since.
+    let mut line = line.to_vec();
+    line.resize(line.len().max(end), Moment::default());
+    let Some(before) = share(&line, from - from.min(2 * TAIL)..from) else { return Aftermath::Unknown };
+    let good = |range, part: f64| share(&line, range).is_some_and(|share| share >= part * before);
+    if !good(end - TAIL..end, STILL) {
+        return not_back(&line, until..end);
+    }
+    match (until..=end - WINDOW).find(|at| good(*at..at + WINDOW, BACK)) {
+        Some(at) => Aftermath::Back(STEP.saturating_mul((at - until) as u32)),
+        None => not_back(&line, until..end),
+    }
+}
+
+/// A backlog that shrinks will be gone one day; one that is fed by the retries it causes will not.
+fn not_back(line: &[Moment], range: Range<usize>) -> Aftermath {
+    let backlog = |at: usize| line.get(at).map_or(0.0, |moment| f64::from(moment.backlog));
+    let (first, last) = (backlog(range.start + TAIL), backlog(range.end - 1));
+    let sent = line.get(range.start + TAIL..range.end).unwrap_or_default();
+    let sent: f64 = sent.iter().map(|moment| f64::from(moment.attempts)).sum();
+    // Chance moves it by the root of what was sent; a twentieth of that is far beyond chance.
+    if first - last > 0.05 * sent { Aftermath::Draining } else { Aftermath::Gone }
+}
+
+/// How long after its moment 99 % of the herd were back. `None` if they never were.
+pub(super) fn herd_back(line: &[Moment], at: Duration, count: u32) -> Option<Duration> {
+    let enough = (f64::from(count) * 0.99).ceil();
+    let mut back = 0.0;
+    let done = line.iter().position(|moment| {
+        back += f64::from(moment.herd);
+        back >= enough
+    })?;
+    Some(STEP.saturating_mul(done as u32 + 1).saturating_sub(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::find;
+
+    fn line(of: impl Fn(usize) -> u32) -> Vec<Moment> {
+        (0..200).map(|at| Moment { fresh: 100, good: of(at), ..Moment::default() }).collect()
+    }
+
+    #[test]
+    fn back_is_measured_against_what_was_before() {
+        let storm = find("retry-storm").unwrap();
+        let span = Duration::from_secs(20);
+        let judged = |of: &dyn Fn(usize) -> u32| judge(&storm, &line(of), span);
+        assert_eq!(judged(&|at| if (20..52).contains(&at) { 0 } else { 50 }), Aftermath::Back(12 * STEP));
+        assert_eq!(judged(&|at| if at >= 20 { 0 } else { 100 }), Aftermath::Gone);
+        // Back for a while is not back.
+        assert_eq!(judged(&|at| if at >= 100 { 0 } else { 100 }), Aftermath::Gone);
+        let mut shrinking = line(|at| if at >= 20 { 0 } else { 100 });
+        for (at, moment) in shrinking.iter_mut().enumerate() {
+            (moment.backlog, moment.attempts) = (10_000 - 10 * at as u32, 100);
+        }
+        assert_eq!(judge(&storm, &shrinking, span), Aftermath::Draining);
+        assert_eq!(judge(&storm, &line(|_| 1), Duration::from_secs(5)), Aftermath::Unknown);
+    }
+}

@@ -1,0 +1,59 @@
+//! The outcome as comma-separated values: a line for each row, an interval for each estimate.
+
+use std::fmt::Write;
+
+use crate::run::estimate::Estimate;
+use crate::run::outcome::Outcome;
+
+/// With a head; where there is no value, nothing stands between the commas.
+pub(crate) fn csv(outcome: &Outcome) -> String {
+    let mut out = String::from("scenario,policy,load");
+    for name in [
+        "offered",
+        "goodput",
+        "of_bound",
+        "p50_ms",
+        "p99_ms",
+        "refused",
+        "refused_p99_ms",
+        "late",
+        "wasted",
+        "recovery_s",
+    ] {
+        let _ = write!(out, ",{name},{name}_low,{name}_high");
+    }
+    out.push_str(",bound,judged,returned,verdict\n");
+    for row in &outcome.rows {
+        let _ = write!(out, "{},{},{}", quoted(&outcome.scenario), quoted(&row.policy), row.load);
+        for each in [
+            Some(row.offered),
+            Some(row.goodput),
+            Some(row.of_bound),
+            row.p50_ms,
+            row.p99_ms,
+            Some(row.refused),
+            row.refused_p99_ms,
+            Some(row.late),
+            Some(row.wasted),
+            row.recovery_s,
+        ] {
+            match each {
+                Some(Estimate { mean, low, high }) => {
+                    let _ = write!(out, ",{mean},{low},{high}");
+                }
+                None => out.push_str(",,,"),
+            }
+        }
+        let verdict = match row.judged {
+            0 => "",
+            _ => row.verdict.as_str(),
+        };
+        let _ = writeln!(out, ",{},{},{},{verdict}", row.bound, row.judged, row.returned);
+    }
+    out
+}
+
+/// Names are the user's: they may hold what separates.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

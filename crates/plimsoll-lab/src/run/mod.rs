@@ -1,0 +1,52 @@
+//! Running a scenario: every policy at every load with every seed, and what came of it.
+
+mod aftermath;
+mod csv;
+mod estimate;
+mod figures;
+mod outcome;
+mod report;
+mod table;
+mod work;
+
+use std::time::Duration;
+
+use crate::error::LabError;
+use crate::progress::Progress;
+use crate::scenario::Scenario;
+
+pub(crate) use csv::csv;
+pub use estimate::Estimate;
+pub use outcome::{Outcome, Row, Verdict};
+pub(crate) use report::report;
+pub(crate) use table::table;
+
+use crate::table::load_name;
+
+/// Runs `scenario` with `seeds` seeds from `seed` on, on all processors. The same arguments give the same
+/// outcome.
+///
+/// # Errors
+/// [`LabError::Broken`] if a policy cannot be built from the scenario's numbers.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    seeds: u32,
+    progress: &mut Progress,
+) -> Result<(Outcome, Effort), LabError> {
+    let begun = std::time::Instant::now();
+    let (rows, requests) = work::all(scenario, seed, seeds, progress)?;
+    progress.finish();
+    let outcome = Outcome::new(scenario, seed, seeds, rows);
+    Ok((outcome, Effort { requests, took: begun.elapsed() }))
+}
+
+/// What a run took, in real time; no part of its outcome.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Effort {
+    /// Simulated attempts.
+    pub requests: u64,
+    /// Wall time.
+    pub took: Duration,
+}

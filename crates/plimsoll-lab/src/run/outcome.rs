@@ -1,0 +1,249 @@
+//! The result of a run, as it goes into the JSON file. No wall time is in it: a run is repeatable.
+
+use serde::Serialize;
+
+use crate::run::aftermath::{Aftermath, herd_back, judge};
+use crate::run::estimate::Estimate;
+use crate::scenario::{Scenario, Step};
+use crate::sim::{Moment, Record, STEP};
+use crate::tally::Times;
+
+/// The whole result.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What it is about.
+    pub about: String,
+    /// What the server can do outside the trigger, in requests per second.
+    pub capacity: f64,
+    /// Its slots.
+    pub slots: u32,
+    /// The mean service time.
+    pub service_ms: f64,
+    /// How long a client waits; `None` for ever.
+    pub deadline_ms: Option<f64>,
+    /// What a refusal costs, as a share of the mean service time.
+    pub refusal_cost: f64,
+    /// The first seed.
+    pub seed: u64,
+    /// How many seeds, each the next number.
+    pub seeds: u32,
+    /// When the trigger began and ended, in seconds.
+    pub trigger_s: (f64, f64),
+    /// How long a run was, in seconds.
+    pub seconds: f64,
+    /// The grain of the time lines.
+    pub step_ms: u64,
+    /// Every policy at every load, policy by policy.
+    pub rows: Vec<Row>,
+}
+
+/// One policy at one load. Rates are per second, of the attempts sent while the trigger lasted
+/// (less its lead-in); `offered = goodput + refused + late`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Row {
+    /// The policy's name.
+    pub policy: String,
+    /// Fresh requests in multiples of the capacity, as planned.
+    pub load: f64,
+    /// Attempts, retries among them.
+    pub offered: Estimate,
+    /// Answered within the deadline.
+    pub goodput: Estimate,
+    /// The most any policy could have answered: G* for these attempts. Where the load changes
+    /// while the trigger lasts, the mean of G* over its steps; waiting can carry some work from a
+    /// busy step into an idle one, so that goodput may lie a little above it.
+    pub bound: f64,
+    /// Goodput as a share of the bound.
+    pub of_bound: Estimate,
+    /// The median time of those.
+    pub p50_ms: Option<Estimate>,
+    /// The 99th percentile of those.
+    pub p99_ms: Option<Estimate>,
+    /// Refused.
+    pub refused: Estimate,
+    /// The 99th percentile of the time to a refusal.
+    pub refused_p99_ms: Option<Estimate>,
+    /// Given up by their clients.
+    pub late: Estimate,
+    /// Requests, in a whole run, that were worked on although their clients had left.
+    pub wasted: Estimate,
+    /// Seeds that were judged, and of these the ones that came back.
+    pub judged: u32,
+    /// See `judged`.
+    pub returned: u32,
+    /// Whether goodput returns by itself within the run.
+    pub verdict: Verdict,
+    /// Seconds from the trigger's end until goodput was back, over the seeds that came back.
+    pub recovery_s: Option<Estimate>,
+    /// With how many seeds 99 % of the herd were in again; `None` without a herd.
+    pub herd_returned: Option<u32>,
+    /// Seconds until they were, over those seeds.
+    pub herd_back_s: Option<Estimate>,
+    /// Good answers per second, step by step, mean over the seeds.
+    pub good_line: Vec<f64>,
+    /// Attempts per second, likewise.
+    pub offered_line: Vec<f64>,
+    /// Times to a good answer in milliseconds, each with the share of those that took longer.
+    pub tail: Vec<(f64, f64)>,
+}
+
+/// Whether goodput returns when the trigger has ended, with nobody lending a hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// With most seeds it returned within the run.
+    Stable,
+    /// It did not, but the backlog was shrinking: it would have, in a longer run.
+    Draining,
+    /// It did not, and the backlog was not shrinking: overload keeps itself alive.
+    Metastable,
+    /// The scenario leaves no time before or after its trigger to judge by.
+    Unjudged,
+}
+
+impl Verdict {
+    /// As one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Stable => "stable",
+            Verdict::Draining => "draining",
+            Verdict::Metastable => "metastable",
+            Verdict::Unjudged => "–",
+        }
+    }
+}
+
+impl Outcome {
+    pub(super) fn new(scenario: &Scenario, seed: u64, seeds: u32, rows: Vec<Row>) -> Self {
+        let case = scenario.steps.first().map(|step| &step.case);
+        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        Outcome {
+            scenario: scenario.name.clone(),
+            about: scenario.about.clone(),
+            capacity: scenario.capacity,
+            slots: case.map_or(0, |case| case.server.slots),
+            service_ms: case.map_or(0.0, |case| ms(case.server.service.mean())),
+            deadline_ms: case.and_then(|case| case.clients.deadline).map(ms),
+            refusal_cost: case.map_or(0.0, |case| case.server.refusal_cost),
+            seed,
+            seeds,
+            trigger_s: (scenario.from.as_secs_f64(), scenario.until.as_secs_f64()),
+            seconds: case.map_or(0.0, |case| case.span.as_secs_f64()),
+            step_ms: STEP.as_millis() as u64,
+            rows,
+        }
+    }
+
+    /// The policies' names, each once, in order.
+    pub fn policies(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !names.contains(&row.policy.as_str()) {
+                names.push(&row.policy);
+            }
+        }
+        names
+    }
+
+    /// The rows of one policy.
+    pub fn of(&self, policy: &str) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.policy == policy)
+    }
+}
+
+impl Row {
+    /// From the records of all seeds.
+    pub(super) fn new(scenario: &Scenario, policy: &str, step: &Step, records: &[Record]) -> Self {
+        let mean = |of: &dyn Fn(&Record) -> f64| {
+            let values: Vec<f64> = records.iter().map(of).collect();
+            Estimate::of(&values).unwrap_or(Estimate { mean: 0.0, low: 0.0, high: 0.0 })
+        };
+        let some = |of: &dyn Fn(&Record) -> Option<f64>| {
+            Estimate::of(&records.iter().filter_map(of).collect::<Vec<f64>>())
+        };
+        let bound = |record: &Record| bound(step, record);
+        let after: Vec<Aftermath> =
+            records.iter().map(|record| judge(scenario, &record.line, step.case.span)).collect();
+        let back: Vec<f64> = after
+            .iter()
+            .filter_map(|after| match after {
+                Aftermath::Back(time) => Some(time.as_secs_f64()),
+                Aftermath::Unknown | Aftermath::Draining | Aftermath::Gone => None,
+            })
+            .collect();
+        let draining = after.iter().filter(|after| **after == Aftermath::Draining).count();
+        let judged = after.iter().filter(|after| **after != Aftermath::Unknown).count();
+        let verdict = match (back.len(), judged) {
+            (_, 0) => Verdict::Unjudged,
+            (back, judged) if 2 * back > judged => Verdict::Stable,
+            (back, judged) if 2 * (back + draining) > judged => Verdict::Draining,
+            _ => Verdict::Metastable,
+        };
+        let herd: Option<Vec<f64>> = step.case.herd.map(|herd| {
+            let back = records.iter().filter_map(|record| herd_back(&record.line, herd.at, herd.count));
+            back.map(|time| time.as_secs_f64()).collect()
+        });
+        Row {
+            policy: policy.into(),
+            load: step.load,
+            offered: mean(&Record::offered_rate),
+            goodput: mean(&Record::goodput),
+            bound: mean(&bound).mean,
+            of_bound: mean(&|record| {
+                if bound(record) > 0.0 { record.goodput() / bound(record) } else { 0.0 }
+            }),
+            p50_ms: some(&|record| record.good_ms(0.5)),
+            p99_ms: some(&|record| record.good_ms(0.99)),
+            refused: mean(&Record::refused_rate),
+            refused_p99_ms: some(&|record| record.refused_ms(0.99)),
+            late: mean(&Record::late_rate),
+            wasted: mean(&|record| record.wasted() as f64),
+            judged: judged as u32,
+            returned: back.len() as u32,
+            verdict,
+            recovery_s: Estimate::of(&back),
+            herd_returned: herd.as_ref().map(|back| back.len() as u32),
+            herd_back_s: herd.and_then(|back| Estimate::of(&back)),
+            good_line: line(records, step, |moment| moment.good),
+            offered_line: line(records, step, |moment| moment.attempts),
+            tail: tail(records),
+        }
+    }
+}
+
+/// The bound for what one record was offered.
+fn bound(step: &Step, record: &Record) -> f64 {
+    let (plan, window) = (&step.case.server, &step.case.window);
+    if step.case.arrivals.is_steady(window) {
+        return plan.bound(step.capacity, record.offered_rate());
+    }
+    let at = |time: std::time::Duration| (time.as_nanos() / STEP.as_nanos()) as usize;
+    let moments = record.line.get(at(window.start)..at(window.end)).unwrap_or_default();
+    let each = moments.iter().map(|m| plan.bound(step.capacity, f64::from(m.attempts) / STEP.as_secs_f64()));
+    each.sum::<f64>() / moments.len().max(1) as f64
+}
+
+/// A rate over time, mean over the seeds, from the start to the end of arrivals.
+fn line(records: &[Record], step: &Step, of: impl Fn(&Moment) -> u32) -> Vec<f64> {
+    let steps = (step.case.span.as_nanos() / STEP.as_nanos()) as usize;
+    let whole = records.len() as f64 * STEP.as_secs_f64();
+    let sum =
+        |at| records.iter().filter_map(|record| record.line.get(at)).map(|m| f64::from(of(m))).sum::<f64>();
+    (0..steps).map(|at| sum(at) / whole).collect()
+}
+
+/// The tail of all seeds together: at shares that fall by a quarter of a decade, down to those that
+/// ten answers bear out.
+fn tail(records: &[Record]) -> Vec<(f64, f64)> {
+    let mut all = Times::new();
+    records.iter().for_each(|record| all.add(&record.good_times));
+    let falling = (1..=24).map(|quarter| 10_f64.powf(-f64::from(quarter) / 4.0));
+    let shares = [0.98, 0.9, 0.75].into_iter().chain(falling);
+    let shares = shares.take_while(|share| share * all.len() as f64 >= 10.0);
+    shares.filter_map(|share| Some((all.quantile_ms(1.0 - share)?, share))).collect()
+}

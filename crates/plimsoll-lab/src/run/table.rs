@@ -1,0 +1,62 @@
+//! The outcome as a table on the terminal.
+
+use std::fmt::Write;
+
+use crate::run::estimate::Estimate;
+use crate::run::outcome::{Outcome, Row};
+
+const HEAD: [&str; 2] = [
+    "         offered goodput   95 %       of  accepted, ms  refused    late    back",
+    "  load        /s      /s      ±    bound    p50    p99       /s      /s   after  verdict",
+];
+
+/// A block for each policy, a line for each load.
+pub(crate) fn table(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    for policy in outcome.policies() {
+        let _ = writeln!(out, "{policy}");
+        for head in HEAD {
+            let _ = writeln!(out, "{head}");
+        }
+        for row in outcome.of(policy) {
+            out.push_str(&line(row));
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn line(row: &Row) -> String {
+    let ms = |time: Option<Estimate>| time.map_or_else(|| "–".into(), |time| format!("{:.1}", time.mean));
+    let mut line = format!(
+        "{:>6}{:>10.0}{:>8.0}{:>7.1}{:>7.1} %{:>7}{:>7}{:>9.0}{:>8.0}{:>8}  {}",
+        super::load_name(row.load),
+        row.offered.mean,
+        row.goodput.mean,
+        row.goodput.half(),
+        row.of_bound.mean * 100.0,
+        ms(row.p50_ms),
+        ms(row.p99_ms),
+        row.refused.mean,
+        row.late.mean,
+        row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean)),
+        row.verdict.as_str(),
+    );
+    if row.returned > 0 && row.returned < row.judged {
+        let _ = write!(line, " ({} of {})", row.returned, row.judged);
+    }
+    if let Some(herd) = herd(row) {
+        let _ = write!(line, ", {herd}");
+    }
+    line
+}
+
+/// What became of the herd, where there was one.
+pub(super) fn herd(row: &Row) -> Option<String> {
+    let returned = row.herd_returned?;
+    Some(match row.herd_back_s {
+        Some(back) if 2 * returned > row.judged => format!("herd in after {:.1} s", back.mean),
+        _ => "herd not in".into(),
+    })
+}

@@ -1,0 +1,88 @@
+//! Reading the policies, and those that are compared where none is named.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::scenario::raw;
+use crate::scenario::read::{HOUR, NANO, Read, Reader};
+use crate::scenario::values::span;
+use crate::sim::{Policy, ServerPlan};
+
+impl Reader<'_> {
+    pub(super) fn policies(
+        &self,
+        raw: &[Spanned<raw::Policy>],
+        server: &ServerPlan,
+        deadline: Option<Duration>,
+    ) -> Read<Vec<(String, Policy)>> {
+        // As the demo does: a quarter of the time that the deadline leaves beside the work is for
+        // waiting, and the room is what the server gets done in that time.
+        let patience = deadline.unwrap_or(Duration::from_secs(1)).saturating_sub(server.service.mean()) / 4;
+        let longest_wait = patience.max(Duration::from_millis(1));
+        let inside = server.slots;
+        let room = (server.capacity() * longest_wait.as_secs_f64()).ceil() as u32;
+        // The rate that is right at twice the capacity, and nowhere else.
+        let keep = 0.5;
+        if raw.is_empty() {
+            return Ok(vec![
+                ("bare".into(), Policy::Bare),
+                ("valve".into(), Policy::Valve { inside }),
+                ("waiting valve".into(), Policy::Waiting { inside, room, longest_wait }),
+                ("drop half".into(), Policy::Drop { keep }),
+                ("drop + valve".into(), Policy::DropValve { keep, inside }),
+            ]);
+        }
+        let mut policies: Vec<(String, Policy)> = Vec::new();
+        for raw in raw {
+            let keys = raw.as_ref();
+            let kind = keys.kind.as_ref().as_str();
+            let used: &[&str] = match kind {
+                "bare" => &[],
+                "valve" => &["inside"],
+                "waiting-valve" => &["inside", "room", "longest_wait"],
+                "drop" => &["keep"],
+                "drop+valve" => &["keep", "inside"],
+                "three" => &["keep", "inside", "room", "longest_wait"],
+                _ => {
+                    let must = "bare, valve, waiting-valve, drop, drop+valve or three";
+                    return Err(self.from.refuse("policy.kind", &keys.kind, must));
+                }
+            };
+            self.only(
+                used,
+                "policy",
+                &keys.kind,
+                &[
+                    ("inside", span(&keys.inside)),
+                    ("room", span(&keys.room)),
+                    ("longest_wait", span(&keys.longest_wait)),
+                    ("keep", span(&keys.keep)),
+                ],
+            )?;
+            let inside = self.whole_or("policy.inside", &keys.inside, 1..=1_000_000)?.unwrap_or(inside);
+            let room = self.whole_or("policy.room", &keys.room, 1..=1_000_000)?.unwrap_or(room);
+            let longest_wait = match &keys.longest_wait {
+                Some(given) => self.time("policy.longest_wait", given, NANO..=HOUR)?,
+                None => longest_wait,
+            };
+            let keep =
+                keys.keep.as_ref().map_or(Ok(keep), |given| self.number("policy.keep", given, 0.0..=1.0))?;
+            let policy = match kind {
+                "bare" => Policy::Bare,
+                "valve" => Policy::Valve { inside },
+                "waiting-valve" => Policy::Waiting { inside, room, longest_wait },
+                "drop" => Policy::Drop { keep },
+                "drop+valve" => Policy::DropValve { keep, inside },
+                _ => Policy::Three { keep, inside, room, longest_wait },
+            };
+            let name = keys.name.clone().unwrap_or_else(|| kind.replace('-', " "));
+            if policies.iter().any(|(other, _)| *other == name) {
+                let must = "given a name of its own: there is another of that name";
+                return Err(self.from.refuse("policy.kind", &keys.kind, must));
+            }
+            policies.push((name, policy));
+        }
+        Ok(policies)
+    }
+}

@@ -1,0 +1,110 @@
+//! A scenario's keys, as they stand in the file.
+//!
+//! Each table is one flat struct, and what a `kind` does not use is refused by hand: serde's
+//! tagged enums would lose the lines to complain about.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(super) type Number = Spanned<f64>;
+pub(super) type Whole = Spanned<u64>;
+pub(super) type Text = Spanned<String>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) about: String,
+    pub(super) seconds: Number,
+    pub(super) server: Server,
+    #[serde(default)]
+    pub(super) clients: Clients,
+    pub(super) arrivals: Spanned<Arrivals>,
+    pub(super) trigger: Spanned<Trigger>,
+    #[serde(default)]
+    pub(super) policy: Vec<Spanned<Policy>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) slots: Whole,
+    pub(super) service: Spanned<Service>,
+    pub(super) refusal_cost: Option<Number>,
+    #[serde(default)]
+    pub(super) change: Vec<Change>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) law: Text,
+    pub(super) mean: Option<Text>,
+    pub(super) sigma: Option<Number>,
+    pub(super) shape: Option<Number>,
+    pub(super) short: Option<Text>,
+    pub(super) long: Option<Text>,
+    pub(super) share: Option<Number>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    pub(super) at: Text,
+    pub(super) slots: Option<Whole>,
+    pub(super) speed: Option<Number>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clients {
+    pub(super) deadline: Option<Text>,
+    pub(super) retries: Option<Whole>,
+    pub(super) backoff: Option<Text>,
+    #[serde(default)]
+    pub(super) jitter: bool,
+    pub(super) budget: Option<Number>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arrivals {
+    pub(super) kind: Option<Text>,
+    pub(super) load: Option<Number>,
+    pub(super) rate: Option<Number>,
+    pub(super) to: Option<Number>,
+    pub(super) burst: Option<Number>,
+    pub(super) on: Option<Text>,
+    pub(super) off: Option<Text>,
+    pub(super) steps: Option<Spanned<Vec<Step>>>,
+    pub(super) file: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Step {
+    pub(super) at: Text,
+    pub(super) load: Number,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trigger {
+    pub(super) from: Text,
+    pub(super) until: Text,
+    pub(super) lead_in: Option<Text>,
+    pub(super) loads: Option<Spanned<Vec<Number>>>,
+    pub(super) slots: Option<Whole>,
+    pub(super) speed: Option<Number>,
+    pub(super) herd: Option<Whole>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    pub(super) kind: Text,
+    pub(super) name: Option<String>,
+    pub(super) inside: Option<Whole>,
+    pub(super) room: Option<Whole>,
+    pub(super) longest_wait: Option<Text>,
+    pub(super) keep: Option<Number>,
+}

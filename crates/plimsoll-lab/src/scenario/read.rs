@@ -1,0 +1,91 @@
+//! From a scenario's keys to simulations; everything that can be found wrong is found here.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::scenario::raw::{self, Raw};
+use crate::scenario::source::{Misread, Source};
+use crate::scenario::{Scenario, Step};
+use crate::sim::{Case, Change, Clients, Herd};
+
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const NANO: Duration = Duration::from_nanos(1);
+/// Attempts of one simulation, retries apart: a minute of work and what fits into memory.
+const MOST_REQUESTS: f64 = 50e6;
+
+/// Reads the scenario `text`, which stands in `file`; a trace it names lies in `beside`.
+///
+/// # Errors
+/// The first thing that is not allowed, with its line.
+pub fn read(name: &str, file: &str, text: &str, beside: Option<&Path>) -> Result<Scenario, Misread> {
+    let from = Source { file, text };
+    let raw: Raw = from.parse()?;
+    Reader { from, beside }.scenario(name, &raw)
+}
+
+pub(super) struct Reader<'a> {
+    pub(super) from: Source<'a>,
+    pub(super) beside: Option<&'a Path>,
+}
+
+pub(super) type Read<T> = Result<T, Misread>;
+
+impl Reader<'_> {
+    fn scenario(&self, name: &str, raw: &Raw) -> Read<Scenario> {
+        let seconds = self.number("seconds", &raw.seconds, 0.1..=3_600.0)?;
+        let span = Duration::from_secs_f64(seconds);
+        let server = self.server(&raw.server)?;
+        let capacity = server.capacity();
+        let clients = self.clients(&raw.clients)?;
+        let trigger = raw.trigger.as_ref();
+        let from = self.time("trigger.from", &trigger.from, Duration::ZERO..=span)?;
+        let until = self.time("trigger.until", &trigger.until, from + NANO..=span)?;
+        let lead_in =
+            self.time_or("trigger.lead_in", &trigger.lead_in, Duration::ZERO..=until - from - NANO)?;
+        let (slots, speed) = self.during(trigger, &server)?;
+        let mut changed = server.clone();
+        if (slots, speed) != (server.slots, 1.0) {
+            changed.changes.push(Change { at: from, slots, speed });
+            changed.changes.push(Change { at: until, slots: server.slots, speed: 1.0 });
+            changed.changes.sort_by_key(|change| change.at);
+        }
+        let herd = self.whole_or("trigger.herd", &trigger.herd, 1..=1_000_000)?;
+        let herd = herd.map(|count| Herd { at: from, count });
+        let mut steps = Vec::new();
+        for (load, arrivals) in self.arrivals(&raw.arrivals, &raw.trigger, capacity, from..until)? {
+            if load * capacity * seconds > MOST_REQUESTS {
+                let most = MOST_REQUESTS / (capacity * seconds);
+                let must =
+                    format!("short enough: loads up to {most:.1} fit into {seconds} s at this capacity");
+                return Err(self.from.refuse("seconds", &raw.seconds, must));
+            }
+            let case = Case {
+                server: changed.clone(),
+                clients,
+                arrivals,
+                herd,
+                window: from + lead_in..until,
+                span,
+            };
+            let capacity = changed.capacity_over(&case.window);
+            // A name, too: no digits that nobody reads.
+            let load = (load * 1e3).round() / 1e3;
+            steps.push(Step { load, capacity, case });
+        }
+        let policies = self.policies(&raw.policy, &server, clients.deadline)?;
+        Ok(Scenario { name: name.into(), about: raw.about.clone(), capacity, from, until, steps, policies })
+    }
+
+    fn clients(&self, raw: &raw::Clients) -> Read<Clients> {
+        let deadline = raw.deadline.as_ref();
+        let deadline = deadline.map(|given| self.time("clients.deadline", given, NANO..=HOUR)).transpose()?;
+        let budget = raw.budget.as_ref();
+        Ok(Clients {
+            deadline,
+            retries: self.whole_or("clients.retries", &raw.retries, 0..=100)?.unwrap_or(0),
+            backoff: self.time_or("clients.backoff", &raw.backoff, Duration::ZERO..=HOUR)?,
+            jitter: raw.jitter,
+            budget: budget.map(|given| self.number("clients.budget", given, 0.0..=100.0)).transpose()?,
+        })
+    }
+}

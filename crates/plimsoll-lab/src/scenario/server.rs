@@ -1,0 +1,87 @@
+//! Reading the server: its slots, its service times, what happens to them.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::scenario::raw;
+use crate::scenario::read::{HOUR, Read, Reader};
+use crate::scenario::values::span;
+use crate::sim::{Change, Law, ServerPlan};
+
+impl Reader<'_> {
+    pub(super) fn server(&self, raw: &raw::Server) -> Read<ServerPlan> {
+        let slots = self.whole("server.slots", &raw.slots, 1..=65_535)?;
+        let refusal_cost = raw
+            .refusal_cost
+            .as_ref()
+            .map_or(Ok(0.0), |cost| self.number("server.refusal_cost", cost, 0.0..=0.9))?;
+        let mut plan = ServerPlan { refusal_cost, ..ServerPlan::new(slots, self.law(&raw.service)?) };
+        let (mut slots, mut speed, mut last) = (slots, 1.0, Duration::ZERO);
+        for change in &raw.change {
+            let at = self.time("server.change.at", &change.at, last..=HOUR)?;
+            slots = self.whole_or("server.change.slots", &change.slots, 0..=65_535)?.unwrap_or(slots);
+            if let Some(given) = &change.speed {
+                speed = self.number("server.change.speed", given, 0.0..=100.0)?;
+            }
+            plan.changes.push(Change { at, slots, speed });
+            last = at;
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn law(&self, raw: &Spanned<raw::Service>) -> Read<Law> {
+        let keys = raw.as_ref();
+        let times = Duration::from_micros(1)..=Duration::from_secs(60);
+        let mean = || self.needed_time(raw, "server.service.mean", &keys.mean, times.clone());
+        let used: &[&str] = match keys.law.as_ref().as_str() {
+            "constant" | "exponential" => &["mean"],
+            "lognormal" => &["mean", "sigma"],
+            "pareto" => &["mean", "shape"],
+            "bimodal" => &["short", "long", "share"],
+            _ => {
+                let must = "constant, exponential, lognormal, pareto or bimodal";
+                return Err(self.from.refuse("server.service.law", &keys.law, must));
+            }
+        };
+        self.only(
+            used,
+            "server.service",
+            &keys.law,
+            &[
+                ("mean", span(&keys.mean)),
+                ("sigma", span(&keys.sigma)),
+                ("shape", span(&keys.shape)),
+                ("short", span(&keys.short)),
+                ("long", span(&keys.long)),
+                ("share", span(&keys.share)),
+            ],
+        )?;
+        let number = |key, given, range| self.needed_number(raw, key, given, range);
+        Ok(match keys.law.as_ref().as_str() {
+            "constant" => Law::Constant(mean()?),
+            "exponential" => Law::Exponential(mean()?),
+            "lognormal" => Law::Lognormal {
+                mean: mean()?,
+                sigma: number("server.service.sigma", &keys.sigma, 0.0..=5.0)?,
+            },
+            "pareto" => Law::Pareto {
+                mean: mean()?,
+                shape: number("server.service.shape", &keys.shape, 1.01..=100.0)?,
+            },
+            _ => Law::Bimodal {
+                short: self.needed_time(raw, "server.service.short", &keys.short, times.clone())?,
+                long: self.needed_time(raw, "server.service.long", &keys.long, times.clone())?,
+                share: number("server.service.share", &keys.share, 0.0..=1.0)?,
+            },
+        })
+    }
+
+    /// Slots and speed while the trigger lasts.
+    pub(super) fn during(&self, raw: &raw::Trigger, server: &ServerPlan) -> Read<(u32, f64)> {
+        let slots = self.whole_or("trigger.slots", &raw.slots, 0..=65_535)?.unwrap_or(server.slots);
+        let speed = raw.speed.as_ref();
+        let speed = speed.map_or(Ok(1.0), |given| self.number("trigger.speed", given, 0.0..=100.0))?;
+        Ok((slots, speed))
+    }
+}

@@ -1,0 +1,62 @@
+//! A scenario's text, and complaints that point into it.
+
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+
+/// Why a scenario cannot be used. Shown as one line: file, line, what stands there, what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Misread {
+    /// The file, as it was asked for.
+    pub file: String,
+    /// The line in it, from 1.
+    pub line: usize,
+    /// What stands there, and what is allowed.
+    pub what: String,
+}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A value of several lines must not make several of this one.
+        let what = self.what.split_whitespace().collect::<Vec<_>>().join(" ");
+        write!(f, "{}:{}: {}", self.file, self.line, what.replace(char::is_control, "?"))
+    }
+}
+
+impl std::error::Error for Misread {}
+
+/// The text, and where it is from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) file: &'a str,
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    /// The text as data.
+    pub(super) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Misread> {
+        toml::from_str(self.text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            let line = self.text.lines().nth(self.line(&span) - 1).unwrap_or_default().trim();
+            let message = error.message().replace("field", "key");
+            self.misread(&span, format!("'{line}' is not allowed: {message}"))
+        })
+    }
+
+    /// The value of `key` is not allowed.
+    pub(super) fn refuse<T>(&self, key: &str, value: &Spanned<T>, must: impl fmt::Display) -> Misread {
+        let given = self.text.get(value.span()).unwrap_or_default();
+        self.misread(&value.span(), format!("{key} = {given} is not allowed: it must be {must}"))
+    }
+
+    /// Something about the place of `at`.
+    pub(super) fn misread(&self, at: &Range<usize>, what: String) -> Misread {
+        Misread { file: self.file.into(), line: self.line(at), what }
+    }
+
+    fn line(&self, at: &Range<usize>) -> usize {
+        self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1
+    }
+}

@@ -1,0 +1,178 @@
+//! What a simulation has found: every attempt in exactly one column, and the course of time.
+
+use std::time::Duration;
+
+use crate::sim::case::Case;
+use crate::sim::clients::Attempt;
+use crate::sim::floor::Done;
+use crate::tally::Times;
+
+/// The grain of the time line.
+pub const STEP: Duration = Duration::from_millis(100);
+const STEP_NANOS: u64 = 100_000_000;
+
+/// What happened within one [`STEP`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Fresh requests that came, the herd not among them.
+    pub fresh: u32,
+    /// Attempts that were sent: fresh ones, retries and the herd.
+    pub attempts: u32,
+    /// Good answers that arrived, the herd's among them.
+    pub good: u32,
+    /// Those of the herd alone.
+    pub herd: u32,
+    /// Refusals that arrived.
+    pub refused: u32,
+    /// Clients that left.
+    pub late: u32,
+    /// Requests in the server's FIFO when last something happened, the abandoned among them.
+    pub backlog: u32,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Good,
+    Refused,
+    Late,
+}
+
+/// The result of one simulation. Of the attempts that were sent within the window,
+/// `offered = good + refused + late`, always.
+#[derive(Debug)]
+pub struct Record {
+    /// Attempts.
+    pub offered: u64,
+    /// Answered within the deadline.
+    pub good: u64,
+    /// Refused within the deadline.
+    pub refused: u64,
+    /// Not answered by the deadline: the client had left.
+    pub late: u64,
+    /// What happened, [`STEP`] by [`STEP`] from the start.
+    pub line: Vec<Moment>,
+    /// Attempts of the whole simulation.
+    pub attempts: u64,
+    pub(crate) good_times: Times,
+    pub(crate) refused_times: Times,
+    pub(crate) done: Done,
+    window: std::ops::Range<u64>,
+}
+
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Record {
+    pub(crate) fn new(case: &Case) -> Self {
+        Record {
+            offered: 0,
+            good: 0,
+            refused: 0,
+            late: 0,
+            line: Vec::new(),
+            attempts: 0,
+            good_times: Times::new(),
+            refused_times: Times::new(),
+            done: Done::default(),
+            window: nanos(case.window.start)..nanos(case.window.end),
+        }
+    }
+
+    fn moment(&mut self, at: u64) -> &mut Moment {
+        let index = (at / STEP_NANOS) as usize;
+        if index >= self.line.len() {
+            self.line.resize(index + 1, Moment::default());
+        }
+        match self.line.get_mut(index) {
+            Some(moment) => moment,
+            None => unreachable!("the line was made long enough"),
+        }
+    }
+
+    pub(crate) fn sent(&mut self, attempt: Attempt) {
+        self.attempts += 1;
+        let moment = self.moment(attempt.sent);
+        moment.attempts += 1;
+        moment.fresh += u32::from(attempt.tries == 0 && !attempt.herd);
+    }
+
+    pub(crate) fn backlog(&mut self, now: u64, requests: usize) {
+        self.moment(now).backlog = u32::try_from(requests).unwrap_or(u32::MAX);
+    }
+
+    pub(crate) fn ended(&mut self, attempt: Attempt, end: End, now: u64) {
+        let moment = self.moment(now);
+        match end {
+            End::Good => {
+                moment.good += 1;
+                moment.herd += u32::from(attempt.herd);
+            }
+            End::Refused => moment.refused += 1,
+            End::Late => moment.late += 1,
+        }
+        if !self.window.contains(&attempt.sent) {
+            return;
+        }
+        self.offered += 1;
+        let took = Duration::from_nanos(now - attempt.sent);
+        match end {
+            End::Good => {
+                self.good += 1;
+                self.good_times.record(took);
+            }
+            End::Refused => {
+                self.refused += 1;
+                self.refused_times.record(took);
+            }
+            End::Late => self.late += 1,
+        }
+    }
+
+    fn per_second(&self, count: u64) -> f64 {
+        count as f64 / Duration::from_nanos(self.window.end - self.window.start).as_secs_f64()
+    }
+
+    /// Attempts per second in the window.
+    pub fn offered_rate(&self) -> f64 {
+        self.per_second(self.offered)
+    }
+
+    /// Good answers per second in the window.
+    pub fn goodput(&self) -> f64 {
+        self.per_second(self.good)
+    }
+
+    /// Refusals per second in the window.
+    pub fn refused_rate(&self) -> f64 {
+        self.per_second(self.refused)
+    }
+
+    /// Attempts per second in the window whose clients left.
+    pub fn late_rate(&self) -> f64 {
+        self.per_second(self.late)
+    }
+
+    /// The `q`-quantile of the time to a good answer, in milliseconds. `None` without any.
+    pub fn good_ms(&self, q: f64) -> Option<f64> {
+        self.good_times.quantile_ms(q)
+    }
+
+    /// The `q`-quantile of the time to a refusal, in milliseconds. `None` without any.
+    pub fn refused_ms(&self, q: f64) -> Option<f64> {
+        self.refused_times.quantile_ms(q)
+    }
+
+    /// The mean time between coming to the server and getting a slot, over the whole simulation.
+    pub fn mean_queueing(&self) -> Duration {
+        let mean = self.done.waited / u128::from(self.done.started.max(1));
+        Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX))
+    }
+
+    /// Requests, in the whole simulation, that were worked on to the end although their clients
+    /// had left.
+    pub fn wasted(&self) -> u64 {
+        self.done.wasted
+    }
+}

@@ -1,0 +1,127 @@
+//! What one simulation is about: the server, its clients, their arrivals.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::sim::{Arrivals, Clients, Law};
+
+/// One simulation, all but its policy and its seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// The server.
+    pub server: ServerPlan,
+    /// How those behave who send.
+    pub clients: Clients,
+    /// When they send afresh.
+    pub arrivals: Arrivals,
+    /// Clients that come all at once.
+    pub herd: Option<Herd>,
+    /// Attempts that begin within count for the row; the others only for the time line.
+    pub window: Range<Duration>,
+    /// When arrivals and retries end. What is under way then is still brought to its end.
+    pub span: Duration,
+}
+
+/// The simulated server: slots with one unbounded FIFO before them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerPlan {
+    /// Requests it works on at the same time.
+    pub slots: u32,
+    /// How long each takes.
+    pub service: Law,
+    /// What a refusal takes from the slots, as a share of the mean service time.
+    pub refusal_cost: f64,
+    /// How its capacity changes, in the order of time.
+    pub changes: Vec<Change>,
+}
+
+impl ServerPlan {
+    /// A server that stays as it is, and whose refusals cost nothing.
+    pub fn new(slots: u32, service: Law) -> Self {
+        ServerPlan { slots, service, refusal_cost: 0.0, changes: Vec::new() }
+    }
+
+    /// Requests per second, before any change.
+    pub fn capacity(&self) -> f64 {
+        f64::from(self.slots) / self.service.mean().as_secs_f64()
+    }
+
+    /// The mean of what it can do over `window`, in requests per second.
+    pub fn capacity_over(&self, window: &Range<Duration>) -> f64 {
+        let end = |change: Option<&Change>| change.map_or(window.end, |change| change.at);
+        let ends = self.changes.iter().map(Some).chain([None]).map(end);
+        let first = (self.slots, 1.0);
+        let levels = self.changes.iter().map(|change| (change.slots, change.speed));
+        let mut at = Duration::ZERO;
+        let mut work = 0.0;
+        for ((slots, speed), end) in [first].into_iter().chain(levels).zip(ends) {
+            let (from, until) = (at.max(window.start), end.min(window.end));
+            work += until.saturating_sub(from).as_secs_f64() * f64::from(slots) * speed;
+            at = end;
+        }
+        let length = window.end.saturating_sub(window.start).as_secs_f64();
+        work / length / self.service.mean().as_secs_f64()
+    }
+
+    /// The most goodput any policy can reach when `offered` requests per second come to a server
+    /// of `capacity`: `G*(x) = C·min(x, (1 - c·x)/(1 - c))`, and never below 0. Work is conserved: what is
+    /// not spent on answers is spent on refusals.
+    pub fn bound(&self, capacity: f64, offered: f64) -> f64 {
+        let (x, c) = (offered / capacity, self.refusal_cost);
+        if capacity <= 0.0 { 0.0 } else { capacity * x.min((1.0 - c * x) / (1.0 - c)).max(0.0) }
+    }
+}
+
+/// From `at` on the server has other slots and another speed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// When.
+    pub at: Duration,
+    /// How many slots; those in excess finish what they do.
+    pub slots: u32,
+    /// How fast each works, 1 as planned, 0 not at all.
+    pub speed: f64,
+}
+
+/// Clients that lost their connections at one moment, and all come back.
+///
+/// Each tries until it is in, with the clients' back-off and jitter; no budget holds it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Herd {
+    /// The moment.
+    pub at: Duration,
+    /// How many.
+    pub count: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capacity_is_the_mean_over_what_changes() {
+        let s = Duration::from_secs(1);
+        let mut plan = ServerPlan::new(10, Law::Constant(s / 100));
+        assert_eq!(plan.capacity_over(&(s..5 * s)), plan.capacity());
+        plan.changes = vec![
+            Change { at: 2 * s, slots: 5, speed: 1.0 },
+            Change { at: 3 * s, slots: 10, speed: 0.0 },
+            Change { at: 9 * s, slots: 10, speed: 1.0 },
+        ];
+        assert_eq!(plan.capacity_over(&(Duration::ZERO..2 * s)), 1_000.0);
+        assert_eq!(plan.capacity_over(&(2 * s..3 * s)), 500.0);
+        assert_eq!(plan.capacity_over(&(s..4 * s)), 500.0);
+        assert_eq!(plan.capacity_over(&(4 * s..5 * s)), 0.0);
+    }
+
+    #[test]
+    fn the_bound_is_what_refusals_leave() {
+        let plan = ServerPlan {
+            refusal_cost: 0.01,
+            ..ServerPlan::new(10, Law::Constant(Duration::from_millis(10)))
+        };
+        let share = |x: f64| (plan.bound(1_000.0, x * 1_000.0) * 1e3).round() / 1e6;
+        assert_eq!((share(0.5), share(1.0), share(200.0)), (0.5, 1.0, 0.0));
+        assert_eq!((share(10.0), share(20.0)), (0.909091, 0.808081));
+    }
+}

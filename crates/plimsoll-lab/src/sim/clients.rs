@@ -1,0 +1,105 @@
+//! Those who send: how long they wait, and what they do when they are turned away.
+
+use std::time::Duration;
+
+use plimsoll::Dice;
+
+/// How clients behave.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Clients {
+    /// How long one waits for an answer, each try anew; then it leaves. `None`: for ever.
+    pub deadline: Option<Duration>,
+    /// How often a request that was refused or late is sent again.
+    pub retries: u32,
+    /// The pause before the first retry; it doubles with each. Zero: at once.
+    pub backoff: Duration,
+    /// Whether a pause is drawn anywhere between nothing and its full length.
+    pub jitter: bool,
+    /// Retries per fresh request that all clients together allow themselves. `None`: no limit.
+    pub budget: Option<f64>,
+}
+
+/// No pause doubles beyond this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Retries that may be saved up in quiet times. Enough for a hiccup, too few for a storm.
+const SAVED: f64 = 100.0;
+
+/// One try of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// When it was sent; its deadline and its latency count from here.
+    pub(crate) sent: u64,
+    /// How many tries were before it.
+    pub(crate) tries: u32,
+    /// Whether it belongs to the herd.
+    pub(crate) herd: bool,
+}
+
+/// All clients together, as they decide about retries.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    clients: Clients,
+    saved: f64,
+    dice: Dice,
+}
+
+impl Crowd {
+    pub(crate) fn new(clients: Clients, dice: Dice) -> Self {
+        Crowd { clients, saved: SAVED, dice }
+    }
+
+    /// A fresh request was sent.
+    pub(crate) fn fresh(&mut self) {
+        let earned = self.clients.budget.unwrap_or(0.0);
+        self.saved = (self.saved + earned).min(SAVED);
+    }
+
+    /// `attempt` came to nothing at `now`: the next try, if there is to be one.
+    pub(crate) fn again(&mut self, attempt: Attempt, now: u64) -> Option<Attempt> {
+        if !attempt.herd {
+            if attempt.tries >= self.clients.retries {
+                return None;
+            }
+            if self.clients.budget.is_some() {
+                if self.saved < 1.0 {
+                    return None;
+                }
+                self.saved -= 1.0;
+            }
+        }
+        let doubled = self.clients.backoff.saturating_mul(1 << attempt.tries.min(20)).min(LONGEST_PAUSE);
+        let pause = if self.clients.jitter { self.dice.jitter(doubled) } else { doubled };
+        let sent = now.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
+        // A herd without back-off would come back within the same instant for ever.
+        let sent = if attempt.herd { sent.max(now + 1_000_000) } else { sent };
+        Some(Attempt { sent, tries: attempt.tries + 1, herd: attempt.herd })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_the_budget_ends_them() {
+        let clients = Clients {
+            retries: 1_000,
+            backoff: Duration::from_nanos(10),
+            budget: Some(0.5),
+            ..Clients::default()
+        };
+        let mut crowd = Crowd::new(clients, Dice::seeded(1));
+        let first = Attempt { sent: 0, tries: 0, herd: false };
+        let second = crowd.again(first, 100).unwrap();
+        let third = crowd.again(second, 200).unwrap();
+        assert_eq!((second.sent, third.sent, third.tries), (110, 220, 2));
+        for _ in 2..100 {
+            assert!(crowd.again(first, 0).is_some());
+        }
+        assert_eq!(crowd.again(first, 0), None);
+        crowd.fresh();
+        assert_eq!(crowd.again(first, 0), None);
+        crowd.fresh();
+        assert!(crowd.again(first, 0).is_some());
+    }
+}

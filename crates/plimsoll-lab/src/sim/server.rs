@@ -1,0 +1,118 @@
+//! The simulated server as a tower service: the innermost of every stack.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use plimsoll::{Dice, Rejected};
+use tower_service::Service;
+
+use crate::sim::case::{Change, ServerPlan};
+use crate::sim::floor::{Done, Floor};
+
+/// A request, as far as the server cares.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request;
+
+/// A handle to the server, and the innermost service of every stack.
+#[derive(Clone, Debug)]
+pub(crate) struct Server(Rc<RefCell<Floor>>);
+
+impl Server {
+    pub(crate) fn new(plan: &ServerPlan, dice: Dice) -> Self {
+        Server(Rc::new(RefCell::new(Floor::new(plan, dice))))
+    }
+
+    /// When the next request is done.
+    pub(crate) fn next_end(&self) -> u64 {
+        self.0.borrow().next_end()
+    }
+
+    /// It is `now`: finishes what is done, and begins what waited for that.
+    pub(crate) fn move_to(&self, now: u64) {
+        let mut woken = None;
+        self.0.borrow_mut().move_to(now);
+        while self.0.borrow_mut().finish_one(&mut woken) {
+            // With the floor open: a waker is somebody else's code.
+            if let Some(waker) = woken.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Other slots and another speed from now on.
+    pub(crate) fn change(&self, change: &Change) {
+        self.0.borrow_mut().change(change);
+    }
+
+    /// A request was refused before it came here.
+    pub(crate) fn refused(&self) {
+        self.0.borrow_mut().refused();
+    }
+
+    /// How many stand in the FIFO.
+    pub(crate) fn backlog(&self) -> usize {
+        self.0.borrow().backlog()
+    }
+
+    pub(crate) fn done(&self) -> Done {
+        self.0.borrow().done()
+    }
+}
+
+impl Service<Request> for Server {
+    type Response = ();
+    type Error = Rejected;
+    type Future = Work;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request) -> Work {
+        Work { server: Some(self.clone()), job: None }
+    }
+}
+
+/// One request at the server, from its first poll. Dropped, it leaves its job behind.
+#[derive(Debug)]
+pub(crate) struct Work {
+    server: Option<Server>,
+    job: Option<u32>,
+}
+
+impl Future for Work {
+    type Output = Result<(), Rejected>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(server) = &self.server else { return Poll::Ready(Ok(())) };
+        let mut floor = server.0.borrow_mut();
+        match self.job {
+            None => {
+                let job = floor.come(cx.waker().clone());
+                drop(floor);
+                self.job = Some(job);
+                Poll::Pending
+            }
+            Some(job) => {
+                if !floor.look(job, cx.waker()) {
+                    return Poll::Pending;
+                }
+                drop(floor);
+                self.job = None;
+                self.server = None;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let (Some(server), Some(job)) = (&self.server, self.job) {
+            server.0.borrow_mut().forget(job);
+        }
+    }
+}

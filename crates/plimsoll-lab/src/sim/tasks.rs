@@ -1,0 +1,176 @@
+//! Calls under way: a slab of pinned futures that is used over and over, and their wakers.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::sim::clients::Attempt;
+
+/// Those woken.
+#[derive(Debug, Default)]
+struct Woken {
+    /// Whether there are any: looked at far more often than it is true, so without the lock.
+    any: AtomicBool,
+    /// Their ids, in the order of waking.
+    ids: Mutex<Vec<u32>>,
+}
+
+/// The waker of one place in the slab. It is made once; a waking that comes when the place has
+/// another user polls that one in vain.
+#[derive(Debug)]
+struct Bell {
+    id: u32,
+    rung: AtomicBool,
+    woken: Arc<Woken>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Relaxed: a simulation runs on one thread; the traits of `Wake` ask for an atomic.
+        if !self.rung.swap(true, Ordering::Relaxed) {
+            self.woken.ids.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+            self.woken.any.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot<F> {
+    future: Pin<Box<Option<F>>>,
+    attempt: Attempt,
+    turn: u32,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+/// Names a call; `turn` tells it from earlier users of the same place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Id {
+    slot: u32,
+    turn: u32,
+}
+
+/// The calls under way. It allocates only when more are under way than ever before.
+#[derive(Debug)]
+pub(crate) struct Tasks<F> {
+    slots: Vec<Slot<F>>,
+    free: Vec<u32>,
+    woken: Arc<Woken>,
+    /// Those being gone through; kept for its memory.
+    round: Vec<u32>,
+}
+
+impl<F: Future> Tasks<F> {
+    pub(crate) fn new() -> Self {
+        Tasks { slots: Vec::new(), free: Vec::new(), woken: Arc::default(), round: Vec::new() }
+    }
+
+    /// Takes a call in and polls it for the first time: its output, or its name.
+    pub(crate) fn begin(&mut self, future: F, attempt: Attempt) -> Result<F::Output, Id> {
+        let id = self.free.pop().unwrap_or_else(|| self.grow(attempt));
+        let Some(slot) = self.slots.get_mut(id as usize) else { unreachable!("grown above") };
+        slot.attempt = attempt;
+        slot.future.set(Some(future));
+        let turn = slot.turn;
+        match self.poll(id) {
+            Some((output, _)) => Ok(output),
+            None => Err(Id { slot: id, turn }),
+        }
+    }
+
+    fn grow(&mut self, attempt: Attempt) -> u32 {
+        let id = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let bell = Arc::new(Bell { id, rung: AtomicBool::new(false), woken: self.woken.clone() });
+        let waker = Waker::from(bell.clone());
+        self.slots.push(Slot { future: Box::pin(None), attempt, turn: 0, bell, waker });
+        id
+    }
+
+    /// Polls the next of those woken; `None` once nobody is left.
+    pub(crate) fn next_woken(&mut self) -> Option<(F::Output, Attempt)> {
+        loop {
+            while let Some(id) = self.round.pop() {
+                if let Some(done) = self.poll(id) {
+                    return Some(done);
+                }
+            }
+            if !self.woken.any.load(Ordering::Relaxed) {
+                return None;
+            }
+            self.woken.any.store(false, Ordering::Relaxed);
+            let mut ids = self.woken.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            mem::swap(&mut *ids, &mut self.round);
+            drop(ids);
+            self.round.reverse();
+        }
+    }
+
+    fn poll(&mut self, id: u32) -> Option<(F::Output, Attempt)> {
+        let slot = self.slots.get_mut(id as usize)?;
+        slot.bell.rung.store(false, Ordering::Relaxed);
+        let future = slot.future.as_mut().as_pin_mut()?;
+        let Poll::Ready(output) = future.poll(&mut Context::from_waker(&slot.waker)) else { return None };
+        let attempt = slot.attempt;
+        self.end(id);
+        Some((output, attempt))
+    }
+
+    /// The client leaves: the call is dropped, unless it had ended before.
+    pub(crate) fn leave(&mut self, id: Id) -> Option<Attempt> {
+        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.turn == id.turn)?;
+        let attempt = slot.attempt;
+        self.end(id.slot);
+        Some(attempt)
+    }
+
+    fn end(&mut self, id: u32) {
+        if let Some(slot) = self.slots.get_mut(id as usize) {
+            slot.turn = slot.turn.wrapping_add(1);
+            slot.future.set(None);
+            self.free.push(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::rc::Rc;
+
+    const ATTEMPT: Attempt = Attempt { sent: 0, tries: 0, herd: false };
+
+    #[test]
+    fn places_are_used_again_and_an_old_name_opens_nothing() {
+        let open = Rc::new(Cell::new(false));
+        let waker: Rc<Cell<Option<Waker>>> = Rc::default();
+        let call = |n: u32| {
+            let (open, kept) = (open.clone(), waker.clone());
+            poll_fn(move |cx| {
+                kept.set(Some(cx.waker().clone()));
+                if open.get() { Poll::Ready(n) } else { Poll::Pending }
+            })
+        };
+        let mut tasks = Tasks::new();
+        let first = tasks.begin(call(1), ATTEMPT).unwrap_err();
+        assert!(tasks.leave(first).is_some() && tasks.leave(first).is_none());
+        let second = tasks.begin(call(2), ATTEMPT).unwrap_err();
+        assert_eq!(second.slot, first.slot);
+        assert!(tasks.next_woken().is_none());
+        open.set(true);
+        let woken = waker.take().unwrap();
+        woken.wake_by_ref();
+        woken.wake();
+        assert_eq!(tasks.next_woken(), Some((2, ATTEMPT)));
+        assert!(tasks.next_woken().is_none() && tasks.leave(second).is_none());
+        assert_eq!(tasks.begin(call(3), ATTEMPT).ok(), Some(3));
+        assert_eq!(tasks.slots.len(), 1);
+    }
+}

@@ -1,0 +1,77 @@
+//! The command `run`: from its arguments to its files and its table.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::cli::RunArgs;
+use crate::command::{json, print};
+use crate::error::{Flaw, LabError};
+use crate::progress::Progress;
+use crate::run::{self, Outcome};
+use crate::save;
+use crate::scenario::{find, shipped};
+use crate::value;
+
+/// More seeds narrow an interval no further than anyone looks, and a row keeps them all in memory.
+const MOST_SEEDS: u64 = 200;
+
+/// Does what `args` ask for.
+pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
+    if args.list {
+        print(&list()?);
+        return Ok(());
+    }
+    let seed = value::whole("--seed", &args.seed)?;
+    let seeds = value::whole("--seeds", &args.seeds)?;
+    let seeds = u32::try_from(seeds).ok().filter(|n| (1..=MOST_SEEDS).contains(&u64::from(*n)));
+    let seeds = seeds.ok_or_else(|| {
+        Flaw::new("--seeds", &args.seeds, format!("allowed is a whole number from 1 to {MOST_SEEDS}"))
+    })?;
+    let scenario = find(args.scenario.as_deref().unwrap_or_default())?;
+    let files = [("--json", &args.json), ("--csv", &args.csv), ("--out", &args.out)];
+    for (flag, path) in files.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))) {
+        save::check(flag, Path::new(path))?;
+    }
+    let mut progress = Progress::on_stderr();
+    let (outcome, effort) = run::run(&scenario, seed, seeds, &mut progress)?;
+    let write = |path: &Option<String>, doing, text: &dyn Fn() -> Result<String, LabError>| match path {
+        Some(path) => save::write(&PathBuf::from(path), &text()?).map_err(LabError::io(doing)),
+        None => Ok(()),
+    };
+    write(&args.json, "write the --json file", &|| json(&outcome))?;
+    write(&args.csv, "write the --csv file", &|| Ok(run::csv(&outcome)))?;
+    write(&args.out, "write the --out file", &|| Ok(run::report(&outcome)))?;
+    let (requests, seconds) = (effort.requests, effort.took.as_secs_f64());
+    progress.line(&format!("simulated {requests} requests in {seconds:.1} s"));
+    print(&text(&outcome));
+    Ok(())
+}
+
+fn list() -> Result<String, LabError> {
+    let mut out = String::new();
+    for one in shipped() {
+        let _ = writeln!(out, "{:<16} {}", one.name, find(one.name)?.about);
+    }
+    Ok(out)
+}
+
+fn text(outcome: &Outcome) -> String {
+    let deadline = outcome.deadline_ms.map_or("for ever".into(), |ms| format!("{ms} ms"));
+    format!(
+        "{}: {}\n\
+         {} slots of {} ms on average, {:.1} requests/s. The client waits {deadline}. A refusal costs {} % of a\n\
+         request. The trigger lasts from {} s to {} s of {} s; {} seeds from {}.\n\n{}",
+        outcome.scenario,
+        outcome.about,
+        outcome.slots,
+        outcome.service_ms,
+        outcome.capacity,
+        outcome.refusal_cost * 100.0,
+        outcome.trigger_s.0,
+        outcome.trigger_s.1,
+        outcome.seconds,
+        outcome.seeds,
+        outcome.seed,
+        run::table(outcome),
+    )
+}

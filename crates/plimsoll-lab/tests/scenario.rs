@@ -1,0 +1,150 @@
+//! `plimsoll-lab run` as a user meets it: what it refuses and how, what it writes, that it repeats itself.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SMALL: &str = r#"about = "A small one, for tests."
+seconds = 4
+
+[server]
+slots = 4
+service = { law = "exponential", mean = "10ms" }
+refusal_cost = 0.001
+
+[clients]
+deadline = "100ms"
+
+[arrivals]
+load = 0.7
+
+[trigger]
+from = "1s"
+until = "2s"
+loads = [0.5, 3]
+
+[[policy]]
+kind = "bare"
+
+[[policy]]
+kind = "waiting-valve"
+"#;
+
+fn lab(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_plimsoll-lab")).args(args).output().unwrap()
+}
+
+fn assert_refused(output: &Output, parts: &[&str]) {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(output.stdout.is_empty());
+    for part in parts {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+fn refused_with(directory: &Path, from: &str, to: &str, parts: &[&str]) {
+    assert!(SMALL.contains(from), "{from}");
+    let path = directory.join("changed.toml");
+    fs::write(&path, SMALL.replacen(from, to, 1)).unwrap();
+    let path = path.to_str().unwrap();
+    let line = SMALL[..SMALL.find(from).unwrap()].lines().count();
+    let line = if SMALL[..SMALL.find(from).unwrap()].ends_with('\n') { line + 1 } else { line };
+    let place = format!("{path}:{line}: ");
+    assert_refused(&lab(&["run", path]), &[&[place.as_str()], parts].concat());
+}
+
+#[test]
+fn what_a_scenario_may_not_say_is_named_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = |from, to, parts: &[&str]| refused_with(directory.path(), from, to, parts);
+    refused("load = 0.7", "rate = -3", &["arrivals.rate = -3 is not allowed", "above 0"]);
+    refused("load = 0.7", "laod = 0.7", &["laod", "unknown key", "`load`", "`rate`"]);
+    refused("load = 0.7", "load = \"much\"", &["much", "not allowed"]);
+    refused("load = 0.7", "load = nan", &["arrivals.load = nan", "above 0"]);
+    refused("load = 0.7", "load = ", &["not allowed"]);
+    refused("slots = 4", "slots = 0", &["server.slots = 0", "1 to 65535"]);
+    refused("slots = 4", "slots = 4.5", &["4.5", "not allowed"]);
+    refused("seconds = 4", "seconds = 0", &["seconds = 0", "3600"]);
+    refused("deadline = \"100ms\"", "deadline = \"100\"", &["clients.deadline = \"100\"", "unit"]);
+    refused("until = \"2s\"", "until = \"9s\"", &["trigger.until = \"9s\"", "4s"]);
+    refused("loads = [0.5, 3]", "loads = [0.5, -3]", &["trigger.loads = -3"]);
+    refused("loads = [0.5, 3]", "loads = []", &["trigger.loads = []", "1 to 32"]);
+    refused("loads = [0.5, 3]", "speed = -1", &["trigger.speed = -1", "0 to 100"]);
+    refused("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
+    refused("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
+    refused("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
+    refused("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
+    refused("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve"]);
+}
+
+#[test]
+fn a_missing_trace_or_scenario_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = SMALL.replace("loads = [0.5, 3]\n", "");
+    let path = directory.path().join("trace.toml");
+    let with = |file: &str| {
+        let arrivals = format!("kind = \"trace\"\nfile = \"{file}\"");
+        fs::write(&path, trace.replace("load = 0.7", &arrivals)).unwrap();
+        lab(&["run", path.to_str().unwrap(), "--seeds", "1"])
+    };
+    assert_refused(&with("gone.txt"), &["trace.toml:14: arrivals.file = \"gone.txt\"", "No such file"]);
+    fs::write(directory.path().join("odd.txt"), "0.1\n0.05\n").unwrap();
+    assert_refused(&with("odd.txt"), &["arrivals.file", "line 2", "0.05"]);
+    let moments: Vec<String> = (0..400).map(|n| format!("{}", f64::from(n) * 0.01)).collect();
+    fs::write(directory.path().join("good.txt"), moments.join("\n")).unwrap();
+    assert_eq!(with("good.txt").status.code(), Some(0));
+    fs::write(&path, trace.replace("load = 0.7", "kind = \"trace\"")).unwrap();
+    assert_refused(&lab(&["run", path.to_str().unwrap()]), &["trace.toml:12: ", "arrivals.file is missing"]);
+    assert_refused(&lab(&["run", "nowhere"]), &["SCENARIO \"nowhere\"", "overload", "retry-storm"]);
+    assert_refused(&lab(&["run"]), &["SCENARIO"]);
+    assert_refused(&lab(&["run", "overload", "--seeds", "0"]), &["--seeds", "1 to 200"]);
+    assert_refused(&lab(&["run", "overload", "--out", "/no/such/x.html"]), &["--out", "allowed"]);
+}
+
+#[test]
+fn a_run_repeats_itself_to_the_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("small.toml"), SMALL).unwrap();
+    let run = |n: &str, seed: &str| {
+        let (json, csv, out) =
+            (path(&format!("{n}.json")), path(&format!("{n}.csv")), path(&format!("{n}.html")));
+        let scenario = path("small.toml");
+        let output = lab(&[
+            "run", &scenario, "--seeds", "3", "--seed", seed, "--json", &json, "--csv", &csv, "--out", &out,
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let shown = String::from_utf8(output.stdout).unwrap();
+        [
+            shown,
+            fs::read_to_string(json).unwrap(),
+            fs::read_to_string(csv).unwrap(),
+            fs::read_to_string(out).unwrap(),
+        ]
+    };
+    let one = run("one", "1");
+    assert_eq!(one, run("two", "1"));
+    assert_ne!(one, run("three", "2"));
+    let [shown, json, csv, page] = one;
+    for part in ["waiting valve", "bare", "3×", "stable"] {
+        assert!(shown.contains(part) && page.contains(part), "{part}");
+    }
+    let result: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let rows = result["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), csv.lines().count()), (4, 5));
+    let columns = |line: &str| line.split(',').count();
+    assert!(csv.lines().all(|line| columns(line) == columns(csv.lines().next().unwrap())), "{csv}");
+    for row in rows {
+        let mean = |field: &str| row[field]["mean"].as_f64().unwrap();
+        let sum = mean("goodput") + mean("refused") + mean("late");
+        assert!((mean("offered") - sum).abs() < 1e-6, "{row}");
+    }
+    for part in ["<script", "http://", "https://", "NaN", "url("] {
+        assert!(!page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("<figure>").count(), 4);
+    assert_eq!(page.matches("<figure>").count(), page.matches("role=\"img\"").count());
+}
