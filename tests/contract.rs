@@ -4,8 +4,8 @@
 //! listed in the testkit's README.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use plimsoll::{Mode, Permit, RandomDrop, Shadow, Valve};
-use plimsoll_testkit::{Built, Edge, Kit, Subject, matrix, service};
+use plimsoll::{Mode, Only, Permit, RandomDrop, Shadow, Then, Valve};
+use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::Rc;
@@ -58,7 +58,7 @@ fn valve_gate(kit: &Kit) -> Built {
         saturate: Box::new(saturate),
         busy: None,
         relieve: Box::new(relieve),
-        held: Some(Box::new(move || u64::from(watched.inside()))),
+        held: Held::By(Box::new(move || u64::from(watched.inside()))),
         limit: Some(u64::from(INSIDE)),
         shadow: Some(Box::new(move |inner| {
             service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
@@ -67,28 +67,64 @@ fn valve_gate(kit: &Kit) -> Built {
     }
 }
 
+type Press = (Box<dyn FnMut()>, Option<Box<dyn FnMut()>>, Box<dyn FnMut()>, Held);
+
+/// Saturates, busies and relieves a valve with a room of three; how much it holds.
+fn waiting(valve: &Valve) -> Press {
+    const WAIT: Duration = Duration::from_millis(100);
+    let (mut fill, mut empty) = press(valve);
+    let (busy, mut unbusy) = press(valve);
+    let (watched, shut, open) = (valve.clone(), valve.clone(), valve.clone());
+    // Full inside, and nobody may wait.
+    let saturate = move || {
+        fill();
+        shut.set_room(0, WAIT).unwrap();
+    };
+    let relieve = move || {
+        open.set_room(3, WAIT).unwrap();
+        empty();
+        unbusy();
+    };
+    let held = move || u64::from(watched.inside() + watched.waiting());
+    (Box::new(saturate), Some(Box::new(busy)), Box::new(relieve), Held::By(Box::new(held)))
+}
+
+/// A waiter around `valve`, with a layer that is made by hand.
+fn waiter(valve: &Valve, layer: Box<dyn Fn(Inner) -> Service>, guards: u64) -> Built {
+    let (saturate, busy, relieve, held) = waiting(valve);
+    Built { layer, saturate, busy, relieve, held, limit: Some(u64::from(INSIDE)), shadow: None, guards }
+}
+
 fn valve_waiter(kit: &Kit) -> Built {
     let valve = valve(kit, 3);
-    let (mut fill, mut empty) = press(&valve);
-    let (busy, relieve) = press(&valve);
-    let (layer, watched, shut, open) = (valve.wait_layer(), valve.clone(), valve.clone(), valve.clone());
-    let relieve = RefCell::new(relieve);
+    let layer = valve.wait_layer();
+    waiter(&valve, Box::new(move |inner| service(&layer, inner)), 1)
+}
+
+/// First the turn, then the drop.
+fn then(kit: &Kit) -> Built {
+    let valve = valve(kit, 3);
+    let layer = plimsoll::wait_layer(Then(valve.clone(), drop_gate(kit)));
+    waiter(&valve, Box::new(move |inner| service(&layer, inner)), 2)
+}
+
+/// A guard for some requests only: here for all.
+fn only(kit: &Kit) -> Built {
+    let valve = valve(kit, 0);
+    let (saturate, relieve) = press(&valve);
+    let watched = valve.clone();
+    let gate = Only::new(valve, |_: &Request| true);
+    let (layer, shadowed) = (plimsoll::layer(gate.clone()), gate);
     Built {
         layer: Box::new(move |inner| service(&layer, inner)),
-        // Full inside, and nobody may wait.
-        saturate: Box::new(move || {
-            fill();
-            shut.set_room(0, Duration::from_millis(100)).unwrap();
-        }),
-        busy: Some(Box::new(busy)),
-        relieve: Box::new(move || {
-            open.set_room(3, Duration::from_millis(100)).unwrap();
-            empty();
-            (relieve.borrow_mut())();
-        }),
-        held: Some(Box::new(move || u64::from(watched.inside() + watched.waiting()))),
+        saturate: Box::new(saturate),
+        busy: None,
+        relieve: Box::new(relieve),
+        held: Held::By(Box::new(move || u64::from(watched.inside()))),
         limit: Some(u64::from(INSIDE)),
-        shadow: None,
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
         guards: 1,
     }
 }
@@ -101,7 +137,7 @@ fn random_drop(kit: &Kit) -> Built {
         saturate: Box::new(move || none.set_keep(0.0).unwrap()),
         busy: None,
         relieve: Box::new(move || all.set_keep(1.0).unwrap()),
-        held: None,
+        held: Held::Nothing("who was kept holds nothing"),
         limit: None,
         shadow: Some(Box::new(move |inner| {
             service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
@@ -122,7 +158,7 @@ fn tuple(kit: &Kit) -> Built {
         saturate: Box::new(saturate),
         busy: None,
         relieve: Box::new(relieve),
-        held: Some(Box::new(move || u64::from(watched.inside()))),
+        held: Held::By(Box::new(move || u64::from(watched.inside()))),
         limit: Some(u64::from(INSIDE)),
         shadow: Some(Box::new(move |inner| {
             service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
@@ -153,9 +189,11 @@ fn drop_edges() -> Vec<Edge> {
     ]
 }
 
-const SUBJECTS: [Subject; 4] = [
+const SUBJECTS: [Subject; 6] = [
     Subject { name: "valve", build: valve_gate, edges: valve_edges },
     Subject { name: "valve, waiting", build: valve_waiter, edges: valve_edges },
+    Subject { name: "Then(valve, drop)", build: then, edges: || [valve_edges(), drop_edges()].concat() },
+    Subject { name: "Only(valve)", build: only, edges: valve_edges },
     Subject { name: "drop", build: random_drop, edges: drop_edges },
     Subject { name: "(drop, valve)", build: tuple, edges: || [valve_edges(), drop_edges()].concat() },
 ];

@@ -54,6 +54,10 @@ impl Clock {
     ///
     /// # Cancel safety
     /// Dropping it cancels the timer.
+    ///
+    /// # Panics
+    /// When it is first polled inside a tokio runtime that was built without a timer: build it with
+    /// `enable_time` or `enable_all`, as for tokio's own sleep.
     pub fn sleep_until(&self, at: Instant) -> Sleep {
         Sleep { clock: self.clone(), at, state: State::Unset }
     }
@@ -61,7 +65,8 @@ impl Clock {
     /// Runs `future` on the calling thread, no runtime needed; gives up when the clock reaches
     /// `at` (`None`: never) and answers `None` then, with the future dropped.
     ///
-    /// It blocks the thread: inside an async task, await the future instead.
+    /// It blocks the thread: inside an async task, await the future instead. Tokio's paused time does
+    /// not move while a thread is blocked; a test that blocks wants a [`ManualTime`].
     ///
     /// ```
     /// use plimsoll_core::Clock;
@@ -142,12 +147,12 @@ struct Hand {
 
 impl Hand {
     fn now(&self) -> Instant {
-        // Acquire pairs with the release in `move_to`: who sees the time sees what was done before it.
-        Instant::from_nanos(self.nanos.load(Ordering::Acquire))
+        // SeqCst: see `Timers::next`.
+        Instant::from_nanos(self.nanos.load(Ordering::SeqCst))
     }
 
     fn move_to(&self, at: Instant) {
-        self.nanos.fetch_max(at.as_nanos(), Ordering::AcqRel);
+        self.nanos.fetch_max(at.as_nanos(), Ordering::SeqCst);
         self.timers.wake_due(at);
     }
 }
@@ -184,6 +189,7 @@ impl ManualTime {
 
 pin_project! {
     /// The future of [`Clock::sleep_until`].
+    #[project = SleepProj]
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
     pub struct Sleep {
@@ -220,49 +226,55 @@ impl Future for Sleep {
                 return Poll::Ready(());
             }
             match me.state.as_mut().project() {
-                StateProj::Unset => match start(me.clock, *me.at, cx.waker()) {
-                    // The loop polls the runtime's sleep, and looks at the clock once more: a
-                    // manual clock may have moved past us before we stood in its book.
-                    Some(started) => me.state.set(started),
-                    None => {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
+                StateProj::Unset => match runtime_sleep(me.clock, *me.at) {
+                    Some(sleep) => me.state.set(State::Runtime { sleep }),
+                    None => return enter(me, cx),
                 },
                 StateProj::Runtime { sleep } => {
                     ready!(sleep.poll(cx));
                     if me.clock.now() < *me.at {
-                        me.state.set(State::Unset);
+                        // The runtime's time is not ours (it is paused, and `test-util` is off): asked
+                        // again it would fire at once, for ever.
+                        return enter(me, cx);
                     }
                 }
                 StateProj::Book { entry } => {
                     entry.renew(cx.waker().clone());
-                    if me.clock.now() >= *me.at {
-                        return Poll::Ready(());
-                    }
-                    return Poll::Pending;
+                    return pending(me.clock, *me.at);
                 }
             }
         }
     }
 }
 
-fn start(clock: &Clock, at: Instant, waker: &Waker) -> Option<State> {
-    let timers = match &clock.0 {
-        Kind::Manual(hand) => hand.timers.clone(),
-        Kind::System => match runtime_sleep(at) {
-            Some(sleep) => return Some(State::Runtime { sleep }),
-            None => timers::thread(system_now)?,
-        },
+/// We stand in the book; the clock may have moved past us before we did.
+fn pending(clock: &Clock, at: Instant) -> Poll<()> {
+    if clock.now() >= at { Poll::Ready(()) } else { Poll::Pending }
+}
+
+/// Enters the book of the clock, or of the timer thread.
+fn enter(mut me: SleepProj<'_>, cx: &mut Context<'_>) -> Poll<()> {
+    let timers = match &me.clock.0 {
+        Kind::Manual(hand) => Some(hand.timers.clone()),
+        Kind::System => timers::thread(system_now),
     };
-    Some(State::Book { entry: Entry::new(timers, at, waker.clone()) })
+    match timers {
+        Some(timers) => {
+            let entry = Entry::new(timers, *me.at, cx.waker().clone());
+            me.state.set(State::Book { entry });
+        }
+        // The thread cannot be started: poll, rather than wait for ever.
+        None => cx.waker().wake_by_ref(),
+    }
+    pending(me.clock, *me.at)
 }
 
 /// The runtime's own sleep, if we are in a runtime and not blocking one of its threads: a blocked
 /// thread may be the very one that drives the timer.
 #[cfg(feature = "tokio")]
-fn runtime_sleep(at: Instant) -> Option<RuntimeSleep> {
-    if Blocking::is_on() || tokio::runtime::Handle::try_current().is_err() {
+fn runtime_sleep(clock: &Clock, at: Instant) -> Option<RuntimeSleep> {
+    if !matches!(clock.0, Kind::System) || Blocking::is_on() || tokio::runtime::Handle::try_current().is_err()
+    {
         return None;
     }
     let far = Duration::from_secs(86_400 * 365 * 30);
@@ -271,7 +283,7 @@ fn runtime_sleep(at: Instant) -> Option<RuntimeSleep> {
 }
 
 #[cfg(not(feature = "tokio"))]
-fn runtime_sleep(_: Instant) -> Option<RuntimeSleep> {
+fn runtime_sleep(_: &Clock, _: Instant) -> Option<RuntimeSleep> {
     None
 }
 

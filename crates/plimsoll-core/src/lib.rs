@@ -46,8 +46,8 @@
 //!
 //! # Time, chance, cancellation
 //!
-//! [`Clock`] and [`Dice`] are the only doors through which time and chance come in; every guard
-//! takes both, so a test or a simulator can drive them. Everything here works on a plain thread:
+//! [`Clock`] and [`Dice`] are the only doors through which time and chance come in; a guard that
+//! reads time or rolls dice takes them, so a test or a simulator can drive it. Everything here works on a plain thread:
 //! [`Clock::block_until`] runs any of the waiting futures without a runtime. Dropping a waiting
 //! future leaves the line; dropping a [`Permit`] settles it as [`Outcome::Cancelled`], or as
 //! [`Outcome::Failure`] while the thread unwinds.

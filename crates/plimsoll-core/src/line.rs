@@ -3,7 +3,7 @@
 //! Slots are linked in order and reused, so that leaving from the middle costs no more than from
 //! the front, and a line that has been as long as it gets allocates nothing more.
 
-use crate::Rejected;
+use crate::{Instant, Rejected};
 use std::task::Waker;
 
 /// Names one waiter. `turn` tells the slot's present user from its earlier ones.
@@ -28,6 +28,8 @@ struct Slot<T> {
     turn: u32,
     prev: u32,
     next: u32,
+    since: Instant,
+    until: Instant,
     waker: Option<Waker>,
     state: State<T>,
 }
@@ -35,7 +37,8 @@ struct Slot<T> {
 /// What a waiter that leaves was: still waiting, or already called.
 #[derive(Debug)]
 pub(crate) enum Left<T> {
-    Waiting,
+    /// With its waker, to be dropped once the lock is open: it may own a whole task.
+    Waiting(Option<Waker>),
     Called(Result<T, Rejected>),
 }
 
@@ -67,7 +70,7 @@ impl<T> Line<T> {
     }
 
     /// Stands at the end of the line. `None` if the line is too long to be numbered.
-    pub(crate) fn push(&mut self, waker: Waker) -> Option<Key> {
+    pub(crate) fn push(&mut self, waker: Waker, since: Instant, until: Instant) -> Option<Key> {
         let tail = self.tail;
         let free = self.free;
         let key = match self.slot(free) {
@@ -75,6 +78,8 @@ impl<T> Line<T> {
                 let next_free = slot.next;
                 slot.prev = tail;
                 slot.next = NIL;
+                slot.since = since;
+                slot.until = until;
                 slot.waker = Some(waker);
                 slot.state = State::Waiting;
                 let turn = slot.turn;
@@ -84,7 +89,8 @@ impl<T> Line<T> {
             None => {
                 let slot = u32::try_from(self.slots.len()).ok().filter(|&n| n < NIL)?;
                 let state = State::Waiting;
-                self.slots.push(Slot { turn: 0, prev: tail, next: NIL, waker: Some(waker), state });
+                let (prev, next, waker) = (tail, NIL, Some(waker));
+                self.slots.push(Slot { turn: 0, prev, next, since, until, waker, state });
                 Key { slot, turn: 0 }
             }
         };
@@ -110,6 +116,12 @@ impl<T> Line<T> {
         self.len -= 1;
     }
 
+    /// Since when and until when the first one waits.
+    pub(crate) fn first(&mut self) -> Option<(Instant, Instant)> {
+        let head = self.head;
+        self.slot(head).map(|slot| (slot.since, slot.until))
+    }
+
     /// Takes the first out of the line and tells it `result`. Its waker is to be woken once the
     /// lock is open. The result comes back if nobody waits.
     pub(crate) fn call(&mut self, result: Result<T, Rejected>) -> Result<Option<Waker>, Result<T, Rejected>> {
@@ -126,7 +138,7 @@ impl<T> Line<T> {
         match self.held(key)?.state {
             State::Called(_) => match self.leave(key)? {
                 Left::Called(result) => Some(result),
-                Left::Waiting => None,
+                Left::Waiting(_) => None,
             },
             _ => None,
         }
@@ -136,16 +148,16 @@ impl<T> Line<T> {
     pub(crate) fn leave(&mut self, key: Key) -> Option<Left<T>> {
         let slot = self.held(key)?;
         let state = std::mem::replace(&mut slot.state, State::Free);
+        let waker = slot.waker.take();
         let left = match state {
             State::Called(result) => Left::Called(result),
             _ => {
                 self.unlink(key.slot);
-                Left::Waiting
+                Left::Waiting(waker)
             }
         };
         let free = std::mem::replace(&mut self.free, key.slot);
         if let Some(slot) = self.slot(key.slot) {
-            slot.waker = None;
             slot.turn = slot.turn.wrapping_add(1);
             slot.next = free;
         }
@@ -166,6 +178,10 @@ mod tests {
     use super::*;
     use crate::Reason;
     use proptest::prelude::*;
+
+    fn push<T>(line: &mut Line<T>) -> Option<Key> {
+        line.push(Waker::noop().clone(), Instant::default(), Instant::FAR_FUTURE)
+    }
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -195,7 +211,7 @@ mod tests {
             for (n, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Push => {
-                        let key = line.push(Waker::noop().clone()).unwrap();
+                        let key = push(&mut line).unwrap();
                         prop_assert!(!model.contains(&key) && called.iter().all(|c| c.0 != key));
                         model.push(key);
                     }
@@ -208,7 +224,7 @@ mod tests {
                     }
                     Step::Leave(i) if i < model.len() => {
                         let key = model.remove(i);
-                        prop_assert!(matches!(line.leave(key), Some(Left::Waiting)));
+                        prop_assert!(matches!(line.leave(key), Some(Left::Waiting(Some(_)))));
                         prop_assert!(line.leave(key).is_none(), "a second leave finds nothing");
                     }
                     Step::Fetch(i) if i < called.len() => {
@@ -229,9 +245,9 @@ mod tests {
     #[test]
     fn a_key_of_a_former_user_opens_nothing() {
         let mut line: Line<()> = Line::new();
-        let old = line.push(Waker::noop().clone()).unwrap();
+        let old = push(&mut line).unwrap();
         line.leave(old);
-        let new = line.push(Waker::noop().clone()).unwrap();
+        let new = push(&mut line).unwrap();
         assert_eq!(old.slot, new.slot);
         line.call(Err(Rejected::new("x", Reason::Closed))).unwrap();
         assert!(line.fetch(old).is_none());

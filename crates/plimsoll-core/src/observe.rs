@@ -1,6 +1,7 @@
 //! What a guard tells, and what can be looked at and turned while it runs.
 
 use crate::{ControlError, Outcome, Rejected};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Something a guard did. Plain data, `Copy`.
@@ -42,7 +43,8 @@ pub enum Event {
 /// Is told what a guard does.
 ///
 /// It is called in the middle of a decision, on the caller's thread and never under a lock: be
-/// quick, and do not block. A guard without an observer pays one branch.
+/// quick, and do not block. A panic in it is caught, once the panic hook has told it: the guard's books
+/// must not depend on who reads them. A guard without an observer pays one branch.
 pub trait Observe: Send + Sync {
     /// Something was done.
     fn event(&self, event: Event);
@@ -68,6 +70,11 @@ impl Observer {
     /// `observer` listens to the guard named `name`.
     pub fn new(observer: Arc<dyn Observe>, name: &'static str) -> Self {
         Observer(Some(observer.for_guard(name).unwrap_or(observer)))
+    }
+
+    /// `observer` listens, to more than one guard.
+    pub fn shared(observer: Arc<dyn Observe>) -> Self {
+        Observer(Some(observer))
     }
 
     /// Tells, if someone listens; the event is not even made otherwise.
@@ -102,7 +109,7 @@ impl Observer {
 #[cold]
 #[inline(never)]
 fn told(observer: &dyn Observe, events: impl FnOnce(&dyn Fn(Event))) {
-    events(&|event| observer.event(event));
+    let _ = catch_unwind(AssertUnwindSafe(|| events(&|event| observer.event(event))));
 }
 
 impl std::fmt::Debug for Observer {

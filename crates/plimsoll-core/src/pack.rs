@@ -6,7 +6,7 @@ use crate::{Gate, Outcome, Place, Rejected, Settle};
 ///
 /// Unpack only what came from `pack` of the same type, and only once: a token is worth a place.
 pub trait Pack: Send {
-    /// The token as two words.
+    /// The token as two words, the second of which is never `u64::MAX`: that is left for "none".
     fn pack(self) -> [u64; 2];
     /// The token from its two words.
     fn unpack(words: [u64; 2]) -> Self;
@@ -25,6 +25,16 @@ impl Pack for Place {
     }
     fn unpack(_: [u64; 2]) -> Self {
         Place::again()
+    }
+}
+
+/// The token of [`Only`](crate::Only) and [`Shadow`](crate::Shadow): `None` went on unasked.
+impl<T: Pack> Pack for Option<T> {
+    fn pack(self) -> [u64; 2] {
+        self.map_or([0, u64::MAX], T::pack)
+    }
+    fn unpack(words: [u64; 2]) -> Self {
+        (words[1] != u64::MAX).then(|| T::unpack(words))
     }
 }
 

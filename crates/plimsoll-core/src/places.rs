@@ -100,7 +100,12 @@ impl Source for Places {
 
     #[inline]
     fn finish(&self, _: Place) -> bool {
-        self.0.fetch_sub(1, Ordering::AcqRel) & WAITING != 0
+        let before = self.0.fetch_sub(1, Ordering::AcqRel);
+        if taken(before) == 0 {
+            // A place that never was here, or came back twice: it must not spill into the limit.
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+        before & WAITING != 0
     }
 
     fn waiting(&self, any: bool) {

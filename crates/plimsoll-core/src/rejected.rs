@@ -162,7 +162,7 @@ impl Rejected {
         self.number(4 + BITS)
     }
 
-    /// The time over which the numbers are counted.
+    /// The time over which the numbers are counted; for `Expired`, the time it waited.
     pub fn window(&self) -> Option<Duration> {
         known(self.window).map(Duration::from_nanos)
     }

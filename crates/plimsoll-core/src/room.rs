@@ -6,6 +6,7 @@
 
 use crate::line::{Key, Left, Line};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::timers::wake;
 use crate::{Clock, Event, Instant, Observer, Outcome, Reason, Rejected, Sleep};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -16,6 +17,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 /// Where places come from: a number, later a rate or a limit that adapts.
+///
+/// [`waiting`](Self::waiting) and [`finish`](Self::finish) have to be ordered by one atomic word, as in
+/// [`Places`](crate::Places): a place is freed while another begins to wait, and one must see the other.
 pub trait Source: Send + Sync {
     /// What someone inside holds.
     type Token: Send;
@@ -103,7 +107,7 @@ impl<S: Source> Room<S> {
 
     /// How many may wait.
     pub fn size(&self) -> u32 {
-        self.size.load(Ordering::Relaxed)
+        self.size.load(Ordering::Acquire)
     }
 
     /// How long one may wait.
@@ -113,8 +117,19 @@ impl<S: Source> Room<S> {
 
     /// Changes how many may wait and how long. Those who wait keep their place and their time.
     pub fn set_room(&self, size: u32, longest: Duration) {
-        // Relaxed: each stands for itself, and is read as of some moment.
-        self.size.store(size, Ordering::Relaxed);
+        // The time first: whoever is let in by the new size has the new time, too.
+        self.set_longest_wait(longest);
+        self.set_size(size);
+    }
+
+    /// Changes how many may wait.
+    pub fn set_size(&self, size: u32) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    /// Changes how long newcomers may wait.
+    pub fn set_longest_wait(&self, longest: Duration) {
+        // Relaxed: it stands for itself, and is read as of some moment.
         self.longest.store(crate::instant::nanos(longest), Ordering::Relaxed);
     }
 
@@ -152,13 +167,16 @@ impl<S: Source> Room<S> {
     }
 
     /// A future that waits for a place. It stands in line from its first poll.
+    ///
+    /// It answers with a refusal: `Full` at once if the room is full, `Expired` when its time is up,
+    /// `Closed` after [`close`](Self::close).
     pub fn wait(self: &Arc<Self>) -> Turn<S> {
         self.wait_at_most(Duration::MAX)
     }
 
     /// [`wait`](Self::wait), for no longer than `patience`.
     pub fn wait_at_most(self: &Arc<Self>, patience: Duration) -> Turn<S> {
-        Turn { room: self.clone(), key: None, since: Instant::default(), patience, sleep: None }
+        Turn { room: self.clone(), stage: Stage::New, patience, sleep: None }
     }
 
     /// Work that was admitted has ended with `outcome`.
@@ -184,19 +202,28 @@ impl<S: Source> Room<S> {
     }
 
     /// Calls waiters as long as there are places. To be called whenever places may have become free.
+    ///
+    /// A waiter whose time is up is told so and not let in, even if its timer has not fired yet: work
+    /// that begins too late is capacity thrown away.
     pub fn pump(&self) {
+        let mut now = None;
         loop {
             let mut line = self.lock();
-            if line.len() == 0 {
-                return;
-            }
-            let Start::Go(token) = self.source.start(false) else { return };
-            let called = line.call(Ok(token));
+            let Some((since, until)) = line.first() else { return };
+            let now = *now.get_or_insert_with(|| self.clock.now());
+            let result = if until <= now {
+                Err(self.expired(now.since(since)))
+            } else {
+                match self.source.start(false) {
+                    Start::Go(token) => Ok(token),
+                    _ => return,
+                }
+            };
+            let called = line.call(result);
             self.measure(&line);
             drop(line);
             match called {
-                Ok(Some(waker)) => waker.wake(),
-                Ok(None) => {}
+                Ok(waker) => waker.into_iter().for_each(wake),
                 // Cannot be: the line was not empty. The place must not be lost even so.
                 Err(Ok(token)) => drop(self.source.finish(token)),
                 Err(Err(_)) => {}
@@ -214,7 +241,7 @@ impl<S: Source> Room<S> {
             self.measure(&line);
             drop(line);
             match called {
-                Ok(waker) => waker.into_iter().for_each(Waker::wake),
+                Ok(waker) => waker.into_iter().for_each(wake),
                 Err(_) => return,
             }
         }
@@ -224,11 +251,16 @@ impl<S: Source> Room<S> {
         Rejected::new(self.by, Reason::Closed)
     }
 
+    fn expired(&self, waited: Duration) -> Rejected {
+        Rejected::new(self.by, Reason::Expired).over(waited)
+    }
+
     #[cold]
     fn full(&self, waiting: u32) -> Rejected {
         let (limit, observed) = self.source.numbers();
+        let (size, waiting) = (u64::from(self.size()), u64::from(waiting));
         Rejected::new(self.by, Reason::Full)
-            .numbers(limit + u64::from(self.size()), observed + u64::from(waiting))
+            .numbers(limit.saturating_add(size), observed.saturating_add(waiting))
     }
 
     fn lock(&self) -> MutexGuard<'_, Line<S::Token>> {
@@ -243,7 +275,7 @@ impl<S: Source> Room<S> {
         }
     }
 
-    fn enqueue(&self, waker: Waker) -> Result<Key, Rejected> {
+    fn enqueue(&self, waker: Waker, since: Instant, until: Instant) -> Result<Key, Rejected> {
         let mut line = self.lock();
         // Under the lock: `close` marks the source before it empties the line, so one of us sees the other.
         if self.source.is_closed() {
@@ -252,7 +284,7 @@ impl<S: Source> Room<S> {
         if line.len() >= self.size() {
             return Err(self.full(line.len()));
         }
-        let key = line.push(waker).ok_or_else(|| self.full(u32::MAX))?;
+        let key = line.push(waker, since, until).ok_or_else(|| self.full(u32::MAX))?;
         self.measure(&line);
         Ok(key)
     }
@@ -280,17 +312,28 @@ impl<S: Source> fmt::Debug for Room<S> {
     }
 }
 
+/// How far a [`Turn`] has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    New,
+    Queued(Key, Instant),
+    Over,
+}
+
 pin_project! {
     /// Waiting for a place: the future of [`Room::wait`].
     ///
     /// # Cancel safety
     /// Dropped while it waits, it leaves the line; dropped after a place was granted but before it
-    /// was polled again, it passes the place on.
+    /// was polled again, it passes the place on. Until one of the two it holds the place: do not leave
+    /// it lying unpolled.
+    ///
+    /// # Panics
+    /// When polled after its end.
     #[must_use = "a future does nothing until it is polled"]
     pub struct Turn<S: Source> {
         room: Arc<Room<S>>,
-        key: Option<Key>,
-        since: Instant,
+        stage: Stage,
         patience: Duration,
         #[pin]
         sleep: Option<Sleep>,
@@ -299,12 +342,13 @@ pin_project! {
     impl<S: Source> PinnedDrop for Turn<S> {
         fn drop(this: Pin<&mut Self>) {
             let me = this.project();
-            if let Some(key) = me.key.take() {
+            if let Stage::Queued(key, _) = *me.stage {
                 match me.room.leave(key) {
                     Some(Left::Called(Ok(token))) => me.room.release(token),
                     // Told before it left: the refusal stands.
                     Some(Left::Called(Err(no))) => return me.room.observer.tell(|| Event::Refused(no)),
-                    _ => {}
+                    Some(Left::Waiting(waker)) => drop(waker),
+                    None => {}
                 }
                 me.room.observer.tell(|| Event::Left { by: me.room.by });
             }
@@ -317,8 +361,9 @@ impl<S: Source> Future for Turn<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let decision = ready!(self.as_mut().turn(cx));
-        let room = &*self.project().room;
-        Poll::Ready(room.observer.decided(room.by, decision))
+        let me = self.project();
+        *me.stage = Stage::Over;
+        Poll::Ready(me.room.observer.decided(me.room.by, decision))
     }
 }
 
@@ -326,21 +371,20 @@ impl<S: Source> Turn<S> {
     fn turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Token, Rejected>> {
         let mut me = self.project();
         let room = &**me.room;
-        let key = match *me.key {
-            Some(key) => {
+        let (key, since) = match *me.stage {
+            Stage::Queued(key, since) => {
                 // Cloned before the lock: a waker is somebody else's code.
                 let waker = cx.waker().clone();
                 let mut line = room.lock();
                 if let Some(told) = line.fetch(key) {
-                    *me.key = None;
                     return Poll::Ready(told);
                 }
                 let old = line.renew(key, waker);
                 drop(line);
                 drop(old);
-                key
+                (key, since)
             }
-            None => {
+            Stage::New => {
                 match room.source.start(true) {
                     Start::Go(token) => return Poll::Ready(Ok(token)),
                     Start::Closed => return Poll::Ready(Err(room.closed())),
@@ -351,41 +395,37 @@ impl<S: Source> Turn<S> {
                 if waiting >= room.size() {
                     return Poll::Ready(Err(room.full(waiting)));
                 }
-                let key = match room.enqueue(cx.waker().clone()) {
+                let since = room.clock.now();
+                let until = since + room.longest_wait().min(*me.patience);
+                let key = match room.enqueue(cx.waker().clone(), since, until) {
                     Ok(key) => key,
                     Err(no) => return Poll::Ready(Err(no)),
                 };
-                *me.key = Some(key);
-                *me.since = room.clock.now();
-                let patience = room.longest_wait().min(*me.patience);
-                me.sleep.set(Some(room.clock.sleep_until(*me.since + patience)));
+                *me.stage = Stage::Queued(key, since);
+                me.sleep.set(Some(room.clock.sleep_until(until)));
                 // The place that was missed may have been freed before we stood in line.
                 room.pump();
                 if let Some(told) = room.lock().fetch(key) {
-                    *me.key = None;
                     return Poll::Ready(told);
                 }
-                key
+                (key, since)
             }
+            Stage::Over => panic!("a turn was polled after its end"),
         };
         let expired = me.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
         if !expired {
             return Poll::Pending;
         }
-        *me.key = None;
         match room.leave(key) {
             // Called in the very moment of giving up: the place is ours.
             Some(Left::Called(told)) => Poll::Ready(told),
-            _ => {
-                let waited = room.clock.now().since(*me.since);
-                Poll::Ready(Err(Rejected::new(room.by, Reason::Expired).over(waited)))
-            }
+            _ => Poll::Ready(Err(room.expired(room.clock.now().since(since)))),
         }
     }
 }
 
 impl<S: Source> fmt::Debug for Turn<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("room", &self.room).field("waits", &self.key.is_some()).finish()
+        f.debug_struct("Turn").field("room", &self.room).field("stage", &self.stage).finish()
     }
 }

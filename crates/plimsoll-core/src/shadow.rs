@@ -48,7 +48,7 @@ impl<G> Shadow<G> {
     /// Tells `observer` each refusal that was not carried out, as [`Event::Shadowed`].
     #[must_use]
     pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observer = Observer::new(observer, "shadow");
+        self.observer = Observer::shared(observer);
         self
     }
 

@@ -2,6 +2,8 @@
 
 use crate::Instant;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -15,11 +17,26 @@ struct Book {
     next: u64,
 }
 
-/// A book of sleepers. Wakers are always called with the book closed.
-#[derive(Debug, Default)]
+/// A book of sleepers. Wakers are always called, and dropped, with the book closed.
+#[derive(Debug)]
 pub(crate) struct Timers {
     book: Mutex<Book>,
     changed: Condvar,
+    /// When the first of them is due; `u64::MAX` for nobody. Written with the book open, so that a
+    /// clock that moves and finds nobody due need not open it.
+    first: AtomicU64,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Timers { book: Mutex::default(), changed: Condvar::new(), first: AtomicU64::new(u64::MAX) }
+    }
+}
+
+/// Wakes; a panic in the waker, which is somebody else's code, is his and not that of those who
+/// are to be woken after him. The panic hook has told it by then.
+pub(crate) fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 impl Timers {
@@ -29,22 +46,33 @@ impl Timers {
 
     /// The earliest instant anyone waits for.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.open().sleepers.first_key_value().map(|(&(at, _), _)| at)
+        // SeqCst, as the store in `note` and as the clock: a sleeper enters the book and then looks
+        // at the clock, who moves the clock then looks here; one of them must see the other.
+        let first = self.first.load(Ordering::SeqCst);
+        (first != u64::MAX).then(|| Instant::from_nanos(first))
+    }
+
+    /// After every change of the book, with it open.
+    fn note(&self, book: &Book) {
+        let first = book.sleepers.first_key_value().map_or(u64::MAX, |(&(at, _), _)| at.as_nanos());
+        self.first.store(first, Ordering::SeqCst);
     }
 
     /// Wakes everyone who is due at `now`; answers how many.
     pub(crate) fn wake_due(&self, now: Instant) -> usize {
         let mut woken = 0;
-        loop {
+        while self.next().is_some_and(|next| next <= now) {
             let mut book = self.open();
             let waker = match book.sleepers.first_entry() {
                 Some(first) if first.key().0 <= now => first.remove(),
-                _ => return woken,
+                _ => break,
             };
+            self.note(&book);
             drop(book);
-            waker.wake();
+            wake(waker);
             woken += 1;
         }
+        woken
     }
 
     /// Sleeps on the calling thread until the next sleeper is due, or the book changes.
@@ -72,6 +100,7 @@ impl Entry {
         let key = (at, book.next);
         book.next += 1;
         book.sleepers.insert(key, waker);
+        timers.note(&book);
         let first = book.sleepers.first_key_value().is_some_and(|(&first, _)| first == key);
         drop(book);
         if first {
@@ -82,14 +111,23 @@ impl Entry {
 
     /// The sleeper was polled again, perhaps by another task.
     pub(crate) fn renew(&self, waker: Waker) {
-        let old = self.timers.open().sleepers.insert(self.key, waker);
-        drop(old);
+        let mut book = self.timers.open();
+        let old = book.sleepers.insert(self.key, waker);
+        self.timers.note(&book);
+        drop(book);
+        if old.is_none() {
+            // It had been woken, and waits again.
+            self.timers.changed.notify_all();
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let old = self.timers.open().sleepers.remove(&self.key);
+        let mut book = self.timers.open();
+        let old = book.sleepers.remove(&self.key);
+        self.timers.note(&book);
+        drop(book);
         drop(old);
     }
 }

@@ -17,6 +17,6 @@ mod verdict;
 
 pub use inner::{BoxError, Inner, InnerError, Request};
 pub use probes::{PROBES, Probe};
-pub use subject::{Built, Edge, Kit, Service, Subject, service};
+pub use subject::{Built, Edge, Held, Kit, Service, Subject, service};
 pub use tally::Tally;
 pub use verdict::{Matrix, Verdict, matrix};

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 use tower_service::Service as _;
 
 /// One question, asked of any layer.
@@ -68,7 +69,7 @@ impl Stage {
     }
 
     fn held(&self) -> u64 {
-        self.built.held.as_ref().map_or(0, |held| held())
+        self.built.held.now()
     }
 
     fn call(&mut self, request: Request) -> Call {
@@ -207,14 +208,33 @@ fn waker(subject: &Subject) -> Verdict {
         (stage.built.relieve)();
         assert!(bell.rung(), "its turn has come, and nobody was told");
         finish(&mut waits).unwrap();
+
+        // And when its time is up.
+        if let Some(busy) = &mut stage.built.busy {
+            busy();
+        }
+        let mut waits = stage.call(Request::default());
+        assert!(waits.as_mut().poll(&mut cx).is_pending());
+        stage.kit.time.advance(Duration::from_secs(86_400));
+        assert!(bell.rung(), "its time is up, and nobody was told");
+        assert_refused(finish(&mut waits));
+        assert!(stage.sums().refused > 0, "an expiry is a refusal");
+        (stage.built.relieve)();
     }
     Verdict::Holds
 }
 
 fn cancel(subject: &Subject) -> Verdict {
-    for waits in [false, true] {
+    for (waits, unready) in [(false, false), (true, false), (false, true)] {
         for polls in 0..8 {
             let mut stage = Stage::new(subject);
+            if unready {
+                // Admitted, and waiting for the inner service. A gate is not called before that is ready.
+                if stage.built.busy.is_none() {
+                    continue;
+                }
+                stage.inner.hold();
+            }
             if waits {
                 match &mut stage.built.busy {
                     Some(busy) => busy(),
@@ -234,6 +254,7 @@ fn cancel(subject: &Subject) -> Verdict {
                 }
             }
             drop(call);
+            stage.inner.allow();
             if waits && !relieved {
                 assert_eq!(
                     stage.held(),
@@ -262,7 +283,7 @@ fn panics(subject: &Subject) -> Verdict {
         let mut call = None;
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let call = call.insert(stage.call(request));
-            while poll(call).is_pending() {}
+            let _ = finish(call);
         }));
         assert!(caught.is_err(), "the panic did not come through");
         // As if a catch-panic layer stood outside: the future is still alive, and must not matter.

@@ -36,6 +36,33 @@ impl Kit {
     }
 }
 
+/// How much a guard holds.
+pub enum Held {
+    /// This much.
+    By(Box<dyn Fn() -> u64>),
+    /// It has nothing to hold; why. A guard that holds something and does not say what would pass for
+    /// one that gives everything back.
+    Nothing(&'static str),
+}
+
+impl Held {
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Held::By(held) => held(),
+            Held::Nothing(_) => 0,
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Held::By(held) => write!(f, "{}", held()),
+            Held::Nothing(why) => write!(f, "nothing: {why}"),
+        }
+    }
+}
+
 /// A guard, built.
 pub struct Built {
     /// Puts the guard's layer around the inner service. Each call is a `layer()` of its own.
@@ -46,8 +73,8 @@ pub struct Built {
     pub busy: Option<Box<dyn FnMut()>>,
     /// Takes back what `saturate` or `busy` did.
     pub relieve: Box<dyn FnMut()>,
-    /// How much is held: places inside and in line, slots, permits. `None`: there is nothing to hold.
-    pub held: Option<Box<dyn Fn() -> u64>>,
+    /// How much is held: places inside and in line, slots, permits.
+    pub held: Held,
     /// How many requests can be inside at once, where that is bounded.
     pub limit: Option<u64>,
     /// The same guard in shadow, around the inner service. Gates have one.
@@ -59,6 +86,7 @@ pub struct Built {
 impl fmt::Debug for Built {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Built")
+            .field("held", &self.held)
             .field("limit", &self.limit)
             .field("guards", &self.guards)
             .finish_non_exhaustive()

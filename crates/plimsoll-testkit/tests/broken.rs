@@ -3,11 +3,12 @@
 
 use plimsoll_core::{
     Event, Gate, Mode, Observe, Observer, Outcome, Permit, Place, Places, Rejected, Room, Settle, Shadow,
-    layer,
+    Wait, layer, wait_layer,
 };
-use plimsoll_testkit::{BoxError, Built, Edge, Inner, Kit, PROBES, Request, Subject, Verdict, service};
+use plimsoll_testkit::{BoxError, Built, Edge, Held, Inner, Kit, PROBES, Request, Subject, Verdict, service};
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -30,6 +31,10 @@ const TAKES_ANY_SETTING: u8 = 10;
 const SHADOW_REFUSES: u8 = 11;
 const TELLS_REFUSALS_TWICE: u8 = 12;
 const LOSES_ONE_IN_TEN: u8 = 13;
+const QUEUE_LOSES_THE_WAKER: u8 = 14;
+const QUEUE_STAYS_WHEN_DROPPED: u8 = 15;
+const QUEUE_HIDES_WHO_LEFT: u8 = 16;
+const QUEUE_NEVER_EXPIRES: u8 = 17;
 
 /// Two inside; broken as `F` says.
 struct Faulty<const F: u8> {
@@ -167,7 +172,7 @@ fn build<const F: u8>(kit: &Kit) -> Built {
         }),
         busy: None,
         relieve: Box::new(move || empties.borrow_mut().drain(..).for_each(Permit::give_back)),
-        held: Some(Box::new(move || u64::from(watched.room.source().taken()))),
+        held: Held::By(Box::new(move || u64::from(watched.room.source().taken()))),
         limit: Some(2),
         shadow: Some(Box::new(move |inner| {
             let mode = if F == SHADOW_REFUSES { Mode::On } else { Mode::Shadow };
@@ -180,6 +185,96 @@ fn build<const F: u8>(kit: &Kit) -> Built {
 fn edges<const F: u8>() -> Vec<Edge> {
     let refusal = "inside = 0 is not allowed: it must be 1 or more".to_owned();
     vec![("nobody inside", (F != TAKES_ANY_SETTING).then_some(refusal))]
+}
+
+/// A waiter: one inside, and two may wait; broken as `F` says.
+struct Queue<const F: u8>(Arc<Room<Places>>);
+
+impl<const F: u8> Clone for Queue<F> {
+    fn clone(&self) -> Self {
+        Queue(self.0.clone())
+    }
+}
+
+impl<const F: u8> Settle for Queue<F> {
+    type Token = Place;
+    fn settle(&self, place: Place, outcome: Outcome) {
+        self.0.settle(place, outcome);
+    }
+    fn give_back(&self, place: Place) {
+        self.0.give_back(place);
+    }
+}
+
+impl<R: ?Sized, const F: u8> Wait<R> for Queue<F> {
+    type Place = Place;
+    type Waiting = Pin<Box<dyn Future<Output = Result<Place, Rejected>> + Send>>;
+    fn wait(&self, _: &R) -> Self::Waiting {
+        let mut turn = Box::pin(self.0.wait());
+        match F {
+            // Polls with nobody's waker.
+            QUEUE_LOSES_THE_WAKER => Box::pin(std::future::poll_fn(move |_| {
+                turn.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            })),
+            // Never leaves the line, and so takes the place of those behind it.
+            QUEUE_STAYS_WHEN_DROPPED => {
+                let mut turn = ManuallyDrop::new(turn);
+                Box::pin(std::future::poll_fn(move |cx| turn.as_mut().poll(cx)))
+            }
+            _ => turn,
+        }
+    }
+    fn enter(&self, place: Place, _: &R) -> Result<Place, Rejected> {
+        Ok(place)
+    }
+}
+
+/// Hears nothing of those who leave.
+struct Deaf(Arc<dyn Observe>);
+impl Observe for Deaf {
+    fn event(&self, event: Event) {
+        if !matches!(event, Event::Left { .. }) {
+            self.0.event(event);
+        }
+    }
+}
+
+fn queue<const F: u8>(kit: &Kit) -> Built {
+    let mut ears = kit.observer();
+    if F == QUEUE_HIDES_WHO_LEFT {
+        ears = Arc::new(Deaf(ears));
+    }
+    let longest = if F == QUEUE_NEVER_EXPIRES { Duration::MAX } else { Duration::from_millis(100) };
+    let room = Room::new("queue", Places::new(1), kit.clock(), 2, longest);
+    let queue = Queue::<F>(Arc::new(room.observe(Observer::new(ears, "queue"))));
+    let held = std::rc::Rc::new(RefCell::new(Vec::new()));
+    let (busies, fills, empties) = (held.clone(), held.clone(), held);
+    let (layered, busied, filled, opened, watched) =
+        (queue.clone(), queue.clone(), queue.clone(), queue.clone(), queue);
+    let press = |queue: &Queue<F>| queue.0.try_start().ok().map(|place| Permit::new(queue.clone(), place));
+    Built {
+        layer: Box::new(move |inner| service(&wait_layer(layered.clone()), inner)),
+        saturate: Box::new(move || {
+            fills.borrow_mut().extend(press(&filled));
+            filled.0.set_size(0);
+        }),
+        busy: Some(Box::new(move || busies.borrow_mut().extend(press(&busied)))),
+        relieve: Box::new(move || {
+            opened.0.set_size(2);
+            empties.borrow_mut().drain(..).for_each(Permit::give_back);
+        }),
+        held: Held::By(Box::new(move || u64::from(watched.0.source().taken() + watched.0.waiting()))),
+        limit: Some(1),
+        shadow: None,
+        guards: 1,
+    }
+}
+
+/// What the probe finds in the waiter that is broken by `F`.
+fn find_queue<const F: u8>(probe: &str) -> Verdict {
+    let subject = Subject { name: "queue", build: queue::<F>, edges: edges::<SOUND> };
+    let probe = PROBES.iter().find(|p| p.name.starts_with(probe)).expect("a probe of that name");
+    probe.try_on(&subject)
 }
 
 /// What the probe whose name begins with `probe` finds in the guard that is broken by `F`.
@@ -213,6 +308,12 @@ fn each_probe_catches_the_guard_that_is_broken_for_it() {
             ("shadow", find::<SHADOW_REFUSES>("shadow")),
             ("the books", find::<TELLS_REFUSALS_TWICE>("the books")),
             ("chaos", find::<LOSES_ONE_IN_TEN>("chaos")),
+            ("the waker, of a waiter", find_queue::<QUEUE_LOSES_THE_WAKER>("the waker")),
+            ("the waker, at the end of the wait", find_queue::<QUEUE_NEVER_EXPIRES>("the waker")),
+            ("cancel, in line", find_queue::<QUEUE_STAYS_WHEN_DROPPED>("cancel")),
+            ("chaos, in line", find_queue::<QUEUE_STAYS_WHEN_DROPPED>("chaos")),
+            ("the books, of a waiter", find_queue::<QUEUE_HIDES_WHO_LEFT>("the books")),
+            ("chaos, of a waiter's books", find_queue::<QUEUE_HIDES_WHO_LEFT>("chaos")),
         ]
     });
     for (probe, verdict) in &found {
@@ -224,9 +325,11 @@ fn each_probe_catches_the_guard_that_is_broken_for_it() {
 
 #[test]
 fn the_sound_one_holds_everywhere() {
-    let verdicts = quietly(|| PROBES.map(|probe| (probe.name, find::<SOUND>(probe.name))));
-    for (name, verdict) in verdicts {
-        assert_eq!(verdict, Verdict::Holds, "{name}");
+    let verdicts = quietly(|| PROBES.map(|p| (p.name, find::<SOUND>(p.name), find_queue::<SOUND>(p.name))));
+    for (name, gate, waiter) in verdicts {
+        assert_eq!(gate, Verdict::Holds, "{name}");
+        let apart = matches!(waiter, Verdict::Apart(_)) && name.starts_with("shadow");
+        assert!(waiter == Verdict::Holds || apart, "{name}: {waiter:?}");
     }
 }
 

@@ -71,7 +71,6 @@ pin_project! {
             let me = this.project();
             // Admitted but not called yet: the work never began.
             if me.call.is_some()
-                && !std::thread::panicking()
                 && let Some(permit) = me.permit.take()
             {
                 permit.give_back();
@@ -102,6 +101,9 @@ where
         loop {
             match me.step.as_mut().project() {
                 StepProj::Queued { waiting } => {
+                    if me.call.is_none() {
+                        over();
+                    }
                     let turn = ready!(waiting.poll(cx));
                     let (Some((_, request)), Some(waiter)) = (me.call.as_ref(), me.waiter.take()) else {
                         over()
