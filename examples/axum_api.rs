@@ -38,7 +38,10 @@ fn app() -> Result<(Router, Valve), ConfigError> {
 
     // Reports are heavy and can be had later: half of them are shed, and one runs at a time. Asked
     // together: when the valve refuses, nothing is spent.
-    let reports = (RandomDrop::new(0.5)?.name("report-shed"), Valve::builder().name("reports").build()?);
+    let reports = (
+        RandomDrop::builder().name("report-shed").keep(0.5).build()?,
+        Valve::builder().name("reports").build()?,
+    );
 
     let app = Router::new()
         .route("/reports", get(report).layer(plimsoll::layer(reports).http()))

@@ -26,7 +26,7 @@ fn valve(kit: &Kit, room: u32) -> Valve {
 }
 
 fn drop_gate(kit: &Kit) -> RandomDrop {
-    RandomDrop::new(1.0).unwrap().dice(kit.dice.clone()).observe(kit.observer())
+    RandomDrop::builder().dice(kit.dice.clone()).observe(kit.observer()).build().unwrap()
 }
 
 fn refusal<T, E: Display>(result: Result<T, E>) -> Option<String> {
@@ -170,6 +170,7 @@ fn tuple(kit: &Kit) -> Built {
 fn valve_edges() -> Vec<Edge> {
     let live = Valve::new(1).unwrap();
     vec![
+        ("no name", refusal(Valve::builder().name("").build())),
         ("nobody inside", refusal(Valve::new(0))),
         ("too many inside", refusal(Valve::new(u32::MAX))),
         ("too large a room", refusal(Valve::builder().room(u32::MAX).build())),
@@ -184,6 +185,7 @@ fn drop_edges() -> Vec<Edge> {
     vec![
         ("less than nothing", refusal(RandomDrop::new(-0.01))),
         ("more than all", refusal(RandomDrop::new(1.01))),
+        ("no name", refusal(RandomDrop::builder().name("").build())),
         ("not a number", refusal(RandomDrop::new(f64::NAN))),
         ("not a number, live", refusal(live.set_keep(f64::NAN))),
     ]

@@ -272,6 +272,7 @@ fn enter(mut me: SleepProj<'_>, cx: &mut Context<'_>) -> Poll<()> {
 /// The runtime's own sleep, if we are in a runtime and not blocking one of its threads: a blocked
 /// thread may be the very one that drives the timer.
 #[cfg(feature = "tokio")]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
 fn runtime_sleep(clock: &Clock, at: Instant) -> Option<RuntimeSleep> {
     if !matches!(clock.0, Kind::System) || Blocking::is_on() || tokio::runtime::Handle::try_current().is_err()
     {

@@ -42,6 +42,7 @@ thread_local! {
 }
 
 #[cold]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
 fn seed() -> u64 {
     let seed = rand::rngs::SysRng.try_next_u64();
     // A system without a source of entropy still gives every map its own keys.

@@ -1,4 +1,4 @@
-//! The room under every interleaving that loom can find:
+//! The room under every interleaving with at most three preemptions:
 //! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-core --no-default-features --release --test loom`
 #![cfg(plimsoll_loom)]
 

@@ -178,8 +178,8 @@ mod counted {
         lines
     }
 
-    /// A handle that is made while no recorder is installed is a dead one for ever in most
-    /// libraries: whoever builds his guards before his recorder sees nothing.
+    /// A counter of the `metrics` facade that is made while no recorder is installed stays a dead one:
+    /// whoever builds his guards before his recorder would see nothing.
     #[test]
     fn a_guard_built_and_used_before_the_recorder_is_counted_all_the_same() {
         let metrics = Arc::new(Metrics::new());

@@ -1,6 +1,6 @@
 //! Random drop: keep a share of the work, throw the rest away before it costs anything.
 //!
-//! The simplest tool of the overload chapter of *Erlang in Anger*, and the fastest: roll the dice
+//! The simplest tool of the overload chapter of *Erlang in Anger*: roll the dice
 //! where the work is produced, before an item is built, and do not even begin what will not be
 //! kept. No coordination, no queue, one relaxed load and one draw. Good for telemetry, logs,
 //! samples, and for taking a known share off a load; the share can be changed by any thread while
@@ -56,8 +56,10 @@
 //! - `tower` (default): [`RandomDrop::layer`].
 //! - `test-util`: forwarded to `plimsoll-core`. For tests only.
 
+mod config;
 mod random;
 
+pub use config::{Builder, Config};
 pub use random::RandomDrop;
 #[cfg(feature = "tower")]
 pub use random::RandomDropLayer;

@@ -1,8 +1,9 @@
 //! The handle.
 
+use crate::config::{Builder, check};
 use plimsoll_core::{
-    ConfigError, ControlError, Dice, Event, Gate, Inspect, Observe, Observer, Outcome, Permit, Reason,
-    Rejected, Settle, intern,
+    ConfigError, ControlError, Dice, Event, Gate, Inspect, Observer, Outcome, Permit, Reason, Rejected,
+    Settle,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -10,25 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keeps a share of all that asks. A cheap handle: clones share the rate.
 #[derive(Clone)]
-pub struct RandomDrop {
-    name: &'static str,
-    dice: Dice,
+pub struct RandomDrop(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) name: &'static str,
+    pub(crate) dice: Dice,
     /// The bits of the keep rate, an `f64` in 0.0..=1.0.
-    keep: Arc<AtomicU64>,
-    observer: Observer,
+    pub(crate) keep: AtomicU64,
+    pub(crate) observer: Observer,
 }
 
 #[cfg(feature = "tower")]
 /// The layer of [`RandomDrop::layer`].
 pub type RandomDropLayer = plimsoll_core::GateLayer<RandomDrop>;
-
-fn check(keep: f64) -> Result<u64, ConfigError> {
-    if (0.0..=1.0).contains(&keep) {
-        Ok(keep.to_bits())
-    } else {
-        Err(ConfigError::new("keep", keep, "0.0 (drop all) to 1.0 (keep all)"))
-    }
-}
 
 impl RandomDrop {
     /// Keeps the share `keep`, 0.0 (nothing) to 1.0 (everything), both exact.
@@ -36,41 +31,24 @@ impl RandomDrop {
     /// # Errors
     /// If `keep` is not in that range, or not a number.
     pub fn new(keep: f64) -> Result<Self, ConfigError> {
-        let keep = Arc::new(AtomicU64::new(check(keep)?));
-        Ok(RandomDrop { name: "drop", dice: Dice::thread(), keep, observer: Observer::none() })
+        Self::builder().keep(keep).build()
     }
 
-    /// The name its refusals carry; "drop" unless set. See [`intern`] for what a name costs.
-    #[must_use]
-    pub fn name(mut self, name: &str) -> Self {
-        self.name = intern(name);
-        self
-    }
-
-    /// The dice to roll; the calling thread's own unless set.
-    #[must_use]
-    pub fn dice(mut self, dice: Dice) -> Self {
-        self.dice = dice;
-        self
-    }
-
-    /// Tells `observer` each decision. Set the name first.
-    #[must_use]
-    pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observer = Observer::new(observer, self.name);
-        self
+    /// Sets everything else.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 
     /// Rolls the dice: `true` means go on. Ask before the item is built.
     #[inline]
     pub fn keep(&self) -> bool {
-        let keep = self.dice.chance(self.keep_rate());
+        let keep = self.0.dice.chance(self.keep_rate());
         // One branch that is always the same, and none on `keep`, which nothing can predict.
-        self.observer.tell_all(|tell| {
+        self.0.observer.tell_all(|tell| {
             tell(self.decision(keep));
             if keep {
                 // Nothing will come back for it: it has ended as far as this guard knows.
-                tell(Event::Ended { by: self.name, outcome: Outcome::Ignored });
+                tell(Event::Ended { by: self.0.name, outcome: Outcome::Ignored });
             }
         });
         keep
@@ -89,7 +67,7 @@ impl RandomDrop {
     #[inline]
     pub fn keep_rate(&self) -> f64 {
         // Relaxed: the rate stands for itself; a draw uses the old one or the new one.
-        f64::from_bits(self.keep.load(Ordering::Relaxed))
+        f64::from_bits(self.0.keep.load(Ordering::Relaxed))
     }
 
     /// Changes the share that is kept; every thread sees it at its next draw.
@@ -97,7 +75,7 @@ impl RandomDrop {
     /// # Errors
     /// If `keep` is not in 0.0..=1.0; nothing has changed then.
     pub fn set_keep(&self, keep: f64) -> Result<(), ControlError> {
-        self.keep.store(check(keep)?, Ordering::Relaxed);
+        self.0.keep.store(check(keep)?, Ordering::Relaxed);
         Ok(())
     }
 
@@ -109,13 +87,13 @@ impl RandomDrop {
 
     #[inline]
     fn decide(&self) -> Result<(), Rejected> {
-        let keep = self.dice.chance(self.keep_rate());
-        self.observer.tell(|| self.decision(keep));
-        if keep { Ok(()) } else { Err(Rejected::new(self.name, Reason::Dropped)) }
+        let keep = self.0.dice.chance(self.keep_rate());
+        self.0.observer.tell(|| self.decision(keep));
+        if keep { Ok(()) } else { Err(Rejected::new(self.0.name, Reason::Dropped)) }
     }
 
     fn decision(&self, keep: bool) -> Event {
-        let by = self.name;
+        let by = self.0.name;
         if keep { Event::Admitted { by } } else { Event::Refused(Rejected::new(by, Reason::Dropped)) }
     }
 }
@@ -124,11 +102,11 @@ impl Settle for RandomDrop {
     type Token = ();
     #[inline]
     fn settle(&self, (): (), outcome: Outcome) {
-        self.observer.tell(|| Event::Ended { by: self.name, outcome });
+        self.0.observer.tell(|| Event::Ended { by: self.0.name, outcome });
     }
     #[inline]
     fn give_back(&self, (): ()) {
-        self.observer.tell(|| Event::GivenBack { by: self.name });
+        self.0.observer.tell(|| Event::GivenBack { by: self.0.name });
     }
 }
 
@@ -141,7 +119,7 @@ impl<R: ?Sized> Gate<R> for RandomDrop {
 
 impl Inspect for RandomDrop {
     fn name(&self) -> &'static str {
-        self.name
+        self.0.name
     }
     fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("keep", self.keep_rate());
@@ -157,6 +135,6 @@ impl Inspect for RandomDrop {
 
 impl fmt::Debug for RandomDrop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RandomDrop").field("name", &self.name).field("keep", &self.keep_rate()).finish()
+        f.debug_struct("RandomDrop").field("name", &self.0.name).field("keep", &self.keep_rate()).finish()
     }
 }

@@ -7,7 +7,7 @@ use plimsoll_drop::RandomDrop;
 fn the_kept_share_is_the_rate() {
     const DRAWS: u32 = 1_000_000;
     for (seed, keep) in [0.0, 0.001, 0.25, 0.5, 0.95, 0.999, 1.0].into_iter().enumerate() {
-        let drop = RandomDrop::new(keep).unwrap().dice(Dice::seeded(seed as u64));
+        let drop = RandomDrop::builder().keep(keep).dice(Dice::seeded(seed as u64)).build().unwrap();
         let kept = (0..DRAWS).filter(|_| drop.keep()).count() as f64;
         let (n, expected) = (f64::from(DRAWS), f64::from(DRAWS) * keep);
         // Five standard deviations; none at the ends, which are exact.
@@ -41,7 +41,7 @@ fn any_thread_changes_the_rate_and_clones_see_it() {
 
 #[test]
 fn as_a_gate_it_says_who_dropped() {
-    let drop = RandomDrop::new(0.0).unwrap().name("telemetry");
+    let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
     let no = drop.admit(&()).unwrap_err();
     assert_eq!((no.by(), no.reason()), ("telemetry", Reason::Dropped));
     assert_eq!(drop.ask().unwrap_err().to_string(), "telemetry refused: dropped");

@@ -21,6 +21,10 @@
 //! One valve guards all routes together, although axum calls the layer once a route: a layer is a
 //! handle. For a line of its own, give a route its own valve.
 //!
+//! A place is held until the handler has answered, not until the body has been sent: a streamed body
+//! that goes on reading from the bottleneck does so outside the line. Hold a permit of the valve
+//! ([`ask_owned`](https://docs.rs/plimsoll-valve)) inside such a stream until it ends.
+//!
 //! What stands in front of the guard is not guarded by it: the kernel's accept queue, TLS, HTTP
 //! parsing, and every layer further out. A refusal is cheap, but it comes after those.
 

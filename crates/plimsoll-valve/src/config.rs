@@ -36,6 +36,9 @@ impl Config {
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.name.is_empty() {
+            return Err(ConfigError::new("name", "\"\"", "at least one character"));
+        }
         check_inside(self.inside)?;
         check_room(self.room, self.longest_wait)
     }

@@ -15,6 +15,8 @@ impl Valve {
     }
 
     /// A layer whose calls wait in the room for their turn. It clones the inner service once a call.
+    ///
+    /// A valve with no room – [`Valve::new`] makes one – answers at once here, too.
     pub fn wait_layer(&self) -> ValveWaitLayer {
         wait_layer(self.clone())
     }

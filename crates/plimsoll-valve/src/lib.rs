@@ -58,7 +58,7 @@
 //!
 //! A [`Valve`] is a handle: clones, and all services of all its layers, share one count. Threads
 //! and tasks wait in the same room, in the order in which they came. A waiter that is dropped
-//! leaves the room; a permit that is dropped, by a cancelled or panicking future too, is given back.
+//! leaves the room; a permit that is dropped, by a cancelled or panicking future too, frees its place.
 //! A service that was readied but is not called holds nothing of the valve's.
 //!
 //! # Features

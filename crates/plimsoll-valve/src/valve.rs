@@ -157,10 +157,22 @@ impl Inspect for Valve {
             }
         };
         match knob {
-            "limit" => self.set_inside(whole("limit")?),
-            "room" => self.set_room(whole("room")?, self.longest_wait()),
+            "limit" => match whole("limit")? {
+                0 => Err(ControlError::new("limit", value, "1 to 2147483647")),
+                limit => self.set_inside(limit),
+            },
+            "room" => {
+                let room = whole("room")?;
+                check_room(room, self.longest_wait())?;
+                self.0.set_size(room);
+                Ok(())
+            }
             "longest_wait" => match Duration::try_from_secs_f64(value) {
-                Ok(longest) => self.set_room(self.room(), longest),
+                Ok(longest) => {
+                    check_room(self.room(), longest)?;
+                    self.0.set_longest_wait(longest);
+                    Ok(())
+                }
                 Err(_) => Err(ControlError::new("longest_wait", value, "a number of seconds, 0 or more")),
             },
             other => Err(ControlError::new("knob", other, "one of limit, room, longest_wait")),

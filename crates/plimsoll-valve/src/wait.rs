@@ -6,7 +6,8 @@ use std::future::Future;
 use std::time::Duration;
 
 impl Valve {
-    /// Waits for a place, in order, at most [`longest_wait`](Self::longest_wait).
+    /// Waits for a place, in order, at most [`longest_wait`](Self::longest_wait). A valve with no
+    /// room – [`Valve::new`] makes one – answers at once.
     ///
     /// # Cancel safety
     /// Dropped while it waits, it leaves the room and gives back a place already granted. The
@@ -14,6 +15,10 @@ impl Valve {
     ///
     /// # Errors
     /// `Full` at once if the room is full, `Expired` after the longest wait, `Closed` if closed.
+    ///
+    /// # Panics
+    /// When it has to wait inside a tokio runtime that was built without a timer
+    /// (`enable_time` or `enable_all`). So do all that wait, but for `acquire_timeout`.
     ///
     /// # Examples
     /// ```
@@ -29,16 +34,20 @@ impl Valve {
         Ok(Permit::new(self, place))
     }
 
-    /// [`acquire`](Self::acquire), with a permit that owns its handle.
+    /// [`acquire`](Self::acquire), with a permit that owns its handle; the future does, too, and may
+    /// be spawned.
     ///
     /// # Cancel safety
     /// As for `acquire`.
     ///
     /// # Errors
     /// As for `acquire`.
-    pub async fn acquire_owned(&self) -> Result<Permit<Valve>, Rejected> {
-        let place = self.0.wait().await?;
-        Ok(Permit::new(self.clone(), place))
+    pub fn acquire_owned(&self) -> impl Future<Output = Result<Permit<Valve>, Rejected>> + Send + use<> {
+        let valve = self.clone();
+        async move {
+            let place = valve.0.wait().await?;
+            Ok(Permit::new(valve, place))
+        }
     }
 
     /// Waits for a place on the calling thread, no runtime needed: at most `timeout`, and at most
@@ -70,7 +79,7 @@ impl Valve {
         }
     }
 
-    /// Waits for a place, then runs `work`. `work` is not polled before it has its place.
+    /// Waits for a place – if the valve has a room; see [`acquire`](Self::acquire) – then runs `work`. `work` is not polled before it has its place.
     ///
     /// # Cancel safety
     /// Dropped, it leaves the room, or gives the place back along with the unfinished work.

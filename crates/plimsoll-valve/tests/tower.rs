@@ -1,4 +1,4 @@
-//! The layers, and the stories of bugs that others had.
+//! The layers, and the stories they must not repeat.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
@@ -60,7 +60,7 @@ fn valve(inside: u32, room: u32) -> (Valve, ManualTime) {
 
 /// Over a limiter that reserves in `poll_ready`, a handle that was shed once keeps a place in the
 /// limiter's queue: the next permit goes to it and stays there until it is polled or dropped. With
-/// a limit of one, two live handles and nothing in flight, the other then succeeds 0 times of 5.
+/// a limit of one, two live handles and nothing in flight, the other one then never succeeds.
 #[test]
 fn a_handle_that_was_shed_and_then_idles_takes_no_capacity() {
     let (valve, _time) = valve(1, 0);

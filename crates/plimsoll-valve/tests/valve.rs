@@ -101,7 +101,7 @@ fn run_tells_a_refusal_from_a_failure() {
     assert_eq!(valve.inside(), 0);
 }
 
-/// SafetyValve's `run` loses the slot when the function raises and the process lives on.
+/// SafetyValve 2.5.1's `run` loses the slot when the function raises and the process lives on.
 #[test]
 fn a_panic_in_run_gives_the_place_back() {
     let valve = Valve::new(1).unwrap();
@@ -112,7 +112,7 @@ fn a_panic_in_run_gives_the_place_back() {
     assert_eq!(valve.inside(), 0);
 }
 
-/// In SafetyValve's CoDel queue a waiter that was killed is later started, and its slot is lost.
+/// In SafetyValve 2.5.1's CoDel queue a waiter that was killed is later started, and its slot is lost.
 #[test]
 fn a_waiter_that_is_gone_is_never_started() {
     let time = ManualTime::new();

@@ -67,11 +67,11 @@ pub use plimsoll_core::{
     names,
 };
 #[cfg(feature = "drop")]
-pub use plimsoll_drop::RandomDrop;
+pub use plimsoll_drop::{self as drop, RandomDrop};
 #[cfg(feature = "http")]
-pub use plimsoll_http::{ByStatus, Http, HttpExt};
+pub use plimsoll_http::{self as http, ByStatus, Http, HttpExt};
 #[cfg(feature = "valve")]
-pub use plimsoll_valve::Valve;
+pub use plimsoll_valve::{self as valve, Valve};
 
 /// What most users want in scope: `use plimsoll::prelude::*`. Items only, no modules.
 pub mod prelude {

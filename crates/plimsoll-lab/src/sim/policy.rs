@@ -63,7 +63,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
     let time = ManualTime::new();
     let server = Server::new(&case.server, dice(seed, 3));
     let inner = server.clone();
-    let drop = |keep| RandomDrop::new(keep).map(|drop| drop.dice(dice(seed, 4)));
+    let drop = |keep| RandomDrop::builder().keep(keep).dice(dice(seed, 4)).build();
     let valve = |inside| Valve::builder().inside(inside).clock(time.clock());
     Ok(match *policy {
         Policy::Bare => drive(inner, server, &time, case, seed),
