@@ -359,7 +359,17 @@ pin_project! {
 impl<S: Source> Future for Turn<S> {
     type Output = Result<S::Token, Rejected>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let me = self.as_mut().project();
+        // Most need not wait, and should not pay for what waiting takes.
+        if *me.stage == Stage::New
+            && let Start::Go(token) = me.room.source.start(true)
+        {
+            *me.stage = Stage::Over;
+            me.room.observer.tell(|| Event::Admitted { by: me.room.by });
+            return Poll::Ready(Ok(token));
+        }
         let decision = ready!(self.as_mut().turn(cx));
         let me = self.project();
         *me.stage = Stage::Over;
@@ -368,6 +378,7 @@ impl<S: Source> Future for Turn<S> {
 }
 
 impl<S: Source> Turn<S> {
+    #[inline(never)]
     fn turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Token, Rejected>> {
         let mut me = self.project();
         let room = &**me.room;
@@ -385,10 +396,8 @@ impl<S: Source> Turn<S> {
                 (key, since)
             }
             Stage::New => {
-                match room.source.start(true) {
-                    Start::Go(token) => return Poll::Ready(Ok(token)),
-                    Start::Closed => return Poll::Ready(Err(room.closed())),
-                    Start::Later => {}
+                if room.source.is_closed() {
+                    return Poll::Ready(Err(room.closed()));
                 }
                 // A full room refuses by two loads.
                 let waiting = room.waiting();

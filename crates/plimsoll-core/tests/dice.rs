@@ -55,6 +55,15 @@ fn every_cell_is_as_likely() {
 
 proptest! {
     #[test]
+    fn under_is_chance(seed: u64, p in prop_oneof![-0.5..1.5f64, Just(0.0), Just(1.0), Just(f64::NAN), 0.0..1e-15f64]) {
+        let (a, b) = (Dice::seeded(seed), Dice::seeded(seed));
+        let threshold = Dice::threshold(p);
+        for _ in 0..100 {
+            prop_assert_eq!(a.chance(p), b.under(threshold));
+        }
+    }
+
+    #[test]
     fn below_and_jitter_stay_in_range(seed: u64, n: u64, nanos: u64) {
         let dice = Dice::seeded(seed);
         prop_assert!(dice.below(n) < n.max(1));

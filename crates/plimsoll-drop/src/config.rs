@@ -31,14 +31,13 @@ impl Config {
         if self.name.is_empty() {
             return Err(ConfigError::new("name", "\"\"", "at least one character"));
         }
-        check(self.keep).map(|_| ())
+        check(self.keep)
     }
 }
 
-/// The bits of a share.
-pub(crate) fn check(keep: f64) -> Result<u64, ConfigError> {
+pub(crate) fn check(keep: f64) -> Result<(), ConfigError> {
     if (0.0..=1.0).contains(&keep) {
-        Ok(keep.to_bits())
+        Ok(())
     } else {
         Err(ConfigError::new("keep", keep, "0.0 (drop all) to 1.0 (keep all)"))
     }
@@ -92,8 +91,9 @@ impl Builder {
         self.config.validate()?;
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let keep = AtomicU64::new(check(self.config.keep)?);
-        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, keep, observer })))
+        let keep = AtomicU64::new(self.config.keep.to_bits());
+        let threshold = AtomicU64::new(Dice::threshold(self.config.keep));
+        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, threshold, keep, observer })))
     }
 }
 

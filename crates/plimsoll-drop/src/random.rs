@@ -16,7 +16,9 @@ pub struct RandomDrop(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) name: &'static str,
     pub(crate) dice: Dice,
-    /// The bits of the keep rate, an `f64` in 0.0..=1.0.
+    /// The keep rate as a threshold of the dice: what decides.
+    pub(crate) threshold: AtomicU64,
+    /// The same as the bits of an `f64` in 0.0..=1.0: what is shown.
     pub(crate) keep: AtomicU64,
     pub(crate) observer: Observer,
 }
@@ -42,7 +44,7 @@ impl RandomDrop {
     /// Rolls the dice: `true` means go on. Ask before the item is built.
     #[inline]
     pub fn keep(&self) -> bool {
-        let keep = self.0.dice.chance(self.keep_rate());
+        let keep = self.roll();
         // One branch that is always the same, and none on `keep`, which nothing can predict.
         self.0.observer.tell_all(|tell| {
             tell(self.decision(keep));
@@ -66,7 +68,6 @@ impl RandomDrop {
     /// The share that is kept now.
     #[inline]
     pub fn keep_rate(&self) -> f64 {
-        // Relaxed: the rate stands for itself; a draw uses the old one or the new one.
         f64::from_bits(self.0.keep.load(Ordering::Relaxed))
     }
 
@@ -75,7 +76,9 @@ impl RandomDrop {
     /// # Errors
     /// If `keep` is not in 0.0..=1.0; nothing has changed then.
     pub fn set_keep(&self, keep: f64) -> Result<(), ControlError> {
-        self.0.keep.store(check(keep)?, Ordering::Relaxed);
+        check(keep)?;
+        self.0.keep.store(keep.to_bits(), Ordering::Relaxed);
+        self.0.threshold.store(Dice::threshold(keep), Ordering::Relaxed);
         Ok(())
     }
 
@@ -87,9 +90,15 @@ impl RandomDrop {
 
     #[inline]
     fn decide(&self) -> Result<(), Rejected> {
-        let keep = self.0.dice.chance(self.keep_rate());
+        let keep = self.roll();
         self.0.observer.tell(|| self.decision(keep));
         if keep { Ok(()) } else { Err(Rejected::new(self.0.name, Reason::Dropped)) }
+    }
+
+    #[inline]
+    fn roll(&self) -> bool {
+        // Relaxed: the rate stands for itself; a draw uses the old one or the new one.
+        self.0.dice.under(self.0.threshold.load(Ordering::Relaxed))
     }
 
     fn decision(&self, keep: bool) -> Event {

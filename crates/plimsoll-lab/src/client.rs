@@ -141,7 +141,7 @@ mod tests {
         for n in 0..10 {
             let intended = Instant::now();
             let measured = n % 2 == 0;
-            due.send(Arrival { intended, measured }).unwrap();
+            due.send(Arrival { intended, offset: Duration::ZERO, measured }).unwrap();
         }
         drop(due);
         let client = Client::new(target, Duration::from_secs(60));

@@ -17,6 +17,8 @@ use crate::schedule::Schedule;
 pub(crate) struct Arrival {
     /// When it was to be sent; its latency and its deadline count from here.
     pub(crate) intended: Instant,
+    /// The same, since the row began.
+    pub(crate) offset: Duration,
     /// Whether it counts, or belongs to the lead-in.
     pub(crate) measured: bool,
 }
@@ -34,7 +36,7 @@ pub(crate) fn pace(
             // `sleep` never returns early, and late by some tens of microseconds.
             thread::sleep(intended.saturating_duration_since(Instant::now()));
             let measured = offset >= lead_in;
-            if due.send(Arrival { intended, measured }).is_err() {
+            if due.send(Arrival { intended, offset, measured }).is_err() {
                 return;
             }
         }
@@ -55,7 +57,7 @@ mod tests {
         for offset in schedule() {
             let arrival = arrivals.blocking_recv().unwrap();
             assert!(Instant::now() >= arrival.intended);
-            assert_eq!(arrival.intended, start + offset);
+            assert_eq!((arrival.intended, arrival.offset), (start + offset, offset));
             assert_eq!(arrival.measured, offset >= span / 2);
         }
         assert!(arrivals.blocking_recv().is_none());

@@ -1,10 +1,11 @@
 //! The demo's report as a page to read.
 
-use crate::html::{Axis, Grid, Kind, Page, Part, Plot, Series, figures};
-use crate::reading::reading;
+use crate::html::{Axis, Band, Grid, Kind, Page, Part, Plot, Series, figures};
+use crate::reading::{TELLING_LOAD, reading};
 use crate::report::Report;
-use crate::row::Row;
+use crate::row::{LEAD_IN, Row};
 use crate::table::{load_name, side_name};
+use crate::tally::STEP;
 
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
@@ -22,7 +23,7 @@ pub(crate) fn page(report: &Report) -> String {
         title: "Overload on real sockets, bare and guarded".into(),
         lead,
         summary: summary(report),
-        parts: vec![goodput(report), latency(report)],
+        parts: vec![goodput(report), latency(report), course(report), tail(report)],
         whole: None,
         foot: format!(
             "Made by plimsoll-lab demo, seed {}, {} s a row, with the real clock of one machine: figures differ from run \
@@ -45,26 +46,18 @@ fn summary(report: &Report) -> Grid {
             figures(row.offered),
             figures(row.goodput),
             figures(row.bound),
-            ms(row.p50_ms),
-            ms(row.p99_ms),
+            ms(row.p50_ms, report),
+            ms(row.p99_ms, report),
             figures(row.refused),
-            ms(row.refused_p99_ms),
+            ms(row.refused_p50_ms, report),
+            ms(row.refused_p99_ms, report),
             figures(row.late),
             figures(row.wasted),
         ]
     });
     let head = [
-        "side",
-        "load",
-        "offered",
-        "goodput",
-        "bound",
-        "p50, ms",
-        "p99, ms",
-        "refused",
-        "its p99, ms",
-        "late",
-        "wasted",
+        "side", "load", "offered", "goodput", "bound", "p50, ms", "p99, ms", "refused", "p50, ms", "p99, ms",
+        "late", "wasted",
     ];
     Grid {
         caption: "Per second, and milliseconds from the intended moment of sending".into(),
@@ -114,17 +107,125 @@ fn latency(report: &Report) -> Part {
         plot: Plot {
             id: "latency",
             title: "Time to an answer over load".into(),
-            says: "Median and 99th percentile of the time to a good answer, bare and guarded, at each load"
+            says: "Median and 99th percentile of the time to an answer, bare and guarded, at each load"
                 .into(),
             x: load_axis(report),
-            y: Axis::thirds("milliseconds to a good answer", low, high),
+            y: Axis::thirds("milliseconds to an answer", low, high),
             band: None,
             series,
         },
-        text: "The 99th percentile (with dots) and the median (thin) of answers within the deadline.".into(),
+        text: "The 99th percentile (with dots) and the median (thin) of all that were not refused. Nothing is measured \
+               beyond the deadline, when the client leaves: a line that lies on it is at least that high."
+            .into(),
         grid: grid(report, "Milliseconds: median / 99th percentile", |row| {
-            format!("{} / {}", ms(row.p50_ms), ms(row.p99_ms))
+            format!("{} / {}", ms(row.p50_ms, report), ms(row.p99_ms, report))
         }),
+    }
+}
+
+/// The load at which time line and tail are shown: as near to the telling one as there is.
+fn shown(report: &Report) -> f64 {
+    let distance = |load: f64| (load - TELLING_LOAD).abs();
+    let loads = report.side(false).map(|row| row.load);
+    loads.min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(TELLING_LOAD)
+}
+
+/// Both sides at that load.
+fn pair(report: &Report) -> impl Iterator<Item = (&'static str, &Row)> {
+    let load = shown(report);
+    let sides = [(false, "c0"), (true, "c2")];
+    sides.into_iter().filter_map(move |(guarded, class)| {
+        report.side(guarded).find(|row| row.load == load).map(|row| (class, row))
+    })
+}
+
+fn line(class: &str, row: &Row, points: Vec<(f64, Option<f64>)>) -> Series {
+    Series { name: side_name(row.guarded).into(), class: class.into(), points, dots: false, named: true }
+}
+
+fn course(report: &Report) -> Part {
+    let step = STEP.as_secs_f64();
+    let seconds = LEAD_IN.as_secs_f64() + report.seconds;
+    let steps = (seconds / step).round() as usize;
+    // Where nothing was answered there is no step to read: that is none, not nothing known.
+    let at = |row: &Row, n: usize| row.good_line.get(n).copied().unwrap_or(0.0);
+    let series: Vec<Series> = pair(report)
+        .map(|(class, row)| {
+            line(class, row, (0..steps).map(|n| ((n as f64 + 0.5) * step, Some(at(row, n)))).collect())
+        })
+        .collect();
+    let most = pair(report).flat_map(|(_, row)| row.good_line.iter().copied()).fold(1.0, f64::max);
+    let per_second = (1.0 / step).round().max(1.0) as usize;
+    let lines = (0..(seconds.ceil() as usize).min(120)).map(|second| {
+        let mean = |row: &Row| {
+            let range = second * per_second..((second + 1) * per_second).min(steps);
+            let count = range.len().max(1) as f64;
+            figures(range.map(|n| at(row, n)).sum::<f64>() / count)
+        };
+        std::iter::once(format!("{second} s")).chain(pair(report).map(|(_, row)| mean(row))).collect()
+    });
+    Part {
+        plot: Plot {
+            id: "course",
+            title: format!("Goodput over time at {}", load_name(shown(report))),
+            says: "Good answers per second, bare and guarded, from the row's first moment".into(),
+            x: Axis::even("seconds", seconds, 6.0),
+            y: Axis::even("good answers per second", most, 5.0),
+            band: Some(Band { from: 0.0, until: LEAD_IN.as_secs_f64(), name: "lead-in".into() }),
+            series,
+        },
+        text: "Answers within the deadline as they arrive, in steps of 100 ms. The lead-in is not in the figures above."
+            .into(),
+        grid: Grid {
+            caption: "Good answers per second in the second that begins at".into(),
+            head: ["second", "bare", "guarded"].map(String::from).into(),
+            lines: lines.collect(),
+        },
+    }
+}
+
+fn tail(report: &Report) -> Part {
+    let series: Vec<Series> = pair(report)
+        .map(|(class, row)| {
+            let mut points: Vec<_> =
+                row.tail.iter().filter(|(_, left)| *left > 0.0).map(|(x, y)| (*x, Some(*y))).collect();
+            // One who gave up took at least the deadline: the line goes on to there.
+            if row.late > 0.0 {
+                let share = points.last().map_or(Some(1.0), |last| last.1);
+                points.extend(points.is_empty().then_some((1.0, share)));
+                points.push((report.deadline_ms, share));
+            }
+            line(class, row, points)
+        })
+        .collect();
+    let all = || series.iter().flat_map(|series| series.points.iter().copied());
+    let least = all().filter_map(|(_, y)| y).fold(0.1, f64::min);
+    let shares = [0.5, 0.1, 0.01, 0.001];
+    let lines = shares.iter().map(|share| {
+        let time =
+            |row: &Row| ms(row.tail.iter().find(|(_, left)| left <= share).map(|(time, _)| *time), report);
+        std::iter::once(format!("{} %", share * 100.0))
+            .chain(pair(report).map(|(_, row)| time(row)))
+            .collect()
+    });
+    Part {
+        plot: Plot {
+            id: "tail",
+            title: format!("The tail at {}", load_name(shown(report))),
+            says: "The share of the accepted that took longer than a time, both axes logarithmic".into(),
+            x: Axis::thirds("milliseconds", 1.0, report.deadline_ms),
+            y: Axis::decades("share that took longer", least, 1.0),
+            band: None,
+            series,
+        },
+        text:
+            "All that were not refused. A line that reaches the deadline has lost the share at which it does."
+                .into(),
+        grid: Grid {
+            caption: "Milliseconds that no more than this share took longer than".into(),
+            head: ["share", "bare", "guarded"].map(String::from).into(),
+            lines: lines.collect(),
+        },
     }
 }
 
@@ -155,8 +256,13 @@ fn grid(report: &Report, caption: &str, cell: impl Fn(&Row) -> String) -> Grid {
     }
 }
 
-fn ms(time: Option<f64>) -> String {
-    time.map_or_else(|| "–".into(), figures)
+/// Milliseconds; nothing is measured beyond the deadline, when the client leaves.
+fn ms(time: Option<f64>, report: &Report) -> String {
+    match time {
+        None => "–".into(),
+        Some(ms) if ms >= report.deadline_ms => format!("≥ {}", figures(report.deadline_ms)),
+        Some(ms) => figures(ms),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::row::Row;
 
 /// The load the first sentence prefers: deep enough in overload that no reader takes it for a
 /// busy day, and reached by real retry storms.
-const TELLING_LOAD: f64 = 4.0;
+pub(crate) const TELLING_LOAD: f64 = 4.0;
 
 /// What the rows say. Void rows are not read.
 pub(crate) fn reading(report: &Report) -> Vec<String> {

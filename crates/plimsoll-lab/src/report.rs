@@ -75,6 +75,8 @@ pub(crate) mod tests {
             failed: 0.0,
             lag_p99_ms: 0.4,
             valid: true,
+            good_line: vec![goodput; 10],
+            tail: vec![(20.0, 0.5), (66.0, 0.01)],
             first_failure: None,
         }
     }

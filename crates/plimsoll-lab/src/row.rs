@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::server::{Door, Server};
-use crate::tally::Tally;
+use crate::tally::{STEP, Tally};
 
 /// Driven but not measured, so that a row shows the steady state: a queue without a bound is
 /// full after `deadline / (load - 1)`, the slots after one service time.
@@ -64,6 +64,13 @@ pub struct Row {
     /// Whether the generator kept to its schedule. If not, the row says nothing about the
     /// server.
     pub valid: bool,
+    /// Good answers per second in each 100 ms since the row began, the lead-in with them: for the
+    /// page, not for the file.
+    #[serde(skip)]
+    pub good_line: Vec<f64>,
+    /// The tail of the accepted: milliseconds, and the share that took longer. For the page.
+    #[serde(skip)]
+    pub tail: Vec<(f64, f64)>,
     /// What the first failed request met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_failure: Option<String>,
@@ -96,6 +103,8 @@ impl Row {
             failed: per_second(tally.failed),
             lag_p99_ms,
             valid: lag_p99_ms <= lag_limit_ms && tally.sent_share() >= SENT_SHARE,
+            good_line: tally.good_line.iter().map(|n| *n as f64 / STEP.as_secs_f64()).collect(),
+            tail: tally.accepted.tail(),
             first_failure: tally.first_failure.clone(),
         }
     }

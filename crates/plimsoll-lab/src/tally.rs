@@ -60,11 +60,25 @@ impl Times {
         self.0.len()
     }
 
+    /// The tail: milliseconds, and the share of all that took longer than that.
+    pub(crate) fn tail(&self) -> Vec<(f64, f64)> {
+        let all = self.0.len() as f64;
+        let mut longer = self.0.len();
+        let points = self.0.iter_recorded().map(|step| {
+            longer = longer.saturating_sub(step.count_at_value());
+            (step.value_iterated_to() as f64 / 1_000.0, longer as f64 / all)
+        });
+        points.collect()
+    }
+
     /// The `q`-quantile in milliseconds; `None` where nothing was recorded.
     pub(crate) fn quantile_ms(&self, q: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(q) as f64 / 1_000.0)
     }
 }
+
+/// A step of the time line.
+pub(crate) const STEP: Duration = Duration::from_millis(100);
 
 /// The sums of one row. `offered = good + late + refused + failed`, always.
 #[derive(Debug)]
@@ -81,6 +95,8 @@ pub(crate) struct Tally {
     pub(crate) accepted: Times,
     /// Latencies of refusals, likewise.
     pub(crate) refused: Times,
+    /// Good answers in each [`STEP`] since the row began, the lead-in with them.
+    pub(crate) good_line: Vec<u64>,
     /// Requests given up at their deadline.
     pub(crate) late: u64,
     /// Requests that met an error.
@@ -98,6 +114,7 @@ impl Tally {
             offered: 0,
             sent_in_time: 0,
             good: 0,
+            good_line: Vec::new(),
             accepted: Times::new(),
             refused: Times::new(),
             late: 0,
@@ -110,6 +127,16 @@ impl Tally {
     /// Books one request; those of the lead-in leave no trace. `row_end` is the last moment at
     /// which a request counts as sent on schedule.
     pub(crate) fn record(&mut self, sent: Sent, row_end: Instant) {
+        if let Outcome::Good(time) = sent.outcome {
+            let at = (sent.arrival.offset + time).as_millis() / STEP.as_millis();
+            let at = usize::try_from(at).unwrap_or(usize::MAX).min(100_000);
+            if self.good_line.len() <= at {
+                self.good_line.resize(at + 1, 0);
+            }
+            if let Some(step) = self.good_line.get_mut(at) {
+                *step += 1;
+            }
+        }
         if !sent.arrival.measured {
             return;
         }
@@ -161,7 +188,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn sent(start: Instant, measured: bool, outcome: Outcome) -> Sent {
-        let arrival = Arrival { intended: start, measured };
+        let arrival = Arrival { intended: start, offset: Duration::ZERO, measured };
         Sent { arrival, dispatched: start + MS, outcome }
     }
 
@@ -212,5 +239,21 @@ mod tests {
         tally.record(sent(start, true, Outcome::Late(MS)), start + MS);
         tally.record(sent(start + 2 * MS, true, Outcome::Late(MS)), start + MS);
         assert_eq!(tally.sent_share(), 0.5);
+    }
+
+    #[test]
+    fn the_time_line_counts_good_answers_when_they_come_and_the_tail_who_took_longer() {
+        let start = Instant::now();
+        let mut tally = Tally::new();
+        for n in [0, 50, 60, 250] {
+            let mut sent = sent(start, n > 0, Outcome::Good(60 * MS));
+            sent.arrival.offset = n * MS;
+            tally.record(sent, start + MS);
+        }
+        tally.record(sent(start, true, Outcome::Late(200 * MS)), start + MS);
+        assert_eq!(tally.good_line, [1, 2, 0, 1]);
+        let tail = tally.accepted.tail();
+        assert!((tail[0].0 - 60.0).abs() < 0.1 && tail[0].1 == 0.25, "{tail:?}");
+        assert!(tail.len() == 2 && tail[1].0 >= 200.0 && tail[1].1 == 0.0, "{tail:?}");
     }
 }
