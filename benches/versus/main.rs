@@ -39,6 +39,7 @@ pub(crate) const GROUPS: &[Group] = &[
         about: "a valve's permit taken and given back; a refusal",
         cases: permit::permit,
     },
+    Group { name: "metrics", about: "the same permit, with its decisions counted", cases: permit::metrics },
     Group { name: "layer-admit", about: "a call through a concurrency layer", cases: layers::admit },
     Group { name: "layer-refuse", about: "a call refused by a layer", cases: layers::refuse },
     Group {

@@ -25,6 +25,35 @@ pub(crate) fn permit() -> Vec<Case> {
     vec![Case::new("taken and given back", valve(PLENTY), taken), Case::new("refused", full_valve(), refused)]
 }
 
+/// What listening costs: the same permit with decisions and outcomes counted. The peer is our own
+/// valve without an observer; what counting adds is the difference of the two times.
+pub(crate) fn metrics() -> Vec<Case> {
+    let peer = |side| vec![Peer::new("plimsoll-valve", "without an observer", side)];
+    let full = |counted: Valve| {
+        let held = counted.ask_owned().expect("the only place");
+        Side::new(
+            move || {
+                black_box(&held);
+                counted.clone()
+            },
+            ask,
+        )
+    };
+    let of = |inside| {
+        let metrics = Arc::new(plimsoll::Metrics::new());
+        Valve::builder().inside(inside).observe(metrics).build().expect("a valid size")
+    };
+    let plenty = of(PLENTY);
+    vec![
+        Case::new(
+            "taken and given back, counted",
+            Side::new(move || plenty.clone(), ask),
+            peer(valve(PLENTY)),
+        ),
+        Case::new("refused, counted", full(of(1)), peer(full_valve())),
+    ]
+}
+
 fn valve(inside: u32) -> Side {
     let valve = Valve::new(inside).expect("a valid size");
     Side::new(move || valve.clone(), ask)

@@ -18,5 +18,4 @@ mod verdict;
 pub use inner::{BoxError, Inner, InnerError, Request};
 pub use probes::{PROBES, Probe};
 pub use subject::{Built, Edge, Held, Kit, Service, Subject, service};
-pub use tally::Tally;
 pub use verdict::{Matrix, Verdict, matrix};

@@ -1,6 +1,7 @@
 //! What a guard has to say about itself to be put through the probes.
 
-use crate::{BoxError, Inner, Request, Tally};
+use crate::tally::Tally;
+use crate::{BoxError, Inner, Request};
 use plimsoll_core::{Clock, Dice, ManualTime, Observe};
 use std::fmt;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 /// What the guards of a subject have told, summed over all of them.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Sums>);
+pub(crate) struct Tally(Mutex<Sums>);
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {

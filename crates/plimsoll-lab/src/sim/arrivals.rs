@@ -106,7 +106,7 @@ impl<'a> Stream<'a> {
                 };
                 self.at += step;
                 self.piece.rate += slope * step;
-                return Some((self.at * 1e9).round() as u64);
+                return Some((self.at * 1e9 + 0.5) as u64);
             }
             need -= whole;
             self.at = end;

@@ -160,7 +160,7 @@ impl Floor {
         {
             self.pay();
             let work = self.law.draw(&self.dice) as f64 + std::mem::take(&mut self.debt.0);
-            let end = (self.work_at(self.now) + work).round() as u64;
+            let end = (self.work_at(self.now) + work + 0.5) as u64;
             self.busy += 1;
             self.done.started += 1;
             self.ends.push(Reverse((end, self.done.started, id)));

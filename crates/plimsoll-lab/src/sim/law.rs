@@ -63,7 +63,7 @@ impl Law {
             Law::Pareto { mean, shape } => nanos(mean) * (shape - 1.0) / shape * u().powf(-1.0 / shape),
             Law::Bimodal { short, long, share } => nanos(if dice.chance(share) { long } else { short }),
         };
-        (drawn.round() as u64).max(1)
+        ((drawn + 0.5) as u64).max(1)
     }
 }
 
