@@ -91,7 +91,7 @@ pub use gate::{Gate, Permit, Settle, Wait};
 pub use instant::Instant;
 #[cfg(feature = "metrics")]
 pub use metrics::Metrics;
-pub use name::intern;
+pub use name::{check_name, intern};
 pub use observe::{Event, Inspect, Observe, Observer};
 pub use outcome::{Classify, OnError, Outcome, Overload, With};
 pub use pack::{Pack, Packed};

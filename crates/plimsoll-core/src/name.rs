@@ -1,7 +1,19 @@
 //! The names of guards.
 
+use crate::ConfigError;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+
+/// Checks the name that a guard is to have: not empty, or its refusals and metrics would name nobody.
+///
+/// # Errors
+/// Names the field `name`.
+pub fn check_name(name: &str) -> Result<(), ConfigError> {
+    if name.is_empty() {
+        return Err(ConfigError::new("name", "\"\"", "at least one character"));
+    }
+    Ok(())
+}
 
 /// The same text as `'static`, kept once for the whole life of the process.
 ///

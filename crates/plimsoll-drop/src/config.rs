@@ -2,7 +2,7 @@
 
 use crate::RandomDrop;
 use crate::random::Inner;
-use plimsoll_core::{ConfigError, Dice, Observe, Observer, intern};
+use plimsoll_core::{ConfigError, Dice, Observe, Observer, check_name, intern};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -28,9 +28,7 @@ impl Config {
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.name.is_empty() {
-            return Err(ConfigError::new("name", "\"\"", "at least one character"));
-        }
+        check_name(&self.name)?;
         check(self.keep)
     }
 }
@@ -91,9 +89,8 @@ impl Builder {
         self.config.validate()?;
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let keep = AtomicU64::new(self.config.keep.to_bits());
-        let threshold = AtomicU64::new(Dice::threshold(self.config.keep));
-        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, threshold, keep, observer })))
+        let threshold = AtomicU64::new(Dice::threshold(self.config.keep).to_bits());
+        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, threshold, observer })))
     }
 }
 

@@ -16,10 +16,8 @@ pub struct RandomDrop(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) name: &'static str,
     pub(crate) dice: Dice,
-    /// The keep rate as a threshold of the dice: what decides.
+    /// The keep rate as a threshold of the dice, the bits of an `f64`.
     pub(crate) threshold: AtomicU64,
-    /// The same as the bits of an `f64` in 0.0..=1.0: what is shown.
-    pub(crate) keep: AtomicU64,
     pub(crate) observer: Observer,
 }
 
@@ -68,7 +66,7 @@ impl RandomDrop {
     /// The share that is kept now.
     #[inline]
     pub fn keep_rate(&self) -> f64 {
-        f64::from_bits(self.0.keep.load(Ordering::Relaxed))
+        self.threshold() * Dice::GRAIN
     }
 
     /// Changes the share that is kept; every thread sees it at its next draw.
@@ -77,8 +75,7 @@ impl RandomDrop {
     /// If `keep` is not in 0.0..=1.0; nothing has changed then.
     pub fn set_keep(&self, keep: f64) -> Result<(), ControlError> {
         check(keep)?;
-        self.0.keep.store(keep.to_bits(), Ordering::Relaxed);
-        self.0.threshold.store(Dice::threshold(keep), Ordering::Relaxed);
+        self.0.threshold.store(Dice::threshold(keep).to_bits(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -97,8 +94,13 @@ impl RandomDrop {
 
     #[inline]
     fn roll(&self) -> bool {
+        self.0.dice.under(self.threshold())
+    }
+
+    #[inline]
+    fn threshold(&self) -> f64 {
         // Relaxed: the rate stands for itself; a draw uses the old one or the new one.
-        self.0.dice.under(self.0.threshold.load(Ordering::Relaxed))
+        f64::from_bits(self.0.threshold.load(Ordering::Relaxed))
     }
 
     fn decision(&self, keep: bool) -> Event {

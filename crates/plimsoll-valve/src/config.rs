@@ -1,7 +1,7 @@
 //! What can be set on a valve.
 
 use crate::Valve;
-use plimsoll_core::{Clock, ConfigError, Observe, Observer, Places, Room, intern};
+use plimsoll_core::{Clock, ConfigError, Observe, Observer, Places, Room, check_name, intern};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +36,7 @@ impl Config {
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.name.is_empty() {
-            return Err(ConfigError::new("name", "\"\"", "at least one character"));
-        }
+        check_name(&self.name)?;
         check_inside(self.inside)?;
         check_room(self.room, self.longest_wait)
     }
