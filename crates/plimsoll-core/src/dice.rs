@@ -93,17 +93,19 @@ impl Dice {
         self.uniform() < p
     }
 
-    /// `p` for [`under`](Self::under): scaled once where the same chance is asked for often. Times
-    /// [`GRAIN`](Self::GRAIN) it is `p` again, exactly.
-    pub fn threshold(p: f64) -> f64 {
-        p / Self::GRAIN
+    /// `p` for [`under`](Self::under): worked out once where the same chance is asked for often.
+    ///
+    /// A draw has 2⁵³ equally likely values; this is how many of them are below `p`.
+    pub fn threshold(p: f64) -> u64 {
+        // The cast saturates: NaN and what is negative are 0, what is above 1 is capped.
+        ((p / Self::GRAIN).ceil() as u64).min(1 << 53)
     }
 
     /// `true` with the probability that `threshold` was made from: the same as
-    /// [`chance`](Self::chance), with the scaling saved.
+    /// [`chance`](Self::chance), without the arithmetic.
     #[inline]
-    pub fn under(&self, threshold: f64) -> bool {
-        ((self.bits() >> 11) as f64) < threshold
+    pub fn under(&self, threshold: u64) -> bool {
+        self.bits() >> 11 < threshold
     }
 
     /// A number in `0..n`, 0 if `n` is 0. Its bias is at most n/2⁶⁴.

@@ -4,8 +4,8 @@ use crate::RandomDrop;
 use crate::random::Inner;
 use plimsoll_core::{ConfigError, Dice, Observe, Observer, check_name, intern};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 /// The settings of a [`RandomDrop`]. Plain data; checked when one is built from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,8 +89,9 @@ impl Builder {
         self.config.validate()?;
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let threshold = AtomicU64::new(Dice::threshold(self.config.keep).to_bits());
-        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, threshold, observer })))
+        let threshold = AtomicU64::new(Dice::threshold(self.config.keep));
+        let keep = Mutex::new(self.config.keep);
+        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, keep, threshold, observer })))
     }
 }
 

@@ -6,8 +6,8 @@ use plimsoll_core::{
     Settle,
 };
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Keeps a share of all that asks. A cheap handle: clones share the rate.
 #[derive(Clone)]
@@ -16,7 +16,9 @@ pub struct RandomDrop(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) name: &'static str,
     pub(crate) dice: Dice,
-    /// The keep rate as a threshold of the dice, the bits of an `f64`.
+    /// The share that is kept. Its lock is for those who set it, so that the threshold is always
+    /// that of the last; who rolls the dice reads the threshold alone.
+    pub(crate) keep: Mutex<f64>,
     pub(crate) threshold: AtomicU64,
     pub(crate) observer: Observer,
 }
@@ -64,9 +66,8 @@ impl RandomDrop {
     }
 
     /// The share that is kept now.
-    #[inline]
     pub fn keep_rate(&self) -> f64 {
-        self.threshold() * Dice::GRAIN
+        *self.rate()
     }
 
     /// Changes the share that is kept; every thread sees it at its next draw.
@@ -75,8 +76,15 @@ impl RandomDrop {
     /// If `keep` is not in 0.0..=1.0; nothing has changed then.
     pub fn set_keep(&self, keep: f64) -> Result<(), ControlError> {
         check(keep)?;
-        self.0.threshold.store(Dice::threshold(keep).to_bits(), Ordering::Relaxed);
+        let mut rate = self.rate();
+        *rate = keep;
+        // Relaxed: the threshold stands for itself; a draw uses the old one or the new one.
+        self.0.threshold.store(Dice::threshold(keep), Ordering::Relaxed);
         Ok(())
+    }
+
+    fn rate(&self) -> MutexGuard<'_, f64> {
+        self.0.keep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A layer that drops before the inner service is called.
@@ -94,13 +102,7 @@ impl RandomDrop {
 
     #[inline]
     fn roll(&self) -> bool {
-        self.0.dice.under(self.threshold())
-    }
-
-    #[inline]
-    fn threshold(&self) -> f64 {
-        // Relaxed: the rate stands for itself; a draw uses the old one or the new one.
-        f64::from_bits(self.0.threshold.load(Ordering::Relaxed))
+        self.0.dice.under(self.0.threshold.load(Ordering::Relaxed))
     }
 
     fn decision(&self, keep: bool) -> Event {
