@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Tells the time and waits for it. Cheap to clone; every guard takes one.
 ///
@@ -42,6 +42,34 @@ impl Clock {
         match &self.0 {
             Kind::System => system_now(),
             Kind::Manual(hand) => hand.now(),
+        }
+    }
+
+    /// What time it is, roughly: never ahead of [`now`](Self::now), usually by no more than two ticks of
+    /// the system (4 to 10 ms each) behind it, and a quarter of the price.
+    ///
+    /// For deciding about spans that are long against a tick. A clock that [is of a test](Self::is_test)
+    /// tells the time exactly here, too, and so does a system without a coarse clock.
+    #[inline]
+    pub fn rough(&self) -> Instant {
+        match &self.0 {
+            Kind::System => system_rough(),
+            Kind::Manual(hand) => hand.now(),
+        }
+    }
+
+    /// What a clock on the wall showed, or will show, at `at`. A [`ManualTime`] begins at the Unix epoch.
+    pub fn wall(&self, at: Instant) -> SystemTime {
+        match &self.0 {
+            Kind::System => {
+                let now = system_now();
+                #[expect(clippy::disallowed_methods, reason = "this is the door")]
+                let wall = SystemTime::now();
+                let wall =
+                    if at <= now { wall.checked_sub(now.since(at)) } else { wall.checked_add(at.since(now)) };
+                wall.unwrap_or(SystemTime::UNIX_EPOCH)
+            }
+            Kind::Manual(_) => SystemTime::UNIX_EPOCH + Duration::from_nanos(at.as_nanos()),
         }
     }
 
@@ -117,6 +145,29 @@ fn system_now() -> Instant {
     Instant::from_nanos(nanos(std::time::Instant::now().saturating_duration_since(origin)))
 }
 
+/// The coarse clock counts the same seconds as the precise one, from an origin that only the system
+/// knows: both are read once, the precise one last, so that the rough time is never ahead.
+#[cfg(all(target_os = "linux", not(feature = "test-util")))]
+fn system_rough() -> Instant {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = |clock| {
+        let time = clock_gettime(clock);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or_default())
+    };
+    static BEFORE: OnceLock<u64> = OnceLock::new();
+    let before = BEFORE.get_or_init(|| {
+        let now = system_now();
+        read(ClockId::Monotonic).saturating_sub(now.as_nanos())
+    });
+    Instant::from_nanos(read(ClockId::MonotonicCoarse).saturating_sub(*before))
+}
+
+#[cfg(not(all(target_os = "linux", not(feature = "test-util"))))]
+fn system_rough() -> Instant {
+    system_now()
+}
+
 #[cfg(feature = "test-util")]
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 fn system_now() -> Instant {
@@ -128,7 +179,7 @@ fn system_now() -> Instant {
 ///
 /// ```
 /// use plimsoll_core::ManualTime;
-/// use std::time::Duration;
+/// use std::time::{Duration, SystemTime};
 ///
 /// let time = ManualTime::new();
 /// let clock = time.clock();

@@ -61,8 +61,10 @@
 
 mod clock;
 mod dice;
+mod discipline;
 mod error;
 mod facts;
+mod few;
 mod gate;
 mod instant;
 mod line;
@@ -77,18 +79,23 @@ mod places;
 mod rejected;
 mod room;
 mod shadow;
+mod stripes;
 mod sync;
 mod then;
 mod timers;
 #[cfg(feature = "tower")]
 mod tower;
+mod waiters;
 
 pub use clock::{Clock, ManualTime, Sleep};
 pub use dice::Dice;
+pub use discipline::{Bounds, Discipline};
 pub use error::{ConfigError, ControlError};
 pub use facts::{Only, OnlyWaiting};
+pub use few::Few;
 pub use gate::{Gate, Permit, Settle, Wait};
 pub use instant::Instant;
+pub use line::{Key, Line, Spot};
 #[cfg(feature = "metrics")]
 pub use metrics::Metrics;
 pub use name::{check_name, intern};
@@ -99,6 +106,7 @@ pub use places::{Place, Places};
 pub use rejected::{Reason, Rejected};
 pub use room::{Room, Source, Start, Turn};
 pub use shadow::{Mode, Shadow};
+pub use stripes::Stripes;
 pub use then::Then;
 #[cfg(feature = "tower")]
 pub use tower::{

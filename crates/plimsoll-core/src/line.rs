@@ -1,256 +1,533 @@
-//! Who waits, in which order: a FIFO over waiter slots. A machine: no lock, no clock.
+//! What waits: the machine of every [`Discipline`]. No lock, no clock; `now` is an argument.
 //!
-//! Slots are linked in order and reused, so that leaving from the middle costs no more than from
-//! the front, and a line that has been as long as it gets allocates nothing more.
+//! Everything stands in one deque in the order of its arrival. A queue takes from its front and a
+//! stack from its back; what is too old is always at the front, and so are whole time slices. What
+//! leaves from the middle leaves a hole, which is filled in once holes outnumber what stands: every
+//! operation is O(1), or amortised O(1), at any size.
 
-use crate::{Instant, Rejected};
-use std::task::Waker;
+use crate::instant::nanos;
+use crate::{Bounds, Discipline, Instant, Reason};
+use std::collections::VecDeque;
+use std::time::Duration;
 
-/// Names one waiter. `turn` tells the slot's present user from its earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    slot: u32,
-    turn: u32,
+/// Where something stands in a [`Line`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(u64);
+
+/// What is known of one that waits. Kept only where someone asks for it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Note {
+    at: Instant,
+    weight: u32,
 }
 
-const NIL: u32 = u32::MAX;
-
-#[derive(Debug)]
-enum State<T> {
-    Free,
-    Waiting,
-    /// Taken out of the line, and told; it has not come to fetch it yet.
-    Called(Result<T, Rejected>),
+/// Where one that was picked had stood, to put it back there.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    note: Note,
+    front: bool,
+    pushes: u64,
 }
 
-#[derive(Debug)]
-struct Slot<T> {
-    turn: u32,
-    prev: u32,
-    next: u32,
-    since: Instant,
-    until: Instant,
-    waker: Option<Waker>,
-    state: State<T>,
+/// Things that wait, in the order of a [`Discipline`], within [`Bounds`].
+///
+/// Whatever it has to let go – evicted because it is full, or expired – is handed to the sink that
+/// the operation is given, in the order in which it went.
+///
+/// ```
+/// use plimsoll_core::{Bounds, Discipline, Instant, Line, Reason};
+///
+/// let mut line = Line::new(Discipline::Fifo, Bounds::count(3), false);
+/// let (now, mut lost) = (Instant::default(), vec![]);
+/// for item in 'a'..='e' {
+///     line.push(item, 0, now, &mut |item, reason| lost.push((item, reason)))?;
+/// }
+/// assert_eq!(lost, [('a', Reason::Evicted), ('b', Reason::Evicted)]);
+/// assert_eq!(line.pop(now, &mut |_, _| {}), Some('c'));
+/// # Ok::<(), (char, Reason)>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Line<T> {
+    discipline: Discipline,
+    bounds: Bounds,
+    weighed: bool,
+    timed: bool,
+    // `None` is a hole. Neither end is one.
+    items: VecDeque<Option<T>>,
+    // As long as `items` if anything is weighed or timed, and empty otherwise.
+    notes: VecDeque<Note>,
+    // The number of the front one.
+    first: u64,
+    len: usize,
+    weight: u64,
+    pushes: u64,
+    // Arrivals are told by many clocks' readers; the line itself never goes back in time.
+    latest: Instant,
+    codel: CoDel,
+    // When it was empty last.
+    empty: Instant,
 }
 
-/// What a waiter that leaves was: still waiting, or already called.
-#[derive(Debug)]
-pub(crate) enum Left<T> {
-    /// With its waker, to be dropped once the lock is open: it may own a whole task.
-    Waiting(Option<Waker>),
-    Called(Result<T, Rejected>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Line<T> {
-    slots: Vec<Slot<T>>,
-    free: u32,
-    head: u32,
-    tail: u32,
-    len: u32,
-}
+/// Far from zero, so that putting back at the front need not think of it.
+const FIRST: u64 = 1 << 62;
 
 impl<T> Line<T> {
-    pub(crate) const fn new() -> Self {
-        Line { slots: Vec::new(), free: NIL, head: NIL, tail: NIL, len: 0 }
+    /// An empty line. If it is `weighed`, the weights given to [`push`](Self::push) count.
+    pub fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
+        Line {
+            discipline,
+            bounds,
+            weighed,
+            timed: discipline.is_timed() || bounds.age.is_some(),
+            items: VecDeque::new(),
+            notes: VecDeque::new(),
+            first: FIRST,
+            len: 0,
+            weight: 0,
+            pushes: 0,
+            latest: Instant::default(),
+            codel: CoDel::default(),
+            empty: Instant::default(),
+        }
     }
 
-    /// How many wait. Those already called do not count.
-    pub(crate) fn len(&self) -> u32 {
+    /// How many wait.
+    #[inline]
+    pub fn len(&self) -> usize {
         self.len
     }
 
-    fn slot(&mut self, slot: u32) -> Option<&mut Slot<T>> {
-        self.slots.get_mut(slot as usize)
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    fn held(&mut self, key: Key) -> Option<&mut Slot<T>> {
-        self.slot(key.slot).filter(|s| s.turn == key.turn && !matches!(s.state, State::Free))
+    /// How heavy they are together; 0 if nothing is weighed.
+    pub fn weight(&self) -> u64 {
+        self.weight
     }
 
-    /// Stands at the end of the line. `None` if the line is too long to be numbered.
-    pub(crate) fn push(&mut self, waker: Waker, since: Instant, until: Instant) -> Option<Key> {
-        let tail = self.tail;
-        let free = self.free;
-        let key = match self.slot(free) {
-            Some(slot) => {
-                let next_free = slot.next;
-                slot.prev = tail;
-                slot.next = NIL;
-                slot.since = since;
-                slot.until = until;
-                slot.waker = Some(waker);
-                slot.state = State::Waiting;
-                let turn = slot.turn;
-                self.free = next_free;
-                Key { slot: free, turn }
+    /// The bounds.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// The discipline.
+    pub fn discipline(&self) -> Discipline {
+        self.discipline
+    }
+
+    /// Whether it looks at `now`; where it does not, any instant will do.
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        self.timed
+    }
+
+    /// Where the first one stands, counted in arrivals.
+    pub fn front(&self) -> Key {
+        Key(self.first)
+    }
+
+    /// Where the next one to arrive will stand.
+    pub fn back(&self) -> Key {
+        Key(self.first + self.items.len() as u64)
+    }
+
+    /// Whether one more of this weight fits in.
+    #[inline]
+    pub fn fits(&self, weight: u32) -> bool {
+        self.len < self.bounds.count
+            && (!self.weighed || self.weight + u64::from(weight) <= self.bounds.weight)
+    }
+
+    fn is_noted(&self) -> bool {
+        self.weighed || self.timed
+    }
+
+    /// Adds one of the given weight, after what is too old has gone.
+    ///
+    /// # Errors
+    /// The item comes back with [`Reason::TooLarge`] if it is heavier than the whole bound, with
+    /// [`Reason::Full`] if there is no room and the discipline keeps what it has, or is bound to nothing.
+    #[inline]
+    pub fn push<L: FnMut(T, Reason)>(
+        &mut self,
+        item: T,
+        weight: u32,
+        now: Instant,
+        lost: &mut L,
+    ) -> Result<Key, (T, Reason)> {
+        if self.weighed && u64::from(weight) > self.bounds.weight {
+            return Err((item, Reason::TooLarge));
+        }
+        if self.timed {
+            self.expire(now, lost);
+        }
+        while !self.fits(weight) {
+            if self.discipline.refuses() {
+                return Err((item, Reason::Full));
             }
-            None => {
-                let slot = u32::try_from(self.slots.len()).ok().filter(|&n| n < NIL)?;
-                let state = State::Waiting;
-                let (prev, next, waker) = (tail, NIL, Some(waker));
-                self.slots.push(Slot { turn: 0, prev, next, since, until, waker, state });
-                Key { slot, turn: 0 }
+            match self.take_front() {
+                Some((old, _)) => lost(old, Reason::Evicted),
+                None => return Err((item, Reason::Full)),
+            }
+        }
+        let key = self.back();
+        self.items.push_back(Some(item));
+        self.len += 1;
+        self.pushes += 1;
+        if self.is_noted() {
+            self.latest = self.latest.max(now);
+            if self.len == 1 {
+                self.empty = self.latest;
+            }
+            let weight = if self.weighed { weight } else { 0 };
+            self.weight += u64::from(weight);
+            self.notes.push_back(Note { at: self.latest, weight });
+        }
+        Ok(key)
+    }
+
+    /// Takes the next one, after what is too old has gone.
+    #[inline]
+    pub fn pop<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) -> Option<T> {
+        self.pick(now, lost).map(|(item, _)| item)
+    }
+
+    /// [`pop`](Self::pop), with what is needed to [put it back](Self::put_back).
+    #[inline]
+    pub fn pick<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) -> Option<(T, Spot)> {
+        if self.timed {
+            self.expire(now, lost);
+        }
+        let front = match self.discipline {
+            Discipline::Fifo | Discipline::KeepOldest => true,
+            Discipline::Lifo | Discipline::LifoWithAge { .. } | Discipline::TimeBuckets { .. } => false,
+            Discipline::AdaptiveLifo { interval, .. } => now < self.empty + interval,
+            Discipline::CoDel { target, interval } => {
+                return self.pick_controlled(target, interval, now, lost);
             }
         };
-        match self.slot(tail) {
-            Some(last) => last.next = key.slot,
-            None => self.head = key.slot,
-        }
-        self.tail = key.slot;
-        self.len += 1;
-        Some(key)
+        let (item, note) = if front { self.take_front() } else { self.take_back() }?;
+        Some((item, Spot { note, front, pushes: self.pushes }))
     }
 
-    fn unlink(&mut self, slot: u32) {
-        let Some(&mut Slot { prev, next, .. }) = self.slot(slot) else { return };
-        match self.slot(prev) {
-            Some(before) => before.next = next,
-            None => self.head = next,
+    /// Takes up to `most` in turn, to the end of `out`; answers how many.
+    pub fn pop_many<L: FnMut(T, Reason)>(
+        &mut self,
+        most: usize,
+        now: Instant,
+        out: &mut Vec<T>,
+        lost: &mut L,
+    ) -> usize {
+        let most = most.min(self.len);
+        let before = out.len();
+        out.reserve(most);
+        let queue = matches!(self.discipline, Discipline::Fifo | Discipline::KeepOldest);
+        if queue && !self.is_noted() && self.items.len() == self.len {
+            // The plain queue, by far the most common: no notes, no holes.
+            for item in self.items.drain(..most) {
+                out.extend(item);
+            }
+            self.first += most as u64;
+            self.len -= most;
+        } else {
+            while out.len() - before < most {
+                match self.pop(now, lost) {
+                    Some(item) => out.push(item),
+                    None => break,
+                }
+            }
         }
-        match self.slot(next) {
-            Some(after) => after.prev = prev,
-            None => self.tail = prev,
+        out.len() - before
+    }
+
+    /// Puts one that was picked back where it stood. If there is no room left for it, something goes
+    /// as by [`set_bounds`](Self::set_bounds): perhaps the very same.
+    pub fn put_back<L: FnMut(T, Reason)>(&mut self, item: T, spot: Spot, lost: &mut L) {
+        // Only what came since stands behind it.
+        let newer = usize::try_from(self.pushes - spot.pushes).unwrap_or(usize::MAX);
+        let at = if spot.front { 0 } else { self.items.len().saturating_sub(newer) };
+        if at == 0 {
+            self.first -= 1;
+        }
+        self.items.insert(at, Some(item));
+        self.len += 1;
+        if self.is_noted() {
+            self.notes.insert(at, spot.note);
+            self.weight += u64::from(spot.note.weight);
+        }
+        self.fit(lost);
+    }
+
+    /// Lets go of what is too old at `now`.
+    #[inline]
+    pub fn expire<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
+        if !self.timed {
+            return;
+        }
+        if let Discipline::LifoWithAge { .. } = self.discipline
+            && self.notes.back().is_some_and(|newest| self.gone_by(newest.at) <= now)
+        {
+            while let Some((old, _)) = self.take_front() {
+                lost(old, Reason::Expired);
+            }
+        }
+        while self.notes.front().is_some_and(|oldest| self.front_goes(oldest.at) <= now) {
+            match self.take_front() {
+                Some((old, _)) => lost(old, Reason::Expired),
+                None => return,
+            }
+        }
+    }
+
+    /// When the oldest goes, even if others stay.
+    fn front_goes(&self, at: Instant) -> Instant {
+        match self.discipline {
+            Discipline::LifoWithAge { .. } => self.too_old(at),
+            _ => self.gone_by(at),
+        }
+    }
+
+    fn too_old(&self, at: Instant) -> Instant {
+        self.bounds.age.map_or(Instant::FAR_FUTURE, |age| at + age)
+    }
+
+    /// When one that came `at` is too old. In a [`LifoWithAge`](Discipline::LifoWithAge) it goes then
+    /// only if nothing came after it.
+    pub fn gone_by(&self, at: Instant) -> Instant {
+        let by = match self.discipline {
+            Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo | Discipline::CoDel { .. } => {
+                Instant::FAR_FUTURE
+            }
+            Discipline::LifoWithAge { age } => at + age,
+            Discipline::AdaptiveLifo { target, interval } => {
+                (at + interval).min((at + target).max(self.empty + interval))
+            }
+            Discipline::TimeBuckets { slice, slices } => {
+                let slice = nanos(slice).max(1);
+                let end = (at.as_nanos() / slice).saturating_add(u64::from(slices)).saturating_mul(slice);
+                Instant::from_nanos(end)
+            }
+        };
+        by.min(self.too_old(at))
+    }
+
+    /// When something goes next because it is too old, if nothing comes and nothing is taken.
+    /// [`CoDel`](Discipline::CoDel) lets go only when something is taken.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let oldest = self.front_goes(self.notes.front()?.at);
+        let next = match self.discipline {
+            Discipline::LifoWithAge { .. } => oldest.min(self.gone_by(self.notes.back()?.at)),
+            _ => oldest,
+        };
+        (self.timed && next < Instant::FAR_FUTURE).then_some(next)
+    }
+
+    /// Changes the bounds. What is too much goes: the newest where the old are kept, else the oldest.
+    pub fn set_bounds<L: FnMut(T, Reason)>(&mut self, bounds: Bounds, now: Instant, lost: &mut L) {
+        self.set(self.discipline, bounds, now, lost);
+    }
+
+    /// Changes the discipline; what waits stays, in the order of its arrival. If the old one kept no
+    /// time and the new one does, it counts from `now`.
+    pub fn set_discipline<L: FnMut(T, Reason)>(&mut self, to: Discipline, now: Instant, lost: &mut L) {
+        self.set(to, self.bounds, now, lost);
+    }
+
+    fn set<L: FnMut(T, Reason)>(&mut self, to: Discipline, bounds: Bounds, now: Instant, lost: &mut L) {
+        self.latest = self.latest.max(now);
+        if self.discipline != to {
+            self.codel = CoDel::default();
+            self.empty = self.latest;
+        }
+        let smaller = bounds.count < self.bounds.count;
+        let was_timed = self.timed;
+        self.discipline = to;
+        self.bounds = bounds;
+        self.timed = to.is_timed() || bounds.age.is_some();
+        if !self.is_noted() {
+            self.notes = VecDeque::new();
+        } else {
+            self.notes.resize(self.items.len(), Note { at: self.latest, weight: 0 });
+            if self.timed && !was_timed {
+                self.notes.iter_mut().for_each(|note| note.at = self.latest);
+            }
+        }
+        self.expire(now, lost);
+        self.fit(lost);
+        if smaller {
+            self.items.shrink_to(self.bounds.count);
+            self.notes.shrink_to(self.bounds.count);
+        }
+    }
+
+    /// Lets go of what is too much.
+    fn fit<L: FnMut(T, Reason)>(&mut self, lost: &mut L) {
+        while self.len > self.bounds.count || (self.weighed && self.weight > self.bounds.weight) {
+            let gone = if self.discipline.refuses() { self.take_back() } else { self.take_front() };
+            match gone {
+                Some((item, _)) => lost(item, Reason::Evicted),
+                None => return,
+            }
+        }
+    }
+
+    /// Lets go of everything, for `reason`.
+    pub fn clear<L: FnMut(T, Reason)>(&mut self, reason: Reason, lost: &mut L) {
+        while let Some((item, _)) = self.take_front() {
+            lost(item, reason);
+        }
+    }
+
+    /// Takes out the one at this place, if it still stands there.
+    pub fn remove(&mut self, key: Key) -> Option<T> {
+        let at = usize::try_from(key.0.checked_sub(self.first)?).ok()?;
+        let item = self.items.get_mut(at)?.take()?;
+        if let Some(note) = self.notes.get_mut(at) {
+            self.weight -= u64::from(std::mem::take(&mut note.weight));
         }
         self.len -= 1;
+        self.trim();
+        Some(item)
     }
 
-    /// Since when and until when the first one waits.
-    pub(crate) fn first(&mut self) -> Option<(Instant, Instant)> {
-        let head = self.head;
-        self.slot(head).map(|slot| (slot.since, slot.until))
+    /// Whether holes have come to outnumber what stands, so that it is time to [`close_up`](Self::close_up).
+    pub fn is_sparse(&self) -> bool {
+        self.items.len() > 2 * self.len + 32
     }
 
-    /// Takes the first out of the line and tells it `result`. Its waker is to be woken once the
-    /// lock is open. The result comes back if nobody waits.
-    pub(crate) fn call(&mut self, result: Result<T, Rejected>) -> Result<Option<Waker>, Result<T, Rejected>> {
-        let head = self.head;
-        let Some(slot) = self.slot(head) else { return Err(result) };
-        slot.state = State::Called(result);
-        let waker = slot.waker.take();
-        self.unlink(head);
-        Ok(waker)
-    }
-
-    /// What this waiter was told, if it was; its slot is free then.
-    pub(crate) fn fetch(&mut self, key: Key) -> Option<Result<T, Rejected>> {
-        match self.held(key)?.state {
-            State::Called(_) => match self.leave(key)? {
-                Left::Called(result) => Some(result),
-                Left::Waiting(_) => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Leaves, from wherever it stands; its slot is free then.
-    pub(crate) fn leave(&mut self, key: Key) -> Option<Left<T>> {
-        let slot = self.held(key)?;
-        let state = std::mem::replace(&mut slot.state, State::Free);
-        let waker = slot.waker.take();
-        let left = match state {
-            State::Called(result) => Left::Called(result),
-            _ => {
-                self.unlink(key.slot);
-                Left::Waiting(waker)
+    /// Fills the holes, and tells everyone's new place.
+    pub fn close_up(&mut self, mut moved: impl FnMut(&T, Key)) {
+        let mut stands = self.items.iter().map(Option::is_some);
+        self.notes.retain(|_| stands.next().unwrap_or(false));
+        self.items.retain(Option::is_some);
+        for (n, item) in self.items.iter().enumerate() {
+            if let Some(item) = item {
+                moved(item, Key(self.first + n as u64));
             }
-        };
-        let free = std::mem::replace(&mut self.free, key.slot);
-        if let Some(slot) = self.slot(key.slot) {
-            slot.turn = slot.turn.wrapping_add(1);
-            slot.next = free;
         }
-        Some(left)
     }
 
-    /// Polled again, perhaps by another task; the old waker comes back to be dropped outside the lock.
-    pub(crate) fn renew(&mut self, key: Key, waker: Waker) -> Option<Waker> {
-        match self.held(key) {
-            Some(slot) => slot.waker.replace(waker),
-            None => Some(waker),
+    #[inline]
+    fn take_front(&mut self) -> Option<(T, Note)> {
+        let item = self.items.pop_front().flatten()?;
+        self.first += 1;
+        let note = if self.is_noted() { self.notes.pop_front().unwrap_or_default() } else { Note::default() };
+        self.took(note);
+        Some((item, note))
+    }
+
+    #[inline]
+    fn take_back(&mut self) -> Option<(T, Note)> {
+        let item = self.items.pop_back().flatten()?;
+        let note = if self.is_noted() { self.notes.pop_back().unwrap_or_default() } else { Note::default() };
+        self.took(note);
+        Some((item, note))
+    }
+
+    #[inline]
+    fn took(&mut self, note: Note) {
+        self.len -= 1;
+        self.weight -= u64::from(note.weight);
+        if self.items.len() != self.len {
+            self.trim();
+        }
+    }
+
+    /// Lets no hole stand at either end.
+    #[cold]
+    fn trim(&mut self) {
+        while matches!(self.items.front(), Some(None)) {
+            self.items.pop_front();
+            self.notes.pop_front();
+            self.first += 1;
+        }
+        while matches!(self.items.back(), Some(None)) {
+            self.items.pop_back();
+            self.notes.pop_back();
+        }
+    }
+
+    /// Taking as RFC 8289 has it (section 5.3): what is thrown out goes at the head, before the one
+    /// that is taken.
+    fn pick_controlled<L: FnMut(T, Reason)>(
+        &mut self,
+        target: Duration,
+        interval: Duration,
+        now: Instant,
+        lost: &mut L,
+    ) -> Option<(T, Spot)> {
+        loop {
+            let Some((item, note)) = self.take_front() else {
+                self.codel.emptied();
+                return None;
+            };
+            let waited = now.since(note.at);
+            // The RFC leaves the last packet alone; so do we the last item.
+            if self.codel.keeps(waited < target || self.is_empty(), interval, now) {
+                return Some((item, Spot { note, front: true, pushes: self.pushes }));
+            }
+            lost(item, Reason::Expired);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Reason;
-    use proptest::prelude::*;
+/// The state of controlled delay, by the names of RFC 8289.
+#[derive(Clone, Debug, Default)]
+struct CoDel {
+    first_above: Option<Instant>,
+    drop_next: Instant,
+    count: u32,
+    last_count: u32,
+    dropping: bool,
+    // The drop that begins a spell is not followed by another in the same taking.
+    began: bool,
+}
 
-    fn push<T>(line: &mut Line<T>) -> Option<Key> {
-        line.push(Waker::noop().clone(), Instant::default(), Instant::FAR_FUTURE)
+impl CoDel {
+    fn emptied(&mut self) {
+        self.first_above = None;
+        self.dropping = false;
+        self.began = false;
     }
 
-    #[derive(Clone, Debug)]
-    enum Step {
-        Push,
-        Call,
-        Leave(usize),
-        Fetch(usize),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            3 => Just(Step::Push),
-            2 => Just(Step::Call),
-            1 => any::<prop::sample::Index>().prop_map(|i| Step::Leave(i.index(64))),
-            2 => any::<prop::sample::Index>().prop_map(|i| Step::Fetch(i.index(64))),
-        ];
-        prop::collection::vec(step, 0..200)
-    }
-
-    proptest! {
-        /// Against a plain list: the order holds, nobody is lost, no slot is used twice at once.
-        #[test]
-        fn the_line_is_a_fifo_that_can_be_left_anywhere(steps in steps()) {
-            let mut line: Line<u32> = Line::new();
-            let (mut model, mut called): (Vec<Key>, Vec<(Key, u32)>) = (vec![], vec![]);
-            let mut most = 0;
-            for (n, step) in steps.into_iter().enumerate() {
-                match step {
-                    Step::Push => {
-                        let key = push(&mut line).unwrap();
-                        prop_assert!(!model.contains(&key) && called.iter().all(|c| c.0 != key));
-                        model.push(key);
-                    }
-                    Step::Call if model.is_empty() => {
-                        prop_assert_eq!(line.call(Ok(7)).unwrap_err().unwrap(), 7);
-                    }
-                    Step::Call => {
-                        prop_assert!(line.call(Ok(n as u32)).unwrap().is_some());
-                        called.push((model.remove(0), n as u32));
-                    }
-                    Step::Leave(i) if i < model.len() => {
-                        let key = model.remove(i);
-                        prop_assert!(matches!(line.leave(key), Some(Left::Waiting(Some(_)))));
-                        prop_assert!(line.leave(key).is_none(), "a second leave finds nothing");
-                    }
-                    Step::Fetch(i) if i < called.len() => {
-                        let (key, told) = called.remove(i);
-                        prop_assert_eq!(line.fetch(key), Some(Ok(told)));
-                        prop_assert_eq!(line.fetch(key), None);
-                    }
-                    Step::Leave(_) | Step::Fetch(_) => {}
-                }
-                prop_assert_eq!(line.len() as usize, model.len());
-                prop_assert!(model.iter().all(|&k| line.fetch(k).is_none()));
-                most = most.max(model.len() + called.len());
-            }
-            prop_assert!(line.slots.len() <= most, "slots are reused");
+    /// Whether the item at the head is to be handed out; `well`: it waited short enough. Otherwise it
+    /// is thrown out, and this is asked again for the next.
+    fn keeps(&mut self, well: bool, interval: Duration, now: Instant) -> bool {
+        let may_drop = if well {
+            self.first_above = None;
+            false
+        } else {
+            now >= *self.first_above.get_or_insert(now + interval)
+        };
+        if !may_drop {
+            self.dropping = false;
+            self.began = false;
+            return true;
         }
+        if !self.dropping {
+            // Begin, near the rate that was right at the end of the last spell if that was not long ago.
+            let delta = self.count.saturating_sub(self.last_count);
+            let recent = now.since(self.drop_next) < interval.saturating_mul(16);
+            self.count = if delta > 1 && recent { delta } else { 1 };
+            self.last_count = self.count;
+            self.drop_next = now + law(interval, self.count);
+            self.dropping = true;
+            self.began = true;
+            return false;
+        }
+        if std::mem::take(&mut self.began) || now < self.drop_next {
+            return true;
+        }
+        self.count = self.count.saturating_add(1);
+        self.drop_next = self.drop_next + law(interval, self.count);
+        false
     }
+}
 
-    #[test]
-    fn a_key_of_a_former_user_opens_nothing() {
-        let mut line: Line<()> = Line::new();
-        let old = push(&mut line).unwrap();
-        line.leave(old);
-        let new = push(&mut line).unwrap();
-        assert_eq!(old.slot, new.slot);
-        line.call(Err(Rejected::new("x", Reason::Closed))).unwrap();
-        assert!(line.fetch(old).is_none());
-        assert_eq!(line.fetch(new).unwrap().unwrap_err().reason(), Reason::Closed);
-    }
+/// The time until the next drop falls with the square root of their number.
+fn law(interval: Duration, count: u32) -> Duration {
+    interval.div_f64(f64::from(count.max(1)).sqrt())
 }

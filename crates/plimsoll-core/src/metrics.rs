@@ -67,7 +67,7 @@ impl Observe for Metrics {
     }
 }
 
-const REASONS: [Reason; 10] = [
+const REASONS: [Reason; 11] = [
     Reason::Limited,
     Reason::Open,
     Reason::Full,
@@ -78,6 +78,7 @@ const REASONS: [Reason; 10] = [
     Reason::Overdue,
     Reason::Closed,
     Reason::Unavailable,
+    Reason::TooLarge,
 ];
 const OUTCOMES: [Outcome; 6] = [
     Outcome::Success,

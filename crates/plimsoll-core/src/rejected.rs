@@ -28,6 +28,8 @@ pub enum Reason {
     Closed,
     /// What decides cannot be reached.
     Unavailable,
+    /// It is larger than all there is: asking again never helps.
+    TooLarge,
 }
 
 impl Reason {
@@ -44,6 +46,7 @@ impl Reason {
             Reason::Overdue => "overdue",
             Reason::Closed => "closed",
             Reason::Unavailable => "unavailable",
+            Reason::TooLarge => "too large",
         }
     }
 }
@@ -143,7 +146,8 @@ impl Rejected {
             6 => Reason::Busy,
             7 => Reason::Overdue,
             8 => Reason::Closed,
-            _ => Reason::Unavailable,
+            9 => Reason::Unavailable,
+            _ => Reason::TooLarge,
         }
     }
 
@@ -218,7 +222,9 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         use Reason::*;
-        for reason in [Limited, Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable] {
+        for reason in
+            [Limited, Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable, TooLarge]
+        {
             let no = Rejected::new("x", reason);
             assert_eq!((no.reason(), no.limit(), no.observed()), (reason, None, None));
             let no = no.numbers(0, 1_073_741_822);

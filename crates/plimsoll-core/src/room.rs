@@ -4,10 +4,10 @@
 //! waiter is ever picked in vain. A waiter asks once more after it stands in line, since the place
 //! it missed may have been freed while it queued. Wakers are called with the lock open.
 
-use crate::line::{Key, Left, Line};
-use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::timers::wake;
-use crate::{Clock, Event, Instant, Observer, Outcome, Reason, Rejected, Sleep};
+use crate::waiters::{Key, Left, Waiters};
+use crate::{Clock, Discipline, Event, Few, Instant, Observer, Outcome, Reason, Rejected, Sleep};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
@@ -58,11 +58,14 @@ pub struct Room<S: Source> {
     longest: AtomicU64,
     // A copy of the line's length, written under the lock: a full room refuses without taking it.
     length: AtomicU32,
-    line: Mutex<Line<S::Token>>,
+    // Whether a full room refuses, rather than evict.
+    refuses: AtomicBool,
+    line: Mutex<Waiters<S::Token>>,
 }
 
 impl<S: Source> Room<S> {
     /// A room for `size` waiters, each of whom waits at most `longest`. It refuses in the name of `by`.
+    /// Its discipline is [`KeepOldest`](Discipline::KeepOldest), until it is [set](Self::set_discipline).
     pub fn new(by: &'static str, source: S, clock: Clock, size: u32, longest: Duration) -> Self {
         let room = Room {
             by,
@@ -72,7 +75,8 @@ impl<S: Source> Room<S> {
             size: AtomicU32::new(0),
             longest: AtomicU64::new(0),
             length: AtomicU32::new(0),
-            line: Mutex::new(Line::new()),
+            refuses: AtomicBool::new(true),
+            line: Mutex::new(Waiters::new(by, Discipline::KeepOldest, 0)),
         };
         room.set_room(size, longest);
         room
@@ -125,6 +129,25 @@ impl<S: Source> Room<S> {
     /// Changes how many may wait.
     pub fn set_size(&self, size: u32) {
         self.size.store(size, Ordering::Release);
+    }
+
+    /// In which order waiters are called, and which of them go.
+    pub fn discipline(&self) -> Discipline {
+        self.lock().discipline()
+    }
+
+    /// Changes it; those who wait stay, as far as the new one lets them.
+    pub fn set_discipline(&self, to: Discipline) {
+        let now = self.clock.now();
+        let mut wakers = Few::none();
+        let mut line = self.lock();
+        line.set_discipline(to, now, &mut wakers);
+        // Under the lock, as it is read: whoever finds the room full must know whether that is the end.
+        self.refuses.store(to.refuses(), Ordering::Relaxed);
+        self.measure(&line);
+        drop(line);
+        wakers.for_each(wake);
+        self.pump();
     }
 
     /// Changes how long newcomers may wait.
@@ -209,42 +232,49 @@ impl<S: Source> Room<S> {
         let mut now = None;
         loop {
             let mut line = self.lock();
-            let Some((since, until)) = line.first() else { return };
+            if line.len() == 0 {
+                return;
+            }
             let now = *now.get_or_insert_with(|| self.clock.now());
-            let result = if until <= now {
-                Err(self.expired(now.since(since)))
-            } else {
-                match self.source.start(false) {
-                    Start::Go(token) => Ok(token),
-                    _ => return,
+            let Start::Go(token) = self.source.start(false) else { return };
+            let mut wakers = Few::none();
+            let unused = match line.next(now, &mut wakers) {
+                Some(slot) => {
+                    line.tell(slot, Ok(token), &mut wakers);
+                    None
                 }
+                // All who waited had waited too long.
+                None => Some(token),
             };
-            let called = line.call(result);
             self.measure(&line);
             drop(line);
-            match called {
-                Ok(waker) => waker.into_iter().for_each(wake),
-                // Cannot be: the line was not empty. The place must not be lost even so.
-                Err(Ok(token)) => drop(self.source.finish(token)),
-                Err(Err(_)) => {}
+            if let Some(token) = unused {
+                self.source.finish(token);
             }
+            wakers.for_each(wake);
         }
+    }
+
+    /// Tells those whose time is up by the discipline.
+    fn expire(&self, now: Instant) {
+        let mut wakers = Few::none();
+        let mut line = self.lock();
+        line.expire(now, &mut wakers);
+        self.measure(&line);
+        drop(line);
+        wakers.for_each(wake);
     }
 
     /// Lets nobody in from now on: newcomers and all who wait are refused with `Closed`. Those
     /// inside finish in peace.
     pub fn close(&self) {
         self.source.close();
-        loop {
-            let mut line = self.lock();
-            let called = line.call(Err(self.closed()));
-            self.measure(&line);
-            drop(line);
-            match called {
-                Ok(waker) => waker.into_iter().for_each(wake),
-                Err(_) => return,
-            }
-        }
+        let mut wakers = Few::none();
+        let mut line = self.lock();
+        line.close(&mut wakers);
+        self.measure(&line);
+        drop(line);
+        wakers.for_each(wake);
     }
 
     fn closed(&self) -> Rejected {
@@ -263,30 +293,33 @@ impl<S: Source> Room<S> {
             .numbers(limit.saturating_add(size), observed.saturating_add(waiting))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Line<S::Token>> {
+    fn lock(&self) -> MutexGuard<'_, Waiters<S::Token>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// After every change of the line, under its lock.
-    fn measure(&self, line: &Line<S::Token>) {
+    fn measure(&self, line: &Waiters<S::Token>) {
         let before = self.length.swap(line.len(), Ordering::Relaxed);
         if (before == 0) != (line.len() == 0) {
             self.source.waiting(line.len() > 0);
         }
     }
 
-    fn enqueue(&self, waker: Waker, since: Instant, until: Instant) -> Result<Key, Rejected> {
+    /// Stands in line; answers when its time may be up, too.
+    fn enqueue(&self, waker: Waker, since: Instant, until: Instant) -> Result<(Key, Instant), Rejected> {
+        let mut wakers = Few::none();
         let mut line = self.lock();
         // Under the lock: `close` marks the source before it empties the line, so one of us sees the other.
         if self.source.is_closed() {
             return Err(self.closed());
         }
-        if line.len() >= self.size() {
-            return Err(self.full(line.len()));
-        }
-        let key = line.push(waker, since, until).ok_or_else(|| self.full(u32::MAX))?;
+        line.set_size(self.size() as usize);
+        let pushed = line.push(waker, since, until, &mut wakers);
+        let (waiting, wakes_at) = (line.len(), line.gone_by(since).min(until));
         self.measure(&line);
-        Ok(key)
+        drop(line);
+        wakers.for_each(wake);
+        pushed.map(|key| (key, wakes_at)).map_err(|_| self.full(waiting))
     }
 
     fn leave(&self, key: Key) -> Option<Left<S::Token>> {
@@ -316,7 +349,7 @@ impl<S: Source> fmt::Debug for Room<S> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stage {
     New,
-    Queued(Key, Instant),
+    Queued { key: Key, since: Instant, until: Instant, wakes_at: Instant },
     Over,
 }
 
@@ -342,7 +375,7 @@ pin_project! {
     impl<S: Source> PinnedDrop for Turn<S> {
         fn drop(this: Pin<&mut Self>) {
             let me = this.project();
-            if let Stage::Queued(key, _) = *me.stage {
+            if let Stage::Queued { key, .. } = *me.stage {
                 match me.room.leave(key) {
                     Some(Left::Called(Ok(token))) => me.room.release(token),
                     // Told before it left: the refusal stands.
@@ -382,8 +415,8 @@ impl<S: Source> Turn<S> {
     fn turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Token, Rejected>> {
         let mut me = self.project();
         let room = &**me.room;
-        let (key, since) = match *me.stage {
-            Stage::Queued(key, since) => {
+        let (key, since, until) = match *me.stage {
+            Stage::Queued { key, since, until, wakes_at } => {
                 // Cloned before the lock: a waker is somebody else's code.
                 let waker = cx.waker().clone();
                 let mut line = room.lock();
@@ -391,45 +424,64 @@ impl<S: Source> Turn<S> {
                     return Poll::Ready(told);
                 }
                 let old = line.renew(key, waker);
+                let gone_by = line.gone_by(since);
                 drop(line);
                 drop(old);
-                (key, since)
+                // The discipline may have changed.
+                if gone_by < wakes_at {
+                    me.sleep.set(Some(room.clock.sleep_until(gone_by)));
+                    *me.stage = Stage::Queued { key, since, until, wakes_at: gone_by };
+                }
+                (key, since, until)
             }
             Stage::New => {
                 if room.source.is_closed() {
                     return Poll::Ready(Err(room.closed()));
                 }
-                // A full room refuses by two loads.
-                let waiting = room.waiting();
-                if waiting >= room.size() {
+                // A full room refuses by three loads.
+                let (waiting, size) = (room.waiting(), room.size());
+                if waiting >= size && (size == 0 || room.refuses.load(Ordering::Relaxed)) {
                     return Poll::Ready(Err(room.full(waiting)));
                 }
                 let since = room.clock.now();
                 let until = since + room.longest_wait().min(*me.patience);
-                let key = match room.enqueue(cx.waker().clone(), since, until) {
-                    Ok(key) => key,
+                let (key, wakes_at) = match room.enqueue(cx.waker().clone(), since, until) {
+                    Ok(queued) => queued,
                     Err(no) => return Poll::Ready(Err(no)),
                 };
-                *me.stage = Stage::Queued(key, since);
-                me.sleep.set(Some(room.clock.sleep_until(until)));
+                *me.stage = Stage::Queued { key, since, until, wakes_at };
+                me.sleep.set(Some(room.clock.sleep_until(wakes_at)));
                 // The place that was missed may have been freed before we stood in line.
                 room.pump();
                 if let Some(told) = room.lock().fetch(key) {
                     return Poll::Ready(told);
                 }
-                (key, since)
+                (key, since, until)
             }
             Stage::Over => panic!("a turn was polled after its end"),
         };
-        let expired = me.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
-        if !expired {
-            return Poll::Pending;
+        while me.sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready()) {
+            let now = room.clock.now();
+            if until <= now {
+                return match room.leave(key) {
+                    // Called in the very moment of giving up: the place is ours.
+                    Some(Left::Called(told)) => Poll::Ready(told),
+                    _ => Poll::Ready(Err(room.expired(now.since(since)))),
+                };
+            }
+            // Perhaps too old by the discipline: the line decides, and tells all who are.
+            room.expire(now);
+            let mut line = room.lock();
+            if let Some(told) = line.fetch(key) {
+                return Poll::Ready(told);
+            }
+            let gone_by = line.gone_by(since);
+            drop(line);
+            let wakes_at = if gone_by <= now { until } else { gone_by.min(until) };
+            me.sleep.set(Some(room.clock.sleep_until(wakes_at)));
+            *me.stage = Stage::Queued { key, since, until, wakes_at };
         }
-        match room.leave(key) {
-            // Called in the very moment of giving up: the place is ours.
-            Some(Left::Called(told)) => Poll::Ready(told),
-            _ => Poll::Ready(Err(room.expired(room.clock.now().since(since)))),
-        }
+        Poll::Pending
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can be set on a valve.
 
 use crate::Valve;
-use plimsoll_core::{Clock, ConfigError, Observe, Observer, Places, Room, check_name, intern};
+use plimsoll_core::{Clock, ConfigError, Discipline, Observe, Observer, Places, Room, check_name, intern};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,20 @@ pub struct Config {
     /// How long one may wait. Default 100 ms. Choose a fraction of the callers' own time-out, so
     /// that enough of it is left for the work.
     pub longest_wait: Duration,
+    /// Who of those who wait is next, and who goes when the room is full. Default
+    /// [`KeepOldest`](Discipline::KeepOldest): the one who came first, and newcomers are refused.
+    pub discipline: Discipline,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { name: "valve".into(), inside: 1, room: 0, longest_wait: Duration::from_millis(100) }
+        Config {
+            name: "valve".into(),
+            inside: 1,
+            room: 0,
+            longest_wait: Duration::from_millis(100),
+            discipline: Discipline::KeepOldest,
+        }
     }
 }
 
@@ -38,7 +47,8 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_name(&self.name)?;
         check_inside(self.inside)?;
-        check_room(self.room, self.longest_wait)
+        check_room(self.room, self.longest_wait)?;
+        self.discipline.validate()
     }
 }
 
@@ -99,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// Who of those who wait is next, and who goes when the room is full.
+    pub fn discipline(mut self, discipline: Discipline) -> Self {
+        self.config.discipline = discipline;
+        self
+    }
+
     /// The clock to wait by; the system's unless set.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -117,11 +133,12 @@ impl Builder {
     /// A setting that will not do, named with its value and what is allowed.
     pub fn build(self) -> Result<Valve, ConfigError> {
         self.config.validate()?;
-        let Config { name, inside, room, longest_wait } = self.config;
+        let Config { name, inside, room, longest_wait, discipline } = self.config;
         let name = intern(&name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let room = Room::new(name, Places::new(inside), self.clock, room, longest_wait);
-        Ok(Valve(Arc::new(room.observe(observer))))
+        let room = Room::new(name, Places::new(inside), self.clock, room, longest_wait).observe(observer);
+        room.set_discipline(discipline);
+        Ok(Valve(Arc::new(room)))
     }
 }
 

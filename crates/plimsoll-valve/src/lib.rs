@@ -10,7 +10,7 @@
 //!
 //! ```text
 //!            ┌────────── valve ──────────┐
-//!  caller ──►│ room: waits, FIFO, bounded│──► inside: at most n ──► bottleneck
+//!  caller ──►│ room: waits, bounded      │──► inside: at most n ──► bottleneck
 //!            └──┬─────────────┬──────────┘
 //!               ▼             ▼
 //!        Full, at once    Expired, after the longest wait
@@ -57,7 +57,8 @@
 //! # Time, sharing, cancellation
 //!
 //! A [`Valve`] is a handle: clones, and all services of all its layers, share one count. Threads
-//! and tasks wait in the same room, in the order in which they came. A waiter that is dropped
+//! and tasks wait in the same room, in the order in which they came unless another
+//! [discipline](plimsoll_core::Discipline) is set: the newest first, for callers who give up soon. A waiter that is dropped
 //! leaves the room; a permit that is dropped, by a cancelled or panicking future too, frees its place.
 //! A service that was readied but is not called holds nothing of the valve's.
 //!

@@ -2,7 +2,8 @@
 
 use crate::config::{Builder, check_inside, check_room};
 use plimsoll_core::{
-    ConfigError, ControlError, Gate, Inspect, Outcome, Permit, Place, Places, Rejected, Room, Settle, Source,
+    ConfigError, ControlError, Discipline, Gate, Inspect, Outcome, Permit, Place, Places, Rejected, Room,
+    Settle, Source,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -75,6 +76,17 @@ impl Valve {
         Ok(())
     }
 
+    /// Changes who of those who wait is next, and who goes when the room is full. Those who wait
+    /// stay, as far as the new discipline lets them.
+    ///
+    /// # Errors
+    /// If one of its numbers will not do; nothing has changed then.
+    pub fn set_discipline(&self, discipline: Discipline) -> Result<(), ControlError> {
+        discipline.validate()?;
+        self.0.set_discipline(discipline);
+        Ok(())
+    }
+
     /// Lets nobody in from now on: newcomers and all who wait are refused with `Closed`. Those
     /// inside finish in peace; [`inside`](Self::inside) tells when they have.
     pub fn close(&self) {
@@ -104,6 +116,11 @@ impl Valve {
     /// How many may wait.
     pub fn room(&self) -> u32 {
         self.0.size()
+    }
+
+    /// Who of those who wait is next, and who goes when the room is full.
+    pub fn discipline(&self) -> Discipline {
+        self.0.discipline()
     }
 
     /// How long one may wait.
@@ -189,6 +206,7 @@ impl fmt::Debug for Valve {
             .field("waiting", &self.waiting())
             .field("room", &self.room())
             .field("longest_wait", &self.longest_wait())
+            .field("discipline", &self.discipline())
             .field("closed", &self.is_closed())
             .finish()
     }

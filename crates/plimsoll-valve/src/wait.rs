@@ -14,7 +14,8 @@ impl Valve {
     /// place in the order is lost: a new `acquire` stands at the end.
     ///
     /// # Errors
-    /// `Full` at once if the room is full, `Expired` after the longest wait, `Closed` if closed.
+    /// `Full` at once if the room is full, `Expired` after the longest wait, `Closed` if closed. With a
+    /// [discipline](Self::set_discipline) that keeps the fresh, `Evicted` as soon as a newcomer needs the place.
     ///
     /// # Panics
     /// When it has to wait inside a tokio runtime that was built without a timer

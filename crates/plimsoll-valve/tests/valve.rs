@@ -203,3 +203,101 @@ fn threads_and_tasks_waiting_together_lose_no_wake_up() {
     assert_eq!((valve.inside(), valve.waiting()), (0, 0));
     assert!(most.load(SeqCst) <= 2);
 }
+
+mod disciplines {
+    use super::*;
+    use plimsoll_core::{Discipline, ManualTime};
+    use tokio_test::task;
+    use tokio_test::{assert_pending, assert_ready};
+
+    fn valve(time: &ManualTime, discipline: Discipline) -> Valve {
+        let wait = Duration::from_millis(100);
+        let builder = Valve::builder().inside(1).room(2).longest_wait(wait).discipline(discipline);
+        builder.clock(time.clock()).build().unwrap()
+    }
+
+    #[test]
+    fn the_newest_enters_first_and_the_oldest_makes_room_and_is_told_at_once() {
+        let time = ManualTime::new();
+        let valve = valve(&time, Discipline::Lifo);
+        let held = valve.ask().unwrap();
+        let mut waits: Vec<_> = (0..3).map(|_| task::spawn(valve.acquire())).collect();
+        assert_pending!(waits[0].poll());
+        time.advance(Duration::from_millis(7));
+        assert_pending!(waits[1].poll());
+        assert_pending!(waits[2].poll());
+        assert!(waits[0].is_woken(), "it is told the moment it is displaced");
+        let no = assert_ready!(waits[0].poll()).unwrap_err();
+        assert_eq!((no.reason(), no.window()), (Reason::Evicted, Some(Duration::from_millis(7))));
+        drop(held);
+        assert_pending!(waits[1].poll());
+        assert_eq!(assert_ready!(waits[2].poll()).map(|_| ()), Ok(()));
+        assert_eq!(assert_ready!(waits[1].poll()).map(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_time_slice_goes_whole_and_its_waiters_are_woken_for_it() {
+        let time = ManualTime::new();
+        let slice = Duration::from_millis(10);
+        let valve = valve(&time, Discipline::TimeBuckets { slice, slices: 2 });
+        let held = valve.ask().unwrap();
+        let mut old = task::spawn(valve.acquire());
+        time.advance(Duration::from_millis(8));
+        assert_pending!(old.poll());
+        time.advance(Duration::from_millis(11));
+        let mut fresh = task::spawn(valve.acquire());
+        assert_pending!(fresh.poll());
+        time.advance(Duration::from_millis(1)); // 20 ms: the first slice has had its two
+        assert!(old.is_woken());
+        assert_eq!(assert_ready!(old.poll()).unwrap_err().reason(), Reason::Expired);
+        assert_pending!(fresh.poll());
+        drop(held);
+        assert_eq!(assert_ready!(fresh.poll()).map(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_new_discipline_holds_for_those_who_wait_already() {
+        let time = ManualTime::new();
+        let valve = valve(&time, Discipline::KeepOldest);
+        let held = valve.ask().unwrap();
+        let mut waits = task::spawn(valve.acquire());
+        assert_pending!(waits.poll());
+        assert!(valve.set_discipline(Discipline::LifoWithAge { age: Duration::ZERO }).is_err());
+        valve.set_discipline(Discipline::LifoWithAge { age: Duration::from_millis(5) }).unwrap();
+        assert!(waits.is_woken(), "to see when its time is up now");
+        assert_pending!(waits.poll());
+        time.advance(Duration::from_millis(5));
+        assert!(waits.is_woken());
+        assert_eq!(assert_ready!(waits.poll()).unwrap_err().reason(), Reason::Expired);
+        drop(held);
+        assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+    }
+
+    /// Whoever leaves the line, in whatever order it is served, takes no place with him.
+    #[test]
+    fn who_gives_up_takes_no_place_along_in_any_discipline() {
+        let (five, slices) = (Duration::from_millis(5), 3);
+        for discipline in [
+            Discipline::Fifo,
+            Discipline::KeepOldest,
+            Discipline::Lifo,
+            Discipline::LifoWithAge { age: five },
+            Discipline::CODEL,
+            Discipline::ADAPTIVE_LIFO,
+            Discipline::TimeBuckets { slice: five, slices },
+        ] {
+            let time = ManualTime::new();
+            let valve = valve(&time, discipline);
+            let held = valve.ask().unwrap();
+            let mut waits: Vec<_> = (0..2).map(|_| task::spawn(valve.acquire())).collect();
+            waits.iter_mut().for_each(|w| assert_pending!(w.poll()));
+            drop(waits.remove(0));
+            assert_eq!(valve.waiting(), 1, "{discipline}");
+            drop(held); // grants the other, who goes away before he looks
+            assert!(waits[0].is_woken(), "{discipline}");
+            drop(waits);
+            assert_eq!((valve.inside(), valve.waiting()), (0, 0), "{discipline}");
+            assert!(valve.ask().is_ok(), "{discipline}");
+        }
+    }
+}

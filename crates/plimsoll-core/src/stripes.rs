@@ -1,0 +1,143 @@
+//! A counter whose adding costs no locked instruction.
+
+use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How many threads have a cell of their own; those beyond share one.
+const CELLS: usize = 32;
+
+#[derive(Debug, Default)]
+#[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
+struct Padded(AtomicU64);
+
+/// A count that is added to by many threads, often, and read by few, seldom.
+///
+/// Each thread writes a cell that no other thread writes, so adding one is a load and a store: about
+/// a nanosecond, however many threads add at once, where an atomic add costs seven and, shared, sixty.
+/// It takes four kilobytes. Nothing is ever lost; a total may miss what is added while it is read.
+#[derive(Debug)]
+pub struct Stripes {
+    own: Box<[Padded]>,
+    // For threads beyond the cells.
+    shared: Padded,
+}
+
+impl Default for Stripes {
+    fn default() -> Self {
+        Stripes { own: (0..CELLS).map(|_| Padded::default()).collect(), shared: Padded::default() }
+    }
+}
+
+impl Stripes {
+    /// Counts one.
+    #[inline]
+    pub fn add(&self) {
+        match self.own.get(index()) {
+            // Relaxed, and no read-modify-write: only this thread writes the cell. A thread that gets
+            // the cell after it got the index under a lock, so it sees the last value.
+            Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
+            None => self.add_shared(),
+        }
+    }
+
+    #[cold]
+    fn add_shared(&self) {
+        self.shared.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    pub fn total(&self) -> u64 {
+        let load = |cell: &Padded| cell.0.load(Ordering::Relaxed);
+        self.own.iter().map(load).fold(load(&self.shared), u64::wrapping_add)
+    }
+}
+
+/// Not yet given.
+const UNSET: usize = usize::MAX - 1;
+/// Of a thread that is ending, or came when all were given: beyond every cell.
+const NONE: usize = usize::MAX;
+
+thread_local! {
+    static INDEX: Cell<usize> = const { Cell::new(UNSET) };
+    static LEASE: Lease = const { Lease(Cell::new(NONE)) };
+}
+
+/// This thread's own index, which no other living thread has.
+#[inline]
+fn index() -> usize {
+    match INDEX.get() {
+        UNSET => lease(),
+        index => index,
+    }
+}
+
+/// Gives the index back when the thread ends.
+struct Lease(Cell<usize>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // From here on this thread counts in the shared cell.
+        INDEX.set(NONE);
+        if self.0.get() != NONE {
+            free().0.push(Reverse(self.0.get()));
+        }
+    }
+}
+
+/// The indices that were given back, and the next one that never was given.
+type Free = (BinaryHeap<Reverse<usize>>, usize);
+
+fn free() -> std::sync::MutexGuard<'static, Free> {
+    static FREE: Mutex<Free> = Mutex::new((BinaryHeap::new(), 0));
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cold]
+#[inline(never)]
+fn lease() -> usize {
+    let index = LEASE.try_with(|lease| {
+        let mut free = free();
+        let index = match free.0.pop() {
+            Some(Reverse(index)) => index,
+            None if free.1 < CELLS => {
+                free.1 += 1;
+                free.1 - 1
+            }
+            None => NONE,
+        };
+        lease.0.set(index);
+        index
+    });
+    let index = index.unwrap_or(NONE);
+    INDEX.set(index);
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn nothing_is_lost_by_more_threads_than_cells_that_come_and_go() {
+        let stripes = Arc::new(Stripes::default());
+        for _ in 0..3 {
+            std::thread::scope(|s| {
+                for _ in 0..CELLS + 8 {
+                    s.spawn(|| (0..1_000).for_each(|_| stripes.add()));
+                }
+            });
+        }
+        assert_eq!(stripes.total(), 3 * (CELLS as u64 + 8) * 1_000);
+    }
+
+    #[test]
+    fn an_index_is_given_again() {
+        let of_a_thread = || std::thread::spawn(index).join().unwrap();
+        let seen: Vec<_> = (0..10 * CELLS).map(|_| of_a_thread()).collect();
+        assert!(seen.iter().any(|&index| index < CELLS), "{seen:?}");
+    }
+}
