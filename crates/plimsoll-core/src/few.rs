@@ -37,6 +37,11 @@ impl<T> Few<T> {
         self.more.get_or_insert_default().push_back(item);
     }
 
+    /// Looks at each, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.one.iter().chain(self.more.iter().flat_map(|more| more.iter()))
+    }
+
     /// How many are left.
     pub fn len(&self) -> usize {
         usize::from(self.one.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
@@ -70,6 +75,6 @@ impl<T> ExactSizeIterator for Few<T> {}
 
 impl<T: fmt::Debug> fmt::Debug for Few<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.one).entries(self.more.iter().flat_map(|more| more.iter())).finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }

@@ -80,7 +80,8 @@ mod rejected;
 mod room;
 mod shadow;
 mod stripes;
-mod sync;
+#[doc(hidden)]
+pub mod sync;
 mod then;
 mod timers;
 #[cfg(feature = "tower")]
@@ -108,6 +109,7 @@ pub use room::{Room, Source, Start, Turn};
 pub use shadow::{Mode, Shadow};
 pub use stripes::Stripes;
 pub use then::Then;
+pub use timers::wake;
 #[cfg(feature = "tower")]
 pub use tower::{
     AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, Respond, WaitLayer, Waiting,

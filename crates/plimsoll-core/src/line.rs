@@ -336,7 +336,8 @@ impl<T> Line<T> {
         self.set(to, self.bounds, now, lost);
     }
 
-    fn set<L: FnMut(T, Reason)>(&mut self, to: Discipline, bounds: Bounds, now: Instant, lost: &mut L) {
+    /// Both at once.
+    pub fn set<L: FnMut(T, Reason)>(&mut self, to: Discipline, bounds: Bounds, now: Instant, lost: &mut L) {
         self.latest = self.latest.max(now);
         if self.discipline != to {
             self.codel = CoDel::default();

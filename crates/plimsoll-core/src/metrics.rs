@@ -56,7 +56,8 @@ impl Observe for Metrics {
         // Told by a shadow, which speaks for whatever gate is behind it.
         let by = match event {
             Event::Admitted { by } | Event::Left { by } | Event::GivenBack { by } => by,
-            Event::Ended { by, .. } => by,
+            Event::Ended { by, .. } | Event::Kept { by } => by,
+            Event::Delivered { by, .. } | Event::Lost { by, .. } => by,
             Event::Refused(no) | Event::Shadowed(no) => no.by(),
         };
         self.counts(by).event(event);
@@ -67,7 +68,7 @@ impl Observe for Metrics {
     }
 }
 
-const REASONS: [Reason; 11] = [
+const REASONS: [Reason; 12] = [
     Reason::Limited,
     Reason::Open,
     Reason::Full,
@@ -79,6 +80,7 @@ const REASONS: [Reason; 11] = [
     Reason::Closed,
     Reason::Unavailable,
     Reason::TooLarge,
+    Reason::Filtered,
 ];
 const OUTCOMES: [Outcome; 6] = [
     Outcome::Success,
@@ -96,7 +98,10 @@ const GIVEN_BACK: usize = 2;
 const ENDED: usize = 3;
 const REFUSED: usize = ENDED + OUTCOMES.len();
 const SHADOWED: usize = REFUSED + REASONS.len();
-const CELLS: usize = SHADOWED + REASONS.len();
+const LOST: usize = SHADOWED + REASONS.len();
+const KEPT: usize = LOST + REASONS.len();
+const DELIVERED: usize = KEPT + 1;
+const CELLS: usize = DELIVERED + 1;
 
 /// Threads are dealt to stripes in turn; more stripes than that cost memory and buy little.
 const STRIPES: usize = 8;
@@ -124,9 +129,13 @@ fn stripe() -> usize {
 
 impl Counts {
     fn add(&self, cell: usize) {
+        self.add_many(cell, 1);
+    }
+
+    fn add_many(&self, cell: usize, count: u64) {
         if let Some(cell) = self.0.get(stripe()).and_then(|stripe| stripe.0.get(cell)) {
             // Relaxed: a total needs no order among other memory.
-            cell.fetch_add(1, Ordering::Relaxed);
+            cell.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -149,6 +158,15 @@ impl Counts {
         for (n, reason) in REASONS.iter().enumerate() {
             decision("refused", reason.as_str(), REFUSED + n);
             decision("shadowed", reason.as_str(), SHADOWED + n);
+            decision("lost", reason.as_str(), LOST + n);
+        }
+        // Read before what was kept, for the same reason as below.
+        let gone: u64 = (0..REASONS.len()).map(|n| self.total(LOST + n)).sum::<u64>() + self.total(DELIVERED);
+        decision("delivered", "", DELIVERED);
+        decision("kept", "", KEPT);
+        let kept = self.total(KEPT);
+        if kept > 0 {
+            metrics::gauge!(names::HELD, names::GUARD => guard).set(kept.saturating_sub(gone) as f64);
         }
         // Read before the admissions: whoever ends in between is counted as inside, never as less than nobody.
         let mut gone = self.total(GIVEN_BACK);
@@ -174,6 +192,9 @@ impl Observe for Counts {
             Event::Ended { outcome, .. } => self.add(ENDED + outcome as usize),
             Event::Refused(no) => self.add(REFUSED + no.reason() as usize),
             Event::Shadowed(no) => self.add(SHADOWED + no.reason() as usize),
+            Event::Kept { .. } => self.add(KEPT),
+            Event::Delivered { count, .. } => self.add_many(DELIVERED, count),
+            Event::Lost { reason, count, .. } => self.add_many(LOST + reason as usize, count),
         }
     }
 }

@@ -8,11 +8,16 @@ pub const ENDED: &str = "plimsoll_ended_total";
 /// Gauge: admitted work that has neither ended nor been given back, by [`GUARD`].
 pub const IN_FLIGHT: &str = "plimsoll_in_flight";
 
+/// Gauge: items that a buffer holds, by [`GUARD`].
+pub const HELD: &str = "plimsoll_held";
+
 /// Label: the guard's name.
 pub const GUARD: &str = "guard";
-/// Label: "admitted", "refused", "shadowed", "left" or "given_back".
+/// Label: "admitted", "refused", "shadowed", "left" or "given_back"; of a buffer's items "kept", "refused",
+/// "delivered" or "lost".
 pub const DECISION: &str = "decision";
-/// Label: why it was refused, as [`Reason::as_str`](crate::Reason::as_str); "" where it was not.
+/// Label: why it was refused, as [`Reason::as_str`](crate::Reason::as_str); "" where
+/// it was not, or for what an item was lost.
 pub const REASON: &str = "reason";
 /// Label: how it ended, as [`Outcome::as_str`](crate::Outcome::as_str).
 pub const OUTCOME: &str = "outcome";

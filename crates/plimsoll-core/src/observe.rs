@@ -1,13 +1,14 @@
 //! What a guard tells, and what can be looked at and turned while it runs.
 
-use crate::{ControlError, Outcome, Rejected};
+use crate::{ControlError, Outcome, Reason, Rejected};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Something a guard did. Plain data, `Copy`.
 ///
 /// The books balance: whoever asked was admitted, refused, or left while he waited; whoever was
-/// admitted has ended, was given back, or is still inside.
+/// admitted has ended, was given back, or is still inside. What a buffer was offered it kept or refused;
+/// what it kept was delivered, was lost, or is still held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -38,6 +39,27 @@ pub enum Event {
     /// A guard in [shadow](crate::Mode::Shadow) refused, and the request went on all the same. The
     /// guard itself has told the refusal as well.
     Shadowed(Rejected),
+    /// A buffer has kept an item.
+    Kept {
+        /// The buffer.
+        by: &'static str,
+    },
+    /// A buffer's items were handed to a consumer.
+    Delivered {
+        /// The buffer.
+        by: &'static str,
+        /// How many.
+        count: u64,
+    },
+    /// A buffer had to let items go that it had kept.
+    Lost {
+        /// The buffer.
+        by: &'static str,
+        /// Why.
+        reason: Reason,
+        /// How many.
+        count: u64,
+    },
 }
 
 /// Is told what a guard does.

@@ -30,6 +30,8 @@ pub enum Reason {
     Unavailable,
     /// It is larger than all there is: asking again never helps.
     TooLarge,
+    /// Its consumer's filter threw it out. Items are lost for this; no request is refused for it.
+    Filtered,
 }
 
 impl Reason {
@@ -47,6 +49,7 @@ impl Reason {
             Reason::Closed => "closed",
             Reason::Unavailable => "unavailable",
             Reason::TooLarge => "too large",
+            Reason::Filtered => "filtered",
         }
     }
 }
@@ -147,7 +150,8 @@ impl Rejected {
             7 => Reason::Overdue,
             8 => Reason::Closed,
             9 => Reason::Unavailable,
-            _ => Reason::TooLarge,
+            10 => Reason::TooLarge,
+            _ => Reason::Filtered,
         }
     }
 
@@ -222,9 +226,8 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         use Reason::*;
-        for reason in
-            [Limited, Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable, TooLarge]
-        {
+        let given = [Limited, Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable];
+        for reason in given.into_iter().chain([TooLarge, Filtered]) {
             let no = Rejected::new("x", reason);
             assert_eq!((no.reason(), no.limit(), no.observed()), (reason, None, None));
             let no = no.numbers(0, 1_073_741_822);

@@ -1,12 +1,12 @@
-//! The atomics and the lock of the room: the standard ones, or loom's when it explores them.
+//! The atomics and the lock of the room and of buffers: the standard ones, or loom's when it explores them.
 
 #[cfg(plimsoll_loom)]
-pub(crate) use loom::sync::{
+pub use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 #[cfg(not(plimsoll_loom))]
-pub(crate) use std::sync::{
+pub use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };

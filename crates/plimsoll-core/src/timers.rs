@@ -35,7 +35,7 @@ impl Default for Timers {
 
 /// Wakes; a panic in the waker, which is somebody else's code, is his and not that of those who
 /// are to be woken after him. The panic hook has told it by then.
-pub(crate) fn wake(waker: Waker) {
+pub fn wake(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 

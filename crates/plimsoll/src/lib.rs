@@ -48,12 +48,15 @@
 //! - `full`: everything below but `test-util`.
 //! - `valve`: the safety valve.
 //! - `drop`: random drop.
+//! - `buffer`: mailboxes, stacks, time buckets, and the buffer layer.
 //! - `http`: the HTTP face, `.http()` on every layer. Turns on `tower`.
 //! - `tower`: the layers of the guards that are on. Turns on `tokio`.
 //! - `tokio`: waiting inside a runtime uses its timer.
 //! - `metrics`: `Metrics` publishes what guards decide to the `metrics` facade.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
+#[cfg(feature = "buffer")]
+pub use plimsoll_buffer::{self as buffer, Buffer, Inbox, Mailbox};
 #[cfg(feature = "metrics")]
 pub use plimsoll_core::Metrics;
 #[cfg(feature = "tower")]
@@ -62,9 +65,9 @@ pub use plimsoll_core::{
     wait_layer,
 };
 pub use plimsoll_core::{
-    Classify, Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, ManualTime, Mode,
-    Observe, OnError, Only, Outcome, Overload, Packed, Permit, Reason, Rejected, Settle, Shadow, Then, Wait,
-    names,
+    Bounds, Classify, Clock, ConfigError, ControlError, Dice, Discipline, Event, Gate, Inspect, Instant,
+    ManualTime, Mode, Observe, OnError, Only, Outcome, Overload, Packed, Permit, Reason, Rejected, Settle,
+    Shadow, Then, Wait, names,
 };
 #[cfg(feature = "drop")]
 pub use plimsoll_drop::{self as drop, RandomDrop};
@@ -81,6 +84,8 @@ pub mod prelude {
     pub use crate::RandomDrop;
     #[cfg(feature = "valve")]
     pub use crate::Valve;
+    #[cfg(feature = "buffer")]
+    pub use crate::{Buffer, Discipline, Inbox, Mailbox};
     pub use crate::{Outcome, Overload, Permit, Reason, Rejected};
 }
 

@@ -1,0 +1,144 @@
+//! What a consumer is handed: items, and word of what was lost.
+
+use plimsoll_core::Reason;
+use std::fmt;
+use std::ops::AddAssign;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What was lost since the last time it was told: how many items, why, and since when.
+///
+/// The counts are exact: what was offered was delivered, is told as lost, or is still held.
+///
+/// ```
+/// use plimsoll_buffer::Mailbox;
+///
+/// let mailbox = Mailbox::new(2)?;
+/// let mut inbox = mailbox.inbox();
+/// for n in 1..=5 {
+///     mailbox.offer(n)?; // keeps the newest two
+/// }
+/// let mail = inbox.take_up_to(10);
+/// assert_eq!(mail.items, [4, 5]);
+/// assert_eq!(mail.lost.evicted, 3);
+/// assert!(mail.lost.to_string().starts_with("3 items lost since "));
+/// assert!(inbox.lost().is_empty(), "told once");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lost {
+    /// Had to make room for newer ones.
+    pub evicted: u64,
+    /// Waited too long.
+    pub expired: u64,
+    /// Found no room, and went back to their producers.
+    pub refused: u64,
+    /// Were heavier than the whole bound, and went back to their producers.
+    pub too_large: u64,
+    /// Were thrown out by the consumer's own filter.
+    pub filtered: u64,
+    /// When the first of them was lost, by the wall clock; for the expired, when it was noticed.
+    /// `None` if nothing was.
+    pub since: Option<SystemTime>,
+}
+
+impl Lost {
+    /// How many items, for whatever reason.
+    pub fn total(&self) -> u64 {
+        self.counts().iter().fold(0, |sum, (n, _)| sum.saturating_add(*n))
+    }
+
+    /// Whether nothing was lost.
+    pub fn is_empty(&self) -> bool {
+        self.total() == 0
+    }
+
+    fn counts(&self) -> [(u64, &'static str); 5] {
+        [
+            (self.evicted, "evicted"),
+            (self.expired, "expired"),
+            (self.refused, "refused"),
+            (self.too_large, "too large"),
+            (self.filtered, "filtered"),
+        ]
+    }
+
+    pub(crate) fn count(&mut self, reason: Reason, count: u64) {
+        let cell = match reason {
+            Reason::Evicted => &mut self.evicted,
+            Reason::Expired => &mut self.expired,
+            Reason::TooLarge => &mut self.too_large,
+            Reason::Filtered => &mut self.filtered,
+            _ => &mut self.refused,
+        };
+        *cell = cell.saturating_add(count);
+    }
+}
+
+impl AddAssign for Lost {
+    /// Adds the counts; `since` is the earlier of the two.
+    fn add_assign(&mut self, other: Lost) {
+        self.evicted = self.evicted.saturating_add(other.evicted);
+        self.expired = self.expired.saturating_add(other.expired);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.too_large = self.too_large.saturating_add(other.too_large);
+        self.filtered = self.filtered.saturating_add(other.filtered);
+        self.since = self.since.into_iter().chain(other.since).min();
+    }
+}
+
+/// "312 items lost since 12:04:05.120: 300 evicted, 12 expired"; the time is of the day, UTC.
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.total();
+        match total {
+            0 => return f.write_str("nothing lost"),
+            1 => f.write_str("1 item lost")?,
+            n => write!(f, "{n} items lost")?,
+        }
+        if let Some(since) = self.since {
+            let day = since.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            let (s, ms) = (day.as_secs() % 86_400, day.subsec_millis());
+            write!(f, " since {:02}:{:02}:{:02}.{ms:03}", s / 3_600, s / 60 % 60, s % 60)?;
+        }
+        let mut before = ": ";
+        for (count, why) in self.counts() {
+            if count > 0 {
+                write!(f, "{before}{count} {why}")?;
+                before = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a consumer takes at once: items in the order of the discipline, and what was lost since the
+/// last time that was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mail<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// What was lost.
+    pub lost: Lost,
+}
+
+impl<T> Mail<T> {
+    pub(crate) const fn new(items: Vec<T>, lost: Lost) -> Self {
+        Mail { items, lost }
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.lost.is_empty()
+    }
+}
+
+/// One thing from a [stream](crate::Inbox::into_stream): an item, or word of a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery<T> {
+    /// An item.
+    Item(T),
+    /// Here something is missing. Never zero.
+    Lost(Lost),
+}

@@ -1,0 +1,97 @@
+//! What becomes of an offer.
+
+use plimsoll_core::{Few, Reason, Rejected};
+use std::fmt;
+
+/// The item was kept. Others may have had to go for it: iterate to have them, each with the reason.
+///
+/// Where one has gone at most, nothing was allocated.
+#[must_use = "what was displaced is lost if nobody looks at it; `let _ =` says that this is meant"]
+pub struct Kept<T>(pub(crate) Few<(T, Reason)>);
+
+impl<T> Kept<T> {
+    /// Whether nothing had to go.
+    pub fn is_clean(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T> Iterator for Kept<T> {
+    type Item = (T, Reason);
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<T> ExactSizeIterator for Kept<T> {}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("displaced", &self.0.len()).finish()
+    }
+}
+
+/// The item was not kept; here it is again, with the reason: `Full`, `TooLarge`, `Expired` (no room within
+/// the time) or `Closed`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Refused<T> {
+    item: T,
+    rejected: Rejected,
+}
+
+impl<T> Refused<T> {
+    #[inline]
+    pub(crate) const fn new(item: T, rejected: Rejected) -> Self {
+        Refused { item, rejected }
+    }
+
+    /// The item.
+    pub fn into_item(self) -> T {
+        self.item
+    }
+
+    /// The item, and why.
+    pub fn into_parts(self) -> (T, Rejected) {
+        (self.item, self.rejected)
+    }
+
+    /// The item, to look at.
+    pub fn item(&self) -> &T {
+        &self.item
+    }
+
+    /// Why.
+    pub fn rejected(&self) -> Rejected {
+        self.rejected
+    }
+
+    /// Why, in a word.
+    #[inline]
+    pub fn reason(&self) -> Reason {
+        self.rejected.reason()
+    }
+}
+
+impl<T> From<Refused<T>> for Rejected {
+    fn from(refused: Refused<T>) -> Self {
+        refused.rejected
+    }
+}
+
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refused").field(&self.rejected).finish()
+    }
+}
+
+impl<T> fmt::Display for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rejected.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for Refused<T> {}
