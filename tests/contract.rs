@@ -4,11 +4,13 @@
 //! listed in the testkit's README.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use plimsoll::{Mode, Only, Permit, RandomDrop, Shadow, Then, Valve};
+use plimsoll::{Buffer, Discipline, Mode, Only, Permit, RandomDrop, Shadow, Then, Valve, Wait};
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::future::Future;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 const INSIDE: u32 = 2;
@@ -101,6 +103,71 @@ fn valve_waiter(kit: &Kit) -> Built {
     waiter(&valve, Box::new(move |inner| service(&layer, inner)), 1)
 }
 
+/// Requests that wait in a buffer of three.
+fn buffer(kit: &Kit, discipline: Discipline) -> Built {
+    let buffer = Buffer::builder()
+        .concurrency(INSIDE)
+        .count(3)
+        .discipline(discipline)
+        .clock(kit.clock())
+        .observe(kit.observer())
+        .build()
+        .unwrap();
+    let held: Rc<RefCell<Vec<Permit<Buffer>>>> = Rc::default();
+    let (takes, its) = (held.clone(), buffer.clone());
+    let fill = move || {
+        while its.serving() < its.concurrency() && its.waiting() == 0 {
+            let mut turn = std::pin::pin!(its.wait(&()));
+            let mut cx = Context::from_waker(Waker::noop());
+            match turn.as_mut().poll(&mut cx) {
+                Poll::Ready(Ok(place)) => takes.borrow_mut().push(Permit::new(its.clone(), place)),
+                _ => break,
+            }
+        }
+    };
+    let (busy, shut, open, watched, layer) =
+        (fill.clone(), buffer.clone(), buffer.clone(), buffer.clone(), buffer.layer());
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        // Full inside, and nobody may wait.
+        saturate: Box::new(move || {
+            fill();
+            shut.resize(0).unwrap();
+        }),
+        busy: Some(Box::new(busy)),
+        relieve: Box::new(move || {
+            open.resize(3).unwrap();
+            held.borrow_mut().clear();
+        }),
+        held: Held::By(Box::new(move || u64::from(watched.serving() + watched.waiting()))),
+        limit: Some(u64::from(INSIDE)),
+        shadow: None,
+        guards: 1,
+    }
+}
+
+fn buffer_edges() -> Vec<Edge> {
+    let live = Buffer::builder().build().unwrap();
+    let (zero, slice) = (Duration::ZERO, Duration::from_secs(1));
+    let with = |discipline| refusal(Buffer::builder().discipline(discipline).build());
+    vec![
+        ("no name", refusal(Buffer::builder().name("").build())),
+        ("none at once", refusal(Buffer::builder().concurrency(0).build())),
+        ("too many", refusal(Buffer::builder().count(u32::MAX).build())),
+        ("no time to wait", refusal(Buffer::builder().age(zero).build())),
+        ("no time in a stack", with(Discipline::LifoWithAge { age: zero })),
+        ("no target", with(Discipline::CoDel { target: zero, interval: slice })),
+        (
+            "an interval below the target",
+            with(Discipline::AdaptiveLifo { target: slice, interval: slice / 2 }),
+        ),
+        ("slices of no length", with(Discipline::TimeBuckets { slice: zero, slices: 2 })),
+        ("one slice", with(Discipline::TimeBuckets { slice, slices: 1 })),
+        ("none at once, live", refusal(live.set_concurrency(0))),
+        ("no time to wait, live", refusal(live.set_age(zero))),
+    ]
+}
+
 /// First the turn, then the drop.
 fn then(kit: &Kit) -> Built {
     let valve = valve(kit, 3);
@@ -191,12 +258,30 @@ fn drop_edges() -> Vec<Edge> {
     ]
 }
 
-const SUBJECTS: [Subject; 6] = [
+const AGED: Discipline = Discipline::LifoWithAge { age: Duration::from_millis(30) };
+const BUCKETS: Discipline = Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 };
+
+const SUBJECTS: [Subject; 13] = [
     Subject { name: "valve", build: valve_gate, edges: valve_edges },
     Subject { name: "valve, waiting", build: valve_waiter, edges: valve_edges },
     Subject { name: "Then(valve, drop)", build: then, edges: || [valve_edges(), drop_edges()].concat() },
     Subject { name: "Only(valve)", build: only, edges: valve_edges },
     Subject { name: "drop", build: random_drop, edges: drop_edges },
+    Subject { name: "buffer, fifo", build: |kit| buffer(kit, Discipline::Fifo), edges: buffer_edges },
+    Subject {
+        name: "buffer, keep-oldest",
+        build: |kit| buffer(kit, Discipline::KeepOldest),
+        edges: buffer_edges,
+    },
+    Subject { name: "buffer, lifo", build: |kit| buffer(kit, Discipline::Lifo), edges: buffer_edges },
+    Subject { name: "buffer, lifo-with-age", build: |kit| buffer(kit, AGED), edges: buffer_edges },
+    Subject { name: "buffer, codel", build: |kit| buffer(kit, Discipline::CODEL), edges: buffer_edges },
+    Subject {
+        name: "buffer, adaptive-lifo",
+        build: |kit| buffer(kit, Discipline::ADAPTIVE_LIFO),
+        edges: buffer_edges,
+    },
+    Subject { name: "buffer, time-buckets", build: |kit| buffer(kit, BUCKETS), edges: buffer_edges },
     Subject { name: "(drop, valve)", build: tuple, edges: || [valve_edges(), drop_edges()].concat() },
 ];
 

@@ -54,7 +54,7 @@ pub struct BufferConfig {
     /// How many requests the service serves at once, 1 to 2³¹ − 1. Default 1; set it to what the
     /// bottleneck can serve at once.
     pub concurrency: u32,
-    /// How many may wait, 1 to 2³¹ − 1. Default 1,024.
+    /// How many may wait, 0 to 2³¹ − 1. Default 1,024.
     pub count: u32,
     /// Who of those who wait is next, and who goes when there are too many. Default
     /// [`Discipline::Fifo`]: the oldest is next, and is evicted for a newcomer.
@@ -83,19 +83,23 @@ impl BufferConfig {
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_name(&self.name)?;
-        check_places("concurrency", self.concurrency)?;
-        check_places("count", self.count)?;
+        check_concurrency(self.concurrency)?;
+        check_count(self.count)?;
         self.discipline.validate()?;
         check_age(self.age)
     }
 }
 
-fn check_places(field: &'static str, given: u32) -> Result<(), ConfigError> {
+fn check_concurrency(given: u32) -> Result<(), ConfigError> {
     if (1..=Places::MAX).contains(&given) {
         Ok(())
     } else {
-        Err(ConfigError::new(field, given, "1 to 2147483647"))
+        Err(ConfigError::new("concurrency", given, "1 to 2147483647"))
     }
+}
+
+fn check_count(given: u32) -> Result<(), ConfigError> {
+    if given <= Places::MAX { Ok(()) } else { Err(ConfigError::new("count", given, "0 to 2147483647")) }
 }
 
 fn check_age(age: Duration) -> Result<(), ConfigError> {
@@ -130,7 +134,7 @@ impl BufferBuilder {
         self
     }
 
-    /// How many may wait, 1 to 2³¹ − 1.
+    /// How many may wait, 0 to 2³¹ − 1.
     pub fn count(mut self, count: u32) -> Self {
         self.config.count = count;
         self
@@ -200,19 +204,19 @@ impl Buffer {
     /// # Errors
     /// If it is 0 or above 2³¹ − 1; nothing has changed then.
     pub fn set_concurrency(&self, concurrency: u32) -> Result<(), ControlError> {
-        check_places("concurrency", concurrency)?;
+        check_concurrency(concurrency)?;
         if self.0.source().set_limit(concurrency) {
             self.0.pump();
         }
         Ok(())
     }
 
-    /// Changes how many may wait. Those who wait already stay.
+    /// Changes how many may wait, 0 to 2³¹ − 1. Those who wait already stay.
     ///
     /// # Errors
-    /// If it is 0 or above 2³¹ − 1; nothing has changed then.
+    /// If it is above 2³¹ − 1; nothing has changed then.
     pub fn resize(&self, count: u32) -> Result<(), ControlError> {
-        check_places("count", count)?;
+        check_count(count)?;
         self.0.set_size(count);
         Ok(())
     }
@@ -321,10 +325,10 @@ impl Inspect for Buffer {
     /// Knobs: `concurrency` (whole places), `count` (whole requests), `age` (seconds).
     fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         let whole = |field| {
-            if value.fract() == 0.0 && (1.0..=f64::from(Places::MAX)).contains(&value) {
+            if value.fract() == 0.0 && (0.0..=f64::from(Places::MAX)).contains(&value) {
                 Ok(value as u32)
             } else {
-                Err(ControlError::new(field, value, "a whole number from 1 to 2147483647"))
+                Err(ControlError::new(field, value, "a whole number from 0 to 2147483647"))
             }
         };
         match knob {

@@ -6,7 +6,6 @@ use std::fmt;
 /// The item was kept. Others may have had to go for it: iterate to have them, each with the reason.
 ///
 /// Where one has gone at most, nothing was allocated.
-#[must_use = "what was displaced is lost if nobody looks at it; `let _ =` says that this is meant"]
 pub struct Kept<T>(pub(crate) Few<(T, Reason)>);
 
 impl<T> Kept<T> {

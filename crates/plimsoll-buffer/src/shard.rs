@@ -105,8 +105,7 @@ impl<T> Shard<T> {
         let len = state.line.len();
         self.len.store(len, Ordering::Relaxed);
         let flags = self.flags();
-        let refuses = state.line.discipline() == Discipline::KeepOldest && !state.closed;
-        let full = if refuses && len >= state.line.bounds().count { FULL } else { 0 };
+        let full = if state.line.discipline() == Discipline::KeepOldest { state.is_full(len) } else { 0 };
         if flags & FULL != full {
             self.flags.store(flags & !FULL | full, Ordering::Relaxed);
         }
@@ -135,6 +134,12 @@ impl<T> Shard<T> {
 }
 
 impl<T> State<T> {
+    /// Whether a refusal is certain, and its reason too: where items are weighed, one may be too large.
+    fn is_full(&self, len: usize) -> u32 {
+        let bounds = self.line.bounds();
+        if len >= bounds.count && bounds.weight == u64::MAX && !self.closed { FULL } else { 0 }
+    }
+
     /// Counts what the line let go or did not take.
     #[inline]
     pub(crate) fn lose(&mut self, reason: Reason, count: u64, clock: &Clock) {

@@ -568,17 +568,22 @@ impl<T> Shared<T> {
             shard.measure(&state);
         }
         self.closed.store(true, Ordering::Release);
+        drop(self.first.lock());
         self.mail.ring_all();
         self.space.ring_all();
     }
 
     /// What `attempt` finds; `Some(None)` if it finds nothing although nothing can come any more.
     pub(crate) fn found<R>(&self, mut attempt: impl FnMut() -> Option<R>) -> Option<Option<R>> {
-        // Looked at first: whatever was let in before is found then.
-        let closed = self.is_closed();
-        match attempt() {
-            None if !closed => None,
-            found => Some(found),
+        loop {
+            // Looked at first: whatever was let in before is found then.
+            let closed = self.is_closed();
+            match attempt() {
+                // And after: whoever closes rings after the lock that the attempt has had as well.
+                None if !closed && self.is_closed() => {}
+                None if !closed => return None,
+                found => return Some(found),
+            }
         }
     }
 

@@ -1,0 +1,219 @@
+//! Requests that wait in front of a service.
+#![cfg(feature = "tower")]
+
+use plimsoll_buffer::{Buffer, BufferConfig, Discipline};
+use plimsoll_core::{ConfigError, Inspect, ManualTime, Reason, Rejected};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_test::task::{self, Spawn};
+use tokio_test::{assert_pending, assert_ready};
+use tower::{BoxError, Service, ServiceExt, layer::Layer, service_fn, util::BoxCloneService};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A service that answers each request when the test says so; what it has begun, in order.
+#[derive(Clone, Default)]
+struct Inner {
+    begun: Arc<Mutex<Vec<(u32, oneshot::Sender<()>)>>>,
+}
+
+type Guarded = BoxCloneService<u32, u32, BoxError>;
+
+impl Inner {
+    fn behind(&self, buffer: &Buffer) -> Guarded {
+        let inner = self.clone();
+        BoxCloneService::new(buffer.layer().layer(service_fn(move |n: u32| {
+            assert!(n != 13, "unlucky");
+            let (tell, told) = oneshot::channel();
+            inner.begun.lock().unwrap().push((n, tell));
+            async move {
+                told.await?;
+                Ok(n)
+            }
+        })))
+    }
+
+    fn begun(&self) -> Vec<u32> {
+        self.begun.lock().unwrap().iter().map(|b| b.0).collect()
+    }
+
+    /// Lets the one that began first finish.
+    fn finish(&self) {
+        let (_, tell) = self.begun.lock().unwrap().remove(0);
+        let _ = tell.send(());
+    }
+}
+
+type Call = Spawn<tower::util::Oneshot<Guarded, u32>>;
+
+fn call(service: &Guarded, n: u32) -> Call {
+    let mut call = task::spawn(service.clone().oneshot(n));
+    assert_pending!(call.poll());
+    call
+}
+
+fn buffer(time: &ManualTime, count: u32, discipline: Discipline) -> Buffer {
+    let builder = Buffer::builder().concurrency(1).count(count).discipline(discipline).age(100 * MS);
+    builder.clock(time.clock()).build().unwrap()
+}
+
+fn refusal(call: &mut Call) -> Rejected {
+    *assert_ready!(call.poll()).unwrap_err().downcast::<Rejected>().unwrap()
+}
+
+#[test]
+fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
+    let no = |built: Result<Buffer, ConfigError>| built.map(|_| ()).unwrap_err().to_string();
+    let new = Buffer::builder;
+    assert_eq!(
+        no(new().concurrency(0).build()),
+        "concurrency = 0 is not allowed: it must be 1 to 2147483647"
+    );
+    assert!(no(new().count(u32::MAX).build()).starts_with("count = 4294967295"));
+    assert!(no(new().age(Duration::ZERO).build()).starts_with("age = 0ns"));
+    assert!(no(new().name("").build()).starts_with("name"));
+    let lifo = Discipline::LifoWithAge { age: Duration::ZERO };
+    assert!(
+        no(new().config(BufferConfig { discipline: lifo, ..Default::default() }).build()).starts_with("age")
+    );
+    let live = new().build().unwrap();
+    assert!(
+        live.set_concurrency(0).is_err()
+            && live.resize(u32::MAX).is_err()
+            && live.set_age(Duration::ZERO).is_err()
+    );
+    assert!(
+        live.set_discipline(lifo).is_err()
+            && live.turn("count", 0.5).is_err()
+            && live.turn("x", 1.0).is_err()
+    );
+    live.turn("count", 3.0).unwrap();
+    live.turn("age", 0.5).unwrap();
+    live.turn("concurrency", 2.0).unwrap();
+    assert_eq!((live.count(), live.age(), live.concurrency()), (3, 500 * MS, 2));
+    assert!(format!("{live:?}").contains("discipline: Fifo"));
+}
+
+#[test]
+fn the_evicted_is_told_at_once_and_never_begins() {
+    let time = ManualTime::new();
+    let (inner, buffer) = (Inner::default(), buffer(&time, 2, Discipline::Fifo));
+    let service = inner.behind(&buffer);
+    let mut served = call(&service, 0);
+    let mut calls: Vec<_> = (1..=3).map(|n| call(&service, n)).collect();
+    assert!(calls[0].is_woken(), "told the moment it is displaced");
+    let no = refusal(&mut calls[0]);
+    assert_eq!((no.by(), no.reason()), ("buffer", Reason::Evicted));
+    assert_eq!(inner.begun(), [0]);
+    inner.finish();
+    assert_eq!(assert_ready!(served.poll()).unwrap(), 0);
+    assert_pending!(calls[1].poll());
+    assert_eq!(inner.begun(), [2], "the oldest of those who are left");
+    assert_eq!((buffer.serving(), buffer.waiting()), (1, 1));
+}
+
+#[test]
+fn in_a_stack_the_newest_begins_first() {
+    let time = ManualTime::new();
+    let (inner, buffer) = (Inner::default(), buffer(&time, 8, Discipline::Lifo));
+    let service = inner.behind(&buffer);
+    let mut calls: Vec<_> = (0..4).map(|n| call(&service, n)).collect();
+    for n in [3, 2, 1] {
+        inner.finish();
+        calls.iter_mut().filter(|c| c.is_woken()).for_each(|c| drop(c.poll()));
+        // The place is freed by the answer; then the next one is woken for it.
+        calls.iter_mut().filter(|c| c.is_woken()).for_each(|c| drop(c.poll()));
+        assert_eq!(inner.begun(), [n]);
+    }
+}
+
+#[test]
+fn who_has_waited_too_long_is_told_so_then() {
+    let time = ManualTime::new();
+    let slices = Discipline::TimeBuckets { slice: 10 * MS, slices: 2 };
+    for (discipline, longest) in [(Discipline::Fifo, 100 * MS), (slices, 20 * MS)] {
+        let (inner, buffer) = (Inner::default(), buffer(&time, 8, discipline));
+        let service = inner.behind(&buffer);
+        let _served = call(&service, 0);
+        let mut waits = call(&service, 1);
+        time.advance(longest);
+        assert!(waits.is_woken(), "{discipline}");
+        let no = refusal(&mut waits);
+        assert_eq!((no.reason(), no.window()), (Reason::Expired, Some(longest)), "{discipline}");
+        assert_eq!(inner.begun(), [0]);
+        assert_eq!(buffer.waiting(), 0);
+        time.advance(100 * MS); // to the start of a slice again
+    }
+}
+
+/// tower's Buffer has a worker; a panic in the inner service kills it, and every call after that fails.
+#[test]
+fn a_panic_in_one_call_harms_no_other() {
+    let time = ManualTime::new();
+    let (inner, buffer) = (Inner::default(), buffer(&time, 8, Discipline::Fifo));
+    let service = inner.behind(&buffer);
+    let mut served = call(&service, 0);
+    let mut unlucky = call(&service, 13);
+    let mut after = call(&service, 2);
+    inner.finish();
+    assert!(assert_ready!(served.poll()).is_ok());
+    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unlucky.poll()));
+    assert!(died.is_err());
+    drop(unlucky);
+    assert!(after.is_woken());
+    assert_pending!(after.poll());
+    inner.finish();
+    assert_eq!(assert_ready!(after.poll()).unwrap(), 2);
+    assert_eq!((buffer.serving(), buffer.waiting()), (0, 0));
+}
+
+#[test]
+fn a_cancelled_call_gives_back_its_turn_or_its_place() {
+    for discipline in [Discipline::Fifo, Discipline::Lifo, Discipline::KeepOldest, Discipline::CODEL] {
+        let time = ManualTime::new();
+        let (inner, buffer) = (Inner::default(), buffer(&time, 8, discipline));
+        let service = inner.behind(&buffer);
+        let served = call(&service, 0);
+        let waits = call(&service, 1);
+        let granted = call(&service, 2);
+        drop(waits);
+        assert_eq!(buffer.waiting(), 1, "{discipline}");
+        drop(served); // in the middle of its work
+        assert!(granted.is_woken());
+        drop(granted); // granted, and gone before it looked
+        assert_eq!((buffer.serving(), buffer.waiting()), (0, 0), "{discipline}");
+        let _again = call(&service, 3);
+        assert_eq!(inner.begun().last(), Some(&3));
+    }
+}
+
+#[test]
+fn closing_refuses_who_waits_and_all_who_come() {
+    let time = ManualTime::new();
+    let (inner, buffer) = (Inner::default(), buffer(&time, 8, Discipline::Lifo));
+    let service = inner.behind(&buffer);
+    let mut served = call(&service, 0);
+    let mut waits = call(&service, 1);
+    buffer.close();
+    assert_eq!(refusal(&mut waits).reason(), Reason::Closed);
+    inner.finish();
+    assert!(assert_ready!(served.poll()).is_ok(), "who is served finishes in peace");
+    let mut late = task::spawn(service.clone().oneshot(2));
+    assert_eq!(refusal(&mut late).reason(), Reason::Closed);
+    assert!(buffer.is_closed());
+}
+
+#[test]
+fn it_is_always_ready_and_holds_nothing_for_an_idle_handle() {
+    let time = ManualTime::new();
+    let (inner, buffer) = (Inner::default(), buffer(&time, 1, Discipline::Fifo));
+    let mut service = inner.behind(&buffer);
+    let mut idle = task::spawn(());
+    idle.enter(|cx, _| {
+        for _ in 0..3 {
+            assert!(service.poll_ready(cx).is_ready());
+        }
+    });
+    assert_eq!((buffer.serving(), buffer.waiting()), (0, 0));
+}

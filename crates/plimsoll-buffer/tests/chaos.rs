@@ -1,0 +1,186 @@
+//! Anything that can be dropped, polled, panic or run out of time does so at random, from a seed; at
+//! every step the books balance, and in the end everything is accounted for. After `sups`, which does
+//! it to supervision trees.
+
+use plimsoll_buffer::{Discipline, Inbox, Lost, Mailbox, OfferWait, Verdict};
+use plimsoll_core::{Dice, ManualTime};
+use std::collections::HashSet;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio_test::task::{self, Spawn};
+
+const SEEDS: u64 = 150;
+const STEPS: u64 = 250;
+
+/// Every item is seen exactly once: delivered, displaced, handed back, or counted as lost.
+#[derive(Default)]
+struct Books {
+    offered: u64,
+    back: HashSet<u64>,
+    /// Kept once, and handed back as displaced; told in the mail as well.
+    displaced: HashSet<u64>,
+    delivered: HashSet<u64>,
+    told: Lost,
+    /// Taken by a consumer that panicked with it in its hands.
+    died_with: u64,
+}
+
+fn poll<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn run(seed: u64, discipline: Discipline, shards: usize) {
+    let (time, dice) = (ManualTime::new(), Dice::seeded(seed));
+    let mailbox = Mailbox::builder()
+        .count(4)
+        .shards(shards)
+        .discipline(discipline)
+        .clock(time.clock())
+        .dice(Dice::seeded(seed ^ 0x5eed))
+        .build()
+        .unwrap();
+    let mut books = Books::default();
+    let mut inboxes: Vec<Inbox<u64>> = vec![];
+    let mut waiting: Vec<Spawn<OfferWait<u64>>> = vec![];
+    for id in 0..STEPS {
+        let any = |n: usize| dice.below(n as u64) as usize;
+        match dice.below(16) {
+            0..=4 => {
+                books.offered += 1;
+                match mailbox.offer(id) {
+                    Ok(kept) => books.displaced.extend(kept.map(|(id, _)| id)),
+                    Err(no) => assert!(books.back.insert(no.into_item())),
+                }
+            }
+            5 => {
+                books.offered += 1;
+                waiting.push(task::spawn(mailbox.offer_wait(id)));
+            }
+            6..=7 if !waiting.is_empty() => {
+                let n = any(waiting.len());
+                if let Poll::Ready(done) = waiting[n].poll() {
+                    assert!(done.is_ok(), "room was waited for");
+                    drop(waiting.swap_remove(n).into_inner());
+                }
+            }
+            8 if !waiting.is_empty() => {
+                // Gives up, in the row or called already.
+                let item = waiting.swap_remove(any(waiting.len())).into_inner().into_item();
+                assert!(books.back.insert(item.unwrap()));
+            }
+            9 => inboxes.push(mailbox.inbox()),
+            10 if !inboxes.is_empty() => drop(inboxes.swap_remove(any(inboxes.len()))),
+            11..=12 if !inboxes.is_empty() => {
+                let n = any(inboxes.len());
+                let inbox = &mut inboxes[n];
+                let (items, lost) = match dice.below(4) {
+                    0 => (inbox.take().into_iter().collect(), Lost::default()),
+                    1 => {
+                        let mail = inbox.take_up_to(3);
+                        (mail.items, mail.lost)
+                    }
+                    2 => match poll(inbox.mail()) {
+                        Poll::Ready(mail) => mail.map(|m| (m.items, m.lost)).unwrap(),
+                        Poll::Pending => Default::default(),
+                    },
+                    _ => {
+                        let held = mailbox.usage().count > 0;
+                        assert!(poll(inbox.notified()) == Poll::Ready(true) || !held);
+                        Default::default()
+                    }
+                };
+                books.told += lost;
+                assert!(items.into_iter().all(|id| books.delivered.insert(id)), "delivered twice");
+            }
+            13 if !inboxes.is_empty() => {
+                // A filter that decides at random and may panic; its owner dies of it.
+                let mut inbox = inboxes.swap_remove(any(inboxes.len()));
+                let mut kept = 0;
+                let died = catch_unwind(AssertUnwindSafe(|| {
+                    let filter = |_: &u64| match dice.below(8) {
+                        0 => panic!("a filter dies"),
+                        1..=2 => Verdict::Lose,
+                        3 => Verdict::Skip,
+                        _ => {
+                            kept += 1;
+                            Verdict::Keep
+                        }
+                    };
+                    match poll(inbox.mail_with(filter)) {
+                        Poll::Ready(mail) => mail.map(|mail| (mail.items, mail.lost)),
+                        Poll::Pending => None,
+                    }
+                }));
+                match died {
+                    Ok(Some((items, lost))) => {
+                        books.told += lost;
+                        assert!(items.into_iter().all(|id| books.delivered.insert(id)), "delivered twice");
+                    }
+                    Ok(None) => {}
+                    Err(_) => books.died_with += kept,
+                }
+            }
+            14 => time.advance(Duration::from_millis(dice.below(30))),
+            _ => match dice.below(4) {
+                0 => mailbox.resize(1 + any(6)).unwrap(),
+                1 => mailbox.set_discipline(DISCIPLINES[any(DISCIPLINES.len())]).unwrap(),
+                2 => mailbox.set_shards(1 + any(4)).unwrap(),
+                // What was told could not be passed on.
+                _ => {
+                    if let Some(inbox) = inboxes.first_mut() {
+                        let lost = std::mem::take(&mut books.told);
+                        inbox.untold(lost);
+                    }
+                }
+            },
+        }
+        assert_eq!(mailbox.inboxes(), inboxes.len());
+        assert_eq!(poll(mailbox.orphaned()).is_ready(), inboxes.is_empty());
+    }
+    for offer in waiting {
+        assert!(books.back.insert(offer.into_inner().into_item().unwrap()));
+    }
+    let given_up = books.back.len() as u64;
+    mailbox.close();
+    drop(inboxes);
+    let mut last = mailbox.inbox();
+    while let Poll::Ready(Some(mail)) = poll(last.mail()) {
+        books.told += mail.lost;
+        assert!(mail.items.into_iter().all(|id| books.delivered.insert(id)), "delivered twice");
+    }
+    assert_eq!(mailbox.usage().count, 0);
+    assert!(books.displaced.is_disjoint(&books.delivered) && books.back.is_disjoint(&books.delivered));
+    let told = books.told;
+    let refused = told.refused + told.too_large;
+    assert!(refused <= given_up, "seed {seed}, {discipline}: {told} of {given_up} that came back");
+    let lost = told.total() - refused;
+    assert_eq!(
+        books.offered,
+        books.delivered.len() as u64 + books.died_with + lost + given_up,
+        "seed {seed}, {discipline}, {shards} shards: {told}"
+    );
+}
+
+const DISCIPLINES: [Discipline; 7] = [
+    Discipline::Fifo,
+    Discipline::KeepOldest,
+    Discipline::Lifo,
+    Discipline::LifoWithAge { age: Duration::from_millis(20) },
+    Discipline::CODEL,
+    Discipline::ADAPTIVE_LIFO,
+    Discipline::TimeBuckets { slice: Duration::from_millis(10), slices: 3 },
+];
+
+#[test]
+fn whatever_dies_the_books_balance() {
+    std::panic::set_hook(Box::new(|_| {})); // filters die on purpose, many times
+    for seed in 0..SEEDS {
+        for discipline in DISCIPLINES {
+            run(seed, discipline, 1 + (seed % 3) as usize);
+        }
+    }
+    let _ = std::panic::take_hook();
+}

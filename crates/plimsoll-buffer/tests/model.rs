@@ -1,0 +1,244 @@
+//! A mailbox of every discipline against a naive model, by random offers, takes, resizes and time steps:
+//! the order, who is lost and why, and that the books balance at every step.
+
+use plimsoll_buffer::{Bounds, Discipline, Lost, Mailbox};
+use plimsoll_core::{Event, Instant, ManualTime, Observe, Reason};
+use proptest::prelude::*;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Offer(u32),
+    Take,
+    TakeSome(usize),
+    Advance(u64),
+    SetBounds(usize, u64, Option<u64>),
+    SetDiscipline(usize),
+    Lost,
+    NextOwner,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..12u32).prop_map(Step::Offer),
+        4 => Just(Step::Take),
+        2 => (0..6usize).prop_map(Step::TakeSome),
+        4 => (0..40u64).prop_map(Step::Advance),
+        1 => (1..9usize, 5..40u64, prop::option::of(1..100u64)).prop_map(|(c, w, a)| Step::SetBounds(c, w, a)),
+        1 => (0..DISCIPLINES.len()).prop_map(Step::SetDiscipline),
+        1 => Just(Step::Lost),
+        1 => Just(Step::NextOwner),
+    ]
+}
+
+/// All but the two that decide by more than what waits now; core has oracles for those.
+const DISCIPLINES: [Discipline; 5] = [
+    Discipline::Fifo,
+    Discipline::KeepOldest,
+    Discipline::Lifo,
+    Discipline::LifoWithAge { age: Duration::from_millis(50) },
+    Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 },
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Item {
+    id: u64,
+    weight: u32,
+    at: Instant,
+}
+
+/// What waits, oldest first, and what was lost of it.
+#[derive(Debug)]
+struct Model {
+    discipline: Discipline,
+    bounds: Bounds,
+    timed: bool,
+    items: Vec<Item>,
+    lost: Vec<(u64, Reason)>,
+}
+
+impl Model {
+    fn is_stack(&self) -> bool {
+        !matches!(self.discipline, Discipline::Fifo | Discipline::KeepOldest)
+    }
+
+    fn lose(&mut self, index: usize, reason: Reason) {
+        let item = self.items.remove(index);
+        self.lost.push((item.id, reason));
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if let Discipline::LifoWithAge { age } = self.discipline
+            && self.items.last().is_some_and(|newest| newest.at + age <= now)
+        {
+            while !self.items.is_empty() {
+                self.lose(0, Reason::Expired);
+            }
+        }
+        let gone = |item: &Item| {
+            let by_slice = match self.discipline {
+                Discipline::TimeBuckets { slice, slices } => {
+                    let slice = |at: Instant| at.as_nanos() / slice.as_nanos() as u64;
+                    slice(now) >= slice(item.at) + u64::from(slices)
+                }
+                _ => false,
+            };
+            by_slice || self.bounds.age.is_some_and(|age| item.at + age <= now)
+        };
+        let gone = self.items.iter().take_while(|item| gone(item)).count();
+        (0..gone).for_each(|_| self.lose(0, Reason::Expired));
+    }
+
+    fn weight(&self) -> u64 {
+        self.items.iter().map(|item| u64::from(item.weight)).sum()
+    }
+
+    fn offer(&mut self, item: Item) -> Result<(), Reason> {
+        let weight = u64::from(item.weight);
+        if weight > self.bounds.weight {
+            return Err(Reason::TooLarge);
+        }
+        self.expire(item.at);
+        while self.items.len() >= self.bounds.count || self.weight() + weight > self.bounds.weight {
+            if self.discipline == Discipline::KeepOldest {
+                return Err(Reason::Full);
+            }
+            self.lose(0, Reason::Evicted);
+        }
+        self.items.push(item);
+        Ok(())
+    }
+
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        self.expire(now);
+        match self.items.len() {
+            0 => None,
+            n => Some(self.items.remove(if self.is_stack() { n - 1 } else { 0 }).id),
+        }
+    }
+
+    fn set(&mut self, discipline: Discipline, bounds: Bounds, now: Instant) {
+        (self.discipline, self.bounds) = (discipline, bounds);
+        let timed = bounds.age.is_some()
+            || matches!(discipline, Discipline::LifoWithAge { .. } | Discipline::TimeBuckets { .. });
+        if timed && !self.timed {
+            self.items.iter_mut().for_each(|item| item.at = now);
+        }
+        self.timed = timed;
+        self.expire(now);
+        while self.items.len() > bounds.count || self.weight() > bounds.weight {
+            let newest = self.items.len() - 1;
+            let gone = if discipline == Discipline::KeepOldest { newest } else { 0 };
+            self.lose(gone, Reason::Evicted);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Ear(Mutex<[u64; 4]>);
+
+const KEPT: usize = 0;
+const REFUSED: usize = 1;
+const DELIVERED: usize = 2;
+const LOST: usize = 3;
+
+impl Observe for Ear {
+    fn event(&self, event: Event) {
+        let mut sums = self.0.lock().unwrap();
+        match event {
+            Event::Kept { .. } => sums[KEPT] += 1,
+            Event::Refused(_) => sums[REFUSED] += 1,
+            Event::Delivered { count, .. } => sums[DELIVERED] += count,
+            Event::Lost { count, .. } => sums[LOST] += count,
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_mailbox_does_as_the_model(first in 0..DISCIPLINES.len(), steps in prop::collection::vec(step(), 0..250)) {
+        let time = ManualTime::new();
+        let ear = Arc::new(Ear::default());
+        let bounds = Bounds { count: 5, weight: 30, age: None };
+        let mailbox = Mailbox::builder()
+            .discipline(DISCIPLINES[first])
+            .count(bounds.count)
+            .weight(bounds.weight, |item: &Item| item.weight)
+            .clock(time.clock())
+            .observe(ear.clone())
+            .build()
+            .unwrap();
+        let mut inbox = mailbox.inbox();
+        let timed = first >= 3;
+        let mut model = Model { discipline: DISCIPLINES[first], bounds, timed, items: vec![], lost: vec![] };
+        let (mut told, mut refused) = (Lost::default(), [0, 0]);
+        let (mut pushed, mut delivered, mut displaced) = (0, 0, vec![]);
+        for (id, step) in steps.into_iter().enumerate() {
+            let now = time.clock().now();
+            match step {
+                Step::Offer(weight) => {
+                    let item = Item { id: id as u64, weight, at: now };
+                    pushed += 1;
+                    let before = model.lost.len();
+                    match (mailbox.offer(item), model.offer(item)) {
+                        (Ok(kept), Ok(())) => {
+                            let kept: Vec<_> = kept.map(|(item, reason)| (item.id, reason)).collect();
+                            prop_assert_eq!(&kept, &model.lost[before..]);
+                            displaced.extend(kept);
+                        }
+                        (Err(no), Err(reason)) => {
+                            prop_assert_eq!(no.reason(), reason);
+                            prop_assert_eq!(no.into_item().id, item.id);
+                            refused[usize::from(reason == Reason::TooLarge)] += 1;
+                        }
+                        (a, b) => prop_assert!(false, "{:?} but {:?}", a, b),
+                    }
+                }
+                Step::Take => {
+                    let taken = inbox.take().map(|item| item.id);
+                    prop_assert_eq!(taken, model.take(now));
+                    delivered += u64::from(taken.is_some());
+                }
+                Step::TakeSome(most) => {
+                    let mail = inbox.take_up_to(most);
+                    let expected: Vec<_> = (0..most).map_while(|_| model.take(now)).collect();
+                    prop_assert_eq!(mail.items.iter().map(|item| item.id).collect::<Vec<_>>(), expected);
+                    delivered += mail.items.len() as u64;
+                    told += mail.lost;
+                }
+                Step::Advance(ms) => time.advance(Duration::from_millis(ms)),
+                Step::SetBounds(count, weight, age) => {
+                    let bounds = Bounds { count, weight, age: age.map(Duration::from_millis) };
+                    mailbox.set_bounds(bounds).unwrap();
+                    model.set(model.discipline, bounds, now);
+                }
+                Step::SetDiscipline(n) => {
+                    mailbox.set_discipline(DISCIPLINES[n]).unwrap();
+                    model.set(DISCIPLINES[n], model.bounds, now);
+                }
+                Step::Lost => told += inbox.lost(),
+                Step::NextOwner => {
+                    drop(inbox);
+                    inbox = mailbox.inbox();
+                }
+            }
+            let usage = mailbox.usage();
+            prop_assert_eq!((usage.count, usage.weight), (model.items.len(), model.weight()));
+            prop_assert!(usage.count <= usage.bounds.count && usage.weight <= usage.bounds.weight);
+            let sums = *ear.0.lock().unwrap();
+            prop_assert_eq!(sums[KEPT] + sums[REFUSED], pushed);
+            prop_assert_eq!(sums[DELIVERED], delivered);
+            // Pushed = delivered + lost + held, as the observer, the model and (below) the mail have it.
+            prop_assert_eq!(sums[KEPT], delivered + sums[LOST] + usage.count as u64);
+            prop_assert_eq!(sums[LOST], model.lost.len() as u64);
+        }
+        told += inbox.lost();
+        let of = |reason| model.lost.iter().filter(|(_, why)| *why == reason).count() as u64;
+        prop_assert_eq!(told.evicted, of(Reason::Evicted));
+        prop_assert_eq!(told.expired, of(Reason::Expired));
+        prop_assert_eq!([told.refused, told.too_large], refused);
+        prop_assert_eq!(pushed, delivered + told.total() + mailbox.usage().count as u64);
+    }
+}

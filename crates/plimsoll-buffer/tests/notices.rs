@@ -1,0 +1,235 @@
+//! Word of what was lost: where it stands, that it is exact, timely and never zero. What logplex's
+//! tests and lager's bug reports are about.
+
+use plimsoll_buffer::{Deliveries, Delivery, Discipline, Lost, Mailbox};
+use plimsoll_core::ManualTime;
+use std::time::{Duration, SystemTime};
+use tokio_test::task;
+use tokio_test::{assert_pending, assert_ready};
+
+fn mailbox(count: usize, discipline: Discipline) -> (Mailbox<u32>, ManualTime) {
+    let time = ManualTime::new();
+    let mailbox = Mailbox::builder().count(count).discipline(discipline).clock(time.clock()).build().unwrap();
+    (mailbox, time)
+}
+
+fn offer(mailbox: &Mailbox<u32>, items: impl IntoIterator<Item = u32>) {
+    for item in items {
+        let _ = mailbox.offer(item);
+    }
+}
+
+/// All that can be had now; a gap of n is `Err(n)`.
+fn all(stream: &mut Deliveries<u32>) -> Vec<Result<u32, u64>> {
+    let mut all = vec![];
+    loop {
+        let mut next = task::spawn(stream.next());
+        match next.poll() {
+            std::task::Poll::Ready(Some(Delivery::Item(item))) => all.push(Ok(item)),
+            std::task::Poll::Ready(Some(Delivery::Lost(lost))) => {
+                assert!(!lost.is_empty(), "never zero");
+                all.push(Err(lost.total()));
+            }
+            _ => return all,
+        }
+    }
+}
+
+#[test]
+fn in_a_queue_the_gap_is_ahead_of_what_survived() {
+    let (mailbox, _) = mailbox(3, Discipline::Fifo);
+    let mut stream = mailbox.inbox().into_stream();
+    offer(&mailbox, 1..=4);
+    assert_eq!(all(&mut stream), [Err(1), Ok(2), Ok(3), Ok(4)]);
+    offer(&mailbox, 1..=5);
+    assert_eq!(all(&mut stream), [Err(2), Ok(3), Ok(4), Ok(5)]);
+    offer(&mailbox, 6..=6);
+    assert_eq!(all(&mut stream), [Ok(6)], "told once");
+}
+
+#[test]
+fn where_the_oldest_is_kept_the_gap_is_behind_the_last_one_kept_before_it() {
+    let (mailbox, _) = mailbox(3, Discipline::KeepOldest);
+    let mut stream = mailbox.inbox().into_stream();
+    offer(&mailbox, 1..=7);
+    assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), Some(Delivery::Item(1)));
+    offer(&mailbox, 8..=8); // there is room for one now, behind the gap
+    assert_eq!(all(&mut stream), [Ok(2), Ok(3), Err(4), Ok(8)]);
+}
+
+#[test]
+fn where_the_newest_is_first_the_gap_is_before_the_next_item() {
+    for discipline in [
+        Discipline::Lifo,
+        Discipline::TimeBuckets { slice: Duration::from_secs(1), slices: 2 },
+        Discipline::LifoWithAge { age: Duration::from_secs(1) },
+    ] {
+        let (mailbox, _) = mailbox(2, discipline);
+        let mut stream = mailbox.inbox().into_stream();
+        offer(&mailbox, 1..=5);
+        assert_eq!(all(&mut stream), [Err(3), Ok(5), Ok(4)], "{discipline}");
+    }
+}
+
+/// lager's notice came with the next message, however late that was.
+#[test]
+fn a_gap_is_told_although_nothing_comes_any_more() {
+    let (mailbox, _) = mailbox(2, Discipline::KeepOldest);
+    let mut stream = mailbox.inbox().into_stream();
+    offer(&mailbox, 1..=5);
+    assert_eq!(all(&mut stream), [Ok(1), Ok(2), Err(3)]);
+
+    // Nothing is held, and someone waits: he is woken for the loss alone.
+    let heavy = Mailbox::builder().weight(10, |n: &u32| *n).build().unwrap();
+    let mut stream = heavy.inbox().into_stream();
+    let mut waits = task::spawn(stream.next());
+    assert_pending!(waits.poll());
+    assert!(heavy.offer(11).is_err());
+    assert!(waits.is_woken());
+    let Some(Delivery::Lost(lost)) = assert_ready!(waits.poll()) else { panic!("no word of it") };
+    assert_eq!((lost.too_large, lost.total()), (1, 1));
+}
+
+#[test]
+fn a_slice_that_went_whole_is_told_when_someone_asks_although_nothing_is_left() {
+    let slice = Duration::from_millis(100);
+    let (mailbox, time) = mailbox(10, Discipline::TimeBuckets { slice, slices: 2 });
+    let mut stream = mailbox.inbox().into_stream();
+    offer(&mailbox, 1..=4);
+    time.advance(slice);
+    offer(&mailbox, 5..=5);
+    time.advance(slice);
+    assert_eq!(all(&mut stream), [Err(4), Ok(5)], "the first slice went whole");
+    offer(&mailbox, 6..=7);
+    time.advance(slice * 2);
+    assert_eq!(all(&mut stream), [Err(2)]);
+}
+
+#[test]
+fn losses_of_one_gap_are_told_at_once_with_their_reasons_and_the_first_moment() {
+    let time = ManualTime::new();
+    let mailbox =
+        Mailbox::builder().count(4).age(Duration::from_secs(10)).clock(time.clock()).build().unwrap();
+    let mut inbox = mailbox.inbox();
+    time.advance(Duration::from_millis(43_445_120)); // 12:04:05.120
+    offer(&mailbox, 0..304);
+    time.advance(Duration::from_secs(10));
+    offer(&mailbox, 304..305);
+    time.advance(Duration::from_secs(3_600));
+    let mail = assert_ready!(task::spawn(inbox.mail()).poll()).unwrap();
+    assert!(mail.items.is_empty());
+    assert_eq!(mail.lost.to_string(), "305 items lost since 12:04:05.120: 300 evicted, 5 expired");
+    assert_eq!(Lost::default().to_string(), "nothing lost");
+    // The next gap has a first moment of its own.
+    offer(&mailbox, 0..5);
+    let lost = inbox.lost();
+    let since = lost.since.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!((lost.total(), since), (1, Duration::from_millis(43_445_120 + 3_610_000)));
+    assert!(lost.to_string().starts_with("1 item lost since "), "{lost}");
+}
+
+/// logplex: a frame that could not be delivered is lost, and so would the notice in it be.
+#[test]
+fn a_notice_that_was_not_delivered_is_told_again_with_what_was_lost_since() {
+    let (mailbox, time) = mailbox(15, Discipline::Fifo);
+    let mut inbox = mailbox.inbox();
+    time.advance(Duration::from_secs(1));
+    offer(&mailbox, 0..18);
+    let frame = inbox.take_up_to(usize::MAX);
+    assert_eq!((frame.items.len(), frame.lost.total()), (15, 3));
+    // The sink says no: 15 items and 3 that were to be told.
+    time.advance(Duration::from_secs(1));
+    let mut undelivered = frame.lost;
+    undelivered.filtered += 15;
+    inbox.untold(undelivered);
+    offer(&mailbox, 0..18);
+    let frame = inbox.take_up_to(usize::MAX);
+    assert_eq!(frame.items.len(), 15);
+    assert_eq!(frame.lost.total(), 21);
+    assert_eq!(frame.lost.since, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)), "the earliest");
+    inbox.untold(Lost::default());
+    assert_pending!(task::spawn(inbox.mail()).poll());
+}
+
+#[test]
+fn an_untold_notice_is_first_in_the_stream() {
+    let (mailbox, _) = mailbox(2, Discipline::Fifo);
+    let mut stream = mailbox.inbox().into_stream();
+    offer(&mailbox, 1..=3);
+    let Some(Delivery::Lost(lost)) = assert_ready!(task::spawn(stream.next()).poll()) else { panic!() };
+    stream.untold(lost);
+    assert_eq!(all(&mut stream), [Err(1), Ok(2), Ok(3)]);
+}
+
+/// logplex shrinks the buffer of a sink that has been away, and grows it when it is back: the count
+/// stays exact.
+#[test]
+fn shrinking_and_growing_keep_the_count_exact() {
+    let (mailbox, _) = mailbox(1_024, Discipline::Fifo);
+    let mut inbox = mailbox.inbox();
+    offer(&mailbox, 0..1_024);
+    mailbox.resize(10).unwrap();
+    offer(&mailbox, 0..5);
+    mailbox.resize(1_024).unwrap();
+    offer(&mailbox, 0..100);
+    let mail = inbox.take_up_to(usize::MAX);
+    assert_eq!((mail.items.len(), mail.lost.total()), (110, 1_024 + 5 - 10));
+}
+
+/// logplex's frames have a budget of bytes: what does not fit stays, and one larger than the whole
+/// budget goes alone.
+#[test]
+fn a_budget_is_a_filter_and_nothing_is_lost_by_it() {
+    use plimsoll_buffer::Verdict;
+    let mailbox = Mailbox::new(100).unwrap();
+    let mut inbox = mailbox.inbox();
+    for word in ["four", "four", "four", "a pig of a message", "four"] {
+        let _ = mailbox.offer(word);
+    }
+    let mut frames = vec![];
+    while inbox.usage().count > 0 {
+        let mut used = 0;
+        let budget = |word: &&str| {
+            if used > 0 && used + word.len() > 10 {
+                return Verdict::Skip;
+            }
+            used += word.len();
+            Verdict::Keep
+        };
+        let frame = assert_ready!(task::spawn(inbox.mail_with(budget)).poll()).unwrap();
+        assert!(frame.lost.is_empty());
+        frames.push(frame.items);
+    }
+    assert_eq!(frames, [vec!["four", "four"], vec!["four"], vec!["a pig of a message"], vec!["four"]]);
+}
+
+/// Refusals by a full mailbox are only counted, by many threads at once: none is missed and none told
+/// twice, whenever they are told.
+#[test]
+fn refusals_are_counted_exactly_while_they_are_told() {
+    const EACH: u64 = 20_000;
+    let (mailbox, _) = mailbox(8, Discipline::KeepOldest);
+    let mut inbox = mailbox.inbox();
+    let (mut seen, mut lost) = (0, Lost::default());
+    std::thread::scope(|s| {
+        let producers: Vec<_> = (0..3)
+            .map(|_| {
+                let mailbox = &mailbox;
+                s.spawn(move || (0..EACH).filter(|_| mailbox.offer(0).is_err()).count() as u64)
+            })
+            .collect();
+        while !producers.iter().all(|p| p.is_finished()) {
+            let mail = inbox.take_up_to(3);
+            seen += mail.items.len() as u64;
+            lost += mail.lost;
+        }
+        let refused: u64 = producers.into_iter().map(|p| p.join().unwrap()).sum();
+        mailbox.close();
+        while let Some(mail) = assert_ready!(task::spawn(inbox.mail()).poll()) {
+            seen += mail.items.len() as u64;
+            lost += mail.lost;
+        }
+        assert_eq!((lost.refused, lost.total()), (refused, refused));
+        assert_eq!(seen + refused, 3 * EACH);
+    });
+}
