@@ -63,6 +63,8 @@ pub struct Line<T> {
     pushes: u64,
     // Arrivals are told by many clocks' readers; the line itself never goes back in time.
     latest: Instant,
+    // Since when time is kept. One that was picked before counts from then, too.
+    timed_since: Instant,
     codel: CoDel,
     // When it was empty last.
     empty: Instant,
@@ -86,6 +88,7 @@ impl<T> Line<T> {
             weight: 0,
             pushes: 0,
             latest: Instant::default(),
+            timed_since: Instant::default(),
             codel: CoDel::default(),
             empty: Instant::default(),
         }
@@ -255,8 +258,9 @@ impl<T> Line<T> {
         self.items.insert(at, Some(item));
         self.len += 1;
         if self.is_noted() {
-            self.notes.insert(at, spot.note);
-            self.weight += u64::from(spot.note.weight);
+            let Note { at: came, weight } = spot.note;
+            self.notes.insert(at, Note { at: came.max(self.timed_since), weight });
+            self.weight += u64::from(weight);
         }
         self.fit(lost);
     }
@@ -352,6 +356,7 @@ impl<T> Line<T> {
         } else {
             self.notes.resize(self.items.len(), Note { at: self.latest, weight: 0 });
             if self.timed && !was_timed {
+                self.timed_since = self.latest;
                 self.notes.iter_mut().for_each(|note| note.at = self.latest);
             }
         }
