@@ -167,6 +167,8 @@ impl<T> Line<T> {
         if self.timed {
             self.expire(now, lost);
         }
+        // Whoever is evicted for a newcomer leaves no empty line behind.
+        let was_empty = self.is_empty();
         while !self.fits(weight) {
             if self.discipline.refuses() {
                 return Err((item, Reason::Full));
@@ -182,7 +184,7 @@ impl<T> Line<T> {
         self.pushes += 1;
         if self.is_noted() {
             self.latest = self.latest.max(now);
-            if self.len == 1 {
+            if was_empty {
                 self.empty = self.latest;
             }
             let weight = if self.weighed { weight } else { 0 };

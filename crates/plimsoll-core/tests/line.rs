@@ -29,3 +29,12 @@ fn what_was_picked_before_time_was_kept_is_as_old_as_those_who_stayed() {
     assert_eq!(line.next_expiry(), Some(ms(1_100)));
     assert_eq!(rest(&mut line, ms(1_000)), "ab");
 }
+
+/// A newcomer that needs the place of all the others left the line empty for a moment, which once
+/// looked as if they had been served: a line that is always full was never overloaded.
+#[test]
+fn a_line_emptied_by_eviction_is_not_taken_for_one_that_was_served() {
+    let mut line = line_of(Discipline::ADAPTIVE_LIFO, 1, ['a']);
+    line.push('b', 0, ms(98), &mut |_, _| {}).unwrap();
+    assert_eq!(line.next_expiry(), Some(ms(103)), "after the short wait of overload");
+}
