@@ -186,6 +186,8 @@ impl<T> Line<T> {
             self.latest = self.latest.max(now);
             if was_empty {
                 self.empty = self.latest;
+                // The RFC sees it when it takes the last; here it may have left, or gone by age.
+                self.codel.emptied();
             }
             let weight = if self.weighed { weight } else { 0 };
             self.weight += u64::from(weight);
