@@ -10,7 +10,8 @@ use crate::{Bounds, Discipline, Instant, Reason};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Where something stands in a [`Line`].
+/// Where something stands in a [`Line`]: good while it stands there. A stack gives the same place to
+/// the next one, and a [put-back](Line::put_back) in the middle moves those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(u64);
 
@@ -252,6 +253,10 @@ impl<T> Line<T> {
 
     /// Puts one that was picked back where it stood. If there is no room left for it, something goes
     /// as by [`set_bounds`](Self::set_bounds): perhaps the very same.
+    ///
+    /// Several go back in the reverse order of their picking. In a stack the place is told by how many
+    /// came since: it is off by those of them that have been taken or removed meanwhile. Its own key,
+    /// and in a stack the keys of those that came since, are void then.
     pub fn put_back<L: FnMut(T, Reason)>(&mut self, item: T, spot: Spot, lost: &mut L) {
         // Only what came since stands behind it.
         let newer = usize::try_from(self.pushes - spot.pushes).unwrap_or(usize::MAX);
@@ -459,8 +464,8 @@ impl<T> Line<T> {
         }
     }
 
-    /// Taking as RFC 8289 has it (section 5.3): what is thrown out goes at the head, before the one
-    /// that is taken.
+    /// Taking as RFC 8289 has it (section 5, `dequeue`): what is thrown out goes at the head, before
+    /// the one that is taken.
     fn pick_controlled<L: FnMut(T, Reason)>(
         &mut self,
         target: Duration,
@@ -468,18 +473,40 @@ impl<T> Line<T> {
         now: Instant,
         lost: &mut L,
     ) -> Option<(T, Spot)> {
-        loop {
-            let Some((item, note)) = self.take_front() else {
-                self.codel.emptied();
-                return None;
-            };
-            let waited = now.since(note.at);
-            // The RFC leaves the last packet alone; so do we the last item.
-            if self.codel.keeps(waited < target || self.is_empty(), interval, now) {
-                return Some((item, Spot { note, front: true, pushes: self.pushes }));
+        let (mut item, mut note, mut may_drop) = self.take_judged(target, interval, now)?;
+        if self.codel.dropping {
+            self.codel.dropping = may_drop;
+            while self.codel.dropping && self.codel.drop_next <= now {
+                lost(item, Reason::Expired);
+                self.codel.count = self.codel.count.saturating_add(1);
+                (item, note, may_drop) = self.take_judged(target, interval, now)?;
+                if may_drop {
+                    self.codel.drop_next = self.codel.drop_next + law(interval, self.codel.count);
+                } else {
+                    self.codel.dropping = false;
+                }
             }
+        } else if may_drop {
             lost(item, Reason::Expired);
+            (item, note, _) = self.take_judged(target, interval, now)?;
+            self.codel.begin(interval, now);
         }
+        Some((item, Spot { note, front: true, pushes: self.pushes }))
+    }
+
+    /// The RFC's `dodequeue`: the one at the head, and whether it may be thrown out.
+    fn take_judged(&mut self, target: Duration, interval: Duration, now: Instant) -> Option<(T, Note, bool)> {
+        let Some((item, note)) = self.take_front() else {
+            self.codel.emptied();
+            return None;
+        };
+        // The RFC leaves the last packet alone; so do we the last item.
+        if now.since(note.at) < target || self.is_empty() {
+            self.codel.first_above = None;
+            return Some((item, note, false));
+        }
+        let first_above = *self.codel.first_above.get_or_insert(now + interval);
+        Some((item, note, first_above <= now))
     }
 }
 
@@ -491,48 +518,23 @@ struct CoDel {
     count: u32,
     last_count: u32,
     dropping: bool,
-    // The drop that begins a spell is not followed by another in the same taking.
-    began: bool,
 }
 
 impl CoDel {
     fn emptied(&mut self) {
         self.first_above = None;
         self.dropping = false;
-        self.began = false;
     }
 
-    /// Whether the item at the head is to be handed out; `well`: it waited short enough. Otherwise it
-    /// is thrown out, and this is asked again for the next.
-    fn keeps(&mut self, well: bool, interval: Duration, now: Instant) -> bool {
-        let may_drop = if well {
-            self.first_above = None;
-            false
-        } else {
-            now >= *self.first_above.get_or_insert(now + interval)
-        };
-        if !may_drop {
-            self.dropping = false;
-            self.began = false;
-            return true;
-        }
-        if !self.dropping {
-            // Begin, near the rate that was right at the end of the last spell if that was not long ago.
-            let delta = self.count.saturating_sub(self.last_count);
-            let recent = now.since(self.drop_next) < interval.saturating_mul(16);
-            self.count = if delta > 1 && recent { delta } else { 1 };
-            self.last_count = self.count;
-            self.drop_next = now + law(interval, self.count);
-            self.dropping = true;
-            self.began = true;
-            return false;
-        }
-        if std::mem::take(&mut self.began) || now < self.drop_next {
-            return true;
-        }
-        self.count = self.count.saturating_add(1);
-        self.drop_next = self.drop_next + law(interval, self.count);
-        false
+    /// A spell of dropping begins, near the rate that was right at the end of the last one if that was
+    /// not long ago.
+    fn begin(&mut self, interval: Duration, now: Instant) {
+        let delta = self.count.saturating_sub(self.last_count);
+        let recent = now.since(self.drop_next) < interval.saturating_mul(16);
+        self.count = if delta > 1 && recent { delta } else { 1 };
+        self.last_count = self.count;
+        self.drop_next = now + law(interval, self.count);
+        self.dropping = true;
     }
 }
 

@@ -75,6 +75,21 @@ mod controlled_delay {
         assert_eq!(drops(&mut line(1_000), 1..=550), [105, 205, 276, 334, 384, 429, 469, 507, 543]);
     }
 
+    /// Of 389, number 388 is the fifth to be thrown out, at 384 ms, and the last is taken. The drop that
+    /// ended the spell was due at 383.4 ms, and the spell is remembered for 16 intervals from there:
+    /// another that begins at 1900 ms starts at its rate (5 drops, less 1 to begin with: 100/√4), but
+    /// one that begins at 2000 ms at the lowest. The line once remembered until the drop after that.
+    #[test]
+    fn a_spell_that_follows_soon_begins_at_the_rate_of_the_last() {
+        for (begins, next) in [(1_900, 1_950), (2_000, 2_100)] {
+            let mut line = line(389);
+            assert_eq!(drops(&mut line, 1..=384).last(), Some(&384));
+            assert!(line.is_empty());
+            standing(&mut line, 1_000, begins - 110);
+            assert_eq!(drops(&mut line, begins - 100..=begins + 101)[..2], [begins, next]);
+        }
+    }
+
     /// Those who waited went away by themselves. A while later the first of a new burst was thrown out
     /// at once, as if the wait had been above the target ever since.
     #[test]
