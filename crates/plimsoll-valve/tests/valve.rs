@@ -1,4 +1,5 @@
 //! The handle: settings, waiting on threads and in tasks, closing.
+#![allow(clippy::unwrap_used)]
 
 use plimsoll_core::{Clock, ManualTime, Outcome, Overload, Reason};
 use plimsoll_valve::{Config, Valve};
