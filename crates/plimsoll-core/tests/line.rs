@@ -138,7 +138,7 @@ fn spells() -> impl Strategy<Value = Script> {
         25 => (0..4u64).prop_map(Step::Advance),
         1 => (8..120u64).prop_map(Step::Advance),
     ];
-    (discipline, vec(step, 1..1000)).prop_map(|(discipline, steps)| Script {
+    (discipline, vec(step, 1..800)).prop_map(|(discipline, steps)| Script {
         discipline,
         bounds: Bounds::count(1_000),
         weighed: false,
@@ -344,7 +344,7 @@ fn does_as_the_model(script: &Script) -> Checked {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_queue_does_as_the_model(script in script(Just(Discipline::Fifo))) {
