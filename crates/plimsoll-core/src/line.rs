@@ -10,7 +10,8 @@ use crate::{Bounds, Discipline, Instant, Reason};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Where something stands in a [`Line`].
+/// Where something stands in a [`Line`]: good while it stands there. A stack gives the same place to
+/// the next one, and a [put-back](Line::put_back) in the middle moves those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(u64);
 
@@ -63,6 +64,8 @@ pub struct Line<T> {
     pushes: u64,
     // Arrivals are told by many clocks' readers; the line itself never goes back in time.
     latest: Instant,
+    // Since when time is kept. One that was picked before counts from then, too.
+    timed_since: Instant,
     codel: CoDel,
     // When it was empty last.
     empty: Instant,
@@ -86,6 +89,7 @@ impl<T> Line<T> {
             weight: 0,
             pushes: 0,
             latest: Instant::default(),
+            timed_since: Instant::default(),
             codel: CoDel::default(),
             empty: Instant::default(),
         }
@@ -164,6 +168,8 @@ impl<T> Line<T> {
         if self.timed {
             self.expire(now, lost);
         }
+        // Whoever is evicted for a newcomer leaves no empty line behind.
+        let was_empty = self.is_empty();
         while !self.fits(weight) {
             if self.discipline.refuses() {
                 return Err((item, Reason::Full));
@@ -179,8 +185,10 @@ impl<T> Line<T> {
         self.pushes += 1;
         if self.is_noted() {
             self.latest = self.latest.max(now);
-            if self.len == 1 {
+            if was_empty {
                 self.empty = self.latest;
+                // The RFC sees it when it takes the last; here it may have left, or gone by age.
+                self.codel.emptied();
             }
             let weight = if self.weighed { weight } else { 0 };
             self.weight += u64::from(weight);
@@ -245,6 +253,10 @@ impl<T> Line<T> {
 
     /// Puts one that was picked back where it stood. If there is no room left for it, something goes
     /// as by [`set_bounds`](Self::set_bounds): perhaps the very same.
+    ///
+    /// Several go back in the reverse order of their picking. In a stack the place is told by how many
+    /// came since: it is off by those of them that have been taken or removed meanwhile. Its own key,
+    /// and in a stack the keys of those that came since, are void then.
     pub fn put_back<L: FnMut(T, Reason)>(&mut self, item: T, spot: Spot, lost: &mut L) {
         // Only what came since stands behind it.
         let newer = usize::try_from(self.pushes - spot.pushes).unwrap_or(usize::MAX);
@@ -255,8 +267,9 @@ impl<T> Line<T> {
         self.items.insert(at, Some(item));
         self.len += 1;
         if self.is_noted() {
-            self.notes.insert(at, spot.note);
-            self.weight += u64::from(spot.note.weight);
+            let Note { at: came, weight } = spot.note;
+            self.notes.insert(at, Note { at: came.max(self.timed_since), weight });
+            self.weight += u64::from(weight);
         }
         self.fit(lost);
     }
@@ -353,6 +366,7 @@ impl<T> Line<T> {
         } else {
             self.notes.resize(self.items.len(), Note { at: self.latest, weight: 0 });
             if self.timed && !was_timed {
+                self.timed_since = self.latest;
                 self.notes.iter_mut().for_each(|note| note.at = self.latest);
             }
         }
@@ -451,8 +465,8 @@ impl<T> Line<T> {
         }
     }
 
-    /// Taking as RFC 8289 has it (section 5.3): what is thrown out goes at the head, before the one
-    /// that is taken.
+    /// Taking as RFC 8289 has it (section 5, `dequeue`): what is thrown out goes at the head, before
+    /// the one that is taken.
     fn pick_controlled<L: FnMut(T, Reason)>(
         &mut self,
         target: Duration,
@@ -460,18 +474,40 @@ impl<T> Line<T> {
         now: Instant,
         lost: &mut L,
     ) -> Option<(T, Spot)> {
-        loop {
-            let Some((item, note)) = self.take_front() else {
-                self.codel.emptied();
-                return None;
-            };
-            let waited = now.since(note.at);
-            // The RFC leaves the last packet alone; so do we the last item.
-            if self.codel.keeps(waited < target || self.is_empty(), interval, now) {
-                return Some((item, Spot { note, front: true, pushes: self.pushes }));
+        let (mut item, mut note, mut may_drop) = self.take_judged(target, interval, now)?;
+        if self.codel.dropping {
+            self.codel.dropping = may_drop;
+            while self.codel.dropping && self.codel.drop_next <= now {
+                lost(item, Reason::Expired);
+                self.codel.count = self.codel.count.saturating_add(1);
+                (item, note, may_drop) = self.take_judged(target, interval, now)?;
+                if may_drop {
+                    self.codel.drop_next = self.codel.drop_next + law(interval, self.codel.count);
+                } else {
+                    self.codel.dropping = false;
+                }
             }
+        } else if may_drop {
             lost(item, Reason::Expired);
+            (item, note, _) = self.take_judged(target, interval, now)?;
+            self.codel.begin(interval, now);
         }
+        Some((item, Spot { note, front: true, pushes: self.pushes }))
+    }
+
+    /// The RFC's `dodequeue`: the one at the head, and whether it may be thrown out.
+    fn take_judged(&mut self, target: Duration, interval: Duration, now: Instant) -> Option<(T, Note, bool)> {
+        let Some((item, note)) = self.take_front() else {
+            self.codel.emptied();
+            return None;
+        };
+        // The RFC leaves the last packet alone; so do we the last item.
+        if now.since(note.at) < target || self.is_empty() {
+            self.codel.first_above = None;
+            return Some((item, note, false));
+        }
+        let first_above = *self.codel.first_above.get_or_insert(now + interval);
+        Some((item, note, first_above <= now))
     }
 }
 
@@ -483,48 +519,23 @@ struct CoDel {
     count: u32,
     last_count: u32,
     dropping: bool,
-    // The drop that begins a spell is not followed by another in the same taking.
-    began: bool,
 }
 
 impl CoDel {
     fn emptied(&mut self) {
         self.first_above = None;
         self.dropping = false;
-        self.began = false;
     }
 
-    /// Whether the item at the head is to be handed out; `well`: it waited short enough. Otherwise it
-    /// is thrown out, and this is asked again for the next.
-    fn keeps(&mut self, well: bool, interval: Duration, now: Instant) -> bool {
-        let may_drop = if well {
-            self.first_above = None;
-            false
-        } else {
-            now >= *self.first_above.get_or_insert(now + interval)
-        };
-        if !may_drop {
-            self.dropping = false;
-            self.began = false;
-            return true;
-        }
-        if !self.dropping {
-            // Begin, near the rate that was right at the end of the last spell if that was not long ago.
-            let delta = self.count.saturating_sub(self.last_count);
-            let recent = now.since(self.drop_next) < interval.saturating_mul(16);
-            self.count = if delta > 1 && recent { delta } else { 1 };
-            self.last_count = self.count;
-            self.drop_next = now + law(interval, self.count);
-            self.dropping = true;
-            self.began = true;
-            return false;
-        }
-        if std::mem::take(&mut self.began) || now < self.drop_next {
-            return true;
-        }
-        self.count = self.count.saturating_add(1);
-        self.drop_next = self.drop_next + law(interval, self.count);
-        false
+    /// A spell of dropping begins, near the rate that was right at the end of the last one if that was
+    /// not long ago.
+    fn begin(&mut self, interval: Duration, now: Instant) {
+        let delta = self.count.saturating_sub(self.last_count);
+        let recent = now.since(self.drop_next) < interval.saturating_mul(16);
+        self.count = if delta > 1 && recent { delta } else { 1 };
+        self.last_count = self.count;
+        self.drop_next = now + law(interval, self.count);
+        self.dropping = true;
     }
 }
 

@@ -476,8 +476,10 @@ impl<S: Source> Turn<S> {
                 return Poll::Ready(told);
             }
             let gone_by = line.gone_by(since);
+            // Past that and still here: for the sake of a newer one, or because the line counts from later.
+            let gone_by = if gone_by <= now { line.next_expiry() } else { gone_by };
             drop(line);
-            let wakes_at = if gone_by <= now { until } else { gone_by.min(until) };
+            let wakes_at = gone_by.min(until);
             me.sleep.set(Some(room.clock.sleep_until(wakes_at)));
             *me.stage = Stage::Queued { key, since, until, wakes_at };
         }

@@ -177,6 +177,11 @@ impl<T> Waiters<T> {
         self.line.gone_by(since)
     }
 
+    /// When someone has to go next, by the discipline.
+    pub(crate) fn next_expiry(&self) -> Instant {
+        self.line.next_expiry().unwrap_or(Instant::FAR_FUTURE)
+    }
+
     /// From now on at most `size` more may stand in line; those who do may stay.
     pub(crate) fn set_size(&mut self, size: usize) {
         let size = size.max(self.line.len());

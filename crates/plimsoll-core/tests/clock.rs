@@ -2,7 +2,7 @@
 
 use plimsoll_core::{Clock, Instant, ManualTime};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_test::{assert_pending, assert_ready, task};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,6 +15,28 @@ fn a_manual_clock_moves_only_by_hand_and_never_back() {
     time.advance(SECOND);
     time.advance_to(Instant::from_nanos(5));
     assert_eq!(clock.now(), Instant::from_nanos(0) + SECOND);
+}
+
+#[test]
+fn the_rough_time_is_never_ahead() {
+    let clock = Clock::system();
+    for _ in 0..10_000 {
+        let rough = clock.rough();
+        assert!(rough <= clock.now());
+    }
+}
+
+#[test]
+fn a_manual_clock_is_never_rough_and_begins_at_the_epoch() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    for passed in [Duration::ZERO, Duration::from_nanos(1), SECOND] {
+        time.advance(passed);
+        assert_eq!(clock.rough(), clock.now());
+        let since = Duration::from_nanos(clock.now().as_nanos());
+        assert_eq!(clock.wall(clock.now()), SystemTime::UNIX_EPOCH + since);
+    }
+    assert_eq!(clock.wall(Instant::from_nanos(7)), SystemTime::UNIX_EPOCH + Duration::from_nanos(7));
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 use loom::future::block_on;
 use loom::thread;
-use plimsoll_core::{ManualTime, Outcome, Places, Reason, Room};
+use plimsoll_core::{Discipline, ManualTime, Outcome, Place, Places, Reason, Rejected, Room, Turn};
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -121,6 +122,95 @@ fn a_raised_limit_is_seen_by_who_begins_to_wait() {
         }
         waits.join().unwrap();
         room.settle(held, Outcome::Success);
+        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+    });
+}
+
+/// Waits from here on, unless it is told at once.
+fn begin(room: &Arc<Room<Places>>) -> Pin<Box<Turn<Places>>> {
+    let mut turn = Box::pin(room.wait());
+    assert!(turn.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    turn
+}
+
+/// Waits to the end, and leaves at once if it was let in.
+fn visit(room: &Room<Places>, turn: impl Future<Output = Result<Place, Rejected>>) -> Option<Reason> {
+    match block_on(turn) {
+        Ok(place) => {
+            room.settle(place, Outcome::Success);
+            None
+        }
+        Err(no) => Some(no.reason()),
+    }
+}
+
+/// One waits in a room for one, and another comes, who takes its place in the line unless a place
+/// inside is freed for it before. Whoever is displaced is told so, and the other is called.
+#[test]
+fn who_is_evicted_while_a_release_calls_is_told_one_of_the_two() {
+    let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
+    let saw = seen.clone();
+    explore(move || {
+        let room = room(1, 1);
+        room.set_discipline(Discipline::Lifo);
+        let held = room.try_start().unwrap();
+        let waits = begin(&room);
+        let newcomer = {
+            let room = room.clone();
+            thread::spawn(move || visit(&room, room.wait()))
+        };
+        room.settle(held, Outcome::Success);
+        let told = visit(&room, waits);
+        assert!(matches!(told, None | Some(Reason::Evicted)), "{told:?}");
+        saw[usize::from(told.is_none())].store(true, Relaxed);
+        assert_eq!(newcomer.join().unwrap(), None);
+        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+    });
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+}
+
+/// The room is full and refuses, or evicts from now on: the newcomer meets the one or the other.
+#[test]
+fn a_discipline_that_changes_while_another_comes_leaves_nobody_untold() {
+    let seen = Arc::new([const { AtomicBool::new(false) }; 3]);
+    let saw = seen.clone();
+    explore(move || {
+        let room = room(1, 1);
+        let held = room.try_start().unwrap();
+        let waits = begin(&room);
+        let newcomer = {
+            let room = room.clone();
+            thread::spawn(move || visit(&room, room.wait()))
+        };
+        room.set_discipline(Discipline::Lifo);
+        room.settle(held, Outcome::Success);
+        let (told, came) = (visit(&room, waits), newcomer.join().unwrap());
+        let which = match (told, came) {
+            (None, Some(Reason::Full)) => 0,
+            (Some(Reason::Evicted), None) => 1,
+            (None, None) => 2, // it came when the other had been called
+            other => panic!("{other:?}"),
+        };
+        saw[which].store(true, Relaxed);
+        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+    });
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went every way");
+}
+
+/// A change of discipline wakes everyone, to look at the clock once more: who is called meanwhile has
+/// no waker in the line, and must find it when it looks.
+#[test]
+fn a_change_of_discipline_takes_no_call_along() {
+    explore(|| {
+        let room = room(1, 1);
+        let held = room.try_start().unwrap();
+        let waits = {
+            let room = room.clone();
+            thread::spawn(move || visit(&room, room.wait()))
+        };
+        room.set_discipline(Discipline::Lifo);
+        room.settle(held, Outcome::Success);
+        assert_eq!(waits.join().unwrap(), None);
         assert_eq!((room.source().taken(), room.waiting()), (0, 0));
     });
 }

@@ -1,6 +1,6 @@
 //! The valve against a plain model of {inside, waiting}, by random steps on a manual clock.
 
-use plimsoll_core::{Instant, ManualTime, Permit, Reason, Rejected};
+use plimsoll_core::{Discipline, Instant, ManualTime, Permit, Reason, Rejected};
 use plimsoll_valve::Valve;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -19,7 +19,12 @@ enum Step {
     Advance(u64),
     SetInside(u32),
     SetRoom(u32, u64),
+    SetDiscipline(Discipline),
     Close,
+}
+
+fn discipline() -> impl Strategy<Value = Discipline> {
+    prop_oneof![Just(Discipline::Fifo), Just(Discipline::KeepOldest), Just(Discipline::Lifo)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -31,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..30u64).prop_map(Step::Advance),
         2 => (1..5u32).prop_map(Step::SetInside),
         2 => (0..5u32, 1..40u64).prop_map(|(room, wait)| Step::SetRoom(room, wait)),
+        2 => discipline().prop_map(Step::SetDiscipline),
         1 => Just(Step::Close),
     ]
 }
@@ -40,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
 enum Fate {
     Waits,
     Granted,
+    Evicted,
     Closed,
 }
 
@@ -49,8 +56,11 @@ struct Oracle {
     room: u32,
     longest: Duration,
     closed: bool,
+    discipline: Discipline,
     /// Who waits, in order, with the instant of giving up.
     line: VecDeque<(usize, Instant)>,
+    /// Who had to go for a newcomer, and was not told yet.
+    evicted: Vec<usize>,
 }
 
 impl Oracle {
@@ -65,10 +75,20 @@ impl Oracle {
         }
     }
 
+    /// A full room refuses, or evicts; a room for none refuses.
+    fn has_room(&self) -> bool {
+        let evicts = self.room > 0 && self.discipline != Discipline::KeepOldest;
+        (self.line.len() as u32) < self.room || evicts
+    }
+
     /// `None`: he waits.
     fn acquire(&mut self, id: usize, now: Instant) -> Option<Result<(), Reason>> {
         match self.ask() {
-            Err(Reason::Full) if (self.line.len() as u32) < self.room => {
+            Err(Reason::Full) if self.has_room() => {
+                // A room that was made smaller loses no more than one for each who comes.
+                if self.line.len() as u32 >= self.room {
+                    self.evicted.extend(self.line.pop_front().map(|w| w.0));
+                }
                 self.line.push_back((id, now + self.longest));
                 None
             }
@@ -80,7 +100,11 @@ impl Oracle {
     fn serve(&mut self) -> Vec<usize> {
         let mut served = vec![];
         while !self.closed && self.inside < self.limit {
-            let Some((id, _)) = self.line.pop_front() else { break };
+            let next = match self.discipline {
+                Discipline::Lifo => self.line.pop_back(),
+                _ => self.line.pop_front(),
+            };
+            let Some((id, _)) = next else { break };
             self.inside += 1;
             served.push(id);
         }
@@ -97,12 +121,12 @@ fn acquire(valve: &Valve) -> Acquiring {
 
 proptest! {
     #[test]
-    fn the_valve_does_as_the_model(limit in 1..4u32, room in 0..4u32, steps in prop::collection::vec(step(), 1..120)) {
+    fn the_valve_does_as_the_model(limit in 1..4u32, room in 0..4u32, discipline in discipline(), steps in prop::collection::vec(step(), 1..120)) {
         let ms = Duration::from_millis;
         let time = ManualTime::new();
         let clock = time.clock();
-        let valve = Valve::builder().inside(limit).room(room).longest_wait(ms(20)).clock(clock.clone()).build().unwrap();
-        let mut model = Oracle { inside: 0, limit, room, longest: ms(20), closed: false, line: VecDeque::new() };
+        let valve = Valve::builder().inside(limit).room(room).longest_wait(ms(20)).discipline(discipline).clock(clock.clone()).build().unwrap();
+        let mut model = Oracle { inside: 0, limit, room, longest: ms(20), closed: false, discipline, line: VecDeque::new(), evicted: vec![] };
         let mut permits: Vec<Permit<Valve>> = vec![];
         let mut waiters: Vec<(usize, Fate, Acquiring)> = vec![];
         let mut ids = 0;
@@ -163,6 +187,15 @@ proptest! {
                     valve.set_room(size, ms(wait)).unwrap();
                     (model.room, model.longest) = (size, ms(wait));
                 }
+                Step::SetDiscipline(to) => {
+                    valve.set_discipline(to).unwrap();
+                    model.discipline = to;
+                    // All who wait look once more when their time is up.
+                    for (.., waiter) in waiters.iter_mut().filter(|w| w.1 == Fate::Waits) {
+                        prop_assert!(waiter.is_woken());
+                        prop_assert!(waiter.poll().is_pending());
+                    }
+                }
                 Step::Close => {
                     valve.close();
                     model.closed = true;
@@ -174,8 +207,9 @@ proptest! {
                     model.line.clear();
                 }
             }
-            for id in model.serve() {
-                waiters.iter_mut().find(|w| w.0 == id).unwrap().1 = Fate::Granted;
+            let evicted = std::mem::take(&mut model.evicted).into_iter().map(|id| (id, Fate::Evicted));
+            for (id, fate) in evicted.chain(model.serve().into_iter().map(|id| (id, Fate::Granted))) {
+                waiters.iter_mut().find(|w| w.0 == id).unwrap().1 = fate;
             }
             // Some of those who were called come and fetch it, the others let it lie for a while.
             let mut i = 0;
@@ -185,6 +219,7 @@ proptest! {
                     let (_, fate, mut waiter) = waiters.remove(i);
                     match (fate, waiter.poll()) {
                         (Fate::Granted, Poll::Ready(Ok(permit))) => permits.push(permit),
+                        (Fate::Evicted, Poll::Ready(Err(no))) => prop_assert_eq!(no.reason(), Reason::Evicted),
                         (Fate::Closed, Poll::Ready(Err(no))) => prop_assert_eq!(no.reason(), Reason::Closed),
                         other => prop_assert!(false, "{:?}", other),
                     }

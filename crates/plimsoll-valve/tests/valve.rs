@@ -1,4 +1,5 @@
 //! The handle: settings, waiting on threads and in tasks, closing.
+#![allow(clippy::unwrap_used)]
 
 use plimsoll_core::{Clock, ManualTime, Outcome, Overload, Reason};
 use plimsoll_valve::{Config, Valve};
@@ -271,6 +272,44 @@ mod disciplines {
         assert_eq!(assert_ready!(waits.poll()).unwrap_err().reason(), Reason::Expired);
         drop(held);
         assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+    }
+
+    /// The line counts from the change, he from his coming: he looked too early, and then no more
+    /// before his own time was up.
+    #[test]
+    fn who_waited_before_time_was_kept_is_told_when_it_is_up() {
+        let time = ManualTime::new();
+        let valve = valve(&time, Discipline::KeepOldest);
+        let held = valve.ask().unwrap();
+        let mut waits = task::spawn(valve.acquire());
+        assert_pending!(waits.poll());
+        time.advance(Duration::from_millis(20));
+        valve.set_discipline(Discipline::LifoWithAge { age: Duration::from_millis(10) }).unwrap();
+        assert_pending!(waits.poll());
+        time.advance(Duration::from_millis(10));
+        assert!(waits.is_woken());
+        assert_eq!(assert_ready!(waits.poll()).unwrap_err().reason(), Reason::Expired);
+        drop(held);
+    }
+
+    /// He stayed for the sake of a newer one, who then went away: with the age of that one his own is up.
+    #[test]
+    fn who_stays_for_a_newer_one_goes_with_it() {
+        let time = ManualTime::new();
+        let valve = valve(&time, Discipline::LifoWithAge { age: Duration::from_millis(10) });
+        let held = valve.ask().unwrap();
+        let mut old = task::spawn(valve.acquire());
+        assert_pending!(old.poll());
+        time.advance(Duration::from_millis(8));
+        let mut newer = task::spawn(valve.acquire());
+        assert_pending!(newer.poll());
+        time.advance(Duration::from_millis(2));
+        assert_pending!(old.poll());
+        drop(newer);
+        time.advance(Duration::from_millis(8));
+        assert!(old.is_woken());
+        assert_eq!(assert_ready!(old.poll()).unwrap_err().reason(), Reason::Expired);
+        drop(held);
     }
 
     /// Whoever leaves the line, in whatever order it is served, takes no place with him.
