@@ -77,7 +77,57 @@ fn what_a_scenario_may_not_say_is_named_with_its_line() {
     refused("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
     refused("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
     refused("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
-    refused("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve"]);
+    refused("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve", "buffer"]);
+    refused("kind = \"bare\"", "age = \"1s\"\nkind = \"bare\"", &["policy.age", "bare: allowed are none"]);
+}
+
+#[test]
+fn what_a_buffer_may_not_be_is_named_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("buffer.toml");
+    let run = |keys: &str| {
+        fs::write(&path, SMALL.replace("kind = \"bare\"", &format!("kind = \"buffer\"\n{keys}"))).unwrap();
+        lab(&["run", path.to_str().unwrap(), "--seeds", "1"])
+    };
+    for (keys, parts) in [
+        ("discipline = \"stack\"", &["policy.discipline = \"stack\"", "adaptive-lifo or time-buckets"][..]),
+        ("concurrency = 0", &["policy.concurrency = 0", "1 to 1000000"]),
+        ("count = 0", &["policy.count = 0", "1 to 1000000"]),
+        ("age = \"0s\"", &["policy.age = \"0s\"", "3600s", "unit"]),
+        (
+            "target = \"5ms\"",
+            &["policy.target is not allowed with buffer", "concurrency, count, age, discipline"],
+        ),
+        ("discipline = \"lifo\"\nslices = 3", &["policy.slices is not allowed with lifo"]),
+        ("discipline = \"codel\"\ntarget = \"0ms\"", &["policy.target = \"0ms\""]),
+        (
+            "discipline = \"codel\"\ntarget = \"9ms\"\ninterval = \"5ms\"",
+            &["policy.interval = \"5ms\"", "9ms to 3600s"],
+        ),
+        ("discipline = \"adaptive-lifo\"\nslice = \"5ms\"", &["policy.slice", "target, interval"]),
+        ("discipline = \"lifo-with-age\"", &["policy.newest_age is missing"]),
+        ("discipline = \"time-buckets\"\nslices = 3", &["policy.slice is missing"]),
+        ("discipline = \"time-buckets\"\nslice = \"9ms\"", &["policy.slices is missing"]),
+        (
+            "discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 1",
+            &["policy.slices = 1", "2 to 1000000"],
+        ),
+        ("inside = 3", &["policy.inside is not allowed with buffer"]),
+    ] {
+        assert_refused(&run(keys), &[&["buffer.toml:"], parts].concat());
+    }
+    for (keys, name) in [
+        ("", "fifo"),
+        ("discipline = \"keep-oldest\"", "keep oldest"),
+        ("discipline = \"codel\"\ntarget = \"200ms\"", "codel"),
+        ("discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 3", "time buckets"),
+        ("name = \"mine\"\nconcurrency = 4\ncount = 10\nage = \"50ms\"", "mine"),
+    ] {
+        let output = run(keys);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.lines().any(|line| line == name), "{name} in {shown}");
+    }
 }
 
 #[test]
