@@ -1,6 +1,7 @@
 //! `plimsoll-lab run` as a user meets it: what it refuses and how, what it writes, that it repeats itself.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use plimsoll_lab::scenario::shipped;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -127,6 +128,36 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         let shown = String::from_utf8(output.stdout).unwrap();
         assert!(shown.lines().any(|line| line == name), "{name} in {shown}");
+    }
+}
+
+#[test]
+fn the_list_names_every_scenario_with_what_it_is_about() {
+    let shown = String::from_utf8(lab(&["run", "--list"]).stdout).unwrap();
+    let names: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let all = ["overload", "burst", "retry-storm", "herd", "capacity-halves", "disciplines", "demo"];
+    assert_eq!(names, all);
+}
+
+#[test]
+fn the_report_on_the_disciplines_draws_each_in_a_style_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("report.html");
+    // The shipped one, with two of its loads for the sake of time.
+    let shipped = shipped().iter().find(|one| one.name == "disciplines").unwrap().text;
+    let short = shipped.replace("loads = [0.5, 0.9, 1.2, 2, 5, 10]", "loads = [0.5, 1.2]");
+    assert_ne!(short, shipped);
+    let path = directory.path().join("short.toml");
+    fs::write(&path, short).unwrap();
+    let output = lab(&["run", path.to_str().unwrap(), "--seeds", "1", "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let page = fs::read_to_string(out).unwrap();
+    let names = ["fifo", "keep oldest", "lifo", "lifo with age", "codel", "adaptive lifo", "time buckets"];
+    for (n, name) in names.into_iter().enumerate() {
+        assert!(shown.lines().any(|line| line == name), "{name} in {shown}");
+        let legend = format!("<line class=\"c{n}\" x1=\"1\" x2=\"33\" y1=\"5\" y2=\"5\"/></svg>{name}</li>");
+        assert!(page.contains(&legend), "{name}");
     }
 }
 
