@@ -1,6 +1,7 @@
 //! `plimsoll-lab run` as a user meets it: what it refuses and how, what it writes, that it repeats itself.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use plimsoll_lab::scenario::shipped;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -77,7 +78,87 @@ fn what_a_scenario_may_not_say_is_named_with_its_line() {
     refused("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
     refused("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
     refused("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
-    refused("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve"]);
+    refused("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve", "buffer"]);
+    refused("kind = \"bare\"", "age = \"1s\"\nkind = \"bare\"", &["policy.age", "bare: allowed are none"]);
+}
+
+#[test]
+fn what_a_buffer_may_not_be_is_named_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("buffer.toml");
+    let run = |keys: &str| {
+        fs::write(&path, SMALL.replace("kind = \"bare\"", &format!("kind = \"buffer\"\n{keys}"))).unwrap();
+        lab(&["run", path.to_str().unwrap(), "--seeds", "1"])
+    };
+    for (keys, parts) in [
+        ("discipline = \"stack\"", &["policy.discipline = \"stack\"", "adaptive-lifo or time-buckets"][..]),
+        ("concurrency = 0", &["policy.concurrency = 0", "1 to 1000000"]),
+        ("count = 0", &["policy.count = 0", "1 to 1000000"]),
+        ("age = \"0s\"", &["policy.age = \"0s\"", "3600s", "unit"]),
+        (
+            "target = \"5ms\"",
+            &["policy.target is not allowed with buffer", "concurrency, count, age, discipline"],
+        ),
+        ("discipline = \"lifo\"\nslices = 3", &["policy.slices is not allowed with lifo"]),
+        ("discipline = \"codel\"\ntarget = \"0ms\"", &["policy.target = \"0ms\""]),
+        (
+            "discipline = \"codel\"\ntarget = \"9ms\"\ninterval = \"5ms\"",
+            &["policy.interval = \"5ms\"", "9ms to 3600s"],
+        ),
+        ("discipline = \"adaptive-lifo\"\nslice = \"5ms\"", &["policy.slice", "target, interval"]),
+        ("discipline = \"lifo-with-age\"", &["policy.newest_age is missing"]),
+        ("discipline = \"time-buckets\"\nslices = 3", &["policy.slice is missing"]),
+        ("discipline = \"time-buckets\"\nslice = \"9ms\"", &["policy.slices is missing"]),
+        (
+            "discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 1",
+            &["policy.slices = 1", "2 to 1000000"],
+        ),
+        ("inside = 3", &["policy.inside is not allowed with buffer"]),
+    ] {
+        assert_refused(&run(keys), &[&["buffer.toml:"], parts].concat());
+    }
+    for (keys, name) in [
+        ("", "fifo"),
+        ("discipline = \"keep-oldest\"", "keep oldest"),
+        ("discipline = \"codel\"\ntarget = \"200ms\"", "codel"),
+        ("discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 3", "time buckets"),
+        ("name = \"mine\"\nconcurrency = 4\ncount = 10\nage = \"50ms\"", "mine"),
+    ] {
+        let output = run(keys);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.lines().any(|line| line == name), "{name} in {shown}");
+    }
+}
+
+#[test]
+fn the_list_names_every_scenario_with_what_it_is_about() {
+    let shown = String::from_utf8(lab(&["run", "--list"]).stdout).unwrap();
+    let names: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let all = ["overload", "burst", "retry-storm", "herd", "capacity-halves", "disciplines", "demo"];
+    assert_eq!(names, all);
+}
+
+#[test]
+fn the_report_on_the_disciplines_draws_each_in_a_style_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("report.html");
+    // The shipped one, with two of its loads for the sake of time.
+    let shipped = shipped().iter().find(|one| one.name == "disciplines").unwrap().text;
+    let short = shipped.replace("loads = [0.5, 0.9, 1.2, 2, 5, 10]", "loads = [0.5, 1.2]");
+    assert_ne!(short, shipped);
+    let path = directory.path().join("short.toml");
+    fs::write(&path, short).unwrap();
+    let output = lab(&["run", path.to_str().unwrap(), "--seeds", "1", "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let page = fs::read_to_string(out).unwrap();
+    let names = ["fifo", "keep oldest", "lifo", "lifo with age", "codel", "adaptive lifo", "time buckets"];
+    for (n, name) in names.into_iter().enumerate() {
+        assert!(shown.lines().any(|line| line == name), "{name} in {shown}");
+        let legend = format!("<line class=\"c{n}\" x1=\"1\" x2=\"33\" y1=\"5\" y2=\"5\"/></svg>{name}</li>");
+        assert!(page.contains(&legend), "{name}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod scale;
 
 pub(crate) use grid::Grid;
 pub(crate) use page::{Page, Part};
-pub(crate) use plot::{Band, Plot, Series};
+pub(crate) use plot::{Band, Plot, STYLES, Series};
 pub(crate) use scale::{Axis, Kind};
 
 /// Text, safe between tags and inside attributes.

@@ -15,11 +15,14 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 42.0;
 const BOTTOM: f64 = 52.0;
 
+/// The lines that the style sheet tells apart, `c0` and so on. From there on they repeat.
+pub(crate) const STYLES: usize = 8;
+
 /// One line. A point without a value breaks it.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// The style sheet's class: `c0` to `c5`, `bound`.
+    /// The style sheet's class: `c0` to `c7`, `bound`.
     pub(crate) class: String,
     pub(crate) points: Vec<(f64, Option<f64>)>,
     /// Whether each point gets a dot.
@@ -131,9 +134,16 @@ impl Plot {
             let places: Vec<String> = places.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
             let _ = writeln!(out, "<polyline class=\"{class}\" points=\"{}\"/>", places.join(" "));
         }
-        for (x, y) in series.points.iter().filter_map(|(x, y)| Some((*x, (*y)?))).filter(|_| series.dots) {
-            let (x, y) = (self.x(x), self.y(y));
-            let _ = writeln!(out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>");
+        for run in series.points.split(|(_, y)| y.is_none()) {
+            // A point between two gaps has no line to be seen by.
+            let r = match run.len() {
+                _ if series.dots => 3.5,
+                1 => 2.0,
+                _ => continue,
+            };
+            for (x, y) in run.iter().filter_map(|(x, y)| Some((self.x(*x), self.y((*y)?)))) {
+                let _ = writeln!(out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\"/>");
+            }
         }
     }
 
@@ -151,5 +161,40 @@ impl Plot {
         }
         out.push_str("</ul>\n");
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_style_sheet_has_every_style() {
+        let sheet = include_str!("style.css");
+        for n in 0..STYLES {
+            // On a screen, on a dark one, on paper.
+            assert_eq!(sheet.matches(&format!("--c{n}: #")).count(), 3, "c{n}");
+            assert!(
+                sheet.contains(&format!(".c{n} {{ stroke:")) && sheet.contains(&format!("circle.c{n} {{"))
+            );
+        }
+        assert!(!sheet.contains(&format!(".c{STYLES} {{")));
+    }
+
+    #[test]
+    fn a_point_between_gaps_is_seen() {
+        let points = vec![(1.0, Some(1.0)), (2.0, Some(2.0)), (3.0, None), (4.0, Some(1.0))];
+        let series = Series { name: "a".into(), class: "c6".into(), points, dots: false, named: true };
+        let plot = Plot {
+            id: "one",
+            title: String::new(),
+            says: String::new(),
+            x: Axis::even("", 4.0, 4.0),
+            y: Axis::even("", 2.0, 2.0),
+            band: None,
+            series: vec![series],
+        };
+        let drawn = plot.svg();
+        assert_eq!((drawn.matches("<polyline").count(), drawn.matches("<circle").count()), (1, 1));
     }
 }

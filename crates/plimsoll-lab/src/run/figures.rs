@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::html::{Axis, Band, Grid, Kind, Part, Plot, Series, figures};
+use crate::html::{Axis, Band, Grid, Kind, Part, Plot, STYLES, Series, figures};
 use crate::run::outcome::{Outcome, Row};
 use crate::run::report::ms;
 use crate::table::load_name;
@@ -34,7 +34,8 @@ pub(super) fn goodput(outcome: &Outcome, loads: &[f64]) -> Part {
         },
         text: "Answers within the deadline. The bound G* is what is left of the capacity when every refusal has been \
                paid for; no policy at the server can do better for long. (Service times are drawn: over a few seeds they \
-               may come out a little shorter than planned, and a line a little above the bound.)"
+               may come out a little shorter than planned; and what still waits when the trigger ends is answered after it. \
+               So a line may lie a little above the bound.)"
             .into(),
         grid: over_load(outcome, loads, "Goodput per second, ± half of the 95 % interval", |row| {
             format!("{} ± {}", figures(row.goodput.mean), figures(row.goodput.half()))
@@ -62,8 +63,8 @@ pub(super) fn latency(outcome: &Outcome, loads: &[f64]) -> Part {
             band: None,
             series,
         },
-        text: "The 99th percentile (with dots) and the median (thin) of good answers. A line ends where a policy has \
-               no good answers any more."
+        text: "The 99th percentile (with dots) and the median (thin) of good answers. A line breaks off where a \
+               policy has no good answers."
             .into(),
         grid: over_load(outcome, loads, "Milliseconds: median / 99th percentile", |row| {
             format!("{} / {}", ms(row.p50_ms), ms(row.p99_ms))
@@ -170,7 +171,7 @@ fn load_axis(loads: &[f64]) -> Axis {
 }
 
 fn class(n: usize) -> String {
-    format!("c{}", n % 6)
+    format!("c{}", n % STYLES)
 }
 
 /// The rows at one load, each with its policy's number.

@@ -9,6 +9,16 @@ use crate::scenario::read::{HOUR, NANO, Read, Reader};
 use crate::scenario::values::span;
 use crate::sim::{Policy, ServerPlan};
 
+/// What a guard does that waits, where the scenario does not say.
+pub(super) struct Waits {
+    /// How many are inside.
+    pub(super) inside: u32,
+    /// How many wait.
+    pub(super) room: u32,
+    /// How long.
+    pub(super) longest_wait: Duration,
+}
+
 impl Reader<'_> {
     pub(super) fn policies(
         &self,
@@ -41,23 +51,33 @@ impl Reader<'_> {
                 "bare" => &[],
                 "valve" => &["inside"],
                 "waiting-valve" => &["inside", "room", "longest_wait"],
+                "buffer" => self.buffer_keys(keys.discipline.as_ref())?,
                 "drop" => &["keep"],
                 "drop+valve" => &["keep", "inside"],
                 "three" => &["keep", "inside", "room", "longest_wait"],
                 _ => {
-                    let must = "bare, valve, waiting-valve, drop, drop+valve or three";
+                    let must = "bare, valve, waiting-valve, buffer, drop, drop+valve or three";
                     return Err(self.from.refuse("policy.kind", &keys.kind, must));
                 }
             };
             self.only(
                 used,
                 "policy",
-                &keys.kind,
+                keys.discipline.as_ref().filter(|_| kind == "buffer").unwrap_or(&keys.kind),
                 &[
                     ("inside", span(&keys.inside)),
                     ("room", span(&keys.room)),
                     ("longest_wait", span(&keys.longest_wait)),
                     ("keep", span(&keys.keep)),
+                    ("concurrency", span(&keys.concurrency)),
+                    ("count", span(&keys.count)),
+                    ("age", span(&keys.age)),
+                    ("discipline", span(&keys.discipline)),
+                    ("newest_age", span(&keys.newest_age)),
+                    ("target", span(&keys.target)),
+                    ("interval", span(&keys.interval)),
+                    ("slice", span(&keys.slice)),
+                    ("slices", span(&keys.slices)),
                 ],
             )?;
             let inside = self.whole_or("policy.inside", &keys.inside, 1..=1_000_000)?.unwrap_or(inside);
@@ -72,9 +92,14 @@ impl Reader<'_> {
                 "bare" => Policy::Bare,
                 "valve" => Policy::Valve { inside },
                 "waiting-valve" => Policy::Waiting { inside, room, longest_wait },
+                "buffer" => self.buffer(raw, Waits { inside, room, longest_wait })?,
                 "drop" => Policy::Drop { keep },
                 "drop+valve" => Policy::DropValve { keep, inside },
                 _ => Policy::Three { keep, inside, room, longest_wait },
+            };
+            let kind = match &policy {
+                Policy::Buffer { discipline, .. } => discipline.as_str(),
+                _ => kind,
             };
             let name = keys.name.clone().unwrap_or_else(|| kind.replace('-', " "));
             if policies.iter().any(|(other, _)| *other == name) {

@@ -107,4 +107,13 @@ pub(super) struct Policy {
     pub(super) room: Option<Whole>,
     pub(super) longest_wait: Option<Text>,
     pub(super) keep: Option<Number>,
+    pub(super) concurrency: Option<Whole>,
+    pub(super) count: Option<Whole>,
+    pub(super) age: Option<Text>,
+    pub(super) discipline: Option<Text>,
+    pub(super) newest_age: Option<Text>,
+    pub(super) target: Option<Text>,
+    pub(super) interval: Option<Text>,
+    pub(super) slice: Option<Text>,
+    pub(super) slices: Option<Whole>,
 }

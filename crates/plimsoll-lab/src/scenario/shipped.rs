@@ -18,7 +18,7 @@ macro_rules! shipped {
 
 /// All of them.
 pub fn shipped() -> &'static [Shipped] {
-    shipped!("overload", "burst", "retry-storm", "herd", "capacity-halves", "demo")
+    shipped!("overload", "burst", "retry-storm", "herd", "capacity-halves", "disciplines", "demo")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plimsoll::{ConfigError, ManualTime, RandomDrop, Valve, layer};
+use plimsoll::{Buffer, ConfigError, Discipline, ManualTime, RandomDrop, Valve, layer};
 use tower_layer::Layer;
 
 use crate::sim::book::Record;
@@ -28,6 +28,17 @@ pub enum Policy {
         room: u32,
         /// How long each may wait.
         longest_wait: Duration,
+    },
+    /// A buffer: so many are served at once, and the others wait as a discipline has it.
+    Buffer {
+        /// How many are served at once.
+        concurrency: u32,
+        /// How many may wait.
+        count: u32,
+        /// How long each may wait, whatever the discipline.
+        age: Duration,
+        /// Who of those who wait is next, and who has to go.
+        discipline: Discipline,
     },
     /// Random drop at a fixed rate.
     Drop {
@@ -74,6 +85,11 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
         Policy::Waiting { inside, room, longest_wait } => {
             let valve = valve(inside).room(room).longest_wait(longest_wait).build()?;
             drive(valve.wait_layer().layer(inner), server, &time, case, seed)
+        }
+        Policy::Buffer { concurrency, count, age, discipline } => {
+            let buffer = Buffer::builder().concurrency(concurrency).count(count).age(age);
+            let buffer = buffer.discipline(discipline).clock(time.clock()).build()?;
+            drive(buffer.layer().layer(inner), server, &time, case, seed)
         }
         Policy::Drop { keep } => drive(drop(keep)?.layer().layer(inner), server, &time, case, seed),
         Policy::DropValve { keep, inside } => {
