@@ -367,7 +367,8 @@ impl<T> Shared<T> {
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         match self.stamp.load(Ordering::Relaxed) {
             NO_STAMP => None,
-            _ => self.shards().filter_map(|shard| shard.lock().line.next_expiry()).min(),
+            // Of the shards that are offered to: no room comes of the others.
+            _ => (0..self.active()).filter_map(|n| self.at(n).lock().line.next_expiry()).min(),
         }
     }
 
