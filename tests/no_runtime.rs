@@ -54,3 +54,23 @@ fn a_tuple_is_a_gate_on_a_thread_too() {
     permit.done(Outcome::Success);
     assert_eq!(valve.inside(), 0);
 }
+
+#[test]
+fn a_mailbox_carries_items_between_threads_and_tells_what_it_lost() {
+    const EACH: u64 = 20_000;
+    let mailbox = Mailbox::new(64).unwrap();
+    let mut inbox = mailbox.inbox();
+    let (mut taken, mut lost) = (0, 0);
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            let mailbox = mailbox.clone();
+            s.spawn(move || (0..EACH).for_each(|n| drop(mailbox.offer(n))));
+        }
+        drop(mailbox);
+        while let Some(mail) = Clock::system().block_until(None, inbox.mail()).flatten() {
+            taken += mail.items.len() as u64;
+            lost += mail.lost.total();
+        }
+    });
+    assert_eq!(taken + lost, 2 * EACH);
+}

@@ -83,7 +83,7 @@ impl<T> Inbox<T> {
     }
 
     /// Takes back word of a loss that could not be passed on: it will be told again, together with what
-    /// was lost since.
+    /// was lost since. Where the items could not be passed on either, [`Mail::into_lost`] counts them in.
     pub fn untold(&mut self, lost: Lost) {
         self.shared.untold(lost);
     }
@@ -265,7 +265,8 @@ impl<T, F> Drop for Waiting<'_, T, F> {
 /// In a queue the gap is ahead of what survived; in one that keeps the oldest it is behind the last item
 /// kept before the loss; in the others, which have no such order, before the next item. Losses that
 /// belong to one gap are told at once, and never as zero. A gap is told as soon as it is reached, also
-/// if no further item comes.
+/// if no further item comes. Under lasting overload there may be one between any two items: add them up
+/// (`+=`) and pass the sum on as often as your reader likes.
 ///
 /// It ends once the mailbox is closed and all was told.
 ///

@@ -63,6 +63,8 @@
 //! | readings that are worthless after a time | [`Discipline::TimeBuckets`] |
 //! | a queue whose standing delay should stay small | [`Discipline::CoDel`] |
 //!
+//! What they do under overload, side by side, is in [`disciplines`].
+//!
 //! # Time, sharing, cancellation
 //!
 //! Handles are cheap and shared; producers and consumers may be threads or tasks, with or without a
@@ -92,6 +94,9 @@ mod offer;
 mod shard;
 mod shared;
 mod weigh;
+
+#[doc = include_str!("disciplines.md")]
+pub mod disciplines {}
 
 pub use config::{Builder, Config, Pick};
 pub use inbox::{Deliveries, Inbox, Verdict};

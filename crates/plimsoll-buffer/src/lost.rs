@@ -37,6 +37,8 @@ pub struct Lost {
     pub too_large: u64,
     /// Were thrown out by the consumer's own filter.
     pub filtered: u64,
+    /// Were taken, and could not be passed on: as [`Mail::into_lost`] counts them.
+    pub undelivered: u64,
     /// When the first of them was lost, by the wall clock; for the expired, when it was noticed.
     /// `None` if nothing was.
     pub since: Option<SystemTime>,
@@ -53,13 +55,14 @@ impl Lost {
         self.total() == 0
     }
 
-    fn counts(&self) -> [(u64, &'static str); 5] {
+    fn counts(&self) -> [(u64, &'static str); 6] {
         [
             (self.evicted, "evicted"),
             (self.expired, "expired"),
             (self.refused, "refused"),
             (self.too_large, "too large"),
             (self.filtered, "filtered"),
+            (self.undelivered, "undelivered"),
         ]
     }
 
@@ -83,6 +86,7 @@ impl AddAssign for Lost {
         self.refused = self.refused.saturating_add(other.refused);
         self.too_large = self.too_large.saturating_add(other.too_large);
         self.filtered = self.filtered.saturating_add(other.filtered);
+        self.undelivered = self.undelivered.saturating_add(other.undelivered);
         self.since = self.since.into_iter().chain(other.since).min();
     }
 }
@@ -126,6 +130,13 @@ pub struct Mail<T> {
 impl<T> Mail<T> {
     pub(crate) const fn new(items: Vec<T>, lost: Lost) -> Self {
         Mail { items, lost }
+    }
+
+    /// It could not be passed on: all of it counts as lost, for [`Inbox::untold`](crate::Inbox::untold).
+    /// The items are dropped.
+    pub fn into_lost(self) -> Lost {
+        let undelivered = self.lost.undelivered.saturating_add(self.items.len() as u64);
+        Lost { undelivered, ..self.lost }
     }
 
     /// Whether it says nothing at all.

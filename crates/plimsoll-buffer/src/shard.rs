@@ -59,9 +59,12 @@ impl Losses {
     }
 
     /// Takes back what was told and did not arrive.
-    pub(crate) fn untold(&mut self, lost: Lost, gap: Key) {
+    pub(crate) fn untold(&mut self, lost: Lost, gap: Key, clock: &Clock) {
         if !lost.is_empty() {
             self.lost += lost;
+            if lost.since.is_none() && self.since.is_none() {
+                self.since = Some(clock.now());
+            }
             self.gap = Some(self.gap.map_or(gap, |at| at.min(gap)));
         }
     }

@@ -542,7 +542,7 @@ impl<T> Shared<T> {
     pub(crate) fn untold(&self, lost: Lost) {
         let mut state = self.first.lock();
         let gap = state.line.front();
-        state.losses.untold(lost, gap);
+        state.losses.untold(lost, gap, &self.clock);
         drop(state);
         self.mail.ring();
     }

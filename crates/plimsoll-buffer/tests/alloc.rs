@@ -1,4 +1,5 @@
 //! Once a mailbox has been as full as it gets, neither offering nor taking allocates.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use allocation_counter::measure;
 use plimsoll_buffer::{Discipline, Mailbox};

@@ -1,5 +1,6 @@
 //! Requests that wait in front of a service.
 #![cfg(feature = "tower")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Buffer, BufferConfig, Discipline};
 use plimsoll_core::{ConfigError, Inspect, ManualTime, Reason, Rejected};

@@ -1,6 +1,7 @@
 //! Anything that can be dropped, polled, panic or run out of time does so at random, from a seed; at
 //! every step the books balance, and in the end everything is accounted for. After `sups`, which does
 //! it to supervision trees.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Discipline, Inbox, Lost, Mailbox, OfferWait, Verdict};
 use plimsoll_core::{Dice, ManualTime};

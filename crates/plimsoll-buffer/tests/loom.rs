@@ -1,6 +1,7 @@
 //! A mailbox under every interleaving with at most three preemptions:
 //! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-buffer --no-default-features --release --test loom`
 #![cfg(plimsoll_loom)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use loom::future::block_on;
 use loom::thread;

@@ -1,4 +1,5 @@
 //! The handles: settings, waiting on threads and in tasks, cancelling, closing, shards.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Bounds, Delivery, Discipline, Lost, Mailbox, Pick, Weigh};
 use plimsoll_core::{ConfigError, Dice, Inspect, ManualTime, Reason};

@@ -1,5 +1,6 @@
 //! A mailbox of every discipline against a naive model, by random offers, takes, resizes and time steps:
 //! the order, who is lost and why, and that the books balance at every step.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Bounds, Discipline, Lost, Mailbox};
 use plimsoll_core::{Event, Instant, ManualTime, Observe, Reason};

@@ -1,5 +1,6 @@
 //! Word of what was lost: where it stands, that it is exact, timely and never zero. What logplex's
 //! tests and lager's bug reports are about.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Deliveries, Delivery, Discipline, Lost, Mailbox};
 use plimsoll_core::ManualTime;
@@ -139,16 +140,19 @@ fn a_notice_that_was_not_delivered_is_told_again_with_what_was_lost_since() {
     assert_eq!((frame.items.len(), frame.lost.total()), (15, 3));
     // The sink says no: 15 items and 3 that were to be told.
     time.advance(Duration::from_secs(1));
-    let mut undelivered = frame.lost;
-    undelivered.filtered += 15;
-    inbox.untold(undelivered);
+    inbox.untold(frame.into_lost());
     offer(&mailbox, 0..18);
     let frame = inbox.take_up_to(usize::MAX);
     assert_eq!(frame.items.len(), 15);
-    assert_eq!(frame.lost.total(), 21);
+    assert_eq!((frame.lost.total(), frame.lost.undelivered, frame.lost.evicted), (21, 15, 6));
     assert_eq!(frame.lost.since, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)), "the earliest");
     inbox.untold(Lost::default());
     assert_pending!(task::spawn(inbox.mail()).poll());
+    // Nothing was lost before the frame: then it is the frame that is lost, since now.
+    offer(&mailbox, 0..1);
+    let frame = inbox.take_up_to(usize::MAX);
+    inbox.untold(frame.into_lost());
+    assert_eq!(inbox.lost().to_string(), "1 item lost since 00:00:02.000: 1 undelivered");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What PO Box's own suites check, for each kind of buffer, in our words. Where we differ on purpose,
 //! the test says so.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Discipline, Inbox, Lost, Mailbox, Verdict};
 use plimsoll_core::{ManualTime, Reason};

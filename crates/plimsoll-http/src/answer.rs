@@ -10,10 +10,12 @@ use std::time::Duration;
 /// | reason | status | why |
 /// |---|---|---|
 /// | `Limited` | 429 Too Many Requests | this caller sends too much; others may be served |
+/// | `TooLarge` | 413 Content Too Large | it is larger than all there is; asking again never helps |
 /// | all others | 503 Service Unavailable | the service cannot take it now, whoever asks |
 pub fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::Limited => StatusCode::TOO_MANY_REQUESTS,
+        Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -43,6 +45,7 @@ fn detail(reason: Reason) -> &'static str {
         Reason::Evicted => "The request waited for its turn, and had to make room.",
         Reason::Overdue => "The request's deadline left no time to serve it.",
         Reason::Closed => "The service is shutting down.",
+        Reason::TooLarge => "The request is larger than all there is room for.",
         _ => "The service cannot take the request now.",
     }
 }
