@@ -16,8 +16,10 @@ const MS: Duration = Duration::from_millis(1);
 /// A service that answers each request when the test says so; what it has begun, in order.
 #[derive(Clone, Default)]
 struct Inner {
-    begun: Arc<Mutex<Vec<(u32, oneshot::Sender<()>)>>>,
+    begun: Arc<Mutex<Vec<Begun>>>,
 }
+
+type Begun = (u32, oneshot::Sender<()>);
 
 type Guarded = BoxCloneService<u32, u32, BoxError>;
 
