@@ -49,7 +49,7 @@ pub(crate) fn read() -> Args {
     let line = Line::parse();
     if line.list {
         for group in GROUPS {
-            println!("{:<14}{}", group.name, group.about);
+            println!("{:<22}{}", group.name, group.about);
         }
         std::process::exit(0);
     }

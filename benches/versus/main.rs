@@ -8,6 +8,7 @@
     reason = "a bench that goes wrong should stop at once"
 )]
 
+mod buffers;
 mod cli;
 mod drops;
 mod layers;
@@ -50,6 +51,24 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "drop-keep", about: "random drop, 95 % kept", cases: drops::keep },
     Group { name: "drop-shed", about: "random drop, 5 % kept", cases: drops::shed },
     Group {
+        name: "buffer-full",
+        about: "an offer to a full mailbox, the oldest evicted",
+        cases: buffers::full,
+    },
+    Group {
+        name: "buffer-full-weighted",
+        about: "the same, bound by count, weight and age",
+        cases: buffers::full_weighted,
+    },
+    Group { name: "buffer-cycle", about: "an offer and a taking", cases: buffers::cycle },
+    Group { name: "stack-cycle", about: "the same, the newest first", cases: buffers::stack_cycle },
+    Group {
+        name: "buffer-drain",
+        about: "a message taken with many others, into a recycled vector",
+        cases: buffers::drain,
+    },
+    Group { name: "buffer-refuse", about: "an offer refused by a full mailbox", cases: buffers::refuse },
+    Group {
         name: "self-check",
         about: "the harness itself: the same work, and twice the work",
         cases: self_check::cases,
@@ -73,7 +92,7 @@ fn main() {
         for &threads in &args.threads {
             // All alive to the end, so that each set lies somewhere else in memory.
             let sets: Vec<_> = (0..SETS).map(|_| (group.cases)()).collect();
-            for (number, case) in sets[0].iter().enumerate() {
+            for (number, case) in sets[0].iter().enumerate().filter(|(_, case)| case.is_for(threads)) {
                 let mut measured = Measured::default();
                 for set in &sets {
                     measured.add(measure::run(

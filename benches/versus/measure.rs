@@ -63,9 +63,13 @@ struct Pass {
 }
 
 struct Answer {
+    /// Of one operation.
     nanos: f64,
+    /// Of the whole pass, with what was spared.
+    whole: f64,
     disturbed: bool,
-    allocs: u64,
+    /// Of one operation.
+    allocs: f64,
 }
 
 fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
@@ -74,11 +78,13 @@ fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
         let run = &mut loops[pass.side];
         if pass.count {
             run(pass.times);
-            let allocs = allocation_counter::measure(|| run(pass.times)).count_total;
-            answer.send(Answer { nanos: 0.0, disturbed: false, allocs }).unwrap();
+            let mut times = 0;
+            let count = allocation_counter::measure(|| times = run(pass.times).times).count_total;
+            let allocs = count as f64 / times as f64;
+            answer.send(Answer { nanos: 0.0, whole: 0.0, disturbed: false, allocs }).unwrap();
             continue;
         }
-        let mut nanos = 0.0;
+        let (mut nanos, mut whole) = (0.0, 0.0);
         let mut disturbed = false;
         // Not counted while timed, so that peers that allocate do not pay for the counting.
         allocation_counter::opt_out(|| {
@@ -90,11 +96,13 @@ fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
                 std::hint::spin_loop();
             }
             let start = Instant::now();
-            run(pass.times);
-            nanos = start.elapsed().as_nanos() as f64 / pass.times as f64;
+            let ran = run(pass.times);
+            let took = start.elapsed();
+            whole = took.as_nanos() as f64;
+            nanos = (took - ran.spared).as_nanos() as f64 / ran.times as f64;
             disturbed = preempted() != before;
         });
-        answer.send(Answer { nanos, disturbed, allocs: 0 }).unwrap();
+        answer.send(Answer { nanos, whole, disturbed, allocs: 0.0 }).unwrap();
     }
 }
 
@@ -118,8 +126,8 @@ impl Crew {
         while kept.len() < rounds && tried < rounds * PATIENCE {
             tried += 1;
             let round: Vec<_> = (0..sides).map(|side| self.time(side, times[side])).collect();
-            if round.iter().all(|(_, disturbed)| !disturbed) {
-                kept.push(round.into_iter().map(|(nanos, _)| nanos).collect());
+            if round.iter().all(|answer| !answer.disturbed) {
+                kept.push(round.into_iter().map(|answer| answer.nanos).collect());
             }
         }
         let usual: Vec<f64> = (0..sides).map(|side| median(&column(&kept, side))).collect();
@@ -134,27 +142,32 @@ impl Crew {
     /// How many operations make a pass.
     fn calibrate(&self, side: usize) -> u64 {
         let mut times = 64;
-        while self.time(side, times).0 * (times as f64) < PASS.as_nanos() as f64 {
+        while self.time(side, times).whole < PASS.as_nanos() as f64 {
             times *= 2;
         }
         times
     }
 
-    /// Nanoseconds an operation on the slowest thread, and whether any was disturbed.
-    fn time(&self, side: usize, times: u64) -> (f64, bool) {
+    /// The times of the slowest thread, and whether any was disturbed.
+    fn time(&self, side: usize, times: u64) -> Answer {
         let threads = self.crew.len();
         let pass = Pass { side, times, count: false, arrived: Arc::default(), threads };
         self.crew.iter().for_each(|order| order.send(pass.clone()).unwrap());
         (0..threads)
             .map(|_| self.answers.recv().unwrap())
-            .fold((0.0, false), |(slowest, any), answer| (answer.nanos.max(slowest), any || answer.disturbed))
+            .reduce(|one, other| Answer {
+                nanos: one.nanos.max(other.nanos),
+                whole: one.whole.max(other.whole),
+                disturbed: one.disturbed || other.disturbed,
+                allocs: 0.0,
+            })
+            .expect("at least one thread")
     }
 
     fn allocs(&self, side: usize) -> f64 {
-        let times = 1_000;
-        let pass = Pass { side, times, count: true, arrived: Arc::default(), threads: 1 };
+        let pass = Pass { side, times: 1_000, count: true, arrived: Arc::default(), threads: 1 };
         self.crew[0].send(pass).unwrap();
-        self.answers.recv().unwrap().allocs as f64 / times as f64
+        self.answers.recv().unwrap().allocs
     }
 }
 

@@ -128,7 +128,9 @@ fn cells(row: &Row) -> [String; 15] {
         number(Some(row.ns)),
         number(row.peer_ns),
         number(row.ratio),
-        row.ratio_quartiles.map_or(String::new(), |[low, high]| format!("{low:.2}–{high:.2}")),
+        row.ratio_quartiles
+            .filter(|quartiles| quartiles.iter().all(|n| n.is_finite()))
+            .map_or(String::new(), |[low, high]| format!("{low:.2}–{high:.2}")),
         match row.target {
             Some(Target::Ratio(most)) => format!("≤ {most:.2}"),
             Some(Target::Nanos(most)) => format!("≤ {most} ns"),

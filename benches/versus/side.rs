@@ -1,7 +1,15 @@
 //! What is measured: sides, and which of them stand against each other.
 
-/// The loop of one thread: runs the operation so many times.
-pub(crate) type Loop = Box<dyn FnMut(u64)>;
+use std::time::{Duration, Instant};
+
+/// The loop of one thread: runs the operation at least so many times.
+pub(crate) type Loop = Box<dyn FnMut(u64) -> Ran>;
+
+/// How often it ran, and how much of the time was not the operation's.
+pub(crate) struct Ran {
+    pub(crate) times: u64,
+    pub(crate) spared: Duration,
+}
 
 /// One operation on one shared object. Makes each thread its own loop around it.
 pub(crate) struct Side(Box<dyn Fn() -> Loop + Sync>);
@@ -14,7 +22,34 @@ impl Side {
     ) -> Self {
         Side(Box::new(move || {
             let mut handle = handle();
-            Box::new(move |times| (0..times).for_each(|_| op(&mut handle)))
+            Box::new(move |times| {
+                (0..times).for_each(|_| op(&mut handle));
+                Ran { times, spared: Duration::ZERO }
+            })
+        }))
+    }
+
+    /// `op` counts as `chunk` operations and comes after `prepare`, whose time is not measured. A chunk
+    /// has to be long against two readings of the clock.
+    pub(crate) fn prepared<H: 'static>(
+        chunk: u64,
+        handle: impl Fn() -> H + Sync + 'static,
+        prepare: impl Fn(&mut H) + Copy + Sync + 'static,
+        op: impl Fn(&mut H) + Copy + Sync + 'static,
+    ) -> Self {
+        Side(Box::new(move || {
+            let mut handle = handle();
+            Box::new(move |times| {
+                let mut ran = Ran { times: 0, spared: Duration::ZERO };
+                while ran.times < times {
+                    let start = Instant::now();
+                    prepare(&mut handle);
+                    ran.spared += start.elapsed();
+                    op(&mut handle);
+                    ran.times += chunk;
+                }
+                ran
+            })
         }))
     }
 
@@ -72,11 +107,22 @@ pub(crate) struct Case {
     ours: Side,
     bare: Option<Side>,
     peers: Vec<Peer>,
+    most_threads: usize,
 }
 
 impl Case {
     pub(crate) fn new(subject: &'static str, ours: Side, peers: Vec<Peer>) -> Self {
-        Case { subject, ours, bare: None, peers }
+        Case { subject, ours, bare: None, peers, most_threads: usize::MAX }
+    }
+
+    /// With more threads it would say nothing.
+    pub(crate) fn one_thread(mut self) -> Self {
+        self.most_threads = 1;
+        self
+    }
+
+    pub(crate) fn is_for(&self, threads: usize) -> bool {
+        threads <= self.most_threads
     }
 
     /// Also measures the work without any guard.

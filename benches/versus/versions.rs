@@ -1,9 +1,15 @@
-//! Which version of a peer is measured, as the lock file has it.
+//! Which version of a peer is measured, as the lock file has it; of the standard library, as the compiler has it.
+
+use std::process::Command;
+use std::sync::OnceLock;
 
 const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// The locked version of `package`. Where there are several, the one this package depends on.
 pub(crate) fn version(package: &str) -> &'static str {
+    if package == "std" {
+        return compiler();
+    }
     let own = entries().find(|(name, _)| *name == env!("CARGO_PKG_NAME"));
     let chosen = own.and_then(|(_, entry)| {
         let mut words = entry.lines().map(|line| line.trim().trim_matches(['"', ',']).split(' '));
@@ -14,6 +20,16 @@ pub(crate) fn version(package: &str) -> &'static str {
             entries().find(|(name, _)| *name == package).and_then(|(_, entry)| field(entry, "version"))
         })
         .unwrap_or("?")
+}
+
+/// Read when it is asked for: no variable of a build without a build script has it.
+fn compiler() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
+        let said = Command::new(rustc).arg("--version").output().map(|out| out.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&said).split(' ').nth(1).unwrap_or("?").into()
+    })
 }
 
 fn entries() -> impl Iterator<Item = (&'static str, &'static str)> {

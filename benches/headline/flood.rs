@@ -1,0 +1,151 @@
+//! One producer that never stops, one consumer that takes all there is.
+
+use crate::BOUND;
+use crate::table::{Row, met};
+use crate::tally::{CROWDED, Item, Tally, mailbox, stood_in_line};
+use plimsoll::Discipline;
+use std::fmt;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) const TITLE: &str = "flood: a producer that never stops, a consumer that takes all there is";
+pub(crate) const SPAN: Duration = Duration::from_secs(1);
+
+/// Delivered under flood, of what the consumer can do alone.
+const LEAST: f64 = 0.90;
+/// Memory counts as flat below this: threads and samples have some of their own.
+const FLAT: u64 = 1 << 20;
+/// Steps of a small computation for each item: about half a microsecond, so that the producer is far ahead.
+const WORK: u32 = 256;
+const SAMPLE: Duration = Duration::from_millis(10);
+
+pub(crate) struct Plan(Discipline);
+
+pub(crate) const PLANS: &[Plan] = &[
+    Plan(Discipline::Fifo),
+    Plan(Discipline::KeepOldest),
+    Plan(Discipline::Lifo),
+    Plan(Discipline::LifoWithAge { age: Duration::from_millis(100) }),
+    Plan(Discipline::CODEL),
+    Plan(Discipline::ADAPTIVE_LIFO),
+    Plan(Discipline::TimeBuckets { slice: Duration::from_millis(10), slices: 10 }),
+];
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Plan {
+    pub(crate) fn run(&self, span: Duration) -> Row {
+        let before = self.alone(span / 2);
+        let mut run = self.flood(span);
+        let alone = (before + self.alone(span / 2)) / 2.0;
+        let part = run.per_second / alone;
+        let flat = run.most_held <= BOUND && run.growth.is_none_or(|bytes| bytes < FLAT);
+        run.row.extend([
+            ("alone per s", (alone as u64).into()),
+            ("of alone", part.into()),
+            ("most held", run.most_held.into()),
+            ("growth bytes", run.growth.into()),
+            ("crowded", run.crowded.into()),
+            ("met", met(run.crowded > CROWDED, Some(part >= LEAST && flat && run.adds_up))),
+        ]);
+        run.row
+    }
+
+    /// What the consumer does in a second when all is there already and nobody else is.
+    fn alone(&self, span: Duration) -> f64 {
+        let mailbox = mailbox(self.0);
+        let mut inbox = mailbox.inbox();
+        let mut tally = Tally::new();
+        let mut busy = Duration::ZERO;
+        while busy < span {
+            (0..BOUND as u64).for_each(|n| drop(mailbox.offer(Item::new(n))));
+            let start = Instant::now();
+            tally.turn(&mut inbox, BOUND, work);
+            busy += start.elapsed();
+        }
+        tally.delivered as f64 / busy.as_secs_f64()
+    }
+
+    fn flood(&self, span: Duration) -> Run {
+        let mailbox = mailbox(self.0);
+        let mut inbox = mailbox.inbox();
+        let mut tally = Tally::new();
+        let memory = resident();
+        let (mut most_held, mut most_memory) = (0, memory);
+        let stop = AtomicBool::new(false);
+        let goes_on = || !stop.load(Ordering::Relaxed);
+        let (offered, took, crowded) = thread::scope(|scope| {
+            let producer = scope.spawn(|| {
+                let mut offered = 0;
+                while goes_on() {
+                    offered += 1;
+                    drop(mailbox.offer(Item::new(offered)));
+                }
+                (offered, stood_in_line())
+            });
+            let consumer = scope.spawn(|| {
+                let start = Instant::now();
+                while goes_on() {
+                    tally.turn(&mut inbox, BOUND, work);
+                }
+                (start.elapsed(), stood_in_line())
+            });
+            let start = Instant::now();
+            while start.elapsed() < span {
+                thread::sleep(SAMPLE);
+                most_held = most_held.max(mailbox.usage().count);
+                most_memory = most_memory.max(resident());
+            }
+            stop.store(true, Ordering::Relaxed);
+            let (offered, one) = producer.join().expect("a producer");
+            let (took, other) = consumer.join().expect("a consumer");
+            (offered, took, one.max(other).div_duration_f64(took))
+        });
+        let per_second = tally.delivered as f64 / took.as_secs_f64();
+        let (columns, adds_up) = tally.columns(offered, &mut inbox);
+        Run {
+            row: std::iter::once(("discipline", self.to_string().into())).chain(columns).collect(),
+            adds_up,
+            per_second,
+            most_held: most_held.max(tally.most),
+            growth: most_memory.zip(memory).map(|(most, at_first)| most - at_first),
+            crowded,
+        }
+    }
+}
+
+/// What came out of a flood.
+struct Run {
+    row: Row,
+    adds_up: bool,
+    per_second: f64,
+    most_held: usize,
+    /// Of the resident memory, in bytes. Unknown where the system does not say.
+    growth: Option<u64>,
+    /// The part of the time for which the producer or the consumer had to wait for a processor.
+    crowded: f64,
+}
+
+/// The consumer's work on one item.
+fn work(number: u64) {
+    let mut x = number | 1;
+    for _ in 0..WORK {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+    }
+    black_box(x);
+}
+
+/// The resident memory of the process in bytes, where the system says it.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1_024)
+}

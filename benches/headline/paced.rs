@@ -1,0 +1,147 @@
+//! Twice as much as the consumer can do, evenly paced.
+
+use crate::BOUND;
+use crate::table::{Row, met, millis};
+use crate::tally::{CROWDED, Item, Tally, mailbox, stood_in_line};
+use plimsoll::Discipline;
+use std::fmt;
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) const TITLE: &str = "paced: twice as much as the consumer can do";
+pub(crate) const SPAN: Duration = Duration::from_secs(2);
+
+const PER_MILLISECOND: u32 = 200;
+const WORK: Duration = Duration::from_micros(10);
+const TICK: Duration = Duration::from_millis(1);
+/// Short enough that half of it is within what the stack is to reach.
+const SHORT_TICK: Duration = Duration::from_micros(100);
+/// A producer that was later than this measured the machine.
+const LAG: Duration = Duration::from_millis(10);
+
+/// What is to be reached.
+#[derive(Clone, Copy)]
+enum Target {
+    Median(Duration),
+    /// The 99th percentile.
+    Tail(Duration),
+    /// The 99th percentile, within what the consumer needs for all that can stand before an item: what
+    /// the mailbox holds and what was taken at once.
+    Queue,
+    None,
+}
+
+pub(crate) struct Plan {
+    discipline: Discipline,
+    most: usize,
+    tick: Duration,
+    target: Target,
+}
+
+const fn plan(discipline: Discipline, most: usize, target: Target) -> Plan {
+    Plan { discipline, most, tick: TICK, target }
+}
+
+const FRESH: Target = Target::Median(Duration::from_micros(100));
+
+pub(crate) const PLANS: &[Plan] = &[
+    plan(Discipline::Fifo, BOUND, Target::Queue),
+    plan(Discipline::Fifo, 1, Target::Queue),
+    plan(Discipline::KeepOldest, BOUND, Target::Queue),
+    plan(Discipline::KeepOldest, 1, Target::Queue),
+    plan(Discipline::Lifo, 1, FRESH),
+    plan(Discipline::Lifo, 16, FRESH),
+    Plan { tick: SHORT_TICK, ..plan(Discipline::Lifo, 1, FRESH) },
+    Plan { tick: SHORT_TICK, ..plan(Discipline::Lifo, 16, FRESH) },
+    plan(Discipline::LifoWithAge { age: Duration::from_millis(100) }, 16, Target::None),
+    plan(Discipline::CODEL, 16, Target::None),
+    plan(Discipline::ADAPTIVE_LIFO, 16, Target::None),
+    plan(
+        Discipline::TimeBuckets { slice: Duration::from_millis(10), slices: 10 },
+        16,
+        Target::Tail(Duration::from_millis(100)),
+    ),
+];
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, at most {}, tick {:?}", self.discipline, self.most, self.tick)
+    }
+}
+
+impl Plan {
+    pub(crate) fn run(&self, span: Duration) -> Row {
+        let mailbox = mailbox(self.discipline);
+        let mut inbox = mailbox.inbox();
+        let mut tally = Tally::new();
+        let stop = AtomicBool::new(false);
+        let before = stood_in_line();
+        let start = Instant::now();
+        let (offered, lag, crowd) = thread::scope(|scope| {
+            let producer = scope.spawn(|| {
+                let (mut offered, mut lag, mut due) = (0, Duration::ZERO, Duration::ZERO);
+                while due < span {
+                    lag = lag.max(wait_until(start + due));
+                    for _ in 0..(self.tick * PER_MILLISECOND).as_millis() {
+                        offered += 1;
+                        drop(mailbox.offer(Item::new(offered)));
+                    }
+                    due += self.tick;
+                }
+                wait_until(start + span);
+                stop.store(true, Ordering::Relaxed);
+                (offered, lag, stood_in_line())
+            });
+            while !stop.load(Ordering::Relaxed) {
+                if tally.turn(&mut inbox, self.most, |_| work(&stop)) == 0 {
+                    spin_loop();
+                }
+            }
+            producer.join().expect("a producer")
+        });
+        let took = start.elapsed();
+        let each = took.div_f64(tally.delivered.max(1) as f64);
+        let crowded = crowd.max(stood_in_line() - before).div_duration_f64(took);
+        let (p50, p99) = (tally.percentile(50.0), tally.percentile(99.0));
+        let (columns, _) = tally.columns(offered, &mut inbox);
+        let target = match self.target {
+            Target::None => None,
+            Target::Median(most) => Some(("p50", p50, most)),
+            Target::Tail(most) => Some(("p99", p99, most)),
+            // A twentieth more: `each` is a mean over the run, and a tail is made in its slow moments.
+            Target::Queue => Some(("p99", p99, each * (BOUND + self.most) as u32 * 21 / 20)),
+        };
+        let plan = [
+            ("discipline", self.discipline.to_string().into()),
+            ("at most", self.most.into()),
+            ("tick ms", millis(self.tick)),
+        ];
+        let outcome = [
+            ("lag ms", millis(lag)),
+            ("crowded", crowded.into()),
+            ("target", target.map(|(name, _, most)| format!("{name} ≤ {most:.1?}")).into()),
+            ("met", met(lag > LAG || crowded > CROWDED, target.map(|(_, got, most)| got <= most))),
+        ];
+        plan.into_iter().chain(columns).chain(outcome).collect()
+    }
+}
+
+/// Ten microseconds of it; none once all is over.
+fn work(stop: &AtomicBool) {
+    let start = Instant::now();
+    while start.elapsed() < WORK && !stop.load(Ordering::Relaxed) {
+        spin_loop();
+    }
+}
+
+/// Waits until `due`, the last of it spinning: a sleep ends when the system likes. Answers how late it is.
+fn wait_until(due: Instant) -> Duration {
+    let left = due.saturating_duration_since(Instant::now());
+    thread::sleep(left.saturating_sub(Duration::from_micros(200)));
+    while Instant::now() < due {
+        spin_loop();
+    }
+    due.elapsed()
+}
