@@ -10,9 +10,9 @@
 //! well – and opens the next inbox. Nothing is lost but the job in the worker's hands and what the
 //! mailbox had no room for, and both are known exactly.
 
+use plimsoll::Dice;
 use plimsoll::buffer::Delivery;
 use plimsoll::prelude::*;
-use plimsoll::Dice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

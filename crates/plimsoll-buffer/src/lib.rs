@@ -70,7 +70,8 @@
 //! Handles are cheap and shared; producers and consumers may be threads or tasks, with or without a
 //! runtime. Offering never waits, unless the name says so. Every future here can be dropped at any await:
 //! nothing is lost and nobody's turn is. Items that have to go are dropped, or handed out, with
-//! nothing locked. Once it has been as full as it gets, neither offering nor taking allocates.
+//! nothing locked. Once it has been as full as it gets, neither offering nor taking allocates, but for an offer
+//! for which two or more have to go.
 //!
 //! Under constant overload producers meet at the mailbox's lock: spread them over [`shards`](Builder::shards).
 //!

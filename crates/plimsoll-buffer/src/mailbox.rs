@@ -66,7 +66,7 @@ impl<T> Mailbox<T> {
     /// assert_eq!(refused[0].to_string(), "mailbox refused: full (2 of 2)");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn offer(&self, item: T) -> Result<Kept<T>, Refused<T>> {
         self.0.offer(item)
     }

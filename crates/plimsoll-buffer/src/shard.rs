@@ -10,6 +10,11 @@ pub(crate) const FULL: u32 = 1;
 /// A refusal has been told of since the last telling: those that follow need only be counted.
 pub(crate) const REFUSED: u32 = 2;
 
+/// There is only this shard, and it is plain: see [`State::plain`].
+pub(crate) const PLAIN: u32 = 4;
+/// There is only this shard.
+pub(crate) const ALONE: u32 = 8;
+
 #[derive(Debug)]
 pub(crate) struct Shard<T> {
     // Written under the lock, read without it.
@@ -23,12 +28,14 @@ pub(crate) struct State<T> {
     pub(crate) line: Line<T>,
     pub(crate) losses: Losses,
     pub(crate) closed: bool,
+    /// There is only this shard, it is open, and its line is plain: see [`Line::is_plain`].
+    pub(crate) plain: bool,
 }
 
 /// What was lost and is not told yet.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
-    lost: Lost,
+    pub(crate) lost: Lost,
     // Read only when something is lost for the first time since the last telling.
     since: Option<Instant>,
     /// The gap: to be told before the one that stands here.
@@ -81,7 +88,7 @@ impl Losses {
 impl<T> Shard<T> {
     pub(crate) fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
         let line = Line::new(discipline, bounds, weighed);
-        let state = State { line, losses: Losses::default(), closed: false };
+        let state = State { line, losses: Losses::default(), closed: false, plain: false };
         Shard { flags: AtomicU32::new(0), len: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
@@ -106,12 +113,20 @@ impl<T> Shard<T> {
     #[inline]
     pub(crate) fn measure(&self, state: &State<T>) {
         let len = state.line.len();
-        self.len.store(len, Ordering::Relaxed);
+        if self.len() != len {
+            self.len.store(len, Ordering::Relaxed);
+        }
         let flags = self.flags();
         let full = if state.line.discipline() == Discipline::KeepOldest { state.is_full(len) } else { 0 };
         if flags & FULL != full {
             self.flags.store(flags & !FULL | full, Ordering::Relaxed);
         }
+    }
+
+    /// Under the lock: marks the first shard by what its owner knows.
+    pub(crate) fn mark(&self, alone: bool, plain: bool) {
+        let marks = if alone { ALONE } else { 0 } | if plain { PLAIN } else { 0 };
+        self.flags.store(self.flags() & !(ALONE | PLAIN) | marks, Ordering::Relaxed);
     }
 
     /// Under the lock: refusals that follow need only be counted.
@@ -183,16 +198,24 @@ impl<T> State<T> {
         out: &mut Vec<T>,
         expired: &mut Vec<T>,
         clock: &Clock,
-    ) {
+    ) -> usize {
         let before = expired.len();
-        self.line.pop_many(most, now, out, &mut |item, _| expired.push(item));
+        let taken = self.line.pop_many(most, now, out, &mut |item, _| expired.push(item));
         self.note(before, expired, clock);
+        taken
     }
 
     pub(crate) fn expire(&mut self, now: Instant, expired: &mut Vec<T>, clock: &Clock) {
         let before = expired.len();
         self.line.expire(now, &mut |item, _| expired.push(item));
         self.note(before, expired, clock);
+    }
+
+    /// Whether what the line lets go at its front belongs to a gap that is open already: then it need
+    /// only be counted.
+    #[inline]
+    pub(crate) fn gap_is_open(&self) -> bool {
+        self.losses.gap.is_some_and(|gap| gap <= self.line.front())
     }
 
     /// Whether the next thing to tell is a loss.

@@ -5,7 +5,7 @@ use crate::config::{Config, MOST_SHARDS, Pick};
 use crate::inbox::Verdict;
 use crate::lost::{Delivery, Lost};
 use crate::offer::{Kept, Refused};
-use crate::shard::{FULL, REFUSED, Shard, State};
+use crate::shard::{ALONE, FULL, PLAIN, REFUSED, Shard, State};
 use plimsoll_core::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, MutexGuard, Ordering};
 use plimsoll_core::{
     Bounds, Clock, Dice, Discipline, Event, Few, Instant, Observer, Reason, Rejected, Spot, Stripes,
@@ -43,6 +43,8 @@ pub(crate) struct Shared<T> {
     /// Heirs wait for the last inbox to go.
     pub(crate) orphan: Bell,
 }
+
+const REFUSES_ALONE: u32 = ALONE | FULL | REFUSED;
 
 const NO_STAMP: u32 = 0;
 const ROUGH: u32 = 1;
@@ -94,9 +96,7 @@ impl<T> Shared<T> {
             space: Bell::new(),
             orphan: Bell::new(),
         };
-        if config.shards > 1 {
-            shared.set_shards(config.shards);
-        }
+        shared.set_shards(config.shards);
         shared
     }
 
@@ -127,7 +127,7 @@ impl<T> Shared<T> {
 
     pub(crate) fn set_shards(&self, shards: usize) {
         // Under the first one's lock: two who change it at once must not both make the same ones.
-        let state = self.first.lock();
+        let mut state = self.first.lock();
         let (discipline, bounds) = (state.line.discipline(), state.line.bounds());
         let mut gone = vec![];
         for place in self.more.iter().take(shards - 1) {
@@ -140,12 +140,22 @@ impl<T> Shared<T> {
             self.change(shard, &mut its, discipline, bounds, now, &mut gone);
         }
         self.made.fetch_max(shards, Ordering::AcqRel);
+        self.see_if_plain(&mut state);
         // Release, as `made`: a producer that sees the number sees the shards.
         self.active.store(shards, Ordering::Release);
         drop(state);
         // Whoever waits has looked at fewer shards.
         self.mail.ring_all();
         self.space.ring_all();
+    }
+
+    /// After every change of the settings, with the first shard's state.
+    fn see_if_plain(&self, first: &mut State<T>) {
+        let alone = self.made() == 1;
+        first.plain = alone && first.line.is_plain() && !first.closed;
+        // A plain one is not measured at every step.
+        self.first.measure(first);
+        self.first.mark(alone, first.plain);
     }
 
     /// The shard that the next offer goes to.
@@ -193,22 +203,76 @@ impl<T> Shared<T> {
         self.weigher.as_ref().map_or(0, |weigh| weigh(item))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offer(&self, item: T) -> Result<Kept<T>, Refused<T>> {
-        let shard = self.shard();
-        if shard.flags() & (FULL | REFUSED) == FULL | REFUSED
-            && let Some(refusals) = self.refusals.get()
-        {
-            refusals.add();
-            if shard.flags() & REFUSED == 0 {
-                // Told of in between: this one has to be told of again.
-                self.note_refusals(shard);
-            }
-            self.observer.tell(|| Event::Refused(self.full(shard)));
-            return Err(Refused::new(item, self.full(shard)));
+        let flags = self.first.flags();
+        if flags & PLAIN == 0 {
+            return match flags & (ALONE | FULL | REFUSED) {
+                REFUSES_ALONE => match self.refuse_full(&self.first, item) {
+                    Ok(refused) => Err(refused),
+                    Err(item) => self.offer_any(item),
+                },
+                _ => self.offer_any(item),
+            };
         }
+        let mut state = self.first.lock();
+        if !state.plain {
+            drop(state);
+            return self.offer_any(item);
+        }
+        let displaced = match state.line.push_plain(item) {
+            None => Few::none(),
+            Some(old) => {
+                state.losses.lost.evicted += 1;
+                if !state.gap_is_open() {
+                    state.lose(Reason::Evicted, 0, &self.clock);
+                }
+                Few::one((old, Reason::Evicted))
+            }
+        };
+        drop(state);
+        self.mail.ring();
+        self.tell_kept(&displaced);
+        Ok(Kept(displaced))
+    }
+
+    #[inline]
+    fn tell_kept(&self, displaced: &Few<(T, Reason)>) {
+        self.observer.tell_all(|tell| {
+            tell(Event::Kept { by: self.name });
+            for (_, reason) in displaced.iter() {
+                tell(Event::Lost { by: self.name, reason: *reason, count: 1 });
+            }
+        });
+    }
+
+    /// [`offer`](Self::offer) to a mailbox that does not only count.
+    #[inline(never)]
+    fn offer_any(&self, item: T) -> Result<Kept<T>, Refused<T>> {
+        let shard = self.shard();
+        let item = if shard.flags() & (FULL | REFUSED) == FULL | REFUSED {
+            match self.refuse_full(shard, item) {
+                Ok(refused) => return Err(refused),
+                Err(item) => item,
+            }
+        } else {
+            item
+        };
         let weight = self.weigh(&item);
         self.push(shard, item, weight, self.stamped())
+    }
+
+    /// A refusal that need only be counted. The item comes back if there is nothing to count it in.
+    #[inline(always)]
+    fn refuse_full(&self, shard: &Shard<T>, item: T) -> Result<Refused<T>, T> {
+        let Some(refusals) = self.refusals.get() else { return Err(item) };
+        refusals.add();
+        if shard.flags() & REFUSED == 0 {
+            // Told of in between: this one has to be told of again.
+            self.note_refusals(shard);
+        }
+        self.observer.tell(|| Event::Refused(self.full(shard)));
+        Ok(Refused::new(item, self.full(shard)))
     }
 
     #[inline(always)]
@@ -232,21 +296,24 @@ impl<T> Shared<T> {
         }
         let now = if state.line.is_timed() { self.in_time(now) } else { now };
         let mut displaced = Few::none();
-        let pushed = state.line.push(item, weight, now, &mut |item, reason| displaced.push((item, reason)));
-        for (_, reason) in displaced.iter() {
-            state.lose(*reason, 1, &self.clock);
+        let State { line, losses, .. } = &mut *state;
+        let mut why = None;
+        let pushed = line.push(item, weight, now, &mut |item, reason| {
+            losses.lost.count(reason, 1);
+            why = Some(reason);
+            displaced.push((item, reason));
+        });
+        if let Some(reason) = why
+            && !state.gap_is_open()
+        {
+            state.lose(reason, 0, &self.clock);
         }
         match pushed {
             Ok(_) => {
                 shard.measure(&state);
                 drop(state);
                 self.mail.ring();
-                self.observer.tell_all(|tell| {
-                    tell(Event::Kept { by: self.name });
-                    for (_, reason) in displaced.iter() {
-                        tell(Event::Lost { by: self.name, reason: *reason, count: 1 });
-                    }
-                });
+                self.tell_kept(&displaced);
                 Ok(Kept(displaced))
             }
             Err((item, reason)) => Err(self.not_kept(shard, state, item, weight, reason, displaced)),
@@ -395,6 +462,20 @@ impl<T> Shared<T> {
     /// The next item. Shards are taken from in turn.
     #[inline]
     pub(crate) fn take(&self, hand: &mut Hand<T>) -> Option<T> {
+        if self.first.flags() & PLAIN != 0 {
+            let mut state = self.first.lock();
+            if state.plain {
+                let item = state.line.pop_plain()?;
+                drop(state);
+                self.space.ring();
+                self.observer.tell(|| Event::Delivered { by: self.name, count: 1 });
+                return Some(item);
+            }
+        }
+        self.take_any(hand)
+    }
+
+    fn take_any(&self, hand: &mut Hand<T>) -> Option<T> {
         let now = self.now();
         let made = self.made();
         let mut item = None;
@@ -421,19 +502,20 @@ impl<T> Shared<T> {
         let made = self.made();
         let before = out.len();
         let mut lost = Lost::default();
-        loop {
-            let round = out.len();
-            let share = ((most - (round - before)) / made).max(1);
+        // Each shard gives its share, and then what others did not have; never more than it held when
+        // it was come to, or producers could keep this going for ever.
+        let mut more = true;
+        while more {
+            let share = ((most - (out.len() - before)) / made).max(1);
+            more = false;
             for _ in 0..made {
                 let share = share.min(most - (out.len() - before));
                 let shard = self.at(hand.next(made));
                 let mut state = shard.lock();
-                state.pop_many(share, now, out, &mut hand.expired, &self.clock);
+                let taken = state.pop_many(share, now, out, &mut hand.expired, &self.clock);
                 lost += shard.take_lost(&mut state, &self.clock, || self.refusals_untold());
                 shard.measure(&state);
-            }
-            if out.len() == round || out.len() - before >= most {
-                break;
+                more |= taken > 0 && taken == share && made > 1;
             }
         }
         self.taken(out.len() - before, &mut hand.expired);
@@ -562,7 +644,11 @@ impl<T> Shared<T> {
 
     pub(crate) fn close(&self) {
         // The first one's lock keeps out `set_shards`, which makes new ones as the first one is.
-        self.first.lock().closed = true;
+        {
+            let mut state = self.first.lock();
+            state.closed = true;
+            self.see_if_plain(&mut state);
+        }
         for shard in self.shards() {
             let mut state = shard.lock();
             state.closed = true;
@@ -622,6 +708,7 @@ impl<T> Shared<T> {
         for shard in self.shards().skip(1) {
             self.change(shard, &mut shard.lock(), discipline, bounds, now, &mut gone);
         }
+        self.see_if_plain(&mut first);
         drop(first);
         self.mail.ring();
         self.space.ring_all();

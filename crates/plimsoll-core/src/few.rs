@@ -22,6 +22,12 @@ impl<T> Few<T> {
         Few { one: None, more: None }
     }
 
+    /// One.
+    #[inline]
+    pub const fn one(item: T) -> Self {
+        Few { one: Some(item), more: None }
+    }
+
     /// One more, at the end.
     #[inline]
     pub fn push(&mut self, item: T) {

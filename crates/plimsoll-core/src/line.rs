@@ -53,6 +53,7 @@ pub struct Line<T> {
     bounds: Bounds,
     weighed: bool,
     timed: bool,
+    plain: bool,
     // `None` is a hole. Neither end is one.
     items: VecDeque<Option<T>>,
     // As long as `items` if anything is weighed or timed, and empty otherwise.
@@ -69,6 +70,15 @@ pub struct Line<T> {
     codel: CoDel,
     // When it was empty last.
     empty: Instant,
+    // Nothing is too old before this; it may be earlier than need be.
+    due: Instant,
+}
+
+fn plain(discipline: Discipline, bounds: Bounds, weighed: bool) -> bool {
+    matches!(discipline, Discipline::Fifo | Discipline::Lifo)
+        && bounds.age.is_none()
+        && bounds.count > 0
+        && !weighed
 }
 
 /// Far from zero, so that putting back at the front need not think of it.
@@ -82,6 +92,7 @@ impl<T> Line<T> {
             bounds,
             weighed,
             timed: discipline.is_timed() || bounds.age.is_some(),
+            plain: plain(discipline, bounds, weighed),
             items: VecDeque::new(),
             notes: VecDeque::new(),
             first: FIRST,
@@ -92,6 +103,7 @@ impl<T> Line<T> {
             timed_since: Instant::default(),
             codel: CoDel::default(),
             empty: Instant::default(),
+            due: Instant::default(),
         }
     }
 
@@ -162,12 +174,71 @@ impl<T> Line<T> {
         now: Instant,
         lost: &mut L,
     ) -> Result<Key, (T, Reason)> {
+        if !self.plain {
+            return self.push_noted(item, weight, now, lost);
+        }
+        let key = Key(self.first + self.items.len() as u64);
+        if let Some(old) = self.push_plain(item) {
+            lost(old, Reason::Evicted);
+        }
+        Ok(key)
+    }
+
+    /// Whether it is a [`Fifo`](Discipline::Fifo) or [`Lifo`](Discipline::Lifo) bounded by count alone, by
+    /// far the most common: then [`push_plain`](Self::push_plain) and [`pop_plain`](Self::pop_plain) do.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// [`push`](Self::push) of a [plain](Self::is_plain) line; answers who was evicted.
+    #[inline]
+    pub fn push_plain(&mut self, item: T) -> Option<T> {
+        if self.len < self.bounds.count {
+            self.stand(item);
+            return None;
+        }
+        // One for one: as many as before.
+        let old = self.items.pop_front().flatten();
+        self.items.push_back(Some(item));
+        self.first += 1;
+        self.pushes += 1;
+        if self.items.len() != self.len {
+            self.trim();
+        }
+        old
+    }
+
+    /// [`pop`](Self::pop) of a [plain](Self::is_plain) line.
+    #[inline]
+    pub fn pop_plain(&mut self) -> Option<T> {
+        let taken = match self.discipline {
+            Discipline::Lifo => self.take_back(),
+            _ => self.take_front(),
+        };
+        taken.map(|(item, _)| item)
+    }
+
+    #[inline]
+    fn stand(&mut self, item: T) -> Key {
+        let key = self.back();
+        self.items.push_back(Some(item));
+        self.len += 1;
+        self.pushes += 1;
+        key
+    }
+
+    fn push_noted<L: FnMut(T, Reason)>(
+        &mut self,
+        item: T,
+        weight: u32,
+        now: Instant,
+        lost: &mut L,
+    ) -> Result<Key, (T, Reason)> {
         if self.weighed && u64::from(weight) > self.bounds.weight {
             return Err((item, Reason::TooLarge));
         }
-        if self.timed {
-            self.expire(now, lost);
-        }
+        self.expire(now, lost);
         // Whoever is evicted for a newcomer leaves no empty line behind.
         let was_empty = self.is_empty();
         while !self.fits(weight) {
@@ -179,20 +250,21 @@ impl<T> Line<T> {
                 None => return Err((item, Reason::Full)),
             }
         }
-        let key = self.back();
-        self.items.push_back(Some(item));
-        self.len += 1;
-        self.pushes += 1;
+        let key = self.stand(item);
         if self.is_noted() {
             self.latest = self.latest.max(now);
+            let at = self.latest;
             if was_empty {
-                self.empty = self.latest;
+                self.empty = at;
                 // The RFC sees it when it takes the last; here it may have left, or gone by age.
                 self.codel.emptied();
             }
+            if self.len == 1 && self.timed {
+                self.due = self.gone_by(at);
+            }
             let weight = if self.weighed { weight } else { 0 };
             self.weight += u64::from(weight);
-            self.notes.push_back(Note { at: self.latest, weight });
+            self.notes.push_back(Note { at, weight });
         }
         Ok(key)
     }
@@ -271,15 +343,19 @@ impl<T> Line<T> {
             self.notes.insert(at, Note { at: came.max(self.timed_since), weight });
             self.weight += u64::from(weight);
         }
+        self.due = Instant::default();
         self.fit(lost);
     }
 
     /// Lets go of what is too old at `now`.
     #[inline]
     pub fn expire<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
-        if !self.timed {
-            return;
+        if self.timed && self.due <= now {
+            self.let_go(now, lost);
         }
+    }
+
+    fn let_go<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
         if let Discipline::LifoWithAge { .. } = self.discipline
             && self.notes.back().is_some_and(|newest| self.gone_by(newest.at) <= now)
         {
@@ -290,9 +366,10 @@ impl<T> Line<T> {
         while self.notes.front().is_some_and(|oldest| self.front_goes(oldest.at) <= now) {
             match self.take_front() {
                 Some((old, _)) => lost(old, Reason::Expired),
-                None => return,
+                None => break,
             }
         }
+        self.due = self.next_expiry().unwrap_or(Instant::FAR_FUTURE);
     }
 
     /// When the oldest goes, even if others stay.
@@ -361,6 +438,7 @@ impl<T> Line<T> {
         self.discipline = to;
         self.bounds = bounds;
         self.timed = to.is_timed() || bounds.age.is_some();
+        self.plain = plain(to, bounds, self.weighed);
         if !self.is_noted() {
             self.notes = VecDeque::new();
         } else {
@@ -370,6 +448,7 @@ impl<T> Line<T> {
                 self.notes.iter_mut().for_each(|note| note.at = self.latest);
             }
         }
+        self.due = Instant::default();
         self.expire(now, lost);
         self.fit(lost);
         if smaller {
@@ -400,6 +479,7 @@ impl<T> Line<T> {
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let at = usize::try_from(key.0.checked_sub(self.first)?).ok()?;
         let item = self.items.get_mut(at)?.take()?;
+        self.due = Instant::default();
         if let Some(note) = self.notes.get_mut(at) {
             self.weight -= u64::from(std::mem::take(&mut note.weight));
         }
@@ -429,7 +509,7 @@ impl<T> Line<T> {
     fn take_front(&mut self) -> Option<(T, Note)> {
         let item = self.items.pop_front().flatten()?;
         self.first += 1;
-        let note = if self.is_noted() { self.notes.pop_front().unwrap_or_default() } else { Note::default() };
+        let note = if self.plain { Note::default() } else { self.notes.pop_front().unwrap_or_default() };
         self.took(note);
         Some((item, note))
     }
@@ -437,7 +517,11 @@ impl<T> Line<T> {
     #[inline]
     fn take_back(&mut self) -> Option<(T, Note)> {
         let item = self.items.pop_back().flatten()?;
-        let note = if self.is_noted() { self.notes.pop_back().unwrap_or_default() } else { Note::default() };
+        if let Discipline::LifoWithAge { .. } = self.discipline {
+            // The newest of those who are left may be too old.
+            self.due = Instant::default();
+        }
+        let note = if self.plain { Note::default() } else { self.notes.pop_back().unwrap_or_default() };
         self.took(note);
         Some((item, note))
     }
