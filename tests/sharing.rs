@@ -55,6 +55,23 @@ async fn a_routers_layer_is_one_line_with_and_without_with_state() {
     }
 }
 
+/// The same for requests that wait in a buffer, and in a clone of its handle.
+#[tokio::test]
+async fn a_buffer_is_one_line_over_all_routes() {
+    let buffer = Buffer::builder().concurrency(1).count(0).build().unwrap();
+    let app = Router::new().route("/a", get(forever)).layer(buffer.layer().http());
+    let app = app.merge(Router::new().route("/b", get(forever)).layer(buffer.clone().layer().http()));
+    let first = tokio::spawn(app.clone().oneshot(ask("/a")));
+    while buffer.serving() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for path in ["/a", "/b"] {
+        let response = app.clone().oneshot(ask(path)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    first.abort();
+}
+
 /// A route with a valve of its own has a line of its own, inside the common one.
 #[tokio::test]
 async fn a_route_with_a_valve_of_its_own_has_its_own_line() {

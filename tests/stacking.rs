@@ -86,3 +86,40 @@ async fn a_tuple_in_shadow_and_with_an_answer_of_ones_own() {
     gates.set_mode(Mode::Shadow);
     assert_eq!(service.oneshot(()).await.unwrap(), "now");
 }
+
+/// Who is evicted while it waits never asks the gates behind, and spends nothing there.
+#[tokio::test]
+async fn behind_a_buffer_the_gates_are_asked_only_by_those_whose_turn_has_come() {
+    let ear = Arc::new(Ear::default());
+    let buffer = Buffer::builder().concurrency(1).count(1).discipline(Discipline::Lifo).build().unwrap();
+    let valve = Valve::builder().inside(1).observe(ear.clone()).build().unwrap();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (opens, its) = (gate.clone(), buffer.clone());
+    let service = ServiceBuilder::new().layer(wait_layer(Then(buffer.clone(), valve))).service(service_fn(
+        move |n: u32| {
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await?.forget();
+                Ok::<_, BoxError>(n)
+            }
+        },
+    ));
+    let calls: Vec<_> = {
+        let mut calls = vec![];
+        for n in 0..3 {
+            calls.push(tokio::spawn(service.clone().oneshot(n)));
+            while its.serving() + its.waiting() < (n + 1).min(2) || (n == 2 && !calls[1].is_finished()) {
+                tokio::task::yield_now().await;
+            }
+        }
+        calls
+    };
+    opens.add_permits(3);
+    let mut answers = vec![];
+    for call in calls {
+        answers.push(call.await.unwrap().map_err(|no| no.downcast_ref::<Rejected>().unwrap().reason()));
+    }
+    assert_eq!(answers, [Ok(0), Err(Reason::Evicted), Ok(2)]);
+    let admitted = ear.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Admitted { .. })).count();
+    assert_eq!((admitted, ear.ended(), buffer.serving()), (2, 2, 0));
+}
