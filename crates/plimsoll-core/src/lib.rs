@@ -87,6 +87,7 @@ mod timers;
 #[cfg(feature = "tower")]
 mod tower;
 mod waiters;
+mod window;
 
 pub use clock::{Clock, ManualTime, Sleep};
 pub use dice::Dice;
@@ -110,6 +111,7 @@ pub use shadow::{Mode, Shadow};
 pub use stripes::Stripes;
 pub use then::Then;
 pub use timers::wake;
+pub use window::Window;
 #[cfg(feature = "tower")]
 pub use tower::{
     AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, Respond, WaitLayer, Waiting,

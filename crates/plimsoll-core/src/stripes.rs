@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// How many threads have a cell of their own; those beyond share one.
-const CELLS: usize = 32;
+pub(crate) const CELLS: usize = 32;
 
 #[derive(Debug, Default)]
 #[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
@@ -67,7 +67,7 @@ thread_local! {
 
 /// This thread's own index, which no other living thread has.
 #[inline]
-fn index() -> usize {
+pub(crate) fn index() -> usize {
     match INDEX.get() {
         UNSET => lease(),
         index => index,

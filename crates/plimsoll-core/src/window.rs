@@ -1,0 +1,205 @@
+//! How often something happened lately: counts over a window that slides.
+
+use crate::Instant;
+use crate::instant::nanos;
+use crate::stripes::{CELLS, index};
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Counts `K` kinds of events over the last `span` of time.
+///
+/// The span is cut into ten slices; the count is that of the current slice and the ten before it, so an
+/// event is remembered for at least `span` and forgotten at most a tenth of it later. Counting costs
+/// the same however many are in the window, and so does asking.
+///
+/// Each thread counts in a ring of its own, made when it first counts: a load and a store, no locked
+/// instruction. Threads beyond the first 32 share one. A sum may miss what is counted while it is taken.
+///
+/// ```
+/// use plimsoll_core::{Instant, Window};
+/// use std::time::Duration;
+///
+/// let window = Window::<1>::new(Duration::from_secs(10));
+/// let start = Instant::default();
+/// window.add(0, start);
+/// window.add(0, start + Duration::from_secs(5));
+/// assert_eq!(window.sum(start + Duration::from_secs(10)), [2]);
+/// assert_eq!(window.sum(start + Duration::from_secs(11)), [1]);
+/// assert_eq!(window.sum(start + Duration::from_secs(16)), [0]);
+/// ```
+pub struct Window<const K: usize> {
+    span: Duration,
+    // 2⁶⁴ over the length of a slice: multiplying is several times faster than dividing. Rounded down, it
+    // makes slices longer by less than one in 10⁹, never shorter.
+    per_nano: u64,
+    // Added to every tick; raised by a whole ring, it puts all that was counted out of sight.
+    shift: AtomicU64,
+    own: Box<[OnceLock<Box<Ring<K>>>]>,
+    shared: OnceLock<Box<Ring<K>>>,
+}
+
+/// Into how many slices the span is cut.
+const SLICES: u64 = 10;
+/// Those, the current one and some more, to make it a power of two.
+const RING: usize = 16;
+
+/// A tick and a count in one word, so that one is never read with the other's value.
+const COUNT_BITS: u32 = 28;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;
+
+#[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
+struct Ring<const K: usize>([[AtomicU64; K]; RING]);
+
+impl<const K: usize> Ring<K> {
+    fn new() -> Box<Self> {
+        Box::new(Ring(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0)))))
+    }
+
+    #[inline]
+    fn cell(&self, kind: usize, tick: u64) -> Option<&AtomicU64> {
+        self.0.get(tick as usize % RING)?.get(kind)
+    }
+}
+
+/// The word after one more in `tick`.
+#[inline]
+fn one_more(word: u64, tick: u64) -> u64 {
+    if word >> COUNT_BITS < tick {
+        tick << COUNT_BITS | 1
+    } else if word & COUNT == COUNT {
+        word
+    } else {
+        word + 1
+    }
+}
+
+impl<const K: usize> Window<K> {
+    /// A window over the last `span`, at least a microsecond.
+    pub fn new(span: Duration) -> Self {
+        let slice = nanos(span).div_ceil(SLICES).max(100);
+        Window {
+            span: Duration::from_nanos(slice.saturating_mul(SLICES)),
+            per_nano: u64::MAX / slice,
+            // Nothing was ever counted in tick 0.
+            shift: AtomicU64::new(RING as u64),
+            own: (0..CELLS).map(|_| OnceLock::new()).collect(),
+            shared: OnceLock::new(),
+        }
+    }
+
+    #[inline]
+    fn tick(&self, now: Instant) -> u64 {
+        // Relaxed: a count that meets a `clear` belongs to either side of it.
+        let tick = (u128::from(now.as_nanos()) * u128::from(self.per_nano)) >> 64;
+        tick as u64 + self.shift.load(Ordering::Relaxed)
+    }
+
+    /// Counts one of this kind, which is below `K`.
+    #[inline]
+    pub fn add(&self, kind: usize, now: Instant) {
+        let tick = self.tick(now);
+        let Some(own) = self.own.get(index()) else { return self.add_shared(kind, tick) };
+        if let Some(cell) = own.get_or_init(Ring::new).cell(kind, tick) {
+            // No read-modify-write: only this thread writes the cell. See `Stripes`.
+            cell.store(one_more(cell.load(Ordering::Relaxed), tick), Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn add_shared(&self, kind: usize, tick: u64) {
+        if let Some(cell) = self.shared.get_or_init(Ring::new).cell(kind, tick) {
+            // It never gives up: the closure always has a next value.
+            let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(one_more(word, tick)));
+        }
+    }
+
+    /// How many of each kind were counted within the span up to `now`.
+    pub fn sum(&self, now: Instant) -> [u64; K] {
+        let tick = self.tick(now);
+        let mut sums = [0; K];
+        let rings = self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get());
+        for slot in rings.flat_map(|ring| &ring.0) {
+            for (sum, cell) in sums.iter_mut().zip(slot) {
+                let word = cell.load(Ordering::Relaxed);
+                // What another thread's clock has dated a little later counts, too.
+                if (word >> COUNT_BITS).saturating_add(SLICES) >= tick && word != 0 {
+                    *sum += word & COUNT;
+                }
+            }
+        }
+        sums
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.shift.fetch_add(RING as u64 + 1, Ordering::Relaxed);
+    }
+}
+
+impl<const K: usize> fmt::Debug for Window<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Window").field("span", &self.span).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Against a list: whatever is younger than the span is counted, whatever is a slice older is not.
+        #[test]
+        fn it_counts_what_is_within_the_span(
+            steps in prop::collection::vec((0..3u8, 0..3_000u64), 1..300),
+        ) {
+            const SPAN: u64 = 10_000;
+            let window = Window::<2>::new(Duration::from_nanos(SPAN));
+            let (mut now, mut seen) = (0, vec![]);
+            for (what, pause) in steps {
+                now += pause;
+                let at = Instant::from_nanos(now);
+                match what {
+                    2 if now % 7 == 0 => {
+                        window.clear();
+                        seen.clear();
+                    }
+                    kind => {
+                        window.add(usize::from(kind % 2), at);
+                        seen.push((kind % 2, now));
+                    }
+                }
+                let sums = window.sum(at);
+                for kind in 0..2u8 {
+                    let within = |span| seen.iter().filter(|s| s.0 == kind && s.1 + span >= now).count() as u64;
+                    let sum = sums[usize::from(kind)];
+                    prop_assert!(within(SPAN) <= sum && sum <= within(SPAN + SPAN / 10), "{} at {}", sum, now);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_come_and_go_lose_nothing() {
+        let window = Window::<1>::new(Duration::from_secs(3600));
+        let now = Instant::from_nanos(1_000_000);
+        for _ in 0..3 {
+            std::thread::scope(|s| {
+                for _ in 0..40 {
+                    s.spawn(|| (0..500).for_each(|_| window.add(0, now)));
+                }
+            });
+        }
+        assert_eq!(window.sum(now), [3 * 40 * 500]);
+    }
+
+    #[test]
+    fn a_count_stops_at_its_most_and_spoils_nothing() {
+        let full = 5 << COUNT_BITS | COUNT;
+        assert_eq!(one_more(full, 5), full);
+        assert_eq!(one_more(full, 6), 6 << COUNT_BITS | 1);
+        assert_eq!(one_more(full - 1, 4), full, "dated a little earlier");
+    }
+}
