@@ -92,8 +92,10 @@ mod layer;
 mod lost;
 mod mailbox;
 mod offer;
+mod put;
 mod shard;
 mod shared;
+mod taking;
 mod weigh;
 
 #[doc = include_str!("disciplines.md")]

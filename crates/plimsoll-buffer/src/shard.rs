@@ -134,18 +134,11 @@ impl<T> Shard<T> {
         self.flags.store(self.flags() | REFUSED, Ordering::Relaxed);
     }
 
-    /// What was lost, to be told now; `counted` gives the refusals that were only counted.
-    pub(crate) fn take_lost(
-        &self,
-        state: &mut State<T>,
-        clock: &Clock,
-        counted: impl FnOnce() -> u64,
-    ) -> Lost {
+    /// What was lost, to be told now, but for the refusals that were only counted.
+    pub(crate) fn take_lost(&self, state: &mut State<T>, clock: &Clock) -> Lost {
         let flags = self.flags();
         if flags & REFUSED != 0 {
             self.flags.store(flags & !REFUSED, Ordering::Relaxed);
-            let count = counted();
-            state.losses.lost.count(Reason::Full, count);
         }
         if state.losses.is_empty() { Lost::default() } else { state.losses.take(clock) }
     }
@@ -155,7 +148,9 @@ impl<T> State<T> {
     /// Whether a refusal is certain, and its reason too: where items are weighed, one may be too large.
     fn is_full(&self, len: usize) -> u32 {
         let bounds = self.line.bounds();
-        if len >= bounds.count && bounds.weight == u64::MAX && !self.closed { FULL } else { 0 }
+        // Where items grow too old, time alone makes room.
+        let certain = bounds.weight == u64::MAX && !self.line.is_timed();
+        if len >= bounds.count && certain && !self.closed { FULL } else { 0 }
     }
 
     /// Counts what the line let go or did not take.
