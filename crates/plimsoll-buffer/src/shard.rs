@@ -4,6 +4,8 @@ use crate::lost::Lost;
 use plimsoll_core::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
 use plimsoll_core::{Bounds, Clock, Discipline, Instant, Key, Line, Reason, Spot};
 use std::sync::PoisonError;
+#[cfg(not(plimsoll_loom))]
+use std::sync::TryLockError;
 
 /// It is full, and refuses: one load is enough to know.
 pub(crate) const FULL: u32 = 1;
@@ -94,6 +96,28 @@ impl<T> Shard<T> {
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        #[cfg(not(plimsoll_loom))]
+        match self.state.try_lock() {
+            Ok(state) => return state,
+            Err(TryLockError::Poisoned(state)) => return state.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        self.lock_contended()
+    }
+
+    /// It is held for nanoseconds, and going to sleep for it takes microseconds, on both sides: so we wait
+    /// some time longer than the standard lock does, and look less often while we do.
+    #[cold]
+    fn lock_contended(&self) -> MutexGuard<'_, State<T>> {
+        #[cfg(not(plimsoll_loom))]
+        for doubled in 3..7 {
+            (0..1 << doubled).for_each(|_| std::hint::spin_loop());
+            match self.state.try_lock() {
+                Ok(state) => return state,
+                Err(TryLockError::Poisoned(state)) => return state.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

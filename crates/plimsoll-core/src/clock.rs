@@ -152,8 +152,8 @@ fn system_rough() -> Instant {
     use rustix::time::{ClockId, clock_gettime};
     let read = |clock| {
         let time = clock_gettime(clock);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or_default())
+        // Never negative; and what wraps here wraps back with the offset.
+        (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
     };
     // Our time less the system's. Wrapping: our origin may lie before the system's, which began to count
     // when it was booted.
