@@ -22,6 +22,35 @@ struct Row {
     next: u64,
     // By ascending number. Without a waker: woken, and not yet polled again.
     sleepers: VecDeque<(u64, Option<Waker>)>,
+    // Nobody below this number sleeps.
+    asleep: u64,
+}
+
+impl Row {
+    fn find(&self, number: u64) -> Result<usize, usize> {
+        self.sleepers.binary_search_by_key(&number, |sleeper| sleeper.0)
+    }
+
+    /// The first sleeper from `number` on is no longer one.
+    fn wake_from(&mut self, number: u64) -> Option<Waker> {
+        let (Ok(at) | Err(at)) = self.find(number);
+        let (mine, waker) = self.sleepers.range_mut(at..).find_map(|(n, waker)| Some((*n, waker.take()?)))?;
+        if number <= self.asleep {
+            self.asleep = mine + 1;
+        }
+        Some(waker)
+    }
+}
+
+/// In which order those who wait try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Each when it is polled: whoever comes takes what is there.
+    Any,
+    /// The first, and those who were called: newcomers do not overtake.
+    Turns,
+    /// Each when it is polled, once a poll.
+    Once,
 }
 
 /// One's number in the row, while one stands in it.
@@ -53,28 +82,57 @@ impl Bell {
 
     #[cold]
     fn ring_for_someone(&self) {
-        let waker = self.row().sleepers.iter_mut().find_map(|(_, waker)| waker.take());
+        let mut row = self.row();
+        let from = row.asleep;
+        let waker = row.wake_from(from);
+        drop(row);
+        waker.into_iter().for_each(wake);
+    }
+
+    /// Wakes the first `most` who sleep.
+    pub(crate) fn ring_for(&self, most: usize) {
+        for _ in 0..most {
+            if !self.is_awaited() {
+                return;
+            }
+            let mut row = self.row();
+            let from = row.asleep;
+            let waker = row.wake_from(from);
+            drop(row);
+            match waker {
+                Some(waker) => wake(waker),
+                None => return,
+            }
+        }
+    }
+
+    /// Wakes the first who sleeps behind this one, for whom it was not what it waits for.
+    pub(crate) fn ring_behind(&self, number: &Number) {
+        let waker = number.and_then(|mine| self.row().wake_from(mine + 1));
         waker.into_iter().for_each(wake);
     }
 
     /// Wakes everyone.
     pub(crate) fn ring_all(&self) {
-        if self.is_awaited() {
-            let wakers: Vec<_> =
-                self.row().sleepers.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
-            wakers.into_iter().for_each(wake);
-        }
+        self.ring_for(usize::MAX);
+    }
+
+    /// Whether this one is the first of all who wait.
+    pub(crate) fn is_first(&self, number: &Number) -> bool {
+        number.is_some() && self.row().sleepers.front().map(|sleeper| sleeper.0) == *number
     }
 
     /// Stands in the row, or goes on doing so; answers whether it is its turn to look: it is the
     /// first, or was woken.
     fn stand(&self, number: &mut Number, waker: Waker) -> bool {
         let mut row = self.row();
-        let found = number.and_then(|n| row.sleepers.binary_search_by_key(&n, |s| s.0).ok());
+        let found = number.and_then(|n| row.find(n).ok());
         let mut old = None;
         let turn = match found.and_then(|at| row.sleepers.get_mut(at).map(|s| (at, s))) {
-            Some((at, (_, sleeper))) => {
+            Some((at, (mine, sleeper))) => {
                 old = sleeper.replace(waker);
+                let mine = *mine;
+                row.asleep = row.asleep.min(mine);
                 at == 0 || old.is_none()
             }
             None => {
@@ -96,31 +154,38 @@ impl Bell {
     pub(crate) fn leave(&self, number: &mut Number) {
         let Some(mine) = number.take() else { return };
         let mut row = self.row();
-        let old = match row.sleepers.binary_search_by_key(&mine, |s| s.0) {
+        let old = match row.find(mine) {
             Ok(at) => row.sleepers.remove(at),
             Err(_) => None,
         };
+        if row.sleepers.is_empty() && row.sleepers.capacity() > 1_024 {
+            row.sleepers = VecDeque::new();
+        }
         self.waiting.store(!row.sleepers.is_empty(), Ordering::Relaxed);
         drop(row);
         drop(old);
         self.ring();
     }
 
-    /// Waits until `attempt` gives something. With `in_order`, newcomers do not try while others wait.
+    /// Waits until `attempt` gives something. It is told whether it is the last look before sleeping.
     pub(crate) fn poll<R>(
         &self,
         number: &mut Number,
         cx: &mut Context<'_>,
-        in_order: bool,
-        mut attempt: impl FnMut() -> Option<R>,
+        order: Order,
+        mut attempt: impl FnMut(bool) -> Option<R>,
     ) -> Poll<R> {
-        let first = number.is_none() && (!in_order || !self.is_awaited());
-        let mut found = if first { attempt() } else { None };
+        let early = match order {
+            Order::Any => number.is_none(),
+            Order::Turns => number.is_none() && !self.is_awaited(),
+            Order::Once => false,
+        };
+        let mut found = if early { attempt(false) } else { None };
         if found.is_none() {
             // Cloned here: a waker is somebody else's code, and the row is locked in there.
             let turn = self.stand(number, cx.waker().clone());
-            if turn || !in_order {
-                found = attempt();
+            if turn || order != Order::Turns {
+                found = attempt(true);
             }
         }
         match found {

@@ -147,7 +147,7 @@ impl<T> Builder<T> {
     /// How heavy all items of a shard together may be, as `weigh` weighs them. An item heavier than
     /// the whole bound is refused with `TooLarge`.
     ///
-    /// `weigh` is called once an item, by its producer, before anything is locked.
+    /// `weigh` is called once an offer, by its producer, before anything is locked.
     pub fn weight(mut self, most: u64, weigh: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Self {
         self.config.weight = most;
         self.weigher = Some(Box::new(weigh));

@@ -1,16 +1,18 @@
 //! The consumer's end.
 
-use crate::bell::Number;
+use crate::bell::{Number, Order};
 use crate::lost::{Delivery, Lost, Mail};
 use crate::mailbox::Usage;
-use crate::shared::{Hand, Shared};
+use crate::shared::Shared;
+use crate::taking::Hand;
 use futures_core::Stream;
+use plimsoll_core::Sleep;
 use plimsoll_core::sync::Ordering;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// A consumer's end of a [`Mailbox`](crate::Mailbox): a value. Moving it hands it over; dropping it, or
@@ -23,7 +25,10 @@ use std::time::Duration;
 /// | [`take`](Self::take) | the next item | never |
 /// | [`take_up_to`](Self::take_up_to) | some items, and what was lost | never |
 /// | [`take_timeout`](Self::take_timeout) | the next item | on the calling thread |
+/// | [`mail_timeout`](Self::mail_timeout) | all items, and what was lost | on the calling thread |
+/// | [`take_wait`](Self::take_wait) | the next item | in async code |
 /// | [`mail`](Self::mail), [`mail_into`](Self::mail_into) | all items, and what was lost | in async code |
+/// | [`mail_up_to`](Self::mail_up_to) | some items, and what was lost | in async code |
 /// | [`mail_with`](Self::mail_with) | what a filter picks, and what was lost | in async code |
 /// | [`notified`](Self::notified) | word that there is something | in async code |
 /// | [`into_stream`](Self::into_stream) | items one by one, with word of each gap | in async code |
@@ -70,11 +75,30 @@ impl<T> Inbox<T> {
     /// The next item, waiting for it on the calling thread for `timeout` at most, no runtime needed.
     /// `None` after that, and once the mailbox is closed and empty.
     ///
-    /// It blocks the thread: inside an async task use [`mail`](Self::mail) or a [stream](Self::into_stream).
+    /// It blocks the thread: inside an async task use [`take_wait`](Self::take_wait).
     pub fn take_timeout(&mut self, timeout: Duration) -> Option<T> {
         let clock = self.shared.clock.clone();
-        let at = clock.now() + timeout;
-        clock.block_until(Some(at), self.wait(|shared, hand| shared.take(hand))).flatten()
+        clock.block_until(Some(clock.now() + timeout), self.take_wait()).flatten()
+    }
+
+    /// [`mail`](Self::mail) on the calling thread, no runtime needed, waiting for `timeout` at most: an empty
+    /// mail after that. `None` once the mailbox is closed and all was told.
+    ///
+    /// It blocks the thread: inside an async task use `mail`.
+    pub fn mail_timeout(&mut self, timeout: Duration) -> Option<Mail<T>> {
+        let clock = self.shared.clock.clone();
+        clock
+            .block_until(Some(clock.now() + timeout), self.mail())
+            .unwrap_or(Some(Mail::new(vec![], Lost::default())))
+    }
+
+    /// Waits for the next item. `None` once the mailbox is closed and empty. What was lost is not told by
+    /// this: ask for it by [`lost`](Self::lost).
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, nothing is lost.
+    pub async fn take_wait(&mut self) -> Option<T> {
+        self.wait(Order::Any, |shared, hand| shared.take(hand)).await
     }
 
     /// What was lost since that was told last.
@@ -111,8 +135,16 @@ impl<T> Inbox<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
     /// ```
     pub async fn mail(&mut self) -> Option<Mail<T>> {
+        self.mail_up_to(usize::MAX).await
+    }
+
+    /// [`mail`](Self::mail) of `most` items at most, so that other consumers have some, too.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn mail_up_to(&mut self, most: usize) -> Option<Mail<T>> {
         let mut items = vec![];
-        let lost = self.mail_into(&mut items).await?;
+        let lost = self.receive(most, &mut items).await?;
         Some(Mail::new(items, lost))
     }
 
@@ -121,13 +153,16 @@ impl<T> Inbox<T> {
     /// # Cancel safety
     /// As there.
     pub async fn mail_into(&mut self, items: &mut Vec<T>) -> Option<Lost> {
-        self.wait(|shared, hand| {
+        self.receive(usize::MAX, items).await
+    }
+
+    async fn receive(&mut self, most: usize, items: &mut Vec<T>) -> Option<Lost> {
+        self.wait(Order::Any, |shared, hand| {
             let before = items.len();
-            let lost = shared.take_many(hand, usize::MAX, items);
+            let lost = shared.take_many(hand, most, items);
             (items.len() > before || !lost.is_empty()).then_some(lost)
         })
         .await
-        .or_else(|| self.last())
     }
 
     /// Waits until `filter` lets something through, and takes that: it is asked for one item after the
@@ -136,7 +171,7 @@ impl<T> Inbox<T> {
     ///
     /// The filter runs with nothing locked; producers go on while it does. An item that it skipped is
     /// shown to it again the next time something happens. A panic in it puts the item back; those that
-    /// it kept in this call are dropped with the mail.
+    /// it kept in this call are dropped, and told as undelivered.
     ///
     /// # Cancel safety
     /// As for [`mail`](Self::mail).
@@ -163,25 +198,24 @@ impl<T> Inbox<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
     /// ```
     pub async fn mail_with(&mut self, mut filter: impl FnMut(&T) -> Verdict) -> Option<Mail<T>> {
-        let mail = self.wait(|shared, hand| {
-            let mut items = vec![];
-            let lost = shared.take_with(hand, &mut filter, &mut items);
+        self.wait(Order::Once, |shared, hand| {
+            let (items, lost) = shared.take_with(hand, &mut filter);
             let mail = Mail::new(items, lost);
             (!mail.is_empty()).then_some(mail)
-        });
-        match mail.await {
-            Some(mail) => Some(mail),
-            None => self.last().map(|lost| Mail::new(vec![], lost)),
-        }
+        })
+        .await
     }
 
-    /// Waits until there is something to tell, and takes nothing. Answers `false` once the mailbox is
-    /// closed and all was told.
+    /// Waits until there is something to tell, items or a loss, and takes nothing. Answers `false` once the
+    /// mailbox is closed and all was told.
+    ///
+    /// Go on with something that tells losses as well, such as [`take_up_to`](Self::take_up_to): after
+    /// [`take`](Self::take) alone there may still be something to tell, and this answers at once.
     ///
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn notified(&mut self) -> bool {
-        self.wait(|shared, _| shared.has_mail().then_some(())).await.is_some()
+        self.wait(Order::Any, |shared, _| shared.has_mail().then_some(())).await.is_some()
     }
 
     /// Items one by one, with [word](Delivery::Lost) of what was lost where it is missing.
@@ -199,17 +233,12 @@ impl<T> Inbox<T> {
         self.shared.is_closed()
     }
 
-    /// Refusals that were counted in the moment of closing.
-    fn last(&self) -> Option<Lost> {
-        Some(self.shared.last_lost()).filter(|lost| !lost.is_empty())
-    }
-
     /// Waits until `attempt` gives something; `None` once it gives nothing although all is closed.
-    fn wait<R, F>(&mut self, attempt: F) -> Waiting<'_, T, F>
+    fn wait<R, F>(&mut self, order: Order, attempt: F) -> Waiting<'_, T, F>
     where
         F: FnMut(&Shared<T>, &mut Hand<T>) -> Option<R>,
     {
-        Waiting { shared: &self.shared, hand: &mut self.hand, number: None, attempt }
+        Waiting { shared: &self.shared, hand: &mut self.hand, number: None, order, attempt, expiry: None }
     }
 }
 
@@ -235,7 +264,10 @@ struct Waiting<'a, T, F> {
     shared: &'a Shared<T>,
     hand: &'a mut Hand<T>,
     number: Number,
+    order: Order,
     attempt: F,
+    // For one who leaves items where they are: they may grow too old, and that is to be told.
+    expiry: Option<Pin<Box<Sleep>>>,
 }
 
 // Nothing in it is ever pinned.
@@ -250,7 +282,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let me = self.get_mut();
         let (shared, hand, attempt) = (me.shared, &mut *me.hand, &mut me.attempt);
-        shared.mail.poll(&mut me.number, cx, false, || shared.found(|| attempt(shared, hand)))
+        loop {
+            let found = shared
+                .mail
+                .poll(&mut me.number, cx, me.order, |last| shared.found(last, || attempt(shared, hand)));
+            if found.is_ready() || me.order != Order::Once || !shared.has_mail() {
+                return found;
+            }
+            // It has been called for something that it does not want: another may.
+            shared.mail.ring_behind(&me.number);
+            let Some(at) = shared.next_expiry() else { return Poll::Pending };
+            let sleep = me.expiry.insert(Box::pin(shared.clock.sleep_until(at)));
+            ready!(sleep.as_mut().poll(cx));
+        }
     }
 }
 
@@ -263,7 +307,7 @@ impl<T, F> Drop for Waiting<'_, T, F> {
 /// The items of a mailbox one by one, and word of each gap where it is: from [`Inbox::into_stream`].
 ///
 /// In a queue the gap is ahead of what survived; in one that keeps the oldest it is behind the last item
-/// kept before the loss; in the others, which have no such order, before the next item. Losses that
+/// kept before the first loss that has not been told, and what is lost after that is told with it; in the others, which have no such order, before the next item. Losses that
 /// belong to one gap are told at once, and never as zero. A gap is told as soon as it is reached, also
 /// if no further item comes. Under lasting overload there may be one between any two items: add them up
 /// (`+=`) and pass the sum on as often as your reader likes.
@@ -300,13 +344,16 @@ impl<T> Deliveries<T> {
     /// The next item, or word of a gap; `None` at the end.
     ///
     /// # Cancel safety
-    /// Dropped while it waits, nothing is lost.
+    /// Dropped while it waits, nothing is lost, and the turn goes to the next. Whoever polls the stream by
+    /// [`Stream::poll_next`] has his turn until it gives something or is dropped: do not leave it lying unpolled.
     pub async fn next(&mut self) -> Option<Delivery<T>> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+        let next = Next(self);
+        std::future::poll_fn(|cx| Pin::new(&mut *next.0).poll_next(cx)).await
     }
 
     /// Takes back word of a loss that could not be passed on; see [`Inbox::untold`].
     pub fn untold(&mut self, lost: Lost) {
+        self.over = false;
         self.inbox.untold(lost);
     }
 
@@ -323,6 +370,15 @@ impl<T> Deliveries<T> {
     }
 }
 
+/// Leaves the row when it is dropped.
+struct Next<'a, T>(&'a mut Deliveries<T>);
+
+impl<T> Drop for Next<'_, T> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 impl<T> Stream for Deliveries<T> {
     type Item = Delivery<T>;
 
@@ -333,12 +389,12 @@ impl<T> Stream for Deliveries<T> {
         }
         let Inbox { shared, hand } = &mut me.inbox;
         let shared = &**shared;
-        let found = shared.mail.poll(&mut me.number, cx, false, || shared.found(|| shared.take_next(hand)));
+        let found = shared
+            .mail
+            .poll(&mut me.number, cx, Order::Any, |last| shared.found(last, || shared.take_next(hand)));
         found.map(|found| {
-            found.or_else(|| {
-                me.over = true;
-                me.inbox.last().map(Delivery::Lost)
-            })
+            me.over = found.is_none();
+            found
         })
     }
 }

@@ -38,12 +38,11 @@
 //!         positions.close();
 //!     });
 //!     let (mut seen, mut lost) = (0, 0);
-//!     while !(inbox.is_closed() && inbox.usage().count == 0) {
-//!         let mail = inbox.take_up_to(100);
+//!     // Sleeps until there is something to tell; `mail().await` does in async code.
+//!     while let Some(mail) = inbox.mail_timeout(Duration::from_secs(1)) {
 //!         seen += mail.items.len() as u64;
 //!         lost += mail.lost.total();
 //!     }
-//!     lost += inbox.lost().total();
 //!     assert_eq!(seen + lost, 100_000);
 //! });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -92,8 +91,10 @@ mod layer;
 mod lost;
 mod mailbox;
 mod offer;
+mod put;
 mod shard;
 mod shared;
+mod taking;
 mod weigh;
 
 #[doc = include_str!("disciplines.md")]

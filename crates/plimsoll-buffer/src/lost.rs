@@ -2,7 +2,7 @@
 
 use plimsoll_core::Reason;
 use std::fmt;
-use std::ops::AddAssign;
+use std::ops::{Add, AddAssign};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What was lost since the last time it was told: how many items, why, and since when.
@@ -88,6 +88,15 @@ impl AddAssign for Lost {
         self.filtered = self.filtered.saturating_add(other.filtered);
         self.undelivered = self.undelivered.saturating_add(other.undelivered);
         self.since = self.since.into_iter().chain(other.since).min();
+    }
+}
+
+impl Add for Lost {
+    type Output = Lost;
+    /// Adds the counts; `since` is the earlier of the two.
+    fn add(mut self, other: Lost) -> Lost {
+        self += other;
+        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! The producer's end.
 
-use crate::bell::Number;
+use crate::bell::{Number, Order};
 use crate::config::{Builder, check_bounds, check_shards};
 use crate::inbox::Inbox;
 use crate::offer::{Kept, Refused};
@@ -76,13 +76,18 @@ impl<T> Mailbox<T> {
     ///
     /// # Cancel safety
     /// The item is in the future until it is kept. Dropped before, it is dropped with it, unless it is
-    /// taken out by [`OfferWait::into_item`].
+    /// taken out by [`OfferWait::into_item`]; the turn goes to the next. Until it is kept or dropped, it has
+    /// its turn: do not leave it lying unpolled. It counts as a producer, too.
     ///
     /// # Errors
     /// The item comes back with `TooLarge` if it is heavier than the whole bound, with `Closed` after
     /// [`close`](Self::close).
+    ///
+    /// # Panics
+    /// As the weigher does, at once.
     pub fn offer_wait(&self, item: T) -> OfferWait<T> {
-        OfferWait { shared: self.0.clone(), item: Some(item), number: None, expiry: None }
+        let weight = self.0.weigh(&item);
+        OfferWait { mailbox: self.clone(), item: Some(item), weight, number: None, expiry: None }
     }
 
     /// [`offer_wait`](Self::offer_wait) on the calling thread, no runtime needed, for `timeout` at most.
@@ -159,7 +164,9 @@ impl<T> Mailbox<T> {
     /// # Errors
     /// If `count` is 0 or above 2³² − 1; nothing has changed then.
     pub fn resize(&self, count: usize) -> Result<(), ControlError> {
-        self.set_bounds(Bounds { count, ..self.bounds() })
+        check_bounds(Bounds::count(count))?;
+        self.0.set(|_, its| its.count = count);
+        Ok(())
     }
 
     /// Changes all bounds of each shard at once. A bound by weight needs a weigher from the
@@ -168,12 +175,17 @@ impl<T> Mailbox<T> {
     /// # Errors
     /// If one of them will not do; nothing has changed then.
     pub fn set_bounds(&self, bounds: Bounds) -> Result<(), ControlError> {
+        self.check(bounds)?;
+        self.0.set(|_, its| *its = bounds);
+        Ok(())
+    }
+
+    fn check(&self, bounds: Bounds) -> Result<(), ControlError> {
         check_bounds(bounds)?;
         if bounds.weight != u64::MAX && !self.0.is_weighed() {
             let allowed = "18446744073709551615 (none) where items are not weighed";
             return Err(ControlError::new("weight", bounds.weight, allowed));
         }
-        self.0.set(|_, its| *its = bounds);
         Ok(())
     }
 
@@ -255,13 +267,21 @@ impl<T: Send> Inspect for Mailbox<T> {
             "count" => self.resize(whole("count", f64::from(u32::MAX), "1 to 4294967295")? as usize),
             "weight" => {
                 let weight = whole("weight", u64::MAX as f64, "a whole number, at least 1")? as u64;
-                self.set_bounds(Bounds { weight, ..self.bounds() })
+                self.check(Bounds { weight, ..Bounds::count(1) })?;
+                self.0.set(|_, its| its.weight = weight);
+                Ok(())
             }
-            "age" if value == f64::INFINITY => self.set_bounds(Bounds { age: None, ..self.bounds() }),
-            "age" => match Duration::try_from_secs_f64(value) {
-                Ok(age) => self.set_bounds(Bounds { age: Some(age), ..self.bounds() }),
-                Err(_) => Err(ControlError::new("age", value, "a number of seconds above 0, or infinite")),
-            },
+            "age" => {
+                let age = match value == f64::INFINITY {
+                    true => None,
+                    false => Some(Duration::try_from_secs_f64(value).map_err(|_| {
+                        ControlError::new("age", value, "a number of seconds above 0, or infinite")
+                    })?),
+                };
+                self.check(Bounds { age, ..Bounds::count(1) })?;
+                self.0.set(|_, its| its.age = age);
+                Ok(())
+            }
             "shards" => self.set_shards(whole("shards", 64.0, "1 to 64")? as usize),
             other => Err(ControlError::new("knob", other, "one of count, weight, age, shards")),
         }
@@ -304,8 +324,10 @@ impl Usage {
 /// The future of [`Mailbox::offer_wait`].
 #[must_use = "a future does nothing until it is polled"]
 pub struct OfferWait<T> {
-    shared: Arc<Shared<T>>,
+    // A producer like any other: the mailbox stays open for it.
+    mailbox: Mailbox<T>,
     item: Option<T>,
+    weight: u32,
     number: Number,
     // Room may come about because something is too old.
     expiry: Option<Pin<Box<Sleep>>>,
@@ -329,33 +351,32 @@ impl<T> Future for OfferWait<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = self.get_mut();
         assert!(me.item.is_some(), "an offer was polled after its end");
+        let (shared, item, weight) = (&*me.mailbox.0, &mut me.item, me.weight);
         loop {
-            let (shared, item) = (&me.shared, &mut me.item);
-            let done = shared.space.poll(&mut me.number, cx, true, || shared.offer_if_room(item));
+            let done =
+                shared.space.poll(&mut me.number, cx, Order::Turns, |_| shared.offer_if_room(item, weight));
             if done.is_ready() {
                 return done;
             }
-            let Some(at) = me.shared.next_expiry() else { return Poll::Pending };
-            let sleep = me.expiry.insert(Box::pin(me.shared.clock.sleep_until(at)));
+            // The first watches the clock, for all.
+            let at = if shared.space.is_first(&me.number) { shared.next_expiry() } else { None };
+            let Some(at) = at else { return Poll::Pending };
+            let sleep = me.expiry.insert(Box::pin(shared.clock.sleep_until(at)));
             ready!(sleep.as_mut().poll(cx));
-            if let Some(done) = me.shared.offer_if_room(&mut me.item) {
-                me.shared.space.leave(&mut me.number);
-                return Poll::Ready(done);
-            }
         }
     }
 }
 
 impl<T> Drop for OfferWait<T> {
     fn drop(&mut self) {
-        self.shared.space.leave(&mut self.number);
+        self.mailbox.0.space.leave(&mut self.number);
     }
 }
 
 impl<T> fmt::Debug for OfferWait<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OfferWait")
-            .field("by", &self.shared.name)
+            .field("by", &self.mailbox.name())
             .field("kept", &self.item.is_none())
             .finish()
     }
@@ -372,7 +393,7 @@ impl<T> Future for Orphaned<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = self.get_mut();
         let shared = &me.shared;
-        shared.orphan.poll(&mut me.number, cx, false, || shared.is_orphan().then_some(()))
+        shared.orphan.poll(&mut me.number, cx, Order::Any, |_| shared.is_orphan().then_some(()))
     }
 }
 

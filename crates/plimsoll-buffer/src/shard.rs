@@ -4,6 +4,8 @@ use crate::lost::Lost;
 use plimsoll_core::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
 use plimsoll_core::{Bounds, Clock, Discipline, Instant, Key, Line, Reason, Spot};
 use std::sync::PoisonError;
+#[cfg(not(plimsoll_loom))]
+use std::sync::TryLockError;
 
 /// It is full, and refuses: one load is enough to know.
 pub(crate) const FULL: u32 = 1;
@@ -94,6 +96,28 @@ impl<T> Shard<T> {
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        #[cfg(not(plimsoll_loom))]
+        match self.state.try_lock() {
+            Ok(state) => return state,
+            Err(TryLockError::Poisoned(state)) => return state.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        self.lock_contended()
+    }
+
+    /// It is held for nanoseconds, and going to sleep for it takes microseconds, on both sides: so we wait
+    /// some time longer than the standard lock does, and look less often while we do.
+    #[cold]
+    fn lock_contended(&self) -> MutexGuard<'_, State<T>> {
+        #[cfg(not(plimsoll_loom))]
+        for doubled in 3..7 {
+            (0..1 << doubled).for_each(|_| std::hint::spin_loop());
+            match self.state.try_lock() {
+                Ok(state) => return state,
+                Err(TryLockError::Poisoned(state)) => return state.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,18 +158,11 @@ impl<T> Shard<T> {
         self.flags.store(self.flags() | REFUSED, Ordering::Relaxed);
     }
 
-    /// What was lost, to be told now; `counted` gives the refusals that were only counted.
-    pub(crate) fn take_lost(
-        &self,
-        state: &mut State<T>,
-        clock: &Clock,
-        counted: impl FnOnce() -> u64,
-    ) -> Lost {
+    /// What was lost, to be told now, but for the refusals that were only counted.
+    pub(crate) fn take_lost(&self, state: &mut State<T>, clock: &Clock) -> Lost {
         let flags = self.flags();
         if flags & REFUSED != 0 {
             self.flags.store(flags & !REFUSED, Ordering::Relaxed);
-            let count = counted();
-            state.losses.lost.count(Reason::Full, count);
         }
         if state.losses.is_empty() { Lost::default() } else { state.losses.take(clock) }
     }
@@ -155,7 +172,9 @@ impl<T> State<T> {
     /// Whether a refusal is certain, and its reason too: where items are weighed, one may be too large.
     fn is_full(&self, len: usize) -> u32 {
         let bounds = self.line.bounds();
-        if len >= bounds.count && bounds.weight == u64::MAX && !self.closed { FULL } else { 0 }
+        // Where items grow too old, time alone makes room.
+        let certain = bounds.weight == u64::MAX && !self.line.is_timed();
+        if len >= bounds.count && certain && !self.closed { FULL } else { 0 }
     }
 
     /// Counts what the line let go or did not take.

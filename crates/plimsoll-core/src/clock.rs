@@ -146,21 +146,33 @@ fn system_now() -> Instant {
 }
 
 /// The coarse clock counts the same seconds as the precise one, from an origin that only the system
-/// knows: both are read once, the precise one last, so that the rough time is never ahead.
+/// knows: both are read together once, the precise one first, so that the rough time is never ahead.
 #[cfg(all(target_os = "linux", not(feature = "test-util")))]
 fn system_rough() -> Instant {
     use rustix::time::{ClockId, clock_gettime};
     let read = |clock| {
         let time = clock_gettime(clock);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or_default())
+        // Never negative; and what wraps here wraps back with the offset.
+        (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
     };
-    static BEFORE: OnceLock<u64> = OnceLock::new();
-    let before = BEFORE.get_or_init(|| {
-        let now = system_now();
-        read(ClockId::Monotonic).saturating_sub(now.as_nanos())
+    // Our time less the system's. Wrapping: our origin may lie before the system's, which began to count
+    // when it was booted.
+    static OFFSET: OnceLock<u64> = OnceLock::new();
+    let offset = OFFSET.get_or_init(|| {
+        let mut best = (u64::MAX, 0);
+        for _ in 0..100 {
+            let before = system_now().as_nanos();
+            let system = read(ClockId::Monotonic);
+            let took = system_now().as_nanos() - before;
+            // Whoever is interrupted between the readings is late by that for ever: the closest pair is it.
+            best = best.min((took, before.wrapping_sub(system)));
+            if took < 1_000 {
+                break;
+            }
+        }
+        best.1
     });
-    Instant::from_nanos(read(ClockId::MonotonicCoarse).saturating_sub(*before))
+    Instant::from_nanos(read(ClockId::MonotonicCoarse).wrapping_add(*offset))
 }
 
 #[cfg(not(all(target_os = "linux", not(feature = "test-util"))))]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 use std::sync::{Mutex, PoisonError};
 
 /// How many threads have a cell of their own; those beyond share one.
@@ -18,16 +18,47 @@ struct Padded(AtomicU64);
 /// Each thread writes a cell that no other thread writes, so adding one is a load and a store: about
 /// a nanosecond, however many threads add at once, where an atomic add costs seven and, shared, sixty.
 /// It takes four kilobytes. Nothing is ever lost; a total may miss what is added while it is read.
+///
+/// Who adds one and then looks at a flag, while another changes the flag and then reads the total, may
+/// miss the other and be missed by it – unless the other calls [`catch_up`](Self::catch_up) in between.
 #[derive(Debug)]
 pub struct Stripes {
     own: Box<[Padded]>,
     // For threads beyond the cells.
     shared: Padded,
+    // Whether `catch_up` can make every other thread catch up, so that they need not see to it themselves.
+    asymmetric: bool,
 }
 
 impl Default for Stripes {
     fn default() -> Self {
-        Stripes { own: (0..CELLS).map(|_| Padded::default()).collect(), shared: Padded::default() }
+        let own = (0..CELLS).map(|_| Padded::default()).collect();
+        Stripes { own, shared: Padded::default(), asymmetric: barrier::register() }
+    }
+}
+
+/// A barrier on all threads of the process, paid for by the one who asks for it.
+#[cfg(target_os = "linux")]
+mod barrier {
+    use rustix::thread::{MembarrierCommand, membarrier};
+
+    pub(super) fn register() -> bool {
+        membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
+    }
+
+    pub(super) fn everywhere() -> bool {
+        membarrier(MembarrierCommand::PrivateExpedited).is_ok()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod barrier {
+    pub(super) fn register() -> bool {
+        false
+    }
+
+    pub(super) fn everywhere() -> bool {
+        false
     }
 }
 
@@ -40,6 +71,21 @@ impl Stripes {
             // the cell after it got the index under a lock, so it sees the last value.
             Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
             None => self.add_shared(),
+        }
+        if self.asymmetric {
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Whoever has added one before this has been seen by the next [`total`](Self::total), or sees what
+    /// the caller has written before this. Costs some microseconds; for those who are about to wait.
+    pub fn catch_up(&self) {
+        fence(Ordering::SeqCst);
+        if self.asymmetric {
+            // It was registered, so it does not fail.
+            barrier::everywhere();
         }
     }
 
@@ -132,6 +178,51 @@ mod tests {
             });
         }
         assert_eq!(stripes.total(), 3 * (CELLS as u64 + 8) * 1_000);
+    }
+
+    /// One adds and then looks whether anyone watches; the other ceases to watch and then reads. Without
+    /// the catching up both miss each other in some of these rounds.
+    #[test]
+    fn who_is_not_seen_by_the_total_sees_the_flag() {
+        use std::hint::spin_loop;
+        use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+        const ROUNDS: u64 = 30_000;
+        let (stripes, watched) = (Stripes::default(), AtomicBool::new(false));
+        let (go, done, unwatched) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let mut missed = 0;
+        let wait = |word: &AtomicU64, round| {
+            let mut spins = 0;
+            while word.load(SeqCst) < round {
+                spins += 1;
+                if spins % 1_000 == 0 {
+                    std::thread::yield_now(); // on a single core nothing happens while we spin
+                }
+                spin_loop();
+            }
+        };
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                for round in 1..=ROUNDS {
+                    wait(&go, round);
+                    stripes.add();
+                    let seen = watched.load(Ordering::Relaxed);
+                    unwatched.store(u64::from(!seen), Ordering::Relaxed);
+                    done.store(round, SeqCst);
+                }
+            });
+            for round in 1..=ROUNDS {
+                watched.store(true, SeqCst);
+                go.store(round, SeqCst);
+                // They are to meet at every distance.
+                (0..round % 100).for_each(|_| spin_loop());
+                watched.store(false, Ordering::Relaxed);
+                stripes.catch_up();
+                let seen = stripes.total() >= round;
+                wait(&done, round);
+                missed += u64::from(!seen && unwatched.load(Ordering::Relaxed) == 0);
+            }
+        });
+        assert_eq!(missed, 0, "of {ROUNDS} rounds");
     }
 
     #[test]

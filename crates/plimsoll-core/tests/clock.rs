@@ -26,6 +26,17 @@ fn the_rough_time_is_never_ahead() {
     }
 }
 
+/// However short a time ago the machine was booted: an origin before that must not set it back.
+#[test]
+fn the_rough_time_is_not_far_behind() {
+    let clock = Clock::system();
+    let mut behind = (0..10_000).map(|_| {
+        let rough = clock.rough();
+        clock.now().since(rough)
+    });
+    assert!(behind.any(|behind| behind < Duration::from_millis(100)));
+}
+
 #[test]
 fn a_manual_clock_is_never_rough_and_begins_at_the_epoch() {
     let time = ManualTime::new();
