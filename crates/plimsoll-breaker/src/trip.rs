@@ -126,6 +126,21 @@ impl Trip {
         }
     }
 
+    /// What it is about, in a word.
+    pub const fn as_str(&self) -> &'static str {
+        match self.of {
+            Of::Failures => "failures",
+            Of::Errors => "errors",
+            Of::Timeouts => "time-outs",
+            Of::Slow(_) => "slow calls",
+            Of::Overloads => "overloads",
+        }
+    }
+
+    pub(crate) fn is_slow(&self, elapsed: Duration) -> bool {
+        matches!(self.of, Of::Slow(longer_than) if elapsed >= longer_than)
+    }
+
     pub(crate) fn needs_elapsed(&self) -> bool {
         matches!(self.of, Of::Slow(_))
     }

@@ -111,9 +111,9 @@ pub use shadow::{Mode, Shadow};
 pub use stripes::Stripes;
 pub use then::Then;
 pub use timers::wake;
-pub use window::Window;
 #[cfg(feature = "tower")]
 pub use tower::{
     AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, Respond, WaitLayer, Waiting,
     WaitingFuture, Waits, Wrapped, layer, wait_layer,
 };
+pub use window::Window;

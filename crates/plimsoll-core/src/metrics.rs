@@ -57,7 +57,7 @@ impl Observe for Metrics {
         let by = match event {
             Event::Admitted { by } | Event::Left { by } | Event::GivenBack { by } => by,
             Event::Ended { by, .. } | Event::Kept { by } => by,
-            Event::Delivered { by, .. } | Event::Lost { by, .. } => by,
+            Event::Delivered { by, .. } | Event::Lost { by, .. } | Event::Turned { by, .. } => by,
             Event::Refused(no) | Event::Shadowed(no) => no.by(),
         };
         self.counts(by).event(event);
@@ -101,7 +101,8 @@ const SHADOWED: usize = REFUSED + REASONS.len();
 const LOST: usize = SHADOWED + REASONS.len();
 const KEPT: usize = LOST + REASONS.len();
 const DELIVERED: usize = KEPT + 1;
-const CELLS: usize = DELIVERED + 1;
+const TURNED: usize = DELIVERED + 1;
+const CELLS: usize = TURNED + 1;
 
 /// Threads are dealt to stripes in turn; more stripes than that cost memory and buy little.
 const STRIPES: usize = 8;
@@ -162,6 +163,10 @@ impl Counts {
         }
         // Read before what was kept, for the same reason as below.
         let gone: u64 = (0..REASONS.len()).map(|n| self.total(LOST + n)).sum::<u64>() + self.total(DELIVERED);
+        let turned = self.total(TURNED);
+        if turned > 0 {
+            metrics::counter!(names::TURNS, names::GUARD => guard).absolute(turned);
+        }
         decision("delivered", "", DELIVERED);
         decision("kept", "", KEPT);
         let kept = self.total(KEPT);
@@ -194,6 +199,7 @@ impl Observe for Counts {
             Event::Shadowed(no) => self.add(SHADOWED + no.reason() as usize),
             Event::Kept { .. } => self.add(KEPT),
             Event::Delivered { count, .. } => self.add_many(DELIVERED, count),
+            Event::Turned { .. } => self.add(TURNED),
             Event::Lost { reason, count, .. } => self.add_many(LOST + reason as usize, count),
         }
     }

@@ -8,6 +8,9 @@ pub const ENDED: &str = "plimsoll_ended_total";
 /// Gauge: admitted work that has neither ended nor been given back, by [`GUARD`].
 pub const IN_FLIGHT: &str = "plimsoll_in_flight";
 
+/// Counter: changes of a guard's state, by [`GUARD`]. What state it is in is looked up, not told: a gauge
+/// that is told can be stale.
+pub const TURNS: &str = "plimsoll_turns_total";
 /// Gauge: items that a buffer holds, by [`GUARD`].
 pub const HELD: &str = "plimsoll_held";
 

@@ -39,6 +39,15 @@ pub enum Event {
     /// A guard in [shadow](crate::Mode::Shadow) refused, and the request went on all the same. The
     /// guard itself has told the refusal as well.
     Shadowed(Rejected),
+    /// A guard has turned to another state.
+    Turned {
+        /// The guard.
+        by: &'static str,
+        /// To which: "open", "closed" …
+        to: &'static str,
+        /// Why: "failures", "by hand" …
+        why: &'static str,
+    },
     /// A buffer has kept an item.
     Kept {
         /// The buffer.

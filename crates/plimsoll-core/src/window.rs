@@ -111,7 +111,8 @@ impl<const K: usize> Window<K> {
     fn add_shared(&self, kind: usize, tick: u64) {
         if let Some(cell) = self.shared.get_or_init(Ring::new).cell(kind, tick) {
             // It never gives up: the closure always has a next value.
-            let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(one_more(word, tick)));
+            let _ =
+                cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(one_more(word, tick)));
         }
     }
 

@@ -48,6 +48,7 @@
 //! - `full`: everything below but `test-util`.
 //! - `valve`: the safety valve.
 //! - `drop`: random drop.
+//! - `breaker`: circuit breakers.
 //! - `buffer`: mailboxes, stacks, time buckets, and the buffer layer.
 //! - `http`: the HTTP face, `.http()` on every layer. Turns on `tower`.
 //! - `tower`: the layers of the guards that are on. Turns on `tokio`.
@@ -55,6 +56,8 @@
 //! - `metrics`: `Metrics` publishes what guards decide to the `metrics` facade.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
+#[cfg(feature = "breaker")]
+pub use plimsoll_breaker::{self as breaker, Breaker, Trip};
 #[cfg(feature = "buffer")]
 pub use plimsoll_buffer::{self as buffer, Buffer, Inbox, Mailbox};
 #[cfg(feature = "metrics")]
@@ -84,6 +87,8 @@ pub mod prelude {
     pub use crate::RandomDrop;
     #[cfg(feature = "valve")]
     pub use crate::Valve;
+    #[cfg(feature = "breaker")]
+    pub use crate::{Breaker, Trip};
     #[cfg(feature = "buffer")]
     pub use crate::{Buffer, Discipline, Inbox, Mailbox};
     pub use crate::{Outcome, Overload, Permit, Reason, Rejected};

@@ -1,0 +1,61 @@
+//! What an admitted call holds.
+
+use crate::breaker::generation;
+use plimsoll_core::{Instant, Pack};
+
+/// What an admitted call holds: in which life of the breaker it was admitted, when it began, and which
+/// probe it is. Plain data; it goes back through [`Settle`](plimsoll_core::Settle).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a pass that is not settled is a call that never ends"]
+pub struct Pass {
+    started: u64,
+    generation: u32,
+    probe: u32,
+}
+
+const NO_PROBE: u32 = u32::MAX;
+const REPORTED: u32 = u32::MAX - 1;
+
+impl Pass {
+    #[inline]
+    pub(crate) fn new(word: u64, started: Instant) -> Self {
+        Pass { started: started.as_nanos(), generation: generation(word), probe: NO_PROBE }
+    }
+
+    /// Of something that nobody asked for.
+    pub(crate) fn reported(word: u64) -> Self {
+        Pass { started: 0, generation: generation(word), probe: REPORTED }
+    }
+
+    pub(crate) fn probing(mut self, id: u32) -> Self {
+        self.probe = id;
+        self
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        Instant::from_nanos(self.started)
+    }
+
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(crate) fn probe(&self) -> Option<u32> {
+        (self.probe < REPORTED).then_some(self.probe)
+    }
+
+    pub(crate) fn is_reported(&self) -> bool {
+        self.probe == REPORTED
+    }
+}
+
+impl Pack for Pass {
+    fn pack(self) -> [u64; 2] {
+        // The generation's top bit is spared, so that the word is never all ones.
+        [self.started, u64::from(self.probe) << 32 | u64::from(self.generation)]
+    }
+    fn unpack([started, word]: [u64; 2]) -> Self {
+        Pass { started, generation: word as u32, probe: (word >> 32) as u32 }
+    }
+}
