@@ -26,8 +26,8 @@ use std::time::Duration;
 /// window.add(0, start);
 /// window.add(0, start + Duration::from_secs(5));
 /// assert_eq!(window.sum(start + Duration::from_secs(10)), [2]);
-/// assert_eq!(window.sum(start + Duration::from_secs(11)), [1]);
-/// assert_eq!(window.sum(start + Duration::from_secs(16)), [0]);
+/// assert_eq!(window.sum(start + Duration::from_secs(12)), [1]);
+/// assert_eq!(window.sum(start + Duration::from_secs(17)), [0]);
 /// ```
 pub struct Window<const K: usize> {
     span: Duration,
