@@ -60,6 +60,7 @@
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod clock;
+mod codel;
 mod dice;
 mod discipline;
 mod error;
@@ -86,6 +87,7 @@ mod then;
 mod timers;
 #[cfg(feature = "tower")]
 mod tower;
+mod turn;
 mod waiters;
 
 pub use clock::{Clock, ManualTime, Sleep};
@@ -105,7 +107,7 @@ pub use outcome::{Classify, OnError, Outcome, Overload, With};
 pub use pack::{Pack, Packed};
 pub use places::{Place, Places};
 pub use rejected::{Reason, Rejected};
-pub use room::{Room, Source, Start, Turn};
+pub use room::{Room, Source, Start};
 pub use shadow::{Mode, Shadow};
 pub use stripes::Stripes;
 pub use then::Then;
@@ -115,3 +117,4 @@ pub use tower::{
     AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, Respond, WaitLayer, Waiting,
     WaitingFuture, Waits, Wrapped, layer, wait_layer,
 };
+pub use turn::Turn;
