@@ -4,7 +4,10 @@
 //! listed in the testkit's README.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use plimsoll::{Buffer, Discipline, Mode, Only, Permit, RandomDrop, Shadow, Then, Valve, Wait};
+use plimsoll::breaker::{OpenTime, Probes, Ramp};
+use plimsoll::{
+    Breaker, Buffer, Discipline, Mode, Only, Permit, RandomDrop, Shadow, Then, Trip, Valve, Wait,
+};
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -101,6 +104,82 @@ fn valve_waiter(kit: &Kit) -> Built {
     let valve = valve(kit, 3);
     let layer = valve.wait_layer();
     waiter(&valve, Box::new(move |inner| service(&layer, inner)), 1)
+}
+
+/// A breaker that only a hand opens: what the calls bring is counted and too little to trip.
+fn breaker_gate(kit: &Kit) -> Built {
+    let breaker = Breaker::builder()
+        .trip(Trip::failures().ratio(1.0, u32::MAX))
+        .clock(kit.clock())
+        .dice(kit.dice.clone())
+        .observe(kit.observer())
+        .build()
+        .unwrap();
+    let (layer, shut, open, shadowed) = (breaker.layer(), breaker.clone(), breaker.clone(), breaker);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(move || shut.block("saturated")),
+        busy: None,
+        relieve: Box::new(move || open.unblock()),
+        held: Held::Nothing("a closed breaker holds nothing"),
+        limit: None,
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 1,
+    }
+}
+
+/// The same for a key of its own, among many.
+fn breakers_by_key(kit: &Kit) -> Built {
+    let breakers = Breaker::builder()
+        .trip(Trip::failures().ratio(1.0, u32::MAX))
+        .clock(kit.clock())
+        .dice(kit.dice.clone())
+        .observe(kit.observer())
+        .keyed::<u64>(8)
+        .unwrap();
+    let gate = breakers.by(|_: &Request| 7);
+    let one = breakers.breaker(&7).unwrap();
+    let (layer, shut, open, shadowed) = (plimsoll::layer(gate.clone()), one.clone(), one, gate);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(move || shut.block("saturated")),
+        busy: None,
+        relieve: Box::new(move || open.unblock()),
+        held: Held::Nothing("a closed breaker holds nothing"),
+        limit: None,
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 1,
+    }
+}
+
+fn breaker_edges() -> Vec<Edge> {
+    let new = Breaker::builder;
+    let trip = |trip| refusal(new().trip(trip).build());
+    let zero = Duration::ZERO;
+    let short = OpenTime { most: Duration::from_millis(1), ..OpenTime::default() };
+    vec![
+        ("no name", refusal(new().name("").build())),
+        ("no failure", trip(Trip::failures().count(0))),
+        ("none in a row", trip(Trip::failures().consecutive(0))),
+        ("no share", trip(Trip::failures().ratio(0.0, 1))),
+        ("more than all", trip(Trip::failures().ratio(1.1, 1))),
+        ("no calls", trip(Trip::failures().ratio(0.5, 0))),
+        ("no time", trip(Trip::failures().count(1).within(zero))),
+        ("slow from the start", trip(Trip::slow(zero))),
+        ("open for no time", refusal(new().open(OpenTime::fixed(zero)).build())),
+        ("longest below the first", refusal(new().open(short).build())),
+        ("no probe", refusal(new().probes(Probes { at_once: 0, ..Probes::default() }).build())),
+        ("no success", refusal(new().probes(Probes { successes: 0, ..Probes::default() }).build())),
+        ("no lease", refusal(new().probes(Probes { lease: zero, ..Probes::default() }).build())),
+        ("a ramp from more than all", refusal(new().ramp(Ramp { from: 1.5, ..Ramp::default() }).build())),
+        ("no call time-out", refusal(new().call_timeout(zero).build())),
+        ("not a share of faults", refusal(new().build().unwrap().set_fault(f64::NAN))),
+        ("no keys", refusal(new().keyed::<u64>(0))),
+    ]
 }
 
 /// Requests that wait in a buffer of three.
@@ -261,11 +340,13 @@ fn drop_edges() -> Vec<Edge> {
 const AGED: Discipline = Discipline::LifoWithAge { age: Duration::from_millis(30) };
 const BUCKETS: Discipline = Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 };
 
-const SUBJECTS: [Subject; 13] = [
+const SUBJECTS: [Subject; 15] = [
     Subject { name: "valve", build: valve_gate, edges: valve_edges },
     Subject { name: "valve, waiting", build: valve_waiter, edges: valve_edges },
     Subject { name: "Then(valve, drop)", build: then, edges: || [valve_edges(), drop_edges()].concat() },
     Subject { name: "Only(valve)", build: only, edges: valve_edges },
+    Subject { name: "breaker", build: breaker_gate, edges: breaker_edges },
+    Subject { name: "breakers.by(key)", build: breakers_by_key, edges: breaker_edges },
     Subject { name: "drop", build: random_drop, edges: drop_edges },
     Subject { name: "buffer, fifo", build: |kit| buffer(kit, Discipline::Fifo), edges: buffer_edges },
     Subject {

@@ -410,13 +410,14 @@ impl Shared {
     }
 
     /// How a call ended, as it counts.
-    fn judge(&self, pass: Pass, outcome: Outcome) -> (Outcome, Duration, Instant) {
+    fn judge(&self, pass: Pass, outcome: Outcome) -> (Outcome, Option<Duration>, Instant) {
         let probing = pass.probe().is_some();
         let now = if self.timed || self.precise || probing { self.clock.now() } else { self.clock.rough() };
-        let elapsed =
-            if self.timed && !pass.is_reported() { now.since(pass.started()) } else { Duration::ZERO };
+        let elapsed = (self.timed && !pass.is_reported()).then(|| now.since(pass.started()));
         let outcome = match outcome {
-            Outcome::Cancelled if self.config.call_timeout.is_some_and(|timeout| elapsed >= timeout) => {
+            Outcome::Cancelled
+                if self.config.call_timeout.is_some_and(|most| elapsed.is_some_and(|took| took >= most)) =>
+            {
                 Outcome::TimedOut
             }
             Outcome::Cancelled => self.config.cancelled,
@@ -462,7 +463,7 @@ impl Shared {
     }
 
     /// Whether a call that ended so speaks for the dependency; `None`: it says nothing.
-    fn verdict(&self, outcome: Outcome, elapsed: Duration) -> Option<bool> {
+    fn verdict(&self, outcome: Outcome, elapsed: Option<Duration>) -> Option<bool> {
         match outcome {
             Outcome::Ignored | Outcome::Cancelled => None,
             Outcome::Success => Some(!self.config.trips.iter().any(|trip| trip.is_slow(elapsed))),
@@ -471,7 +472,7 @@ impl Shared {
     }
 
     #[cold]
-    fn count_unusual(&self, pass: Pass, outcome: Outcome, elapsed: Duration) {
+    fn count_unusual(&self, pass: Pass, outcome: Outcome, elapsed: Option<Duration>) {
         let now = self.clock.now();
         let well = self.verdict(outcome, elapsed);
         let mut state = self.lock();

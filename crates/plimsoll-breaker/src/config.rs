@@ -1,8 +1,9 @@
 //! What can be set on a breaker.
 
-use crate::{Breaker, Trip};
+use crate::{Breaker, Breakers, Trip};
 use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer, Outcome, check_name, intern};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -266,6 +267,22 @@ impl Builder {
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
         Ok(Breaker::of(name, self.config, self.clock, self.dice, observer))
+    }
+}
+
+impl Builder {
+    /// A breaker of these settings for each key, `most` of them at once, 1 to 2³² − 1. See [`Breakers`].
+    ///
+    /// # Errors
+    /// A setting that will not do, named with its value and what is allowed.
+    pub fn keyed<K: Hash + Eq + Clone>(self, most: usize) -> Result<Breakers<K>, ConfigError> {
+        self.config.validate()?;
+        if most == 0 || u32::try_from(most).is_err() {
+            return Err(ConfigError::new("most", most, "1 to 4294967295"));
+        }
+        let name = intern(&self.config.name);
+        let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
+        Ok(Breakers::of(name, self.config, most, self.clock, self.dice, observer))
     }
 }
 

@@ -87,7 +87,7 @@ impl Machine {
 
     fn turn(&mut self, to: Phase, now: Instant, lasts: Duration) {
         self.phase = to;
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         self.since = now;
         self.until = now + lasts;
         self.leases.clear();
@@ -157,5 +157,7 @@ impl Machine {
     }
 }
 
+/// So many bits count generations: a pass packs into two words of which one is never all ones.
+const GENERATIONS: u32 = u32::MAX >> 1;
 /// Probes are told apart by so many bits.
 pub(crate) const PROBE_IDS: u32 = u32::MAX >> 1;

@@ -52,7 +52,7 @@ impl Pass {
 
 impl Pack for Pass {
     fn pack(self) -> [u64; 2] {
-        // The generation's top bit is spared, so that the word is never all ones.
+        // A generation has 31 bits, so the word is never all ones.
         [self.started, u64::from(self.probe) << 32 | u64::from(self.generation)]
     }
     fn unpack([started, word]: [u64; 2]) -> Self {

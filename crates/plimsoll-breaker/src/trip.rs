@@ -137,8 +137,8 @@ impl Trip {
         }
     }
 
-    pub(crate) fn is_slow(&self, elapsed: Duration) -> bool {
-        matches!(self.of, Of::Slow(longer_than) if elapsed >= longer_than)
+    pub(crate) fn is_slow(&self, elapsed: Option<Duration>) -> bool {
+        matches!((self.of, elapsed), (Of::Slow(longer_than), Some(elapsed)) if elapsed >= longer_than)
     }
 
     pub(crate) fn needs_elapsed(&self) -> bool {
@@ -150,10 +150,10 @@ impl Trip {
     }
 
     /// Whether a call that ended so counts here at all, and whether as bad.
-    fn weighs(&self, outcome: Outcome, elapsed: Duration) -> Option<bool> {
+    fn weighs(&self, outcome: Outcome, elapsed: Option<Duration>) -> Option<bool> {
         match (self.of, outcome) {
             (_, Outcome::Ignored | Outcome::Cancelled) => None,
-            (Of::Slow(longer_than), _) => Some(elapsed >= longer_than),
+            (Of::Slow(longer_than), _) => elapsed.map(|elapsed| elapsed >= longer_than),
             (Of::Overloads, outcome) => Some(outcome == Outcome::Overloaded),
             (_, Outcome::Overloaded) => None,
             (Of::Failures, outcome) => Some(outcome != Outcome::Success),
@@ -202,7 +202,7 @@ impl Meter {
 
     /// Counts a call; answers whether that opens the breaker.
     #[inline]
-    pub(crate) fn count(&self, outcome: Outcome, elapsed: Duration, now: Instant) -> bool {
+    pub(crate) fn count(&self, outcome: Outcome, elapsed: Option<Duration>, now: Instant) -> bool {
         match (self.trip.weighs(outcome, elapsed), self.trip.when) {
             (None, _) | (Some(false), When::Count(_)) => false,
             (Some(false), When::Ratio { .. }) => {

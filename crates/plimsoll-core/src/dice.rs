@@ -7,10 +7,24 @@
 
 use rand::TryRng;
 use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// Builds hashers that begin with a secret, so that nobody can choose keys that collide: from
+/// [`Dice::hasher`].
+#[derive(Clone, Copy, Debug)]
+pub struct Seeded(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = DefaultHasher;
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
+}
 
 /// A source of chance. Cheap to clone; every guard that decides by chance takes one.
 ///
@@ -99,6 +113,11 @@ impl Dice {
     pub fn threshold(p: f64) -> u64 {
         // The cast saturates: NaN and what is negative are 0, what is above 1 is capped.
         ((p / Self::GRAIN).ceil() as u64).min(1 << 53)
+    }
+
+    /// A hasher for maps whose keys come from outside, seeded by these dice.
+    pub fn hasher(&self) -> Seeded {
+        Seeded(self.bits())
     }
 
     /// `true` with the probability that `threshold` was made from: the same as

@@ -60,6 +60,7 @@
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod clock;
+mod codel;
 mod dice;
 mod discipline;
 mod error;
@@ -86,14 +87,15 @@ mod then;
 mod timers;
 #[cfg(feature = "tower")]
 mod tower;
+mod turn;
 mod waiters;
 mod window;
 
 pub use clock::{Clock, ManualTime, Sleep};
-pub use dice::Dice;
+pub use dice::{Dice, Seeded};
 pub use discipline::{Bounds, Discipline};
 pub use error::{ConfigError, ControlError};
-pub use facts::{Only, OnlyWaiting};
+pub use facts::{By, ByRef, Keyed, Only, OnlyWaiting};
 pub use few::Few;
 pub use gate::{Gate, Permit, Settle, Wait};
 pub use instant::Instant;
@@ -106,7 +108,7 @@ pub use outcome::{Classify, OnError, Outcome, Overload, With};
 pub use pack::{Pack, Packed};
 pub use places::{Place, Places};
 pub use rejected::{Reason, Rejected};
-pub use room::{Room, Source, Start, Turn};
+pub use room::{Room, Source, Start};
 pub use shadow::{Mode, Shadow};
 pub use stripes::Stripes;
 pub use then::Then;
@@ -116,4 +118,5 @@ pub use tower::{
     AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, Respond, WaitLayer, Waiting,
     WaitingFuture, Waits, Wrapped, layer, wait_layer,
 };
+pub use turn::Turn;
 pub use window::Window;

@@ -5,10 +5,10 @@
 //! leaves from the middle leaves a hole, which is filled in once holes outnumber what stands: every
 //! operation is O(1), or amortised O(1), at any size.
 
+use crate::codel::CoDel;
 use crate::instant::nanos;
 use crate::{Bounds, Discipline, Instant, Reason};
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Where something stands in a [`Line`]: good while it stands there. A stack gives the same place to
 /// the next one, and a [put-back](Line::put_back) in the middle moves those behind it.
@@ -17,17 +17,17 @@ pub struct Key(u64);
 
 /// What is known of one that waits. Kept only where someone asks for it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Note {
-    at: Instant,
+pub(crate) struct Note {
+    pub(crate) at: Instant,
     weight: u32,
 }
 
 /// Where one that was picked had stood, to put it back there.
 #[derive(Clone, Copy, Debug)]
 pub struct Spot {
-    note: Note,
-    front: bool,
-    pushes: u64,
+    pub(crate) note: Note,
+    pub(crate) front: bool,
+    pub(crate) pushes: u64,
 }
 
 /// Things that wait, in the order of a [`Discipline`], within [`Bounds`].
@@ -62,12 +62,12 @@ pub struct Line<T> {
     first: u64,
     len: usize,
     weight: u64,
-    pushes: u64,
+    pub(crate) pushes: u64,
     // Arrivals are told by many clocks' readers; the line itself never goes back in time.
     latest: Instant,
     // Since when time is kept. One that was picked before counts from then, too.
     timed_since: Instant,
-    codel: CoDel,
+    pub(crate) codel: CoDel,
     // When it was empty last.
     empty: Instant,
     // Nothing is too old before this; it may be earlier than need be.
@@ -506,7 +506,7 @@ impl<T> Line<T> {
     }
 
     #[inline]
-    fn take_front(&mut self) -> Option<(T, Note)> {
+    pub(crate) fn take_front(&mut self) -> Option<(T, Note)> {
         let item = self.items.pop_front().flatten()?;
         self.first += 1;
         let note = if self.plain { Note::default() } else { self.notes.pop_front().unwrap_or_default() };
@@ -548,82 +548,4 @@ impl<T> Line<T> {
             self.notes.pop_back();
         }
     }
-
-    /// Taking as RFC 8289 has it (section 5, `dequeue`): what is thrown out goes at the head, before
-    /// the one that is taken.
-    fn pick_controlled<L: FnMut(T, Reason)>(
-        &mut self,
-        target: Duration,
-        interval: Duration,
-        now: Instant,
-        lost: &mut L,
-    ) -> Option<(T, Spot)> {
-        let (mut item, mut note, mut may_drop) = self.take_judged(target, interval, now)?;
-        if self.codel.dropping {
-            self.codel.dropping = may_drop;
-            while self.codel.dropping && self.codel.drop_next <= now {
-                lost(item, Reason::Expired);
-                self.codel.count = self.codel.count.saturating_add(1);
-                (item, note, may_drop) = self.take_judged(target, interval, now)?;
-                if may_drop {
-                    self.codel.drop_next = self.codel.drop_next + law(interval, self.codel.count);
-                } else {
-                    self.codel.dropping = false;
-                }
-            }
-        } else if may_drop {
-            lost(item, Reason::Expired);
-            (item, note, _) = self.take_judged(target, interval, now)?;
-            self.codel.begin(interval, now);
-        }
-        Some((item, Spot { note, front: true, pushes: self.pushes }))
-    }
-
-    /// The RFC's `dodequeue`: the one at the head, and whether it may be thrown out.
-    fn take_judged(&mut self, target: Duration, interval: Duration, now: Instant) -> Option<(T, Note, bool)> {
-        let Some((item, note)) = self.take_front() else {
-            self.codel.emptied();
-            return None;
-        };
-        // The RFC leaves the last packet alone; so do we the last item.
-        if now.since(note.at) < target || self.is_empty() {
-            self.codel.first_above = None;
-            return Some((item, note, false));
-        }
-        let first_above = *self.codel.first_above.get_or_insert(now + interval);
-        Some((item, note, first_above <= now))
-    }
-}
-
-/// The state of controlled delay, by the names of RFC 8289.
-#[derive(Clone, Debug, Default)]
-struct CoDel {
-    first_above: Option<Instant>,
-    drop_next: Instant,
-    count: u32,
-    last_count: u32,
-    dropping: bool,
-}
-
-impl CoDel {
-    fn emptied(&mut self) {
-        self.first_above = None;
-        self.dropping = false;
-    }
-
-    /// A spell of dropping begins, near the rate that was right at the end of the last one if that was
-    /// not long ago.
-    fn begin(&mut self, interval: Duration, now: Instant) {
-        let delta = self.count.saturating_sub(self.last_count);
-        let recent = now.since(self.drop_next) < interval.saturating_mul(16);
-        self.count = if delta > 1 && recent { delta } else { 1 };
-        self.last_count = self.count;
-        self.drop_next = now + law(interval, self.count);
-        self.dropping = true;
-    }
-}
-
-/// The time until the next drop falls with the square root of their number.
-fn law(interval: Duration, count: u32) -> Duration {
-    interval.div_f64(f64::from(count.max(1)).sqrt())
 }

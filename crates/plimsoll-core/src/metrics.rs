@@ -58,6 +58,7 @@ impl Observe for Metrics {
             Event::Admitted { by } | Event::Left { by } | Event::GivenBack { by } => by,
             Event::Ended { by, .. } | Event::Kept { by } => by,
             Event::Delivered { by, .. } | Event::Lost { by, .. } | Event::Turned { by, .. } => by,
+            Event::Unguarded { by } => by,
             Event::Refused(no) | Event::Shadowed(no) => no.by(),
         };
         self.counts(by).event(event);
@@ -102,7 +103,8 @@ const LOST: usize = SHADOWED + REASONS.len();
 const KEPT: usize = LOST + REASONS.len();
 const DELIVERED: usize = KEPT + 1;
 const TURNED: usize = DELIVERED + 1;
-const CELLS: usize = TURNED + 1;
+const UNGUARDED: usize = TURNED + 1;
+const CELLS: usize = UNGUARDED + 1;
 
 /// Threads are dealt to stripes in turn; more stripes than that cost memory and buy little.
 const STRIPES: usize = 8;
@@ -155,6 +157,7 @@ impl Counts {
         };
         decision("admitted", "", ADMITTED);
         decision("left", "", LEFT);
+        decision("unguarded", "", UNGUARDED);
         decision("given_back", "", GIVEN_BACK);
         for (n, reason) in REASONS.iter().enumerate() {
             decision("refused", reason.as_str(), REFUSED + n);
@@ -200,6 +203,7 @@ impl Observe for Counts {
             Event::Kept { .. } => self.add(KEPT),
             Event::Delivered { count, .. } => self.add_many(DELIVERED, count),
             Event::Turned { .. } => self.add(TURNED),
+            Event::Unguarded { .. } => self.add(UNGUARDED),
             Event::Lost { reason, count, .. } => self.add_many(LOST + reason as usize, count),
         }
     }

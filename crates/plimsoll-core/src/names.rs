@@ -17,7 +17,7 @@ pub const HELD: &str = "plimsoll_held";
 /// Label: the guard's name.
 pub const GUARD: &str = "guard";
 /// Label: "admitted", "refused", "shadowed", "left" or "given_back"; of a buffer's items "kept", "refused",
-/// "delivered" or "lost".
+/// "delivered" or "lost"; of a keyed guard without room "unguarded".
 pub const DECISION: &str = "decision";
 /// Label: why it was refused, as [`Reason::as_str`](crate::Reason::as_str); "" where
 /// it was not, or for what an item was lost.

@@ -39,6 +39,11 @@ pub enum Event {
     /// A guard in [shadow](crate::Mode::Shadow) refused, and the request went on all the same. The
     /// guard itself has told the refusal as well.
     Shadowed(Rejected),
+    /// A keyed guard had no room for one more key and nothing to evict: the request went on unguarded.
+    Unguarded {
+        /// The guard.
+        by: &'static str,
+    },
     /// A guard has turned to another state.
     Turned {
         /// The guard.

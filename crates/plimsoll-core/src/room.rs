@@ -6,14 +6,12 @@
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::timers::wake;
+use crate::turn::Turn;
 use crate::waiters::{Key, Left, Waiters};
-use crate::{Clock, Discipline, Event, Few, Instant, Observer, Outcome, Reason, Rejected, Sleep};
-use pin_project_lite::pin_project;
+use crate::{Clock, Discipline, Event, Few, Instant, Observer, Outcome, Reason, Rejected};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::Waker;
 use std::time::Duration;
 
 /// Where places come from: a number, later a rate or a limit that adapts.
@@ -50,16 +48,16 @@ pub enum Start<T> {
 
 /// A source of places and a bounded line in front of it. Threads and tasks wait in the same line.
 pub struct Room<S: Source> {
-    by: &'static str,
-    source: S,
-    clock: Clock,
-    observer: Observer,
+    pub(crate) by: &'static str,
+    pub(crate) source: S,
+    pub(crate) clock: Clock,
+    pub(crate) observer: Observer,
     size: AtomicU32,
     longest: AtomicU64,
     // A copy of the line's length, written under the lock: a full room refuses without taking it.
     length: AtomicU32,
     // Whether a full room refuses, rather than evict.
-    refuses: AtomicBool,
+    pub(crate) refuses: AtomicBool,
     line: Mutex<Waiters<S::Token>>,
 }
 
@@ -199,7 +197,7 @@ impl<S: Source> Room<S> {
 
     /// [`wait`](Self::wait), for no longer than `patience`.
     pub fn wait_at_most(self: &Arc<Self>, patience: Duration) -> Turn<S> {
-        Turn { room: self.clone(), stage: Stage::New, patience, sleep: None }
+        Turn::new(self.clone(), patience)
     }
 
     /// Work that was admitted has ended with `outcome`.
@@ -218,7 +216,7 @@ impl<S: Source> Room<S> {
 
     /// Takes a place back, and calls the next in line.
     #[inline]
-    fn release(&self, token: S::Token) {
+    pub(crate) fn release(&self, token: S::Token) {
         if self.source.finish(token) {
             self.pump();
         }
@@ -256,7 +254,7 @@ impl<S: Source> Room<S> {
     }
 
     /// Tells those whose time is up by the discipline.
-    fn expire(&self, now: Instant) {
+    pub(crate) fn expire(&self, now: Instant) {
         let mut wakers = Few::none();
         let mut line = self.lock();
         line.expire(now, &mut wakers);
@@ -277,23 +275,23 @@ impl<S: Source> Room<S> {
         wakers.for_each(wake);
     }
 
-    fn closed(&self) -> Rejected {
+    pub(crate) fn closed(&self) -> Rejected {
         Rejected::new(self.by, Reason::Closed)
     }
 
-    fn expired(&self, waited: Duration) -> Rejected {
+    pub(crate) fn expired(&self, waited: Duration) -> Rejected {
         Rejected::new(self.by, Reason::Expired).over(waited)
     }
 
     #[cold]
-    fn full(&self, waiting: u32) -> Rejected {
+    pub(crate) fn full(&self, waiting: u32) -> Rejected {
         let (limit, observed) = self.source.numbers();
         let (size, waiting) = (u64::from(self.size()), u64::from(waiting));
         Rejected::new(self.by, Reason::Full)
             .numbers(limit.saturating_add(size), observed.saturating_add(waiting))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiters<S::Token>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Waiters<S::Token>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -306,7 +304,12 @@ impl<S: Source> Room<S> {
     }
 
     /// Stands in line; answers when its time may be up, too.
-    fn enqueue(&self, waker: Waker, since: Instant, until: Instant) -> Result<(Key, Instant), Rejected> {
+    pub(crate) fn enqueue(
+        &self,
+        waker: Waker,
+        since: Instant,
+        until: Instant,
+    ) -> Result<(Key, Instant), Rejected> {
         let mut wakers = Few::none();
         let mut line = self.lock();
         // Under the lock: `close` marks the source before it empties the line, so one of us sees the other.
@@ -322,7 +325,7 @@ impl<S: Source> Room<S> {
         pushed.map(|key| (key, wakes_at)).map_err(|_| self.full(waiting))
     }
 
-    fn leave(&self, key: Key) -> Option<Left<S::Token>> {
+    pub(crate) fn leave(&self, key: Key) -> Option<Left<S::Token>> {
         let mut line = self.lock();
         let left = line.leave(key);
         self.measure(&line);
@@ -342,153 +345,5 @@ impl<S: Source> fmt::Debug for Room<S> {
             .field("longest_wait", &self.longest_wait())
             .field("closed", &self.source.is_closed())
             .finish()
-    }
-}
-
-/// How far a [`Turn`] has come.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Stage {
-    New,
-    Queued { key: Key, since: Instant, until: Instant, wakes_at: Instant },
-    Over,
-}
-
-pin_project! {
-    /// Waiting for a place: the future of [`Room::wait`].
-    ///
-    /// # Cancel safety
-    /// Dropped while it waits, it leaves the line; dropped after a place was granted but before it
-    /// was polled again, it passes the place on. Until one of the two it holds the place: do not leave
-    /// it lying unpolled.
-    ///
-    /// # Panics
-    /// When polled after its end.
-    #[must_use = "a future does nothing until it is polled"]
-    pub struct Turn<S: Source> {
-        room: Arc<Room<S>>,
-        stage: Stage,
-        patience: Duration,
-        #[pin]
-        sleep: Option<Sleep>,
-    }
-
-    impl<S: Source> PinnedDrop for Turn<S> {
-        fn drop(this: Pin<&mut Self>) {
-            let me = this.project();
-            if let Stage::Queued { key, .. } = *me.stage {
-                match me.room.leave(key) {
-                    Some(Left::Called(Ok(token))) => me.room.release(token),
-                    // Told before it left: the refusal stands.
-                    Some(Left::Called(Err(no))) => return me.room.observer.tell(|| Event::Refused(no)),
-                    Some(Left::Waiting(waker)) => drop(waker),
-                    None => {}
-                }
-                me.room.observer.tell(|| Event::Left { by: me.room.by });
-            }
-        }
-    }
-}
-
-impl<S: Source> Future for Turn<S> {
-    type Output = Result<S::Token, Rejected>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let me = self.as_mut().project();
-        // Most need not wait, and should not pay for what waiting takes.
-        if *me.stage == Stage::New
-            && let Start::Go(token) = me.room.source.start(true)
-        {
-            *me.stage = Stage::Over;
-            me.room.observer.tell(|| Event::Admitted { by: me.room.by });
-            return Poll::Ready(Ok(token));
-        }
-        let decision = ready!(self.as_mut().turn(cx));
-        let me = self.project();
-        *me.stage = Stage::Over;
-        Poll::Ready(me.room.observer.decided(me.room.by, decision))
-    }
-}
-
-impl<S: Source> Turn<S> {
-    #[inline(never)]
-    fn turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Token, Rejected>> {
-        let mut me = self.project();
-        let room = &**me.room;
-        let (key, since, until) = match *me.stage {
-            Stage::Queued { key, since, until, wakes_at } => {
-                // Cloned before the lock: a waker is somebody else's code.
-                let waker = cx.waker().clone();
-                let mut line = room.lock();
-                if let Some(told) = line.fetch(key) {
-                    return Poll::Ready(told);
-                }
-                let old = line.renew(key, waker);
-                let gone_by = line.gone_by(since);
-                drop(line);
-                drop(old);
-                // The discipline may have changed.
-                if gone_by < wakes_at {
-                    me.sleep.set(Some(room.clock.sleep_until(gone_by)));
-                    *me.stage = Stage::Queued { key, since, until, wakes_at: gone_by };
-                }
-                (key, since, until)
-            }
-            Stage::New => {
-                if room.source.is_closed() {
-                    return Poll::Ready(Err(room.closed()));
-                }
-                // A full room refuses by three loads.
-                let (waiting, size) = (room.waiting(), room.size());
-                if waiting >= size && (size == 0 || room.refuses.load(Ordering::Relaxed)) {
-                    return Poll::Ready(Err(room.full(waiting)));
-                }
-                let since = room.clock.now();
-                let until = since + room.longest_wait().min(*me.patience);
-                let (key, wakes_at) = match room.enqueue(cx.waker().clone(), since, until) {
-                    Ok(queued) => queued,
-                    Err(no) => return Poll::Ready(Err(no)),
-                };
-                *me.stage = Stage::Queued { key, since, until, wakes_at };
-                me.sleep.set(Some(room.clock.sleep_until(wakes_at)));
-                // The place that was missed may have been freed before we stood in line.
-                room.pump();
-                if let Some(told) = room.lock().fetch(key) {
-                    return Poll::Ready(told);
-                }
-                (key, since, until)
-            }
-            Stage::Over => panic!("a turn was polled after its end"),
-        };
-        while me.sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready()) {
-            let now = room.clock.now();
-            if until <= now {
-                return match room.leave(key) {
-                    // Called in the very moment of giving up: the place is ours.
-                    Some(Left::Called(told)) => Poll::Ready(told),
-                    _ => Poll::Ready(Err(room.expired(now.since(since)))),
-                };
-            }
-            // Perhaps too old by the discipline: the line decides, and tells all who are.
-            room.expire(now);
-            let mut line = room.lock();
-            if let Some(told) = line.fetch(key) {
-                return Poll::Ready(told);
-            }
-            let gone_by = line.gone_by(since);
-            // Past that and still here: for the sake of a newer one, or because the line counts from later.
-            let gone_by = if gone_by <= now { line.next_expiry() } else { gone_by };
-            drop(line);
-            let wakes_at = gone_by.min(until);
-            me.sleep.set(Some(room.clock.sleep_until(wakes_at)));
-            *me.stage = Stage::Queued { key, since, until, wakes_at };
-        }
-        Poll::Pending
-    }
-}
-
-impl<S: Source> fmt::Debug for Turn<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("room", &self.room).field("stage", &self.stage).finish()
     }
 }

@@ -57,7 +57,7 @@
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
 #[cfg(feature = "breaker")]
-pub use plimsoll_breaker::{self as breaker, Breaker, Trip};
+pub use plimsoll_breaker::{self as breaker, Breaker, Breakers, Trip};
 #[cfg(feature = "buffer")]
 pub use plimsoll_buffer::{self as buffer, Buffer, Inbox, Mailbox};
 #[cfg(feature = "metrics")]
@@ -68,9 +68,9 @@ pub use plimsoll_core::{
     wait_layer,
 };
 pub use plimsoll_core::{
-    Bounds, Classify, Clock, ConfigError, ControlError, Dice, Discipline, Event, Gate, Inspect, Instant,
-    ManualTime, Mode, Observe, OnError, Only, Outcome, Overload, Packed, Permit, Reason, Rejected, Settle,
-    Shadow, Then, Wait, names,
+    Bounds, By, ByRef, Classify, Clock, ConfigError, ControlError, Dice, Discipline, Event, Gate, Inspect,
+    Instant, Keyed, ManualTime, Mode, Observe, OnError, Only, Outcome, Overload, Packed, Permit, Reason,
+    Rejected, Settle, Shadow, Then, Wait, names,
 };
 #[cfg(feature = "drop")]
 pub use plimsoll_drop::{self as drop, RandomDrop};

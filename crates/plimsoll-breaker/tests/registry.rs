@@ -1,0 +1,161 @@
+//! A breaker for each key, and never more than the bound.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use plimsoll_breaker::{Breaker, Breakers, OpenTime, Phase, Trip};
+use plimsoll_core::{Event, Gate, ManualTime, Observe, Outcome, Permit, Reason};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Ear(Mutex<Vec<Event>>);
+
+impl Observe for Ear {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl Ear {
+    fn unguarded(&self) -> usize {
+        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Unguarded { by: "hosts" })).count()
+    }
+}
+
+fn hosts(time: &ManualTime, most: usize, ear: &Arc<Ear>) -> Breakers<String> {
+    Breaker::builder()
+        .name("hosts")
+        .trip(Trip::failures().count(1))
+        .open(OpenTime::fixed(10 * SECOND))
+        .clock(time.clock())
+        .observe(ear.clone())
+        .keyed(most)
+        .unwrap()
+}
+
+fn fail(hosts: &Breakers<String>, host: &str) {
+    hosts.ask(host).unwrap().done(Outcome::Failure);
+}
+
+#[test]
+fn each_key_has_a_breaker_of_its_own() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 100, &ear);
+    fail(&hosts, "sick");
+    let no = hosts.ask("sick").unwrap_err();
+    assert_eq!((no.by(), no.reason(), no.retry_after()), ("hosts", Reason::Open, Some(10 * SECOND)));
+    hosts.ask("well").unwrap().done(Outcome::Success);
+    assert_eq!(hosts.len(), 2);
+    let mut seen = vec![];
+    hosts.each(|host, breaker| seen.push((host.clone(), breaker.phase())));
+    seen.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(seen, [("sick".into(), Phase::Open), ("well".into(), Phase::Closed)]);
+    time.advance(10 * SECOND);
+    assert!(hosts.ask("sick").is_ok(), "a probe");
+}
+
+#[test]
+fn a_setting_that_will_not_do_is_named() {
+    let no = |most| Breaker::builder().keyed::<u32>(most).unwrap_err().to_string();
+    assert_eq!(no(0), "most = 0 is not allowed: it must be 1 to 4294967295");
+    assert!(Breaker::builder().trip(Trip::failures().count(0)).keyed::<u32>(1).is_err());
+}
+
+#[test]
+fn keys_from_outside_cannot_fill_the_memory() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 64, &ear);
+    for n in 0..10_000 {
+        hosts.ask(format!("host {n}").as_str()).unwrap().done(Outcome::Success);
+        assert!(hosts.len() <= 64);
+    }
+    assert_eq!(ear.unguarded(), 0, "closed ones went");
+}
+
+#[test]
+fn the_least_recently_used_closed_one_goes_and_open_ones_stay() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts: Breakers<u32> = Breaker::builder()
+        .name("hosts")
+        .trip(Trip::failures().count(1))
+        .clock(time.clock())
+        .observe(Arc::<Ear>::clone(&ear))
+        .keyed(1)
+        .unwrap();
+    hosts.ask(&1).unwrap().done(Outcome::Failure);
+    let passes = hosts.ask(&2).unwrap();
+    assert_eq!((hosts.len(), ear.unguarded()), (1, 1), "it passes, unguarded, and that is said");
+    passes.done(Outcome::Failure);
+    assert!(hosts.ask(&2).is_ok(), "nothing is counted for it");
+    assert!(hosts.ask(&1).is_err(), "the open one stays");
+    hosts.breaker(&1).unwrap().reset();
+    hosts.ask(&3).unwrap().done(Outcome::Success);
+    let mut keys = vec![];
+    hosts.each(|key, _| keys.push(*key));
+    assert_eq!(keys, [3]);
+}
+
+/// Used in turn: whoever was used last stays longest, in each of the shards that keys fall into.
+#[test]
+fn one_that_is_used_again_and_again_is_not_evicted() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 160, &ear);
+    let mark = hosts.breaker("busy").unwrap();
+    mark.block("a mark that would be gone with it");
+    for n in 0..2_000 {
+        time.advance(SECOND);
+        assert!(hosts.ask("busy").is_err(), "after {n}");
+        hosts.ask(format!("{n}").as_str()).unwrap().done(Outcome::Success);
+    }
+}
+
+#[test]
+fn a_result_for_a_key_that_was_removed_changes_nothing_in_the_next() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 8, &ear);
+    let late = hosts.ask("host").unwrap();
+    assert!(hosts.remove("host").is_some() && hosts.remove("host").is_none());
+    hosts.ask("host").unwrap().done(Outcome::Success);
+    late.done(Outcome::Failure);
+    assert_eq!(hosts.breaker("host").unwrap().phase(), Phase::Closed);
+}
+
+#[test]
+fn a_request_says_what_its_key_is() {
+    struct Request {
+        host: String,
+    }
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 8, &ear);
+    let by = hosts.by(|r: &Request| r.host.clone());
+    let by_ref = hosts.by_ref(|r: &Request| r.host.as_str());
+    let request = |host: &str| Request { host: host.into() };
+    let pass = by.admit(&request("sick")).unwrap();
+    Permit::new(&by, pass).done(Outcome::Failure);
+    assert!(by.admit(&request("sick")).is_err() && by_ref.admit(&request("sick")).is_err());
+    let pass = by_ref.admit(&request("well")).unwrap();
+    drop(Permit::new(&by_ref, pass));
+    assert_eq!(hosts.len(), 2);
+    assert!(format!("{by:?} {by_ref:?}").contains("hosts"));
+}
+
+#[test]
+fn many_threads_with_many_keys_hold_to_the_bound() {
+    let hosts = Breaker::builder().keyed::<u64>(50).unwrap();
+    std::thread::scope(|s| {
+        for thread in 0..4u64 {
+            let hosts = hosts.clone();
+            s.spawn(move || {
+                for n in 0..3_000u64 {
+                    let key = (n * (thread + 1)) % 200;
+                    let outcome = if n % 3 == 0 { Outcome::Failure } else { Outcome::Success };
+                    if let Ok(permit) = hosts.ask(&key) {
+                        permit.done(outcome);
+                    }
+                    assert!(hosts.len() <= 50);
+                }
+            });
+        }
+    });
+}
