@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::prelude::*;
-use plimsoll::{Event, Mode, Observe, Shadow, Then, layer, wait_layer};
+use plimsoll::{Event, Gate, Mode, Observe, Settle, Shadow, Then, layer, wait_layer};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -122,4 +122,66 @@ async fn behind_a_buffer_the_gates_are_asked_only_by_those_whose_turn_has_come()
     assert_eq!(answers, [Ok(0), Err(Reason::Evicted), Ok(2)]);
     let admitted = ear.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Admitted { .. })).count();
     assert_eq!((admitted, ear.ended(), buffer.serving()), (2, 2, 0));
+}
+
+/// A probe that a later gate refuses never began: it frees its place, and says nothing about the dependency.
+#[test]
+fn in_a_tuple_a_probe_is_given_back_when_a_later_gate_refuses() {
+    let time = plimsoll::ManualTime::new();
+    let breaker = Breaker::builder().clock(time.clock()).build().unwrap();
+    let valve = Valve::new(1).unwrap();
+    let gates = (breaker.clone(), valve.clone());
+    breaker.trip("test");
+    time.advance(Duration::from_secs(60));
+    let held = valve.ask().unwrap();
+    for _ in 0..3 {
+        let no = gates.admit(&()).unwrap_err();
+        assert_eq!((no.by(), no.reason()), ("valve", Reason::Full));
+        assert_eq!(breaker.phase(), plimsoll::breaker::Phase::HalfOpen);
+    }
+    drop(held);
+    let token = gates.admit(&()).unwrap();
+    assert_eq!(gates.admit(&()).unwrap_err().by(), "breaker", "one probe at a time");
+    gates.settle(token, Outcome::Success);
+    assert_eq!(breaker.phase(), plimsoll::breaker::Phase::Ramp);
+}
+
+/// Faults for trying out, tried out in shadow: told, and nobody refused.
+#[test]
+fn injected_faults_in_shadow_refuse_nobody() {
+    let ear = Arc::new(Ear::default());
+    let breaker = Breaker::builder().observe(ear.clone()).build().unwrap();
+    breaker.set_fault(1.0).unwrap();
+    let shadow = Shadow::new(breaker.clone(), Mode::Shadow).observe(ear.clone());
+    assert!(breaker.ask().is_err());
+    let token = shadow.admit(&()).unwrap();
+    shadow.settle(token, Outcome::Success);
+    let heard = ear.0.lock().unwrap();
+    assert!(
+        heard.iter().any(|e| matches!(e, Event::Shadowed(no) if no.reason() == Reason::Open)),
+        "{heard:?}"
+    );
+}
+
+/// The refusal of a guard further in is no failure of the dependency.
+#[tokio::test]
+async fn a_breaker_in_front_counts_the_inner_guards_refusals_as_nothing_over_http() {
+    use axum::{Router, body::Body, http::Request, routing::get};
+    let breaker = Breaker::builder().trip(Trip::failures().count(1)).build().unwrap();
+    let valve = Valve::new(1).unwrap();
+    let _held = valve.ask().unwrap();
+    let app: Router = Router::new()
+        .route("/", get(async || "never"))
+        .layer(valve.layer().http())
+        .layer(breaker.layer().http());
+    for _ in 0..3 {
+        let answer = app.clone().oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(answer.status(), 503);
+    }
+    assert_eq!(breaker.phase(), plimsoll::breaker::Phase::Closed);
+    let broken = Router::new()
+        .route("/", get(async || axum::http::StatusCode::INTERNAL_SERVER_ERROR))
+        .layer(breaker.layer().http());
+    assert_eq!(broken.oneshot(Request::new(Body::empty())).await.unwrap().status(), 500);
+    assert_eq!(breaker.phase(), plimsoll::breaker::Phase::Open);
 }
