@@ -32,6 +32,8 @@ pub(super) struct Server {
     pub(super) refusal_cost: Option<Number>,
     #[serde(default)]
     pub(super) change: Vec<Change>,
+    #[serde(default)]
+    pub(super) fault: Vec<Spanned<Fault>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +54,17 @@ pub(super) struct Change {
     pub(super) at: Text,
     pub(super) slots: Option<Whole>,
     pub(super) speed: Option<Number>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fault {
+    pub(super) from: Text,
+    pub(super) until: Text,
+    pub(super) kind: Text,
+    pub(super) after: Option<Text>,
+    pub(super) factor: Option<Number>,
+    pub(super) forgets: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
