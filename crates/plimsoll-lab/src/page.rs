@@ -23,6 +23,7 @@ pub(crate) fn page(report: &Report) -> String {
         title: "Overload on real sockets, bare and guarded".into(),
         lead,
         summary: summary(report),
+        beside: None,
         parts: vec![goodput(report), latency(report), course(report), tail(report)],
         whole: None,
         foot: format!(

@@ -132,10 +132,113 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
 }
 
 #[test]
+fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ill.toml");
+    let run = |text: String| {
+        fs::write(&path, text).unwrap();
+        lab(&["run", path.to_str().unwrap(), "--seeds", "1"])
+    };
+    let fault = |keys: &str| {
+        let text = format!("[[server.fault]]\nfrom = \"1s\"\nuntil = \"2s\"\n{keys}\n\n[clients]");
+        SMALL.replace("[clients]", &text)
+    };
+    for (keys, parts) in [
+        ("kind = \"dies\"", &["ill.toml:12: server.fault.kind = \"dies\"", "fails, slow or hangs"][..]),
+        ("", &["kind"]),
+        (
+            "kind = \"fails\"\nfactor = 2",
+            &["server.fault.factor is not allowed with fails", "allowed are after"],
+        ),
+        ("kind = \"fails\"\nafter = \"0s\"", &["server.fault.after = \"0s\"", "unit"]),
+        ("kind = \"slow\"", &["server.fault.factor is missing"]),
+        ("kind = \"slow\"\nfactor = 0.5", &["server.fault.factor = 0.5", "1 to 1000"]),
+        ("kind = \"slow\"\nfactor = 2\nforgets = true", &["server.fault.forgets is not allowed with slow"]),
+        ("kind = \"hangs\"\nforgets = 1", &["forgets = 1", "not allowed"]),
+        (
+            "kind = \"hangs\"\n[[server.fault]]\nkind = \"hangs\"\nfrom = \"1.5s\"\nuntil = \"3s\"",
+            &["server.fault.from = \"1.5s\"", "from 2s to 3600s"],
+        ),
+        (
+            "kind = \"hangs\"\n[[server.fault]]\nkind = \"hangs\"\nfrom = \"2s\"\nuntil = \"2s\"",
+            &["server.fault.until = \"2s\""],
+        ),
+    ] {
+        assert_refused(&run(fault(keys)), &[&["ill.toml:"], parts].concat());
+    }
+    let forgets = fault("kind = \"hangs\"\nforgets = true");
+    let parts = ["ill.toml:13: server.fault.forgets = true", "clients.deadline"];
+    assert_refused(&run(forgets.replace("deadline = \"100ms\"", "")), &parts);
+    let output = run(forgets);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.lines().any(|line| line.trim().starts_with("1 s to 2 s, hangs: ")), "{shown}");
+
+    let policy =
+        |kind: &str, keys: &str| SMALL.replace("kind = \"bare\"", &format!("kind = \"{kind}\"\n{keys}"));
+    for (keys, parts) in [
+        ("ratio = 0", &["policy.ratio = 0", "0.001 to 1"][..]),
+        ("ratio = 1.5", &["policy.ratio = 1.5"]),
+        ("calls = 0", &["policy.calls = 0", "1 to 1000000"]),
+        ("within = \"0s\"", &["policy.within = \"0s\"", "3600s"]),
+        ("slow = \"0s\"", &["policy.slow = \"0s\""]),
+        ("open = \"0s\"", &["policy.open = \"0s\""]),
+        ("open = \"2s\"\nopen_most = \"1s\"", &["policy.open_most = \"1s\"", "2s to 3600s"]),
+        ("at_once = 2000", &["policy.at_once = 2000", "1 to 1024"]),
+        ("lease = \"0s\"", &["policy.lease = \"0s\""]),
+        ("ramp = \"5\"", &["policy.ramp = \"5\"", "unit"]),
+        ("call_timeout = \"0s\"", &["policy.call_timeout = \"0s\""]),
+        ("inside = 3", &["policy.inside is not allowed with breaker", "ratio, calls, within"]),
+        ("probes = 3", &["probes", "unknown key"]),
+    ] {
+        assert_refused(&run(policy("breaker", keys)), &[&["ill.toml:"], parts].concat());
+    }
+    assert_refused(&run(policy("valve", "ramp = \"5s\"")), &["policy.ramp is not allowed with valve"]);
+    for (kind, keys, name) in [
+        ("breaker", "", "breaker"),
+        ("breaker+valve", "inside = 3\nslow = \"50ms\"\nramp = \"0s\"", "breaker+valve"),
+    ] {
+        let output = run(policy(kind, keys));
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.lines().any(|line| line == name), "{name} in {shown}");
+    }
+}
+
+#[test]
+fn the_report_and_the_files_tell_failures_and_faults() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let fault = "[[server.fault]]\nkind = \"fails\"\nfrom = \"1s\"\nuntil = \"1.5s\"\n\n[clients]";
+    fs::write(path("fails.toml"), SMALL.replace("[clients]", fault)).unwrap();
+    let (scenario, json, csv, out) = (path("fails.toml"), path("a.json"), path("a.csv"), path("a.html"));
+    let output = lab(&["run", &scenario, "--seeds", "2", "--json", &json, "--csv", &csv, "--out", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |path| fs::read_to_string(path).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&read(json)).unwrap();
+    for row in result["rows"].as_array().unwrap() {
+        let mean = |field: &str| row[field]["mean"].as_f64().unwrap();
+        let sum = mean("goodput") + mean("refused") + mean("failed") + mean("late");
+        assert!((mean("offered") - sum).abs() < 1e-6 && mean("failed") > 0.0, "{row}");
+        // Half of the trigger's time there is nothing to be had.
+        assert!(row["bound"].as_f64().unwrap() <= 200.0, "{row}");
+        let fault = &row["faults"][0];
+        assert_eq!((&fault["kind"], &fault["fault_s"]), (&"fails".into(), &[1.0, 1.5][..].into()));
+        assert!(fault["reached"]["mean"].as_f64() > Some(0.0) && fault["sent"]["mean"].as_f64() > Some(0.0));
+    }
+    assert!(read(csv).lines().next().unwrap().contains(",failed,failed_low,failed_high,late,"));
+    let page = read(out);
+    for part in ["1 s to 1.5 s, fails", "reached it", "failed"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
 fn the_list_names_every_scenario_with_what_it_is_about() {
     let shown = String::from_utf8(lab(&["run", "--list"]).stdout).unwrap();
     let names: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    let all = ["overload", "burst", "retry-storm", "herd", "capacity-halves", "disciplines", "demo"];
+    let all =
+        ["overload", "burst", "retry-storm", "herd", "capacity-halves", "disciplines", "dependency", "demo"];
     assert_eq!(names, all);
 }
 
@@ -220,7 +323,7 @@ fn a_run_repeats_itself_to_the_byte() {
     assert!(csv.lines().all(|line| columns(line) == columns(csv.lines().next().unwrap())), "{csv}");
     for row in rows {
         let mean = |field: &str| row[field]["mean"].as_f64().unwrap();
-        let sum = mean("goodput") + mean("refused") + mean("late");
+        let sum = mean("goodput") + mean("refused") + mean("failed") + mean("late");
         assert!((mean("offered") - sum).abs() < 1e-6, "{row}");
     }
     for part in ["<script", "http://", "https://", "NaN", "url("] {

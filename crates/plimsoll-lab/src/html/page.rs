@@ -20,6 +20,8 @@ pub(crate) struct Page {
     pub(crate) lead: Vec<String>,
     /// The result in a few lines.
     pub(crate) summary: Grid,
+    /// And what else belongs to it.
+    pub(crate) beside: Option<Grid>,
     pub(crate) parts: Vec<Part>,
     /// Everything there is, below the figures.
     pub(crate) whole: Option<Grid>,
@@ -41,6 +43,9 @@ impl Page {
             let _ = writeln!(out, "<p>{}</p>", escape(paragraph));
         }
         out.push_str(&self.summary.html());
+        if let Some(beside) = &self.beside {
+            out.push_str(&beside.html());
+        }
         out.push_str("<div class=\"parts\">\n");
         for Part { plot, text, grid } in &self.parts {
             let _ = write!(

@@ -45,7 +45,12 @@ fn share(line: &[Moment], range: Range<usize>) -> Option<f64> {
 
 /// Judges the time line of one simulation.
 pub(super) fn judge(scenario: &Scenario, line: &[Moment], span: Duration) -> Aftermath {
-    let (from, until, end) = (index(scenario.from), index(scenario.until), index(span));
+    after(line, scenario.from, scenario.until, span)
+}
+
+/// What was to be seen from `until` to `end`, against what was before `from`.
+pub(super) fn after(line: &[Moment], from: Duration, until: Duration, end: Duration) -> Aftermath {
+    let (from, until, end) = (index(from), index(until), index(end));
     if from < WINDOW || end < until + 2 * TAIL {
         return Aftermath::Unknown;
     }

@@ -3,6 +3,7 @@
 mod aftermath;
 mod csv;
 mod estimate;
+mod faults;
 mod figures;
 mod outcome;
 mod report;
@@ -17,6 +18,7 @@ use crate::scenario::Scenario;
 
 pub(crate) use csv::csv;
 pub use estimate::Estimate;
+pub use faults::FaultRow;
 pub use outcome::{Outcome, Row, Verdict};
 pub(crate) use report::report;
 pub(crate) use table::table;

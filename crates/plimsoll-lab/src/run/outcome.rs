@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::run::aftermath::{Aftermath, herd_back, judge};
 use crate::run::estimate::Estimate;
+use crate::run::faults::{FaultRow, faults};
 use crate::scenario::{Scenario, Step};
 use crate::sim::{Moment, Record, STEP};
 use crate::tally::Times;
@@ -41,7 +42,7 @@ pub struct Outcome {
 }
 
 /// One policy at one load. Rates are per second, of the attempts sent while the trigger lasted
-/// (less its lead-in); `offered = goodput + refused + late`.
+/// (less its lead-in); `offered = goodput + refused + failed + late`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
@@ -67,6 +68,8 @@ pub struct Row {
     pub refused: Estimate,
     /// The 99th percentile of the time to a refusal.
     pub refused_p99_ms: Option<Estimate>,
+    /// Answered with failure.
+    pub failed: Estimate,
     /// Given up by their clients.
     pub late: Estimate,
     /// Requests, in a whole run, that were worked on although their clients had left.
@@ -83,6 +86,8 @@ pub struct Row {
     pub herd_returned: Option<u32>,
     /// Seconds until they were, over those seeds.
     pub herd_back_s: Option<Estimate>,
+    /// What each of the server's faults did, in the order of time.
+    pub faults: Vec<FaultRow>,
     /// Good answers per second, step by step, mean over the seeds.
     pub good_line: Vec<f64>,
     /// Attempts per second, likewise.
@@ -201,6 +206,7 @@ impl Row {
             p99_ms: some(&|record| record.good_ms(0.99)),
             refused: mean(&Record::refused_rate),
             refused_p99_ms: some(&|record| record.refused_ms(0.99)),
+            failed: mean(&Record::failed_rate),
             late: mean(&Record::late_rate),
             wasted: mean(&|record| record.wasted() as f64),
             judged: judged as u32,
@@ -209,6 +215,7 @@ impl Row {
             recovery_s: Estimate::of(&back),
             herd_returned: herd.as_ref().map(|back| back.len() as u32),
             herd_back_s: herd.and_then(|back| Estimate::of(&back)),
+            faults: faults(scenario, step, records),
             good_line: line(records, step, |moment| moment.good),
             offered_line: line(records, step, |moment| moment.attempts),
             tail: tail(records),
@@ -219,12 +226,18 @@ impl Row {
 /// The bound for what one record was offered.
 fn bound(step: &Step, record: &Record) -> f64 {
     let (plan, window) = (&step.case.server, &step.case.window);
-    if step.case.arrivals.is_steady(window) {
+    if step.case.arrivals.is_steady(window) && plan.faults.is_empty() {
         return plan.bound(step.capacity, record.offered_rate());
     }
     let at = |time: std::time::Duration| (time.as_nanos() / STEP.as_nanos()) as usize;
     let moments = record.line.get(at(window.start)..at(window.end)).unwrap_or_default();
-    let each = moments.iter().map(|m| plan.bound(step.capacity, f64::from(m.attempts) / STEP.as_secs_f64()));
+    let capacity = |at: usize| match plan.faults.is_empty() {
+        true => step.capacity,
+        false => plan.capacity_over(&(STEP * at as u32..STEP * (at + 1) as u32)),
+    };
+    let each = moments.iter().enumerate().map(|(n, moment)| {
+        plan.bound(capacity(at(window.start) + n), f64::from(moment.attempts) / STEP.as_secs_f64())
+    });
     each.sum::<f64>() / moments.len().max(1) as f64
 }
 

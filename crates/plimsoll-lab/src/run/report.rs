@@ -2,6 +2,7 @@
 
 use crate::html::{Grid, Page, figures};
 use crate::run::estimate::Estimate;
+use crate::run::faults::grid;
 use crate::run::figures::{at_load, course, goodput, latency, tail};
 use crate::run::outcome::{Outcome, Row};
 use crate::run::table::herd;
@@ -30,6 +31,7 @@ pub(crate) fn report(outcome: &Outcome) -> String {
         lead: lead(outcome, telling),
         summary: summary(outcome.rows.iter().filter(|row| row.load == telling)),
         parts,
+        beside: grid(outcome, outcome.rows.iter().filter(|row| row.load == telling)),
         whole: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
         foot: format!(
             "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time: the same command gives the same page.",
@@ -87,6 +89,7 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
             percent(row.of_bound.mean),
             ms(row.p99_ms),
             figures(row.refused.mean),
+            figures(row.failed.mean),
             figures(row.late.mean),
             back,
             verdict,
@@ -105,6 +108,7 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
             "of bound",
             "p99, ms",
             "refused",
+            "failed",
             "late",
             "back after",
             "verdict",

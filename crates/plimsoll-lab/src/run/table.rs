@@ -21,6 +21,9 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         for row in outcome.of(policy) {
             out.push_str(&line(row));
             out.push('\n');
+            for fault in &row.faults {
+                let _ = writeln!(out, "{}", fault.line(outcome.seeds));
+            }
         }
         out.push('\n');
     }
@@ -45,6 +48,9 @@ fn line(row: &Row) -> String {
     );
     if row.returned > 0 && row.returned < row.judged {
         let _ = write!(line, " ({} of {})", row.returned, row.judged);
+    }
+    if row.failed.mean > 0.0 {
+        let _ = write!(line, ", {:.0} failed/s", row.failed.mean);
     }
     if let Some(herd) = herd(row) {
         let _ = write!(line, ", {herd}");

@@ -77,7 +77,7 @@ impl Reader<'_> {
         })
     }
 
-    fn time_unless(
+    pub(super) fn time_unless(
         &self,
         key: &str,
         given: &Option<Text>,

@@ -1,6 +1,7 @@
 //! Scenarios: what `plimsoll-lab run` can be asked to simulate, as TOML.
 
 mod arrivals;
+mod breaker;
 mod buffer;
 mod policies;
 mod raw;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use crate::scenario::breaker::{BREAKER, BREAKER_VALVE};
 use crate::scenario::raw;
 use crate::scenario::read::{HOUR, NANO, Read, Reader};
 use crate::scenario::values::span;
@@ -52,11 +53,13 @@ impl Reader<'_> {
                 "valve" => &["inside"],
                 "waiting-valve" => &["inside", "room", "longest_wait"],
                 "buffer" => self.buffer_keys(keys.discipline.as_ref())?,
+                "breaker" => BREAKER,
+                "breaker+valve" => BREAKER_VALVE,
                 "drop" => &["keep"],
                 "drop+valve" => &["keep", "inside"],
                 "three" => &["keep", "inside", "room", "longest_wait"],
                 _ => {
-                    let must = "bare, valve, waiting-valve, buffer, drop, drop+valve or three";
+                    let must = "bare, valve, waiting-valve, buffer, breaker, breaker+valve, drop, drop+valve or three";
                     return Err(self.from.refuse("policy.kind", &keys.kind, must));
                 }
             };
@@ -78,6 +81,16 @@ impl Reader<'_> {
                     ("interval", span(&keys.interval)),
                     ("slice", span(&keys.slice)),
                     ("slices", span(&keys.slices)),
+                    ("ratio", span(&keys.ratio)),
+                    ("calls", span(&keys.calls)),
+                    ("within", span(&keys.within)),
+                    ("slow", span(&keys.slow)),
+                    ("open", span(&keys.open)),
+                    ("open_most", span(&keys.open_most)),
+                    ("at_once", span(&keys.at_once)),
+                    ("lease", span(&keys.lease)),
+                    ("ramp", span(&keys.ramp)),
+                    ("call_timeout", span(&keys.call_timeout)),
                 ],
             )?;
             let inside = self.whole_or("policy.inside", &keys.inside, 1..=1_000_000)?.unwrap_or(inside);
@@ -93,6 +106,8 @@ impl Reader<'_> {
                 "valve" => Policy::Valve { inside },
                 "waiting-valve" => Policy::Waiting { inside, room, longest_wait },
                 "buffer" => self.buffer(raw, Waits { inside, room, longest_wait })?,
+                "breaker" => Policy::Breaker(self.breaker(raw, deadline)?),
+                "breaker+valve" => Policy::BreakerValve { breaker: self.breaker(raw, deadline)?, inside },
                 "drop" => Policy::Drop { keep },
                 "drop+valve" => Policy::DropValve { keep, inside },
                 _ => Policy::Three { keep, inside, room, longest_wait },

@@ -32,6 +32,8 @@ pub(super) struct Server {
     pub(super) refusal_cost: Option<Number>,
     #[serde(default)]
     pub(super) change: Vec<Change>,
+    #[serde(default)]
+    pub(super) fault: Vec<Spanned<Fault>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +54,17 @@ pub(super) struct Change {
     pub(super) at: Text,
     pub(super) slots: Option<Whole>,
     pub(super) speed: Option<Number>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fault {
+    pub(super) from: Text,
+    pub(super) until: Text,
+    pub(super) kind: Text,
+    pub(super) after: Option<Text>,
+    pub(super) factor: Option<Number>,
+    pub(super) forgets: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,4 +129,14 @@ pub(super) struct Policy {
     pub(super) interval: Option<Text>,
     pub(super) slice: Option<Text>,
     pub(super) slices: Option<Whole>,
+    pub(super) ratio: Option<Number>,
+    pub(super) calls: Option<Whole>,
+    pub(super) within: Option<Text>,
+    pub(super) slow: Option<Text>,
+    pub(super) open: Option<Text>,
+    pub(super) open_most: Option<Text>,
+    pub(super) at_once: Option<Whole>,
+    pub(super) lease: Option<Text>,
+    pub(super) ramp: Option<Text>,
+    pub(super) call_timeout: Option<Text>,
 }

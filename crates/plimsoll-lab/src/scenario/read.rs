@@ -34,9 +34,9 @@ impl Reader<'_> {
     fn scenario(&self, name: &str, raw: &Raw) -> Read<Scenario> {
         let seconds = self.number("seconds", &raw.seconds, 0.1..=3_600.0)?;
         let span = Duration::from_secs_f64(seconds);
-        let server = self.server(&raw.server)?;
-        let capacity = server.capacity();
         let clients = self.clients(&raw.clients)?;
+        let server = self.server(&raw.server, clients.deadline)?;
+        let capacity = server.capacity();
         let trigger = raw.trigger.as_ref();
         let from = self.time("trigger.from", &trigger.from, Duration::ZERO..=span)?;
         let until = self.time("trigger.until", &trigger.until, from + NANO..=span)?;

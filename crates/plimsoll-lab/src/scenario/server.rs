@@ -5,12 +5,12 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::scenario::raw;
-use crate::scenario::read::{HOUR, Read, Reader};
+use crate::scenario::read::{HOUR, NANO, Read, Reader};
 use crate::scenario::values::span;
-use crate::sim::{Change, Law, ServerPlan};
+use crate::sim::{Change, Fault, FaultKind, Law, ServerPlan};
 
 impl Reader<'_> {
-    pub(super) fn server(&self, raw: &raw::Server) -> Read<ServerPlan> {
+    pub(super) fn server(&self, raw: &raw::Server, deadline: Option<Duration>) -> Read<ServerPlan> {
         let slots = self.whole("server.slots", &raw.slots, 1..=65_535)?;
         let refusal_cost = raw
             .refusal_cost
@@ -27,7 +27,49 @@ impl Reader<'_> {
             plan.changes.push(Change { at, slots, speed });
             last = at;
         }
+        let mut last = Duration::ZERO;
+        for fault in &raw.fault {
+            let fault = self.fault(fault, last, deadline)?;
+            last = fault.until;
+            plan.faults.push(fault);
+        }
         Ok(plan)
+    }
+
+    /// A fault that begins when the `last` has ended, or later.
+    fn fault(&self, raw: &Spanned<raw::Fault>, last: Duration, deadline: Option<Duration>) -> Read<Fault> {
+        let keys = raw.as_ref();
+        let used: &[&str] = match keys.kind.as_ref().as_str() {
+            "fails" => &["after"],
+            "slow" => &["factor"],
+            "hangs" => &["forgets"],
+            _ => return Err(self.from.refuse("server.fault.kind", &keys.kind, "fails, slow or hangs")),
+        };
+        let given =
+            [("after", span(&keys.after)), ("factor", span(&keys.factor)), ("forgets", span(&keys.forgets))];
+        self.only(used, "server.fault", &keys.kind, &given)?;
+        let from = self.time("server.fault.from", &keys.from, last..=HOUR)?;
+        let until = self.time("server.fault.until", &keys.until, from + NANO..=HOUR + NANO)?;
+        let kind = match keys.kind.as_ref().as_str() {
+            "fails" => {
+                let after = keys.after.as_ref();
+                let after = after.map(|given| self.time("server.fault.after", given, NANO..=HOUR));
+                FaultKind::Fails { after: after.transpose()?.unwrap_or(Duration::from_millis(1)) }
+            }
+            "slow" => FaultKind::Slow {
+                factor: self.needed_number(raw, "server.fault.factor", &keys.factor, 1.0..=1_000.0)?,
+            },
+            _ => {
+                let forgets = keys.forgets.as_ref().filter(|forgets| *forgets.as_ref());
+                if let Some(given) = forgets.filter(|_| deadline.is_none()) {
+                    let must =
+                        "false where there is no clients.deadline: those forgotten would wait for ever";
+                    return Err(self.from.refuse("server.fault.forgets", given, must));
+                }
+                FaultKind::Hangs { forgets: forgets.is_some() }
+            }
+        };
+        Ok(Fault { from, until, kind })
     }
 
     pub(super) fn law(&self, raw: &Spanned<raw::Service>) -> Read<Law> {

@@ -18,7 +18,16 @@ macro_rules! shipped {
 
 /// All of them.
 pub fn shipped() -> &'static [Shipped] {
-    shipped!("overload", "burst", "retry-storm", "herd", "capacity-halves", "disciplines", "demo")
+    shipped!(
+        "overload",
+        "burst",
+        "retry-storm",
+        "herd",
+        "capacity-halves",
+        "disciplines",
+        "dependency",
+        "demo"
+    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::sim::case::Case;
 use crate::sim::clients::Attempt;
+use crate::sim::fault::Met;
 use crate::sim::floor::Done;
 use crate::tally::Times;
 
@@ -24,6 +25,8 @@ pub struct Moment {
     pub herd: u32,
     /// Refusals that arrived.
     pub refused: u32,
+    /// Failures that arrived.
+    pub failed: u32,
     /// Clients that left.
     pub late: u32,
     /// Requests in the server's FIFO when last something happened, the abandoned among them.
@@ -35,11 +38,12 @@ pub struct Moment {
 pub(crate) enum End {
     Good,
     Refused,
+    Failed,
     Late,
 }
 
 /// The result of one simulation. Of the attempts that were sent within the window,
-/// `offered = good + refused + late`, always.
+/// `offered = good + refused + failed + late`, always.
 #[derive(Debug)]
 pub struct Record {
     /// Attempts.
@@ -48,16 +52,21 @@ pub struct Record {
     pub good: u64,
     /// Refused within the deadline.
     pub refused: u64,
+    /// Answered within the deadline, with failure.
+    pub failed: u64,
     /// Not answered by the deadline: the client had left.
     pub late: u64,
     /// What happened, [`STEP`] by [`STEP`] from the start.
     pub line: Vec<Moment>,
     /// Attempts of the whole simulation.
     pub attempts: u64,
+    /// What each of the server's faults met with.
+    pub faults: Vec<Met>,
     pub(crate) good_times: Times,
     pub(crate) refused_times: Times,
     pub(crate) done: Done,
     window: std::ops::Range<u64>,
+    spells: Vec<std::ops::Range<u64>>,
 }
 
 pub(crate) fn nanos(time: Duration) -> u64 {
@@ -70,13 +79,16 @@ impl Record {
             offered: 0,
             good: 0,
             refused: 0,
+            failed: 0,
             late: 0,
             line: Vec::new(),
             attempts: 0,
+            faults: vec![Met::default(); case.server.faults.len()],
             good_times: Times::new(),
             refused_times: Times::new(),
             done: Done::default(),
             window: nanos(case.window.start)..nanos(case.window.end),
+            spells: case.server.faults.iter().map(|fault| nanos(fault.from)..nanos(fault.until)).collect(),
         }
     }
 
@@ -96,6 +108,9 @@ impl Record {
         let moment = self.moment(attempt.sent);
         moment.attempts += 1;
         moment.fresh += u32::from(attempt.tries == 0 && !attempt.herd);
+        for (spell, met) in self.spells.iter().zip(&mut self.faults) {
+            met.sent += u64::from(spell.contains(&attempt.sent));
+        }
     }
 
     pub(crate) fn backlog(&mut self, now: u64, requests: usize) {
@@ -110,6 +125,7 @@ impl Record {
                 moment.herd += u32::from(attempt.herd);
             }
             End::Refused => moment.refused += 1,
+            End::Failed => moment.failed += 1,
             End::Late => moment.late += 1,
         }
         if !self.window.contains(&attempt.sent) {
@@ -126,7 +142,15 @@ impl Record {
                 self.refused += 1;
                 self.refused_times.record(took);
             }
+            End::Failed => self.failed += 1,
             End::Late => self.late += 1,
+        }
+    }
+
+    /// As many came to the server during each fault.
+    pub(crate) fn reached(&mut self, during: &[u64]) {
+        for (met, reached) in self.faults.iter_mut().zip(during) {
+            met.reached = *reached;
         }
     }
 
@@ -147,6 +171,11 @@ impl Record {
     /// Refusals per second in the window.
     pub fn refused_rate(&self) -> f64 {
         self.per_second(self.refused)
+    }
+
+    /// Failures per second in the window.
+    pub fn failed_rate(&self) -> f64 {
+        self.per_second(self.failed)
     }
 
     /// Attempts per second in the window whose clients left.

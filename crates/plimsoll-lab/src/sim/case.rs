@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::sim::{Arrivals, Clients, Law};
+use crate::sim::{Arrivals, Clients, Fault, Law};
 
 /// One simulation, all but its policy and its seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +33,14 @@ pub struct ServerPlan {
     pub refusal_cost: f64,
     /// How its capacity changes, in the order of time.
     pub changes: Vec<Change>,
+    /// When it is not well, in the order of time, none before the end of the last.
+    pub faults: Vec<Fault>,
 }
 
 impl ServerPlan {
     /// A server that stays as it is, and whose refusals cost nothing.
     pub fn new(slots: u32, service: Law) -> Self {
-        ServerPlan { slots, service, refusal_cost: 0.0, changes: Vec::new() }
+        ServerPlan { slots, service, refusal_cost: 0.0, changes: Vec::new(), faults: Vec::new() }
     }
 
     /// Requests per second, before any change.
@@ -48,19 +50,26 @@ impl ServerPlan {
 
     /// The mean of what it can do over `window`, in requests per second.
     pub fn capacity_over(&self, window: &Range<Duration>) -> f64 {
-        let end = |change: Option<&Change>| change.map_or(window.end, |change| change.at);
-        let ends = self.changes.iter().map(Some).chain([None]).map(end);
-        let first = (self.slots, 1.0);
-        let levels = self.changes.iter().map(|change| (change.slots, change.speed));
-        let mut at = Duration::ZERO;
-        let mut work = 0.0;
-        for ((slots, speed), end) in [first].into_iter().chain(levels).zip(ends) {
-            let (from, until) = (at.max(window.start), end.min(window.end));
-            work += until.saturating_sub(from).as_secs_f64() * f64::from(slots) * speed;
-            at = end;
+        let changes = self.changes.iter().map(|change| change.at);
+        let faults = self.faults.iter().flat_map(|fault| [fault.from, fault.until]);
+        let turns = changes.chain(faults).filter(|turn| window.contains(turn));
+        let mut turns: Vec<Duration> = turns.chain([window.end]).collect();
+        turns.sort();
+        let (mut at, mut work) = (window.start, 0.0);
+        for turn in turns {
+            work += turn.saturating_sub(at).as_secs_f64() * self.slots_worth(at);
+            at = turn;
         }
         let length = window.end.saturating_sub(window.start).as_secs_f64();
         work / length / self.service.mean().as_secs_f64()
+    }
+
+    /// As many slots of full speed are worth what it has at `time`.
+    fn slots_worth(&self, time: Duration) -> f64 {
+        let change = self.changes.iter().rfind(|change| change.at <= time);
+        let worth = change.map_or(f64::from(self.slots), |change| f64::from(change.slots) * change.speed);
+        let fault = self.faults.iter().find(|fault| (fault.from..fault.until).contains(&time));
+        worth * fault.map_or(1.0, Fault::leaves)
     }
 
     /// The most goodput any policy can reach when `offered` requests per second come to a server
@@ -97,6 +106,7 @@ pub struct Herd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::FaultKind;
 
     #[test]
     fn capacity_is_the_mean_over_what_changes() {
@@ -112,6 +122,14 @@ mod tests {
         assert_eq!(plan.capacity_over(&(2 * s..3 * s)), 500.0);
         assert_eq!(plan.capacity_over(&(s..4 * s)), 500.0);
         assert_eq!(plan.capacity_over(&(4 * s..5 * s)), 0.0);
+        let fault = |from, kind| Fault { from: from * s, until: (from + 1) * s, kind };
+        plan.faults = vec![
+            fault(2, FaultKind::Slow { factor: 5.0 }),
+            fault(10, FaultKind::Fails { after: s }),
+            fault(12, FaultKind::Hangs { forgets: false }),
+        ];
+        assert_eq!(plan.capacity_over(&(2 * s..3 * s)), 100.0);
+        assert_eq!(plan.capacity_over(&(9 * s..13 * s)), 500.0);
     }
 
     #[test]

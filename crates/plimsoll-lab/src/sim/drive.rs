@@ -4,15 +4,16 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::task::{Context, Poll, Waker};
 
-use plimsoll::{Dice, Instant, ManualTime, Rejected};
+use plimsoll::{Dice, Instant, ManualTime};
 use tower_service::Service;
 
 use crate::sim::arrivals::Stream;
 use crate::sim::book::{End, Record, nanos};
 use crate::sim::case::{Case, Change};
 use crate::sim::clients::{Attempt, Crowd};
+use crate::sim::fault::Fault;
 use crate::sim::floor::NEVER;
-use crate::sim::server::{Request, Server};
+use crate::sim::server::{NotGood, Request, Server};
 use crate::sim::tasks::{Id, Tasks};
 
 /// Dice of one purpose, so that two policies see the same arrivals and the same service times.
@@ -24,7 +25,7 @@ pub(crate) fn dice(seed: u64, purpose: u64) -> Dice {
 /// `time`.
 pub(crate) fn drive<S>(service: S, server: Server, time: &ManualTime, case: &Case, seed: u64) -> Record
 where
-    S: Service<Request, Response = (), Error = Rejected>,
+    S: Service<Request, Response = (), Error = NotGood>,
 {
     let mut stream = Stream::new(&case.arrivals, dice(seed, 1));
     let span = nanos(case.span);
@@ -41,6 +42,7 @@ where
         stream,
         fresh,
         changes: case.server.changes.iter(),
+        turns: turns(&case.server.faults),
         leaves: VecDeque::new(),
         retries: BinaryHeap::new(),
         order: 0,
@@ -52,7 +54,14 @@ where
     }
     drive.run();
     drive.record.done = drive.server.done();
+    drive.server.reached(|during| drive.record.reached(during));
     drive.record
+}
+
+/// The moments at which faults begin and end.
+fn turns(faults: &[Fault]) -> VecDeque<(u64, Option<usize>)> {
+    let each = faults.iter().enumerate();
+    each.flat_map(|(n, fault)| [(nanos(fault.from), Some(n)), (nanos(fault.until), None)]).collect()
 }
 
 struct Drive<'a, S: Service<Request>> {
@@ -68,6 +77,8 @@ struct Drive<'a, S: Service<Request>> {
     /// When the next fresh request comes.
     fresh: u64,
     changes: std::slice::Iter<'a, Change>,
+    /// When the server falls ill, and with which of its faults, or is well again.
+    turns: VecDeque<(u64, Option<usize>)>,
     /// When clients leave: all have the same patience, so this is in order by itself.
     leaves: VecDeque<(u64, Id)>,
     /// What will be sent again, by time; the number in the middle keeps the order.
@@ -77,7 +88,7 @@ struct Drive<'a, S: Service<Request>> {
 
 impl<S> Drive<'_, S>
 where
-    S: Service<Request, Response = (), Error = Rejected>,
+    S: Service<Request, Response = (), Error = NotGood>,
 {
     fn run(&mut self) {
         loop {
@@ -92,6 +103,10 @@ where
             {
                 self.server.change(change);
                 self.changes.next();
+            }
+            while let Some((_, fault)) = self.turns.front().copied().filter(|turn| turn.0 <= now) {
+                self.turns.pop_front();
+                self.server.turn(fault);
             }
             while let Some((_, id)) = self.leaves.front().copied().filter(|leave| leave.0 <= now) {
                 self.leaves.pop_front();
@@ -119,10 +134,11 @@ where
     /// When something happens next.
     fn next(&self) -> u64 {
         let change = self.changes.as_slice().first().map_or(NEVER, |change| nanos(change.at));
+        let turn = self.turns.front().map_or(NEVER, |turn| turn.0);
         let leave = self.leaves.front().map_or(NEVER, |leave| leave.0);
         let retry = self.retries.peek().map_or(NEVER, |Reverse(retry)| retry.0);
         let sleeper = self.time.next_sleeper().map_or(NEVER, Instant::as_nanos);
-        self.fresh.min(self.server.next_end()).min(change).min(leave).min(retry).min(sleeper)
+        self.fresh.min(self.server.next_end()).min(change).min(turn).min(leave).min(retry).min(sleeper)
     }
 
     /// Polls all that were woken, and whom these wake.
@@ -149,10 +165,11 @@ where
         self.settle(attempt.sent);
     }
 
-    fn answered(&mut self, attempt: Attempt, result: Result<(), Rejected>, now: u64) {
+    fn answered(&mut self, attempt: Attempt, result: Result<(), NotGood>, now: u64) {
         match result {
             Ok(()) => self.ended(attempt, End::Good, now),
-            Err(_) => {
+            Err(NotGood::Failed) => self.ended(attempt, End::Failed, now),
+            Err(NotGood::Refused) => {
                 self.server.refused();
                 self.ended(attempt, End::Refused, now);
             }

@@ -9,7 +9,9 @@ use std::task::Waker;
 
 use plimsoll::Dice;
 
+use crate::sim::book::nanos;
 use crate::sim::case::{Change, ServerPlan};
+use crate::sim::fault::{Fault, FaultKind};
 use crate::sim::law::Law;
 
 /// No event.
@@ -26,12 +28,21 @@ pub(crate) struct Done {
     pub(crate) wasted: u64,
 }
 
+/// What a request is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Good,
+    Failure,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Free,
     Queued,
     Served,
-    Finished,
+    Finished(Answer),
+    /// The server has forgotten it.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -51,6 +62,8 @@ pub(super) struct Floor {
     slots: u32,
     busy: u32,
     now: u64,
+    /// As planned, and with what a fault leaves of it.
+    pace: f64,
     speed: f64,
     /// Work and time as of the last change of speed.
     since: (f64, u64),
@@ -63,6 +76,14 @@ pub(super) struct Floor {
     /// that is served has to wait for it in its slot.
     debt: (f64, u64),
     done: Done,
+    faults: Vec<Fault>,
+    /// How many came during each.
+    reached: Vec<u64>,
+    /// The one that lasts.
+    fault: Option<usize>,
+    /// When those are told that are answered with failure, in time; the number as above.
+    failures: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    failed: u64,
 }
 
 impl Floor {
@@ -74,6 +95,7 @@ impl Floor {
             slots: plan.slots,
             busy: 0,
             now: 0,
+            pace: 1.0,
             speed: 1.0,
             since: (0.0, 0),
             jobs: Vec::new(),
@@ -82,6 +104,11 @@ impl Floor {
             ends: BinaryHeap::new(),
             debt: (0.0, 0),
             done: Done::default(),
+            faults: plan.faults.clone(),
+            reached: vec![0; plan.faults.len()],
+            fault: None,
+            failures: BinaryHeap::new(),
+            failed: 0,
         }
     }
 
@@ -111,6 +138,10 @@ impl Floor {
     }
 
     pub(super) fn next_end(&self) -> u64 {
+        self.next_done().min(self.next_failure())
+    }
+
+    fn next_done(&self) -> u64 {
         match self.ends.peek() {
             Some(Reverse((end, ..))) if self.speed > 0.0 => {
                 let left = (*end as f64 - self.since.0).max(0.0) / self.speed;
@@ -120,11 +151,60 @@ impl Floor {
         }
     }
 
+    fn next_failure(&self) -> u64 {
+        self.failures.peek().map_or(NEVER, |Reverse((at, ..))| *at)
+    }
+
+    pub(super) fn reached(&self) -> &[u64] {
+        &self.reached
+    }
+
+    fn kind(&self) -> Option<FaultKind> {
+        Some(self.faults.get(self.fault?)?.kind)
+    }
+
     pub(super) fn change(&mut self, change: &Change) {
+        // What is owed was paid off by the slots there were.
+        self.pay();
+        (self.slots, self.pace) = (change.slots, change.speed);
+        self.set_speed();
+        self.fill();
+    }
+
+    /// A fault begins, or the one that lasted has ended.
+    pub(super) fn turn(&mut self, fault: Option<usize>) {
+        let ended = self.kind();
+        self.fault = fault;
+        self.set_speed();
+        if ended == Some(FaultKind::Hangs { forgets: true }) {
+            self.forget_all();
+        }
+        self.fill();
+    }
+
+    /// Closes the books on the speed so far, and goes on with another.
+    fn set_speed(&mut self) {
         self.pay();
         self.since = (self.work_at(self.now), self.now);
-        (self.slots, self.speed) = (change.slots, change.speed);
-        self.fill();
+        self.speed = match self.kind() {
+            Some(FaultKind::Slow { factor }) => self.pace / factor,
+            Some(FaultKind::Hangs { .. }) => 0.0,
+            Some(FaultKind::Fails { .. }) | None => self.pace,
+        };
+    }
+
+    /// A restart: whoever is here is not known any more.
+    fn forget_all(&mut self) {
+        let served = self.ends.drain().map(|Reverse((.., id))| id);
+        for id in served.chain(self.queue.drain(..)) {
+            let Some(job) = self.jobs.get_mut(id as usize) else { continue };
+            job.waker = None;
+            job.step = if job.wanted { Step::Lost } else { Step::Free };
+            if !job.wanted {
+                self.free.push(id);
+            }
+        }
+        self.busy = 0;
     }
 
     /// Slots that had nothing to do have worked off what refusals cost.
@@ -148,8 +228,16 @@ impl Floor {
                 u32::try_from(self.jobs.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        self.queue.push_back(id);
-        self.fill();
+        if let Some(reached) = self.fault.and_then(|fault| self.reached.get_mut(fault)) {
+            *reached += 1;
+        }
+        if let Some(FaultKind::Fails { after }) = self.kind() {
+            self.failed += 1;
+            self.failures.push(Reverse((self.now.saturating_add(nanos(after)), self.failed, id)));
+        } else {
+            self.queue.push_back(id);
+            self.fill();
+        }
         id
     }
 
@@ -172,38 +260,49 @@ impl Floor {
     }
 
     pub(super) fn finish_one(&mut self, woken: &mut Option<Waker>) -> bool {
-        if self.next_end() > self.now {
+        if self.next_failure() <= self.now {
+            let Some(Reverse((.., id))) = self.failures.pop() else { return false };
+            self.answer(id, Answer::Failure, woken);
+            return true;
+        }
+        if self.next_done() > self.now {
             return false;
         }
         let Some(Reverse((.., id))) = self.ends.pop() else { return false };
         self.pay();
         self.busy -= 1;
-        if let Some(job) = self.jobs.get_mut(id as usize) {
-            job.step = Step::Finished;
-            *woken = job.waker.take();
-            if !job.wanted {
-                job.step = Step::Free;
-                self.done.wasted += 1;
-                self.free.push(id);
-            }
+        if !self.answer(id, Answer::Good, woken) {
+            self.done.wasted += 1;
         }
         self.fill();
         true
     }
 
-    /// Whether job `id` is finished; if not, `waker` is to be called.
-    pub(super) fn look(&mut self, id: u32, waker: &Waker) -> bool {
-        let Some(job) = self.jobs.get_mut(id as usize) else { return true };
-        if job.step == Step::Finished {
+    /// Job `id` has its answer; whether anybody waits for it.
+    fn answer(&mut self, id: u32, answer: Answer, woken: &mut Option<Waker>) -> bool {
+        let Some(job) = self.jobs.get_mut(id as usize) else { return false };
+        job.step = Step::Finished(answer);
+        *woken = job.waker.take();
+        if !job.wanted {
             job.step = Step::Free;
             self.free.push(id);
-            return true;
+        }
+        job.wanted
+    }
+
+    /// What job `id` is answered with; if nothing yet, `waker` is to be called.
+    pub(super) fn look(&mut self, id: u32, waker: &Waker) -> Option<Answer> {
+        let job = self.jobs.get_mut(id as usize)?;
+        if let Step::Finished(answer) = job.step {
+            job.step = Step::Free;
+            self.free.push(id);
+            return Some(answer);
         }
         match &mut job.waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        false
+        None
     }
 
     /// Nobody waits for job `id` any more; it stays where it is.
@@ -211,7 +310,7 @@ impl Floor {
         let Some(job) = self.jobs.get_mut(id as usize) else { return };
         job.wanted = false;
         job.waker = None;
-        if job.step == Step::Finished {
+        if matches!(job.step, Step::Finished(_) | Step::Lost) {
             job.step = Step::Free;
             self.free.push(id);
         }

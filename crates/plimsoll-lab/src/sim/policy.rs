@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use plimsoll::{Buffer, ConfigError, Discipline, ManualTime, RandomDrop, Valve, layer};
+use plimsoll::breaker::Config;
+use plimsoll::{Breaker, Buffer, ConfigError, Discipline, ManualTime, RandomDrop, Valve, layer};
 use tower_layer::Layer;
 
 use crate::sim::book::Record;
@@ -52,6 +53,15 @@ pub enum Policy {
         /// How many may be inside.
         inside: u32,
     },
+    /// A circuit breaker.
+    Breaker(Config),
+    /// A circuit breaker and a valve as one tuple: what the valve refuses, the breaker gets back.
+    BreakerValve {
+        /// The breaker's settings.
+        breaker: Config,
+        /// How many may be inside.
+        inside: u32,
+    },
     /// Three layers stacked: random drop, a valve that answers now or never for all who are
     /// inside or wait, and a valve with a room.
     Three {
@@ -76,6 +86,10 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
     let inner = server.clone();
     let drop = |keep| RandomDrop::builder().keep(keep).dice(dice(seed, 4)).build();
     let valve = |inside| Valve::builder().inside(inside).clock(time.clock());
+    let breaker = |config: &Config| {
+        let breaker = Breaker::builder().config(config.clone());
+        breaker.clock(time.clock()).dice(dice(seed, 5)).build()
+    };
     Ok(match *policy {
         Policy::Bare => drive(inner, server, &time, case, seed),
         Policy::Valve { inside } => {
@@ -94,6 +108,13 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
         Policy::Drop { keep } => drive(drop(keep)?.layer().layer(inner), server, &time, case, seed),
         Policy::DropValve { keep, inside } => {
             let service = layer((drop(keep)?, valve(inside).build()?)).layer(inner);
+            drive(service, server, &time, case, seed)
+        }
+        Policy::Breaker(ref config) => {
+            drive(breaker(config)?.layer().layer(inner), server, &time, case, seed)
+        }
+        Policy::BreakerValve { breaker: ref config, inside } => {
+            let service = layer((breaker(config)?, valve(inside).build()?)).layer(inner);
             drive(service, server, &time, case, seed)
         }
         Policy::Three { keep, inside, room, longest_wait } => {

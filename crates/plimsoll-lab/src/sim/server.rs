@@ -10,11 +10,26 @@ use plimsoll::{Dice, Rejected};
 use tower_service::Service;
 
 use crate::sim::case::{Change, ServerPlan};
-use crate::sim::floor::{Done, Floor};
+use crate::sim::floor::{Answer, Done, Floor};
 
 /// A request, as far as the server cares.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request;
+
+/// How an answer that comes is not a good one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotGood {
+    /// A guard said no.
+    Refused,
+    /// The server said that it has failed.
+    Failed,
+}
+
+impl From<Rejected> for NotGood {
+    fn from(_: Rejected) -> Self {
+        NotGood::Refused
+    }
+}
 
 /// A handle to the server, and the innermost service of every stack.
 #[derive(Clone, Debug)]
@@ -47,6 +62,16 @@ impl Server {
         self.0.borrow_mut().change(change);
     }
 
+    /// One of its faults begins, or has ended.
+    pub(crate) fn turn(&self, fault: Option<usize>) {
+        self.0.borrow_mut().turn(fault);
+    }
+
+    /// Shows how many came during each fault.
+    pub(crate) fn reached(&self, to: impl FnOnce(&[u64])) {
+        to(self.0.borrow().reached());
+    }
+
     /// A request was refused before it came here.
     pub(crate) fn refused(&self) {
         self.0.borrow_mut().refused();
@@ -64,10 +89,10 @@ impl Server {
 
 impl Service<Request> for Server {
     type Response = ();
-    type Error = Rejected;
+    type Error = NotGood;
     type Future = Work;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotGood>> {
         Poll::Ready(Ok(()))
     }
 
@@ -84,7 +109,7 @@ pub(crate) struct Work {
 }
 
 impl Future for Work {
-    type Output = Result<(), Rejected>;
+    type Output = Result<(), NotGood>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(server) = &self.server else { return Poll::Ready(Ok(())) };
@@ -97,13 +122,14 @@ impl Future for Work {
                 Poll::Pending
             }
             Some(job) => {
-                if !floor.look(job, cx.waker()) {
-                    return Poll::Pending;
-                }
+                let Some(answer) = floor.look(job, cx.waker()) else { return Poll::Pending };
                 drop(floor);
                 self.job = None;
                 self.server = None;
-                Poll::Ready(Ok(()))
+                Poll::Ready(match answer {
+                    Answer::Good => Ok(()),
+                    Answer::Failure => Err(NotGood::Failed),
+                })
             }
         }
     }
