@@ -4,7 +4,7 @@ use crate::config::{Builder, Config, check_rate};
 use crate::machine::{Machine, Phase, Probe};
 use crate::pass::Pass;
 use crate::status::{Cause, Status};
-use crate::trip::Meter;
+use crate::trip::{Call, Meter};
 use plimsoll_core::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use plimsoll_core::{
     Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observer, Outcome, Permit, Reason,
@@ -393,8 +393,12 @@ impl Shared {
                     ))
                 }
             },
-            // It has turned in the meantime; who comes next goes by the new phase.
-            Phase::Closed | Phase::Ramp => Ok(Pass::new(self.word_of(&state), self.started())),
+            Phase::Closed | Phase::Ramp => {
+                // It has turned in the meantime.
+                let word = self.word_of(&state);
+                drop(state);
+                self.decide(word)
+            }
         }
     }
 
@@ -410,20 +414,18 @@ impl Shared {
     }
 
     /// How a call ended, as it counts.
-    fn judge(&self, pass: Pass, outcome: Outcome) -> (Outcome, Option<Duration>, Instant) {
+    fn judge(&self, pass: Pass, outcome: Outcome) -> (Call, Instant) {
         let probing = pass.probe().is_some();
         let now = if self.timed || self.precise || probing { self.clock.now() } else { self.clock.rough() };
         let elapsed = (self.timed && !pass.is_reported()).then(|| now.since(pass.started()));
-        let outcome = match outcome {
-            Outcome::Cancelled
-                if self.config.call_timeout.is_some_and(|most| elapsed.is_some_and(|took| took >= most)) =>
-            {
-                Outcome::TimedOut
-            }
-            Outcome::Cancelled => self.config.cancelled,
-            other => other,
+        let late = self.config.call_timeout.is_some_and(|most| elapsed.is_some_and(|took| took >= most));
+        let cancelled = outcome == Outcome::Cancelled;
+        let outcome = match (cancelled, late) {
+            (true, true) => Outcome::TimedOut,
+            (true, false) => self.config.cancelled,
+            (false, _) => outcome,
         };
-        (outcome, elapsed, now)
+        (Call { outcome, cancelled, elapsed }, now)
     }
 
     #[inline]
@@ -432,12 +434,12 @@ impl Shared {
         if generation(word) != pass.generation() || word & DISABLED != 0 {
             return;
         }
-        let (outcome, elapsed, now) = self.judge(pass, outcome);
+        let (call, now) = self.judge(pass, outcome);
         if word & PHASE == CLOSED {
             // All of them count it; the first that says so opens.
             let mut tripped = None;
             for (n, meter) in self.meters.iter().enumerate() {
-                if meter.count(outcome, elapsed, now) && tripped.is_none() {
+                if meter.count(call, now) && tripped.is_none() {
                     tripped = Some(n);
                 }
             }
@@ -445,7 +447,7 @@ impl Shared {
                 self.trip(pass, meter, now);
             }
         } else {
-            self.count_unusual(pass, outcome, elapsed);
+            self.count_unusual(pass, call);
         }
     }
 
@@ -463,18 +465,19 @@ impl Shared {
     }
 
     /// Whether a call that ended so speaks for the dependency; `None`: it says nothing.
-    fn verdict(&self, outcome: Outcome, elapsed: Option<Duration>) -> Option<bool> {
-        match outcome {
-            Outcome::Ignored | Outcome::Cancelled => None,
-            Outcome::Success => Some(!self.config.trips.iter().any(|trip| trip.is_slow(elapsed))),
+    fn verdict(&self, call: Call) -> Option<bool> {
+        let slow = self.config.trips.iter().any(|trip| trip.is_slow(call));
+        match call.outcome {
+            Outcome::Ignored | Outcome::Cancelled => (call.cancelled && slow).then_some(false),
+            Outcome::Success => Some(!slow),
             _ => Some(false),
         }
     }
 
     #[cold]
-    fn count_unusual(&self, pass: Pass, outcome: Outcome, elapsed: Option<Duration>) {
+    fn count_unusual(&self, pass: Pass, call: Call) {
         let now = self.clock.now();
-        let well = self.verdict(outcome, elapsed);
+        let well = self.verdict(call);
         let mut state = self.lock();
         if state.machine.generation != pass.generation() {
             return;

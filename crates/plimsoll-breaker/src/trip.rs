@@ -67,7 +67,7 @@ impl Trip {
         Self::of(Of::Timeouts)
     }
 
-    /// Calls that took this long and longer, however they ended. Each call then reads the clock twice.
+    /// Calls that took this long and longer, however they ended, cancelled ones included. Each call then reads the clock twice.
     pub const fn slow(longer_than: Duration) -> Self {
         Self::of(Of::Slow(longer_than))
     }
@@ -137,8 +137,8 @@ impl Trip {
         }
     }
 
-    pub(crate) fn is_slow(&self, elapsed: Option<Duration>) -> bool {
-        matches!((self.of, elapsed), (Of::Slow(longer_than), Some(elapsed)) if elapsed >= longer_than)
+    pub(crate) fn is_slow(&self, call: Call) -> bool {
+        matches!((self.of, call.elapsed), (Of::Slow(longer_than), Some(took)) if took >= longer_than)
     }
 
     pub(crate) fn needs_elapsed(&self) -> bool {
@@ -150,10 +150,12 @@ impl Trip {
     }
 
     /// Whether a call that ended so counts here at all, and whether as bad.
-    fn weighs(&self, outcome: Outcome, elapsed: Option<Duration>) -> Option<bool> {
-        match (self.of, outcome) {
+    fn weighs(&self, call: Call) -> Option<bool> {
+        match (self.of, call.outcome) {
+            // A caller who gives up after so long says that it was slow, if nothing else.
+            (Of::Slow(_), _) if call.cancelled && self.is_slow(call) => Some(true),
             (_, Outcome::Ignored | Outcome::Cancelled) => None,
-            (Of::Slow(longer_than), _) => elapsed.map(|elapsed| elapsed >= longer_than),
+            (Of::Slow(_), _) => call.elapsed.map(|_| self.is_slow(call)),
             (Of::Overloads, outcome) => Some(outcome == Outcome::Overloaded),
             (_, Outcome::Overloaded) => None,
             (Of::Failures, outcome) => Some(outcome != Outcome::Success),
@@ -184,6 +186,16 @@ impl fmt::Display for Trip {
 const ALL: usize = 0;
 const BAD: usize = 1;
 
+/// A call that has ended, as it counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) outcome: Outcome,
+    /// Whether it was cancelled, whatever that counts as.
+    pub(crate) cancelled: bool,
+    /// Where calls are timed.
+    pub(crate) elapsed: Option<Duration>,
+}
+
 /// A trip at work. Counting costs the same however much is in the window.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -202,8 +214,8 @@ impl Meter {
 
     /// Counts a call; answers whether that opens the breaker.
     #[inline]
-    pub(crate) fn count(&self, outcome: Outcome, elapsed: Option<Duration>, now: Instant) -> bool {
-        match (self.trip.weighs(outcome, elapsed), self.trip.when) {
+    pub(crate) fn count(&self, call: Call, now: Instant) -> bool {
+        match (self.trip.weighs(call), self.trip.when) {
             (None, _) | (Some(false), When::Count(_)) => false,
             (Some(false), When::Ratio { .. }) => {
                 self.window.add(ALL, now);
