@@ -17,11 +17,11 @@ const PLENTY: u32 = 1_024;
 
 /// A service that is always ready and answers at once.
 #[derive(Clone)]
-struct Bare;
+pub(crate) struct Bare;
 
 /// The error of a service that keeps a refusal as it is.
 #[derive(Debug)]
-struct Denied(Rejected);
+pub(crate) struct Denied(Rejected);
 
 impl From<Rejected> for Denied {
     fn from(no: Rejected) -> Self {
@@ -67,22 +67,27 @@ impl Service<u64> for Boxed {
 
 /// One call from readiness to the answer.
 fn drive<S: Service<u64>>(service: &mut S) {
-    drive_with(service, |_| ());
+    call(service, 7);
+}
+
+/// One call with this request.
+pub(crate) fn call<S: Service<u64>>(service: &mut S, request: u64) {
+    call_with(service, request, |_| ());
 }
 
 /// One call; `work` runs between the call and the answer.
-fn drive_with<S: Service<u64>>(service: &mut S, work: impl FnOnce(&mut Context<'_>)) {
+fn call_with<S: Service<u64>>(service: &mut S, request: u64, work: impl FnOnce(&mut Context<'_>)) {
     let mut cx = Context::from_waker(Waker::noop());
     let service = black_box(service);
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "not ready");
-    let mut future = pin!(service.call(black_box(7)));
+    let mut future = pin!(service.call(black_box(request)));
     work(&mut cx);
     let answer = future.as_mut().poll(&mut cx);
     assert!(answer.is_ready(), "not at once");
     black_box(&answer);
 }
 
-fn service<S>(service: S) -> Side
+pub(crate) fn service<S>(service: S) -> Side
 where
     S: Service<u64> + Clone + Sync + 'static,
 {
@@ -141,7 +146,7 @@ pub(crate) fn wait() -> Vec<Case> {
             (buffer, Box::pin(worker))
         },
         |(buffer, worker): &mut (Buffer<u64, Ready<_>>, Pin<Box<_>>)| {
-            drive_with(buffer, |cx| {
+            call_with(buffer, 7, |cx| {
                 assert!(Future::poll(worker.as_mut(), cx).is_pending(), "the worker ended")
             });
         },

@@ -8,6 +8,7 @@
     reason = "a bench that goes wrong should stop at once"
 )]
 
+mod breakers;
 mod buffers;
 mod cli;
 mod drops;
@@ -48,6 +49,18 @@ pub(crate) const GROUPS: &[Group] = &[
         about: "a call through a layer that may wait, and need not",
         cases: layers::wait,
     },
+    Group {
+        name: "breaker-closed",
+        about: "a closed breaker asked, and a success recorded",
+        cases: breakers::closed,
+    },
+    Group { name: "breaker-open", about: "a refusal by an open breaker", cases: breakers::open },
+    Group {
+        name: "breaker-record",
+        about: "a failure recorded, with 10² to 10⁶ in the window",
+        cases: breakers::record,
+    },
+    Group { name: "layer-breaker", about: "a call through a breaker's layer", cases: breakers::layer },
     Group { name: "drop-keep", about: "random drop, 95 % kept", cases: drops::keep },
     Group { name: "drop-shed", about: "random drop, 5 % kept", cases: drops::shed },
     Group {

@@ -7,8 +7,8 @@ use crate::status::{Cause, Status};
 use crate::trip::{Call, Meter};
 use plimsoll_core::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use plimsoll_core::{
-    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observer, Outcome, Permit, Reason,
-    Rejected, Settle,
+    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observer, Outcome, Pack, Permit,
+    Reason, Rejected, Settle,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -133,7 +133,10 @@ impl Breaker {
     /// `Open`, with the time after which it may be tried again, and the numbers for which it opened.
     #[inline(always)]
     pub fn ask(&self) -> Result<Permit<&Breaker>, Rejected> {
-        self.0.admit().map(|pass| Permit::new(self, pass))
+        match self.0.admit_usual() {
+            Some(pass) => Ok(Permit::new(self, pass)),
+            None => self.0.admit_unusual().map(|pass| Permit::new(self, pass)),
+        }
     }
 
     /// [`ask`](Self::ask), with a permit that owns its handle and may go to another task or thread.
@@ -295,18 +298,50 @@ impl Shared {
 
     #[inline(always)]
     pub(crate) fn admit(&self) -> Result<Pass, Rejected> {
-        // Acquire: whoever sees a phase sees what was written for it.
-        let word = self.word.load(Ordering::Acquire);
-        if word & LOW == CLOSED {
-            self.observer.tell(|| Event::Admitted { by: self.name });
-            return Ok(Pass::new(word, self.started()));
+        match self.admit_usual() {
+            Some(pass) => Ok(pass),
+            None => self.admit_unusual(),
         }
-        self.admit_unusual(word)
     }
 
-    fn admit_unusual(&self, word: u64) -> Result<Pass, Rejected> {
+    /// By a closed breaker.
+    #[inline(always)]
+    fn admit_usual(&self) -> Option<Pass> {
+        // Acquire: whoever sees a phase sees what was written for it.
+        let word = self.word.load(Ordering::Acquire);
+        (word & LOW == CLOSED).then(|| {
+            self.observer.tell(|| Event::Admitted { by: self.name });
+            Pass::new(word, self.started())
+        })
+    }
+
+    #[inline(never)]
+    fn admit_unusual(&self) -> Result<Pass, Rejected> {
+        let word = self.word.load(Ordering::Acquire);
+        if word & LOW == OPEN {
+            let again = self.open_for();
+            if !again.is_zero() {
+                // Made twice where someone listens: each move of a refusal costs more than making it.
+                self.observer.tell(|| Event::Refused(self.refuse(again)));
+                return Err(self.refuse(again));
+            }
+        }
+        self.admit_rare(word)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn admit_rare(&self, word: u64) -> Result<Pass, Rejected> {
         let decision = self.decide(word);
         self.observer.decided(self.name, decision)
+    }
+
+    /// How long an open breaker has still to be open.
+    #[inline]
+    fn open_for(&self) -> Duration {
+        let until = Instant::from_nanos(self.until.load(Ordering::Relaxed));
+        let again = until.since(self.clock.rough());
+        if again < CLOSE { until.since(self.clock.now()) } else { again }
     }
 
     fn decide(&self, word: u64) -> Result<Pass, Rejected> {
@@ -325,15 +360,8 @@ impl Shared {
                 pass()
             }
             OPEN => {
-                let until = Instant::from_nanos(self.until.load(Ordering::Relaxed));
-                let mut now = self.clock.rough();
-                if now < until && until.since(now) < CLOSE {
-                    now = self.clock.now();
-                }
-                if now < until || self.config.checked {
-                    return Err(self.refuse(until.since(now)));
-                }
-                self.probe()
+                let again = self.open_for();
+                if !again.is_zero() || self.config.checked { Err(self.refuse(again)) } else { self.probe() }
             }
             RAMP => {
                 let (since, until) = (self.since.load(Ordering::Relaxed), self.until.load(Ordering::Relaxed));
@@ -428,7 +456,27 @@ impl Shared {
         (Call { outcome, cancelled, elapsed }, now)
     }
 
+    #[inline(never)]
+    fn ended(&self, started: u64, rest: u64, outcome: Outcome) {
+        let pass = Pass::unpack([started, rest]);
+        self.observer.tell(|| Event::Ended { by: self.name, outcome });
+        let word = self.word.load(Ordering::Acquire);
+        // Closed, without any flag, and still the life of the breaker in which it was admitted: one look.
+        let usual = word == u64::from(pass.generation()) << GENERATION;
+        if usual && outcome == Outcome::Success && !self.timed {
+            self.count_success();
+        } else {
+            self.count(word, pass, outcome);
+        }
+    }
+
+    /// What [`count`](Self::count) comes to for nearly all calls.
     #[inline]
+    fn count_success(&self) {
+        let now = if self.precise { self.clock.now() } else { self.clock.rough() };
+        self.meters.iter().for_each(|meter| meter.count_good(now));
+    }
+
     fn count(&self, word: u64, pass: Pass, outcome: Outcome) {
         // What was admitted in another life of the breaker says nothing about this one.
         if generation(word) != pass.generation() || word & DISABLED != 0 {
@@ -579,9 +627,10 @@ impl Settle for Breaker {
     type Token = Pass;
     #[inline]
     fn settle(&self, pass: Pass, outcome: Outcome) {
-        self.0.observer.tell(|| Event::Ended { by: self.0.name, outcome });
-        let word = self.0.word.load(Ordering::Acquire);
-        self.0.count(word, pass, outcome);
+        // In two registers: small enough that the permit around it is never put together in memory, whose
+        // reading back would cost as much as all the rest.
+        let [started, rest] = pass.pack();
+        self.0.ended(started, rest, outcome);
     }
     fn give_back(&self, pass: Pass) {
         self.0.observer.tell(|| Event::GivenBack { by: self.0.name });

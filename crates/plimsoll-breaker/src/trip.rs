@@ -215,20 +215,25 @@ impl Meter {
     /// Counts a call; answers whether that opens the breaker.
     #[inline]
     pub(crate) fn count(&self, call: Call, now: Instant) -> bool {
-        match (self.trip.weighs(call), self.trip.when) {
-            (None, _) | (Some(false), When::Count(_)) => false,
-            (Some(false), When::Ratio { .. }) => {
-                self.window.add(ALL, now);
+        match self.trip.weighs(call) {
+            None => false,
+            Some(false) => {
+                self.count_good(now);
                 false
             }
-            (Some(false), When::Consecutive(_)) => {
-                // Looked at first: a row of good ones writes nothing.
-                if self.row.load(Ordering::Relaxed) != 0 {
-                    self.row.store(0, Ordering::Relaxed);
-                }
-                false
-            }
-            (Some(true), _) => self.count_bad(now),
+            Some(true) => self.count_bad(now),
+        }
+    }
+
+    /// Counts a call that was good: any success is, but for a trip of slow calls.
+    #[inline]
+    pub(crate) fn count_good(&self, now: Instant) {
+        match self.trip.when {
+            When::Count(_) => {}
+            When::Ratio { .. } => self.window.add(ALL, now),
+            // Looked at first: a row of good ones writes nothing.
+            When::Consecutive(_) if self.row.load(Ordering::Relaxed) == 0 => {}
+            When::Consecutive(_) => self.row.store(0, Ordering::Relaxed),
         }
     }
 

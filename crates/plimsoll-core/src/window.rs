@@ -118,15 +118,15 @@ impl<const K: usize> Window<K> {
 
     /// How many of each kind were counted within the span up to `now`.
     pub fn sum(&self, now: Instant) -> [u64; K] {
-        let tick = self.tick(now);
+        // What another thread's clock has dated a little later counts, too. No tick is below the ring.
+        let oldest = (self.tick(now) - SLICES) << COUNT_BITS;
         let mut sums = [0; K];
-        let rings = self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get());
-        for slot in rings.flat_map(|ring| &ring.0) {
-            for (sum, cell) in sums.iter_mut().zip(slot) {
-                let word = cell.load(Ordering::Relaxed);
-                // What another thread's clock has dated a little later counts, too.
-                if (word >> COUNT_BITS).saturating_add(SLICES) >= tick && word != 0 {
-                    *sum += word & COUNT;
+        for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
+            for slot in &ring.0 {
+                for (sum, cell) in sums.iter_mut().zip(slot) {
+                    let word = cell.load(Ordering::Relaxed);
+                    // No branch: which slices are old is different each time.
+                    *sum += if word >= oldest { word & COUNT } else { 0 };
                 }
             }
         }

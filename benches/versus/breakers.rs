@@ -1,0 +1,282 @@
+//! Circuit breakers: a call that went well, a refusal, and a failure with less or more in the window.
+
+use crate::layers::{Bare, call, service};
+use crate::side::{Case, Peer, Side, Target};
+use failsafe::failure_policy::{consecutive_failures, success_rate_over_time_window};
+use failsafe::{CircuitBreaker as _, backoff};
+use plimsoll::breaker::OpenTime;
+use plimsoll::{Breaker, Outcome, Reason, Rejected, Trip};
+use recloser::Recloser;
+use std::future::{Future, Ready, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tower::{Layer, Service};
+use tower_resilience_circuitbreaker::{CircuitBreakerLayer, SlidingWindowType};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Longer than a run: nothing is forgotten, and what is open stays open.
+const LONG: Duration = Duration::from_secs(3_600);
+
+pub(crate) fn closed() -> Vec<Case> {
+    let failsafe = |window| {
+        let wait = backoff::constant(LONG);
+        let policy = success_rate_over_time_window(0.5, 20, window, wait);
+        failsafe_called(failsafe::Config::new().failure_policy(policy).build())
+    };
+    let peers = vec![
+        Peer::new("recloser", "half of the last 100", recloser_called(recloser(100, 0.5)))
+            .target(1, Target::Ratio(0.70))
+            .target(2, Target::Ratio(0.30)),
+        Peer::new("failsafe", "half, averaged over 10 s", failsafe(10 * SECOND))
+            .target(1, Target::Ratio(0.70))
+            .target(2, Target::Ratio(0.30)),
+    ];
+    // A window below 2 s is dated by the precise clock, as the peer's is by any.
+    let precise = vec![Peer::new("failsafe", "half, averaged over 1 s", failsafe(SECOND))];
+    vec![
+        Case::new("half within 10 s", called(half(10 * SECOND)), peers),
+        Case::new("half within 1 s", called(half(SECOND)), precise),
+    ]
+}
+
+pub(crate) fn open() -> Vec<Case> {
+    let recloser = recloser(1, 0.5);
+    // The first fills its window, the second opens it.
+    let _ = [recloser.call(badly), recloser.call(badly)];
+    let policy = consecutive_failures(1, backoff::constant(LONG));
+    let failsafe = failsafe::Config::new().failure_policy(policy).build();
+    let _ = failsafe.call(badly);
+    assert!(recloser.call(well).is_err() && failsafe.call(well).is_err(), "they are open");
+    let half = Target::Ratio(0.50);
+    let peers = vec![
+        Peer::new("recloser", "refused", recloser_called(recloser)).target(1, half).target(2, half),
+        Peer::new("failsafe", "refused", failsafe_called(failsafe)).target(1, half).target(2, half),
+    ];
+    vec![Case::new("refused", called(opened()), peers)]
+}
+
+pub(crate) fn record() -> Vec<Case> {
+    let bare = |subject, n| {
+        let peers = vec![
+            Peer::new("plimsoll-breaker", "10² in the window", recording(100, all))
+                .target(1, Target::Ratio(1.20)),
+            Peer::new("recloser", "as many calls", recloser_recording(n)),
+        ];
+        Case::new(subject, recording(n, all), peers).one_thread()
+    };
+    let layered = |subject, n| {
+        let ours = recording(n, || {
+            let breaker = all();
+            Through { service: breaker.layer().layer(Fickle), forget: move || breaker.reset() }
+        });
+        let peer = Peer::new("tower-resilience-circuitbreaker", "as long a time", resilience_recording(n));
+        Case::new(subject, ours, vec![peer]).bare(service(Fickle)).one_thread()
+    };
+    vec![
+        bare("10² in the window", 100),
+        bare("10⁴ in the window", 10_000),
+        bare("10⁶ in the window", 1_000_000),
+        layered("10², breaker.layer()", 100),
+        layered("10⁴, breaker.layer()", 10_000),
+    ]
+}
+
+pub(crate) fn layer() -> Vec<Case> {
+    let of = |subject, breaker: Breaker, is_open, most| {
+        let (layer, handle) = CircuitBreakerLayer::builder()
+            .wait_duration_in_open(LONG)
+            .build_with_handle()
+            .expect("valid settings");
+        if is_open {
+            at_once(handle.force_open());
+        }
+        // Its lock is awaited: by hand it can be polled only where nobody else holds it.
+        let peer =
+            Peer::new("tower-resilience-circuitbreaker", "half of the last 100", service(layer.layer(Bare)));
+        let peers = vec![peer.target(1, Target::Ratio(most)).one_thread()];
+        Case::new(subject, service(breaker.layer().layer(Bare)), peers).bare(service(Bare))
+    };
+    vec![
+        of("breaker.layer(), closed", half(10 * SECOND), false, 0.15),
+        of("breaker.layer(), open", opened(), true, 0.10),
+    ]
+}
+
+fn breaker(trip: Trip) -> Breaker {
+    Breaker::builder().trip(trip).open(OpenTime::fixed(LONG)).build().expect("valid settings")
+}
+
+fn half(window: Duration) -> Breaker {
+    breaker(Trip::failures().ratio(0.5, 20).within(window))
+}
+
+/// Opens when all calls fail: one that does not keeps it closed.
+fn all() -> Breaker {
+    breaker(Trip::failures().ratio(1.0, 20).within(LONG))
+}
+
+/// Opened by a trip, so that its refusals have numbers to carry.
+fn opened() -> Breaker {
+    let breaker = breaker(Trip::failures().count(1).within(10 * SECOND));
+    breaker.report(Outcome::Failure);
+    assert!(breaker.ask().is_err(), "it is open");
+    breaker
+}
+
+/// Asked, and a success recorded if it may.
+fn called(breaker: Breaker) -> Side {
+    Side::new(
+        move || breaker.clone(),
+        |breaker| {
+            // The whole answer is looked at, so that a refusal must be written in full.
+            match black_box(&*breaker).ask() {
+                Ok(permit) => permit.done(Outcome::Success),
+                Err(no) => {
+                    black_box(&no);
+                }
+            }
+        },
+    )
+}
+
+fn well() -> Result<u64, u64> {
+    Ok(black_box(7))
+}
+
+fn badly() -> Result<u64, u64> {
+    Err(black_box(7))
+}
+
+fn recloser(calls: usize, share: f32) -> Recloser {
+    Recloser::custom().closed_len(calls).error_rate(share).open_wait(LONG).build()
+}
+
+fn recloser_called(recloser: Recloser) -> Side {
+    let recloser = Arc::new(recloser);
+    Side::new(
+        move || recloser.clone(),
+        |recloser| {
+            black_box(&black_box(&**recloser).call(well));
+        },
+    )
+}
+
+fn failsafe_called<B: failsafe::CircuitBreaker + Clone + Sync + 'static>(breaker: B) -> Side {
+    Side::new(
+        move || breaker.clone(),
+        |breaker| {
+            black_box(&black_box(&*breaker).call(well));
+        },
+    )
+}
+
+/// What can be told how a call ended, and made to forget all of them.
+trait Recorder: 'static {
+    fn record(&mut self, well: bool);
+    fn forget(&mut self);
+}
+
+impl Recorder for Breaker {
+    fn record(&mut self, well: bool) {
+        let outcome = if well { Outcome::Success } else { Outcome::Failure };
+        black_box(&*self).ask().expect("closed").done(outcome);
+    }
+    fn forget(&mut self) {
+        self.reset();
+    }
+}
+
+/// A service with a breaker's layer around it, and how that is reset.
+struct Through<S, F> {
+    service: S,
+    forget: F,
+}
+
+impl<S: Service<u64> + 'static, F: Fn() + 'static> Recorder for Through<S, F> {
+    fn record(&mut self, well: bool) {
+        call(&mut self.service, if well { FINE } else { FAULTY });
+    }
+    fn forget(&mut self) {
+        (self.forget)();
+    }
+}
+
+/// Fails where it is asked to.
+#[derive(Clone)]
+struct Fickle;
+
+const FINE: u64 = 0;
+const FAULTY: u64 = 7;
+
+impl Service<u64> for Fickle {
+    type Response = u64;
+    type Error = Rejected;
+    type Future = Ready<Result<u64, Rejected>>;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
+        Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, request: u64) -> Self::Future {
+        ready(if request == FINE { Ok(request) } else { Err(Rejected::new("fickle", Reason::Full)) })
+    }
+}
+
+/// How many failures are recorded between two looks at how many there are.
+const CHUNK: usize = 64;
+
+/// A failure recorded with about `n` of them in the window, and one success.
+fn recording<R: Recorder>(n: usize, make: impl Fn() -> R + Sync + 'static) -> Side {
+    Side::prepared(
+        CHUNK as u64,
+        move || (make(), usize::MAX),
+        move |(recorder, held)| {
+            // They become more while it is measured: filled anew before they are a twentieth too many.
+            if *held > n + n / 20 {
+                *held = n - CHUNK / 2;
+                recorder.forget();
+                recorder.record(true);
+                (0..*held).for_each(|_| recorder.record(false));
+            }
+        },
+        |(recorder, held)| {
+            *held += CHUNK;
+            (0..CHUNK).for_each(|_| recorder.record(false));
+        },
+    )
+}
+
+/// Its window is of calls, and stays full. It opens at no share of them.
+fn recloser_recording(n: usize) -> Side {
+    let recloser = Arc::new(recloser(n, 2.0));
+    (0..=n).for_each(|_| drop(recloser.call(badly)));
+    Side::new(
+        move || recloser.clone(),
+        |recloser| {
+            black_box(&black_box(&**recloser).call(badly));
+        },
+    )
+}
+
+fn resilience_recording(n: usize) -> Side {
+    recording(n, || {
+        let (layer, handle) = CircuitBreakerLayer::builder()
+            .failure_rate_threshold(1.0)
+            .sliding_window_type(SlidingWindowType::TimeBased)
+            .sliding_window_duration(LONG)
+            .build_with_handle()
+            .expect("valid settings");
+        // Closed again: what was closed before it would leave as it is.
+        let forget = move || {
+            at_once(handle.force_open());
+            at_once(handle.force_closed());
+        };
+        Through { service: layer.layer(Fickle), forget }
+    })
+}
+
+/// Nobody holds the lock that it awaits.
+fn at_once(future: impl Future<Output = ()>) {
+    assert!(pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready(), "not at once");
+}
