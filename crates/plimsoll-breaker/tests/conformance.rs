@@ -229,7 +229,7 @@ mod fuse_rows {
     /// tenth of the window longer at most, and counts at the same cost however many there are.
     #[test]
     fn a_melt_is_forgotten_when_the_window_is_past_it() {
-        for (pause, opens) in [(Duration::ZERO, true), (10 * S, true), (11 * S, false)] {
+        for (pause, opens) in [(Duration::ZERO, true), (10 * S, true), (11 * S + MS, false)] {
             let (breaker, time) = install(1);
             time.advance(123 * MS);
             melt(&breaker, 1);
