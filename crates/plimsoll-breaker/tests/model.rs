@@ -92,7 +92,8 @@ fn rule() -> impl Strategy<Value = Rule> {
     let much = prop_oneof![
         (1..6u32).prop_map(Much::Count),
         (1..6u32).prop_map(Much::Row),
-        (0.1..1.0, 1..8u32).prop_map(|(share, calls)| Much::Ratio(share, calls)),
+        (prop_oneof![Just(0.5), Just(1.0), 0.1..1.0], 1..8u32)
+            .prop_map(|(share, calls)| Much::Ratio(share, calls)),
     ];
     (bad, much, prop_oneof![Just(200), Just(1_000), Just(3_000)]).prop_map(|(bad, much, within)| Rule {
         bad,
@@ -373,11 +374,8 @@ fn config() -> impl Strategy<Value = (Vec<Rule>, Config)> {
     });
     let ramp = prop_oneof![
         Just(Ramp::NONE),
-        (1..100u64, 0.0..1.0, prop_oneof![Just(0.0), 0.0..1.0]).prop_map(|(over, from, tolerate)| Ramp {
-            over: ms(over * 10),
-            from,
-            tolerate
-        }),
+        (1..100u64, 0.0..1.0, prop_oneof![Just(0.0), Just(0.25), Just(0.5), 0.0..1.0])
+            .prop_map(|(over, from, tolerate)| Ramp { over: ms(over * 10), from, tolerate }),
     ];
     let timeout = prop::option::of((1..300u64).prop_map(ms));
     let cancelled = prop_oneof![3 => Just(Outcome::Ignored), 1 => outcome()];
