@@ -531,6 +531,8 @@ impl Shared {
             return;
         }
         match state.machine.phase {
+            // Whoever comes first finds it out: one who asks, or one who comes back.
+            Phase::HalfOpen if state.machine.is_hung(now) => drop(self.open(state, Cause::Hung)),
             Phase::HalfOpen => {
                 let known = match pass.probe() {
                     Some(id) => state.machine.proved(id, well, &self.config.probes),

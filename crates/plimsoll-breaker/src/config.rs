@@ -92,7 +92,7 @@ pub struct Ramp {
     /// The share that it begins with, 0.0 to 1.0. Default 0.1.
     pub from: f64,
     /// The share of the calls since it began that may fail, 0.0 to 1.0. Default 0.1: the first failure
-    /// among the first ten sends it back, for longer.
+    /// among the first nine sends it back, for longer.
     pub tolerate: f64,
 }
 

@@ -121,9 +121,14 @@ impl Machine {
         }
     }
 
+    /// Whether a probe is out that has outlived its lease.
+    pub(crate) fn is_hung(&self, now: Instant) -> bool {
+        self.leases.iter().any(|(_, until)| *until <= now)
+    }
+
     /// May one more try?
     pub(crate) fn probe(&mut self, now: Instant, probes: &Probes) -> Probe {
-        if self.leases.iter().any(|(_, until)| *until <= now) {
+        if self.is_hung(now) {
             return Probe::Hung;
         }
         if self.leases.len() >= probes.at_once as usize {

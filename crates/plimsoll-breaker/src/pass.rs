@@ -13,8 +13,8 @@ pub struct Pass {
     probe: u32,
 }
 
-const NO_PROBE: u32 = u32::MAX;
-const REPORTED: u32 = u32::MAX - 1;
+const NO_PROBE: u32 = u32::MAX - 1;
+const REPORTED: u32 = u32::MAX - 2;
 
 impl Pass {
     #[inline]
@@ -52,10 +52,30 @@ impl Pass {
 
 impl Pack for Pass {
     fn pack(self) -> [u64; 2] {
-        // A generation has 31 bits, so the word is never all ones.
+        // No probe is `u32::MAX`, so the word is never all ones.
         [self.started, u64::from(self.probe) << 32 | u64::from(self.generation)]
     }
     fn unpack([started, word]: [u64; 2]) -> Self {
         Pass { started, generation: word as u32, probe: (word >> 32) as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All ones is left for "none": a pass of the last generation was taken for it.
+    #[test]
+    fn every_pass_survives_packing() {
+        for pass in [
+            Pass::new(u64::MAX, Instant::FAR_FUTURE),
+            Pass::reported(u64::MAX),
+            Pass::new(0, Instant::default()),
+        ] {
+            for pass in [pass, pass.probing(0), pass.probing(crate::machine::PROBE_IDS)] {
+                assert_eq!(Option::unpack(Some(pass).pack()), Some(pass));
+                assert_eq!(Pass::unpack(pass.pack()), pass);
+            }
+        }
     }
 }

@@ -252,10 +252,11 @@ impl Meter {
             }
             When::Consecutive(n) => {
                 let next = |row: u64| {
+                    // Rounded up, so that a pause is never taken for a longer one.
                     let last = Instant::from_nanos((row >> ROW_BITS) << 10);
                     let count = row & u64::from(u16::MAX);
                     let count = if count > 0 && now.since(last) > self.trip.within { 0 } else { count };
-                    (now.as_nanos() >> 10) << ROW_BITS | (count + 1).min(u64::from(u16::MAX))
+                    now.as_nanos().div_ceil(1 << 10) << ROW_BITS | (count + 1).min(u64::from(u16::MAX))
                 };
                 let before =
                     self.row.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |row| Some(next(row)));

@@ -49,6 +49,18 @@ const RING: usize = 16;
 const COUNT_BITS: u32 = 28;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
+/// Ticks go round: of a millisecond's window once in 80 days.
+const TICKS: u64 = u64::MAX >> COUNT_BITS;
+/// So far may another thread's clock be ahead; what seems to be further ahead is from long ago.
+const AHEAD: u64 = 1 << 10;
+
+/// How many ticks before `tick` the word is from; nothing if it is dated a little later.
+#[inline]
+fn age(word: u64, tick: u64) -> u64 {
+    let age = tick.wrapping_sub(word >> COUNT_BITS) & TICKS;
+    if age > TICKS - AHEAD { 0 } else { age }
+}
+
 #[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
 struct Ring<const K: usize>([[AtomicU64; K]; RING]);
 
@@ -66,7 +78,7 @@ impl<const K: usize> Ring<K> {
 /// The word after one more in `tick`.
 #[inline]
 fn one_more(word: u64, tick: u64) -> u64 {
-    if word >> COUNT_BITS < tick {
+    if word == 0 || age(word, tick) > 0 {
         tick << COUNT_BITS | 1
     } else if word & COUNT == COUNT {
         word
@@ -118,15 +130,16 @@ impl<const K: usize> Window<K> {
 
     /// How many of each kind were counted within the span up to `now`.
     pub fn sum(&self, now: Instant) -> [u64; K] {
-        // What another thread's clock has dated a little later counts, too. No tick is below the ring.
-        let oldest = (self.tick(now) - SLICES) << COUNT_BITS;
+        let tick = self.tick(now);
         let mut sums = [0; K];
         for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
             for slot in &ring.0 {
                 for (sum, cell) in sums.iter_mut().zip(slot) {
                     let word = cell.load(Ordering::Relaxed);
-                    // No branch: which slices are old is different each time.
-                    *sum += if word >= oldest { word & COUNT } else { 0 };
+                    // What another thread's clock has dated a little later counts, too. No branch: which
+                    // slices are old is different each time.
+                    let counts = (word != 0) & (age(word, tick) <= SLICES);
+                    *sum += if counts { word & COUNT } else { 0 };
                 }
             }
         }
@@ -202,5 +215,19 @@ mod tests {
         assert_eq!(one_more(full, 5), full);
         assert_eq!(one_more(full, 6), 6 << COUNT_BITS | 1);
         assert_eq!(one_more(full - 1, 4), full, "dated a little earlier");
+    }
+
+    /// The tick outgrew its bits: a window of a millisecond counted nothing any more after 80 days.
+    #[test]
+    fn ticks_that_go_round_are_told_apart() {
+        let window = Window::<1>::new(Duration::from_millis(1));
+        let slices = |n: u64| Instant::from_nanos(n * 100_000);
+        let about = |n: u64| (n..n + 300).step_by(20);
+        for n in about(5_000).chain(about(TICKS / 2)).chain(about(TICKS - 150)).chain(about(TICKS / 3 * 4)) {
+            window.add(0, slices(n));
+            window.add(0, slices(n + 1));
+            assert_eq!(window.sum(slices(n + 10)), [2], "{n}");
+            assert_eq!(window.sum(slices(n + 13)), [0], "{n}");
+        }
     }
 }

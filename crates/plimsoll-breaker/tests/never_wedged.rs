@@ -1,0 +1,136 @@
+//! Whatever happened to a breaker: once the inner side works and calls keep coming, it closes within a time
+//! that its settings give.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use plimsoll_breaker::{Breaker, Config, OpenTime, Phase, Probes, Ramp, Trip};
+use plimsoll_core::{Dice, ManualTime, Outcome, Permit};
+use proptest::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn trips() -> impl Strategy<Value = Vec<Trip>> {
+    let trip = prop_oneof![
+        (1..5u32).prop_map(|n| Trip::failures().count(n)),
+        (1..5u32).prop_map(|n| Trip::failures().consecutive(n)),
+        (1..5u32).prop_map(|n| Trip::failures().ratio(0.5, n)),
+        (1..5u32).prop_map(|n| Trip::slow(50 * MS).count(n)),
+        (1..5u32).prop_map(|n| Trip::overloads().ratio(0.1, n)),
+    ];
+    prop::collection::vec(trip, 1..4)
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let open = (1..500u32, 1.0..4.0, 0..3_000u32, 0.0..=1.0).prop_map(|(first, factor, more, jitter)| {
+        OpenTime { first: MS * first, factor, most: MS * (first + more), jitter }
+    });
+    let probes = (1..6u32, 1..6u32, 1..2_000u32).prop_map(|(at_once, successes, lease)| Probes {
+        at_once,
+        successes,
+        lease: MS * lease,
+    });
+    let ramp = (0..2_000u32, 0.0..=1.0, 0.0..=1.0).prop_map(|(over, from, tolerate)| Ramp {
+        over: MS * over,
+        from,
+        tolerate,
+    });
+    let cancelled = prop_oneof![Just(Outcome::Ignored), Just(Outcome::Failure), Just(Outcome::TimedOut)];
+    let timeout = prop::option::of((1..200u32).prop_map(|n| MS * n));
+    (trips(), open, probes, ramp, cancelled, timeout, prop::bool::weighted(0.2)).prop_map(
+        |(trips, open, probes, ramp, cancelled, call_timeout, checked)| Config {
+            name: "wedge".into(),
+            trips,
+            open,
+            probes,
+            ramp,
+            call_timeout,
+            cancelled,
+            checked,
+        },
+    )
+}
+
+/// Does something at random, bad things more often than not.
+fn mischief(breaker: &Breaker, time: &ManualTime, dice: &Dice, kept: &mut Vec<Permit<Breaker>>) {
+    match dice.below(20) {
+        0 => breaker.block("mischief"),
+        1 => breaker.unblock(),
+        2 => breaker.disable(),
+        3 => breaker.enable(),
+        4 => breaker.trip("mischief"),
+        5 if dice.chance(0.3) => breaker.reset(),
+        6 => breaker.report(Outcome::Failure),
+        7 => breaker.checked(dice.chance(0.5)),
+        8..=11 => time.advance(MS * dice.below(700) as u32),
+        12 if !kept.is_empty() => {
+            let late = kept.swap_remove(dice.below(kept.len() as u64) as usize);
+            late.done(if dice.chance(0.5) { Outcome::Failure } else { Outcome::Success });
+        }
+        _ => {
+            let Ok(permit) = breaker.ask_owned() else { return };
+            match dice.below(8) {
+                0 => drop(permit),
+                1 => permit.give_back(),
+                2 => std::mem::forget(permit),
+                3 => kept.push(permit),
+                4 => {
+                    let died = catch_unwind(AssertUnwindSafe(|| {
+                        let _held = permit;
+                        resume_unwind(Box::new("as told"));
+                    }));
+                    assert!(died.is_err());
+                }
+                5 => permit.done(Outcome::Success),
+                6 => permit.done(Outcome::Overloaded),
+                _ => permit.done(Outcome::Failure),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #[test]
+    fn it_closes_within_the_time_that_its_settings_give(
+        config in config(),
+        seed: u64,
+        steps in 0..300u32,
+        gap in 1..100u32,
+    ) {
+        let (time, dice, gap) = (ManualTime::new(), Dice::seeded(seed), MS * gap);
+        let builder = Breaker::builder().config(config.clone()).clock(time.clock());
+        let breaker = builder.dice(Dice::seeded(!seed)).build().unwrap();
+        let mut kept = vec![];
+        for _ in 0..steps {
+            mischief(&breaker, &time, &dice, &mut kept);
+        }
+        // From here on it works. What is still out stays out for ever.
+        breaker.unblock();
+        breaker.enable();
+        let Config { open, probes, ramp, .. } = config;
+        // A probe that hangs has a lease, and then it is open for the longest time; then as many calls
+        // as are wanted succeed, and the ramp ends with one more. Each of these is seen by the next call.
+        let bound = probes.lease + open.most + ramp.over + gap * (probes.successes + 3);
+        let healthy = time.clock().now();
+        let mut closed = None;
+        while time.clock().now().since(healthy) <= bound + 100 * gap {
+            if breaker.check_due() {
+                breaker.checked(true);
+            }
+            if let Ok(permit) = breaker.ask() {
+                permit.done(Outcome::Success);
+            }
+            let now = time.clock().now();
+            if breaker.phase() == Phase::Closed {
+                let since = *closed.get_or_insert(now);
+                prop_assert!(since.since(healthy) <= bound, "after {:?}, not {:?}", since.since(healthy), bound);
+                breaker.ask().unwrap().give_back();
+            } else {
+                prop_assert!(closed.is_none(), "it stays closed");
+            }
+            time.advance(gap);
+        }
+        prop_assert!(closed.is_some(), "{:?} after {:?}", breaker.status(), bound);
+    }
+}
