@@ -11,7 +11,10 @@ use plimsoll_core::{
     Reason, Rejected, Settle,
 };
 use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 /// Asks before each call to a dependency whether it makes sense now. A cheap handle: clones share
@@ -25,7 +28,7 @@ pub struct Breaker(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) name: &'static str,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     meters: Box<[Meter]>,
     /// Phase, flags and generation in one word: all that an ask of a closed breaker looks at.
     word: AtomicU64,
@@ -53,6 +56,11 @@ struct State {
     disabled: bool,
     fault: f64,
 }
+
+/// A check that is due, of one life of the breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "its answer is waited for"]
+pub struct Check(u32);
 
 const CLOSED: u64 = 0;
 const OPEN: u64 = 1;
@@ -93,7 +101,7 @@ impl Breaker {
 
     pub(crate) fn of(
         name: &'static str,
-        config: Config,
+        config: Arc<Config>,
         clock: Clock,
         dice: Dice,
         observer: Observer,
@@ -152,7 +160,9 @@ impl Breaker {
     /// open breaker it changes nothing; a failure sends a half-open one back.
     pub fn report(&self, outcome: Outcome) {
         let word = self.0.word.load(Ordering::Acquire);
-        self.0.count(word, Pass::reported(word), outcome);
+        if word & PHASE != OPEN {
+            self.0.count(word, Pass::reported(word), outcome);
+        }
     }
 
     /// Opens it now, for its open time. `why` is shown in its [status](Self::status).
@@ -172,17 +182,20 @@ impl Breaker {
     /// circuit_breaker call it disabling and blocking. `why` is shown in its [status](Self::status).
     pub fn block(&self, why: &'static str) {
         self.0.set(|state| state.blocked = Some(why));
+        self.0.tell("blocked", why);
     }
 
     /// Ends a [block](Self::block): it is as it was, or would have become.
     pub fn unblock(&self) {
         self.0.set(|state| state.blocked = None);
+        self.0.tell("unblocked", "by hand");
     }
 
     /// Takes it out of action: all pass and nothing is counted, until it is [enabled](Self::enable). This goes
     /// before a block.
     pub fn disable(&self) {
         self.0.set(|state| state.disabled = true);
+        self.0.tell("disabled", "by hand");
     }
 
     /// Puts it back into action: closed, with nothing counted. What was admitted before counts for nothing.
@@ -202,13 +215,45 @@ impl Breaker {
     pub fn set_fault(&self, share: f64) -> Result<(), ControlError> {
         check_rate(share)?;
         let threshold = Dice::threshold(share);
-        self.0.fault.store(threshold, Ordering::Relaxed);
-        self.0.set(|state| state.fault = share);
+        self.0.set(|state| {
+            self.0.fault.store(threshold, Ordering::Relaxed);
+            state.fault = share;
+        });
         Ok(())
+    }
+
+    /// Does what is due by time alone: ends a ramp that is over, and gives up a probe that is. Calls do it as
+    /// well; this is for a breaker that nobody calls.
+    pub fn tick(&self) {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        match state.machine.phase {
+            Phase::Ramp if state.machine.until <= now => {
+                state.machine.close(now);
+                self.0.turned(state, Cause::Ramp);
+            }
+            Phase::HalfOpen if state.machine.is_hung(now) => {
+                self.0.open(state, Cause::Hung);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nothing is lost with it but what it has counted: it is closed, and nobody has set anything;
+    /// or its phase has had its time, and nobody has called since.
+    pub(crate) fn may_go(&self, now: Instant) -> bool {
+        let over = || Instant::from_nanos(self.0.until.load(Ordering::Relaxed)) <= now;
+        match self.0.word.load(Ordering::Acquire) & LOW {
+            CLOSED => true,
+            OPEN | RAMP => over(),
+            HALF_OPEN => self.0.lock().machine.is_idle(now),
+            _ => false,
+        }
     }
 
     /// How it stands.
     pub fn status(&self) -> Status {
+        self.tick();
         let state = self.0.lock();
         let Machine { phase, since, until, .. } = state.machine;
         let until = (phase == Phase::Open || phase == Phase::Ramp).then_some(until);
@@ -237,18 +282,20 @@ impl Breaker {
 
     /// Whether a check of yours is due: the breaker is [`checked`](Config::checked), open, and has been
     /// so for its open time.
-    pub fn check_due(&self) -> bool {
+    pub fn check_due(&self) -> Option<Check> {
         let state = self.0.lock();
         let machine = &state.machine;
-        self.0.config.checked && machine.phase == Phase::Open && machine.until <= self.0.clock.now()
+        let due =
+            self.0.config.checked && machine.phase == Phase::Open && machine.until <= self.0.clock.now();
+        due.then_some(Check(machine.generation))
     }
 
-    /// The check's answer: it works again, or it has to stay open, for longer. Changes nothing unless one is
-    /// [due](Self::check_due).
-    pub fn checked(&self, works: bool) {
+    /// The check's answer: it works again, or it has to stay open, for longer. Changes nothing if the breaker
+    /// has turned since the check was [due](Self::check_due).
+    pub fn checked(&self, check: Check, works: bool) {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
-        if !self.0.config.checked || state.machine.phase != Phase::Open || state.machine.until > now {
+        if state.machine.generation != check.0 {
             return;
         }
         if works {
@@ -264,23 +311,29 @@ impl Breaker {
     /// [lease](crate::Probes::lease) counts as `false`. Spawn it, or drive it by [`check_due`](Self::check_due)
     /// and [`checked`](Self::checked) from a loop of your own.
     ///
-    /// `every` says how often it looks, a hundred milliseconds or a second.
+    /// `every` says how often it looks, a hundred milliseconds or a second; it is a millisecond at least. A
+    /// check that panics counts as `false`.
     ///
     /// # Cancel safety
     /// Dropped in the middle of a check, the check is dropped and the breaker stays open.
-    pub async fn tend(&self, every: Duration, mut check: impl AsyncFnMut() -> bool) {
+    pub async fn tend<F: Future<Output = bool>>(&self, every: Duration, mut check: impl FnMut() -> F) {
         let clock = &self.0.clock;
+        let every = every.max(Duration::from_millis(1));
         loop {
             clock.sleep_until(clock.now() + every).await;
-            if self.check_due() {
+            if let Some(due) = self.check_due() {
                 let mut checking = std::pin::pin!(check());
                 let mut late = std::pin::pin!(clock.sleep_until(clock.now() + self.0.config.probes.lease));
-                let works = std::future::poll_fn(|cx| match checking.as_mut().poll(cx) {
-                    std::task::Poll::Ready(works) => std::task::Poll::Ready(works),
-                    std::task::Poll::Pending => late.as_mut().poll(cx).map(|()| false),
+                let works = std::future::poll_fn(|cx| {
+                    // A panic is told by the panic hook; whoever tends goes on.
+                    match catch_unwind(AssertUnwindSafe(|| checking.as_mut().poll(cx))) {
+                        Ok(Poll::Ready(works)) => Poll::Ready(works),
+                        Ok(Poll::Pending) => late.as_mut().poll(cx).map(|()| false),
+                        Err(_) => Poll::Ready(false),
+                    }
                 });
                 let works = works.await;
-                self.checked(works);
+                self.checked(due, works);
             }
         }
     }
@@ -373,7 +426,8 @@ impl Shared {
                 let whole = until.saturating_sub(since).max(1) as f64;
                 let gone = 1.0 - left.as_nanos() as f64 / whole;
                 let share = self.config.ramp.from + (1.0 - self.config.ramp.from) * gone;
-                if self.dice.chance(share) { pass() } else { Err(self.refuse(left)) }
+                // The next one may pass: nothing to wait for.
+                if self.dice.chance(share) { pass() } else { Err(self.refuse(Duration::ZERO)) }
             }
             _ => self.probe(),
         }
@@ -403,7 +457,7 @@ impl Shared {
                 let word = self.publish(&state);
                 let cause = state.cause;
                 drop(state);
-                self.tell_turn(Phase::HalfOpen, cause);
+                self.tell(Phase::HalfOpen.as_str(), cause.as_str());
                 match probe {
                     Probe::Go(id) => Ok(Pass::new(word, now).probing(id)),
                     _ => Err(self.refuse(Duration::ZERO)),
@@ -412,7 +466,8 @@ impl Shared {
             Phase::Open => Err(self.refuse(state.machine.until.since(now))),
             Phase::HalfOpen => match state.machine.probe(now, &self.config.probes) {
                 Probe::Go(id) => Ok(Pass::new(self.word_of(&state), now).probing(id)),
-                Probe::Wait(until) => Err(self.refuse(until.since(now))),
+                // A probe is back long before its lease is over, as a rule.
+                Probe::Wait => Err(self.refuse(Duration::ZERO)),
                 Probe::Hung => {
                     self.open(state, Cause::Hung);
                     Err(self.refuse(
@@ -501,11 +556,11 @@ impl Shared {
 
     #[cold]
     fn trip(&self, pass: Pass, meter: &Meter, now: Instant) {
-        let (all, bad) = meter.counts(now);
+        let (allowed, bad) = meter.counts(now);
         let state = self.lock();
         if state.machine.generation == pass.generation() {
-            let all = all.max(bad).min(u64::from(u32::MAX));
-            self.seen.store(bad.min(u64::from(u32::MAX)) << 32 | all, Ordering::Relaxed);
+            let allowed = allowed.min(u64::from(u32::MAX));
+            self.seen.store(bad.min(u64::from(u32::MAX)) << 32 | allowed, Ordering::Relaxed);
             let span = u64::try_from(meter.trip.span().as_nanos()).unwrap_or(u64::MAX);
             self.span.store(span, Ordering::Relaxed);
             self.open(state, Cause::Trip(meter.trip));
@@ -513,12 +568,19 @@ impl Shared {
     }
 
     /// Whether a call that ended so speaks for the dependency; `None`: it says nothing.
+    ///
+    /// It is bad if it is for one of the trips: what a closed breaker bears must not keep it open.
     fn verdict(&self, call: Call) -> Option<bool> {
-        let slow = self.config.trips.iter().any(|trip| trip.is_slow(call));
+        let weighed = || self.config.trips.iter().map(|trip| trip.weighs(call));
+        if weighed().any(|bad| bad == Some(true)) {
+            return Some(false);
+        }
         match call.outcome {
-            Outcome::Ignored | Outcome::Cancelled => (call.cancelled && slow).then_some(false),
-            Outcome::Success => Some(!slow),
-            _ => Some(false),
+            Outcome::Success => Some(true),
+            Outcome::Ignored | Outcome::Cancelled => None,
+            // Opened by hand alone, it has only the outcome to go by.
+            _ if self.config.trips.is_empty() => Some(false),
+            _ => weighed().any(|bad| bad == Some(false)).then_some(true),
         }
     }
 
@@ -570,10 +632,11 @@ impl Shared {
     }
 
     fn open(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
-        if !matches!(cause, Cause::Trip(_) | Cause::Hung | Cause::Probe | Cause::Ramp | Cause::Check) {
+        if !matches!(cause, Cause::Trip(_)) {
             self.span.store(0, Ordering::Relaxed);
         }
-        state.machine.open(self.clock.now(), &self.config.open, self.dice.uniform());
+        let by_hand = matches!(cause, Cause::Hand(_));
+        state.machine.open(self.clock.now(), &self.config.open, self.dice.uniform(), by_hand);
         self.turned(state, cause)
     }
 
@@ -586,12 +649,12 @@ impl Shared {
         }
         let word = self.publish(&state);
         drop(state);
-        self.tell_turn(phase, cause);
+        self.tell(phase.as_str(), cause.as_str());
         word
     }
 
-    fn tell_turn(&self, phase: Phase, cause: Cause) {
-        self.observer.tell(|| Event::Turned { by: self.name, to: phase.as_str(), why: cause.as_str() });
+    fn tell(&self, to: &'static str, why: &'static str) {
+        self.observer.tell(|| Event::Turned { by: self.name, to, why });
     }
 
     fn word_of(&self, state: &State) -> u64 {
@@ -660,7 +723,9 @@ impl Inspect for Breaker {
         each("ramp", flag(status.phase == Phase::Ramp));
         each("blocked", flag(status.blocked.is_some()));
         each("disabled", flag(status.disabled));
-        each("fault", self.0.lock().fault);
+        // Unlocked before it is shown: what is shown to is somebody else's code.
+        let fault = self.0.lock().fault;
+        each("fault", fault);
     }
     /// Knobs: `fault` (a share), `open` (1: trips it; 0: resets it), `blocked` and `disabled` (1 or 0).
     fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {

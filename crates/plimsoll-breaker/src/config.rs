@@ -91,7 +91,7 @@ pub struct Ramp {
     pub over: Duration,
     /// The share that it begins with, 0.0 to 1.0. Default 0.1.
     pub from: f64,
-    /// The share of the calls since it began that may fail, 0.0 to 1.0. Default 0.1: the first failure
+    /// The share of the calls since it began that may fail, 0.0 to 1.0. Default 0.1: one failure
     /// among the first nine sends it back, for longer.
     pub tolerate: f64,
 }
@@ -266,7 +266,7 @@ impl Builder {
         self.config.validate()?;
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        Ok(Breaker::of(name, self.config, self.clock, self.dice, observer))
+        Ok(Breaker::of(name, Arc::new(self.config), self.clock, self.dice, observer))
     }
 }
 
@@ -282,7 +282,7 @@ impl Builder {
         }
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        Ok(Breakers::of(name, self.config, most, self.clock, self.dice, observer))
+        Ok(Breakers::of(name, Arc::new(self.config), most, self.clock, self.dice, observer))
     }
 }
 

@@ -90,7 +90,7 @@ mod run;
 mod status;
 mod trip;
 
-pub use breaker::Breaker;
+pub use breaker::{Breaker, Check};
 pub use config::{Builder, Config, OpenTime, Probes, Ramp};
 #[cfg(feature = "tower")]
 pub use layer::BreakerLayer;

@@ -46,8 +46,8 @@ impl Phase {
 pub(crate) enum Probe {
     /// Go, as this one.
     Go(u32),
-    /// All probes are out; a lease ends then at the latest.
-    Wait(Instant),
+    /// All probes are out.
+    Wait,
     /// One has outlived its lease: that is an answer, too.
     Hung,
 }
@@ -97,9 +97,10 @@ impl Machine {
     }
 
     /// `luck` is between 0.0 and 1.0, and spreads the open time.
-    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64) {
+    /// By hand, it says nothing about the dependency, and the next time is no longer for it.
+    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_hand: bool) {
         let lasts = time.after(self.opened, luck);
-        self.opened = self.opened.saturating_add(1);
+        self.opened = self.opened.saturating_add(u32::from(!by_hand));
         self.turn(Phase::Open, now, lasts);
     }
 
@@ -132,13 +133,17 @@ impl Machine {
             return Probe::Hung;
         }
         if self.leases.len() >= probes.at_once as usize {
-            let first = self.leases.iter().map(|(_, until)| *until).min();
-            return Probe::Wait(first.unwrap_or(now));
+            return Probe::Wait;
         }
         let id = self.next;
         self.next = self.next.wrapping_add(1) & PROBE_IDS;
         self.leases.push((id, now + probes.lease));
         Probe::Go(id)
+    }
+
+    /// Whether no probe is out, and none has been for a while.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        self.leases.iter().all(|(_, until)| *until <= now)
     }
 
     /// A probe is back; `None`: without a verdict. Answers what is known now: it works, or it does not.

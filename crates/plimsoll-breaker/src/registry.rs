@@ -1,6 +1,6 @@
 //! A breaker for each key, and a bound on how many there are.
 
-use crate::{Breaker, Config, Pass, Phase};
+use crate::{Breaker, Config, Pass};
 use plimsoll_core::{
     Bounds, By, ByRef, Clock, Dice, Discipline, Event, Gate, Instant, Key, Keyed, Line, Observer, Outcome,
     Permit, Rejected, Seeded, Settle,
@@ -10,15 +10,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// A breaker for each key – a host, a tenant – of the same settings, and never more of them than a bound:
 /// keys from outside cannot fill the memory. A cheap handle: clones share everything.
 ///
-/// A breaker is made when its key is first asked for. When there is no room for one more, the least
-/// recently used closed one goes, and with it only what it has counted. Open ones stay: if there is
-/// nothing else among the oldest thousand, the newcomer passes unguarded, and an
-/// [event](Event::Unguarded) says so.
+/// A breaker is made when its key is first asked for. When there is no room for one more, a closed one goes
+/// that has not been used for long, and with it only what it has counted. One that is open stays until its
+/// time is over, and one that is blocked or disabled for good: if there is nothing else among the oldest 64,
+/// the newcomer passes unguarded, and an [event](Event::Unguarded) says so.
+///
+/// From 2,048 keys on they are spread over up to sixteen shards, each with its part of the bound. A breaker
+/// takes about half a kilobyte, and for each trip as much again for each thread that counts in it.
 ///
 /// ```
 /// use plimsoll_breaker::{Breaker, Trip};
@@ -34,7 +36,7 @@ pub struct Breakers<K>(Arc<Registry<K>>);
 
 struct Registry<K> {
     name: &'static str,
-    config: Config,
+    config: Arc<Config>,
     clock: Clock,
     dice: Dice,
     observer: Observer,
@@ -43,41 +45,46 @@ struct Registry<K> {
 }
 
 struct Shard<K> {
-    slots: HashMap<K, Slot, Seeded>,
-    // Least recently used first.
-    order: Line<K>,
+    slots: Vec<Option<Slot<K>>>,
+    free: Vec<u32>,
+    by_key: HashMap<K, u32, Seeded>,
+    // Slots, the one first that was made or spared longest ago.
+    order: Line<u32>,
     most: usize,
 }
 
-struct Slot {
+struct Slot<K> {
+    key: K,
     breaker: Breaker,
     place: Key,
-    used: Instant,
+    // Since it was last spared.
+    used: bool,
 }
 
-/// So many keys each may be asked for at once without waiting for each other.
+/// Below so many keys there is one shard: what is evicted is a matter of the shard, and a small one evicts
+/// what the whole would have had room for.
+const KEYS_A_SHARD: usize = 256;
 const SHARDS: usize = 16;
-/// A use is noted no more often than this.
-const GRAIN: Duration = Duration::from_secs(1);
 /// So many of the oldest are looked at for one that may go.
-const LOOKS: usize = 1_000;
+const LOOKS: usize = 64;
 
 impl<K: Hash + Eq + Clone> Breakers<K> {
     pub(crate) fn of(
         name: &'static str,
-        config: Config,
+        config: Arc<Config>,
         most: usize,
         clock: Clock,
         dice: Dice,
         observer: Observer,
     ) -> Self {
         let hasher = dice.hasher();
-        let shards = SHARDS.min(most);
+        let shards = if most < 2_048 { 1 } else { (most / KEYS_A_SHARD).clamp(1, SHARDS) };
         let shard = |n| {
             // What does not divide evenly goes to the first ones.
             let most = most / shards + usize::from(n < most % shards);
             let order = Line::new(Discipline::Fifo, Bounds::count(usize::MAX), false);
-            Mutex::new(Shard { slots: HashMap::with_hasher(hasher), order, most })
+            let by_key = HashMap::with_hasher(hasher);
+            Mutex::new(Shard { slots: vec![], free: vec![], by_key, order, most })
         };
         let shards = (0..shards).map(shard).collect();
         Breakers(Arc::new(Registry { name, config, clock, dice, observer, hasher, shards }))
@@ -108,30 +115,26 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let its = &*self.0;
-        let now = its.clock.rough();
         let mut shard = self.shard(key);
-        let Shard { slots, order, .. } = &mut *shard;
-        if let Some(slot) = slots.get_mut(key) {
-            let breaker = slot.breaker.clone();
-            if now.since(slot.used) >= GRAIN {
-                slot.used = now;
-                if let Some(key) = order.remove(slot.place) {
-                    shard.stand(key, now);
-                }
-            }
-            return Some(breaker);
+        if let Some(slot) = shard.find(key) {
+            slot.used = true;
+            return Some(slot.breaker.clone());
         }
-        if slots.len() >= shard.most && !shard.evict(now) {
-            drop(shard);
-            its.observer.tell(|| Event::Unguarded { by: its.name });
-            return None;
+        let mut gone = None;
+        if shard.by_key.len() >= shard.most {
+            gone = shard.evict(its.clock.now());
+            if gone.is_none() {
+                drop(shard);
+                its.observer.tell(|| Event::Unguarded { by: its.name });
+                return None;
+            }
         }
         let (config, observer) = (its.config.clone(), its.observer.clone());
         let breaker = Breaker::of(its.name, config, its.clock.clone(), its.dice.clone(), observer);
-        let slot = Slot { breaker: breaker.clone(), place: shard.order.back(), used: now };
-        let key = key.to_owned();
-        shard.slots.insert(key.clone(), slot);
-        shard.stand(key, now);
+        shard.insert(key.to_owned(), breaker.clone());
+        drop(shard);
+        // Unlocked: dropping a key is somebody else's code.
+        drop(gone);
         Some(breaker)
     }
 
@@ -143,9 +146,12 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
         Q: Hash + Eq + ?Sized,
     {
         let mut shard = self.shard(key);
-        let slot = shard.slots.remove(key)?;
+        let (key, n) = shard.by_key.remove_entry(key)?;
+        let slot = shard.take(n)?;
         shard.order.remove(slot.place);
         shard.close_up();
+        drop(shard);
+        drop(key);
         Some(slot.breaker)
     }
 
@@ -153,8 +159,12 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     pub fn each(&self, mut show: impl FnMut(&K, &Breaker)) {
         for shard in &self.0.shards {
             // Taken out first: what is shown to is somebody else's code.
-            let all: Vec<_> =
-                lock(shard).slots.iter().map(|(k, slot)| (k.clone(), slot.breaker.clone())).collect();
+            let all: Vec<_> = lock(shard)
+                .slots
+                .iter()
+                .flatten()
+                .map(|slot| (slot.key.clone(), slot.breaker.clone()))
+                .collect();
             all.iter().for_each(|(key, breaker)| show(key, breaker));
         }
     }
@@ -177,7 +187,7 @@ fn lock<K>(shard: &Mutex<Shard<K>>) -> MutexGuard<'_, Shard<K>> {
 impl<K> Breakers<K> {
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.0.shards.iter().map(|shard| lock(shard).slots.len()).sum()
+        self.0.shards.iter().map(|shard| lock(shard).by_key.len()).sum()
     }
 
     /// Whether there is none.
@@ -192,42 +202,84 @@ impl<K> Breakers<K> {
 }
 
 impl<K: Hash + Eq + Clone> Shard<K> {
-    /// The most recently used.
-    fn stand(&mut self, key: K, now: Instant) {
-        let place = self.order.back();
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.place = place;
-            slot.used = now;
+    fn find<Q>(&mut self, key: &Q) -> Option<&mut Slot<K>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let n = *self.by_key.get(key)?;
+        // A key's own code may have panicked in the middle of a change: believe the slot.
+        self.slots.get_mut(n as usize)?.as_mut().filter(|slot| slot.key.borrow() == key)
+    }
+
+    fn insert(&mut self, key: K, breaker: Breaker) {
+        let n = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let place = self.stand(n);
+        if let Some(slot) = self.slots.get_mut(n as usize) {
+            *slot = Some(Slot { key: key.clone(), breaker, place, used: false });
         }
-        // It is bound to nothing, so nothing comes back.
-        let _ = self.order.push(key, 0, now, &mut |_, _| {});
+        self.by_key.insert(key, n);
         self.close_up();
+    }
+
+    /// At the end of the order.
+    fn stand(&mut self, n: u32) -> Key {
+        let place = self.order.back();
+        // It is bound to nothing, so nothing comes back.
+        let _ = self.order.push(n, 0, Instant::default(), &mut |_, _| {});
+        place
     }
 
     fn close_up(&mut self) {
         if self.order.is_sparse() {
             let slots = &mut self.slots;
-            self.order.close_up(|key, place| {
-                if let Some(slot) = slots.get_mut(key) {
+            self.order.close_up(|n, place| {
+                if let Some(Some(slot)) = slots.get_mut(*n as usize) {
                     slot.place = place;
                 }
             });
         }
     }
 
-    /// Makes room: the least recently used one that is closed goes. Those that are not count as used.
-    fn evict(&mut self, now: Instant) -> bool {
-        for _ in 0..LOOKS.min(self.slots.len()) {
-            let Some(oldest) = self.order.pop(now, &mut |_, _| {}) else { return false };
-            match self.slots.get(&oldest) {
-                Some(slot) if slot.breaker.phase() != Phase::Closed => self.stand(oldest, now),
-                _ => {
-                    self.slots.remove(&oldest);
-                    return true;
-                }
+    fn take(&mut self, n: u32) -> Option<Slot<K>> {
+        let slot = self.slots.get_mut(n as usize)?.take()?;
+        self.free.push(n);
+        Some(slot)
+    }
+
+    /// Makes room: of those that may go the one that was not used for longest, roughly – who was used since
+    /// he was looked at last is spared once, as in CLOCK. What has gone is to be dropped unlocked.
+    fn evict(&mut self, now: Instant) -> Option<(Option<K>, Slot<K>)> {
+        let mut second = None;
+        for _ in 0..LOOKS.min(self.order.len()) {
+            let n = self.order.pop(now, &mut |_, _| {})?;
+            let Some(Some(slot)) = self.slots.get_mut(n as usize) else { continue };
+            let may_go = slot.breaker.may_go(now);
+            if may_go && !std::mem::take(&mut slot.used) {
+                return self.let_go(n);
+            }
+            if may_go && second.is_none() {
+                second = Some(n);
+            }
+            let place = self.stand(n);
+            if let Some(Some(slot)) = self.slots.get_mut(n as usize) {
+                slot.place = place;
             }
         }
-        false
+        let n = second?;
+        if let Some(Some(slot)) = self.slots.get(n as usize) {
+            self.order.remove(slot.place);
+        }
+        self.let_go(n)
+    }
+
+    fn let_go(&mut self, n: u32) -> Option<(Option<K>, Slot<K>)> {
+        let slot = self.take(n)?;
+        let key = self.by_key.remove_entry(&slot.key).map(|(key, _)| key);
+        Some((key, slot))
     }
 }
 

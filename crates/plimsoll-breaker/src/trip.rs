@@ -2,7 +2,7 @@
 
 use plimsoll_core::{ConfigError, Instant, Outcome, Window};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 /// One reason to open: what is bad, how much of it is too much, and over which time.
@@ -97,7 +97,7 @@ impl Trip {
         self
     }
 
-    /// Over which time; a millisecond and more. Default 10 s. What is older is forgotten, at most a tenth
+    /// Over which time; a millisecond to an hour. Default 10 s. What is older is forgotten, at most a tenth
     /// of the time late.
     pub const fn within(mut self, within: Duration) -> Self {
         self.within = within;
@@ -117,8 +117,8 @@ impl Trip {
             When::Ratio { calls: 0, .. } => return no("calls", "0".into(), "at least 1"),
             _ => {}
         }
-        if self.within < Duration::from_millis(1) {
-            return no("within", format!("{:?}", self.within), "at least 1ms");
+        if !(Duration::from_millis(1)..=Duration::from_secs(3_600)).contains(&self.within) {
+            return no("within", format!("{:?}", self.within), "1ms to 1h");
         }
         match self.of {
             Of::Slow(Duration::ZERO) => no("slow", "0ns".into(), "above 0"),
@@ -150,11 +150,12 @@ impl Trip {
     }
 
     /// Whether a call that ended so counts here at all, and whether as bad.
-    fn weighs(&self, call: Call) -> Option<bool> {
+    pub(crate) fn weighs(&self, call: Call) -> Option<bool> {
         match (self.of, call.outcome) {
             // A caller who gives up after so long says that it was slow, if nothing else.
             (Of::Slow(_), _) if call.cancelled && self.is_slow(call) => Some(true),
             (_, Outcome::Ignored | Outcome::Cancelled) => None,
+            (Of::Slow(_), Outcome::Overloaded) => self.is_slow(call).then_some(true),
             (Of::Slow(_), _) => call.elapsed.map(|_| self.is_slow(call)),
             (Of::Overloads, outcome) => Some(outcome == Outcome::Overloaded),
             (_, Outcome::Overloaded) => None,
@@ -170,7 +171,7 @@ impl fmt::Display for Trip {
         match self.when {
             When::Count(n) => write!(f, "{n} ")?,
             When::Consecutive(n) => write!(f, "{n} consecutive ")?,
-            When::Ratio { share, calls } => write!(f, "{}% of ≥ {calls} ", share * 100.0)?,
+            When::Ratio { share, calls } => write!(f, "{}% of ≥ {calls} ", (share * 1e5).round() / 1e3)?,
         }
         match self.of {
             Of::Failures => f.write_str("failures")?,
@@ -217,6 +218,12 @@ impl Meter {
     pub(crate) fn count(&self, call: Call, now: Instant) -> bool {
         match self.trip.weighs(call) {
             None => false,
+            // A row is broken by a success, not by what is bad for another trip.
+            Some(false)
+                if call.outcome != Outcome::Success && matches!(self.trip.when, When::Consecutive(_)) =>
+            {
+                false
+            }
             Some(false) => {
                 self.count_good(now);
                 false
@@ -242,11 +249,14 @@ impl Meter {
         match self.trip.when {
             When::Count(n) => {
                 self.window.add(BAD, now);
+                // Two at once must not both miss the other: each has to be seen before it looks.
+                fence(Ordering::SeqCst);
                 self.window.sum(now)[BAD] >= u64::from(n)
             }
             When::Ratio { share, calls } => {
                 self.window.add(ALL, now);
                 self.window.add(BAD, now);
+                fence(Ordering::SeqCst);
                 let [all, bad] = self.window.sum(now);
                 all >= u64::from(calls) && bad as f64 >= share * all as f64
             }
@@ -271,14 +281,13 @@ impl Meter {
         self.row.store(0, Ordering::Relaxed);
     }
 
-    /// How many were counted, and how many of them as bad.
+    /// How many bad ones there may be at most before it opens, and how many there are.
     pub(crate) fn counts(&self, now: Instant) -> (u64, u64) {
+        let [all, bad] = self.window.sum(now);
         match self.trip.when {
-            When::Consecutive(_) => (0, self.row.load(Ordering::Relaxed) & u64::from(u16::MAX)),
-            _ => {
-                let [all, bad] = self.window.sum(now);
-                (all, bad)
-            }
+            When::Consecutive(n) => (u64::from(n), self.row.load(Ordering::Relaxed) & u64::from(u16::MAX)),
+            When::Count(n) => (u64::from(n), bad),
+            When::Ratio { share, .. } => ((share * all as f64).ceil() as u64, bad),
         }
     }
 }
