@@ -124,16 +124,17 @@ impl Rule {
     }
 
     /// Whether it counts, and as bad.
-    fn weighs(&self, outcome: Outcome, took: u64) -> Option<bool> {
+    fn weighs(&self, outcome: Outcome, took: Option<u64>, cancelled: bool) -> Option<bool> {
         use Outcome::*;
+        let slow = matches!((self.bad, took), (Bad::Slow(longer), Some(took)) if took >= longer);
         match outcome {
-            Ignored | Cancelled => None,
-            Overloaded if !matches!(self.bad, Bad::Slow(_) | Bad::Overloads) => None,
+            Ignored | Cancelled => (cancelled && slow).then_some(true),
+            Overloaded if !matches!(self.bad, Bad::Overloads) => slow.then_some(true),
             outcome => Some(match self.bad {
                 Bad::Failures => matches!(outcome, Failure | TimedOut),
                 Bad::Errors => outcome == Failure,
                 Bad::Timeouts => outcome == TimedOut,
-                Bad::Slow(longer) => took >= longer,
+                Bad::Slow(_) => return took.map(|_| slow),
                 Bad::Overloads => outcome == Overloaded,
             }),
         }
@@ -238,10 +239,14 @@ impl Oracle {
     }
 
     fn open(&mut self, now: u64) {
+        self.open_by(now, false);
+    }
+
+    fn open_by(&mut self, now: u64, hand: bool) {
         let open = self.config.open;
         let luck = self.dice.uniform();
         let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.most.as_secs_f64());
-        self.opened += 1;
+        self.opened += i32::from(!hand);
         self.turn(Phase::Open, now, Duration::from_secs_f64(time * (1.0 - open.jitter * luck)));
     }
 
@@ -269,7 +274,7 @@ impl Oracle {
                 let ramp = self.config.ramp;
                 let gone = 1.0 - left.as_nanos() as f64 / ramp.over.as_nanos() as f64;
                 if !self.dice.chance(ramp.from + (1.0 - ramp.from) * gone) {
-                    return Err(Some(left));
+                    return Err(None);
                 }
             }
             Phase::Open if !left.is_zero() => return Err(Some(left)),
@@ -284,8 +289,7 @@ impl Oracle {
                 return Err(Some(self.until - ms(now)));
             }
             if self.probes.len() as u32 == self.config.probes.at_once {
-                let first = self.probes.iter().map(|p| p.1).min().unwrap();
-                return Err(Some(ms(first) + self.config.probes.lease - ms(now)));
+                return Err(None);
             }
             self.probes.push((id, now));
             probe = true;
@@ -296,29 +300,35 @@ impl Oracle {
     /// What has ended so; `None`: reported. Answers what each rule says where it might open, for the caller to
     /// decide by what happened.
     fn end(&mut self, id: usize, call: Option<Call>, outcome: Outcome, now: u64) -> Says {
-        let took = call.map_or(0, |call| now - call.began);
+        let timed =
+            self.config.call_timeout.is_some() || self.rules.iter().any(|r| matches!(r.bad, Bad::Slow(_)));
+        let took = call.filter(|_| timed).map(|call| now - call.began);
+        let cancelled = outcome == Outcome::Cancelled;
+        let late = self.config.call_timeout.is_some_and(|most| took.is_some_and(|took| ms(took) >= most));
         let outcome = match outcome {
-            Outcome::Cancelled if self.config.call_timeout.is_some_and(|most| ms(took) >= most) => {
-                Outcome::TimedOut
-            }
+            Outcome::Cancelled if late => Outcome::TimedOut,
             Outcome::Cancelled => self.config.cancelled,
             other => other,
         };
         if self.disabled || call.is_some_and(|call| call.life != self.life) {
             return Says::No;
         }
-        let slow = self.rules.iter().any(|r| matches!(r.bad, Bad::Slow(longer) if took >= longer));
+        let weighed: Vec<_> = self.rules.iter().map(|r| r.weighs(outcome, took, cancelled)).collect();
         let well = match outcome {
+            _ if weighed.contains(&Some(true)) => Some(false),
+            Outcome::Success => Some(true),
             Outcome::Ignored | Outcome::Cancelled => None,
-            Outcome::Success => Some(!slow),
-            _ => Some(false),
+            _ if weighed.is_empty() => Some(false),
+            _ => weighed.contains(&Some(false)).then_some(true),
         };
         match self.phase {
             Phase::Closed => {
                 let mut says = Says::No;
                 for (rule, seen) in self.rules.iter().zip(&mut self.seen) {
-                    let weighs = rule.weighs(outcome, took);
-                    seen.extend(weighs.map(|bad| (now, bad)));
+                    let weighs = rule.weighs(outcome, took, cancelled);
+                    // A row is broken by a success alone.
+                    let row = matches!(rule.much, Much::Row(_)) && outcome != Outcome::Success;
+                    seen.extend(weighs.filter(|&bad| bad || !row).map(|bad| (now, bad)));
                     if weighs == Some(true) {
                         says = match (says, judge(rule, seen, now)) {
                             (Says::Yes, _) | (_, Says::Yes) => Says::Yes,
@@ -457,7 +467,7 @@ proptest! {
                 }
                 Step::Trip => {
                     breaker.trip("model");
-                    model.open(now);
+                    model.open_by(now, true);
                 }
                 Step::Reset => {
                     breaker.reset();
@@ -479,8 +489,11 @@ proptest! {
                 }
                 Step::Checked(works) => {
                     let due = model.config.checked && model.phase == Phase::Open && model.until <= ms(now);
-                    prop_assert_eq!(breaker.check_due(), due);
-                    breaker.checked(works);
+                    let check = breaker.check_due();
+                    prop_assert_eq!(check.is_some(), due);
+                    if let Some(check) = check {
+                        breaker.checked(check, works);
+                    }
                     match (due, works) {
                         (true, true) => model.recover(now),
                         (true, false) => model.open(now),

@@ -61,7 +61,11 @@ fn mischief(breaker: &Breaker, time: &ManualTime, dice: &Dice, kept: &mut Vec<Pe
         4 => breaker.trip("mischief"),
         5 if dice.chance(0.3) => breaker.reset(),
         6 => breaker.report(Outcome::Failure),
-        7 => breaker.checked(dice.chance(0.5)),
+        7 => {
+            if let Some(check) = breaker.check_due() {
+                breaker.checked(check, dice.chance(0.5));
+            }
+        }
         8..=11 => time.advance(MS * dice.below(700) as u32),
         12 if !kept.is_empty() => {
             let late = kept.swap_remove(dice.below(kept.len() as u64) as usize);
@@ -115,8 +119,8 @@ proptest! {
         let healthy = time.clock().now();
         let mut closed = None;
         while time.clock().now().since(healthy) <= bound + 100 * gap {
-            if breaker.check_due() {
-                breaker.checked(true);
+            if let Some(check) = breaker.check_due() {
+                breaker.checked(check, true);
             }
             if let Ok(permit) = breaker.ask() {
                 permit.done(Outcome::Success);
