@@ -7,8 +7,8 @@ use crate::status::{Cause, Status};
 use crate::trip::{Call, Meter};
 use plimsoll_core::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use plimsoll_core::{
-    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observer, Outcome, Pack, Permit,
-    Reason, Rejected, Settle,
+    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observer, Outcome, Permit, Reason,
+    Rejected, Settle,
 };
 use std::fmt;
 use std::future::Future;
@@ -512,17 +512,16 @@ impl Shared {
     }
 
     #[inline(never)]
-    fn ended(&self, started: u64, rest: u64, outcome: Outcome) {
-        let pass = Pass::unpack([started, rest]);
+    fn ended(&self, started: Instant, generation: u32, probe: Option<u32>, outcome: Outcome) {
         self.observer.tell(|| Event::Ended { by: self.name, outcome });
         let word = self.word.load(Ordering::Acquire);
         // Closed, without any flag, and still the life of the breaker in which it was admitted: one look.
-        let usual = word == u64::from(pass.generation()) << GENERATION;
-        if usual && outcome == Outcome::Success && !self.timed {
-            self.count_success();
-        } else {
-            self.count(word, pass, outcome);
+        let admitted = u64::from(generation) << GENERATION;
+        if word == admitted && outcome == Outcome::Success && !self.timed {
+            return self.count_success();
         }
+        let pass = Pass::new(admitted, started);
+        self.count(word, probe.map_or(pass, |id| pass.probing(id)), outcome);
     }
 
     /// What [`count`](Self::count) comes to for nearly all calls.
@@ -692,10 +691,9 @@ impl Settle for Breaker {
     type Token = Pass;
     #[inline]
     fn settle(&self, pass: Pass, outcome: Outcome) {
-        // In two registers: small enough that the permit around it is never put together in memory, whose
-        // reading back would cost as much as all the rest.
-        let [started, rest] = pass.pack();
-        self.0.ended(started, rest, outcome);
+        // Field by field, and as small as this: the permit around it is taken apart in registers then. Put
+        // together in memory, and read back in other pieces than it was written in, it costs as much as the rest.
+        self.0.ended(pass.started(), pass.generation(), pass.probe(), outcome);
     }
     fn give_back(&self, pass: Pass) {
         self.0.observer.tell(|| Event::GivenBack { by: self.0.name });
