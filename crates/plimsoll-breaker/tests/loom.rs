@@ -100,20 +100,29 @@ fn after_a_trip_nobody_passes() {
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
 }
 
-/// Whoever sees that it is open sees until when, and why: a refusal is never of two minds.
+/// Whoever sees that it is open sees until when, and why, of this time and not of the one before.
 #[test]
 fn a_refusal_has_the_numbers_of_what_it_opened_for() {
-    explore(|| {
-        let (breaker, _time) = breaker(1);
-        let fails = {
+    let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
+    let saw = seen.clone();
+    explore(move || {
+        let (breaker, time) = breaker(1);
+        breaker.report(Outcome::Failure);
+        assert_eq!(breaker.ask().unwrap_err().observed(), Some(1));
+        breaker.reset();
+        time.advance(S / 2);
+        let trips = {
             let breaker = breaker.clone();
-            thread::spawn(move || breaker.report(Outcome::Failure))
+            thread::spawn(move || breaker.trip("loom"))
         };
-        if let Err(no) = breaker.ask() {
-            assert_eq!((no.observed(), no.retry_after()), (Some(1), Some(S)));
+        let answer = breaker.ask_owned().map(std::mem::forget);
+        saw[usize::from(answer.is_ok())].store(true, Relaxed);
+        if let Err(no) = answer {
+            assert_eq!((no.observed(), no.retry_after()), (None, Some(S)));
         }
-        fails.join().unwrap();
+        trips.join().unwrap();
     });
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
 }
 
 /// Two failures at once, each of which is one too many, open it once.
