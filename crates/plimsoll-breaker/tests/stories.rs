@@ -92,19 +92,8 @@ fn a_result_of_another_life_changes_nothing() {
 #[test]
 fn a_million_failures_allocate_nothing() {
     let time = ManualTime::new();
-    let hour = Duration::from_secs(3600);
-    let breaker = builder(&time)
-        .trip(Trip::failures().count(u32::MAX).within(hour))
-        .trip(Trip::failures().ratio(1.0, u32::MAX).within(hour))
-        .trip(Trip::slow(S).ratio(1.0, u32::MAX).within(hour))
-        .build();
-    // The first trip that is given, of two failures, would open it: without that one.
-    let config = {
-        let mut config = breaker.unwrap().config().clone();
-        config.trips.remove(0);
-        config
-    };
-    let breaker = Breaker::builder().config(config).clock(time.clock()).build().unwrap();
+    let trip = Trip::failures().ratio(1.0, u32::MAX).within(Duration::from_secs(3600));
+    let breaker = Breaker::builder().trip(trip).clock(time.clock()).build().unwrap();
     fail(&breaker, 1); // the ring of this thread
     let million = measure(|| {
         for n in 0..1_000_000 {
@@ -400,4 +389,71 @@ async fn it_follows_tokios_paused_time() {
     assert!(breaker.ask().is_err());
     tokio::time::advance(S).await;
     assert!(breaker.ask().is_ok());
+}
+
+/// Asked for of fuse for ten years: not all at once again. The share that passes grows evenly, and all do after it.
+#[test]
+fn calls_come_back_bit_by_bit() {
+    let time = ManualTime::new();
+    let ramp = Ramp { over: 10 * S, from: 0.1, tolerate: 0.1 };
+    let breaker = builder(&time).ramp(ramp).build().unwrap();
+    breaker.trip("test");
+    time.advance(10 * S);
+    succeed(&breaker, 1);
+    assert_eq!((breaker.phase(), breaker.status().cause), (Phase::Ramp, Cause::Probe));
+    for (second, share) in
+        [0.10, 0.19, 0.28, 0.37, 0.46, 0.55, 0.64, 0.73, 0.82, 0.91].into_iter().enumerate()
+    {
+        let passed = (0..10_000).filter(|_| breaker.ask().map(|p| p.done(Outcome::Success)).is_ok()).count();
+        assert!((share * 10_000.0 - passed as f64).abs() < 200.0, "{second}: {passed}");
+        time.advance(S);
+    }
+    assert_eq!(breaker.phase(), Phase::Ramp, "seen by the next who asks");
+    succeed(&breaker, 100);
+    assert_eq!((breaker.phase(), breaker.status().cause), (Phase::Closed, Cause::Ramp));
+}
+
+/// And an earlier trip in that time, also asked for there: a few bad ones are enough, and it is open for longer.
+#[test]
+fn on_the_ramp_little_is_tolerated() {
+    let open = OpenTime { first: S, factor: 2.0, most: 60 * S, jitter: 0.0 };
+    // After so many good ones: nine and a bad one are a tenth, which is tolerated, eight and a bad one are not.
+    for (good, opens) in [(0, true), (8, true), (9, false)] {
+        let time = ManualTime::new();
+        let ramp = Ramp { over: 10 * S, from: 1.0, tolerate: 0.1 };
+        let breaker = builder(&time).open(open).ramp(ramp).build().unwrap();
+        breaker.trip("test");
+        time.advance(S);
+        succeed(&breaker, 1);
+        let before = breaker.ask().unwrap();
+        succeed(&breaker, good);
+        fail(&breaker, 1);
+        if opens {
+            assert_eq!((breaker.phase(), breaker.status().cause), (Phase::Open, Cause::Ramp), "{good}");
+            assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(2 * S));
+            before.done(Outcome::Failure);
+            assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(2 * S));
+        } else {
+            assert_eq!(breaker.phase(), Phase::Ramp);
+            before.done(Outcome::Failure);
+            assert_eq!(breaker.phase(), Phase::Open, "a second one");
+        }
+    }
+}
+
+/// What the inner side pushed back is no fault of its, unless that is what one counts.
+#[test]
+fn overloads_count_in_a_trip_of_their_own() {
+    let time = ManualTime::new();
+    for (trip, opens) in [
+        (Trip::failures().count(2), false),
+        (Trip::errors().count(2), false),
+        (Trip::overloads().count(2), true),
+        (Trip::overloads().ratio(0.5, 4), true),
+    ] {
+        let breaker = Breaker::builder().trip(trip).clock(time.clock()).build().unwrap();
+        succeed(&breaker, 2);
+        (0..2).for_each(|_| breaker.ask().unwrap().done(Outcome::Overloaded));
+        assert_eq!(breaker.phase() == Phase::Open, opens, "{trip}");
+    }
 }

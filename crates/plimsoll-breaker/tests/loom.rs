@@ -1,0 +1,158 @@
+//! The breaker's word and its lock under every interleaving with at most three preemptions:
+//! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-breaker --no-default-features --release --test loom`
+#![cfg(plimsoll_loom)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use loom::thread;
+use plimsoll_breaker::{Breaker, OpenTime, Phase, Probes, Ramp, Trip};
+use plimsoll_core::{Dice, ManualTime, Outcome};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+const S: Duration = Duration::from_secs(1);
+
+fn explore(test: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(test);
+}
+
+/// One failure opens it for a second.
+fn breaker(at_once: u32) -> (Breaker, ManualTime) {
+    let time = ManualTime::new();
+    let builder =
+        Breaker::builder().trip(Trip::failures().count(1)).open(OpenTime::fixed(S)).ramp(Ramp::NONE);
+    let builder = builder.probes(Probes { at_once, ..Probes::default() }).dice(Dice::seeded(1));
+    (builder.clock(time.clock()).build().unwrap(), time)
+}
+
+/// Asks on a thread of its own, and forgets the permit.
+fn ask(breaker: &Breaker) -> thread::JoinHandle<bool> {
+    let breaker = breaker.clone();
+    thread::spawn(move || breaker.ask_owned().map(std::mem::forget).is_ok())
+}
+
+/// The open time is over and two come at once.
+#[test]
+fn no_more_than_are_set_become_probes() {
+    for at_once in [1, 2] {
+        explore(move || {
+            let (breaker, time) = breaker(at_once);
+            breaker.trip("loom");
+            time.advance(S);
+            let others = [ask(&breaker), ask(&breaker)];
+            let mine = breaker.ask_owned().map(std::mem::forget).is_ok();
+            let passed = others.map(|other| other.join().unwrap()).iter().filter(|&&passed| passed).count();
+            assert_eq!(passed as u32 + u32::from(mine), at_once);
+            assert_eq!(breaker.phase(), Phase::HalfOpen);
+        });
+    }
+}
+
+/// A failure of before comes in while it is reset.
+#[test]
+fn a_result_of_an_earlier_life_does_not_open_it() {
+    explore(|| {
+        let (breaker, _time) = breaker(1);
+        let late = breaker.ask_owned().unwrap();
+        let fails = thread::spawn(move || late.done(Outcome::Failure));
+        breaker.reset();
+        fails.join().unwrap();
+        assert_eq!(breaker.phase(), Phase::Closed);
+    });
+}
+
+/// The same with a probe: it has failed before the reset, or says nothing.
+#[test]
+fn a_probe_of_an_earlier_life_does_not_open_it() {
+    explore(|| {
+        let (breaker, time) = breaker(1);
+        breaker.trip("loom");
+        time.advance(S);
+        let probe = breaker.ask_owned().unwrap();
+        let fails = thread::spawn(move || probe.done(Outcome::Failure));
+        breaker.reset();
+        fails.join().unwrap();
+        assert_eq!(breaker.phase(), Phase::Closed);
+    });
+}
+
+/// An ask that meets a trip goes either way; one that comes after it does not pass.
+#[test]
+fn after_a_trip_nobody_passes() {
+    let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
+    let saw = seen.clone();
+    explore(move || {
+        let (breaker, _time) = breaker(1);
+        let meets = ask(&breaker);
+        let trips = {
+            let breaker = breaker.clone();
+            thread::spawn(move || {
+                breaker.trip("loom");
+                assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(S));
+            })
+        };
+        saw[usize::from(meets.join().unwrap())].store(true, Relaxed);
+        trips.join().unwrap();
+        assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(S));
+    });
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+}
+
+/// Whoever sees that it is open sees until when, and why, of this time and not of the one before.
+#[test]
+fn a_refusal_has_the_numbers_of_what_it_opened_for() {
+    let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
+    let saw = seen.clone();
+    explore(move || {
+        let (breaker, time) = breaker(1);
+        breaker.report(Outcome::Failure);
+        assert_eq!(breaker.ask().unwrap_err().observed(), Some(1));
+        breaker.reset();
+        time.advance(S / 2);
+        let trips = {
+            let breaker = breaker.clone();
+            thread::spawn(move || breaker.trip("loom"))
+        };
+        let answer = breaker.ask_owned().map(std::mem::forget);
+        saw[usize::from(answer.is_ok())].store(true, Relaxed);
+        if let Err(no) = answer {
+            assert_eq!((no.observed(), no.retry_after()), (None, Some(S)));
+        }
+        trips.join().unwrap();
+    });
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+}
+
+/// Two failures at once, each of which is one too many, open it once.
+#[test]
+fn two_that_open_it_open_it_once() {
+    explore(|| {
+        let time = ManualTime::new();
+        let open = OpenTime { first: S, factor: 2.0, most: 8 * S, jitter: 0.0 };
+        let builder = Breaker::builder().trip(Trip::failures().count(1)).open(open).clock(time.clock());
+        let breaker = builder.dice(Dice::seeded(1)).build().unwrap();
+        let permits = [breaker.ask_owned().unwrap(), breaker.ask_owned().unwrap()];
+        let fails = permits.map(|permit| thread::spawn(move || permit.done(Outcome::Failure)));
+        fails.map(|thread| thread.join().unwrap());
+        assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(S), "not twice as long");
+    });
+}
+
+/// A probe that is cancelled while another asks leaves its place to it, or to the next.
+#[test]
+fn a_cancelled_probe_takes_no_place_with_it() {
+    explore(|| {
+        let (breaker, time) = breaker(1);
+        breaker.trip("loom");
+        time.advance(S);
+        let probe = breaker.ask_owned().unwrap();
+        let cancels = thread::spawn(move || drop(probe));
+        let mine = breaker.ask_owned().ok();
+        cancels.join().unwrap();
+        let probe = mine.or_else(|| breaker.ask_owned().ok()).unwrap();
+        probe.done(Outcome::Success);
+        assert_eq!(breaker.phase(), Phase::Closed);
+    });
+}
