@@ -146,7 +146,7 @@ mod fuse_rows {
         for n in [1, 2, u32::MAX] {
             Breaker::builder().trip(Trip::failures().count(n).within(MS)).build().unwrap();
         }
-        Breaker::builder().trip(Trip::failures().consecutive(65_535).within(Duration::MAX)).build().unwrap();
+        Breaker::builder().trip(Trip::failures().consecutive(65_535).within(3_600 * S)).build().unwrap();
         Breaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).build().unwrap();
         Breaker::builder().open(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
         let config = Config { trips: vec![], ..Config::default() };

@@ -88,6 +88,7 @@ fn after_a_block_nothing_passes_and_after_its_end_everything() {
 fn out_of_action_everything_passes_and_back_in_it_is_closed() {
     let breaker = by_hand_only();
     breaker.block("for good");
+    breaker.disable();
     every_ask_goes_by_what_was_done_before(&breaker, Breaker::enable, Breaker::disable);
 }
 

@@ -259,6 +259,14 @@ impl Oracle {
         self.probes.iter().any(|(_, began)| ms(*began) + self.config.probes.lease <= ms(now))
     }
 
+    fn tick(&mut self, now: u64) {
+        match self.phase {
+            Phase::Ramp if self.until <= ms(now) => self.turn(Phase::Closed, now, Duration::ZERO),
+            Phase::HalfOpen if self.hung(now) => self.open(now),
+            _ => {}
+        }
+    }
+
     /// Admitted, or refused with the time after which it may come again.
     fn ask(&mut self, id: usize, now: u64) -> Result<Call, Option<Duration>> {
         if self.disabled {
@@ -504,6 +512,8 @@ proptest! {
             if says == Says::Yes || says == Says::Either && breaker.phase() == Phase::Open {
                 model.open(now);
             }
+            // Looking does what is due by time alone.
+            model.tick(time.clock().now().as_nanos() / MS);
             let status = breaker.status();
             prop_assert_eq!((breaker.phase(), status.phase), (model.phase, model.phase), "{:?}", model);
             prop_assert_eq!(status.since.as_nanos(), model.since * MS);

@@ -159,3 +159,59 @@ fn many_threads_with_many_keys_hold_to_the_bound() {
         }
     });
 }
+
+/// A small bound was cut into sixteen, and keys that fell together threw each other out.
+#[test]
+fn as_many_keys_as_the_bound_keep_their_breakers() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    for most in [16, 100, 1_000] {
+        let builder = Breaker::builder().name("hosts").trip(Trip::failures().count(5)).clock(time.clock());
+        let hosts = builder.observe(Arc::<Ear>::clone(&ear)).keyed::<usize>(most).unwrap();
+        for _ in 0..5 {
+            (0..most).for_each(|host| hosts.ask(&host).unwrap().done(Outcome::Failure));
+        }
+        assert!((0..most).all(|host| hosts.ask(&host).is_err()), "{most}");
+    }
+}
+
+/// Keys that failed once and never came back filled the places for ever.
+#[test]
+fn whoever_has_been_open_for_his_time_and_is_not_asked_makes_room() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 20, &ear);
+    (0..20).for_each(|n| fail(&hosts, &format!("gone {n}")));
+    assert!(hosts.ask("new").is_ok() && ear.unguarded() == 1);
+    time.advance(3_600 * SECOND);
+    (0..100).for_each(|n| hosts.ask(format!("new {n}").as_str()).unwrap().done(Outcome::Success));
+    assert_eq!((ear.unguarded(), hosts.len()), (1, 20));
+}
+
+/// A block is until it is taken back, not until enough other keys are asked for.
+#[test]
+fn a_flood_of_keys_undoes_no_block() {
+    let (time, ear) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 16, &ear);
+    hosts.breaker("abuser").unwrap().block("abuse");
+    (0..999).for_each(|n| hosts.ask(format!("{n}").as_str()).unwrap().done(Outcome::Success));
+    assert!(hosts.ask("abuser").is_err());
+}
+
+/// Keys are somebody else's code: one that looks at the registry when it is dropped waits for nobody.
+#[test]
+fn keys_are_dropped_unlocked() {
+    use std::sync::OnceLock;
+    static HOSTS: OnceLock<Breakers<Curious>> = OnceLock::new();
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Curious(u32);
+    impl Drop for Curious {
+        fn drop(&mut self) {
+            let _ = HOSTS.get().map(Breakers::len);
+        }
+    }
+    let hosts = HOSTS.get_or_init(|| Breaker::builder().keyed(2).unwrap());
+    for n in 0..20 {
+        hosts.ask(&Curious(n)).unwrap().done(Outcome::Success);
+    }
+    hosts.remove(&Curious(19));
+    hosts.each(|_, _| {});
+}
