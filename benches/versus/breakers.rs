@@ -34,7 +34,7 @@ pub(crate) fn closed() -> Vec<Case> {
             .target(1, Target::Ratio(0.70))
             .target(2, Target::Ratio(0.30)),
     ];
-    // A window below 2 s is dated by the precise clock, as the peer's is by any.
+    // A window below 2 s is dated by the precise clock.
     let precise = vec![Peer::new("failsafe", "half, averaged over 1 s", failsafe(SECOND))];
     vec![
         Case::new("half within 10 s", called(half(10 * SECOND)), peers),
