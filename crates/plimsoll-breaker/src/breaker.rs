@@ -455,9 +455,8 @@ impl Shared {
                 state.machine.half_open(now);
                 let probe = state.machine.probe(now, &self.config.probes);
                 let word = self.publish(&state);
-                let cause = state.cause;
                 drop(state);
-                self.tell(Phase::HalfOpen.as_str(), cause.as_str());
+                self.tell(Phase::HalfOpen.as_str(), "open time over");
                 match probe {
                     Probe::Go(id) => Ok(Pass::new(word, now).probing(id)),
                     _ => Err(self.refuse(Duration::ZERO)),
