@@ -517,7 +517,7 @@ impl Shared {
         // Closed, without any flag, and still the life of the breaker in which it was admitted: one look.
         let admitted = u64::from(generation) << GENERATION;
         if word == admitted && outcome == Outcome::Success && !self.timed {
-            return self.count_success();
+            return self.count_success(generation);
         }
         let pass = Pass::new(admitted, started);
         self.count(word, probe.map_or(pass, |id| pass.probing(id)), outcome);
@@ -525,9 +525,9 @@ impl Shared {
 
     /// What [`count`](Self::count) comes to for nearly all calls.
     #[inline]
-    fn count_success(&self) {
+    fn count_success(&self, life: u32) {
         let now = if self.precise { self.clock.now() } else { self.clock.rough() };
-        self.meters.iter().for_each(|meter| meter.count_good(now));
+        self.meters.iter().for_each(|meter| meter.count_good(life, now));
     }
 
     fn count(&self, word: u64, pass: Pass, outcome: Outcome) {
@@ -540,7 +540,7 @@ impl Shared {
             // All of them count it; the first that says so opens.
             let mut tripped = None;
             for (n, meter) in self.meters.iter().enumerate() {
-                if meter.count(call, now) && tripped.is_none() {
+                if meter.count(call, pass.generation(), now) && tripped.is_none() {
                     tripped = Some(n);
                 }
             }
@@ -554,7 +554,7 @@ impl Shared {
 
     #[cold]
     fn trip(&self, pass: Pass, meter: &Meter, now: Instant) {
-        let (allowed, bad) = meter.counts(now);
+        let (allowed, bad) = meter.counts(pass.generation(), now);
         let state = self.lock();
         if state.machine.generation == pass.generation() {
             let allowed = allowed.min(u64::from(u32::MAX));

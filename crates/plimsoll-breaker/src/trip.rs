@@ -215,7 +215,7 @@ impl Meter {
 
     /// Counts a call; answers whether that opens the breaker.
     #[inline]
-    pub(crate) fn count(&self, call: Call, now: Instant) -> bool {
+    pub(crate) fn count(&self, call: Call, life: u32, now: Instant) -> bool {
         match self.trip.weighs(call) {
             None => false,
             // A row is broken by a success, not by what is bad for another trip.
@@ -225,19 +225,19 @@ impl Meter {
                 false
             }
             Some(false) => {
-                self.count_good(now);
+                self.count_good(life, now);
                 false
             }
-            Some(true) => self.count_bad(now),
+            Some(true) => self.count_bad(life, now),
         }
     }
 
     /// Counts a call that was good: any success is, but for a trip of slow calls.
     #[inline]
-    pub(crate) fn count_good(&self, now: Instant) {
+    pub(crate) fn count_good(&self, life: u32, now: Instant) {
         match self.trip.when {
             When::Count(_) => {}
-            When::Ratio { .. } => self.window.add(ALL, now),
+            When::Ratio { .. } => self.window.add(ALL, life, now),
             // Looked at first: a row of good ones writes nothing.
             When::Consecutive(_) if self.row.load(Ordering::Relaxed) == 0 => {}
             When::Consecutive(_) => self.row.store(0, Ordering::Relaxed),
@@ -245,19 +245,19 @@ impl Meter {
     }
 
     #[cold]
-    fn count_bad(&self, now: Instant) -> bool {
+    fn count_bad(&self, life: u32, now: Instant) -> bool {
         match self.trip.when {
             When::Count(n) => {
-                self.window.add(BAD, now);
+                self.window.add(BAD, life, now);
                 // Two at once must not both miss the other: each has to be seen before it looks.
                 fence(Ordering::SeqCst);
-                self.window.sum(now)[BAD] >= u64::from(n)
+                self.window.sum(life, now)[BAD] >= u64::from(n)
             }
             When::Ratio { share, calls } => {
-                self.window.add(ALL, now);
-                self.window.add(BAD, now);
+                self.window.add(ALL, life, now);
+                self.window.add(BAD, life, now);
                 fence(Ordering::SeqCst);
-                let [all, bad] = self.window.sum(now);
+                let [all, bad] = self.window.sum(life, now);
                 all >= u64::from(calls) && bad as f64 >= share * all as f64
             }
             When::Consecutive(n) => {
@@ -277,13 +277,12 @@ impl Meter {
     }
 
     pub(crate) fn clear(&self) {
-        self.window.clear();
         self.row.store(0, Ordering::Relaxed);
     }
 
     /// How many bad ones there may be at most before it opens, and how many there are.
-    pub(crate) fn counts(&self, now: Instant) -> (u64, u64) {
-        let [all, bad] = self.window.sum(now);
+    pub(crate) fn counts(&self, life: u32, now: Instant) -> (u64, u64) {
+        let [all, bad] = self.window.sum(life, now);
         match self.trip.when {
             When::Consecutive(n) => (u64::from(n), self.row.load(Ordering::Relaxed) & u64::from(u16::MAX)),
             When::Count(n) => (u64::from(n), bad),

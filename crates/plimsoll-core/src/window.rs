@@ -14,6 +14,9 @@ use std::time::Duration;
 /// event is remembered for at least `span` and forgotten at most a tenth of it later. Counting costs
 /// the same however many are in the window, and so does asking.
 ///
+/// Who wants to forget everything begins another *life*, with a number one higher: what is counted in a life
+/// is seen in no other, however late it is counted.
+///
 /// Each thread counts in a ring of its own, made when it first counts: a load and a store, no locked
 /// instruction. Threads beyond the first 32 share one. A sum may miss what is counted while it is taken.
 ///
@@ -23,19 +26,17 @@ use std::time::Duration;
 ///
 /// let window = Window::<1>::new(Duration::from_secs(10));
 /// let start = Instant::default();
-/// window.add(0, start);
-/// window.add(0, start + Duration::from_secs(5));
-/// assert_eq!(window.sum(start + Duration::from_secs(10)), [2]);
-/// assert_eq!(window.sum(start + Duration::from_secs(12)), [1]);
-/// assert_eq!(window.sum(start + Duration::from_secs(17)), [0]);
+/// window.add(0, 0, start);
+/// window.add(0, 0, start + Duration::from_secs(5));
+/// assert_eq!(window.sum(0, start + Duration::from_secs(10)), [2]);
+/// assert_eq!(window.sum(0, start + Duration::from_secs(12)), [1]);
+/// assert_eq!(window.sum(0, start + Duration::from_secs(17)), [0]);
 /// ```
 pub struct Window<const K: usize> {
     span: Duration,
     // 2⁶⁴ over the length of a slice: multiplying is several times faster than dividing. Rounded down, it
     // makes slices longer by less than one in 10⁹, never shorter.
     per_nano: u64,
-    // Added to every tick; raised by a whole ring, it puts all that was counted out of sight.
-    shift: AtomicU64,
     own: Box<[OnceLock<Box<Ring<K>>>]>,
     shared: OnceLock<Box<Ring<K>>>,
 }
@@ -51,8 +52,10 @@ const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 /// Ticks go round: of a millisecond's window once in 80 days.
 const TICKS: u64 = u64::MAX >> COUNT_BITS;
-/// So far may another thread's clock be ahead; what seems to be further ahead is from long ago.
-const AHEAD: u64 = 1 << 10;
+/// So far may another thread's clock be ahead.
+const AHEAD: u64 = RING as u64;
+/// So far ahead is what a later life has counted; what seems to be further ahead is from long ago.
+const LATER: u64 = 1 << 12;
 
 /// How many ticks before `tick` the word is from; nothing if it is dated a little later.
 #[inline]
@@ -78,7 +81,11 @@ impl<const K: usize> Ring<K> {
 /// The word after one more in `tick`.
 #[inline]
 fn one_more(word: u64, tick: u64) -> u64 {
-    if word == 0 || age(word, tick) > 0 {
+    let age = age(word, tick);
+    if word != 0 && age > TICKS - LATER {
+        // A later life has begun to count here: it is not to see this one.
+        word
+    } else if word == 0 || age > 0 {
         tick << COUNT_BITS | 1
     } else if word & COUNT == COUNT {
         word
@@ -94,24 +101,23 @@ impl<const K: usize> Window<K> {
         Window {
             span: Duration::from_nanos(slice.saturating_mul(SLICES)),
             per_nano: u64::MAX / slice,
-            // Nothing was ever counted in tick 0.
-            shift: AtomicU64::new(RING as u64),
             own: (0..CELLS).map(|_| OnceLock::new()).collect(),
             shared: OnceLock::new(),
         }
     }
 
     #[inline]
-    fn tick(&self, now: Instant) -> u64 {
-        // Relaxed: a count that meets a `clear` belongs to either side of it.
+    fn tick(&self, life: u32, now: Instant) -> u64 {
         let tick = (u128::from(now.as_nanos()) * u128::from(self.per_nano)) >> 64;
-        tick as u64 + self.shift.load(Ordering::Relaxed)
+        // Each life is a whole ring later than the one before, so all of that is out of sight; and nothing
+        // was ever counted in tick 0.
+        tick as u64 + (u64::from(life) + 1) * (RING as u64 + 1)
     }
 
-    /// Counts one of this kind, which is below `K`.
+    /// Counts one of this kind, which is below `K`, in this life.
     #[inline]
-    pub fn add(&self, kind: usize, now: Instant) {
-        let tick = self.tick(now);
+    pub fn add(&self, kind: usize, life: u32, now: Instant) {
+        let tick = self.tick(life, now);
         let Some(own) = self.own.get(index()) else { return self.add_shared(kind, tick) };
         if let Some(cell) = own.get_or_init(Ring::new).cell(kind, tick) {
             // No read-modify-write: only this thread writes the cell. See `Stripes`.
@@ -128,9 +134,9 @@ impl<const K: usize> Window<K> {
         }
     }
 
-    /// How many of each kind were counted within the span up to `now`.
-    pub fn sum(&self, now: Instant) -> [u64; K] {
-        let tick = self.tick(now);
+    /// How many of each kind were counted in this life, within the span up to `now`.
+    pub fn sum(&self, life: u32, now: Instant) -> [u64; K] {
+        let tick = self.tick(life, now);
         let mut sums = [0; K];
         for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
             for slot in &ring.0 {
@@ -144,11 +150,6 @@ impl<const K: usize> Window<K> {
             }
         }
         sums
-    }
-
-    /// Forgets everything.
-    pub fn clear(&self) {
-        self.shift.fetch_add(RING as u64 + 1, Ordering::Relaxed);
     }
 }
 
@@ -171,21 +172,23 @@ mod tests {
         ) {
             const SPAN: u64 = 10_000;
             let window = Window::<2>::new(Duration::from_nanos(SPAN));
-            let (mut now, mut seen) = (0, vec![]);
+            let (mut now, mut seen, mut life) = (0, vec![], 0);
             for (what, pause) in steps {
                 now += pause;
                 let at = Instant::from_nanos(now);
                 match what {
                     2 if now % 7 == 0 => {
-                        window.clear();
+                        life += 1;
                         seen.clear();
+                        // One that was delayed.
+                        window.add(0, life - 1, at);
                     }
                     kind => {
-                        window.add(usize::from(kind % 2), at);
+                        window.add(usize::from(kind % 2), life, at);
                         seen.push((kind % 2, now));
                     }
                 }
-                let sums = window.sum(at);
+                let sums = window.sum(life, at);
                 for kind in 0..2u8 {
                     let within = |span| seen.iter().filter(|s| s.0 == kind && s.1 + span >= now).count() as u64;
                     let sum = sums[usize::from(kind)];
@@ -202,11 +205,11 @@ mod tests {
         for _ in 0..3 {
             std::thread::scope(|s| {
                 for _ in 0..40 {
-                    s.spawn(|| (0..500).for_each(|_| window.add(0, now)));
+                    s.spawn(|| (0..500).for_each(|_| window.add(0, 0, now)));
                 }
             });
         }
-        assert_eq!(window.sum(now), [3 * 40 * 500]);
+        assert_eq!(window.sum(0, now), [3 * 40 * 500]);
     }
 
     #[test]
@@ -215,6 +218,8 @@ mod tests {
         assert_eq!(one_more(full, 5), full);
         assert_eq!(one_more(full, 6), 6 << COUNT_BITS | 1);
         assert_eq!(one_more(full - 1, 4), full, "dated a little earlier");
+        let later = (5 + RING as u64 + 1) << COUNT_BITS | 3;
+        assert_eq!(one_more(later, 5), later, "of an earlier life");
     }
 
     /// The tick outgrew its bits: a window of a millisecond counted nothing any more after 80 days.
@@ -224,10 +229,10 @@ mod tests {
         let slices = |n: u64| Instant::from_nanos(n * 100_000);
         let about = |n: u64| (n..n + 300).step_by(20);
         for n in about(5_000).chain(about(TICKS / 2)).chain(about(TICKS - 150)).chain(about(TICKS / 3 * 4)) {
-            window.add(0, slices(n));
-            window.add(0, slices(n + 1));
-            assert_eq!(window.sum(slices(n + 10)), [2], "{n}");
-            assert_eq!(window.sum(slices(n + 13)), [0], "{n}");
+            window.add(0, 0, slices(n));
+            window.add(0, 0, slices(n + 1));
+            assert_eq!(window.sum(0, slices(n + 10)), [2], "{n}");
+            assert_eq!(window.sum(0, slices(n + 13)), [0], "{n}");
         }
     }
 }
