@@ -87,6 +87,7 @@ mod monitor;
 mod pass;
 mod registry;
 mod run;
+mod shared;
 mod status;
 mod trip;
 
