@@ -198,9 +198,14 @@ impl Breaker {
         }
     }
 
-    /// How it stands.
+    /// How it stands, once what is due by time alone is [done](Self::tick).
     pub fn status(&self) -> Status {
         self.tick();
+        self.stands()
+    }
+
+    /// As the last call or look has left it.
+    fn stands(&self) -> Status {
         let state = self.0.lock();
         let Machine { phase, since, until, .. } = state.machine;
         let until = (phase == Phase::Open || phase == Phase::Ramp).then_some(until);
@@ -347,6 +352,6 @@ impl Inspect for Breaker {
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Breaker").field("name", &self.0.name).field("status", &self.status()).finish()
+        f.debug_struct("Breaker").field("name", &self.0.name).field("status", &self.stands()).finish()
     }
 }

@@ -96,8 +96,8 @@ impl Machine {
         self.failed = 0;
     }
 
-    /// `luck` is between 0.0 and 1.0, and spreads the open time.
-    /// By hand, it says nothing about the dependency, and the next time is no longer for it.
+    /// `luck` is between 0.0 and 1.0, and spreads the open time. Opening it by hand says nothing about the
+    /// dependency, and makes the next time no longer.
     pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_hand: bool) {
         let lasts = time.after(self.opened, luck);
         self.opened = self.opened.saturating_add(u32::from(!by_hand));
@@ -141,7 +141,7 @@ impl Machine {
         Probe::Go(id)
     }
 
-    /// Whether no probe is out, and none has been for a while.
+    /// Whether no probe is out but such as have outlived their lease.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         self.leases.iter().all(|(_, until)| *until <= now)
     }

@@ -70,7 +70,7 @@ impl Shared {
     }
 
     #[inline]
-    pub(crate) fn started(&self) -> Instant {
+    fn started(&self) -> Instant {
         if self.timed { self.clock.now() } else { Instant::default() }
     }
 
@@ -172,7 +172,7 @@ impl Shared {
     }
 
     /// The open time is over, or the breaker is half-open: may one more try?
-    pub(crate) fn probe(&self) -> Result<Pass, Rejected> {
+    fn probe(&self) -> Result<Pass, Rejected> {
         let now = self.clock.now();
         let mut state = self.lock();
         match state.machine.phase {
@@ -194,10 +194,7 @@ impl Shared {
                 Probe::Wait => Err(self.refuse(Duration::ZERO)),
                 Probe::Hung => {
                     self.open(state, Cause::Hung);
-                    Err(self.refuse(
-                        Duration::from_nanos(self.until.load(Ordering::Relaxed))
-                            .saturating_sub(Duration::from_nanos(now.as_nanos())),
-                    ))
+                    Err(self.refuse(self.open_for()))
                 }
             },
             Phase::Closed | Phase::Ramp => {
@@ -278,7 +275,7 @@ impl Shared {
     }
 
     #[cold]
-    pub(crate) fn trip(&self, pass: Pass, meter: &Meter, now: Instant) {
+    fn trip(&self, pass: Pass, meter: &Meter, now: Instant) {
         let (allowed, bad) = meter.counts(pass.generation(), now);
         let state = self.lock();
         if state.machine.generation == pass.generation() {

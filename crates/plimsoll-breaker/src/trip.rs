@@ -67,7 +67,8 @@ impl Trip {
         Self::of(Of::Timeouts)
     }
 
-    /// Calls that took this long and longer, however they ended, cancelled ones included. Each call then reads the clock twice.
+    /// Calls that took this long and longer, however they ended, cancelled ones included. Each call then
+    /// reads the clock twice.
     pub const fn slow(longer_than: Duration) -> Self {
         Self::of(Of::Slow(longer_than))
     }
@@ -207,6 +208,9 @@ pub(crate) struct Meter {
 }
 
 const ROW_BITS: u32 = 16;
+const ROW_TICKS: u64 = u64::MAX >> ROW_BITS;
+/// About a second.
+const ROW_AHEAD: u64 = 1 << 20;
 
 impl Meter {
     pub(crate) fn new(trip: Trip) -> Self {
@@ -261,12 +265,15 @@ impl Meter {
                 all >= u64::from(calls) && bad as f64 >= share * all as f64
             }
             When::Consecutive(n) => {
+                let tick = now.as_nanos() >> 10;
+                // Of a span that is cut at both ends, and so never taken for a longer one.
+                let within = self.trip.within.as_nanos().div_ceil(1 << 10) as u64;
                 let next = |row: u64| {
-                    // Rounded up, so that a pause is never taken for a longer one.
-                    let last = Instant::from_nanos((row >> ROW_BITS) << 10);
-                    let count = row & u64::from(u16::MAX);
-                    let count = if count > 0 && now.since(last) > self.trip.within { 0 } else { count };
-                    now.as_nanos().div_ceil(1 << 10) << ROW_BITS | (count + 1).min(u64::from(u16::MAX))
+                    // Ticks go round, in nine years; and another thread's clock may be a little ahead.
+                    let age = tick.wrapping_sub(row >> ROW_BITS) & ROW_TICKS;
+                    let over = age > within && age < ROW_TICKS - ROW_AHEAD;
+                    let count = if over { 0 } else { row & u64::from(u16::MAX) };
+                    tick << ROW_BITS | (count + 1).min(u64::from(u16::MAX))
                 };
                 let before =
                     self.row.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |row| Some(next(row)));

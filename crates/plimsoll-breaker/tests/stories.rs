@@ -556,3 +556,22 @@ fn what_is_due_by_time_alone_is_seen_by_who_looks() {
     time.advance(60 * S);
     assert_eq!(breaker.status().phase, Phase::Closed);
 }
+
+/// After nine years of one process a row of failures began anew with each of them.
+#[test]
+fn a_row_is_counted_after_years() {
+    let year = Duration::from_secs(365 * 86_400);
+    for years in [0, 9, 10, 100] {
+        let time = ManualTime::new();
+        let trip = Trip::failures().consecutive(3).within(S);
+        let breaker = Breaker::builder().trip(trip).clock(time.clock()).build().unwrap();
+        fail(&breaker, 2);
+        time.advance(year * years + 2 * S);
+        for _ in 0..3 {
+            assert_eq!(breaker.phase(), Phase::Closed, "{years}");
+            fail(&breaker, 1);
+            time.advance(S / 2);
+        }
+        assert_eq!(breaker.phase(), Phase::Open, "{years}");
+    }
+}

@@ -76,25 +76,21 @@ impl Bell {
     #[inline]
     pub(crate) fn ring(&self) {
         if self.is_awaited() {
-            self.ring_for_someone();
+            self.wake(1);
+        }
+    }
+
+    /// Wakes the first `most` who sleep.
+    #[inline]
+    pub(crate) fn ring_for(&self, most: usize) {
+        if self.is_awaited() {
+            self.wake(most);
         }
     }
 
     #[cold]
-    fn ring_for_someone(&self) {
-        let mut row = self.row();
-        let from = row.asleep;
-        let waker = row.wake_from(from);
-        drop(row);
-        waker.into_iter().for_each(wake);
-    }
-
-    /// Wakes the first `most` who sleep.
-    pub(crate) fn ring_for(&self, most: usize) {
+    fn wake(&self, most: usize) {
         for _ in 0..most {
-            if !self.is_awaited() {
-                return;
-            }
             let mut row = self.row();
             let from = row.asleep;
             let waker = row.wake_from(from);
@@ -114,7 +110,11 @@ impl Bell {
 
     /// Wakes everyone.
     pub(crate) fn ring_all(&self) {
-        self.ring_for(usize::MAX);
+        if self.is_awaited() {
+            // So many: a waker that polls at once may stand in the row again.
+            let most = self.row().sleepers.len();
+            self.wake(most);
+        }
     }
 
     /// Whether this one is the first of all who wait.

@@ -17,7 +17,7 @@ pub(crate) struct Shared<T> {
     pub(crate) observer: Observer,
     pub(crate) weigher: Option<Weigher<T>>,
     pick: Pick,
-    /// How arrivals are stamped: see [`Stamp`].
+    /// How arrivals are stamped: see [`stamp`].
     pub(crate) stamp: AtomicU32,
     pub(crate) first: Shard<T>,
     more: Box<[OnceLock<Box<Shard<T>>>]>,

@@ -70,6 +70,7 @@ async fn without_a_known_time_there_is_no_retry_after() {
 fn only_the_callers_own_excess_is_429() {
     use Reason::*;
     assert_eq!(status(Limited), 429);
+    assert_eq!(status(TooLarge), 413, "it is no use to ask again");
     for reason in [Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable] {
         assert_eq!(status(reason), 503, "{reason}");
     }
