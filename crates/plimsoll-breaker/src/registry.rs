@@ -2,8 +2,8 @@
 
 use crate::{Breaker, Config, Pass};
 use plimsoll_core::{
-    Bounds, By, ByRef, Clock, Dice, Discipline, Event, Gate, Instant, Key, Keyed, Line, Observer, Outcome,
-    Permit, Rejected, Seeded, Settle,
+    Bounds, By, ByRef, Clock, Dice, Discipline, Event, Facts, Gate, Instant, Key, Keyed, Line, Observer,
+    Outcome, Permit, Rejected, Seeded, Settle,
 };
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -105,7 +105,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.admit_for(key).map(|pass| Permit::new(self, pass))
+        self.admit_for(key, Facts::new()).map(|pass| Permit::new(self, pass))
     }
 
     /// The breaker of this key, made if there is none; `None` if there is no room.
@@ -310,7 +310,7 @@ where
     K: Hash + Eq + Clone + Borrow<Q>,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    fn admit_for(&self, key: &Q) -> Result<KeyedPass, Rejected> {
+    fn admit_for(&self, key: &Q, _: Facts) -> Result<KeyedPass, Rejected> {
         let Some(breaker) = self.breaker(key) else { return Ok(KeyedPass(None)) };
         let pass = breaker.admit(key)?;
         Ok(KeyedPass(Some((breaker, pass))))

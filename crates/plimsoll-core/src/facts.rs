@@ -1,6 +1,6 @@
 //! What the request says: adapters that read it before a guard is asked.
 
-use crate::{Gate, Outcome, Rejected, Settle, Wait};
+use crate::{Allowance, Gate, Outcome, Rejected, Settle, Wait};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
@@ -8,21 +8,161 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A guard with a state of its own for each key: a host, an account, a tenant. [`By`] and [`ByRef`] make
-/// it a [`Gate`] by saying what a request's key is.
+/// What a request says about itself, beside whom it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// How many units it costs, for guards that count units. Default 1.
+    pub cost: u32,
+    /// How important it is, for guards that let the less important go first.
+    pub priority: Priority,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Facts::new()
+    }
+}
+
+impl Facts {
+    /// One unit, of normal priority.
+    pub const fn new() -> Self {
+        Facts { cost: 1, priority: Priority::NORMAL }
+    }
+
+    /// The same, at this cost.
+    #[must_use]
+    pub const fn cost(mut self, units: u32) -> Self {
+        self.cost = units;
+        self
+    }
+
+    /// The same, of this priority.
+    #[must_use]
+    pub const fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+/// How important something is: larger is more important.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u8);
+
+impl Priority {
+    /// Nobody waits for it.
+    pub const BACKGROUND: Priority = Priority(32);
+    /// It can be done later.
+    pub const LOW: Priority = Priority(64);
+    /// What says nothing.
+    pub const NORMAL: Priority = Priority(128);
+    /// Somebody waits for it.
+    pub const HIGH: Priority = Priority(192);
+    /// To be kept to the last.
+    pub const CRITICAL: Priority = Priority(255);
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Priority::NORMAL
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Reads the [`Facts`] off a request. `()` reads nothing: one unit, of normal priority.
+pub trait Read<R: ?Sized> {
+    /// What `request` says.
+    fn read(&self, request: &R) -> Facts;
+}
+
+impl<R: ?Sized> Read<R> for () {
+    #[inline]
+    fn read(&self, _: &R) -> Facts {
+        Facts::new()
+    }
+}
+
+/// Reads the facts by a closure: made by `.facts(..)` of [`By`] and its like.
+#[derive(Clone, Copy)]
+pub struct Reads<P>(P);
+
+impl<P> fmt::Debug for Reads<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reads")
+    }
+}
+
+impl<R: ?Sized, P: Fn(&R) -> Facts> Read<R> for Reads<P> {
+    #[inline]
+    fn read(&self, request: &R) -> Facts {
+        (self.0)(request)
+    }
+}
+
+/// A guard with a state of its own for each key: a host, an account, a tenant. [`By`] and its like make
+/// it a [`Gate`] by saying what a request's key is. A guard without keys that reads facts is one of `()`.
 pub trait Keyed<Q: ?Sized>: Settle {
-    /// May something with this key begin?
+    /// May something with this key and these facts begin?
     ///
     /// # Errors
     /// [`Rejected`] if not. Nothing stays spent then.
-    fn admit_for(&self, key: &Q) -> Result<Self::Token, Rejected>;
+    fn admit_for(&self, key: &Q, facts: Facts) -> Result<Self::Token, Rejected>;
+}
+
+macro_rules! adapter {
+    ($name:ident [$($param:ident)*], $token:ty, $some:expr, $some_ref:expr) => {
+        impl<G: fmt::Debug, $($param: ?Sized,)* F, P> fmt::Debug for $name<G, F, $($param,)* P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.guard).finish()
+            }
+        }
+
+        // Not derived: a key need not be `Clone`.
+        impl<G: Clone, $($param: ?Sized,)* F: Clone, P: Clone> Clone for $name<G, F, $($param,)* P> {
+            fn clone(&self) -> Self {
+                let (guard, key, reads) = (self.guard.clone(), self.key.clone(), self.reads.clone());
+                $name { guard, key, reads, of: PhantomData }
+            }
+        }
+
+        impl<G: Settle, $($param: ?Sized,)* F, P> Settle for $name<G, F, $($param,)* P> {
+            type Token = $token;
+            fn settle(&self, token: Self::Token, outcome: Outcome) {
+                if let Some(token) = $some(token) {
+                    self.guard.settle(token, outcome);
+                }
+            }
+            fn give_back(&self, token: Self::Token) {
+                if let Some(token) = $some(token) {
+                    self.guard.give_back(token);
+                }
+            }
+            fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+                if let Some(token) = $some_ref(token) {
+                    self.guard.tell(token, each);
+                }
+            }
+        }
+
+        impl<G, $($param: ?Sized,)* F> $name<G, F, $($param,)* ()> {
+            /// Reads cost and priority of a request by `facts`.
+            pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(self, facts: P) -> $name<G, F, $($param,)* Reads<P>> {
+                $name { guard: self.guard, key: self.key, reads: Reads(facts), of: PhantomData }
+            }
+        }
+    };
 }
 
 /// A keyed guard that is asked with the key that a closure makes of the request.
-#[derive(Clone, Copy)]
-pub struct By<G, F> {
+pub struct By<G, F, P = ()> {
     guard: G,
     key: F,
+    reads: P,
+    of: PhantomData<()>,
 }
 
 impl<G, F> By<G, F> {
@@ -31,36 +171,24 @@ impl<G, F> By<G, F> {
     where
         F: Fn(&R) -> K,
     {
-        By { guard, key }
+        By { guard, key, reads: (), of: PhantomData }
     }
 }
 
-impl<G: fmt::Debug, F> fmt::Debug for By<G, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("By").field(&self.guard).finish()
-    }
-}
+adapter!(By [], G::Token, Some, Some);
 
-impl<G: Settle, F> Settle for By<G, F> {
-    type Token = G::Token;
-    fn settle(&self, token: Self::Token, outcome: Outcome) {
-        self.guard.settle(token, outcome);
-    }
-    fn give_back(&self, token: Self::Token) {
-        self.guard.give_back(token);
-    }
-}
-
-impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> K> Gate<R> for By<G, F> {
+impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> K, P: Read<R>> Gate<R> for By<G, F, P> {
+    #[inline]
     fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
-        self.guard.admit_for(&(self.key)(request))
+        self.guard.admit_for(&(self.key)(request), self.reads.read(request))
     }
 }
 
 /// A keyed guard that is asked with a key that stands in the request: nothing is made for it.
-pub struct ByRef<G, F, Q: ?Sized> {
+pub struct ByRef<G, F, Q: ?Sized, P = ()> {
     guard: G,
     key: F,
+    reads: P,
     of: PhantomData<fn(&Q)>,
 }
 
@@ -70,36 +198,72 @@ impl<G, F, Q: ?Sized> ByRef<G, F, Q> {
     where
         F: Fn(&R) -> &Q,
     {
-        ByRef { guard, key, of: PhantomData }
+        ByRef { guard, key, reads: (), of: PhantomData }
     }
 }
 
-// Not derived: a key need not be `Clone`.
-impl<G: Clone, F: Clone, Q: ?Sized> Clone for ByRef<G, F, Q> {
-    fn clone(&self) -> Self {
-        ByRef { guard: self.guard.clone(), key: self.key.clone(), of: PhantomData }
-    }
-}
+adapter!(ByRef[Q], G::Token, Some, Some);
 
-impl<G: fmt::Debug, F, Q: ?Sized> fmt::Debug for ByRef<G, F, Q> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ByRef").field(&self.guard).finish()
-    }
-}
-
-impl<G: Settle, F, Q: ?Sized> Settle for ByRef<G, F, Q> {
-    type Token = G::Token;
-    fn settle(&self, token: Self::Token, outcome: Outcome) {
-        self.guard.settle(token, outcome);
-    }
-    fn give_back(&self, token: Self::Token) {
-        self.guard.give_back(token);
-    }
-}
-
-impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> &Q> Gate<R> for ByRef<G, F, Q> {
+impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> &Q, P: Read<R>> Gate<R> for ByRef<G, F, Q, P> {
+    #[inline]
     fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
-        self.guard.admit_for((self.key)(request))
+        self.guard.admit_for((self.key)(request), self.reads.read(request))
+    }
+}
+
+/// A keyed guard for the requests that have a key; those without pass unasked and uncounted.
+pub struct ByOption<G, F, P = ()> {
+    guard: G,
+    key: F,
+    reads: P,
+    of: PhantomData<()>,
+}
+
+impl<G, F> ByOption<G, F> {
+    /// Asks `guard` with what `key` makes of a request, if it makes something.
+    pub fn new<R: ?Sized, K>(guard: G, key: F) -> Self
+    where
+        F: Fn(&R) -> Option<K>,
+    {
+        ByOption { guard, key, reads: (), of: PhantomData }
+    }
+}
+
+adapter!(ByOption [], Option<G::Token>, std::convert::identity, Option::as_ref);
+
+impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Option<K>, P: Read<R>> Gate<R> for ByOption<G, F, P> {
+    #[inline]
+    fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
+        (self.key)(request).map(|key| self.guard.admit_for(&key, self.reads.read(request))).transpose()
+    }
+}
+
+/// A keyed guard for the requests in which a key stands; those without pass unasked and uncounted.
+pub struct ByOptionRef<G, F, Q: ?Sized, P = ()> {
+    guard: G,
+    key: F,
+    reads: P,
+    of: PhantomData<fn(&Q)>,
+}
+
+impl<G, F, Q: ?Sized> ByOptionRef<G, F, Q> {
+    /// Asks `guard` with what `key` finds in a request, if it finds something.
+    pub fn new<R: ?Sized>(guard: G, key: F) -> Self
+    where
+        F: Fn(&R) -> Option<&Q>,
+    {
+        ByOptionRef { guard, key, reads: (), of: PhantomData }
+    }
+}
+
+adapter!(ByOptionRef[Q], Option<G::Token>, std::convert::identity, Option::as_ref);
+
+impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Option<&Q>, P: Read<R>> Gate<R>
+    for ByOptionRef<G, F, Q, P>
+{
+    #[inline]
+    fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
+        (self.key)(request).map(|key| self.guard.admit_for(key, self.reads.read(request))).transpose()
     }
 }
 
@@ -154,6 +318,11 @@ impl<G: Settle, F> Settle for Only<G, F> {
     fn give_back(&self, token: Self::Token) {
         if let Some(token) = token {
             self.guard.give_back(token);
+        }
+    }
+    fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+        if let Some(token) = token {
+            self.guard.tell(token, each);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::{Outcome, Rejected};
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 /// What every guard can do with a token it handed out: take it back.
 ///
@@ -15,6 +16,24 @@ pub trait Settle {
     fn settle(&self, token: Self::Token, outcome: Outcome);
     /// The admitted work never began: refund everything.
     fn give_back(&self, token: Self::Token);
+    /// Shows what may be said to the caller of an admitted call: how much of a quota is left. Most guards
+    /// have nothing to say.
+    fn tell(&self, _token: &Self::Token, _each: &mut dyn FnMut(Allowance)) {}
+}
+
+/// How much of a quota an admitted call has left: what a `RateLimit` header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The quota's name.
+    pub name: &'static str,
+    /// How many units there are when nothing is used.
+    pub limit: u64,
+    /// The time in which so many come back.
+    pub window: Duration,
+    /// How many units are left now.
+    pub remaining: u64,
+    /// The time until nothing is used.
+    pub reset: Duration,
 }
 
 /// A guard that answers at once.
@@ -46,7 +65,7 @@ pub trait Wait<R: ?Sized>: Settle {
 /// Dropped, it settles as [`Outcome::Cancelled`], or as [`Outcome::Failure`] while the thread
 /// unwinds from a panic. `Permit<&Guard>` borrows the guard and costs no reference count;
 /// `Permit<Guard>` owns a handle and goes where it likes.
-#[must_use = "dropping a permit at once gives it back"]
+#[must_use = "a permit dropped at once ends what it was for"]
 pub struct Permit<G: Settle>(Option<(G, G::Token)>);
 
 impl<G: Settle> Permit<G> {
@@ -67,6 +86,14 @@ impl<G: Settle> Permit<G> {
     pub fn give_back(mut self) {
         if let Some((gate, token)) = self.0.take() {
             gate.give_back(token);
+        }
+    }
+
+    /// What may be said to the caller: see [`Settle::tell`].
+    #[inline]
+    pub fn tell(&self, each: &mut dyn FnMut(Allowance)) {
+        if let Some((gate, token)) = &self.0 {
+            gate.tell(token, each);
         }
     }
 
@@ -102,6 +129,9 @@ impl<G: Settle + ?Sized> Settle for &G {
     #[inline]
     fn give_back(&self, token: G::Token) {
         (**self).give_back(token);
+    }
+    fn tell(&self, token: &G::Token, each: &mut dyn FnMut(Allowance)) {
+        (**self).tell(token, each);
     }
 }
 
@@ -147,6 +177,9 @@ macro_rules! tuple {
             #[inline]
             fn give_back(&self, token: Self::Token) {
                 $(self.$i.give_back(token.$i);)+
+            }
+            fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+                $(self.$i.tell(&token.$i, each);)+
             }
         }
         impl<R: ?Sized, $($gate: Gate<R>),+> Gate<R> for ($($gate,)+) {

@@ -95,9 +95,9 @@ pub use clock::{Clock, ManualTime, Sleep};
 pub use dice::{Dice, Seeded};
 pub use discipline::{Bounds, Discipline};
 pub use error::{ConfigError, ControlError};
-pub use facts::{By, ByRef, Keyed, Only, OnlyWaiting};
+pub use facts::{By, ByOption, ByOptionRef, ByRef, Facts, Keyed, Only, OnlyWaiting, Priority, Read, Reads};
 pub use few::Few;
-pub use gate::{Gate, Permit, Settle, Wait};
+pub use gate::{Allowance, Gate, Permit, Settle, Wait};
 pub use instant::Instant;
 pub use line::{Key, Line, Spot};
 #[cfg(feature = "metrics")]

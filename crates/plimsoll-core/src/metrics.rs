@@ -58,7 +58,7 @@ impl Observe for Metrics {
             Event::Admitted { by } | Event::Left { by } | Event::GivenBack { by } => by,
             Event::Ended { by, .. } | Event::Kept { by } => by,
             Event::Delivered { by, .. } | Event::Lost { by, .. } | Event::Turned { by, .. } => by,
-            Event::Unguarded { by } => by,
+            Event::Unguarded { by } | Event::Warned { by, .. } => by,
             Event::Refused(no) | Event::Shadowed(no) => no.by(),
         };
         self.counts(by).event(event);
@@ -203,6 +203,7 @@ impl Observe for Counts {
             Event::Kept { .. } => self.add(KEPT),
             Event::Delivered { count, .. } => self.add_many(DELIVERED, count),
             Event::Turned { .. } => self.add(TURNED),
+            Event::Warned { .. } => {}
             Event::Unguarded { .. } => self.add(UNGUARDED),
             Event::Lost { reason, count, .. } => self.add_many(LOST + reason as usize, count),
         }

@@ -44,6 +44,13 @@ pub enum Event {
         /// The guard.
         by: &'static str,
     },
+    /// A guard was built with settings that it works with, but not as well as it could.
+    Warned {
+        /// The guard.
+        by: &'static str,
+        /// What is to be changed, and to what.
+        what: &'static str,
+    },
     /// A guard has turned to another state.
     Turned {
         /// The guard.

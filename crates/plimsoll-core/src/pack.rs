@@ -1,6 +1,6 @@
 //! Every token in two words, so that gates of different types fit one list.
 
-use crate::{Gate, Outcome, Place, Rejected, Settle};
+use crate::{Allowance, Gate, Outcome, Place, Rejected, Settle};
 
 /// A token that packs into two words.
 ///
@@ -58,6 +58,10 @@ impl<G: Settle<Token: Pack>> Settle for Packed<G> {
     }
     fn give_back(&self, words: [u64; 2]) {
         self.0.give_back(Pack::unpack(words));
+    }
+    fn tell(&self, words: &[u64; 2], each: &mut dyn FnMut(Allowance)) {
+        // A copy to look at: plain data, which is worth something only when it is settled.
+        self.0.tell(&Pack::unpack(*words), each);
     }
 }
 

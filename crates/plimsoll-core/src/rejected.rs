@@ -131,6 +131,29 @@ impl Rejected {
         self
     }
 
+    /// [`over`](Self::over), in nanoseconds: for those who refuse in a few of them.
+    #[doc(hidden)]
+    #[inline]
+    pub const fn over_nanos(mut self, window: u64) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// [`retry_in`](Self::retry_in), in nanoseconds.
+    #[doc(hidden)]
+    #[inline]
+    pub const fn retry_in_nanos(mut self, after: u64) -> Self {
+        self.retry_after = after;
+        self
+    }
+
+    /// The same, by the guard named `by`.
+    #[must_use]
+    pub const fn named(mut self, by: &'static str) -> Self {
+        self.by = by;
+        self
+    }
+
     /// The name of the guard that refused.
     pub const fn by(&self) -> &'static str {
         self.by

@@ -1,6 +1,6 @@
 //! A guard that only watches, or does nothing: one wrapper for every gate.
 
-use crate::{Event, Gate, Observe, Observer, Outcome, Rejected, Settle};
+use crate::{Allowance, Event, Gate, Observe, Observer, Outcome, Rejected, Settle};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -87,6 +87,11 @@ impl<G: Settle> Settle for Shadow<G> {
     fn give_back(&self, token: Self::Token) {
         if let Some(token) = token {
             self.gate.give_back(token);
+        }
+    }
+    fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+        if let Some(token) = token {
+            self.gate.tell(token, each);
         }
     }
 }

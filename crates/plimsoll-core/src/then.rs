@@ -1,7 +1,7 @@
 //! First the turn, then the gates.
 
 use crate::gate::Undo;
-use crate::{Gate, Outcome, Rejected, Settle, Wait};
+use crate::{Allowance, Gate, Outcome, Rejected, Settle, Wait};
 
 /// Waits for a turn, and then asks a gate about the request in hand. If that refuses, the place is
 /// given back.
@@ -24,6 +24,10 @@ impl<W: Settle, G: Settle> Settle for Then<W, G> {
     fn give_back(&self, (place, token): Self::Token) {
         self.0.give_back(place);
         self.1.give_back(token);
+    }
+    fn tell(&self, (place, token): &Self::Token, each: &mut dyn FnMut(Allowance)) {
+        self.0.tell(place, each);
+        self.1.tell(token, each);
     }
 }
 

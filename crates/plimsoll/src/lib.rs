@@ -45,11 +45,14 @@
 //!
 //! None is on by default.
 //!
-//! - `full`: everything below but `test-util`.
+//! - `full`: everything below but `governor`, `serde` and `test-util`.
 //! - `valve`: the safety valve.
 //! - `drop`: random drop.
 //! - `breaker`: circuit breakers.
 //! - `buffer`: mailboxes, stacks, time buckets, and the buffer layer.
+//! - `limit`: rate limits.
+//! - `governor`: `Governed`, a limiter of the `governor` crate as a gate. Turns on `limit`.
+//! - `serde`: quotas in settings files.
 //! - `http`: the HTTP face, `.http()` on every layer. Turns on `tower`.
 //! - `tower`: the layers of the guards that are on. Turns on `tokio`.
 //! - `tokio`: waiting inside a runtime uses its timer.
@@ -62,20 +65,22 @@ pub use plimsoll_breaker::{self as breaker, Breaker, Breakers, Trip};
 pub use plimsoll_buffer::{self as buffer, Buffer, Inbox, Mailbox};
 #[cfg(feature = "metrics")]
 pub use plimsoll_core::Metrics;
+pub use plimsoll_core::{
+    Allowance, Bounds, By, ByOption, ByOptionRef, ByRef, Classify, Clock, ConfigError, ControlError, Dice,
+    Discipline, Event, Facts, Gate, Inspect, Instant, Keyed, ManualTime, Mode, Observe, OnError, Only,
+    Outcome, Overload, Packed, Permit, Priority, Reason, Rejected, Settle, Shadow, Then, Wait, names,
+};
 #[cfg(feature = "tower")]
 pub use plimsoll_core::{
     AsError, Asks, Face, GateLayer, Gated, GuardLayer, Respond, WaitLayer, Waiting, Waits, Wrapped, layer,
     wait_layer,
 };
-pub use plimsoll_core::{
-    Bounds, By, ByRef, Classify, Clock, ConfigError, ControlError, Dice, Discipline, Event, Gate, Inspect,
-    Instant, Keyed, ManualTime, Mode, Observe, OnError, Only, Outcome, Overload, Packed, Permit, Reason,
-    Rejected, Settle, Shadow, Then, Wait, names,
-};
 #[cfg(feature = "drop")]
 pub use plimsoll_drop::{self as drop, RandomDrop};
 #[cfg(feature = "http")]
 pub use plimsoll_http::{self as http, ByStatus, Http, HttpExt};
+#[cfg(feature = "limit")]
+pub use plimsoll_limit::{self as limit, FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
 #[cfg(feature = "valve")]
 pub use plimsoll_valve::{self as valve, Valve};
 
@@ -91,6 +96,8 @@ pub mod prelude {
     pub use crate::{Breaker, Trip};
     #[cfg(feature = "buffer")]
     pub use crate::{Buffer, Discipline, Inbox, Mailbox};
+    #[cfg(feature = "limit")]
+    pub use crate::{FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
     pub use crate::{Outcome, Overload, Permit, Reason, Rejected};
 }
 

@@ -1,0 +1,75 @@
+//! The same rule for every account, in a table: what [`KeyedLimiter`](crate::KeyedLimiter) and
+//! [`Tiers`](crate::Tiers) have in common.
+
+use crate::gcra::{NEVER, Rate};
+use crate::slot::{NOBODY, Taken};
+use crate::table::Table;
+use plimsoll_core::Dice;
+
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    pub(crate) table: Table,
+}
+
+impl Accounts {
+    pub(crate) fn new(accounts: usize, dice: &Dice) -> Self {
+        Accounts { table: Table::new(accounts, dice) }
+    }
+
+    /// Takes units from an account: its slot, or when there are so many.
+    #[inline]
+    pub(crate) fn take(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, u64> {
+        if let Some((n, slot)) = self.table.find(hash) {
+            match slot.take(hash, rate, now, units) {
+                Taken::Yes => return Ok(n),
+                Taken::NotBefore(at) => return Err(at),
+                Taken::Gone => {}
+            }
+        }
+        self.take_new(hash, rate, now, units)
+    }
+
+    /// From an account that has nothing taken yet, or has been forgotten.
+    #[cold]
+    #[inline(never)]
+    fn take_new(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, u64> {
+        if units > rate.burst {
+            return Err(NEVER);
+        }
+        loop {
+            // Whose quota is full again has nothing to remember; he longest ago goes first.
+            let full = |free: u64| (free < now).then_some(free);
+            let Some((n, slot)) = self.table.move_in(hash, rate.interval, now, full) else {
+                let (n, slot) = self.table.shared(hash);
+                return match slot.take(NOBODY, rate, now, units) {
+                    Taken::NotBefore(at) => Err(at),
+                    _ => Ok(n),
+                };
+            };
+            match slot.take(hash, rate, now, units) {
+                Taken::Yes => return Ok(n),
+                Taken::NotBefore(at) => return Err(at),
+                // Somebody moved in over us already.
+                Taken::Gone => {}
+            }
+        }
+    }
+
+    /// When an account is free; takes nothing.
+    #[inline]
+    pub(crate) fn free(&self, hash: u64, rate: Rate, now: u64) -> u64 {
+        let own = self.table.find(hash).and_then(|(_, slot)| slot.free(hash, rate.interval, now));
+        own.unwrap_or(now)
+    }
+
+    /// The interval and the state of the slot that was taken from.
+    pub(crate) fn read(&self, n: u32) -> Option<(u64, u64)> {
+        self.table.at(n)?.look()
+    }
+
+    pub(crate) fn give_back(&self, n: u32, now: u64, units: u32, at: u64) {
+        if let Some(slot) = self.table.at(n) {
+            slot.give_back(now, units, at);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Rate limits that are fair and bounded: for all, for each account, for both at once, and shared.
+//!
+//! | guard | limits | as |
+//! |---|---|---|
+//! | [`Limiter`] | all who ask | one [`Quota`] |
+//! | [`KeyedLimiter`] | each account | a quota each |
+//! | [`Tiers`] | all, each class, each account | asked as one: all or nothing |
+//! | [`FairLimiter`] | all, but nobody at the cost of others | one quota, shared max-min fairly |
+//!
+//! A global limit alone is unfair: one account can use it up for all. Limits for each account alone add up to
+//! more than the system can do, as soon as there are many. So the overload chapter of *Erlang in Anger* leaves
+//! one with a choice; here one has both.
+//!
+//! *Not* for bounding how much is done at once (that is a valve: a rate limit knows nothing of how long work
+//! takes), nor for protecting a bottleneck whose rate you do not know.
+//!
+//! # On any thread
+//!
+//! ```
+//! use plimsoll_limit::{KeyedLimiter, Quota};
+//! use plimsoll_core::Reason;
+//!
+//! let limiter = KeyedLimiter::<str>::new(Quota::per_minute(60).burst(2))?;
+//! assert!(limiter.ask("ann").is_ok());
+//! assert!(limiter.ask_n("ann", 2).is_err()); // one is left
+//! let no = limiter.ask_n("ann", 3).unwrap_err();
+//! assert_eq!(no.reason(), Reason::TooLarge); // never, rather than later
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # As a layer
+//!
+#![cfg_attr(feature = "tower", doc = "```")]
+#![cfg_attr(not(feature = "tower"), doc = "```ignore")]
+//! use plimsoll_limit::{KeyedLimiter, Quota};
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # rt.block_on(async {
+//! let limiter = KeyedLimiter::<str>::new(Quota::per_second(50).burst(100))?;
+//! let service = ServiceBuilder::new()
+//!     .layer(plimsoll_core::layer(limiter.by_ref(|account: &&'static str| *account)))
+//!     .service(service_fn(async |name: &'static str| Ok::<_, BoxError>(format!("hello {name}"))));
+//! assert_eq!(service.oneshot("ann").await?, "hello ann");
+//! # Ok::<(), BoxError>(()) })?;
+//! # Ok::<(), BoxError>(())
+//! ```
+//!
+//! # What is promised
+//!
+//! In any span of time d a quota of rate r and burst b admits at most b + r·d units, less what is given back,
+//! however many threads ask. On a manual clock that is exact. The system's clock is read
+//! roughly first, so that a decision costs a few nanoseconds, and precisely only before a refusal: in
+//! production count its ticks to d, some 4 to 20 ms. `retry_after` is never too early.
+//!
+//! # Memory
+//!
+//! Accounts are remembered in a table of fixed size: 24 bytes each, for as many as it was built for, from the
+//! beginning and for ever. Keys are not kept, only hashes of 64 bits under a secret of the process, so nobody can
+//! choose keys that collide. Each account has sixteen slots where it may be. With twice as many slots as accounts that
+//! are active at once, nearly each finds one. When all are taken, the account goes whose quota is full again; where
+//! nobody's is, newcomers share 64 common ones by hash until there is room. A flood of new keys so cannot
+//! grow the memory, and takes nothing from those who are known.
+//!
+//! # Time, sharing, cancellation
+//!
+//! Handles are cheap to clone, and clones share their state, as do all services of all layers. No thread and
+//! no task works in the background. A permit may be dropped: units stay spent unless they are
+//! [given back](plimsoll_core::Permit::give_back), as a tuple of gates does when a later one refuses. Futures that
+//! wait leave the line when they are dropped.
+//!
+//! # Why not governor alone
+//!
+//! The rule is that of the `governor` crate, and its limiter is the oracle of our tests. The cell is our own, because
+//! several things cannot be said over its interface: a refund; a quota that is changed while
+//! what is owed is kept; the fill that [`FairLimiter`] steers by; intervals rounded up. A limiter of that crate
+//! that you have becomes a gate as `Governed`.
+//!
+//! # Features
+//!
+//! - `tower` (default): the layers. Brings in `tokio`.
+//! - `tokio`: waiting inside a tokio runtime uses its timer; without it, one timer thread does.
+//! - `governor`: `Governed`, a limiter of the `governor` crate as a gate.
+//! - `serde`: quotas and classes in settings files.
+//! - `test-util`: the system clock follows tokio's paused time. For tests only.
+
+mod accounts;
+#[cfg(feature = "governor")]
+mod adapter;
+mod common;
+mod fair;
+mod gcra;
+mod keyed;
+mod limiter;
+mod live;
+mod per_account;
+mod quota;
+#[cfg(feature = "serde")]
+mod raw;
+mod slot;
+mod spent;
+mod table;
+mod tide;
+mod tiers;
+mod wait;
+
+#[cfg(feature = "governor")]
+pub use adapter::Governed;
+pub use fair::{FairBuilder, FairLimiter, Share};
+pub use limiter::{Limiter, LimiterBuilder};
+pub use per_account::{KeyedLimiter, KeyedLimiterBuilder};
+pub use quota::Quota;
+pub use spent::Spent;
+pub use tiers::{Class, Tiers, TiersBuilder};
+pub use wait::Acquire;
+
+use gcra::Rate;
+use plimsoll_core::{Allowance, ControlError};
+use std::time::Duration;
+
+/// What may be said of a quota to a caller.
+fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
+    Allowance {
+        name,
+        limit: u64::from(rate.burst),
+        window: Duration::from_nanos(rate.span()),
+        remaining: u64::from(rate.left(free, now)),
+        reset: Duration::from_nanos(free.saturating_sub(now)),
+    }
+}
+
+/// A quota of which one knob was turned.
+fn turned(quota: Quota, knob: &str, value: f64) -> Result<Quota, ControlError> {
+    match knob {
+        "rate" if value > 0.0 && value <= 1e9 => Ok(quota.at_rate(value)),
+        "rate" => Err(ControlError::new("rate", value, "above 0, at most 1e9 units a second")),
+        "burst" if value.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&value) => {
+            Ok(quota.burst(value as u32))
+        }
+        "burst" => Err(ControlError::new("burst", value, "a whole number from 1 to 4294967295")),
+        other => Err(ControlError::new("knob", other, "one of rate, burst")),
+    }
+}

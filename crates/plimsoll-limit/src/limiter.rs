@@ -1,0 +1,370 @@
+//! One limit for all.
+
+use crate::common::{Common, Setup, controls, setters};
+use crate::live::Live;
+use crate::slot::{NOBODY, Slot, Taken};
+use crate::spent::Spent;
+use crate::wait::{Acquire, Asks};
+use crate::{Quota, allowance};
+use plimsoll_core::{
+    Allowance, ConfigError, ControlError, Event, Facts, Gate, Inspect, Keyed, Outcome, Overload, Permit,
+    Rejected, Settle, Wait,
+};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One quota for all who ask. A cheap handle: clones share it.
+///
+/// | ask by | waits | where |
+/// |---|---|---|
+/// | [`ask`](Self::ask), [`ask_n`](Self::ask_n), [`ask_owned`](Self::ask_owned) | never | anywhere |
+/// | [`acquire`](Self::acquire), [`acquire_n`](Self::acquire_n), [`acquire_owned`](Self::acquire_owned) | in order | in async code |
+/// | [`acquire_timeout`](Self::acquire_timeout) | in the same order | on a plain thread |
+///
+/// A permit may be dropped at once: the units stay spent, unless they are [given back](Permit::give_back).
+///
+/// ```
+/// use plimsoll_limit::{Limiter, Quota};
+/// use plimsoll_core::Reason;
+///
+/// let limiter = Limiter::new(Quota::per_second(10).burst(2))?;
+/// assert!(limiter.ask().is_ok() && limiter.ask().is_ok());
+/// let no = limiter.ask().unwrap_err();
+/// assert_eq!(no.reason(), Reason::Limited);
+/// assert!(no.retry_after().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Limiter(Arc<Inner>);
+
+struct Inner {
+    common: Common,
+    live: Live,
+    slot: Slot,
+}
+
+impl Limiter {
+    /// A limiter with this quota.
+    ///
+    /// # Errors
+    /// If the quota will not do.
+    pub fn new(quota: Quota) -> Result<Self, ConfigError> {
+        Self::builder().quota(quota).build()
+    }
+
+    /// Sets everything else.
+    pub fn builder() -> LimiterBuilder {
+        LimiterBuilder { setup: Setup::new("limit"), quota: Quota::per_second(100) }
+    }
+
+    /// May I, now? Never waits, and never overtakes those who do.
+    ///
+    /// # Errors
+    /// `Limited`, with the time until there is a unit; `Closed` after [`close`](Self::close).
+    #[inline]
+    pub fn ask(&self) -> Result<Permit<&Self>, Rejected> {
+        self.ask_n(1)
+    }
+
+    /// [`ask`](Self::ask) for several units at once: all or none.
+    ///
+    /// # Errors
+    /// As for `ask`; `TooLarge` if there are never so many.
+    #[inline]
+    pub fn ask_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
+        self.spend(units).map(|spent| Permit::new(self, spent))
+    }
+
+    /// [`ask`](Self::ask), with a permit that owns its handle.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    #[inline]
+    pub fn ask_owned(&self) -> Result<Permit<Self>, Rejected> {
+        self.spend(1).map(|spent| Permit::new(self.clone(), spent))
+    }
+
+    #[inline]
+    fn spend(&self, units: u32) -> Result<Spent, Rejected> {
+        let its = &*self.0;
+        if its.common.yard.is_quiet() {
+            its.common.told(self.take(units))
+        } else {
+            its.common.told(self.behind_others(units))
+        }
+    }
+
+    /// Somebody waits, or it is closed.
+    #[cold]
+    fn behind_others(&self, units: u32) -> Result<Spent, Rejected> {
+        let common = &self.0.common;
+        if common.yard.is_closed() {
+            return Err(common.closed());
+        }
+        if common.yard.has(NOBODY) {
+            let (rate, now) = (self.0.live.rate(), common.clock.now().as_nanos());
+            let free = self.0.slot.free(NOBODY, rate.interval, now).unwrap_or(now);
+            let at = rate.take(free, now, units).err().unwrap_or(now);
+            return Err(common.limited(rate, units, now, at.max(now + rate.interval)));
+        }
+        self.take(units)
+    }
+
+    /// Waits until there is a unit, in the order of asking, at most [`longest_wait`](Self::longest_wait). Who
+    /// would have to wait longer than that is refused as soon as it is known.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it leaves the line and has spent nothing.
+    ///
+    /// # Errors
+    /// `Limited` if it would take too long, `Full` if too many wait, `Expired` after the longest wait,
+    /// `Closed` if closed.
+    ///
+    /// # Panics
+    /// When it has to wait inside a tokio runtime that was built without a timer.
+    ///
+    /// # Examples
+    /// ```
+    /// # use plimsoll_limit::{Limiter, Quota};
+    /// # plimsoll_core::Clock::system().block_until(None, async {
+    /// let limiter = Limiter::new(Quota::per_second(200).burst(1))?;
+    /// for _ in 0..3 {
+    ///     limiter.acquire().await?; // every 5 ms
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+    /// ```
+    pub async fn acquire(&self) -> Result<Permit<&Self>, Rejected> {
+        self.acquire_n(1).await
+    }
+
+    /// [`acquire`](Self::acquire) for several units at once.
+    ///
+    /// # Cancel safety
+    /// As for `acquire`.
+    ///
+    /// # Errors
+    /// As for `acquire`; `TooLarge` if there are never so many.
+    pub async fn acquire_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
+        let spent = Acquire::new(self.clone(), units, Duration::MAX).await?;
+        Ok(Permit::new(self, spent))
+    }
+
+    /// [`acquire`](Self::acquire), with a permit and a future that own their handle.
+    ///
+    /// # Cancel safety
+    /// As for `acquire`.
+    ///
+    /// # Errors
+    /// As for `acquire`.
+    pub fn acquire_owned(&self) -> impl Future<Output = Result<Permit<Self>, Rejected>> + Send + use<> {
+        let limiter = self.clone();
+        async move {
+            let spent = Acquire::new(limiter.clone(), 1, Duration::MAX).await?;
+            Ok(Permit::new(limiter, spent))
+        }
+    }
+
+    /// Waits on the calling thread, no runtime needed: at most `timeout`, and at most the longest wait. In
+    /// the same order as the tasks.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+        match self.0.common.clock.block_until(None, Acquire::new(self.clone(), 1, timeout)) {
+            Some(spent) => spent.map(|spent| Permit::new(self, spent)),
+            None => unreachable!("it blocks until it has been answered"),
+        }
+    }
+
+    /// Waits for a unit, then runs `work`.
+    ///
+    /// # Cancel safety
+    /// As for [`acquire`](Self::acquire) while it waits; the unit stays spent once `work` has begun.
+    ///
+    /// # Errors
+    /// [`Overload::Rejected`] if there was none: `work` never began. [`Overload::Inner`] is the error of
+    /// `work` itself.
+    pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
+        let permit = self.acquire().await?;
+        let result = work.await;
+        permit.done(if result.is_ok() { Outcome::Success } else { Outcome::Failure });
+        result.map_err(Overload::Inner)
+    }
+
+    /// Changes the quota. What is owed stays owed: nothing is forgotten, and no burst is let through.
+    ///
+    /// # Errors
+    /// If the quota will not do; nothing has changed then.
+    pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        self.0.live.set(quota);
+        self.0.common.yard.rouse_all();
+        Ok(())
+    }
+
+    /// The quota.
+    pub fn quota(&self) -> Quota {
+        self.0.live.quota()
+    }
+
+    /// How many units are left now.
+    pub fn left(&self) -> u32 {
+        let (rate, now) = (self.0.live.rate(), self.0.common.clock.now().as_nanos());
+        self.0.slot.free(NOBODY, rate.interval, now).map_or(rate.burst, |free| rate.left(free, now))
+    }
+
+    controls!();
+
+    /// A gate that reads what a request costs by `facts`.
+    pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(
+        &self,
+        facts: P,
+    ) -> plimsoll_core::By<Self, fn(&R), plimsoll_core::Reads<P>> {
+        plimsoll_core::By::new(self.clone(), (|_| ()) as fn(&R)).facts(facts)
+    }
+
+    /// A layer that asks before each call and never waits.
+    #[cfg(feature = "tower")]
+    pub fn layer(&self) -> plimsoll_core::GateLayer<Self> {
+        plimsoll_core::layer(self.clone())
+    }
+
+    /// A layer that waits for a unit before each call.
+    #[cfg(feature = "tower")]
+    pub fn wait_layer(&self) -> plimsoll_core::WaitLayer<Self> {
+        plimsoll_core::wait_layer(self.clone())
+    }
+}
+
+impl Asks for Limiter {
+    #[inline]
+    fn take(&self, units: u32) -> Result<Spent, Rejected> {
+        let its = &*self.0;
+        let rate = its.live.rate();
+        let take = |now| match its.slot.take(NOBODY, rate, now, units) {
+            Taken::Yes => Ok(()),
+            Taken::NotBefore(at) => Err(at),
+            Taken::Gone => unreachable!("nobody moves in here"),
+        };
+        let (now, taken) = its.common.decide(take, |at| *at);
+        match taken {
+            Ok(()) => Ok(Spent { slot: 0, units, at: now, class: 0, burst: 0 }),
+            Err(at) => Err(its.common.limited(rate, units, now, at)),
+        }
+    }
+    fn undo(&self, spent: Spent) {
+        self.0.slot.give_back(self.0.common.clock.now().as_nanos(), spent.units, spent.at);
+        self.0.common.yard.rouse(NOBODY);
+    }
+    fn account(&self) -> u64 {
+        NOBODY
+    }
+    fn common(&self) -> &Common {
+        &self.0.common
+    }
+}
+
+impl Settle for Limiter {
+    type Token = Spent;
+    #[inline]
+    fn settle(&self, _: Spent, outcome: Outcome) {
+        let common = &self.0.common;
+        common.observer.tell(|| Event::Ended { by: common.name, outcome });
+    }
+    fn give_back(&self, spent: Spent) {
+        let common = &self.0.common;
+        common.observer.tell(|| Event::GivenBack { by: common.name });
+        self.undo(spent);
+    }
+    fn tell(&self, _: &Spent, each: &mut dyn FnMut(Allowance)) {
+        let (rate, now) = (self.0.live.rate(), self.0.common.clock.now().as_nanos());
+        if let Some(free) = self.0.slot.free(NOBODY, rate.interval, now) {
+            each(allowance(self.0.common.name, rate, free, now));
+        }
+    }
+}
+
+impl<R: ?Sized> Gate<R> for Limiter {
+    #[inline]
+    fn admit(&self, _: &R) -> Result<Spent, Rejected> {
+        self.spend(1)
+    }
+}
+
+impl Keyed<()> for Limiter {
+    #[inline]
+    fn admit_for(&self, (): &(), facts: Facts) -> Result<Spent, Rejected> {
+        self.spend(facts.cost)
+    }
+}
+
+impl<R: ?Sized> Wait<R> for Limiter {
+    type Place = Spent;
+    type Waiting = Acquire<Limiter>;
+    fn wait(&self, _: &R) -> Acquire<Limiter> {
+        Acquire::new(self.clone(), 1, Duration::MAX)
+    }
+    fn enter(&self, spent: Spent, _: &R) -> Result<Spent, Rejected> {
+        Ok(spent)
+    }
+}
+
+impl Inspect for Limiter {
+    fn name(&self) -> &'static str {
+        Limiter::name(self)
+    }
+    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        let quota = self.quota();
+        each("rate", quota.rate());
+        each("burst", f64::from(quota.burst_size()));
+        each("left", f64::from(self.left()));
+        each("waiting", f64::from(self.waiting()));
+    }
+    /// Knobs: `rate` (units a second), `burst` (whole units).
+    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+        self.set_quota(crate::turned(self.quota(), knob, value)?)
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("name", &self.name())
+            .field("quota", &self.quota())
+            .field("left", &self.left())
+            .field("waiting", &self.waiting())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+/// Builds a [`Limiter`]; from [`Limiter::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct LimiterBuilder {
+    setup: Setup,
+    quota: Quota,
+}
+
+impl LimiterBuilder {
+    /// How much is allowed. Default 100 a second.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = quota;
+        self
+    }
+
+    setters!();
+
+    /// The limiter.
+    ///
+    /// # Errors
+    /// A setting that will not do, named with its value and what is allowed.
+    pub fn build(self) -> Result<Limiter, ConfigError> {
+        self.setup.validate()?;
+        self.quota.validate()?;
+        let (common, live) = (self.setup.common(), Live::new(self.quota));
+        Ok(Limiter(Arc::new(Inner { common, live, slot: Slot::default() })))
+    }
+}

@@ -1,0 +1,421 @@
+//! A limit for each account.
+
+use crate::accounts::Accounts;
+use crate::common::{Common, Setup, controls, setters};
+use crate::gcra::Rate;
+use crate::live::Live;
+use crate::spent::Spent;
+use crate::wait::{Acquire, Asks};
+use crate::{Quota, allowance};
+use plimsoll_core::{
+    Allowance, By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Facts, Inspect, Keyed,
+    Outcome, Permit, Rejected, Settle,
+};
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A quota for each account. A cheap handle: clones share everything.
+///
+/// `K` is what an account is asked by: `str`, `u64`, `IpAddr`, a type of your own – whatever can be hashed,
+/// borrowed or not. Keys are not kept.
+///
+/// ```
+/// use plimsoll_limit::{KeyedLimiter, Quota};
+///
+/// let limiter = KeyedLimiter::<str>::new(Quota::per_second(5).burst(2))?;
+/// assert!(limiter.ask("ann").is_ok() && limiter.ask("ann").is_ok());
+/// assert!(limiter.ask("ann").is_err());
+/// assert!(limiter.ask("bob").is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It takes 24 bytes an account, for as many [accounts](KeyedLimiterBuilder::accounts) as it was built for,
+/// and never more: when there is no room, an account is forgotten whose quota is full again, which changes
+/// nothing for it; and while there is none, newcomers share 64 quotas among them, by hash. Those who
+/// are known keep their own.
+pub struct KeyedLimiter<K: ?Sized>(Arc<Inner<K>>);
+
+type QuotaOf<K> = Arc<dyn Fn(&K) -> Quota + Send + Sync>;
+
+struct Inner<K: ?Sized> {
+    common: Common,
+    live: Live,
+    quota_of: Option<QuotaOf<K>>,
+    accounts: Accounts,
+}
+
+impl<K: Hash + ?Sized> KeyedLimiter<K> {
+    /// A limiter with this quota for each account.
+    ///
+    /// # Errors
+    /// If the quota will not do.
+    pub fn new(quota: Quota) -> Result<Self, ConfigError> {
+        Self::builder().quota(quota).build()
+    }
+
+    /// Sets everything else.
+    pub fn builder() -> KeyedLimiterBuilder<K> {
+        KeyedLimiterBuilder { setup: Setup::new("accounts"), quota: Quota::per_second(100), quota_of: None }
+    }
+
+    #[inline]
+    fn rate(&self, key: &K) -> Rate {
+        match &self.0.quota_of {
+            None => self.0.live.rate(),
+            Some(quota_of) => quota_of(key).rule(),
+        }
+    }
+
+    #[inline]
+    fn account(&self, key: &K) -> Account<'_, K> {
+        Account { limiter: self, hash: self.0.accounts.table.hash(key), rate: self.rate(key) }
+    }
+
+    /// May this account, now? Never waits, and never overtakes those who wait for the same account.
+    ///
+    /// # Errors
+    /// `Limited`, with the time until there is a unit; `Closed` after [`close`](Self::close).
+    #[inline]
+    pub fn ask(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
+        self.ask_n(key, 1)
+    }
+
+    /// [`ask`](Self::ask) for several units at once: all or none.
+    ///
+    /// # Errors
+    /// As for `ask`; `TooLarge` if there are never so many.
+    #[inline]
+    pub fn ask_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
+        self.spend(key, units).map(|spent| Permit::new(self, spent))
+    }
+
+    /// [`ask`](Self::ask), with a permit that owns its handle.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    #[inline]
+    pub fn ask_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
+        self.spend(key, 1).map(|spent| Permit::new(self.clone(), spent))
+    }
+
+    #[inline]
+    fn spend(&self, key: &K, units: u32) -> Result<Spent, Rejected> {
+        let account = self.account(key);
+        let common = &self.0.common;
+        if common.yard.is_quiet() {
+            common.told(account.take(units))
+        } else {
+            common.told(account.behind(units))
+        }
+    }
+
+    /// Waits until there is a unit for this account, in the order of asking; accounts do not wait for each
+    /// other. At most [`longest_wait`](Self::longest_wait): who would have to wait longer is refused as soon as
+    /// it is known.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it leaves the line and has spent nothing.
+    ///
+    /// # Errors
+    /// `Limited` if it would take too long, `Full` if too many wait (all accounts together), `Expired` after the
+    /// longest wait, `Closed` if closed.
+    ///
+    /// # Panics
+    /// When it has to wait inside a tokio runtime that was built without a timer.
+    pub async fn acquire(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
+        self.acquire_n(key, 1).await
+    }
+
+    /// [`acquire`](Self::acquire) for several units at once.
+    ///
+    /// # Cancel safety
+    /// As for `acquire`.
+    ///
+    /// # Errors
+    /// As for `acquire`; `TooLarge` if there are never so many.
+    pub async fn acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
+        let spent = Acquire::new(self.account(key), units, Duration::MAX).await?;
+        Ok(Permit::new(self, spent))
+    }
+
+    /// Waits on the calling thread, no runtime needed: at most `timeout`, and at most the longest wait.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+        match self.0.common.clock.block_until(None, Acquire::new(self.account(key), 1, timeout)) {
+            Some(spent) => spent.map(|spent| Permit::new(self, spent)),
+            None => unreachable!("it blocks until it has been answered"),
+        }
+    }
+
+    /// How many units this account has left now, if it is remembered; otherwise, all.
+    pub fn left(&self, key: &K) -> u32 {
+        let account = self.account(key);
+        let now = self.0.common.clock.now().as_nanos();
+        account.rate.left(self.0.accounts.free(account.hash, account.rate, now), now)
+    }
+
+    /// A gate that asks with what `key` makes of a request.
+    pub fn by<R: ?Sized, F: Fn(&R) -> K>(&self, key: F) -> By<Self, F>
+    where
+        K: Sized,
+    {
+        By::new(self.clone(), key)
+    }
+
+    /// A gate that asks with what `key` finds in a request.
+    pub fn by_ref<R: ?Sized, F: Fn(&R) -> &K>(&self, key: F) -> ByRef<Self, F, K> {
+        ByRef::new(self.clone(), key)
+    }
+
+    /// A gate for the requests of which `key` makes something; the others pass unasked.
+    pub fn by_option<R: ?Sized, F: Fn(&R) -> Option<K>>(&self, key: F) -> ByOption<Self, F>
+    where
+        K: Sized,
+    {
+        ByOption::new(self.clone(), key)
+    }
+
+    /// A gate for the requests in which `key` finds something; the others pass unasked.
+    pub fn by_option_ref<R: ?Sized, F: Fn(&R) -> Option<&K>>(&self, key: F) -> ByOptionRef<Self, F, K> {
+        ByOptionRef::new(self.clone(), key)
+    }
+}
+
+impl<K: ?Sized> KeyedLimiter<K> {
+    /// Changes the quota of every account. What each owes stays owed. (Where a closure says each account's
+    /// quota, that goes on saying it.)
+    ///
+    /// # Errors
+    /// If the quota will not do; nothing has changed then.
+    pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        self.0.live.set(quota);
+        self.0.common.yard.rouse_all();
+        Ok(())
+    }
+
+    /// The quota of each account.
+    pub fn quota(&self) -> Quota {
+        self.0.live.quota()
+    }
+
+    /// How many accounts are remembered.
+    pub fn accounts(&self) -> usize {
+        self.0.accounts.table.len()
+    }
+
+    /// How many can be.
+    pub fn most_accounts(&self) -> usize {
+        self.0.accounts.table.room()
+    }
+
+    /// How often there was no room for a newcomer, who shared a quota then.
+    pub fn overflowed(&self) -> u64 {
+        self.0.accounts.table.overflowed()
+    }
+
+    controls!();
+}
+
+/// One account of a limiter, while it is asked.
+pub(crate) struct Account<'a, K: ?Sized> {
+    limiter: &'a KeyedLimiter<K>,
+    hash: u64,
+    rate: Rate,
+}
+
+impl<K: ?Sized> Account<'_, K> {
+    fn rate_now(&self) -> Rate {
+        // A quota that is changed while one waits counts; what a closure said, it said.
+        if self.limiter.0.quota_of.is_some() { self.rate } else { self.limiter.0.live.rate() }
+    }
+
+    #[inline]
+    fn take_at(&self, rate: Rate, units: u32) -> Result<Spent, Rejected> {
+        let its = &*self.limiter.0;
+        let (now, taken) = its.common.decide(|now| its.accounts.take(self.hash, rate, now, units), |at| *at);
+        match taken {
+            Ok(slot) => Ok(Spent { slot, units, at: now, class: 0, burst: self.burst() }),
+            Err(at) => Err(its.common.limited(rate, units, now, at)),
+        }
+    }
+
+    #[inline]
+    fn take(&self, units: u32) -> Result<Spent, Rejected> {
+        self.take_at(self.rate, units)
+    }
+
+    #[inline]
+    fn burst(&self) -> u32 {
+        if self.limiter.0.quota_of.is_some() { self.rate.burst } else { 0 }
+    }
+
+    #[cold]
+    fn behind(&self, units: u32) -> Result<Spent, Rejected> {
+        let its = &*self.limiter.0;
+        if its.common.yard.is_closed() {
+            return Err(its.common.closed());
+        }
+        if its.common.yard.has(self.hash) {
+            let now = its.common.clock.now().as_nanos();
+            let free = its.accounts.free(self.hash, self.rate, now);
+            let at = self.rate.take(free, now, units).err().unwrap_or(now);
+            return Err(its.common.limited(self.rate, units, now, at.max(now + self.rate.interval)));
+        }
+        self.take(units)
+    }
+}
+
+impl<K: ?Sized> Asks for Account<'_, K> {
+    fn take(&self, units: u32) -> Result<Spent, Rejected> {
+        self.take_at(self.rate_now(), units)
+    }
+    fn undo(&self, spent: Spent) {
+        self.limiter.undo(spent);
+    }
+    fn account(&self) -> u64 {
+        self.hash
+    }
+    fn common(&self) -> &Common {
+        &self.limiter.0.common
+    }
+}
+
+impl<K: ?Sized> KeyedLimiter<K> {
+    fn undo(&self, spent: Spent) {
+        let its = &*self.0;
+        its.accounts.give_back(spent.slot, its.common.clock.now().as_nanos(), spent.units, spent.at);
+        if !its.common.yard.is_quiet()
+            && let Some(slot) = its.accounts.table.at(spent.slot)
+        {
+            its.common.yard.rouse(slot.hash());
+        }
+    }
+}
+
+impl<K: ?Sized> Settle for KeyedLimiter<K> {
+    type Token = Spent;
+    #[inline]
+    fn settle(&self, _: Spent, outcome: Outcome) {
+        let common = &self.0.common;
+        common.observer.tell(|| Event::Ended { by: common.name, outcome });
+    }
+    fn give_back(&self, spent: Spent) {
+        let common = &self.0.common;
+        common.observer.tell(|| Event::GivenBack { by: common.name });
+        self.undo(spent);
+    }
+    fn tell(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
+        let its = &*self.0;
+        let now = its.common.clock.now().as_nanos();
+        let Some((interval, free)) = its.accounts.read(spent.slot) else { return };
+        let rate = match (&its.quota_of, spent.burst) {
+            (None, _) => its.live.rate(),
+            (Some(_), 0) => return,
+            (Some(_), burst) => Rate { interval, burst },
+        };
+        each(allowance(its.common.name, rate, free, now));
+    }
+}
+
+impl<K: Hash + ?Sized> Keyed<K> for KeyedLimiter<K> {
+    #[inline]
+    fn admit_for(&self, key: &K, facts: Facts) -> Result<Spent, Rejected> {
+        self.spend(key, facts.cost)
+    }
+}
+
+impl<K: ?Sized> Inspect for KeyedLimiter<K> {
+    fn name(&self) -> &'static str {
+        KeyedLimiter::name(self)
+    }
+    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        let quota = self.quota();
+        each("rate", quota.rate());
+        each("burst", f64::from(quota.burst_size()));
+        each("accounts", self.accounts() as f64);
+        each("overflowed", self.overflowed() as f64);
+        each("waiting", f64::from(self.waiting()));
+    }
+    /// Knobs: `rate` (units a second), `burst` (whole units), each account's.
+    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+        self.set_quota(crate::turned(self.quota(), knob, value)?)
+    }
+}
+
+// Not derived: a key need not be `Clone`.
+impl<K: ?Sized> Clone for KeyedLimiter<K> {
+    fn clone(&self) -> Self {
+        KeyedLimiter(self.0.clone())
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for KeyedLimiter<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedLimiter")
+            .field("name", &self.name())
+            .field("quota", &self.quota())
+            .field("accounts", &self.accounts())
+            .field("most_accounts", &self.most_accounts())
+            .field("waiting", &self.waiting())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+/// Builds a [`KeyedLimiter`]; from [`KeyedLimiter::builder`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct KeyedLimiterBuilder<K: ?Sized> {
+    setup: Setup,
+    quota: Quota,
+    quota_of: Option<QuotaOf<K>>,
+}
+
+impl<K: ?Sized> KeyedLimiterBuilder<K> {
+    /// How much each account is allowed. Default 100 a second.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = quota;
+        self
+    }
+
+    /// How much this account is allowed, asked each time. It may say something else the next time: what the
+    /// account owes stays owed. A quota of 0 units admits nothing.
+    pub fn quota_of(mut self, quota_of: impl Fn(&K) -> Quota + Send + Sync + 'static) -> Self {
+        self.quota_of = Some(Arc::new(quota_of));
+        self
+    }
+
+    setters!(accounts);
+
+    /// The limiter.
+    ///
+    /// # Errors
+    /// A setting that will not do, named with its value and what is allowed.
+    pub fn build(self) -> Result<KeyedLimiter<K>, ConfigError> {
+        self.setup.validate()?;
+        self.quota.validate()?;
+        Ok(KeyedLimiter(Arc::new(Inner {
+            common: self.setup.common(),
+            live: Live::new(self.quota),
+            quota_of: self.quota_of,
+            accounts: Accounts::new(self.setup.accounts, &self.setup.dice),
+        })))
+    }
+}
+
+impl<K: ?Sized> Clone for KeyedLimiterBuilder<K> {
+    fn clone(&self) -> Self {
+        let (setup, quota_of) = (self.setup.clone(), self.quota_of.clone());
+        KeyedLimiterBuilder { setup, quota: self.quota, quota_of }
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for KeyedLimiterBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedLimiterBuilder").field("setup", &self.setup).field("quota", &self.quota).finish()
+    }
+}

@@ -1,0 +1,38 @@
+//! What an admitted request has spent.
+
+use plimsoll_core::Pack;
+
+/// The units that an admitted request has spent: what a limiter hands out and takes back. Plain data.
+///
+/// They stay spent however the work ends, unless they are given back; and then as many come back as were
+/// not already on their way: of a permit that is held for long, fewer and fewer.
+#[derive(Debug)]
+#[must_use = "units that are not settled cannot be given back"]
+pub struct Spent {
+    pub(crate) slot: u32,
+    pub(crate) units: u32,
+    // Nanoseconds.
+    pub(crate) at: u64,
+    // Of tiers, 0 to 1,023.
+    pub(crate) class: u16,
+    // Of the account's own quota, where that is not one of all; 0: not known.
+    pub(crate) burst: u32,
+}
+
+/// The slot of an account without one.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+const CLASS: u64 = 1 << 10;
+
+/// Packed, it forgets the burst of a quota that a closure said, and so no header tells of it.
+impl Pack for Spent {
+    fn pack(self) -> [u64; 2] {
+        let at = (self.at / CLASS).min(u64::MAX / CLASS - 1);
+        // Earlier by up to a microsecond: so much less is given back.
+        [u64::from(self.slot) << 32 | u64::from(self.units), at * CLASS + u64::from(self.class)]
+    }
+    fn unpack([what, when]: [u64; 2]) -> Self {
+        let (slot, units) = ((what >> 32) as u32, what as u32);
+        Spent { slot, units, at: when / CLASS * CLASS, class: (when % CLASS) as u16, burst: 0 }
+    }
+}

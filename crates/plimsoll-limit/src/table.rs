@@ -1,0 +1,154 @@
+//! Where accounts are remembered: a table of fixed size, without a lock for those who are in it.
+//!
+//! Sets of eight slots; an account is in one of the two sets that its hash names, or in none. Those in none
+//! share overflow slots by hash. Keys are not kept, only their hashes under a secret: 64 bits tell accounts
+//! apart. A slot is given to another only when its account has nothing left to remember.
+
+use crate::slot::{NOBODY, Slot};
+use plimsoll_core::sync::{AtomicUsize, Mutex, Ordering};
+use plimsoll_core::{Dice, Seeded, Stripes};
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::PoisonError;
+
+const WAYS: usize = 8;
+/// What newcomers share when there is no room for them.
+pub(crate) const OVERFLOW: usize = 64;
+/// Those who move in take turns, by hash.
+const DOORS: usize = 64;
+
+#[repr(align(64))]
+#[derive(Default)]
+struct Set([Slot; WAYS]);
+
+pub(crate) struct Table {
+    sets: Box<[Set]>,
+    overflow: Box<[Slot]>,
+    doors: Box<[Mutex<()>]>,
+    hasher: Seeded,
+    used: AtomicUsize,
+    // How many asks found no room.
+    overflowed: Stripes,
+}
+
+/// Where an account is: a slot, and its number.
+pub(crate) type At<'a> = (u32, &'a Slot);
+
+impl Table {
+    /// For at least `accounts`, in whole sets.
+    pub(crate) fn new(accounts: usize, dice: &Dice) -> Self {
+        let sets = accounts.div_ceil(WAYS).max(1);
+        Table {
+            sets: (0..sets).map(|_| Set::default()).collect(),
+            overflow: (0..OVERFLOW).map(|_| Slot::default()).collect(),
+            doors: (0..DOORS).map(|_| Mutex::new(())).collect(),
+            hasher: dice.hasher(),
+            used: AtomicUsize::new(0),
+            overflowed: Stripes::default(),
+        }
+    }
+
+    /// The hash of a key; never that of nobody.
+    #[inline]
+    pub(crate) fn hash<K: Hash + ?Sized>(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key).max(NOBODY + 1)
+    }
+
+    /// The two sets of a hash, which may be the same.
+    #[inline]
+    fn sets(&self, hash: u64) -> [usize; 2] {
+        // The high bits of a product: any number of sets will do.
+        let set = |hash: u64| ((u128::from(hash) * self.sets.len() as u128) >> 64) as usize;
+        [set(hash), set(hash.rotate_left(32))]
+    }
+
+    #[inline]
+    fn slots(&self, set: usize) -> impl Iterator<Item = At<'_>> {
+        let slots = self.sets.get(set).map_or(&[][..], |Set(slots)| slots);
+        slots.iter().enumerate().map(move |(n, slot)| ((set * WAYS + n) as u32, slot))
+    }
+
+    /// The account's own slot.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64) -> Option<At<'_>> {
+        let [first, second] = self.sets(hash);
+        self.slots(first).chain(self.slots(second)).find(|(_, slot)| slot.is(hash))
+    }
+
+    /// The slot that it shares with others.
+    pub(crate) fn shared(&self, hash: u64) -> At<'_> {
+        self.overflowed.add();
+        let n = (hash % OVERFLOW as u64) as usize;
+        match self.overflow.get(n) {
+            Some(slot) => ((self.sets.len() * WAYS + n) as u32, slot),
+            None => unreachable!("it is the remainder"),
+        }
+    }
+
+    pub(crate) fn at(&self, n: u32) -> Option<&Slot> {
+        let n = n as usize;
+        let slot = self.sets.get(n / WAYS).and_then(|Set(slots)| slots.get(n % WAYS));
+        slot.or_else(|| self.overflow.get(n - self.sets.len() * WAYS))
+    }
+
+    /// Whether the slot is one that others share.
+    pub(crate) fn is_shared(&self, n: u32) -> bool {
+        n as usize >= self.sets.len() * WAYS
+    }
+
+    /// A slot of its own, if there is one: an empty one, or that of the account that ranks lowest of those
+    /// that may go (`None`: it may not). `fresh` must differ from every state that may go.
+    #[cold]
+    pub(crate) fn move_in(
+        &self,
+        hash: u64,
+        interval: u64,
+        fresh: u64,
+        rank: impl Fn(u64) -> Option<u64>,
+    ) -> Option<At<'_>> {
+        let [first, second] = self.sets(hash);
+        let both = || self.slots(first).chain(self.slots(second));
+        let ranked = |slot: &Slot| if slot.is(NOBODY) { Some(0) } else { rank(slot.glance()) };
+        // In a flood there is none, and nobody need wait at the door to learn it.
+        both().find(|(_, slot)| ranked(slot).is_some())?;
+        let door = self.doors.get(hash as usize % DOORS)?;
+        // Two who bring the same account must not both move in.
+        let _turn = door.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = self.find(hash) {
+            return Some(found);
+        }
+        for _ in 0..WAYS {
+            let (_, (n, slot)) =
+                both().filter_map(|at| Some((ranked(at.1)?, at))).min_by_key(|(rank, _)| *rank)?;
+            let empty = slot.is(NOBODY);
+            if slot.move_in(hash, interval, fresh, |state| rank(state).is_some()) {
+                if empty {
+                    self.used.fetch_add(1, Ordering::Relaxed);
+                }
+                return Some((n, slot));
+            }
+        }
+        None
+    }
+
+    /// How many accounts there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.sets.len() * WAYS
+    }
+
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// How many asks found no room.
+    pub(crate) fn overflowed(&self) -> u64 {
+        self.overflowed.total()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("accounts", &self.len()).field("room", &self.room()).finish()
+    }
+}

@@ -1,0 +1,126 @@
+//! The rule of fair shares: a tide line. Numbers in, numbers out.
+//!
+//! Everyone is measured by a decayed count of what was *admitted* of it. One level, the same for all, says how
+//! much of that is fair now. It rises while the bucket of the global rate is more than half full, and sinks while
+//! it is emptier; and in between, the fill itself moves the line, so that the last units go to whoever
+//! has had least. Demand is never estimated, so that asking more often gains nothing. One level cuts all, so
+//! the shares are max-min fair; and where the bucket is nearly full everybody is admitted, so nothing is
+//! left lying.
+//!
+//! It is a controller with a proportional and an integral part, of which the fill is the input and the
+//! level the output; usage answers the level with a lead of τ, so it is stable without tuning: the
+//! damping is above one wherever the bucket fills faster than τ.
+//!
+//! The constants were found by simulation on paced and on Poisson arrivals, and then tried on others. What
+//! they do is in the crate's documentation, with what they miss.
+
+/// The memory, in seconds: half the time over which shares are judged.
+pub(crate) const TAU: f64 = 1.0;
+/// The level doubles in so many seconds while the bucket is full. 0.01 to 0.1 do as well; 0.3 is slow when accounts join.
+const OCTAVE: f64 = 0.03;
+/// Between an empty and a full bucket the line moves by so many octaves. 1 is calmer, 4 unfair among many large ones.
+const REACH: f64 = 2.0;
+/// From this fill on everybody is admitted.
+const OPEN: f64 = 0.9;
+/// Nobody has to answer for more than so many fair shares: without it, whoever was alone has to wait for
+/// seconds when others come.
+const FORGIVE: f64 = 2.0;
+/// The same, for those with a guaranteed floor.
+const FORGIVE_FLOOR: f64 = 1.5;
+/// Usage is counted in ticks of 2¹⁶ ns, 65.5 µs.
+const TICK: u32 = 16;
+const TICKS_A_SECOND: f64 = 1e9 / (1u64 << TICK) as f64;
+/// Who was not seen for so long has nothing left to remember: e⁻⁸ of it.
+pub(crate) const FORGOTTEN: u32 = (8.0 * TAU * TICKS_A_SECOND) as u32;
+
+/// What an account has used: a decayed count, and when it was last counted. In one word.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Used {
+    pub(crate) units: f32,
+    pub(crate) seen: u32,
+}
+
+pub(crate) fn ticks(now: u64) -> u32 {
+    (now >> TICK) as u32
+}
+
+impl Used {
+    pub(crate) fn pack(self) -> u64 {
+        u64::from(self.units.to_bits()) << 32 | u64::from(self.seen)
+    }
+
+    pub(crate) fn unpack(word: u64) -> Self {
+        Used { units: f32::from_bits((word >> 32) as u32), seen: word as u32 }
+    }
+
+    /// How long ago it was counted, in ticks. After 78 hours it begins anew, which harms nobody: all has
+    /// decayed.
+    pub(crate) fn age(self, now: u32) -> u32 {
+        // Time may have been read earlier by us than by who was last.
+        let age = now.wrapping_sub(self.seen);
+        if age > u32::MAX / 2 { 0 } else { age }
+    }
+
+    /// What is left of it.
+    pub(crate) fn at(self, now: u32) -> f64 {
+        f64::from(self.units) * decay(f64::from(self.age(now)) / TICKS_A_SECOND)
+    }
+}
+
+/// e^(−t/τ).
+pub(crate) fn decay(seconds: f64) -> f64 {
+    const LOG2_E: f64 = std::f64::consts::LOG2_E;
+    exp2(-seconds / TAU * LOG2_E)
+}
+
+/// 2^x by a cubic between the powers of two: off by less than a thousandth.
+fn exp2(x: f64) -> f64 {
+    let whole = x.floor().clamp(-1_000.0, 1_000.0);
+    let part = x - whole;
+    let power = f64::from_bits(((whole as i64 + 1_023) as u64) << 52);
+    power * (1.0 + part * (0.695_976 + part * (0.224_940 + part * 0.079_084)))
+}
+
+/// How full the bucket of the global rate is, 0 to 1: with the unit in hand it counts as empty.
+pub(crate) fn fill(left: f64, burst: u32) -> f64 {
+    ((left - 1.0) / f64::from(burst.max(2) - 1)).clamp(0.0, 1.0)
+}
+
+/// The level after `seconds` more at this fill, for a global `rate`.
+pub(crate) fn level(level: f64, fill: f64, seconds: f64, rate: f64) -> f64 {
+    (level * exp2((2.0 * fill - 1.0) * seconds.min(0.1) / OCTAVE)).clamp(1e-6 * rate, 16.0 * rate)
+}
+
+/// May an account that has used `used` have more? `Ok`: what it has to answer for. `Err`: for how many
+/// seconds not, and what it has to answer for.
+pub(crate) fn judge(used: f64, fair: f64, floor: f64, fill: f64) -> Result<f64, (f64, f64)> {
+    let used = used.min((FORGIVE * fair).max(FORGIVE_FLOOR * floor * TAU));
+    let line = fair * exp2(REACH * (fill - 0.5));
+    if used <= floor * TAU || fill >= OPEN || used <= line {
+        return Ok(used);
+    }
+    let line = line.max(floor * TAU).max(1e-9);
+    Err(((TAU * (used / line).ln()).clamp(0.001, 10.0), used))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cubic_is_off_by_less_than_a_thousandth() {
+        for n in -4_000..=400 {
+            let x = f64::from(n) / 100.0;
+            assert!((exp2(x) / x.exp2() - 1.0).abs() < 1e-3, "2^{x}: {} {}", exp2(x), x.exp2());
+        }
+    }
+
+    #[test]
+    fn a_word_holds_what_was_used() {
+        let used = Used { units: 17.25, seen: 4_000_000_000 };
+        assert_eq!(Used::unpack(used.pack()), used);
+        // Over the end of the ticks.
+        assert_eq!(used.age(100), 294_967_396);
+        assert_eq!(used.age(3_999_999_999), 0);
+    }
+}

@@ -1,0 +1,670 @@
+//! Limits within limits, asked as one.
+
+use crate::accounts::Accounts;
+use crate::common::{Common, Setup, controls, refusal, setters};
+use crate::gcra::Rate;
+use crate::keyed::Named;
+use crate::live::Live;
+use crate::slot::{NOBODY, Slot, Taken};
+use crate::spent::{NOWHERE, Spent};
+use crate::wait::{Acquire, Asks};
+use crate::{Quota, allowance};
+use plimsoll_core::{
+    Allowance, By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Facts, Inspect, Keyed,
+    Outcome, Permit, Rejected, Settle, intern,
+};
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One class of accounts: free, premium.
+///
+/// ```
+/// use plimsoll_limit::{Class, Quota};
+///
+/// // Each free account 5 a second, and all of them together no more than 300.
+/// let free = Class::new("free").each(Quota::per_second(5).burst(10)).all(Quota::per_second(300));
+/// # let _ = free;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Class {
+    name: String,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    each: Option<Quota>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    all: Option<Quota>,
+}
+
+impl Class {
+    /// A class without a limit of its own.
+    pub fn new(name: impl Into<String>) -> Self {
+        Class { name: name.into(), each: None, all: None }
+    }
+
+    /// What each of its accounts is allowed.
+    #[must_use]
+    pub fn each(mut self, quota: Quota) -> Self {
+        self.each = Some(quota);
+        self
+    }
+
+    /// What all of its accounts together are allowed.
+    #[must_use]
+    pub fn all(mut self, quota: Quota) -> Self {
+        self.all = Some(quota);
+        self
+    }
+}
+
+/// A limit for all, for each class of accounts, and for each account: asked as one, all or nothing. A cheap
+/// handle: clones share everything.
+///
+/// If any refuses, nothing stays spent anywhere, and the refusal carries the longest time of those that
+/// refuse, and the name of that one: "api/free", "api/free/account", "api/global". Nothing is ever admitted over
+/// any limit; of two who ask in the same instant for the last unit, both may be refused.
+///
+/// ```
+/// use plimsoll_limit::{Class, Quota, Tiers};
+///
+/// let limits = Tiers::<str>::builder()
+///     .name("api")
+///     .global(Quota::per_second(1_000).burst(100))
+///     .class(Class::new("free").each(Quota::per_second(5).burst(2)))
+///     .class(Class::new("premium").each(Quota::per_second(50).burst(100)))
+///     .class_of(|account| if account.starts_with("p-") { "premium" } else { "free" })
+///     .build()?;
+/// assert!(limits.ask("ann").is_ok() && limits.ask("ann").is_ok());
+/// let no = limits.ask("ann").unwrap_err();
+/// assert_eq!(no.by(), "api/free/account");
+/// assert!((0..10).all(|_| limits.ask("p-bob").is_ok()));
+///
+/// limits.assign("ann", "premium")?; // while it runs; what ann owes stays owed
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What is left of the global limit goes to whoever comes first. To share it fairly, put a
+/// [`FairLimiter`](crate::FairLimiter) in its place: `layer((tiers.by_ref(account), fair.by_ref(account)))`.
+pub struct Tiers<K: ?Sized>(Arc<Inner>, PhantomData<fn(&K)>, ClassOf<K>);
+
+type ClassOf<K> = Option<Arc<dyn Fn(&K) -> &'static str + Send + Sync>>;
+
+struct Inner {
+    common: Common,
+    global: Option<Tier>,
+    classes: Vec<Kind>,
+    // Class and own quota of those who were named.
+    named: Named<(Option<u16>, Option<Quota>)>,
+    accounts: Accounts,
+}
+
+/// One limit of many accounts.
+struct Tier {
+    name: &'static str,
+    live: Live,
+    slot: Slot,
+}
+
+struct Kind {
+    name: &'static str,
+    account: &'static str,
+    each: Option<Live>,
+    all: Option<Tier>,
+}
+
+impl Tier {
+    fn new(name: &str, quota: Quota) -> Self {
+        Tier { name: intern(name), live: Live::new(quota), slot: Slot::default() }
+    }
+
+    fn free(&self, rate: Rate, now: u64) -> u64 {
+        self.slot.free(NOBODY, rate.interval, now).unwrap_or(now)
+    }
+
+    #[inline]
+    fn take(&self, rate: Rate, now: u64, units: u32) -> Result<(), u64> {
+        match self.slot.take(NOBODY, rate, now, units) {
+            Taken::Yes => Ok(()),
+            Taken::NotBefore(at) => Err(at),
+            Taken::Gone => unreachable!("nobody moves in here"),
+        }
+    }
+}
+
+/// Whose turn it is, worked out once.
+#[derive(Clone, Copy)]
+struct Who {
+    hash: u64,
+    class: u16,
+    own: Option<Quota>,
+}
+
+/// The tier that refuses for longest.
+#[derive(Clone, Copy)]
+struct No {
+    by: &'static str,
+    rate: Rate,
+    at: u64,
+}
+
+impl Inner {
+    fn kind(&self, class: u16) -> &Kind {
+        match self.classes.get(usize::from(class)).or(self.classes.first()) {
+            Some(kind) => kind,
+            None => unreachable!("there is at least one class"),
+        }
+    }
+
+    fn class(&self, name: &str) -> Option<u16> {
+        let at = self.classes.iter().position(|kind| kind.name == name)?;
+        u16::try_from(at).ok()
+    }
+
+    /// All or nothing, as of `now`.
+    #[inline]
+    fn take(&self, who: Who, units: u32, now: u64) -> Result<u32, No> {
+        let kind = self.kind(who.class);
+        let each = who.own.map(|own| own.rule()).or_else(|| kind.each.as_ref().map(Live::rate));
+        let all = kind.all.as_ref().map(|tier| (tier, tier.live.rate()));
+        let global = self.global.as_ref().map(|tier| (tier, tier.live.rate()));
+        // First without taking anything: whoever refuses has written nothing, and all say how long.
+        let mut no: Option<No> = None;
+        let mut see = |by, rate: Rate, free| {
+            if let Err(at) = rate.take(free, now, units)
+                && no.is_none_or(|no| at > no.at)
+            {
+                no = Some(No { by, rate, at });
+            }
+        };
+        if let Some(rate) = each {
+            see(kind.account, rate, self.accounts.free(who.hash, rate, now));
+        }
+        for (tier, rate) in [all, global].into_iter().flatten() {
+            see(tier.name, rate, tier.free(rate, now));
+        }
+        if let Some(no) = no {
+            return Err(no);
+        }
+        // Then for good, and back if somebody else was faster.
+        let slot = match each {
+            Some(rate) => self.accounts.take(who.hash, rate, now, units).map_err(|at| No {
+                by: kind.account,
+                rate,
+                at,
+            })?,
+            None => NOWHERE,
+        };
+        if let Some((tier, rate)) = all
+            && let Err(at) = tier.take(rate, now, units)
+        {
+            self.accounts.give_back(slot, now, units, now);
+            return Err(No { by: tier.name, rate, at });
+        }
+        if let Some((tier, rate)) = global
+            && let Err(at) = tier.take(rate, now, units)
+        {
+            self.accounts.give_back(slot, now, units, now);
+            if let Some((all, _)) = all {
+                all.slot.give_back(now, units, now);
+            }
+            return Err(No { by: tier.name, rate, at });
+        }
+        Ok(slot)
+    }
+
+    #[inline]
+    fn spend(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
+        let (now, taken) = self.common.decide(|now| self.take(who, units, now), |no| no.at);
+        match taken {
+            Ok(slot) => {
+                let burst = who.own.map_or(0, |own| own.burst_size());
+                Ok(Spent { slot, units, at: now, class: who.class, burst })
+            }
+            Err(No { by, rate, at }) => Err(refusal(by, rate, units, now, at)),
+        }
+    }
+
+    fn undo(&self, spent: &Spent) {
+        let now = self.common.clock.now().as_nanos();
+        self.accounts.give_back(spent.slot, now, spent.units, spent.at);
+        let all = self.kind(spent.class).all.as_ref();
+        for tier in all.into_iter().chain(self.global.as_ref()) {
+            tier.slot.give_back(now, spent.units, spent.at);
+        }
+        // The unit may be another account's.
+        self.common.yard.rouse_all();
+    }
+
+    #[cold]
+    fn behind(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
+        if self.common.yard.is_closed() {
+            return Err(self.common.closed());
+        }
+        if self.common.yard.has(who.hash) {
+            let kind = self.kind(who.class);
+            let rate = who.own.map(|own| own.rule()).or_else(|| kind.each.as_ref().map(Live::rate));
+            let rate = rate.or_else(|| self.global.as_ref().map(|tier| tier.live.rate()));
+            let rate = rate.unwrap_or(Rate { interval: 1_000_000, burst: 1 });
+            let now = self.common.clock.now().as_nanos();
+            return Err(refusal(kind.account, rate, units.min(rate.burst), now, now + rate.interval));
+        }
+        self.spend(who, units)
+    }
+}
+
+impl<K: Hash + ?Sized> Tiers<K> {
+    #[inline]
+    fn who(&self, key: &K) -> Who {
+        let hash = self.0.accounts.table.hash(key);
+        let (class, own) = self.0.named.get(hash).unwrap_or((None, None));
+        let class =
+            class.unwrap_or_else(|| self.2.as_ref().and_then(|of| self.0.class(of(key))).unwrap_or(0));
+        Who { hash, class, own }
+    }
+
+    /// May this account, now? Never waits, and never overtakes those who wait for the same account.
+    ///
+    /// # Errors
+    /// `Limited`, with the time until all tiers have a unit; `Closed` after [`close`](Self::close).
+    #[inline]
+    pub fn ask(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
+        self.ask_n(key, 1)
+    }
+
+    /// [`ask`](Self::ask) for several units at once: all or none.
+    ///
+    /// # Errors
+    /// As for `ask`; `TooLarge` if one of the tiers never has so many.
+    #[inline]
+    pub fn ask_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
+        self.spend(key, units).map(|spent| Permit::new(self, spent))
+    }
+
+    /// [`ask`](Self::ask), with a permit that owns its handle.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    #[inline]
+    pub fn ask_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
+        self.spend(key, 1).map(|spent| Permit::new(self.clone(), spent))
+    }
+
+    #[inline]
+    fn spend(&self, key: &K, units: u32) -> Result<Spent, Rejected> {
+        let (who, common) = (self.who(key), &self.0.common);
+        let quiet = common.yard.is_quiet();
+        common.told(if quiet { self.0.spend(who, units) } else { self.0.behind(who, units) })
+    }
+
+    /// Waits until all tiers have a unit for this account, in the order of asking; accounts do not stand in
+    /// each other's line. At most [`longest_wait`](Self::longest_wait): who would have to wait longer is refused
+    /// as soon as it is known.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it leaves the line and has spent nothing.
+    ///
+    /// # Errors
+    /// `Limited` if it would take too long, `Full` if too many wait (all accounts together), `Expired` after the
+    /// longest wait, `Closed` if closed.
+    ///
+    /// # Panics
+    /// When it has to wait inside a tokio runtime that was built without a timer.
+    pub async fn acquire(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
+        self.acquire_n(key, 1).await
+    }
+
+    /// [`acquire`](Self::acquire) for several units at once.
+    ///
+    /// # Cancel safety
+    /// As for `acquire`.
+    ///
+    /// # Errors
+    /// As for `acquire`; `TooLarge` if one of the tiers never has so many.
+    pub async fn acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
+        let asks = Member { its: &self.0, who: self.who(key) };
+        let spent = Acquire::new(asks, units, Duration::MAX).await?;
+        Ok(Permit::new(self, spent))
+    }
+
+    /// Waits on the calling thread, no runtime needed: at most `timeout`, and at most the longest wait.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+        let asks = Member { its: &self.0, who: self.who(key) };
+        match self.0.common.clock.block_until(None, Acquire::new(asks, 1, timeout)) {
+            Some(spent) => spent.map(|spent| Permit::new(self, spent)),
+            None => unreachable!("it blocks until it has been answered"),
+        }
+    }
+
+    /// Puts this account into a class by hand, whatever [`class_of`](TiersBuilder::class_of) says. What it owes
+    /// stays owed. Each account that is named takes some memory until it is [forgotten](Self::forget).
+    ///
+    /// # Errors
+    /// If there is no such class; nothing has changed then.
+    pub fn assign(&self, key: &K, class: &str) -> Result<(), ControlError> {
+        let class = self.check_class(class)?;
+        self.0
+            .named
+            .alter(self.0.accounts.table.hash(key), |named| Some((Some(class), named.and_then(|n| n.1))));
+        self.0.common.yard.rouse_all();
+        Ok(())
+    }
+
+    /// Gives this account a quota of its own, in place of its class's `each`.
+    ///
+    /// # Errors
+    /// If the quota will not do; nothing has changed then.
+    pub fn assign_quota(&self, key: &K, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        self.0
+            .named
+            .alter(self.0.accounts.table.hash(key), |named| Some((named.and_then(|n| n.0), Some(quota))));
+        self.0.common.yard.rouse_all();
+        Ok(())
+    }
+
+    /// Forgets what was said of this account by hand.
+    pub fn forget(&self, key: &K) {
+        self.0.named.set(self.0.accounts.table.hash(key), None);
+        self.0.common.yard.rouse_all();
+    }
+
+    /// A gate that asks with what `key` makes of a request.
+    pub fn by<R: ?Sized, F: Fn(&R) -> K>(&self, key: F) -> By<Self, F>
+    where
+        K: Sized,
+    {
+        By::new(self.clone(), key)
+    }
+
+    /// A gate that asks with what `key` finds in a request.
+    pub fn by_ref<R: ?Sized, F: Fn(&R) -> &K>(&self, key: F) -> ByRef<Self, F, K> {
+        ByRef::new(self.clone(), key)
+    }
+
+    /// A gate for the requests of which `key` makes something; the others pass unasked.
+    pub fn by_option<R: ?Sized, F: Fn(&R) -> Option<K>>(&self, key: F) -> ByOption<Self, F>
+    where
+        K: Sized,
+    {
+        ByOption::new(self.clone(), key)
+    }
+
+    /// A gate for the requests in which `key` finds something; the others pass unasked.
+    pub fn by_option_ref<R: ?Sized, F: Fn(&R) -> Option<&K>>(&self, key: F) -> ByOptionRef<Self, F, K> {
+        ByOptionRef::new(self.clone(), key)
+    }
+}
+
+impl<K: ?Sized> Tiers<K> {
+    /// Sets everything.
+    pub fn builder() -> TiersBuilder<K> {
+        TiersBuilder { setup: Setup::new("tiers"), global: None, classes: vec![], class_of: None }
+    }
+
+    fn check_class(&self, class: &str) -> Result<u16, ControlError> {
+        self.0.class(class).ok_or_else(|| ControlError::new("class", class, "one of those it was built with"))
+    }
+
+    /// Changes the limit for all. What is owed stays owed.
+    ///
+    /// # Errors
+    /// If the quota will not do, or it was built without such a limit; nothing has changed then.
+    pub fn set_global(&self, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        let Some(tier) = &self.0.global else {
+            return Err(ControlError::new("global", quota, "set only where one was built in"));
+        };
+        tier.live.set(quota);
+        self.0.common.yard.rouse_all();
+        Ok(())
+    }
+
+    /// Changes what each account of a class is allowed. What each owes stays owed.
+    ///
+    /// # Errors
+    /// If the quota will not do, or there is no such class, or it was built without; nothing has changed then.
+    pub fn set_each(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        let Some(live) = &self.0.kind(self.check_class(class)?).each else {
+            return Err(ControlError::new("each", quota, "set only where one was built in"));
+        };
+        live.set(quota);
+        self.0.common.yard.rouse_all();
+        Ok(())
+    }
+
+    /// Changes what all accounts of a class are allowed together. What is owed stays owed.
+    ///
+    /// # Errors
+    /// If the quota will not do, or there is no such class, or it was built without; nothing has changed then.
+    pub fn set_all(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        let Some(tier) = &self.0.kind(self.check_class(class)?).all else {
+            return Err(ControlError::new("all", quota, "set only where one was built in"));
+        };
+        tier.live.set(quota);
+        self.0.common.yard.rouse_all();
+        Ok(())
+    }
+
+    /// How many accounts are remembered.
+    pub fn accounts(&self) -> usize {
+        self.0.accounts.table.len()
+    }
+
+    /// How many can be.
+    pub fn most_accounts(&self) -> usize {
+        self.0.accounts.table.room()
+    }
+
+    /// How often there was no room for a newcomer, who shared a quota then.
+    pub fn overflowed(&self) -> u64 {
+        self.0.accounts.table.overflowed()
+    }
+
+    controls!();
+}
+
+struct Member<'a> {
+    its: &'a Inner,
+    who: Who,
+}
+
+impl Asks for Member<'_> {
+    fn take(&self, units: u32) -> Result<Spent, Rejected> {
+        self.its.spend(self.who, units)
+    }
+    fn undo(&self, spent: Spent) {
+        self.its.undo(&spent);
+    }
+    fn account(&self) -> u64 {
+        self.who.hash
+    }
+    fn common(&self) -> &Common {
+        &self.its.common
+    }
+}
+
+impl<K: ?Sized> Settle for Tiers<K> {
+    type Token = Spent;
+    #[inline]
+    fn settle(&self, _: Spent, outcome: Outcome) {
+        let common = &self.0.common;
+        common.observer.tell(|| Event::Ended { by: common.name, outcome });
+    }
+    fn give_back(&self, spent: Spent) {
+        let common = &self.0.common;
+        common.observer.tell(|| Event::GivenBack { by: common.name });
+        self.0.undo(&spent);
+    }
+    fn tell(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
+        let its = &*self.0;
+        let now = its.common.clock.now().as_nanos();
+        let kind = its.kind(spent.class);
+        if let Some((interval, free)) = its.accounts.read(spent.slot) {
+            let own = (spent.burst > 0).then_some(Rate { interval, burst: spent.burst });
+            if let Some(rate) = own.or_else(|| kind.each.as_ref().map(Live::rate)) {
+                each(allowance(kind.account, rate, free, now));
+            }
+        }
+        for tier in kind.all.iter().chain(its.global.as_ref()) {
+            let rate = tier.live.rate();
+            each(allowance(tier.name, rate, tier.free(rate, now), now));
+        }
+    }
+}
+
+impl<K: Hash + ?Sized> Keyed<K> for Tiers<K> {
+    #[inline]
+    fn admit_for(&self, key: &K, facts: Facts) -> Result<Spent, Rejected> {
+        self.spend(key, facts.cost)
+    }
+}
+
+impl<K: ?Sized> Inspect for Tiers<K> {
+    fn name(&self) -> &'static str {
+        Tiers::name(self)
+    }
+    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        if let Some(tier) = &self.0.global {
+            let (quota, rate) = (tier.live.quota(), tier.live.rate());
+            let now = self.0.common.clock.now().as_nanos();
+            each("rate", quota.rate());
+            each("burst", f64::from(quota.burst_size()));
+            each("left", f64::from(rate.left(tier.free(rate, now), now)));
+        }
+        each("accounts", self.accounts() as f64);
+        each("named", self.0.named.len() as f64);
+        each("overflowed", self.overflowed() as f64);
+        each("waiting", f64::from(self.waiting()));
+    }
+    /// Knobs: `rate` (units a second), `burst` (whole units), of the limit for all.
+    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+        match &self.0.global {
+            Some(tier) => self.set_global(crate::turned(tier.live.quota(), knob, value)?),
+            None => Err(ControlError::new("knob", knob, "none: there is no limit for all")),
+        }
+    }
+}
+
+impl<K: ?Sized> Clone for Tiers<K> {
+    fn clone(&self) -> Self {
+        Tiers(self.0.clone(), PhantomData, self.2.clone())
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for Tiers<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quota = |tier: &Option<Tier>| tier.as_ref().map(|tier| tier.live.quota());
+        let mut debug = f.debug_struct("Tiers");
+        debug.field("name", &self.name()).field("global", &quota(&self.0.global));
+        for kind in &self.0.classes {
+            let each = kind.each.as_ref().map(Live::quota);
+            debug.field(kind.name, &format_args!("each {each:?}, all {:?}", quota(&kind.all)));
+        }
+        debug.field("accounts", &self.accounts()).field("waiting", &self.waiting()).finish()
+    }
+}
+
+/// Builds [`Tiers`]; from [`Tiers::builder`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct TiersBuilder<K: ?Sized> {
+    setup: Setup,
+    global: Option<Quota>,
+    classes: Vec<Class>,
+    class_of: ClassOf<K>,
+}
+
+impl<K: ?Sized> TiersBuilder<K> {
+    /// What all together are allowed. Default: no limit.
+    pub fn global(mut self, quota: Quota) -> Self {
+        self.global = Some(quota);
+        self
+    }
+
+    /// Adds a class, up to 1,023 of them. The first is that of all who are in no other.
+    pub fn class(mut self, class: Class) -> Self {
+        self.classes.push(class);
+        self
+    }
+
+    /// In which class an account is, by name, asked each time; a name that is no class is the first. `K` may be
+    /// a type of your own that knows it – a user with a plan – as long as only what names the account is hashed.
+    pub fn class_of(mut self, class_of: impl Fn(&K) -> &'static str + Send + Sync + 'static) -> Self {
+        self.class_of = Some(Arc::new(class_of));
+        self
+    }
+
+    setters!(accounts);
+
+    /// The tiers.
+    ///
+    /// # Errors
+    /// A setting that will not do, named with its value and what is allowed.
+    pub fn build(self) -> Result<Tiers<K>, ConfigError> {
+        self.setup.validate()?;
+        let quotas = self.classes.iter().flat_map(|class| [&class.each, &class.all]);
+        quotas.flatten().chain(&self.global).try_for_each(Quota::validate)?;
+        if self.classes.is_empty() || self.classes.len() > 1_023 {
+            return Err(ConfigError::new("classes", self.classes.len(), "1 to 1023 of them"));
+        }
+        for (n, class) in self.classes.iter().enumerate() {
+            if class.name.is_empty() || class.name == "global" {
+                return Err(ConfigError::new(
+                    "class.name",
+                    format!("{:?}", class.name),
+                    "a name other than \"global\"",
+                ));
+            }
+            if self.classes.iter().take(n).any(|other| other.name == class.name) {
+                return Err(ConfigError::new(
+                    "class.name",
+                    format!("{:?}", class.name),
+                    "given to one class only",
+                ));
+            }
+        }
+        let name = &self.setup.name;
+        let kind = |class: &Class| Kind {
+            name: intern(&class.name),
+            account: intern(&format!("{name}/{}/account", class.name)),
+            each: class.each.map(Live::new),
+            all: class.all.map(|quota| Tier::new(&format!("{name}/{}", class.name), quota)),
+        };
+        let inner = Inner {
+            common: self.setup.common(),
+            global: self.global.map(|quota| Tier::new(&format!("{name}/global"), quota)),
+            classes: self.classes.iter().map(kind).collect(),
+            named: Named::new(),
+            accounts: Accounts::new(self.setup.accounts, &self.setup.dice),
+        };
+        Ok(Tiers(Arc::new(inner), PhantomData, self.class_of))
+    }
+}
+
+impl<K: ?Sized> Clone for TiersBuilder<K> {
+    fn clone(&self) -> Self {
+        TiersBuilder {
+            setup: self.setup.clone(),
+            global: self.global,
+            classes: self.classes.clone(),
+            class_of: self.class_of.clone(),
+        }
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for TiersBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TiersBuilder")
+            .field("setup", &self.setup)
+            .field("global", &self.global)
+            .field("classes", &self.classes)
+            .finish()
+    }
+}
