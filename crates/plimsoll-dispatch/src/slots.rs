@@ -1,0 +1,248 @@
+//! The counters: who has which slot. One word each, and no queue.
+//!
+//! A word holds the slot's life, a number that goes up by one whenever it is freed, and whether it is taken. A
+//! seat is a slot and a life: it frees the slot only in its own life, so that a seat that comes back twice frees
+//! nobody else's.
+
+use crate::chunks::Chunks;
+use plimsoll_core::sync::{AtomicU32, AtomicU64, Ordering};
+use plimsoll_core::{Dice, Reason};
+use std::fmt;
+
+/// A slot that was taken. Plain data: it goes back to where it came from.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a seat that is not given back is taken for ever"]
+pub struct Seat {
+    pub(crate) slot: u32,
+    pub(crate) life: u32,
+}
+
+impl plimsoll_core::Pack for Seat {
+    fn pack(self) -> [u64; 2] {
+        [u64::from(self.slot), u64::from(self.life)]
+    }
+    fn unpack([slot, life]: [u64; 2]) -> Self {
+        Seat { slot: slot as u32, life: life as u32 }
+    }
+}
+
+/// Which slot is tried first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pick {
+    /// Any, by chance: no two threads meet more often than they have to.
+    #[default]
+    Random,
+    /// The one after that of the last checkout. All threads share one counter.
+    RoundRobin,
+    /// The one that a hash names: [`checkout_for`](crate::Dispatch::checkout_for) says of what; without, as
+    /// random.
+    Hash,
+    /// Of two free ones by chance, that which has a resource already.
+    TwoChoices,
+    /// The first free one: as few as possible are in use, and the others grow idle.
+    Lowest,
+}
+
+const TAKEN: u64 = 1;
+/// It has a resource: a hint.
+const FILLED: u64 = 2;
+const LIFE: u64 = 1 << 32;
+
+/// A line of its own for each: who takes one does not slow down its neighbours.
+#[repr(align(64))]
+#[derive(Default)]
+struct Word(AtomicU64);
+
+pub(crate) struct Slots {
+    words: Chunks<Word>,
+    // How many may be used, and whether it is closed.
+    limit: AtomicU32,
+    next: AtomicU32,
+    pub(crate) pick: Pick,
+    pub(crate) probes: u32,
+    dice: Dice,
+}
+
+const CLOSED: u32 = 1 << 31;
+
+/// The most slots there can be: 2³¹ − 1.
+pub(crate) const MOST: u32 = CLOSED - 1;
+
+impl Slots {
+    /// So many slots, all free.
+    pub(crate) fn new(limit: u32, pick: Pick, probes: u32, dice: Dice) -> Self {
+        let slots = Slots {
+            words: Chunks::new(),
+            limit: AtomicU32::new(0),
+            next: AtomicU32::new(0),
+            pick,
+            probes,
+            dice,
+        };
+        slots.resize(limit);
+        slots
+    }
+
+    #[inline]
+    fn word(&self, slot: u32) -> Option<&AtomicU64> {
+        self.words.get(slot).map(|Word(word)| word)
+    }
+
+    /// How many slots there are to be taken.
+    #[inline]
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed) & !CLOSED
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) & CLOSED != 0
+    }
+
+    /// Nobody is thrown out; those above the limit are not taken again.
+    pub(crate) fn resize(&self, limit: u32) {
+        self.words.grow(limit);
+        let mut old = self.limit.load(Ordering::Relaxed);
+        // SeqCst: against `take_slot`, which takes first and then looks at the limit again.
+        while let Err(now) =
+            self.limit.compare_exchange(old, (old & CLOSED) | limit, Ordering::SeqCst, Ordering::Relaxed)
+        {
+            old = now;
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.limit.fetch_or(CLOSED, Ordering::SeqCst);
+    }
+
+    /// Takes a slot, or says why there is none. `hash` is for [`Pick::Hash`].
+    #[inline]
+    pub(crate) fn take(&self, hash: Option<u64>) -> Result<Seat, Reason> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit & CLOSED != 0 {
+            return Err(Reason::Closed);
+        }
+        if limit == 0 {
+            return Err(Reason::Busy);
+        }
+        let first = self.first(hash, limit);
+        if self.pick == Pick::TwoChoices {
+            return self.take_of_two(first, limit);
+        }
+        self.take_from(first, limit)
+    }
+
+    #[inline]
+    fn first(&self, hash: Option<u64>, limit: u32) -> u32 {
+        // The high bits of a product: any number of slots will do.
+        let scaled = |bits: u64| ((u128::from(bits) * u128::from(limit)) >> 64) as u32;
+        match (self.pick, hash) {
+            (Pick::Lowest, _) => 0,
+            // Relaxed: it is only to be different.
+            (Pick::RoundRobin, _) => self.next.fetch_add(1, Ordering::Relaxed) % limit,
+            (Pick::Hash, Some(hash)) => scaled(hash),
+            _ => self.dice.below(u64::from(limit)) as u32,
+        }
+    }
+
+    /// The first free one of so many as may be tried.
+    #[inline]
+    fn take_from(&self, first: u32, limit: u32) -> Result<Seat, Reason> {
+        let mut slot = first;
+        for _ in 0..self.probes.min(limit) {
+            if let Some(seat) = self.take_slot(slot) {
+                return Ok(seat);
+            }
+            slot = if slot + 1 == limit { 0 } else { slot + 1 };
+        }
+        Err(Reason::Busy)
+    }
+
+    #[inline]
+    fn take_of_two(&self, first: u32, limit: u32) -> Result<Seat, Reason> {
+        let second = self.dice.below(u64::from(limit)) as u32;
+        let look = |slot| self.word(slot).map_or(TAKEN, |word| word.load(Ordering::Relaxed));
+        let (first, second) = match (look(first) & (TAKEN | FILLED), look(second) & (TAKEN | FILLED)) {
+            (FILLED, _) => (first, second),
+            (_, FILLED) => (second, first),
+            (free, _) if free & TAKEN == 0 => (first, second),
+            _ => (second, first),
+        };
+        if let Some(seat) = self.take_slot(first).or_else(|| self.take_slot(second)) {
+            return Ok(seat);
+        }
+        // Both taken: as by chance, from there on.
+        self.take_from(first, limit)
+    }
+
+    /// Takes this very slot, if it is free.
+    #[inline]
+    pub(crate) fn take_slot(&self, slot: u32) -> Option<Seat> {
+        let word = self.word(slot)?;
+        // Relaxed: a busy slot is left after one load, without writing.
+        let seen = word.load(Ordering::Relaxed);
+        if seen & TAKEN != 0 {
+            return None;
+        }
+        // Acquire pairs with the release in `free`: who takes it sees what the last one did to it. SeqCst for
+        // the look at the limit below.
+        word.compare_exchange(seen, seen | TAKEN, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        let seat = Seat { slot, life: (seen / LIFE) as u32 };
+        let limit = self.limit.load(Ordering::SeqCst);
+        if limit & CLOSED != 0 || slot >= limit {
+            // It was made smaller, or closed, meanwhile.
+            self.free(seat, seen & FILLED != 0);
+            return None;
+        }
+        Some(seat)
+    }
+
+    /// Takes this very slot if it is free, whatever the limit says.
+    pub(crate) fn seize(&self, slot: u32) -> Option<Seat> {
+        let word = self.word(slot)?;
+        let seen = word.load(Ordering::Relaxed);
+        let free = seen & TAKEN == 0;
+        let seized =
+            free && word.compare_exchange(seen, seen | TAKEN, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        seized.then_some(Seat { slot, life: (seen / LIFE) as u32 })
+    }
+
+    /// Gives the slot back; answers whether it was this seat's. `filled`: there is a resource in it.
+    #[inline]
+    pub(crate) fn free(&self, seat: Seat, filled: bool) -> bool {
+        let Some(word) = self.word(seat.slot) else { return false };
+        let seen = word.load(Ordering::Relaxed);
+        let life = (seen / LIFE) as u32;
+        if life != seat.life || seen & TAKEN == 0 {
+            return false;
+        }
+        let next = (u64::from(life.wrapping_add(1)) * LIFE) | if filled { FILLED } else { 0 };
+        // Release: see `take_slot`. It fails for a seat that came back twice at once.
+        word.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// How many are taken. A look at each.
+    pub(crate) fn taken(&self) -> u32 {
+        self.words.iter().filter(|Word(word)| word.load(Ordering::SeqCst) & TAKEN != 0).count() as u32
+    }
+
+    /// Whether there is a resource in it, as far as its last user said.
+    #[inline]
+    pub(crate) fn is_filled(&self, slot: u32) -> bool {
+        self.word(slot).is_some_and(|word| word.load(Ordering::Relaxed) & FILLED != 0)
+    }
+
+    /// Whether what comes back to this slot is not to stay there. After it has come back.
+    #[inline]
+    pub(crate) fn is_over(&self, slot: u32) -> bool {
+        // SeqCst: either we see that it was closed or made smaller, or who did that sees the slot free.
+        let limit = self.limit.load(Ordering::SeqCst);
+        limit & CLOSED != 0 || slot >= limit
+    }
+}
+
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slots").field("limit", &self.limit()).field("taken", &self.taken()).finish()
+    }
+}
