@@ -1,6 +1,7 @@
 //! What can be set on a random drop.
 
 use crate::RandomDrop;
+use crate::cursor::LEVELS;
 use crate::random::Inner;
 use plimsoll_core::{ConfigError, Dice, Observe, Observer, check_name, intern};
 use std::fmt;
@@ -89,9 +90,10 @@ impl Builder {
         self.config.validate()?;
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let threshold = AtomicU64::new(Dice::threshold(self.config.keep));
-        let keep = Mutex::new(self.config.keep);
-        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, keep, threshold, observer })))
+        let keep = self.config.keep;
+        let thresholds = std::array::from_fn(|_| AtomicU64::new(Dice::threshold(keep)));
+        let keep = Mutex::new([keep; LEVELS]);
+        Ok(RandomDrop(Arc::new(Inner { name, dice: self.dice, keep, thresholds, observer })))
     }
 }
 

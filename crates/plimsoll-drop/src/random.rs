@@ -1,9 +1,10 @@
 //! The handle.
 
 use crate::config::{Builder, check};
+use crate::cursor::{LEVELS, level};
 use plimsoll_core::{
-    ConfigError, ControlError, Dice, Event, Gate, Inspect, Observer, Outcome, Permit, Reason, Rejected,
-    Settle,
+    By, ConfigError, ControlError, Dice, Event, Facts, Gate, Inspect, Keyed, Observer, Outcome, Permit,
+    Priority, Reads, Reason, Rejected, Settle,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +17,10 @@ pub struct RandomDrop(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) name: &'static str,
     pub(crate) dice: Dice,
-    /// The share that is kept. Its lock is for those who set it, so that the threshold is always
-    /// that of the last; who rolls the dice reads the threshold alone.
-    pub(crate) keep: Mutex<f64>,
-    pub(crate) threshold: AtomicU64,
+    /// The share that is kept, by level of priority. Its lock is for those who set it, so that a threshold
+    /// is always that of the last; who rolls the dice reads the threshold alone.
+    pub(crate) keep: Mutex<[f64; LEVELS]>,
+    pub(crate) thresholds: [AtomicU64; LEVELS],
     pub(crate) observer: Observer,
 }
 
@@ -44,7 +45,28 @@ impl RandomDrop {
     /// Rolls the dice: `true` means go on. Ask before the item is built.
     #[inline]
     pub fn keep(&self) -> bool {
-        let keep = self.roll();
+        self.keep_of(Priority::NORMAL)
+    }
+
+    /// Builds the item only if it is kept.
+    ///
+    /// ```
+    /// use plimsoll_drop::RandomDrop;
+    ///
+    /// let sample = RandomDrop::new(0.0)?;
+    /// let message = sample.keep_with(|| panic!("it would have to be built"));
+    /// assert!(message.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn keep_with<T>(&self, build: impl FnOnce() -> T) -> Option<T> {
+        self.keep().then(build)
+    }
+
+    /// [`keep`](Self::keep), by the rate of this priority.
+    #[inline]
+    pub fn keep_of(&self, priority: Priority) -> bool {
+        let keep = self.roll(priority);
         // One branch that is always the same, and none on `keep`, which nothing can predict.
         self.0.observer.tell_all(|tell| {
             tell(self.decision(keep));
@@ -62,28 +84,56 @@ impl RandomDrop {
     /// `Dropped`.
     #[inline]
     pub fn ask(&self) -> Result<Permit<&Self>, Rejected> {
-        self.decide().map(|()| Permit::new(self, ()))
+        self.decide(Priority::NORMAL).map(|()| Permit::new(self, ()))
     }
 
-    /// The share that is kept now.
+    /// The share that is kept now, of normal priority.
     pub fn keep_rate(&self) -> f64 {
-        *self.rate()
+        self.keep_rate_of(Priority::NORMAL)
     }
 
-    /// Changes the share that is kept; every thread sees it at its next draw.
+    /// The share that is kept now of this priority.
+    pub fn keep_rate_of(&self, priority: Priority) -> f64 {
+        self.rates().get(level(priority)).copied().unwrap_or(1.0)
+    }
+
+    /// Changes the share that is kept, of every priority; every thread sees it at its next draw.
     ///
     /// # Errors
     /// If `keep` is not in 0.0..=1.0; nothing has changed then.
     pub fn set_keep(&self, keep: f64) -> Result<(), ControlError> {
         check(keep)?;
-        let mut rate = self.rate();
-        *rate = keep;
-        // Relaxed: the threshold stands for itself; a draw uses the old one or the new one.
-        self.0.threshold.store(Dice::threshold(keep), Ordering::Relaxed);
+        self.set(keep, |_| true);
         Ok(())
     }
 
-    fn rate(&self) -> MutexGuard<'_, f64> {
+    /// Changes the share that is kept of one level of priority: there are eight, of 32 priorities each.
+    ///
+    /// # Errors
+    /// If `keep` is not in 0.0..=1.0; nothing has changed then.
+    pub fn set_keep_of(&self, priority: Priority, keep: f64) -> Result<(), ControlError> {
+        check(keep)?;
+        self.set(keep, |n| n == level(priority));
+        Ok(())
+    }
+
+    fn set(&self, keep: f64, which: impl Fn(usize) -> bool) {
+        let mut rates = self.rates();
+        for (n, (rate, threshold)) in rates.iter_mut().zip(&self.0.thresholds).enumerate() {
+            if which(n) {
+                *rate = keep;
+                // Relaxed: the threshold stands for itself; a draw uses the old one or the new one.
+                threshold.store(Dice::threshold(keep), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A gate that reads the priority of a request by `facts`.
+    pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(&self, facts: P) -> By<Self, fn(&R), Reads<P>> {
+        By::new(self.clone(), (|_| ()) as fn(&R)).facts(facts)
+    }
+
+    fn rates(&self) -> MutexGuard<'_, [f64; LEVELS]> {
         self.0.keep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,15 +144,16 @@ impl RandomDrop {
     }
 
     #[inline]
-    fn decide(&self) -> Result<(), Rejected> {
-        let keep = self.roll();
+    fn decide(&self, priority: Priority) -> Result<(), Rejected> {
+        let keep = self.roll(priority);
         self.0.observer.tell(|| self.decision(keep));
         if keep { Ok(()) } else { Err(Rejected::new(self.0.name, Reason::Dropped)) }
     }
 
     #[inline]
-    fn roll(&self) -> bool {
-        self.0.dice.under(self.0.threshold.load(Ordering::Relaxed))
+    fn roll(&self, priority: Priority) -> bool {
+        let threshold = self.0.thresholds.get(level(priority));
+        threshold.is_none_or(|threshold| self.0.dice.under(threshold.load(Ordering::Relaxed)))
     }
 
     fn decision(&self, keep: bool) -> Event {
@@ -126,7 +177,14 @@ impl Settle for RandomDrop {
 impl<R: ?Sized> Gate<R> for RandomDrop {
     #[inline]
     fn admit(&self, _: &R) -> Result<(), Rejected> {
-        self.decide()
+        self.decide(Priority::NORMAL)
+    }
+}
+
+impl Keyed<()> for RandomDrop {
+    #[inline]
+    fn admit_for(&self, (): &(), facts: Facts) -> Result<(), Rejected> {
+        self.decide(facts.priority)
     }
 }
 

@@ -50,6 +50,7 @@
 //! - `drop`: random drop.
 //! - `breaker`: circuit breakers.
 //! - `buffer`: mailboxes, stacks, time buckets, and the buffer layer.
+//! - `dispatch`: dispatch pools.
 //! - `limit`: rate limits.
 //! - `governor`: `Governed`, a limiter of the `governor` crate as a gate. Turns on `limit`.
 //! - `serde`: quotas in settings files.
@@ -75,8 +76,10 @@ pub use plimsoll_core::{
     AsError, Asks, Face, GateLayer, Gated, GuardLayer, Respond, WaitLayer, Waiting, Waits, Wrapped, layer,
     wait_layer,
 };
+#[cfg(feature = "dispatch")]
+pub use plimsoll_dispatch::{self as dispatch, Dispatch, Workers};
 #[cfg(feature = "drop")]
-pub use plimsoll_drop::{self as drop, RandomDrop};
+pub use plimsoll_drop::{self as drop, RandomDrop, Shedder, Throttle};
 #[cfg(feature = "http")]
 pub use plimsoll_http::{self as http, ByStatus, Http, HttpExt};
 #[cfg(feature = "limit")]
@@ -86,10 +89,10 @@ pub use plimsoll_valve::{self as valve, Valve};
 
 /// What most users want in scope: `use plimsoll::prelude::*`. Items only, no modules.
 pub mod prelude {
+    #[cfg(feature = "dispatch")]
+    pub use crate::Dispatch;
     #[cfg(feature = "http")]
     pub use crate::HttpExt;
-    #[cfg(feature = "drop")]
-    pub use crate::RandomDrop;
     #[cfg(feature = "valve")]
     pub use crate::Valve;
     #[cfg(feature = "breaker")]
@@ -99,6 +102,8 @@ pub mod prelude {
     #[cfg(feature = "limit")]
     pub use crate::{FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
     pub use crate::{Outcome, Overload, Permit, Reason, Rejected};
+    #[cfg(feature = "drop")]
+    pub use crate::{RandomDrop, Shedder, Throttle};
 }
 
 #[doc = include_str!("guide.md")]

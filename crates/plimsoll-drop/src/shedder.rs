@@ -1,0 +1,704 @@
+//! Random drop that steers itself: the handle.
+
+use crate::Curve;
+use crate::cursor::{BINS, COHORTS, Histogram, Line, OPEN, level};
+use crate::keep::{Keep, LogKeep, Pie, Tick};
+use crate::signal::{Reading, Signal, Source};
+use plimsoll_core::{
+    By, ByRef, Clock, ConfigError, ControlError, Dice, Event, Facts, Gate, Inspect, Instant, Keyed, Observe,
+    Observer, Outcome, Permit, Priority, Reads, Reason, Rejected, Seeded, Settle, check_name, intern,
+};
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How a [`Shedder`] is steered.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Control {
+    /// By the admitted rate: feed-forward of the capacity, and PI on the queue's delay. Where only a delay is known,
+    /// PI on the logarithm of the share that is kept. The one to take.
+    #[default]
+    Rate,
+    /// PIE (RFC 8033), with the gains of that document: good a little above the capacity, lost far above it.
+    Pie,
+    /// A curve over the depth, or, where only that is known, over the delay in seconds.
+    Curve(Curve),
+    /// A curve over the depth averaged as RED does it, over some 500 arrivals.
+    Red(Curve),
+}
+
+/// Random drop that steers itself so that the queue behind it has the delay that is wanted, and that drops the
+/// least important first. A cheap handle: clones share everything.
+///
+/// What is less important is dropped before anything more important is; within one priority the accounts
+/// are spread over 128 cohorts, so that one account's requests are kept or dropped together, for a while:
+/// after each [turnover](ShedderBuilder::turnover) they are spread anew.
+///
+/// ```
+/// use plimsoll_drop::{Reading, Shedder, Signal};
+/// use plimsoll_core::Priority;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::Arc;
+///
+/// let waiting = Arc::new(AtomicU64::new(0)); // the length of your queue
+/// let depth = waiting.clone();
+/// let shedder = Shedder::builder()
+///     .signal(Signal::of(move || Reading::new().depth(depth.load(Ordering::Relaxed))))
+///     .build()?;
+/// if shedder.keep(Priority::NORMAL) {
+///     // build the item only now, and queue it
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It ticks by itself, on whoever asks; where long pauses between asks are to be expected, let
+/// [`tend`](Self::tend) run beside, or call [`tick`](Self::tick).
+///
+/// # What it holds, and what it misses
+///
+/// See the [crate's documentation](crate#the-controller).
+#[derive(Clone)]
+pub struct Shedder(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    clock: Clock,
+    dice: Dice,
+    hasher: Seeded,
+    observer: Observer,
+    signal: Signal,
+    turnover: u64,
+    target: AtomicU64,
+    // The line: the bin, and above it the share as a threshold.
+    line: AtomicU64,
+    came: Box<[AtomicU32]>,
+    admitted: AtomicU64,
+    ended: AtomicU64,
+    // Somebody ended and left a worker idle.
+    idle: AtomicBool,
+    // As of the last tick: when, how many had been admitted, how many waited, how many may, and how fast they leave.
+    ticked: AtomicU64,
+    admitted_then: AtomicU64,
+    depth_then: AtomicU64,
+    ceiling: AtomicU64,
+    capacity: AtomicU64,
+    // When the next tick is due, by the clock and by what has been admitted.
+    due: AtomicU64,
+    due_after: AtomicU64,
+    machine: Mutex<Machine>,
+}
+
+struct Machine {
+    steered: Steered,
+    histogram: Histogram,
+    ended: u64,
+    departed: u64,
+    depth: f64,
+    average: f64,
+    keep: f64,
+}
+
+enum Steered {
+    Rate(Keep, LogKeep),
+    Pie(Pie),
+    Curve(Curve, bool),
+}
+
+const BIN_BITS: u32 = 10;
+
+fn packed(line: Line) -> u64 {
+    Dice::threshold(line.share) << BIN_BITS | line.bin as u64
+}
+
+/// A request of nobody in particular.
+#[derive(Clone, Copy, Debug)]
+pub struct Anyone;
+
+impl Shedder {
+    /// One that keeps the delay behind it at 5 ms, by how many are in flight through it: `workers` are served
+    /// at once.
+    ///
+    /// # Errors
+    /// If `workers` is 0.
+    pub fn new(workers: u32) -> Result<Self, ConfigError> {
+        Self::builder().signal(Signal::in_flight(workers)).build()
+    }
+
+    /// Sets everything else.
+    pub fn builder() -> ShedderBuilder {
+        ShedderBuilder::default()
+    }
+
+    /// Rolls the dice for something of this priority: `true` means go on. Ask before the item is built.
+    #[inline]
+    pub fn keep(&self, priority: Priority) -> bool {
+        self.kept(self.anyone(priority))
+    }
+
+    /// [`keep`](Self::keep), for an account: what it asks is kept or dropped together, for a while.
+    #[inline]
+    pub fn keep_for<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> bool {
+        self.kept(self.of_account(priority, account))
+    }
+
+    /// Builds the item only if it is kept.
+    #[inline]
+    pub fn keep_with<T>(&self, priority: Priority, build: impl FnOnce() -> T) -> Option<T> {
+        self.keep(priority).then(build)
+    }
+
+    fn kept(&self, bin: usize) -> bool {
+        let its = &*self.0;
+        let keep = its.decide(bin);
+        its.observer.tell_all(|tell| {
+            if keep {
+                tell(Event::Admitted { by: its.name });
+                // Nothing will come back for it.
+                tell(Event::Ended { by: its.name, outcome: Outcome::Ignored });
+            } else {
+                tell(Event::Refused(its.refusal()));
+            }
+        });
+        keep
+    }
+
+    /// [`keep`](Self::keep) as a gate answers. The permit counts as in flight until it ends.
+    ///
+    /// # Errors
+    /// `Dropped`.
+    #[inline]
+    pub fn ask(&self, priority: Priority) -> Result<Permit<&Self>, Rejected> {
+        self.admit_bin(self.anyone(priority)).map(|()| Permit::new(self, ()))
+    }
+
+    fn admit_bin(&self, bin: usize) -> Result<(), Rejected> {
+        let its = &*self.0;
+        let no = its.refusal();
+        its.observer.decided(its.name, if its.decide(bin) { Ok(()) } else { Err(no) })
+    }
+
+    #[inline]
+    fn anyone(&self, priority: Priority) -> usize {
+        level(priority) * COHORTS + (self.0.dice.bits() >> 57) as usize
+    }
+
+    #[inline]
+    fn of_account<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> usize {
+        let turn = self.0.clock.rough().as_nanos() / self.0.turnover;
+        let cohort = self.0.hasher.hash_one((turn, account)) >> 57;
+        level(priority) * COHORTS + cohort as usize
+    }
+
+    /// Reads the signal and steers, if it is time. Those who ask do so themselves.
+    pub fn tick(&self) {
+        self.0.tick_if_due();
+    }
+
+    /// Ticks for ever, beside the work: to be spawned, and aborted when it is not needed any more.
+    ///
+    /// # Cancel safety
+    /// Can be dropped at any time.
+    pub async fn tend(&self) {
+        loop {
+            let due = Instant::from_nanos(self.0.due.load(Ordering::Relaxed));
+            // A tick that somebody else does moves it.
+            let soon = self.0.clock.now() + Duration::from_millis(1);
+            self.0.clock.sleep_until(due.max(soon)).await;
+            self.0.tick_if_due();
+        }
+    }
+
+    /// The share that is kept now, of all that comes.
+    pub fn keep_rate(&self) -> f64 {
+        self.0.lock().keep
+    }
+
+    /// How many a second leave the queue when it is never empty, as far as is known. To be given as
+    /// [`capacity_hint`](ShedderBuilder::capacity_hint) after a restart.
+    pub fn capacity(&self) -> Option<f64> {
+        match f64::from_bits(self.0.capacity.load(Ordering::Relaxed)) {
+            none if none <= 0.0 => None,
+            some => Some(some),
+        }
+    }
+
+    /// The delay that is wanted.
+    pub fn target(&self) -> Duration {
+        Duration::from_nanos(self.0.target.load(Ordering::Relaxed))
+    }
+
+    /// Changes the delay that is wanted, 1 µs to 1 h.
+    ///
+    /// # Errors
+    /// If it is not in that range; nothing has changed then.
+    pub fn set_target(&self, target: Duration) -> Result<(), ControlError> {
+        check_target(target)?;
+        let (seconds, tick) = (target.as_secs_f64(), tick_of(target).as_secs_f64());
+        let mut machine = self.0.lock();
+        match &mut machine.steered {
+            Steered::Rate(keep, log) => {
+                keep.set_target(seconds, tick);
+                log.set_target(seconds, tick);
+            }
+            Steered::Pie(pie) => pie.set_target(seconds),
+            Steered::Curve(..) => {}
+        }
+        self.0.target.store(target.as_nanos() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many are in flight: were admitted by [`ask`](Self::ask) or the layer, and have not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.0.in_flight()
+    }
+
+    /// The name that refusals carry.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// A gate that asks with the account that `key` makes of a request.
+    pub fn by<R: ?Sized, K, F: Fn(&R) -> K>(&self, key: F) -> By<Self, F> {
+        By::new(self.clone(), key)
+    }
+
+    /// A gate that asks with the account that `key` finds in a request.
+    pub fn by_ref<R: ?Sized, Q: ?Sized, F: Fn(&R) -> &Q>(&self, key: F) -> ByRef<Self, F, Q> {
+        ByRef::new(self.clone(), key)
+    }
+
+    /// A gate that reads the priority of a request by `facts`.
+    pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(&self, facts: P) -> By<Self, fn(&R) -> Anyone, Reads<P>> {
+        By::new(self.clone(), (|_| Anyone) as fn(&R) -> Anyone).facts(facts)
+    }
+
+    /// A layer that drops before the inner service is called: all of normal priority.
+    #[cfg(feature = "tower")]
+    pub fn layer(&self) -> plimsoll_core::GateLayer<Self> {
+        plimsoll_core::layer(self.clone())
+    }
+}
+
+/// Once in the time that is wanted, but not more often than each 10 ms nor more seldom than each 100 ms.
+fn tick_of(target: Duration) -> Duration {
+    target.clamp(Duration::from_millis(10), Duration::from_millis(100))
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refusal(&self) -> Rejected {
+        Rejected::new(self.name, Reason::Dropped)
+    }
+
+    fn in_flight(&self) -> u64 {
+        let ended = self.ended.load(Ordering::Relaxed);
+        self.admitted.load(Ordering::Relaxed).saturating_sub(ended)
+    }
+
+    #[inline]
+    fn decide(&self, bin: usize) -> bool {
+        let now = self.clock.rough().as_nanos();
+        if now >= self.due.load(Ordering::Relaxed)
+            || self.admitted.load(Ordering::Relaxed) >= self.due_after.load(Ordering::Relaxed)
+        {
+            self.tick_if_due();
+        }
+        if let Some(came) = self.came.get(bin) {
+            // Relaxed: a count, read at the next tick.
+            came.fetch_add(1, Ordering::Relaxed);
+        }
+        let line = self.line.load(Ordering::Relaxed);
+        let at = (line & (BINS as u64 - 1)) as usize;
+        let keep = match bin.cmp(&at) {
+            std::cmp::Ordering::Greater => true,
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => {
+                self.dice.under(line >> BIN_BITS) && (line == packed(OPEN) || !self.is_over_ceiling(now))
+            }
+        };
+        if keep {
+            self.admitted.fetch_add(1, Ordering::Relaxed);
+        }
+        keep
+    }
+
+    /// Whether more wait than ever should, as far as that is known between two ticks.
+    fn is_over_ceiling(&self, now: u64) -> bool {
+        let ceiling = self.ceiling.load(Ordering::Relaxed);
+        let depth = match &self.signal.0 {
+            Source::InFlight(workers) => self.in_flight().saturating_sub(*workers),
+            Source::Own(_) => {
+                let came = self.admitted.load(Ordering::Relaxed)
+                    - self.admitted_then.load(Ordering::Relaxed).min(self.admitted.load(Ordering::Relaxed));
+                let seconds = now.saturating_sub(self.ticked.load(Ordering::Relaxed)) as f64 / 1e9;
+                let left = f64::from_bits(self.capacity.load(Ordering::Relaxed)) * seconds;
+                (self.depth_then.load(Ordering::Relaxed) + came).saturating_sub(left as u64)
+            }
+        };
+        depth > ceiling
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tick_if_due(&self) {
+        // Somebody else is at it: fine.
+        let Ok(mut machine) = self.machine.try_lock() else { return };
+        let now = self.clock.now().as_nanos();
+        let since = now.saturating_sub(self.ticked.load(Ordering::Relaxed));
+        let admitted = self.admitted.load(Ordering::Relaxed);
+        let early = admitted >= self.due_after.load(Ordering::Relaxed) && since >= 100_000;
+        if since > 0 && (now >= self.due.load(Ordering::Relaxed) || early) {
+            self.tick(&mut machine, now, since, admitted);
+        }
+    }
+
+    fn tick(&self, machine: &mut Machine, now: u64, since: u64, admitted: u64) {
+        let dt = since as f64 / 1e9;
+        let target = self.target.load(Ordering::Relaxed);
+        let usual = tick_of(Duration::from_nanos(target));
+        let mut arrivals = 0.0;
+        let came = |bin: usize| {
+            let Some(came) = self.came.get(bin).filter(|came| came.load(Ordering::Relaxed) > 0) else {
+                return 0.0;
+            };
+            let n = f64::from(came.swap(0, Ordering::Relaxed));
+            arrivals += n;
+            n
+        };
+        machine.histogram.count(dt, usual.as_secs_f64(), came);
+        let (reading, ended) = (self.read(), self.ended.load(Ordering::Relaxed));
+        let depth = reading.depth.map(|depth| depth as f64);
+        let newly = (admitted - self.admitted_then.load(Ordering::Relaxed)) as f64;
+        let departures = match (reading.departed, depth, &self.signal.0) {
+            (Some(departed), _, _) => departed.saturating_sub(machine.departed) as f64,
+            (None, Some(depth), Source::Own(_)) => (newly - (depth - machine.depth)).max(0.0),
+            _ => ended.saturating_sub(machine.ended) as f64,
+        };
+        let busy = reading.busy.unwrap_or(depth.unwrap_or(0.0) > 0.0 && machine.depth > 0.0);
+        let (aim, hot, capacity) = machine.steer(dt, arrivals, departures, depth, reading.delay, busy);
+        machine.departed = reading.departed.unwrap_or(machine.departed);
+        (machine.ended, machine.depth) = (ended, depth.unwrap_or(0.0));
+        let line = if aim.is_finite() { machine.histogram.line(aim) } else { OPEN };
+        machine.keep = if arrivals > 0.0 && aim.is_finite() { (aim * dt / arrivals).min(1.0) } else { 1.0 };
+        // Relaxed, all of them: hints until the next tick, read one by one.
+        self.line.store(packed(line), Ordering::Relaxed);
+        self.ticked.store(now, Ordering::Relaxed);
+        self.admitted_then.store(admitted, Ordering::Relaxed);
+        self.depth_then.store(depth.unwrap_or(0.0) as u64, Ordering::Relaxed);
+        let per_tick = capacity.unwrap_or(arrivals / dt) * usual.as_secs_f64();
+        let burst = if capacity.is_some() { 1.5 } else { 2.0 } * per_tick + 6.0 * per_tick.sqrt() + 16.0;
+        self.due_after.store(admitted.saturating_add(burst as u64), Ordering::Relaxed);
+        let ceiling = capacity.map_or(u64::MAX, |rate| (4.0 * rate * target as f64 / 1e9) as u64);
+        self.ceiling.store(ceiling, Ordering::Relaxed);
+        self.capacity.store(capacity.unwrap_or(0.0).to_bits(), Ordering::Relaxed);
+        let next = usual.as_nanos() as u64 / if hot { 8 } else { 1 };
+        self.due.store(now.saturating_add(next), Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Reading {
+        match &self.signal.0 {
+            Source::Own(read) => read(),
+            Source::InFlight(workers) => {
+                let inside = self.in_flight();
+                let was_idle = self.idle.swap(false, Ordering::Relaxed);
+                let depth = inside.saturating_sub(*workers);
+                Reading::new().depth(depth).busy(!was_idle && inside >= *workers)
+            }
+        }
+    }
+
+    fn end(&self, event: Event) {
+        self.observer.tell(|| event);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        if let Source::InFlight(workers) = self.signal.0
+            && self.in_flight() < workers
+            && !self.idle.load(Ordering::Relaxed)
+        {
+            self.idle.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Machine {
+    /// The rate to admit, whether it is much too late, and what is known of the capacity.
+    fn steer(
+        &mut self,
+        dt: f64,
+        arrivals: f64,
+        departures: f64,
+        depth: Option<f64>,
+        delay: Option<Duration>,
+        busy: bool,
+    ) -> (f64, bool, Option<f64>) {
+        let lambda = arrivals / dt;
+        let share = |keep: f64| if keep < 1.0 { keep * lambda } else { f64::INFINITY };
+        let seconds = delay.map(|delay| delay.as_secs_f64());
+        match &mut self.steered {
+            Steered::Rate(keep, log) => match (depth, seconds) {
+                (None, Some(delay)) => (share(log.tick(dt, delay)), false, None),
+                _ => {
+                    let depth = depth.unwrap_or(0.0);
+                    let delay = seconds.or_else(|| keep.capacity().map(|rate| depth / rate)).unwrap_or(0.0);
+                    let aim = keep.tick(Tick { dt, arrivals, departures, depth, delay, busy });
+                    (if aim.keep < 1.0 { aim.rate } else { f64::INFINITY }, aim.hot, aim.capacity)
+                }
+            },
+            Steered::Pie(pie) => {
+                let left = departures / dt;
+                let by_depth = depth.filter(|_| left > 0.0).map(|depth| depth / left);
+                (share(pie.tick(dt, seconds.or(by_depth).unwrap_or(0.0))), false, None)
+            }
+            Steered::Curve(curve, averaged) => {
+                let load = depth.or(seconds).unwrap_or(0.0);
+                if *averaged {
+                    // RED's weight of 0.002 an arrival.
+                    let old = 0.998_f64.powf(arrivals.max(1.0));
+                    self.average = self.average * old + load * (1.0 - old);
+                }
+                (share(curve.keep(if *averaged { self.average } else { load })), false, None)
+            }
+        }
+    }
+}
+
+impl Settle for Shedder {
+    type Token = ();
+    fn settle(&self, (): (), outcome: Outcome) {
+        self.0.end(Event::Ended { by: self.0.name, outcome });
+    }
+    fn give_back(&self, (): ()) {
+        // It was never in the queue; but it was in flight.
+        self.0.end(Event::GivenBack { by: self.0.name });
+    }
+}
+
+impl<R: ?Sized> Gate<R> for Shedder {
+    fn admit(&self, _: &R) -> Result<(), Rejected> {
+        self.admit_bin(self.anyone(Priority::NORMAL))
+    }
+}
+
+impl<K: Hash + ?Sized> Keyed<K> for Shedder {
+    fn admit_for(&self, key: &K, facts: Facts) -> Result<(), Rejected> {
+        self.admit_bin(self.of_account(facts.priority, key))
+    }
+}
+
+impl Keyed<Anyone> for Shedder {
+    fn admit_for(&self, _: &Anyone, facts: Facts) -> Result<(), Rejected> {
+        self.admit_bin(self.anyone(facts.priority))
+    }
+}
+
+impl Inspect for Shedder {
+    fn name(&self) -> &'static str {
+        self.0.name
+    }
+    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        each("keep", self.keep_rate());
+        each("target", self.target().as_secs_f64());
+        each("in_flight", self.in_flight() as f64);
+        each("capacity", self.capacity().unwrap_or(0.0));
+    }
+    /// Knob: `target` (seconds).
+    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+        match knob {
+            "target" => match Duration::try_from_secs_f64(value) {
+                Ok(target) => self.set_target(target),
+                Err(_) => Err(ControlError::new("target", value, TARGETS)),
+            },
+            other => Err(ControlError::new("knob", other, "target")),
+        }
+    }
+}
+
+impl fmt::Debug for Shedder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shedder")
+            .field("name", &self.name())
+            .field("target", &self.target())
+            .field("keep", &self.keep_rate())
+            .field("capacity", &self.capacity())
+            .field("in_flight", &self.in_flight())
+            .finish()
+    }
+}
+
+/// Builds a [`Shedder`]; from [`Shedder::builder`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ShedderBuilder {
+    name: String,
+    target: Duration,
+    control: Control,
+    signal: Signal,
+    capacity: Option<f64>,
+    turnover: Duration,
+    clock: Clock,
+    dice: Dice,
+    observer: Option<Arc<dyn Observe>>,
+}
+
+impl Default for ShedderBuilder {
+    fn default() -> Self {
+        ShedderBuilder {
+            name: "shedder".into(),
+            target: Duration::from_millis(5),
+            control: Control::Rate,
+            signal: Signal::in_flight(1),
+            capacity: None,
+            turnover: Duration::from_secs(3_600),
+            clock: Clock::system(),
+            dice: Dice::thread(),
+            observer: None,
+        }
+    }
+}
+
+const TARGETS: &str = "1 microsecond to 1 hour";
+
+fn check_target(target: Duration) -> Result<(), ConfigError> {
+    if target < Duration::from_micros(1) || target > Duration::from_secs(3_600) {
+        return Err(ConfigError::new("target", format!("{target:?}"), TARGETS));
+    }
+    Ok(())
+}
+
+impl ShedderBuilder {
+    /// The name that refusals carry. Default "shedder". See [`intern`] for what a name costs.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The delay that is wanted behind it, 1 µs to 1 h. Default 5 ms. Five times what one piece of work takes is a
+    /// good choice, and as much as it takes the least that makes sense: a queue that is held shorter than
+    /// the work varies lets workers idle.
+    pub fn target(mut self, target: Duration) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// How it is steered. Default [`Control::Rate`].
+    pub fn control(mut self, control: Control) -> Self {
+        self.control = control;
+        self
+    }
+
+    /// What it steers by. Default: how many are in flight through it, one served at once.
+    pub fn signal(mut self, signal: Signal) -> Self {
+        self.signal = signal;
+        self
+    }
+
+    /// How many a second the bottleneck can do, about: so that the first overload after a start is met at once.
+    /// It is measured from then on. Default: not known.
+    pub fn capacity_hint(mut self, a_second: f64) -> Self {
+        self.capacity = Some(a_second);
+        self
+    }
+
+    /// How long an account stays in its cohort, 1 s and more. Default 1 h.
+    pub fn turnover(mut self, turnover: Duration) -> Self {
+        self.turnover = turnover;
+        self
+    }
+
+    /// The clock; the system's unless set.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The dice; the thread's unless set.
+    pub fn dice(mut self, dice: Dice) -> Self {
+        self.dice = dice;
+        self
+    }
+
+    /// Tells `observer` each decision.
+    pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The shedder.
+    ///
+    /// # Errors
+    /// A setting that will not do, named with its value and what is allowed.
+    pub fn build(self) -> Result<Shedder, ConfigError> {
+        check_name(&self.name)?;
+        check_target(self.target)?;
+        if let Some(capacity) = self.capacity.filter(|a_second| !(*a_second > 0.0 && *a_second <= 1e9)) {
+            return Err(ConfigError::new("capacity_hint", capacity, "above 0, at most 1e9 a second"));
+        }
+        if self.turnover < Duration::from_secs(1) {
+            return Err(ConfigError::new("turnover", format!("{:?}", self.turnover), "1 s or more"));
+        }
+        if let Source::InFlight(0) = self.signal.0 {
+            return Err(ConfigError::new("signal.workers", 0, "1 or more"));
+        }
+        let (target, tick) = (self.target.as_secs_f64(), tick_of(self.target).as_secs_f64());
+        let steered = match self.control {
+            Control::Rate => {
+                Steered::Rate(Keep::new(target, tick, self.capacity), LogKeep::new(target, tick))
+            }
+            Control::Pie => Steered::Pie(Pie::new(target)),
+            Control::Curve(curve) => curve.validate().map(|()| Steered::Curve(curve, false))?,
+            Control::Red(curve) => curve.validate().map(|()| Steered::Curve(curve, true))?,
+        };
+        let name = intern(&self.name);
+        let now = self.clock.now().as_nanos();
+        let machine = Machine {
+            steered,
+            histogram: Histogram::new(),
+            ended: 0,
+            departed: 0,
+            depth: 0.0,
+            average: 0.0,
+            keep: 1.0,
+        };
+        Ok(Shedder(Arc::new(Inner {
+            name,
+            hasher: self.dice.hasher(),
+            observer: self.observer.map_or(Observer::none(), |o| Observer::new(o, name)),
+            signal: self.signal,
+            turnover: self.turnover.as_nanos() as u64,
+            target: AtomicU64::new(self.target.as_nanos() as u64),
+            line: AtomicU64::new(packed(OPEN)),
+            came: (0..BINS).map(|_| AtomicU32::new(0)).collect(),
+            admitted: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            idle: AtomicBool::new(false),
+            ticked: AtomicU64::new(now),
+            admitted_then: AtomicU64::new(0),
+            depth_then: AtomicU64::new(0),
+            ceiling: AtomicU64::new(u64::MAX),
+            capacity: AtomicU64::new(self.capacity.unwrap_or(0.0).to_bits()),
+            due: AtomicU64::new(now + tick_of(self.target).as_nanos() as u64),
+            due_after: AtomicU64::new(64),
+            machine: Mutex::new(machine),
+            clock: self.clock,
+            dice: self.dice,
+        })))
+    }
+}
+
+impl fmt::Debug for ShedderBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShedderBuilder")
+            .field("name", &self.name)
+            .field("target", &self.target)
+            .field("control", &self.control)
+            .field("signal", &self.signal)
+            .field("capacity_hint", &self.capacity)
+            .field("turnover", &self.turnover)
+            .finish()
+    }
+}
