@@ -200,6 +200,7 @@ impl Limiter {
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         self.0.live.set(quota);
+        self.0.slot.recount(self.0.live.rate().interval, self.0.common.clock.now().as_nanos());
         self.0.common.yard.rouse_all();
         Ok(())
     }

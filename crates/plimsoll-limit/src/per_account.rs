@@ -187,13 +187,17 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
 
 impl<K: ?Sized> KeyedLimiter<K> {
     /// Changes the quota of every account. What each owes stays owed. (Where a closure says each account's
-    /// quota, that goes on saying it.)
+    /// quota, that goes on saying it.) It goes once through the whole table.
     ///
     /// # Errors
     /// If the quota will not do; nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         self.0.live.set(quota);
+        if self.0.quota_of.is_none() {
+            let (interval, now) = (self.0.live.rate().interval, self.0.common.clock.now().as_nanos());
+            self.0.accounts.table.slots_in_use().for_each(|slot| slot.recount(interval, now));
+        }
         self.0.common.yard.rouse_all();
         Ok(())
     }

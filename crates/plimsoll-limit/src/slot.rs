@@ -9,7 +9,7 @@
 //! its tag and is still the same belongs to the account it was read for: no unit is ever taken from a
 //! stranger, and nobody is forgotten who has just taken one.
 
-use crate::gcra::{Rate, refunded, rescaled};
+use crate::gcra::{NEVER, Rate, refunded, rescaled};
 use plimsoll_core::sync::{AtomicU64, Ordering, pause};
 
 /// The hash of nobody.
@@ -100,6 +100,10 @@ impl Slot {
         loop {
             let Some((tag, free)) = self.read(hash) else { return Taken::Gone };
             if interval_of(tag) != rate.interval {
+                // By a quota that admits nothing nothing is counted anew.
+                if units > rate.burst {
+                    return Taken::NotBefore(NEVER);
+                }
                 self.rescale(hash, tag, rate.interval, now);
                 continue;
             }
@@ -132,6 +136,17 @@ impl Slot {
             if less == free || self.exchange(free, less) {
                 return;
             }
+        }
+    }
+
+    /// What is owed here, by whomever, is counted by this interval from now on: at once, and not only when it
+    /// is asked next, or it would come back by the old one until then.
+    pub(crate) fn recount(&self, interval: u64, now: u64) {
+        let hash = self.hash();
+        if let Some((tag, _)) = self.read(hash)
+            && interval_of(tag) != interval
+        {
+            self.rescale(hash, tag, interval, now);
         }
     }
 
