@@ -243,7 +243,9 @@ impl<K: ?Sized> Account<'_, K> {
         let its = &*self.limiter.0;
         let (now, taken) = its.common.decide(|now| its.accounts.take(self.hash, rate, now, units), |at| *at);
         match taken {
-            Ok(slot) => Ok(Spent { slot, units, at: now, class: 0, burst: self.burst() }),
+            Ok(slot) => {
+                Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
+            }
             Err(at) => Err(its.common.limited(rate, units, now, at)),
         }
     }
@@ -292,7 +294,13 @@ impl<K: ?Sized> Asks for Account<'_, K> {
 impl<K: ?Sized> KeyedLimiter<K> {
     fn undo(&self, spent: Spent) {
         let its = &*self.0;
-        its.accounts.give_back(spent.slot, its.common.clock.now().as_nanos(), spent.units, spent.at);
+        its.accounts.give_back(
+            spent.slot,
+            its.common.clock.now().as_nanos(),
+            spent.units,
+            spent.at,
+            spent.interval,
+        );
         if !its.common.yard.is_quiet()
             && let Some(slot) = its.accounts.table.at(spent.slot)
         {

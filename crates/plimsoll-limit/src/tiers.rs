@@ -211,7 +211,7 @@ impl Inner {
 
     /// All or nothing, as of `now`.
     #[inline]
-    fn take(&self, who: Who, units: u32, now: u64) -> Result<u32, No> {
+    fn take(&self, who: Who, units: u32, now: u64) -> Result<(u32, u64), No> {
         let rates = self.rates(who);
         // First without taking anything: whoever refuses has written nothing, and all say how long.
         if let Some(no) = self.refuses(&rates, who.hash, units, now) {
@@ -230,28 +230,28 @@ impl Inner {
         if let Some((tier, rate)) = all
             && let Err(at) = tier.take(rate, now, units)
         {
-            self.accounts.give_back(slot, now, units, now);
+            self.accounts.give_back(slot, now, units, now, u64::MAX);
             return Err(No { by: tier.name, rate, at });
         }
         if let Some((tier, rate)) = global
             && let Err(at) = tier.take(rate, now, units)
         {
-            self.accounts.give_back(slot, now, units, now);
+            self.accounts.give_back(slot, now, units, now, u64::MAX);
             if let Some((all, _)) = all {
-                all.slot.give_back(now, units, now);
+                all.slot.give_back(now, units, now, u64::MAX);
             }
             return Err(No { by: tier.name, rate, at });
         }
-        Ok(slot)
+        Ok((slot, each.map_or(u64::MAX, |rate| rate.interval)))
     }
 
     #[inline]
     fn spend(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
         let (now, taken) = self.common.decide(|now| self.take(who, units, now), |no| no.at);
         match taken {
-            Ok(slot) => {
+            Ok((slot, interval)) => {
                 let burst = who.own.map_or(0, |own| own.burst_size());
-                Ok(Spent { slot, units, at: now, class: who.class, burst })
+                Ok(Spent { slot, units, at: now, class: who.class, interval, burst })
             }
             Err(No { by, rate, at }) => Err(refusal(by, rate, units, now, at)),
         }
@@ -259,10 +259,10 @@ impl Inner {
 
     fn undo(&self, spent: &Spent) {
         let now = self.common.clock.now().as_nanos();
-        self.accounts.give_back(spent.slot, now, spent.units, spent.at);
+        self.accounts.give_back(spent.slot, now, spent.units, spent.at, spent.interval);
         let all = self.kind(spent.class).all.as_ref();
         for tier in all.into_iter().chain(self.global.as_ref()) {
-            tier.slot.give_back(now, spent.units, spent.at);
+            tier.slot.give_back(now, spent.units, spent.at, u64::MAX);
         }
         // The unit may be another account's.
         self.common.yard.rouse_all();
