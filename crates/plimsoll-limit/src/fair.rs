@@ -123,7 +123,7 @@ impl<K: ?Sized> Inner<K> {
         };
         let undo = || {
             if let (Some((n, _)), Some(caps)) = (capped, self.caps.get()) {
-                caps.give_back(n, now, units, now);
+                caps.give_back(n, now, units, now, u64::MAX);
             }
         };
         let slot = self.under_line(hash, share, units, now, fill, level, rate).inspect_err(|_| undo())?;
@@ -138,7 +138,7 @@ impl<K: ?Sized> Inner<K> {
             Taken::Gone => unreachable!("nobody moves in here"),
         }
         let slot = if self.table.is_shared(slot) { self.settle_down(hash, slot, units, now) } else { slot };
-        Ok(Spent { slot, units, at: now, class: 0, burst: 0 })
+        Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: 0 })
     }
 
     /// Moves the level, by whoever comes a millisecond after the last one who did.
@@ -237,12 +237,12 @@ impl<K: ?Sized> Inner<K> {
 
     fn undo(&self, spent: &Spent) {
         let now = self.common.clock.now().as_nanos();
-        self.slot.give_back(now, spent.units, spent.at);
+        self.slot.give_back(now, spent.units, spent.at, spent.interval);
         self.unuse(spent.slot, spent.units, now, spent.at);
         if let (Some(caps), Some(slot)) = (self.caps.get(), self.table.at(spent.slot))
             && let Some((n, _)) = caps.table.find(slot.hash())
         {
-            caps.give_back(n, now, spent.units, spent.at);
+            caps.give_back(n, now, spent.units, spent.at, u64::MAX);
         }
         self.common.yard.rouse_all();
     }
@@ -384,6 +384,7 @@ impl<K: ?Sized> FairLimiter<K> {
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         self.0.live.set(quota);
+        self.0.slot.recount(self.0.live.rate().interval, self.0.common.clock.now().as_nanos());
         self.0.common.yard.rouse_all();
         Ok(())
     }

@@ -30,7 +30,7 @@ type Map<V> = DashMap<u64, V, BuildHasherDefault<AsIs>>;
 /// Accounts that were named by hand, by hash.
 pub(crate) struct Named<V> {
     map: Map<V>,
-    // Nobody looks while there is none.
+    // How many. Nobody looks while there is none.
     any: AtomicU32,
 }
 
@@ -47,30 +47,26 @@ impl<V: Copy> Named<V> {
         self.map.get(&hash).map(|named| *named)
     }
 
-    /// `None` forgets it.
-    pub(crate) fn set(&self, hash: u64, to: Option<V>) {
-        match to {
-            Some(value) => drop(self.map.insert(hash, value)),
-            None => drop(self.map.remove(&hash)),
+    pub(crate) fn forget(&self, hash: u64) {
+        if self.map.remove(&hash).is_some() {
+            self.any.fetch_sub(1, Ordering::Relaxed);
         }
-        self.any.store(u32::from(!self.map.is_empty()), Ordering::Relaxed);
     }
 
-    /// Changes what there is, or forgets it; begins with `None`.
-    pub(crate) fn alter(&self, hash: u64, change: impl FnOnce(Option<V>) -> Option<V>) {
+    /// Changes what there is; begins with `None`.
+    pub(crate) fn alter(&self, hash: u64, change: impl FnOnce(Option<V>) -> V) {
         // By the entry, so that two changes of one account do not overwrite each other.
         match self.map.entry(hash) {
-            dashmap::Entry::Occupied(mut entry) => match change(Some(*entry.get())) {
-                Some(value) => *entry.get_mut() = value,
-                None => drop(entry.remove()),
-            },
+            dashmap::Entry::Occupied(mut entry) => {
+                let value = change(Some(*entry.get()));
+                *entry.get_mut() = value;
+            }
             dashmap::Entry::Vacant(entry) => {
-                if let Some(value) = change(None) {
-                    entry.insert(value);
-                }
+                // Before it is there: never fewer than there are, whoever forgets another meanwhile.
+                self.any.fetch_add(1, Ordering::Relaxed);
+                entry.insert(change(None));
             }
         }
-        self.any.store(1, Ordering::Relaxed);
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -200,6 +200,7 @@ impl Limiter {
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         self.0.live.set(quota);
+        self.0.slot.recount(self.0.live.rate().interval, self.0.common.clock.now().as_nanos());
         self.0.common.yard.rouse_all();
         Ok(())
     }
@@ -250,12 +251,12 @@ impl Asks for Limiter {
         };
         let (now, taken) = its.common.decide(take, |at| *at);
         match taken {
-            Ok(()) => Ok(Spent { slot: 0, units, at: now, class: 0, burst: 0 }),
+            Ok(()) => Ok(Spent { slot: 0, units, at: now, class: 0, interval: rate.interval, burst: 0 }),
             Err(at) => Err(its.common.limited(rate, units, now, at)),
         }
     }
     fn undo(&self, spent: Spent) {
-        self.0.slot.give_back(self.0.common.clock.now().as_nanos(), spent.units, spent.at);
+        self.0.slot.give_back(self.0.common.clock.now().as_nanos(), spent.units, spent.at, spent.interval);
         self.0.common.yard.rouse(NOBODY);
     }
     fn account(&self) -> u64 {

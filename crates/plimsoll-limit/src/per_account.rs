@@ -187,13 +187,17 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
 
 impl<K: ?Sized> KeyedLimiter<K> {
     /// Changes the quota of every account. What each owes stays owed. (Where a closure says each account's
-    /// quota, that goes on saying it.)
+    /// quota, that goes on saying it.) It goes once through the whole table.
     ///
     /// # Errors
     /// If the quota will not do; nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         self.0.live.set(quota);
+        if self.0.quota_of.is_none() {
+            let (interval, now) = (self.0.live.rate().interval, self.0.common.clock.now().as_nanos());
+            self.0.accounts.table.slots_in_use().for_each(|slot| slot.recount(interval, now));
+        }
         self.0.common.yard.rouse_all();
         Ok(())
     }
@@ -239,7 +243,9 @@ impl<K: ?Sized> Account<'_, K> {
         let its = &*self.limiter.0;
         let (now, taken) = its.common.decide(|now| its.accounts.take(self.hash, rate, now, units), |at| *at);
         match taken {
-            Ok(slot) => Ok(Spent { slot, units, at: now, class: 0, burst: self.burst() }),
+            Ok(slot) => {
+                Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
+            }
             Err(at) => Err(its.common.limited(rate, units, now, at)),
         }
     }
@@ -288,7 +294,13 @@ impl<K: ?Sized> Asks for Account<'_, K> {
 impl<K: ?Sized> KeyedLimiter<K> {
     fn undo(&self, spent: Spent) {
         let its = &*self.0;
-        its.accounts.give_back(spent.slot, its.common.clock.now().as_nanos(), spent.units, spent.at);
+        its.accounts.give_back(
+            spent.slot,
+            its.common.clock.now().as_nanos(),
+            spent.units,
+            spent.at,
+            spent.interval,
+        );
         if !its.common.yard.is_quiet()
             && let Some(slot) = its.accounts.table.at(spent.slot)
         {

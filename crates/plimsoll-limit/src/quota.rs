@@ -124,9 +124,16 @@ impl Quota {
         Quota { units: 1, period: interval as u64, burst: 0, sliding: false, interval: 0 }.burst(self.burst)
     }
 
+    /// The same for the machine; of a quota that will not do, one that admits nothing.
     #[inline]
     pub(crate) const fn rule(&self) -> Rate {
-        Rate { interval: self.interval, burst: self.burst }
+        let fills = self.interval.saturating_mul(self.burst as u64) <= FILL;
+        let sliding = !self.sliding || self.burst <= self.units;
+        if self.units > 0 && self.period > 0 && self.interval <= LONGEST && fills && sliding {
+            Rate { interval: self.interval, burst: self.burst }
+        } else {
+            Rate { interval: LONGEST, burst: 0 }
+        }
     }
 
     /// Checks it; a quota from a closure that will not do admits nothing.

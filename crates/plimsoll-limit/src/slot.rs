@@ -9,7 +9,7 @@
 //! its tag and is still the same belongs to the account it was read for: no unit is ever taken from a
 //! stranger, and nobody is forgotten who has just taken one.
 
-use crate::gcra::{Rate, refunded, rescaled};
+use crate::gcra::{NEVER, Rate, refunded, rescaled};
 use plimsoll_core::sync::{AtomicU64, Ordering, pause};
 
 /// The hash of nobody.
@@ -100,6 +100,10 @@ impl Slot {
         loop {
             let Some((tag, free)) = self.read(hash) else { return Taken::Gone };
             if interval_of(tag) != rate.interval {
+                // By a quota that admits nothing nothing is counted anew.
+                if units > rate.burst {
+                    return Taken::NotBefore(NEVER);
+                }
                 self.rescale(hash, tag, rate.interval, now);
                 continue;
             }
@@ -125,13 +129,28 @@ impl Slot {
         Some((interval_of(tag), free))
     }
 
-    /// Gives units back, to whomever it is: see [`refunded`].
-    pub(crate) fn give_back(&self, now: u64, units: u32, at: u64) {
+    /// Gives units back, to whomever it is, that were taken at `at` by `interval`: see [`refunded`].
+    ///
+    /// By the shorter of the two intervals. If that is the one of now, units are counted as back sooner than
+    /// they were; if it is the other, fewer are owed for them; and of an account that is no longer here
+    /// nothing is left by its own interval, or it could not have gone.
+    pub(crate) fn give_back(&self, now: u64, units: u32, at: u64, interval: u64) {
         while let Some((tag, free)) = self.read(self.hash()) {
-            let less = refunded(free, now, interval_of(tag), units, at);
+            let less = refunded(free, now, interval_of(tag).min(interval), units, at);
             if less == free || self.exchange(free, less) {
                 return;
             }
+        }
+    }
+
+    /// What is owed here, by whomever, is counted by this interval from now on: at once, and not only when it
+    /// is asked next, or it would come back by the old one until then.
+    pub(crate) fn recount(&self, interval: u64, now: u64) {
+        let hash = self.hash();
+        if let Some((tag, _)) = self.read(hash)
+            && interval_of(tag) != interval
+        {
+            self.rescale(hash, tag, interval, now);
         }
     }
 
@@ -146,8 +165,11 @@ impl Slot {
             loop {
                 let free = self.state.load(Ordering::Relaxed);
                 let mut next = rescaled(free, now, interval_of(tag), interval);
-                // It must be another: see above.
-                next += u64::from(next == free);
+                // It must be another: see above. Where nothing is owed, earlier is as good as later; and by no
+                // interval at all nobody has ever taken.
+                if next == free && interval_of(tag) != 0 {
+                    next = if next == now && now > 0 { now - 1 } else { next + 1 };
+                }
                 if self.exchange(free, next) {
                     break;
                 }

@@ -15,6 +15,8 @@ pub struct Spent {
     pub(crate) at: u64,
     // Of tiers, 0 to 1,023.
     pub(crate) class: u16,
+    // By which the account was counted: a slower one of later, or of who comes after it, gives no more back.
+    pub(crate) interval: u64,
     // Of the account's own quota, where that is not one of all; 0: not known.
     pub(crate) burst: u32,
 }
@@ -24,7 +26,8 @@ pub(crate) const NOWHERE: u32 = u32::MAX;
 
 const CLASS: u64 = 1 << 10;
 
-/// Packed, it forgets the burst of a quota that a closure said, and so no header tells of it.
+/// Packed, it forgets the burst of a quota that a closure said, and so no header tells of it; and the interval,
+/// so that a quota which is made slower meanwhile gives more back.
 impl Pack for Spent {
     fn pack(self) -> [u64; 2] {
         let at = (self.at / CLASS).min(u64::MAX / CLASS - 1);
@@ -33,6 +36,13 @@ impl Pack for Spent {
     }
     fn unpack([what, when]: [u64; 2]) -> Self {
         let (slot, units) = ((what >> 32) as u32, what as u32);
-        Spent { slot, units, at: when / CLASS * CLASS, class: (when % CLASS) as u16, burst: 0 }
+        Spent {
+            slot,
+            units,
+            at: when / CLASS * CLASS,
+            class: (when % CLASS) as u16,
+            interval: u64::MAX,
+            burst: 0,
+        }
     }
 }

@@ -131,6 +131,12 @@ impl Table {
         None
     }
 
+    /// All slots that somebody owes something in, or did.
+    pub(crate) fn slots_in_use(&self) -> impl Iterator<Item = &Slot> {
+        let own = self.sets.iter().flat_map(|Set(slots)| slots).filter(|slot| !slot.is(NOBODY));
+        own.chain(&self.overflow)
+    }
+
     /// How many accounts there is room for.
     pub(crate) fn room(&self) -> usize {
         self.sets.len() * WAYS

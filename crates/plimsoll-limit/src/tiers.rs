@@ -120,6 +120,11 @@ impl Tier {
         Tier { name: intern(name), live: Live::new(quota), slot: Slot::default() }
     }
 
+    fn set(&self, quota: Quota, now: u64) {
+        self.live.set(quota);
+        self.slot.recount(self.live.rate().interval, now);
+    }
+
     fn free(&self, rate: Rate, now: u64) -> u64 {
         self.slot.free(NOBODY, rate.interval, now).unwrap_or(now)
     }
@@ -140,6 +145,14 @@ struct Who {
     hash: u64,
     class: u16,
     own: Option<Quota>,
+}
+
+/// What holds for one who asks, read once.
+struct Rates<'a> {
+    kind: &'a Kind,
+    each: Option<Rate>,
+    all: Option<(&'a Tier, Rate)>,
+    global: Option<(&'a Tier, Rate)>,
 }
 
 /// The tier that refuses for longest.
@@ -163,14 +176,22 @@ impl Inner {
         u16::try_from(at).ok()
     }
 
-    /// All or nothing, as of `now`.
+    /// The quotas that hold for one who asks.
     #[inline]
-    fn take(&self, who: Who, units: u32, now: u64) -> Result<u32, No> {
+    fn rates(&self, who: Who) -> Rates<'_> {
         let kind = self.kind(who.class);
-        let each = who.own.map(|own| own.rule()).or_else(|| kind.each.as_ref().map(Live::rate));
-        let all = kind.all.as_ref().map(|tier| (tier, tier.live.rate()));
-        let global = self.global.as_ref().map(|tier| (tier, tier.live.rate()));
-        // First without taking anything: whoever refuses has written nothing, and all say how long.
+        let own = who.own.map(|own| own.rule());
+        Rates {
+            kind,
+            each: own.or_else(|| kind.each.as_ref().map(Live::rate)),
+            all: kind.all.as_ref().map(|tier| (tier, tier.live.rate())),
+            global: self.global.as_ref().map(|tier| (tier, tier.live.rate())),
+        }
+    }
+
+    /// Who refuses for longest. Takes nothing.
+    #[inline]
+    fn refuses(&self, rates: &Rates<'_>, hash: u64, units: u32, now: u64) -> Option<No> {
         let mut no: Option<No> = None;
         let mut see = |by, rate: Rate, free| {
             if let Err(at) = rate.take(free, now, units)
@@ -179,15 +200,24 @@ impl Inner {
                 no = Some(No { by, rate, at });
             }
         };
-        if let Some(rate) = each {
-            see(kind.account, rate, self.accounts.free(who.hash, rate, now));
+        if let Some(rate) = rates.each {
+            see(rates.kind.account, rate, self.accounts.free(hash, rate, now));
         }
-        for (tier, rate) in [all, global].into_iter().flatten() {
+        for (tier, rate) in [rates.all, rates.global].into_iter().flatten() {
             see(tier.name, rate, tier.free(rate, now));
         }
-        if let Some(no) = no {
+        no
+    }
+
+    /// All or nothing, as of `now`.
+    #[inline]
+    fn take(&self, who: Who, units: u32, now: u64) -> Result<(u32, u64), No> {
+        let rates = self.rates(who);
+        // First without taking anything: whoever refuses has written nothing, and all say how long.
+        if let Some(no) = self.refuses(&rates, who.hash, units, now) {
             return Err(no);
         }
+        let Rates { kind, each, all, global } = rates;
         // Then for good, and back if somebody else was faster.
         let slot = match each {
             Some(rate) => self.accounts.take(who.hash, rate, now, units).map_err(|at| No {
@@ -200,28 +230,28 @@ impl Inner {
         if let Some((tier, rate)) = all
             && let Err(at) = tier.take(rate, now, units)
         {
-            self.accounts.give_back(slot, now, units, now);
+            self.accounts.give_back(slot, now, units, now, u64::MAX);
             return Err(No { by: tier.name, rate, at });
         }
         if let Some((tier, rate)) = global
             && let Err(at) = tier.take(rate, now, units)
         {
-            self.accounts.give_back(slot, now, units, now);
+            self.accounts.give_back(slot, now, units, now, u64::MAX);
             if let Some((all, _)) = all {
-                all.slot.give_back(now, units, now);
+                all.slot.give_back(now, units, now, u64::MAX);
             }
             return Err(No { by: tier.name, rate, at });
         }
-        Ok(slot)
+        Ok((slot, each.map_or(u64::MAX, |rate| rate.interval)))
     }
 
     #[inline]
     fn spend(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
         let (now, taken) = self.common.decide(|now| self.take(who, units, now), |no| no.at);
         match taken {
-            Ok(slot) => {
+            Ok((slot, interval)) => {
                 let burst = who.own.map_or(0, |own| own.burst_size());
-                Ok(Spent { slot, units, at: now, class: who.class, burst })
+                Ok(Spent { slot, units, at: now, class: who.class, interval, burst })
             }
             Err(No { by, rate, at }) => Err(refusal(by, rate, units, now, at)),
         }
@@ -229,10 +259,10 @@ impl Inner {
 
     fn undo(&self, spent: &Spent) {
         let now = self.common.clock.now().as_nanos();
-        self.accounts.give_back(spent.slot, now, spent.units, spent.at);
+        self.accounts.give_back(spent.slot, now, spent.units, spent.at, spent.interval);
         let all = self.kind(spent.class).all.as_ref();
         for tier in all.into_iter().chain(self.global.as_ref()) {
-            tier.slot.give_back(now, spent.units, spent.at);
+            tier.slot.give_back(now, spent.units, spent.at, u64::MAX);
         }
         // The unit may be another account's.
         self.common.yard.rouse_all();
@@ -244,12 +274,14 @@ impl Inner {
             return Err(self.common.closed());
         }
         if self.common.yard.has(who.hash) {
-            let kind = self.kind(who.class);
-            let rate = who.own.map(|own| own.rule()).or_else(|| kind.each.as_ref().map(Live::rate));
-            let rate = rate.or_else(|| self.global.as_ref().map(|tier| tier.live.rate()));
-            let rate = rate.unwrap_or(Rate { interval: 1_000_000, burst: 1 });
-            let now = self.common.clock.now().as_nanos();
-            return Err(refusal(kind.account, rate, units.min(rate.burst), now, now + rate.interval));
+            let (rates, now) = (self.rates(who), self.common.clock.now().as_nanos());
+            let known = [rates.all, rates.global].into_iter().flatten().map(|(_, rate)| rate).next();
+            let rate = rates.each.or(known).unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
+            // They go first, whatever there is.
+            let first = No { by: rates.kind.account, rate, at: now + rate.interval };
+            let no = self.refuses(&rates, who.hash, units, now);
+            let No { by, rate, at } = no.filter(|no| no.at > first.at).unwrap_or(first);
+            return Err(refusal(by, rate, units, now, at));
         }
         self.spend(who, units)
     }
@@ -348,9 +380,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// If there is no such class; nothing has changed then.
     pub fn assign(&self, key: &K, class: &str) -> Result<(), ControlError> {
         let class = self.check_class(class)?;
-        self.0
-            .named
-            .alter(self.0.accounts.table.hash(key), |named| Some((Some(class), named.and_then(|n| n.1))));
+        self.0.named.alter(self.0.accounts.table.hash(key), |named| (Some(class), named.and_then(|n| n.1)));
         self.0.common.yard.rouse_all();
         Ok(())
     }
@@ -361,16 +391,14 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// If the quota will not do; nothing has changed then.
     pub fn assign_quota(&self, key: &K, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
-        self.0
-            .named
-            .alter(self.0.accounts.table.hash(key), |named| Some((named.and_then(|n| n.0), Some(quota))));
+        self.0.named.alter(self.0.accounts.table.hash(key), |named| (named.and_then(|n| n.0), Some(quota)));
         self.0.common.yard.rouse_all();
         Ok(())
     }
 
     /// Forgets what was said of this account by hand.
     pub fn forget(&self, key: &K) {
-        self.0.named.set(self.0.accounts.table.hash(key), None);
+        self.0.named.forget(self.0.accounts.table.hash(key));
         self.0.common.yard.rouse_all();
     }
 
@@ -420,12 +448,13 @@ impl<K: ?Sized> Tiers<K> {
         let Some(tier) = &self.0.global else {
             return Err(ControlError::new("global", quota, "set only where one was built in"));
         };
-        tier.live.set(quota);
+        tier.set(quota, self.0.common.clock.now().as_nanos());
         self.0.common.yard.rouse_all();
         Ok(())
     }
 
-    /// Changes what each account of a class is allowed. What each owes stays owed.
+    /// Changes what each account of a class is allowed. What each owes stays owed; until it asks next, that comes
+    /// back as it did before.
     ///
     /// # Errors
     /// If the quota will not do, or there is no such class, or it was built without; nothing has changed then.
@@ -448,7 +477,7 @@ impl<K: ?Sized> Tiers<K> {
         let Some(tier) = &self.0.kind(self.check_class(class)?).all else {
             return Err(ControlError::new("all", quota, "set only where one was built in"));
         };
-        tier.live.set(quota);
+        tier.set(quota, self.0.common.clock.now().as_nanos());
         self.0.common.yard.rouse_all();
         Ok(())
     }

@@ -1,0 +1,724 @@
+//! Every decision against naive oracles in whole numbers, step by step on a manual clock.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use governor::clock::FakeRelativeClock;
+use governor::{Quota as Theirs, RateLimiter};
+use plimsoll_core::{Inspect, Instant, ManualTime, Pack, Permit, Reason, Rejected, Settle};
+use plimsoll_limit::{Class, KeyedLimiter, Limiter, Quota, Spent, Tiers};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+const S: u64 = 1_000_000_000;
+
+fn ns(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+/// A bucket of units as one draws it: so much is in it, so much comes in. All in nanoseconds of one unit's
+/// interval.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    interval: u64,
+    burst: u32,
+    // Below zero after the burst was made smaller.
+    left: i128,
+    at: u64,
+}
+
+impl Bucket {
+    fn new(quota: Quota) -> Self {
+        let (interval, burst) = (quota.interval().as_nanos() as u64, quota.burst_size());
+        Bucket { interval, burst, left: i128::from(interval) * i128::from(burst), at: 0 }
+    }
+
+    fn whole(&self) -> i128 {
+        i128::from(self.interval) * i128::from(self.burst)
+    }
+
+    fn pass(&mut self, now: u64) {
+        self.left = self.whole().min(self.left + i128::from(now - self.at));
+        self.at = now;
+    }
+
+    /// `Err`: how long until there are so many; `None`: never.
+    fn see(&mut self, now: u64, units: u32) -> Result<i128, Option<u64>> {
+        self.pass(now);
+        let cost = i128::from(self.interval) * i128::from(units);
+        if units > self.burst {
+            return Err(None);
+        }
+        if cost <= self.left { Ok(cost) } else { Err(Some((cost - self.left) as u64)) }
+    }
+
+    fn take(&mut self, now: u64, units: u32) -> Result<(), Option<u64>> {
+        self.left -= self.see(now, units)?;
+        Ok(())
+    }
+
+    /// So many units as were owed are owed, rounded up.
+    fn set(&mut self, now: u64, quota: Quota) {
+        self.pass(now);
+        let owed = (self.whole() - self.left) * i128::from(quota.interval().as_nanos() as u64);
+        let owed = (owed + i128::from(self.interval) - 1) / i128::from(self.interval);
+        *self = Bucket { at: now, ..Bucket::new(quota) };
+        self.left -= owed;
+    }
+}
+
+/// What was said, in the oracle's words.
+fn said<T>(answer: Result<T, Rejected>) -> Result<(), Option<u64>> {
+    answer.map(drop).map_err(|no| match no.reason() {
+        Reason::Limited => Some(no.retry_after().unwrap().as_nanos() as u64),
+        Reason::TooLarge => {
+            assert_eq!(no.retry_after(), None, "never is no time");
+            None
+        }
+        other => panic!("{other:?}"),
+    })
+}
+
+fn quota() -> impl Strategy<Value = Quota> {
+    prop_oneof![
+        (1..40u32, 1..50u32).prop_map(|(n, b)| Quota::per_second(n).burst(b)),
+        (1..400u32, 1..9u32).prop_map(|(n, b)| Quota::per_minute(n).burst(b)),
+        (1..9u32, 1..5_000u64, 1..9u32).prop_map(|(n, period, b)| Quota::per(n, ns(period)).burst(b)),
+        (1..60u32, 1..9_000_000u64).prop_map(|(n, window)| Quota::at_most(n, ns(window))),
+        Just(Quota::per_day(1).burst(3)),
+    ]
+}
+
+/// Gaps about as long as a few units take, and some that are odd.
+fn gap() -> impl Strategy<Value = Gap> {
+    prop_oneof![
+        4 => Just(Gap::None),
+        4 => (0..300u64).prop_map(Gap::Hundredths),
+        3 => Just(Gap::Just),
+        2 => Just(Gap::TooEarly),
+        2 => (0..2 * S).prop_map(Gap::Nanos),
+    ]
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Gap {
+    None,
+    /// Of an interval.
+    Hundredths(u64),
+    Nanos(u64),
+    /// To the time that the last refusal told.
+    Just,
+    /// One nanosecond less.
+    TooEarly,
+}
+
+impl Gap {
+    fn nanos(self, interval: u64, told: u64) -> u64 {
+        match self {
+            Gap::None => 0,
+            Gap::Hundredths(n) => interval / 100 * n,
+            Gap::Nanos(n) => n,
+            Gap::Just => told,
+            Gap::TooEarly => told.saturating_sub(1),
+        }
+    }
+}
+
+fn limiter(quota: Quota) -> (Limiter, ManualTime) {
+    let time = ManualTime::new();
+    (Limiter::builder().quota(quota).clock(time.clock()).build().unwrap(), time)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_cell_decides_as_a_bucket_does(
+        quota in quota(),
+        steps in prop::collection::vec((gap(), 1..6u32), 1..80),
+    ) {
+        let (limiter, time) = limiter(quota);
+        let mut bucket = Bucket::new(quota);
+        let (mut now, mut told) = (0, 0);
+        for (gap, units) in steps {
+            let gap = gap.nanos(bucket.interval, told);
+            now += gap;
+            time.advance(ns(gap));
+            bucket.pass(now);
+            let whole = i128::from(bucket.interval);
+            prop_assert_eq!(i128::from(limiter.left()), bucket.left / whole);
+            let expected = bucket.take(now, units);
+            prop_assert_eq!(said(limiter.ask_n(units)), expected, "{} units at {}", units, now);
+            told = expected.err().flatten().unwrap_or(0);
+        }
+    }
+
+    #[test]
+    fn one_cell_decides_as_governor_does(
+        interval in 1..3_000_000_000u64,
+        burst in 1..40u32,
+        steps in prop::collection::vec((gap(), 1..6u32), 1..80),
+    ) {
+        let (limiter, time) = limiter(Quota::per(1, ns(interval)).burst(burst));
+        let theirs = Theirs::with_period(ns(interval)).unwrap().allow_burst(NonZeroU32::new(burst).unwrap());
+        let clock = FakeRelativeClock::default();
+        let theirs = RateLimiter::direct_with_clock(theirs, clock.clone());
+        let mut told = 0;
+        for (gap, units) in steps {
+            let gap = ns(gap.nanos(interval, told));
+            time.advance(gap);
+            clock.advance(gap);
+            let at = governor::clock::Clock::now(&clock);
+            let wait = |not: governor::NotUntil<_>| Some(not.wait_time_from(at).as_nanos() as u64);
+            let expected = if units == 1 {
+                theirs.check().map_err(wait)
+            } else {
+                match theirs.check_n(NonZeroU32::new(units).unwrap()) {
+                    Ok(decided) => decided.map_err(wait),
+                    Err(_) => Err(None),
+                }
+            };
+            prop_assert_eq!(said(limiter.ask_n(units)), expected);
+            told = expected.err().flatten().unwrap_or(0);
+        }
+    }
+
+    #[test]
+    fn refused_until_exactly_then_and_admitted_then(
+        quota in quota(), taken in 0..60u32, later in 0..S, units in 1..9u32,
+    ) {
+        prop_assume!(units <= quota.burst_size());
+        let (limiter, time) = limiter(quota);
+        while limiter.ask_n(units).is_ok() {}
+        time.advance(ns(later % (quota.interval().as_nanos() as u64 * u64::from(taken + 1))));
+        while limiter.ask_n(units).is_ok() {}
+        let wait = limiter.ask_n(units).unwrap_err().retry_after().unwrap();
+        prop_assert!(wait > Duration::ZERO);
+        time.advance(wait - ns(1));
+        let early = limiter.ask_n(units).map(drop).unwrap_err();
+        prop_assert_eq!(early.retry_after(), Some(ns(1)));
+        time.advance(ns(1));
+        prop_assert!(limiter.ask_n(units).is_ok());
+    }
+
+    /// With accounts that come back, in a table with room for all of them.
+    #[test]
+    fn each_key_has_a_cell_of_its_own(
+        keys in prop_oneof![1..4u32, 200..400u32],
+        by_key in any::<bool>(),
+        quota in quota(),
+        steps in prop::collection::vec((gap(), any::<u32>(), 1..4u32), 1..200),
+    ) {
+        let of = move |key: &u32| {
+            if by_key { Quota::per(1 + key % 3, ns(1_000 * u64::from(key % 7 + 1))).burst(1 + key % 5) } else { quota }
+        };
+        let time = ManualTime::new();
+        let builder = KeyedLimiter::<u32>::builder().quota(quota).accounts(4_096).clock(time.clock());
+        let limiter = if by_key { builder.quota_of(of) } else { builder }.build().unwrap();
+        let mut buckets = HashMap::new();
+        let (mut now, mut told) = (0, 0);
+        for (gap, key, units) in steps {
+            let key = key % keys;
+            let gap = gap.nanos(of(&key).interval().as_nanos() as u64, told);
+            now += gap;
+            time.advance(ns(gap));
+            let expected = buckets.entry(key).or_insert_with(|| Bucket::new(of(&key))).take(now, units);
+            prop_assert_eq!(said(limiter.ask_n(&key, units)), expected);
+            told = expected.err().flatten().unwrap_or(0);
+        }
+        prop_assert!(limiter.accounts() <= buckets.len());
+        prop_assert_eq!(limiter.overflowed(), 0);
+    }
+}
+
+// ---- tiers
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Ask(u8, u32),
+    Assign(u8, bool),
+    AssignQuota(u8, Quota),
+    Forget(u8),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        12 => (0..6u8, 1..4u32).prop_map(|(key, units)| Deed::Ask(key, units)),
+        1 => (0..6u8, any::<bool>()).prop_map(|(key, premium)| Deed::Assign(key, premium)),
+        1 => (0..6u8, quota()).prop_map(|(key, quota)| Deed::AssignQuota(key, quota)),
+        1 => (0..6u8).prop_map(Deed::Forget),
+    ]
+}
+
+/// The quotas of a world: for all; of each and of all for two classes, where they have one.
+type World = (Option<Quota>, [(Option<Quota>, Option<Quota>); 2]);
+
+fn world() -> impl Strategy<Value = World> {
+    let some = || prop::option::weighted(0.8, quota());
+    (some(), (some(), some()), (some(), some())).prop_map(|(global, free, premium)| (global, [free, premium]))
+}
+
+fn tiers((global, classes): World) -> (Tiers<u8>, ManualTime) {
+    let time = ManualTime::new();
+    let mut builder = Tiers::<u8>::builder().name("api").accounts(64).clock(time.clock());
+    for (name, (each, all)) in ["free", "premium"].into_iter().zip(classes) {
+        let class = Class::new(name);
+        let class = each.map_or(class.clone(), |quota| class.each(quota));
+        builder = builder.class(all.map_or(class.clone(), |quota| class.all(quota)));
+    }
+    let builder = global.map_or(builder.clone(), |quota| builder.global(quota));
+    (builder.class_of(|key| if key % 2 == 0 { "free" } else { "premium" }).build().unwrap(), time)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    /// Whoever refuses, nothing is spent anywhere, or the next decision would differ.
+    #[test]
+    fn tiers_decide_as_three_buckets_all_or_nothing(
+        world in world(),
+        steps in prop::collection::vec((gap(), deed()), 1..120),
+    ) {
+        let (limits, time) = tiers(world);
+        let mut global = world.0.map(Bucket::new);
+        let mut all = world.1.map(|(_, all)| all.map(Bucket::new));
+        let mut accounts: HashMap<u8, Bucket> = HashMap::new();
+        let mut named: HashMap<u8, (Option<usize>, Option<Quota>)> = HashMap::new();
+        let (mut now, mut told) = (0, 0);
+        for (gap, deed) in steps {
+            let gap = gap.nanos(S / 10, told);
+            now += gap;
+            time.advance(ns(gap));
+            let (key, units) = match deed {
+                Deed::Ask(key, units) => (key, units),
+                Deed::Assign(key, premium) => {
+                    limits.assign(&key, if premium { "premium" } else { "free" }).unwrap();
+                    named.entry(key).or_default().0 = Some(usize::from(premium));
+                    continue;
+                }
+                Deed::AssignQuota(key, quota) => {
+                    limits.assign_quota(&key, quota).unwrap();
+                    named.entry(key).or_default().1 = Some(quota);
+                    continue;
+                }
+                Deed::Forget(key) => {
+                    limits.forget(&key);
+                    named.remove(&key);
+                    continue;
+                }
+            };
+            let (class, own) = named.get(&key).copied().unwrap_or_default();
+            let class = class.unwrap_or(usize::from(key % 2));
+            let each = own.or(world.1[class].0);
+            // Of an account that changes its quota, what it owes is counted anew: another test's business.
+            if let (Some(quota), Some(bucket)) = (each, accounts.get(&key))
+                && bucket.interval != quota.interval().as_nanos() as u64
+            {
+                let wait = Duration::from_secs(86_400 * 400);
+                now += wait.as_nanos() as u64;
+                time.advance(wait);
+                accounts.remove(&key);
+            }
+            let mut refusals = vec![];
+            if let Some(quota) = each {
+                let bucket = accounts.entry(key).or_insert_with(|| Bucket { at: now, ..Bucket::new(quota) });
+                bucket.pass(now);
+                // The same interval with another burst: so much is owed as before.
+                bucket.left += i128::from(bucket.interval) * (i128::from(quota.burst_size()) - i128::from(bucket.burst));
+                bucket.burst = quota.burst_size();
+                refusals.push(bucket.see(now, units).map(drop));
+            }
+            let name = ["free", "premium"][class];
+            refusals.extend(all[class].as_mut().map(|bucket| bucket.see(now, units).map(drop)));
+            refusals.extend(global.as_mut().map(|bucket| bucket.see(now, units).map(drop)));
+            let answer = limits.ask_n(&key, units);
+            if let Err(no) = &answer {
+                let of = [format!("api/{name}/account"), format!("api/{name}"), "api/global".into()];
+                prop_assert!(of.iter().any(|of| of == no.by()), "{}", no);
+            }
+            // Never is later than any time.
+            let no = refusals.into_iter().filter_map(Result::err).max_by_key(|at| at.unwrap_or(u64::MAX));
+            prop_assert_eq!(said(answer), no.map_or(Ok(()), Err));
+            told = no.flatten().unwrap_or(0);
+            if no.is_none() {
+                if each.is_some() {
+                    accounts.get_mut(&key).unwrap().take(now, units).unwrap();
+                }
+                all[class].iter_mut().chain(&mut global).for_each(|bucket| bucket.take(now, units).unwrap());
+            }
+        }
+    }
+}
+
+// ---- any window
+
+/// What was admitted when, and not given back.
+fn in_no_window_more(admitted: &[(u64, u32)], bound: impl Fn(u64) -> u64) -> Result<(), TestCaseError> {
+    for (first, &(from, _)) in admitted.iter().enumerate() {
+        let mut units = 0;
+        for &(to, more) in &admitted[first..] {
+            units += u64::from(more);
+            prop_assert!(units <= bound(to - from), "{} units in {} ns", units, to - from);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_no_window_more_than_the_burst_and_the_rate(
+        quota in quota(),
+        steps in prop::collection::vec((gap(), 1..4u32, any::<Option<Index>>()), 1..120),
+    ) {
+        let (limiter, time) = limiter(quota);
+        let interval = quota.interval().as_nanos() as u64;
+        let (mut now, mut told) = (0, 0);
+        let mut held: Vec<(u64, u32, Permit<Limiter>)> = vec![];
+        for (gap, units, back) in steps {
+            let gap = gap.nanos(interval, told);
+            now += gap;
+            time.advance(ns(gap));
+            if let Some(index) = back && !held.is_empty() {
+                let (_, _, permit) = held.remove(index.index(held.len()));
+                permit.give_back();
+            }
+            match plimsoll_core::Keyed::admit_for(&limiter, &(), plimsoll_core::Facts::new().cost(units)) {
+                Ok(spent) => held.push((now, units, Permit::new(limiter.clone(), spent))),
+                Err(no) => told = no.retry_after().map_or(0, |t| t.as_nanos() as u64),
+            }
+        }
+        let admitted: Vec<_> = held.into_iter().map(|(at, units, _)| (at, units)).collect();
+        in_no_window_more(&admitted, |d| u64::from(quota.burst_size()) + d / interval)?;
+    }
+
+    /// However it is asked: as fast as it can, or in bursts.
+    #[test]
+    fn at_most_is_kept_in_any_window(
+        most in 1..80u32, share in 1..=100u32, window in 1..5_000_000u64,
+        gaps in prop::collection::vec(gap(), 1..200),
+    ) {
+        let burst = (most * share / 100).max(1);
+        let quota = Quota::at_most(most, ns(window)).burst(burst);
+        quota.validate().unwrap();
+        let (limiter, time) = limiter(quota);
+        let (mut now, mut told, mut admitted) = (0, 0, vec![]);
+        for gap in gaps {
+            let gap = gap.nanos(quota.interval().as_nanos() as u64, told);
+            now += gap;
+            time.advance(ns(gap));
+            loop {
+                match limiter.ask() {
+                    Ok(_) => admitted.push((now, 1)),
+                    Err(no) => {
+                        told = no.retry_after().unwrap().as_nanos() as u64;
+                        break;
+                    }
+                }
+            }
+        }
+        in_no_window_more(&admitted, |d| if d <= window { u64::from(most) } else { u64::MAX })?;
+    }
+
+    /// Two oracles, one of them behind by as much as rounding may cost: it is never more generous than exact.
+    #[test]
+    fn a_quota_that_is_changed_lets_no_burst_through_and_forgets_nothing(
+        first in quota(),
+        steps in prop::collection::vec((gap(), 1..4u32, prop::option::weighted(0.2, quota())), 1..80),
+    ) {
+        let (limiter, time) = limiter(first);
+        let keyed = KeyedLimiter::<u8>::builder().quota(first).accounts(8).clock(time.clock()).build().unwrap();
+        let mut exact = Bucket::new(first);
+        // So much later than exact, in nanoseconds.
+        let mut behind = 0u64;
+        let (mut now, mut told) = (0, 0);
+        for (gap, units, change) in steps {
+            let gap = gap.nanos(exact.interval, told);
+            now += gap;
+            time.advance(ns(gap));
+            if let Some(quota) = change {
+                limiter.set_quota(quota).unwrap();
+                keyed.set_quota(quota).unwrap();
+                let from = exact.interval;
+                exact.set(now, quota);
+                behind = (u128::from(behind) * u128::from(exact.interval)).div_ceil(u128::from(from)) as u64 + 1;
+                continue;
+            }
+            let (mine, its) = (said(limiter.ask_n(units)), said(keyed.ask_n(&1, units)));
+            let lo = exact.see(now, units);
+            for answer in [mine, its] {
+                match (lo, answer) {
+                    (Ok(_), Ok(())) => {}
+                    (Err(None), Err(None)) => {}
+                    (Err(Some(at)), Err(Some(told))) => prop_assert!((at..=at + behind).contains(&told)),
+                    (Ok(_), Err(Some(told))) => prop_assert!(told <= behind, "{} of {}", told, behind),
+                    _ => prop_assert!(false, "{:?} is not {:?}", answer, lo),
+                }
+            }
+            told = mine.err().flatten().unwrap_or(0);
+            if lo.is_ok() {
+                exact.take(now, units).unwrap();
+                // Who is behind by the rounding takes it as soon as it may.
+                if mine.is_err() || its.is_err() {
+                    now += behind;
+                    time.advance(ns(behind));
+                    prop_assert!(mine.is_ok() || limiter.ask_n(units).is_ok());
+                    prop_assert!(its.is_ok() || keyed.ask_n(&1, units).is_ok());
+                }
+            }
+        }
+    }
+}
+
+// ---- values
+
+#[test]
+fn a_quota_says_what_it_is() {
+    let minute = Duration::from_secs(60);
+    for (quota, interval, burst, says) in [
+        (Quota::per_second(50), 20_000_000, 50, "50 per 1s, burst 50"),
+        (Quota::per_second(3).burst(7), 333_333_334, 7, "3 per 1s, burst 7"),
+        (Quota::per_minute(60).burst(1), S, 1, "60 per 60s, burst 1"),
+        (Quota::per_hour(1), 3_600 * S, 1, "1 per 3600s, burst 1"),
+        (Quota::per_day(24), 3_600 * S, 24, "24 per 86400s, burst 24"),
+        (Quota::per(3, ns(10)), 4, 3, "3 per 10ns, burst 3"),
+        (Quota::at_most(100, minute), 60 * S / 51 + 1, 50, "at most 100 in any 60s, burst 50"),
+        (Quota::at_most(1, minute), 60 * S + 1, 1, "at most 1 in any 60s, burst 1"),
+        (Quota::at_most(100, minute).burst(1), 60 * S / 100 + 1, 1, "at most 100 in any 60s, burst 1"),
+    ] {
+        assert_eq!(quota.interval(), ns(interval), "{quota}");
+        assert_eq!(quota.burst_size(), burst, "{quota}");
+        assert_eq!(quota.to_string(), says);
+        assert_eq!(format!("{quota:?}"), format!("Quota({says})"));
+        assert_eq!(quota.fills_in(), ns(interval * u64::from(burst)));
+        assert!((quota.rate() - 1e9 / interval as f64).abs() < 1e-6);
+        quota.validate().unwrap();
+    }
+}
+
+#[test]
+fn a_quota_that_will_not_do_is_named() {
+    let days = |days: u64| Duration::from_secs(86_400 * days);
+    let no = |quota: Quota| quota.validate().unwrap_err().to_string();
+    let burst = "quota.burst = 3 is not allowed: it must be no more than what any window may hold";
+    for (quota, says) in [
+        (Quota::per_second(0), "quota.units = 0 is not allowed: it must be 1 or more"),
+        (Quota::per_second(0).burst(5), "quota.units = 0 is not allowed: it must be 1 or more"),
+        (Quota::per_second(1).burst(0), "quota.burst = 0 is not allowed: it must be 1 or more"),
+        (Quota::at_most(2, days(1)).burst(3), burst),
+        (Quota::per(1, Duration::ZERO), "quota.period = 0ns is not allowed: it must be above 0"),
+        (
+            Quota::per(1, days(53)),
+            "quota.period = 4579200s a unit is not allowed: it must be at most 52 days a unit",
+        ),
+    ] {
+        assert_eq!(no(quota), says);
+        assert_eq!(Limiter::new(quota).unwrap_err().to_string(), says);
+        assert_eq!(KeyedLimiter::<str>::new(quota).unwrap_err().to_string(), says);
+        let live = Limiter::new(Quota::per_second(1)).unwrap();
+        assert_eq!(live.set_quota(quota).unwrap_err().to_string(), says);
+        assert_eq!(live.quota(), Quota::per_second(1), "nothing has changed");
+    }
+    assert!(no(Quota::per_day(1).burst(27_000)).ends_with("it must be at most 73 years to fill up"));
+    assert!(Quota::per(1, Duration::MAX).validate().is_err());
+    assert!(Quota::per_day(1).burst(26_000).validate().is_ok());
+}
+
+/// Nothing is as bad as a quota that never answers.
+#[test]
+fn a_quota_from_a_closure_that_will_not_do_admits_nothing() {
+    let bad = [
+        Quota::per_second(0),
+        Quota::per_second(0).burst(5),
+        Quota::per_second(5).burst(0),
+        Quota::per(5, Duration::ZERO),
+        Quota::per(1, Duration::from_secs(86_400 * 100)),
+        Quota::per(1, Duration::MAX),
+        Quota::at_most(2, Duration::from_secs(1)).burst(3),
+        Quota::at_most(0, Duration::from_secs(1)).burst(1),
+        Quota::per_day(1).burst(u32::MAX),
+    ];
+    let limiter = KeyedLimiter::<usize>::builder().quota_of(move |&n| bad[n]).build().unwrap();
+    for key in 0..bad.len() {
+        assert_eq!(limiter.ask(&key).unwrap_err().reason(), Reason::TooLarge, "{}", bad[key]);
+        assert_eq!(limiter.ask(&key).unwrap_err().retry_after(), None);
+    }
+    let share = move |&n: &usize| plimsoll_limit::Share::default().at_most(bad[n]);
+    let fair = plimsoll_limit::FairLimiter::<usize>::builder().share_of(share).build().unwrap();
+    for (key, bad) in bad.iter().enumerate() {
+        assert_eq!(fair.ask(&key).unwrap_err().reason(), Reason::TooLarge, "{bad}");
+    }
+}
+
+/// An account that is shut out for a while by a quota of nothing owes as much as before when it is back.
+#[test]
+fn who_was_shut_out_owes_what_it_owed() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    let (time, shut) = (ManualTime::new(), Arc::new(AtomicBool::new(false)));
+    let out = shut.clone();
+    let quota = Quota::per(1, ns(S)).burst(5_000);
+    let limiter = KeyedLimiter::<str>::builder()
+        .quota_of(move |_| if out.load(Relaxed) { Quota::per_second(0) } else { quota })
+        .clock(time.clock())
+        .build()
+        .unwrap();
+    let _ = limiter.ask_n("ann", 5_000).unwrap();
+    shut.store(true, Relaxed);
+    assert_eq!(limiter.ask("ann").unwrap_err().reason(), Reason::TooLarge);
+    shut.store(false, Relaxed);
+    assert_eq!(limiter.ask_n("ann", 5_000).unwrap_err().retry_after(), Some(ns(5_000 * S)));
+}
+
+#[test]
+fn a_number_can_be_looked_at_and_turned() {
+    let (limiter, time) = limiter(Quota::per_second(10).burst(4));
+    let _ = limiter.ask_n(3).unwrap();
+    let seen = |limiter: &dyn Inspect| {
+        let mut seen = vec![];
+        limiter.look(&mut |what, value| seen.push((what, value)));
+        seen
+    };
+    assert_eq!(seen(&limiter), [("rate", 10.0), ("burst", 4.0), ("left", 1.0), ("waiting", 0.0)]);
+    limiter.turn("rate", 1.0).unwrap();
+    limiter.turn("burst", 5.0).unwrap();
+    assert_eq!(seen(&limiter), [("rate", 1.0), ("burst", 5.0), ("left", 2.0), ("waiting", 0.0)]);
+    time.advance(Duration::from_secs(1));
+    assert_eq!(limiter.left(), 3);
+    for (knob, value, says) in [
+        ("rate", 0.0, "rate = 0 is not allowed: it must be above 0, at most 1e9 units a second"),
+        ("rate", 1.1e9, "rate = 1100000000 is not allowed: it must be above 0, at most 1e9 units a second"),
+        ("rate", f64::NAN, "rate = NaN is not allowed: it must be above 0, at most 1e9 units a second"),
+        ("burst", 0.0, "burst = 0 is not allowed: it must be a whole number from 1 to 4294967295"),
+        ("burst", 1.5, "burst = 1.5 is not allowed: it must be a whole number from 1 to 4294967295"),
+        ("speed", 1.0, "knob = speed is not allowed: it must be one of rate, burst"),
+    ] {
+        assert_eq!(limiter.turn(knob, value).unwrap_err().to_string(), says);
+    }
+    assert!(limiter.turn("rate", 1e-9).is_err(), "a unit in 30 years");
+    let keyed = KeyedLimiter::<str>::new(Quota::per_second(10)).unwrap();
+    assert!(keyed.ask("ann").is_ok());
+    let numbers = [("rate", 10.0), ("burst", 10.0), ("accounts", 1.0), ("overflowed", 0.0), ("waiting", 0.0)];
+    assert_eq!(seen(&keyed), numbers);
+    let without = Tiers::<str>::builder().class(Class::new("free")).build().unwrap();
+    assert!(without.turn("rate", 1.0).is_err());
+    let tiers =
+        Tiers::<str>::builder().class(Class::new("free")).global(Quota::per_second(1)).build().unwrap();
+    tiers.turn("rate", 2.0).unwrap();
+    assert_eq!(seen(&tiers)[0], ("rate", 2.0));
+}
+
+#[test]
+fn tiers_that_will_not_do_are_named() {
+    let new = Tiers::<str>::builder;
+    let class = |name: &str| Class::new(name);
+    let no = |builder: plimsoll_limit::TiersBuilder<str>| builder.build().unwrap_err().to_string();
+    assert_eq!(no(new()), "classes = 0 is not allowed: it must be 1 to 1023 of them");
+    assert!(no(new().class(class(""))).contains("class.name"));
+    assert!(no(new().class(class("global"))).contains("class.name"));
+    assert!(no(new().class(class("a")).class(class("a"))).contains("given to one class only"));
+    assert!(no((0..1_024).fold(new(), |b, n| b.class(class(&n.to_string())))).contains("1 to 1023"));
+    assert!(no(new().class(class("a").all(Quota::per_second(0)))).contains("quota.units"));
+    assert!(no(new().class(class("a")).accounts(0)).contains("accounts"));
+    let tiers = new().class(class("a")).build().unwrap();
+    assert!(tiers.assign("ann", "b").is_err());
+    assert!(tiers.set_each("a", Quota::per_second(1)).is_err(), "it was built without");
+    assert!(tiers.set_all("a", Quota::per_second(1)).is_err());
+    assert!(tiers.set_global(Quota::per_second(1)).is_err());
+    assert!(tiers.assign_quota("ann", Quota::per_second(0)).is_err());
+}
+
+/// In two words and back: what is given back is what was spent, less a microsecond of time.
+#[test]
+fn what_was_spent_fits_two_words() {
+    let (limiter, time) = limiter(Quota::per_second(10).burst(10));
+    time.advance_to(Instant::from_nanos(123_456_789_012_345));
+    for unpack in [false, true] {
+        let spent = plimsoll_core::Gate::admit(&limiter, "request").unwrap();
+        assert_eq!(limiter.left(), 9);
+        let spent = if unpack {
+            let words = spent.pack();
+            assert_ne!(words[1], u64::MAX);
+            Spent::unpack(words)
+        } else {
+            spent
+        };
+        limiter.give_back(spent);
+        let owed = if unpack { 1_024 } else { 0 };
+        let full = limiter.ask_n(10).map(drop).err().map_or(0, |no| no.retry_after().unwrap().as_nanos());
+        assert!(full <= owed, "{full}");
+        time.advance(Duration::from_secs(1));
+    }
+    // Of tiers: class and slot are kept.
+    let tiers = Tiers::<str>::builder()
+        .class(Class::new("free"))
+        .class(Class::new("premium").each(Quota::per_second(1)).all(Quota::per_second(1)))
+        .class_of(|_| "premium")
+        .clock(time.clock())
+        .build()
+        .unwrap();
+    let gate = plimsoll_core::Packed(tiers.by_ref(|name: &&'static str| *name));
+    for _ in 0..3 {
+        let words = plimsoll_core::Gate::admit(&gate, &"ann").unwrap();
+        assert!(tiers.ask("ann").is_err());
+        gate.give_back(words);
+        time.advance(ns(1_024));
+    }
+}
+
+#[cfg(feature = "serde")]
+mod settings {
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_quota_comes_back_from_a_file_as_it_was(quota in quota()) {
+            let json = serde_json::to_string(&quota).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Quota>(&json).unwrap(), quota, "{}", json);
+        }
+    }
+
+    #[test]
+    fn a_quota_as_one_writes_it() {
+        for (json, quota) in [
+            (r#"{"per_second":50}"#, Quota::per_second(50)),
+            (r#"{"per_second":50,"burst":100}"#, Quota::per_second(50).burst(100)),
+            (r#"{"per_minute":5}"#, Quota::per_minute(5)),
+            (r#"{"per_hour":5}"#, Quota::per_hour(5)),
+            (r#"{"per_day":5}"#, Quota::per_day(5)),
+            (r#"{"units":3,"seconds":0.5}"#, Quota::per(3, Duration::from_millis(500))),
+            (r#"{"at_most":100,"seconds":60}"#, Quota::at_most(100, Duration::from_secs(60))),
+        ] {
+            assert_eq!(serde_json::from_str::<Quota>(json).unwrap(), quota);
+        }
+        assert_eq!(serde_json::to_string(&Quota::per_second(5)).unwrap(), r#"{"per_second":5,"burst":5}"#);
+        let class = Class::new("free").each(Quota::per_second(5));
+        let json = serde_json::to_string(&class).unwrap();
+        assert_eq!(json, r#"{"name":"free","each":{"per_second":5,"burst":5}}"#);
+        assert_eq!(serde_json::from_str::<Class>(&json).unwrap(), class);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named() {
+        for (json, says) in [
+            (r#"{}"#, "0 rates"),
+            (r#"{"burst":5}"#, "0 rates"),
+            (r#"{"per_second":5,"per_day":5}"#, "2 rates"),
+            (r#"{"units":5}"#, "quota.seconds = nothing"),
+            (r#"{"per_second":5,"seconds":1}"#, "quota.seconds = 1 "),
+            (r#"{"units":5,"seconds":-1}"#, "quota.seconds = -1 "),
+            (r#"{"units":5,"seconds":0}"#, "quota.period = 0ns"),
+            (r#"{"per_second":0}"#, "quota.units = 0"),
+            (r#"{"per_second":5,"burst":0}"#, "quota.burst = 0"),
+            (r#"{"at_most":2,"seconds":1,"burst":3}"#, "quota.burst = 3"),
+            (r#"{"per_second":5,"brust":5}"#, "unknown field"),
+        ] {
+            let no = serde_json::from_str::<Quota>(json).unwrap_err().to_string();
+            assert!(no.contains(says), "{json}: {no}");
+        }
+    }
+}
