@@ -146,8 +146,11 @@ impl Slot {
             loop {
                 let free = self.state.load(Ordering::Relaxed);
                 let mut next = rescaled(free, now, interval_of(tag), interval);
-                // It must be another: see above.
-                next += u64::from(next == free);
+                // It must be another: see above. Where nothing is owed, earlier is as good as later; and by no
+                // interval at all nobody has ever taken.
+                if next == free && interval_of(tag) != 0 {
+                    next = if next == now && now > 0 { now - 1 } else { next + 1 };
+                }
                 if self.exchange(free, next) {
                     break;
                 }
