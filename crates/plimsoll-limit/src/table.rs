@@ -49,27 +49,27 @@ impl Table {
     }
 
     /// The hash of a key; never that of nobody.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash<K: Hash + ?Sized>(&self, key: &K) -> u64 {
         self.hasher.hash_one(key).max(NOBODY + 1)
     }
 
     /// The two sets of a hash, which may be the same.
-    #[inline]
+    #[inline(always)]
     fn sets(&self, hash: u64) -> [usize; 2] {
         // The high bits of a product: any number of sets will do.
         let set = |hash: u64| ((u128::from(hash) * self.sets.len() as u128) >> 64) as usize;
         [set(hash), set(hash.rotate_left(32))]
     }
 
-    #[inline]
+    #[inline(always)]
     fn slots(&self, set: usize) -> impl Iterator<Item = At<'_>> {
         let slots = self.sets.get(set).map_or(&[][..], |Set(slots)| slots);
         slots.iter().enumerate().map(move |(n, slot)| ((set * WAYS + n) as u32, slot))
     }
 
     /// The account's own slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<At<'_>> {
         let [first, second] = self.sets(hash);
         self.slots(first).chain(self.slots(second)).find(|(_, slot)| slot.is(hash))
