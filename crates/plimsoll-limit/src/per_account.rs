@@ -1,7 +1,7 @@
 //! A limit for each account.
 
 use crate::accounts::Accounts;
-use crate::common::{Common, Setup, controls, setters};
+use crate::common::{Common, Setup, controls, is_close, setters};
 use crate::gcra::Rate;
 use crate::live::Live;
 use crate::spent::Spent;
@@ -44,6 +44,16 @@ struct Inner<K: ?Sized> {
     live: Live,
     quota_of: Option<QuotaOf<K>>,
     accounts: Accounts,
+}
+
+impl<K: ?Sized> Inner<K> {
+    /// By the precise clock, and when that was: the rough one refuses by a hair.
+    #[cold]
+    #[inline(never)]
+    fn take_precisely(&self, hash: u64, rate: Rate, units: u32) -> (u64, Result<u32, u64>) {
+        let now = self.common.clock.now().as_nanos();
+        (now, self.accounts.take(hash, rate, now, units))
+    }
 }
 
 impl<K: Hash + ?Sized> KeyedLimiter<K> {
@@ -238,8 +248,13 @@ impl<K: ?Sized> Account<'_, K> {
     #[inline(always)]
     fn take_at(&self, rate: Rate, units: u32) -> Result<Spent, Rejected> {
         let its = &*self.limiter.0;
-        let hash = self.hash;
-        let (now, taken) = its.common.decide(move |now| its.accounts.take(hash, rate, now, units), |at| *at);
+        let mut now = its.common.clock.rough().as_nanos();
+        let mut taken = its.accounts.take(self.hash, rate, now, units);
+        if let Err(at) = taken
+            && is_close(at, now)
+        {
+            (now, taken) = its.take_precisely(self.hash, rate, units);
+        }
         match taken {
             Ok(slot) => Ok(Spent { slot, units, at: now, class: 0, burst: self.burst() }),
             Err(at) => Err(its.common.limited(rate, units, now, at)),
