@@ -1,16 +1,24 @@
 //! Tower layers around a service that does nothing.
 
+use crate::limits::{PLENTY as UNITS, plenty};
 use crate::side::{Case, Peer, Side, Target};
-use plimsoll::{Rejected, Valve};
+use axum::body::Body;
+use http::{Request, Response};
+use plimsoll::{KeyedLimiter, Limiter, Rejected, Valve};
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tower::buffer::Buffer;
 use tower::limit::ConcurrencyLimit;
 use tower::load_shed::LoadShed;
 use tower::{BoxError, Layer, Service};
+use tower_governor::governor::GovernorConfigBuilder;
+use tower_governor::key_extractor::{GlobalKeyExtractor, KeyExtractor};
+use tower_governor::{GovernorError, GovernorLayer};
+use tower_resilience_ratelimiter::RateLimiterLayer;
 
 /// More places than threads: nobody waits, nobody is refused.
 const PLENTY: u32 = 1_024;
@@ -71,12 +79,12 @@ fn drive<S: Service<u64>>(service: &mut S) {
 }
 
 /// One call with this request.
-pub(crate) fn call<S: Service<u64>>(service: &mut S, request: u64) {
+pub(crate) fn call<S: Service<R>, R>(service: &mut S, request: R) {
     call_with(service, request, |_| ());
 }
 
 /// One call; `work` runs between the call and the answer.
-fn call_with<S: Service<u64>>(service: &mut S, request: u64, work: impl FnOnce(&mut Context<'_>)) {
+fn call_with<S: Service<R>, R>(service: &mut S, request: R, work: impl FnOnce(&mut Context<'_>)) {
     let mut cx = Context::from_waker(Waker::noop());
     let service = black_box(service);
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "not ready");
@@ -156,4 +164,72 @@ pub(crate) fn wait() -> Vec<Case> {
         Case::new("valve.wait_layer()", service(valve().wait_layer().layer(Bare)), vec![peer])
             .bare(service(Bare)),
     ]
+}
+
+/// The same service, of the requests that tower_governor is made for. It answers with an empty body.
+#[derive(Clone)]
+struct Web;
+
+impl Service<Request<()>> for Web {
+    type Response = Response<Body>;
+    type Error = Denied;
+    type Future = Ready<Result<Response<Body>, Denied>>;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(Body::empty())))
+    }
+}
+
+/// Everybody's account is this one: finding it costs nothing.
+const ACCOUNT: u64 = 7;
+
+#[derive(Clone)]
+struct OneAccount;
+
+impl KeyExtractor for OneAccount {
+    type Key = u64;
+    fn extract<T>(&self, _: &Request<T>) -> Result<u64, GovernorError> {
+        Ok(black_box(ACCOUNT))
+    }
+}
+
+fn web<S>(service: S) -> Side
+where
+    S: Service<Request<()>> + Clone + Sync + 'static,
+{
+    Side::new(move || service.clone(), |service| call(service, Request::new(())))
+}
+
+pub(crate) fn limit() -> Vec<Case> {
+    let keyed = KeyedLimiter::<u64>::new(plenty()).expect("a valid quota");
+    let by = keyed.by(|_: &Request<()>| black_box(ACCOUNT));
+    let global = Limiter::new(plenty()).expect("a valid quota");
+    let resilience = RateLimiterLayer::builder()
+        .limit_for_period(UNITS as usize)
+        .refresh_period(Duration::from_secs(1))
+        .timeout_duration(Duration::ZERO)
+        .build()
+        .expect("valid settings");
+    let for_keys =
+        vec![Peer::new("tower_governor", "a key", governed(OneAccount)).target(1, Target::Ratio(0.75))];
+    let for_all = vec![
+        Peer::new("tower_governor", "a global key", governed(GlobalKeyExtractor))
+            .target(1, Target::Ratio(0.75)),
+        Peer::new("tower-resilience-ratelimiter", "fixed window", web(resilience.layer(Web))),
+    ];
+    vec![
+        Case::new("limiter.by(account)", web(plimsoll::layer(by).layer(Web)), for_keys).bare(web(Web)),
+        Case::new("limiter.layer()", web(global.layer().layer(Web)), for_all).bare(web(Web)),
+    ]
+}
+
+fn governed<K: KeyExtractor + Send + Sync + 'static>(key: K) -> Side
+where
+    K::Key: Send + Sync,
+{
+    let mut config = GovernorConfigBuilder::default().key_extractor(key);
+    let config = config.per_nanosecond(1).burst_size(UNITS).finish().expect("above zero");
+    web(GovernorLayer::<_, _, Body>::new(config).layer(Web))
 }

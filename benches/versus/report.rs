@@ -84,8 +84,46 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
     if against.is_empty() { vec![alone] } else { against }
 }
 
-/// Prints the table.
-pub(crate) fn print(rows: &[Row]) {
+/// What something takes, and a peer for the same. In bytes each.
+#[derive(Debug, Serialize)]
+pub(crate) struct Bytes {
+    group: &'static str,
+    subject: &'static str,
+    /// With its version.
+    peer: String,
+    bytes: f64,
+    peer_bytes: f64,
+    /// At most so many of ours.
+    target: f64,
+    met: bool,
+}
+
+impl Bytes {
+    /// `(package, what, bytes)` of the peer.
+    pub(crate) fn new(
+        group: &'static str,
+        subject: &'static str,
+        bytes: f64,
+        (package, what, peer_bytes): (&str, &str, f64),
+        target: f64,
+    ) -> Self {
+        let peer = format!("{package} {} {what}", version(package));
+        Bytes { group, subject, peer, bytes, peer_bytes, target, met: bytes <= target }
+    }
+}
+
+/// Prints the tables.
+pub(crate) fn print(rows: &[Row], bytes: &[Bytes]) {
+    if !rows.is_empty() {
+        print_times(rows);
+    }
+    for Bytes { group, subject, peer, bytes, peer_bytes, target, met } in bytes {
+        let met = if *met { "yes" } else { "NO" };
+        println!("{group}  {subject}: {bytes:.1} B each (≤ {target} B: {met})  {peer}: {peer_bytes:.1} B");
+    }
+}
+
+fn print_times(rows: &[Row]) {
     let head = [
         "group",
         "subject",
@@ -146,7 +184,13 @@ fn cells(row: &Row) -> [String; 15] {
 }
 
 /// Writes all rows as one JSON list.
-pub(crate) fn write(path: &Path, rows: &[Row]) -> std::io::Result<()> {
-    let text = serde_json::to_string_pretty(rows)?;
-    std::fs::write(path, text + "\n")
+pub(crate) fn write(path: &Path, rows: &[Row], bytes: &[Bytes]) -> std::io::Result<()> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Any<'a> {
+        Time(&'a Row),
+        Bytes(&'a Bytes),
+    }
+    let all: Vec<_> = rows.iter().map(Any::Time).chain(bytes.iter().map(Any::Bytes)).collect();
+    std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")
 }

@@ -5,26 +5,13 @@
 //! a plain cell in each thread, and as one shared atomic word for dice with a seed. `rand` gives
 //! the seeds of the threads. It is fit for dropping requests and spreading retries, never for secrets.
 
+use crate::Seeded;
 use rand::TryRng;
 use std::cell::Cell;
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// Builds hashers that begin with a secret, so that nobody can choose keys that collide: from
-/// [`Dice::hasher`].
-#[derive(Clone, Copy, Debug)]
-pub struct Seeded(u64);
-
-impl BuildHasher for Seeded {
-    type Hasher = DefaultHasher;
-    fn build_hasher(&self) -> DefaultHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.0);
-        hasher
-    }
-}
 
 /// A source of chance. Cheap to clone; every guard that decides by chance takes one.
 ///
@@ -117,7 +104,8 @@ impl Dice {
 
     /// A hasher for maps whose keys come from outside, seeded by these dice.
     pub fn hasher(&self) -> Seeded {
-        Seeded(self.bits())
+        let secret = self.bits();
+        Seeded::new(secret, mix(secret.wrapping_add(GOLDEN)))
     }
 
     /// `true` with the probability that `threshold` was made from: the same as

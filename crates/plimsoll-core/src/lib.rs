@@ -79,6 +79,7 @@ mod pack;
 mod places;
 mod rejected;
 mod room;
+mod seeded;
 mod shadow;
 mod stripes;
 #[doc(hidden)]
@@ -92,7 +93,7 @@ mod waiters;
 mod window;
 
 pub use clock::{Clock, ManualTime, Sleep};
-pub use dice::{Dice, Seeded};
+pub use dice::Dice;
 pub use discipline::{Bounds, Discipline};
 pub use error::{ConfigError, ControlError};
 pub use facts::{By, ByOption, ByOptionRef, ByRef, Facts, Keyed, Only, OnlyWaiting, Priority, Read, Reads};
@@ -109,6 +110,7 @@ pub use pack::{Pack, Packed};
 pub use places::{Place, Places};
 pub use rejected::{Reason, Rejected};
 pub use room::{Room, Source, Start};
+pub use seeded::{Seeded, SeededHasher};
 pub use shadow::{Mode, Shadow};
 pub use stripes::Stripes;
 pub use then::Then;

@@ -120,6 +120,12 @@ impl Observer {
         Observer(Some(observer))
     }
 
+    /// Whether somebody listens.
+    #[inline]
+    pub const fn is_listening(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Tells, if someone listens; the event is not even made otherwise.
     ///
     /// On an ask path, make `event` from plain numbers: a closure that borrows the refusal being

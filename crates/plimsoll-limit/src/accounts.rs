@@ -17,7 +17,7 @@ impl Accounts {
     }
 
     /// Takes units from an account: its slot, or when there are so many.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, u64> {
         if let Some((n, slot)) = self.table.find(hash) {
             match slot.take(hash, rate, now, units) {

@@ -23,7 +23,23 @@ pub struct Common {
     pub(crate) yard: Arc<Yard>,
 }
 
+/// There is enough. Whoever refuses says a later instant than he was asked at, and no instant is before zero.
+pub(crate) const NOW: u64 = 0;
+
+/// Whether the precise clock may say yes where the rough one said "not before `at`".
+#[inline(always)]
+pub(crate) fn is_close(at: u64, now: u64) -> bool {
+    // A refusal's instant is later than now; `NOW` is not, wraps, and is far.
+    at.wrapping_sub(now).wrapping_sub(1) < TICKS
+}
+
 impl Common {
+    /// Whether nobody waits, nothing is told, and it is open: what most are, most of the time.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.yard.is_quiet() && !self.observer.is_listening()
+    }
+
     /// Decides by the rough time, and, if that refuses by a hair, once more by the precise one.
     #[inline(always)]
     pub(crate) fn decide<T, E>(
@@ -33,16 +49,20 @@ impl Common {
     ) -> (u64, Result<T, E>) {
         let now = self.clock.rough().as_nanos();
         match take(now) {
-            Err(no) if not_before(&no) - now < TICKS => {
-                let now = self.clock.now().as_nanos();
-                (now, take(now))
-            }
+            Err(no) if is_close(not_before(&no), now) => self.decide_precisely(take),
             decided => (now, decided),
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn decide_precisely<T, E>(&self, take: impl Fn(u64) -> Result<T, E>) -> (u64, Result<T, E>) {
+        let now = self.clock.now().as_nanos();
+        (now, take(now))
+    }
+
     /// There will be enough at `at`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn limited(&self, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
         refusal(self.name, rate, units, now, at)
     }
@@ -63,7 +83,6 @@ impl Common {
     }
 
     /// Tells a decision; a refusal is told by the name of the limiter, whatever part of it refused.
-    #[inline]
     pub(crate) fn told<T>(&self, result: Result<T, Rejected>) -> Result<T, Rejected> {
         self.observer.tell(|| match &result {
             Ok(_) => Event::Admitted { by: self.name },
@@ -74,19 +93,26 @@ impl Common {
 }
 
 /// A refusal in the name of `by`.
-#[inline]
+#[inline(always)]
 pub(crate) fn refusal(by: &'static str, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
+    if units != 1 || at == NEVER {
+        return refusal_of_many(by, rate, units, now, at);
+    }
+    // Of one there is none left.
+    let burst = u64::from(rate.burst);
+    Rejected::new(by, Reason::Limited).numbers(burst, burst).over_nanos(rate.span()).retry_in_nanos(at - now)
+}
+
+/// It takes a division to say how many are left.
+#[cold]
+#[inline(never)]
+fn refusal_of_many(by: &'static str, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
     let burst = u64::from(rate.burst);
     if at == NEVER {
         return Rejected::new(by, Reason::TooLarge).numbers(burst, u64::from(units));
     }
-    // There are not `units` left; of one, that is none. Of more it takes a division to say how many.
-    let left = if units == 1 {
-        0
-    } else {
-        // At `at` there will be `units`.
-        u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)))
-    };
+    // At `at` there will be `units`.
+    let left = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
     Rejected::new(by, Reason::Limited)
         .numbers(burst, burst - left.min(burst))
         .over_nanos(rate.span())

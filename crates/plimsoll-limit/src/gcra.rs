@@ -17,13 +17,13 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 impl Rate {
     /// The time in which all that there is comes back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn span(self) -> u64 {
         self.interval.saturating_mul(u64::from(self.burst))
     }
 
     /// Takes `units` at `now`: the next `free`, or the instant before which there are not so many.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(self, free: u64, now: u64, units: u32) -> Result<u64, u64> {
         if units > self.burst {
             return Err(NEVER);

@@ -1,6 +1,7 @@
 //! One limit for all.
 
-use crate::common::{Common, Setup, controls, setters};
+use crate::common::{Common, NOW, Setup, controls, is_close, setters};
+use crate::gcra::Rate;
 use crate::live::Live;
 use crate::slot::{NOBODY, Slot, Taken};
 use crate::spent::Spent;
@@ -45,6 +46,26 @@ struct Inner {
     slot: Slot,
 }
 
+impl Inner {
+    /// Takes units: [`NOW`], or the instant before which there are not so many.
+    #[inline(always)]
+    fn not_before(&self, rate: Rate, now: u64, units: u32) -> u64 {
+        match self.slot.take(NOBODY, rate, now, units) {
+            Taken::Yes => NOW,
+            Taken::NotBefore(at) => at,
+            Taken::Gone => unreachable!("nobody moves in here"),
+        }
+    }
+
+    /// By the precise clock, and when that was: the rough one refuses by a hair.
+    #[cold]
+    #[inline(never)]
+    fn not_before_precisely(&self, rate: Rate, units: u32) -> (u64, u64) {
+        let now = self.common.clock.now().as_nanos();
+        (now, self.not_before(rate, now, units))
+    }
+}
+
 impl Limiter {
     /// A limiter with this quota.
     ///
@@ -74,7 +95,7 @@ impl Limiter {
     /// As for `ask`; `TooLarge` if there are never so many.
     #[inline]
     pub fn ask_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
-        self.spend(units).map(|spent| Permit::new(self, spent))
+        self.spend(units, |spent| Permit::new(self, spent))
     }
 
     /// [`ask`](Self::ask), with a permit that owns its handle.
@@ -83,17 +104,41 @@ impl Limiter {
     /// As for `ask`.
     #[inline]
     pub fn ask_owned(&self) -> Result<Permit<Self>, Rejected> {
-        self.spend(1).map(|spent| Permit::new(self.clone(), spent))
+        self.spend(1, |spent| Permit::new(self.clone(), spent))
     }
 
-    #[inline]
-    fn spend(&self, units: u32) -> Result<Spent, Rejected> {
+    /// May so many? `hold` makes of what is spent what the caller is handed. All that comes back
+    /// from a call is numbers in registers: what is put together in memory takes longer to read than to decide.
+    #[inline(always)]
+    fn spend<T>(&self, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
         let its = &*self.0;
-        if its.common.yard.is_quiet() {
-            its.common.told(self.take(units))
-        } else {
-            its.common.told(self.behind_others(units))
+        if !its.common.is_plain() {
+            return match self.spend_watched(units) {
+                Ok(spent) => Ok(hold(spent)),
+                Err(no) => Err(no),
+            };
         }
+        self.decide(units, hold)
+    }
+
+    #[inline(always)]
+    fn decide<T>(&self, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
+        let its = &*self.0;
+        let rate = its.live.rate();
+        let mut now = its.common.clock.rough().as_nanos();
+        let mut at = its.not_before(rate, now, units);
+        if is_close(at, now) {
+            (now, at) = its.not_before_precisely(rate, units);
+        }
+        if at == NOW { Ok(hold(spent(rate, units, now))) } else { Err(its.common.limited(rate, units, now, at)) }
+    }
+
+    /// Somebody waits or listens, or it is closed.
+    #[cold]
+    #[inline(never)]
+    fn spend_watched(&self, units: u32) -> Result<Spent, Rejected> {
+        let common = &self.0.common;
+        common.told(if common.yard.is_quiet() { self.take(units) } else { self.behind_others(units) })
     }
 
     /// Somebody waits, or it is closed.
@@ -239,21 +284,14 @@ impl Limiter {
     }
 }
 
+#[inline(always)]
+fn spent(rate: Rate, units: u32, at: u64) -> Spent {
+    Spent { slot: 0, units, at, class: 0, interval: rate.interval, burst: 0 }
+}
+
 impl Asks for Limiter {
-    #[inline]
     fn take(&self, units: u32) -> Result<Spent, Rejected> {
-        let its = &*self.0;
-        let rate = its.live.rate();
-        let take = |now| match its.slot.take(NOBODY, rate, now, units) {
-            Taken::Yes => Ok(()),
-            Taken::NotBefore(at) => Err(at),
-            Taken::Gone => unreachable!("nobody moves in here"),
-        };
-        let (now, taken) = its.common.decide(take, |at| *at);
-        match taken {
-            Ok(()) => Ok(Spent { slot: 0, units, at: now, class: 0, interval: rate.interval, burst: 0 }),
-            Err(at) => Err(its.common.limited(rate, units, now, at)),
-        }
+        self.decide(units, |spent| spent)
     }
     fn undo(&self, spent: Spent) {
         self.0.slot.give_back(self.0.common.clock.now().as_nanos(), spent.units, spent.at, spent.interval);
@@ -290,14 +328,14 @@ impl Settle for Limiter {
 impl<R: ?Sized> Gate<R> for Limiter {
     #[inline]
     fn admit(&self, _: &R) -> Result<Spent, Rejected> {
-        self.spend(1)
+        self.spend(1, |spent| spent)
     }
 }
 
 impl Keyed<()> for Limiter {
     #[inline]
     fn admit_for(&self, (): &(), facts: Facts) -> Result<Spent, Rejected> {
-        self.spend(facts.cost)
+        self.spend(facts.cost, |spent| spent)
     }
 }
 

@@ -27,7 +27,7 @@ impl Live {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn rate(&self) -> Rate {
         loop {
             let version = self.version.load(Ordering::Acquire);

@@ -1,7 +1,7 @@
 //! A limit for each account.
 
 use crate::accounts::Accounts;
-use crate::common::{Common, Setup, controls, setters};
+use crate::common::{Common, Setup, controls, is_close, setters};
 use crate::gcra::Rate;
 use crate::live::Live;
 use crate::spent::Spent;
@@ -46,6 +46,16 @@ struct Inner<K: ?Sized> {
     accounts: Accounts,
 }
 
+impl<K: ?Sized> Inner<K> {
+    /// By the precise clock, and when that was: the rough one refuses by a hair.
+    #[cold]
+    #[inline(never)]
+    fn take_precisely(&self, hash: u64, rate: Rate, units: u32) -> (u64, Result<u32, u64>) {
+        let now = self.common.clock.now().as_nanos();
+        (now, self.accounts.take(hash, rate, now, units))
+    }
+}
+
 impl<K: Hash + ?Sized> KeyedLimiter<K> {
     /// A limiter with this quota for each account.
     ///
@@ -60,7 +70,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
         KeyedLimiterBuilder { setup: Setup::new("accounts"), quota: Quota::per_second(100), quota_of: None }
     }
 
-    #[inline]
+    #[inline(always)]
     fn rate(&self, key: &K) -> Rate {
         match &self.0.quota_of {
             None => self.0.live.rate(),
@@ -68,7 +78,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn account(&self, key: &K) -> Account<'_, K> {
         Account { limiter: self, hash: self.0.accounts.table.hash(key), rate: self.rate(key) }
     }
@@ -88,7 +98,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     /// As for `ask`; `TooLarge` if there are never so many.
     #[inline]
     pub fn ask_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
-        self.spend(key, units).map(|spent| Permit::new(self, spent))
+        self.spend(key, units, |spent| Permit::new(self, spent))
     }
 
     /// [`ask`](Self::ask), with a permit that owns its handle.
@@ -97,17 +107,18 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     /// As for `ask`.
     #[inline]
     pub fn ask_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
-        self.spend(key, 1).map(|spent| Permit::new(self.clone(), spent))
+        self.spend(key, 1, |spent| Permit::new(self.clone(), spent))
     }
 
-    #[inline]
-    fn spend(&self, key: &K, units: u32) -> Result<Spent, Rejected> {
+    /// May so many? `hold` makes of what is spent what the caller is handed, in here: put together in memory first, it
+    /// would take longer to read than to decide.
+    #[inline(always)]
+    fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
         let account = self.account(key);
-        let common = &self.0.common;
-        if common.yard.is_quiet() {
-            common.told(account.take(units))
-        } else {
-            common.told(account.behind(units))
+        let spent = if self.0.common.is_plain() { account.take(units) } else { account.take_watched(units) };
+        match spent {
+            Ok(spent) => Ok(hold(spent)),
+            Err(no) => Err(no),
         }
     }
 
@@ -238,10 +249,16 @@ impl<K: ?Sized> Account<'_, K> {
         if self.limiter.0.quota_of.is_some() { self.rate } else { self.limiter.0.live.rate() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_at(&self, rate: Rate, units: u32) -> Result<Spent, Rejected> {
         let its = &*self.limiter.0;
-        let (now, taken) = its.common.decide(|now| its.accounts.take(self.hash, rate, now, units), |at| *at);
+        let mut now = its.common.clock.rough().as_nanos();
+        let mut taken = its.accounts.take(self.hash, rate, now, units);
+        if let Err(at) = taken
+            && is_close(at, now)
+        {
+            (now, taken) = its.take_precisely(self.hash, rate, units);
+        }
         match taken {
             Ok(slot) => {
                 Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
@@ -250,17 +267,24 @@ impl<K: ?Sized> Account<'_, K> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, units: u32) -> Result<Spent, Rejected> {
         self.take_at(self.rate, units)
     }
 
-    #[inline]
+    #[inline(always)]
     fn burst(&self) -> u32 {
         if self.limiter.0.quota_of.is_some() { self.rate.burst } else { 0 }
     }
 
+    /// Somebody waits or listens, or it is closed.
     #[cold]
+    #[inline(never)]
+    fn take_watched(&self, units: u32) -> Result<Spent, Rejected> {
+        let common = &self.limiter.0.common;
+        common.told(if common.yard.is_quiet() { self.take(units) } else { self.behind(units) })
+    }
+
     fn behind(&self, units: u32) -> Result<Spent, Rejected> {
         let its = &*self.limiter.0;
         if its.common.yard.is_closed() {
@@ -337,7 +361,7 @@ impl<K: ?Sized> Settle for KeyedLimiter<K> {
 impl<K: Hash + ?Sized> Keyed<K> for KeyedLimiter<K> {
     #[inline]
     fn admit_for(&self, key: &K, facts: Facts) -> Result<Spent, Rejected> {
-        self.spend(key, facts.cost)
+        self.spend(key, facts.cost, |spent| spent)
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) enum Taken {
 }
 
 impl Slot {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is(&self, hash: u64) -> bool {
         // Relaxed: a hint. Whoever acts on it reads it again, between two looks at the tag.
         self.hash.load(Ordering::Relaxed) == hash
@@ -69,7 +69,7 @@ impl Slot {
     }
 
     /// The tag and the state of the account `hash`, which belong together; `None` if it is not here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, hash: u64) -> Option<(u64, u64)> {
         loop {
             let tag = self.tag.load(Ordering::Acquire);
@@ -89,13 +89,13 @@ impl Slot {
     }
 
     /// Changes the state that was [read](Self::read).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn exchange(&self, from: u64, to: u64) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes `units` from the account `hash`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Taken {
         loop {
             let Some((tag, free)) = self.read(hash) else { return Taken::Gone };
@@ -116,7 +116,7 @@ impl Slot {
     }
 
     /// When the account is free, by this interval; changes nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free(&self, hash: u64, interval: u64, now: u64) -> Option<u64> {
         let (tag, free) = self.read(hash)?;
         let from = interval_of(tag);

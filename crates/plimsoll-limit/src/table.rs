@@ -49,30 +49,49 @@ impl Table {
     }
 
     /// The hash of a key; never that of nobody.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash<K: Hash + ?Sized>(&self, key: &K) -> u64 {
         self.hasher.hash_one(key).max(NOBODY + 1)
     }
 
     /// The two sets of a hash, which may be the same.
-    #[inline]
+    #[inline(always)]
     fn sets(&self, hash: u64) -> [usize; 2] {
         // The high bits of a product: any number of sets will do.
         let set = |hash: u64| ((u128::from(hash) * self.sets.len() as u128) >> 64) as usize;
         [set(hash), set(hash.rotate_left(32))]
     }
 
+    /// The slots of a set, that one first where the account is if it came when that was free: one line of memory is
+    /// all that has to be fetched then.
     #[inline]
-    fn slots(&self, set: usize) -> impl Iterator<Item = At<'_>> {
+    fn slots(&self, set: usize, hash: u64) -> impl Iterator<Item = At<'_>> {
         let slots = self.sets.get(set).map_or(&[][..], |Set(slots)| slots);
-        slots.iter().enumerate().map(move |(n, slot)| ((set * WAYS + n) as u32, slot))
+        (0..WAYS)
+            .map(move |n| hash.wrapping_add(n as u64) as usize % WAYS)
+            .filter_map(move |n| Some(((set * WAYS + n) as u32, slots.get(n)?)))
+    }
+
+    #[inline]
+    fn both(&self, hash: u64) -> impl Iterator<Item = At<'_>> {
+        let [first, second] = self.sets(hash);
+        self.slots(first, hash).chain(self.slots(second, hash))
     }
 
     /// The account's own slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<At<'_>> {
-        let [first, second] = self.sets(hash);
-        self.slots(first).chain(self.slots(second)).find(|(_, slot)| slot.is(hash))
+        let ([set, _], n) = (self.sets(hash), hash as usize % WAYS);
+        let Set(slots) = self.sets.get(set)?;
+        match slots.get(n) {
+            Some(slot) if slot.is(hash) => Some(((set * WAYS + n) as u32, slot)),
+            _ => self.find_further(hash),
+        }
+    }
+
+    #[inline(never)]
+    fn find_further(&self, hash: u64) -> Option<At<'_>> {
+        self.both(hash).find(|(_, slot)| slot.is(hash))
     }
 
     /// The slot that it shares with others.
@@ -106,8 +125,7 @@ impl Table {
         fresh: u64,
         rank: impl Fn(u64) -> Option<u64>,
     ) -> Option<At<'_>> {
-        let [first, second] = self.sets(hash);
-        let both = || self.slots(first).chain(self.slots(second));
+        let both = || self.both(hash);
         let ranked = |slot: &Slot| if slot.is(NOBODY) { Some(0) } else { rank(slot.glance()) };
         // In a flood there is none, and nobody need wait at the door to learn it.
         both().find(|(_, slot)| ranked(slot).is_some())?;

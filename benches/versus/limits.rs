@@ -1,0 +1,314 @@
+//! Rate limits: for all, for each account, in tiers, and shared.
+
+use crate::report::Bytes;
+use crate::side::{Case, Peer, Side, Target};
+use governor::clock::DefaultClock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota as TheirQuota, RateLimiter};
+use plimsoll::limit::Class;
+use plimsoll::{
+    Clock, Dice, FairLimiter, KeyedLimiter, Limiter, Outcome, Permit, Quota, Rejected, Settle, Tiers,
+};
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// More than can be asked for: a unit every nanosecond.
+pub(crate) const PLENTY: u32 = 1_000_000_000;
+const HOUR: Duration = Duration::from_secs(3_600);
+const TEN_MS: Duration = Duration::from_millis(10);
+
+type Direct<C = DefaultClock> =
+    RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as governor::clock::Clock>::Instant>>;
+type Accounts = RateLimiter<u64, DefaultKeyedStateStore<u64>, DefaultClock>;
+
+/// The clock that we go by, for governor.
+#[derive(Clone, Debug)]
+struct Rough(Clock);
+
+impl governor::clock::Clock for Rough {
+    type Instant = Nanos;
+    fn now(&self) -> Nanos {
+        self.0.rough().as_nanos().into()
+    }
+}
+
+pub(crate) fn global() -> Vec<Case> {
+    let default = Peer::new("governor", "direct", direct(Direct::direct(their_plenty())));
+    let rough = Direct::direct_with_clock(their_plenty(), Rough(Clock::system()));
+    let peers = vec![
+        default.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.90)),
+        Peer::new("governor", "direct, by our rough clock", direct(rough)),
+        Peer::new("ratelimit", "try_wait", ratelimit(PLENTY.into(), Duration::from_secs(1), PLENTY.into())),
+        Peer::new("leaky-bucket", "try_acquire", leaky_bucket(PLENTY as usize, Duration::from_millis(1))),
+    ];
+    vec![Case::new("allowed", ours(limiter(plenty())), peers)]
+}
+
+pub(crate) fn deny() -> Vec<Case> {
+    let of = |subject, period, most| {
+        let limiter = limiter(Quota::per(1, period));
+        assert!(limiter.ask().is_ok() && limiter.ask().is_err(), "the only unit is spent");
+        let theirs = Direct::direct(TheirQuota::with_period(period).expect("above zero"));
+        assert!(theirs.check().is_ok() && theirs.check().is_err(), "the only unit is spent");
+        let peers = vec![
+            Peer::new("governor", "direct", direct(theirs)).target(1, Target::Ratio(most)),
+            Peer::new("ratelimit", "try_wait", ratelimit(1, period, 0)),
+            Peer::new("leaky-bucket", "try_acquire", leaky_bucket(0, period)),
+        ];
+        Case::new(subject, ours(limiter), peers)
+    };
+    vec![of("more than a tick early", HOUR, 0.75), of("within a tick", TEN_MS, 2.5)]
+}
+
+pub(crate) fn keyed_1() -> Vec<Case> {
+    let (limiter, theirs) = accounts(1, 65_536);
+    let peer = Peer::new("governor", "keyed, dashmap", asked(&theirs, &ONE)).target(1, Target::Ratio(0.60));
+    vec![Case::new("one account", asked(&limiter, &ONE), vec![peer])]
+}
+
+pub(crate) fn keyed_10k() -> Vec<Case> {
+    let (limiter, theirs) = accounts(10_000, 65_536);
+    let peer = Peer::new("governor", "keyed, dashmap", asked(&theirs, &SOME));
+    let peer = peer.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.75));
+    vec![Case::new("10⁴ accounts, uniform", asked(&limiter, &SOME), vec![peer])]
+}
+
+pub(crate) fn keyed_1m() -> Vec<Case> {
+    let (limiter, theirs) = accounts(MILLION, 2 * MILLION as usize);
+    let against = |draws| {
+        let peer = Peer::new("governor", "keyed, dashmap", asked(&theirs, draws));
+        vec![peer.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.75))]
+    };
+    vec![
+        Case::new("10⁶ accounts, uniform", asked(&limiter, &MANY), against(&MANY)),
+        Case::new("10⁶ accounts, zipf", asked(&limiter, &ZIPF), against(&ZIPF)),
+    ]
+}
+
+pub(crate) fn tiers() -> Vec<Case> {
+    let tiers = || {
+        let class = Class::new("free").each(plenty()).all(plenty());
+        Tiers::<u64>::builder().global(plenty()).class(class)
+    };
+    let three = || {
+        let theirs =
+            (Direct::direct(their_plenty()), Direct::direct(their_plenty()), Accounts::keyed(their_plenty()));
+        let peer = Peer::new("governor", "keyed, direct, direct in a row", asked(&Arc::new(theirs), &SOME));
+        vec![peer.target(1, Target::Ratio(0.75))]
+    };
+    let of = |subject, tiers: Tiers<u64>| Case::new(subject, asked(&tiers, &SOME), three());
+    let classed = tiers().class(Class::new("premium").each(plenty()));
+    let classed = classed.class_of(|key| if key.is_multiple_of(2) { "free" } else { "premium" });
+    vec![
+        of("global, class, account", tiers().build().expect("valid quotas")),
+        of("the same, class by a closure", classed.build().expect("valid quotas")),
+    ]
+}
+
+pub(crate) fn fair() -> Vec<Case> {
+    let fair = || FairLimiter::<u64>::new(plenty()).expect("a valid quota");
+    let peer = |subject| Peer::new("plimsoll-limit", subject, ours(limiter(plenty())));
+    vec![
+        Case::new("FairLimiter, one account", asked(&fair(), &ONE), vec![peer("Limiter")]),
+        Case::new("FairLimiter, 10⁴ accounts", asked(&fair(), &SOME), vec![peer("Limiter")]),
+    ]
+}
+
+/// What a million accounts take, once they are all there.
+pub(crate) fn memory() -> Vec<Bytes> {
+    let mut kept = None;
+    let all = allocation_counter::measure(|| {
+        let limiter = KeyedLimiter::<u64>::builder().quota(plenty()).accounts(2 * MILLION as usize);
+        let limiter = limiter.build().expect("valid settings");
+        (0..MILLION).for_each(|key| limiter.asked_for(&key));
+        assert!(limiter.accounts() as u64 > MILLION / 100 * 99, "nearly each has a slot of its own");
+        kept = Some(limiter);
+    });
+    drop(kept);
+    let mut kept = None;
+    let theirs = allocation_counter::measure(|| {
+        let limiter = Arc::new(Accounts::keyed(their_plenty()));
+        (0..MILLION).for_each(|key| limiter.asked_for(&key));
+        kept = Some(limiter);
+    });
+    drop(kept);
+    let each = |bytes: i64| bytes as f64 / MILLION as f64;
+    vec![Bytes::new(
+        "limit-memory",
+        "KeyedLimiter, 10⁶ accounts in 2·10⁶ slots",
+        each(all.bytes_current),
+        ("governor", "keyed, dashmap", each(theirs.bytes_current)),
+        69.0,
+    )]
+}
+
+pub(crate) fn plenty() -> Quota {
+    Quota::per_second(PLENTY)
+}
+
+fn their_plenty() -> TheirQuota {
+    TheirQuota::per_second(NonZeroU32::new(PLENTY).expect("above zero"))
+}
+
+fn limiter(quota: Quota) -> Limiter {
+    Limiter::new(quota).expect("a valid quota")
+}
+
+fn ours(limiter: Limiter) -> Side {
+    Side::new(move || limiter.clone(), |limiter| used(black_box(&*limiter).ask()))
+}
+
+/// What may, is done; a refusal is looked at, so that it must be written in full.
+#[inline(always)]
+fn used<G: Settle>(asked: Result<Permit<G>, Rejected>) {
+    match asked {
+        Ok(permit) => permit.done(Outcome::Success),
+        Err(no) => {
+            black_box(&no);
+        }
+    }
+}
+
+fn direct<C>(limiter: Direct<C>) -> Side
+where
+    C: governor::clock::Clock + Send + Sync + 'static,
+{
+    let limiter = Arc::new(limiter);
+    Side::new(
+        move || limiter.clone(),
+        |limiter| {
+            black_box(&black_box(&**limiter).check());
+        },
+    )
+}
+
+fn ratelimit(rate: u64, period: Duration, initial: u64) -> Side {
+    let most = rate.max(1);
+    let built =
+        ratelimit::Ratelimiter::builder(rate).period(period).max_tokens(most).initial_available(initial);
+    let limiter = Arc::new(built.build().expect("valid settings"));
+    Side::new(
+        move || limiter.clone(),
+        |limiter| {
+            black_box(&black_box(&**limiter).try_wait());
+        },
+    )
+}
+
+/// As many as it has at first come back every `interval`, and one at least.
+fn leaky_bucket(initial: usize, interval: Duration) -> Side {
+    let most = initial.max(1);
+    let built = leaky_bucket::RateLimiter::builder()
+        .max(most)
+        .initial(initial)
+        .refill(most)
+        .interval(interval)
+        .build();
+    let limiter = Arc::new(built);
+    Side::new(
+        move || limiter.clone(),
+        |limiter| {
+            black_box(black_box(&**limiter).try_acquire(1));
+        },
+    )
+}
+
+const MILLION: u64 = 1_000_000;
+/// So many accounts are drawn in advance: more than the caches hold, and then again from the beginning.
+const DRAWS: usize = 1 << 20;
+
+type Draws = LazyLock<Vec<u64>>;
+
+static ONE: Draws = LazyLock::new(|| drawn(1));
+static SOME: Draws = LazyLock::new(|| drawn(10_000));
+static MANY: Draws = LazyLock::new(|| drawn(MILLION));
+/// By Zipf's law with exponent 1: the first is drawn 7 % of the time, the first hundred 36 %.
+static ZIPF: Draws = LazyLock::new(|| {
+    let mut sum = 0.0;
+    let sums: Vec<f64> = (1..=MILLION)
+        .map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        })
+        .collect();
+    let dice = Dice::seeded(7);
+    (0..DRAWS).map(|_| sums.partition_point(|&below| below < dice.uniform() * sum) as u64).collect()
+});
+
+fn drawn(among: u64) -> Vec<u64> {
+    let dice = Dice::seeded(7);
+    (0..DRAWS).map(|_| dice.below(among)).collect()
+}
+
+/// What is asked for an account.
+trait Asked: Clone + Send + Sync + 'static {
+    fn asked_for(&self, key: &u64);
+}
+
+impl Asked for KeyedLimiter<u64> {
+    #[inline(always)]
+    fn asked_for(&self, key: &u64) {
+        used(self.ask(key));
+    }
+}
+
+impl Asked for Tiers<u64> {
+    #[inline(always)]
+    fn asked_for(&self, key: &u64) {
+        used(self.ask(key));
+    }
+}
+
+impl Asked for FairLimiter<u64> {
+    #[inline(always)]
+    fn asked_for(&self, key: &u64) {
+        used(self.ask(key));
+    }
+}
+
+impl Asked for Arc<Accounts> {
+    #[inline(always)]
+    fn asked_for(&self, key: &u64) {
+        black_box(&self.check_key(key));
+    }
+}
+
+/// The account first: it is the likeliest to refuse.
+impl Asked for Arc<(Direct, Direct, Accounts)> {
+    #[inline(always)]
+    fn asked_for(&self, key: &u64) {
+        let (global, class, account) = &**self;
+        let all = account.check_key(key).and_then(|()| class.check()).and_then(|()| global.check());
+        black_box(&all);
+    }
+}
+
+/// Asked for each of the accounts drawn, in turn; each thread begins somewhere else.
+fn asked<A: Asked>(limiter: &A, draws: &'static Draws) -> Side {
+    let limiter = limiter.clone();
+    let draws: &'static [u64] = draws;
+    let next = AtomicUsize::new(0);
+    Side::new(
+        move || (limiter.clone(), draws, next.fetch_add(DRAWS / 3, Ordering::Relaxed)),
+        |(limiter, draws, at)| {
+            black_box(&*limiter).asked_for(&draws[*at % DRAWS]);
+            *at += 1;
+        },
+    )
+}
+
+fn accounts(n: u64, room: usize) -> (KeyedLimiter<u64>, Arc<Accounts>) {
+    let limiter = KeyedLimiter::builder().quota(plenty()).accounts(room).build().expect("valid settings");
+    let theirs = Arc::new(Accounts::keyed(their_plenty()));
+    for key in 0..n {
+        limiter.asked_for(&key);
+        theirs.asked_for(&key);
+    }
+    (limiter, theirs)
+}
