@@ -383,7 +383,9 @@ impl<K: ?Sized> FairLimiter<K> {
     /// If the quota will not do; nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
+        let now = self.0.common.clock.now().as_nanos();
         self.0.live.set(quota);
+        self.0.slot.settle(NOBODY, quota.rule().interval, now);
         self.0.common.yard.rouse_all();
         Ok(())
     }
@@ -553,7 +555,7 @@ impl<K: ?Sized> FairBuilder<K> {
             last: AtomicU64::new(common.clock.now().as_nanos()),
             common,
             live: Live::new(quota),
-            slot: Slot::default(),
+            slot: Slot::counting(quota.rule().interval),
             table: Table::new(self.setup.accounts, &self.setup.dice),
             caps: OnceLock::new(),
             room: self.setup.accounts,

@@ -53,6 +53,12 @@ pub(crate) enum Taken {
 }
 
 impl Slot {
+    /// Nobody's, and free; what is owed will be counted by this interval. (A slot that is counted by none begins
+    /// with its first rescaling, which rounds up: a nanosecond short of its burst where time begins at zero.)
+    pub(crate) fn counting(interval: u64) -> Self {
+        Slot { tag: AtomicU64::new(next_tag(0, interval)), ..Slot::default() }
+    }
+
     #[inline]
     pub(crate) fn is(&self, hash: u64) -> bool {
         // Relaxed: a hint. Whoever acts on it reads it again, between two looks at the tag.
@@ -132,6 +138,14 @@ impl Slot {
             if less == free || self.exchange(free, less) {
                 return;
             }
+        }
+    }
+
+    /// Counts what is owed by this interval from `now` on: when it becomes another, and not when the next one
+    /// asks, or what came back meanwhile would have come back by the old one.
+    pub(crate) fn settle(&self, hash: u64, interval: u64, now: u64) {
+        while let Some((tag, _)) = self.read(hash).filter(|(tag, _)| interval_of(*tag) != interval) {
+            self.rescale(hash, tag, interval, now);
         }
     }
 

@@ -117,7 +117,12 @@ struct Kind {
 
 impl Tier {
     fn new(name: &str, quota: Quota) -> Self {
-        Tier { name: intern(name), live: Live::new(quota), slot: Slot::default() }
+        Tier { name: intern(name), live: Live::new(quota), slot: Slot::counting(quota.rule().interval) }
+    }
+
+    fn set(&self, quota: Quota, now: u64) {
+        self.live.set(quota);
+        self.slot.settle(NOBODY, quota.rule().interval, now);
     }
 
     fn free(&self, rate: Rate, now: u64) -> u64 {
@@ -420,7 +425,7 @@ impl<K: ?Sized> Tiers<K> {
         let Some(tier) = &self.0.global else {
             return Err(ControlError::new("global", quota, "set only where one was built in"));
         };
-        tier.live.set(quota);
+        tier.set(quota, self.0.common.clock.now().as_nanos());
         self.0.common.yard.rouse_all();
         Ok(())
     }
@@ -448,7 +453,7 @@ impl<K: ?Sized> Tiers<K> {
         let Some(tier) = &self.0.kind(self.check_class(class)?).all else {
             return Err(ControlError::new("all", quota, "set only where one was built in"));
         };
-        tier.live.set(quota);
+        tier.set(quota, self.0.common.clock.now().as_nanos());
         self.0.common.yard.rouse_all();
         Ok(())
     }
