@@ -80,6 +80,8 @@ impl Share {
 ///
 /// Give it a burst of at least 20 units and 10 ms of its rate: below that the fill of the bucket says too little,
 /// and an [event](Event::Warned) says so when it is built.
+///
+#[doc = include_str!("fairness.md")]
 pub struct FairLimiter<K: ?Sized>(Arc<Inner<K>>);
 
 type ShareOf<K> = Arc<dyn Fn(&K) -> Share + Send + Sync>;
