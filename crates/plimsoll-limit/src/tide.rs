@@ -87,7 +87,7 @@ pub(crate) fn fill(left: f64, burst: u32) -> f64 {
 }
 
 /// The fill as it is for those who share a line. A flood of them asks at every peak of it, and would have by
-/// the peaks, a fifth more than their part. So the fill may cut them, but lift them only where it opens for all.
+/// the peaks, more than their part. So the fill may cut them, but lift them only where it opens for all.
 pub(crate) fn fill_of_many(fill: f64) -> f64 {
     if fill >= OPEN { fill } else { fill.min(0.5) }
 }
