@@ -54,13 +54,15 @@ Simulate a scenario in virtual time: every policy, every load, many seeds.
 
 Plimsoll's own layers are driven by simulated clients and stand before a simulated server. The
 same scenario and seed give the same result, on any machine of a kind. A scenario is one that comes with the
-program (--list names them) or a TOML file.";
+program (--list names them) or a TOML file. One with a table [fairness] has accounts that share
+a rate in place of a server, and tells what each had of its fair share.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   plimsoll-lab run --list
   plimsoll-lab run overload
   plimsoll-lab run retry-storm --seeds 20 --json result.json --csv result.csv
+  plimsoll-lab run elephant --csv shares.csv
   plimsoll-lab run my.toml --seed 7 --out report.html
 
 'back after' counts from the end of the trigger until 95 % of the goodput share from before it

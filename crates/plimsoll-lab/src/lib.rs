@@ -39,6 +39,7 @@ pub mod command;
 mod cost;
 mod demo;
 mod error;
+pub mod fair;
 mod files;
 mod guards;
 mod html;

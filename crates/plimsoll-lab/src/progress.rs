@@ -98,8 +98,9 @@ impl Progress {
         }
     }
 
-    /// `done` of `rows` simulated rows are there. Says nothing in the first two seconds.
-    pub(crate) fn simulated(&mut self, done: usize, rows: usize) {
+    /// `done` of so many simulated `rows`, or what they are called, are there. Says nothing in the first two
+    /// seconds.
+    pub(crate) fn simulated(&mut self, done: usize, rows: usize, called: &str) {
         let spent = self.row_began.elapsed();
         // Once in every two seconds, not earlier than after the first two.
         let tick = spent.as_secs() / QUIET.as_secs();
@@ -107,7 +108,7 @@ impl Progress {
             return;
         }
         let left = spent.as_secs_f64() / done.max(1) as f64 * (rows - done) as f64;
-        let status = format!("simulated {done} of {rows} rows · about {left:.0} s left");
+        let status = format!("simulated {done} of {rows} {called} · about {left:.0} s left");
         match self.face {
             Face::Redrawn => {
                 let _ = write!(io::stderr(), "\r\x1b[2K{status}");

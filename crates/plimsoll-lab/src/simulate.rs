@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::cli::RunArgs;
 use crate::command::{json, print};
 use crate::error::{Flaw, LabError};
+use crate::fair;
 use crate::progress::Progress;
-use crate::run::{self, Outcome};
+use crate::run::{self, Effort, Outcome};
 use crate::save;
-use crate::scenario::{find, shipped};
+use crate::scenario::{self, Found, find, shipped};
 use crate::value;
 
 /// More seeds narrow an interval no further than anyone looks, and a row keeps them all in memory.
@@ -27,30 +28,80 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     let seeds = seeds.ok_or_else(|| {
         Flaw::new("--seeds", &args.seeds, format!("allowed is a whole number from 1 to {MOST_SEEDS}"))
     })?;
-    let scenario = find(args.scenario.as_deref().unwrap_or_default())?;
+    let asked = args.scenario.as_deref().unwrap_or_default();
+    let found = scenario::text(asked)?;
+    let is_contest = fair::is_contest(&found.text);
+    if let Some(path) = args.out.as_ref().filter(|_| is_contest) {
+        let allowed = "there is no page of a scenario with [fairness]; allowed are --json and --csv";
+        return Err(Flaw::new("--out", path, allowed).into());
+    }
     let files = [("--json", &args.json), ("--csv", &args.csv), ("--out", &args.out)];
     for (flag, path) in files.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))) {
         save::check(flag, Path::new(path))?;
     }
     let mut progress = Progress::on_stderr();
+    if is_contest {
+        return contest(args, &found, seed, seeds, &mut progress);
+    }
+    let scenario = scenario::read(&found.name, &found.file, &found.text, found.beside.as_deref())?;
     let (outcome, effort) = run::run(&scenario, seed, seeds, &mut progress)?;
-    let write = |path: &Option<String>, doing, text: &dyn Fn() -> Result<String, LabError>| match path {
-        Some(path) => save::write(&PathBuf::from(path), &text()?).map_err(LabError::io(doing)),
-        None => Ok(()),
-    };
     write(&args.json, "write the --json file", &|| json(&outcome))?;
     write(&args.csv, "write the --csv file", &|| Ok(run::csv(&outcome)))?;
     write(&args.out, "write the --out file", &|| Ok(run::report(&outcome)))?;
-    let (requests, seconds) = (effort.requests, effort.took.as_secs_f64());
-    progress.line(&format!("simulated {requests} requests in {seconds:.1} s"));
+    tell(&mut progress, effort);
     print(&text(&outcome));
     Ok(())
+}
+
+/// The same for accounts that share a rate.
+fn contest(
+    args: &RunArgs,
+    found: &Found,
+    seed: u64,
+    seeds: u32,
+    progress: &mut Progress,
+) -> Result<(), LabError> {
+    let contest = fair::read(&found.name, &found.file, &found.text)?;
+    let (outcome, effort) = fair::run(&contest, seed, seeds, progress)?;
+    write(&args.json, "write the --json file", &|| json(&outcome))?;
+    write(&args.csv, "write the --csv file", &|| Ok(fair::csv(&outcome)))?;
+    tell(progress, effort);
+    print(&format!(
+        "{}: {}\n\
+         x is what an account was admitted over its max-min fair share, in windows of 2 s, the first of them 2 s\n\
+         after the start and after each change; shares of ten requests and more are judged. Worst of {} seeds from {}.\n\n{}",
+        outcome.scenario,
+        outcome.about,
+        outcome.seeds,
+        outcome.seed,
+        fair::table(&outcome),
+    ));
+    Ok(())
+}
+
+fn write(
+    path: &Option<String>,
+    doing: &'static str,
+    text: &dyn Fn() -> Result<String, LabError>,
+) -> Result<(), LabError> {
+    match path {
+        Some(path) => save::write(&PathBuf::from(path), &text()?).map_err(LabError::io(doing)),
+        None => Ok(()),
+    }
+}
+
+fn tell(progress: &mut Progress, effort: Effort) {
+    let (requests, seconds) = (effort.requests, effort.took.as_secs_f64());
+    progress.line(&format!("simulated {requests} requests in {seconds:.1} s"));
 }
 
 fn list() -> Result<String, LabError> {
     let mut out = String::new();
     for one in shipped() {
         let _ = writeln!(out, "{:<16} {}", one.name, find(one.name)?.about);
+    }
+    for one in fair::shipped() {
+        let _ = writeln!(out, "{:<16} {}", one.name, fair::find(one.name)?.about);
     }
     Ok(out)
 }

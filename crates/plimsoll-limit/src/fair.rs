@@ -80,6 +80,8 @@ impl Share {
 ///
 /// Give it a burst of at least 20 units and 10 ms of its rate: below that the fill of the bucket says too little,
 /// and an [event](Event::Warned) says so when it is built.
+///
+#[doc = include_str!("fairness.md")]
 pub struct FairLimiter<K: ?Sized>(Arc<Inner<K>>);
 
 type ShareOf<K> = Arc<dyn Fn(&K) -> Share + Send + Sync>;
@@ -99,6 +101,12 @@ struct Inner<K: ?Sized> {
     dice: plimsoll_core::Dice,
     share_of: Option<ShareOf<K>>,
     tail: f64,
+}
+
+/// Who was not seen for so long may go; he longest ago first.
+fn unseen(word: u64, now: u32) -> Option<u64> {
+    let age = Used::unpack(word).age(now);
+    (age >= FORGOTTEN).then(|| u64::from(u32::MAX - age))
 }
 
 impl<K: ?Sized> Inner<K> {
@@ -176,16 +184,24 @@ impl<K: ?Sized> Inner<K> {
     ) -> Result<u32, Rejected> {
         let floor = if share.floor > 0.0 { share.floor } else { 0.0 };
         loop {
-            let (n, slot, hash, fair) = match self.table.find(hash) {
+            let (n, slot, hash, fair, fill) = match self.table.find(hash) {
                 Some((n, slot)) => {
                     let weight = if share.weight > 0.0 { share.weight } else { 0.0 };
-                    (n, slot, hash, level * weight * TAU)
+                    (n, slot, hash, level * weight * TAU, fill)
                 }
-                // All who have none get the tail together, when it is contended.
+                // All who have none get the tail together, when it is contended: those for whom there is
+                // room share one line, so that who is first on it moves in, and needs it no more. (By
+                // hash, it would take the fullest of the cells twice as long to empty.)
                 None => {
-                    let (n, slot) = self.table.shared(hash);
-                    let tail = self.tail * 1e9 / rate.interval as f64;
-                    (n, slot, NOBODY, tail / OVERFLOW as f64 * TAU)
+                    let tail = self.tail * 1e9 / rate.interval as f64 * TAU;
+                    let fill = tide::fill_of_many(fill);
+                    match self.table.porch(hash, |word| unseen(word, ticks(now)).is_some()) {
+                        Some((n, slot)) => (n, slot, NOBODY, tail, fill),
+                        None => {
+                            let (n, slot) = self.table.shared(hash);
+                            (n, slot, NOBODY, tail / OVERFLOW as f64, fill)
+                        }
+                    }
                 }
             };
             let Some((_, word)) = slot.read(hash) else { continue };
@@ -215,12 +231,8 @@ impl<K: ?Sized> Inner<K> {
     /// Admitted without a slot of its own: it gets one, if there is one.
     fn settle_down(&self, hash: u64, shared: u32, units: u32, now: u64) -> u32 {
         let now = ticks(now);
-        let unseen = |word: u64| {
-            let age = Used::unpack(word).age(now);
-            (age >= FORGOTTEN).then(|| u64::from(u32::MAX - age))
-        };
         let fresh = Used { units: units as f32, seen: now }.pack();
-        self.table.move_in(hash, 0, fresh, unseen).map_or(shared, |(n, _)| n)
+        self.table.move_in(hash, 0, fresh, |word| unseen(word, now)).map_or(shared, |(n, _)| n)
     }
 
     /// Takes back what was counted as used at `at`.
@@ -383,8 +395,9 @@ impl<K: ?Sized> FairLimiter<K> {
     /// If the quota will not do; nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
+        let now = self.0.common.clock.now().as_nanos();
         self.0.live.set(quota);
-        self.0.slot.recount(self.0.live.rate().interval, self.0.common.clock.now().as_nanos());
+        self.0.slot.recount(self.0.live.rate().interval, now);
         self.0.common.yard.rouse_all();
         Ok(())
     }
@@ -526,7 +539,8 @@ impl<K: ?Sized> FairBuilder<K> {
 
     /// How much of the quota those get together who are not known yet, when it is contended; above 0, at most
     /// 1.0. Default 0.05. With 0.1 newcomers become known twice as fast, and a flood of them costs the others as
-    /// much more.
+    /// much more. Each has to be admitted once to become known: more new accounts a second than this part of the
+    /// rate want a larger one.
     pub fn tail(mut self, tail: f64) -> Self {
         self.tail = tail;
         self
@@ -554,7 +568,7 @@ impl<K: ?Sized> FairBuilder<K> {
             last: AtomicU64::new(common.clock.now().as_nanos()),
             common,
             live: Live::new(quota),
-            slot: Slot::default(),
+            slot: Slot::counting(quota.rule().interval),
             table: Table::new(self.setup.accounts, &self.setup.dice),
             caps: OnceLock::new(),
             room: self.setup.accounts,

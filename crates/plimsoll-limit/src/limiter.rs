@@ -244,8 +244,9 @@ impl Limiter {
     /// If the quota will not do; nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
+        let now = self.0.common.clock.now().as_nanos();
         self.0.live.set(quota);
-        self.0.slot.recount(self.0.live.rate().interval, self.0.common.clock.now().as_nanos());
+        self.0.slot.recount(self.0.live.rate().interval, now);
         self.0.common.yard.rouse_all();
         Ok(())
     }
@@ -404,6 +405,7 @@ impl LimiterBuilder {
         self.setup.validate()?;
         self.quota.validate()?;
         let (common, live) = (self.setup.common(), Live::new(self.quota));
-        Ok(Limiter(Arc::new(Inner { common, live, slot: Slot::default() })))
+        let slot = Slot::counting(self.quota.rule().interval);
+        Ok(Limiter(Arc::new(Inner { common, live, slot })))
     }
 }

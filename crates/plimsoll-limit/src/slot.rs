@@ -53,6 +53,12 @@ pub(crate) enum Taken {
 }
 
 impl Slot {
+    /// Nobody's, and free; what is owed will be counted by this interval. (A slot that is counted by none begins
+    /// with its first rescaling, which rounds up: a nanosecond short of its burst where time begins at zero.)
+    pub(crate) fn counting(interval: u64) -> Self {
+        Slot { tag: AtomicU64::new(next_tag(0, interval)), ..Slot::default() }
+    }
+
     #[inline(always)]
     pub(crate) fn is(&self, hash: u64) -> bool {
         // Relaxed: a hint. Whoever acts on it reads it again, between two looks at the tag.

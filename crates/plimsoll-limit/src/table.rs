@@ -1,7 +1,7 @@
 //! Where accounts are remembered: a table of fixed size, without a lock for those who are in it.
 //!
 //! Sets of eight slots; an account is in one of the two sets that its hash names, or in none. Those in none
-//! share overflow slots by hash. Keys are not kept, only their hashes under a secret: 64 bits tell accounts
+//! share overflow slots by hash; there is one more for all who wait to be let in. Keys are not kept, only their hashes under a secret: 64 bits tell accounts
 //! apart. A slot is given to another only when its account has nothing left to remember.
 
 use crate::slot::{NOBODY, Slot};
@@ -40,7 +40,7 @@ impl Table {
         let sets = accounts.div_ceil(WAYS).max(1);
         Table {
             sets: (0..sets).map(|_| Set::default()).collect(),
-            overflow: (0..OVERFLOW).map(|_| Slot::default()).collect(),
+            overflow: (0..=OVERFLOW).map(|_| Slot::default()).collect(),
             doors: (0..DOORS).map(|_| Mutex::new(())).collect(),
             hasher: dice.hasher(),
             used: AtomicUsize::new(0),
@@ -102,6 +102,13 @@ impl Table {
             Some(slot) => ((self.sets.len() * WAYS + n) as u32, slot),
             None => unreachable!("it is the remainder"),
         }
+    }
+
+    /// The slot that all newcomers share for whom there is room: an empty slot, or one that may go.
+    pub(crate) fn porch(&self, hash: u64, may_go: impl Fn(u64) -> bool) -> Option<At<'_>> {
+        self.both(hash).find(|(_, slot)| slot.is(NOBODY) || may_go(slot.glance()))?;
+        self.overflowed.add();
+        Some(((self.sets.len() * WAYS + OVERFLOW) as u32, self.overflow.get(OVERFLOW)?))
     }
 
     pub(crate) fn at(&self, n: u32) -> Option<&Slot> {

@@ -86,6 +86,12 @@ pub(crate) fn fill(left: f64, burst: u32) -> f64 {
     ((left - 1.0) / f64::from(burst.max(2) - 1)).clamp(0.0, 1.0)
 }
 
+/// The fill as it is for those who share a line. A flood of them asks at every peak of it, and would have by
+/// the peaks, more than their part. So the fill may cut them, but lift them only where it opens for all.
+pub(crate) fn fill_of_many(fill: f64) -> f64 {
+    if fill >= OPEN { fill } else { fill.min(0.5) }
+}
+
 /// The level after `seconds` more at this fill, for a global `rate`.
 pub(crate) fn level(level: f64, fill: f64, seconds: f64, rate: f64) -> f64 {
     (level * exp2((2.0 * fill - 1.0) * seconds.min(0.1) / OCTAVE)).clamp(1e-6 * rate, 16.0 * rate)

@@ -117,7 +117,7 @@ struct Kind {
 
 impl Tier {
     fn new(name: &str, quota: Quota) -> Self {
-        Tier { name: intern(name), live: Live::new(quota), slot: Slot::default() }
+        Tier { name: intern(name), live: Live::new(quota), slot: Slot::counting(quota.rule().interval) }
     }
 
     fn set(&self, quota: Quota, now: u64) {

@@ -56,6 +56,6 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
 }
 
 /// Names are the user's: they may hold what separates.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

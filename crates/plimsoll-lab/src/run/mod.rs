@@ -16,12 +16,13 @@ use crate::error::LabError;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
 
-pub(crate) use csv::csv;
+pub(crate) use csv::{csv, quoted};
 pub use estimate::Estimate;
 pub use faults::FaultRow;
 pub use outcome::{Outcome, Row, Verdict};
 pub(crate) use report::report;
 pub(crate) use table::table;
+pub(crate) use work::share_work;
 
 use crate::table::load_name;
 

@@ -30,32 +30,46 @@ pub(super) fn all(
         .iter()
         .flat_map(|(name, policy)| scenario.steps.iter().map(move |step| Part { name, policy, step }))
         .collect();
+    let one = |part: &Part<'_>| row(scenario, part, seed, seeds);
+    let rows = share_work(&parts, one, |done| progress.simulated(done, parts.len(), "rows"))?;
+    let requests = rows.iter().map(|(_, requests)| requests).sum();
+    Ok((rows.into_iter().map(|(row, _)| row).collect(), requests))
+}
+
+/// Does all `parts` on all processors; tells now and then how many are `done`. The results stand in the order of the parts.
+pub(crate) fn share_work<P: Sync, T: Send>(
+    parts: &[P],
+    work: impl Fn(&P) -> Result<T, LabError> + Sync,
+    mut tell: impl FnMut(usize),
+) -> Result<Vec<T>, LabError> {
     let next = AtomicUsize::new(0);
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let (sender, results) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..workers {
-            let (next, parts, sender) = (&next, &parts, sender.clone());
+            let (next, work, sender) = (&next, &work, sender.clone());
             scope.spawn(move || {
                 loop {
                     // Relaxed: only that nobody else gets the same number.
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(part) = parts.get(at) else { return };
-                    if sender.send((at, row(scenario, part, seed, seeds))).is_err() {
+                    if sender.send((at, work(part))).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(sender);
-        let mut rows: Vec<Option<(Row, u64)>> = parts.iter().map(|_| None).collect();
+        // Dropped first where a result is an error: nobody begins another part then.
+        let results = results;
+        let mut all: Vec<Option<T>> = parts.iter().map(|_| None).collect();
         let mut done = 0;
         while done < parts.len() {
             match results.recv_timeout(Duration::from_millis(200)) {
-                Ok((at, row)) => {
+                Ok((at, result)) => {
                     done += 1;
-                    if let Some(place) = rows.get_mut(at) {
-                        *place = Some(row?);
+                    if let Some(place) = all.get_mut(at) {
+                        *place = Some(result?);
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -63,10 +77,9 @@ pub(super) fn all(
                     return Err(LabError::Broken("a thread of the simulator panicked".into()));
                 }
             }
-            progress.simulated(done, parts.len());
+            tell(done);
         }
-        let requests = rows.iter().flatten().map(|(_, requests)| requests).sum();
-        Ok((rows.into_iter().flatten().map(|(row, _)| row).collect(), requests))
+        Ok(all.into_iter().flatten().collect())
     })
 }
 

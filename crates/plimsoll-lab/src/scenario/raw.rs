@@ -6,9 +6,9 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(super) type Number = Spanned<f64>;
-pub(super) type Whole = Spanned<u64>;
-pub(super) type Text = Spanned<String>;
+pub(crate) type Number = Spanned<f64>;
+pub(crate) type Whole = Spanned<u64>;
+pub(crate) type Text = Spanned<String>;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,8 +8,8 @@ use crate::scenario::source::{Misread, Source};
 use crate::scenario::{Scenario, Step};
 use crate::sim::{Case, Change, Clients, Herd};
 
-pub(super) const HOUR: Duration = Duration::from_secs(3_600);
-pub(super) const NANO: Duration = Duration::from_nanos(1);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const NANO: Duration = Duration::from_nanos(1);
 /// Attempts of one simulation, retries apart: a minute of work and what fits into memory.
 const MOST_REQUESTS: f64 = 50e6;
 
@@ -23,12 +23,12 @@ pub fn read(name: &str, file: &str, text: &str, beside: Option<&Path>) -> Result
     Reader { from, beside }.scenario(name, &raw)
 }
 
-pub(super) struct Reader<'a> {
-    pub(super) from: Source<'a>,
-    pub(super) beside: Option<&'a Path>,
+pub(crate) struct Reader<'a> {
+    pub(crate) from: Source<'a>,
+    pub(crate) beside: Option<&'a Path>,
 }
 
-pub(super) type Read<T> = Result<T, Misread>;
+pub(crate) type Read<T> = Result<T, Misread>;
 
 impl Reader<'_> {
     fn scenario(&self, name: &str, raw: &Raw) -> Read<Scenario> {

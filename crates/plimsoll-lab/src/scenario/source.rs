@@ -29,14 +29,14 @@ impl std::error::Error for Misread {}
 
 /// The text, and where it is from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
 }
 
 impl Source<'_> {
     /// The text as data.
-    pub(super) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Misread> {
+    pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Misread> {
         toml::from_str(self.text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
             let line = self.text.lines().nth(self.line(&span) - 1).unwrap_or_default().trim();
@@ -46,13 +46,13 @@ impl Source<'_> {
     }
 
     /// The value of `key` is not allowed.
-    pub(super) fn refuse<T>(&self, key: &str, value: &Spanned<T>, must: impl fmt::Display) -> Misread {
+    pub(crate) fn refuse<T>(&self, key: &str, value: &Spanned<T>, must: impl fmt::Display) -> Misread {
         let given = self.text.get(value.span()).unwrap_or_default();
         self.misread(&value.span(), format!("{key} = {given} is not allowed: it must be {must}"))
     }
 
     /// Something about the place of `at`.
-    pub(super) fn misread(&self, at: &Range<usize>, what: String) -> Misread {
+    pub(crate) fn misread(&self, at: &Range<usize>, what: String) -> Misread {
         Misread { file: self.file.into(), line: self.line(at), what }
     }
 

@@ -12,7 +12,7 @@ use crate::value::{parse_duration, show};
 
 impl Reader<'_> {
     /// Refuses keys that the table's kind has no use for.
-    pub(super) fn only(
+    pub(crate) fn only(
         &self,
         used: &[&str],
         table: &str,
@@ -29,11 +29,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    pub(super) fn missing<T>(&self, table: &Spanned<T>, key: &str) -> Misread {
+    pub(crate) fn missing<T>(&self, table: &Spanned<T>, key: &str) -> Misread {
         self.from.misread(&table.span(), format!("{key} is missing"))
     }
 
-    pub(super) fn number(&self, key: &str, given: &Number, range: RangeInclusive<f64>) -> Read<f64> {
+    pub(crate) fn number(&self, key: &str, given: &Number, range: RangeInclusive<f64>) -> Read<f64> {
         let value = *given.as_ref();
         // NaN is in no range.
         if range.contains(&value) {
@@ -42,7 +42,7 @@ impl Reader<'_> {
         Err(self.from.refuse(key, given, format!("a number from {} to {}", range.start(), range.end())))
     }
 
-    pub(super) fn needed_number<T>(
+    pub(crate) fn needed_number<T>(
         &self,
         table: &Spanned<T>,
         key: &str,
@@ -52,13 +52,13 @@ impl Reader<'_> {
         given.as_ref().map_or_else(|| Err(self.missing(table, key)), |given| self.number(key, given, range))
     }
 
-    pub(super) fn whole(&self, key: &str, given: &Whole, range: RangeInclusive<u32>) -> Read<u32> {
+    pub(crate) fn whole(&self, key: &str, given: &Whole, range: RangeInclusive<u32>) -> Read<u32> {
         let value = u32::try_from(*given.as_ref()).ok().filter(|value| range.contains(value));
         let must = || format!("a whole number from {} to {}", range.start(), range.end());
         value.ok_or_else(|| self.from.refuse(key, given, must()))
     }
 
-    pub(super) fn whole_or(
+    pub(crate) fn whole_or(
         &self,
         key: &str,
         given: &Option<Whole>,
@@ -67,7 +67,7 @@ impl Reader<'_> {
         given.as_ref().map(|given| self.whole(key, given, range)).transpose()
     }
 
-    pub(super) fn time(&self, key: &str, given: &Text, range: RangeInclusive<Duration>) -> Read<Duration> {
+    pub(crate) fn time(&self, key: &str, given: &Text, range: RangeInclusive<Duration>) -> Read<Duration> {
         parse_duration(given.as_ref()).filter(|time| range.contains(time)).ok_or_else(|| {
             let (low, high) = (show(*range.start()), show(*range.end()));
             let must = format!("a time from {low} to {high} with its unit (us, ms or s), such as \"20ms\"");
@@ -76,7 +76,7 @@ impl Reader<'_> {
     }
 
     /// Zero where it is not given.
-    pub(super) fn time_or(
+    pub(crate) fn time_or(
         &self,
         key: &str,
         given: &Option<Text>,
@@ -85,7 +85,7 @@ impl Reader<'_> {
         given.as_ref().map_or(Ok(Duration::ZERO), |given| self.time(key, given, range))
     }
 
-    pub(super) fn needed_time<T>(
+    pub(crate) fn needed_time<T>(
         &self,
         table: &Spanned<T>,
         key: &str,
@@ -97,6 +97,6 @@ impl Reader<'_> {
 }
 
 /// Where a value stands, if it is given.
-pub(super) fn span<T>(given: &Option<Spanned<T>>) -> Option<Range<usize>> {
+pub(crate) fn span<T>(given: &Option<Spanned<T>>) -> Option<Range<usize>> {
     given.as_ref().map(Spanned::span)
 }

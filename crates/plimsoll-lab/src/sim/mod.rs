@@ -49,6 +49,7 @@ pub use arrivals::{Arrivals, Piece};
 pub use book::{Moment, Record, STEP};
 pub use case::{Case, Change, Herd, ServerPlan};
 pub use clients::Clients;
+pub(crate) use drive::dice;
 pub use fault::{Fault, FaultKind, Met};
 pub use law::Law;
 pub use policy::{Policy, simulate};

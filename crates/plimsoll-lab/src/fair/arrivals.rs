@@ -1,0 +1,186 @@
+//! Who asks when: drawn from dice, and the same for every policy.
+
+use plimsoll::Dice;
+
+use crate::fair::case::{Case, Group, nanos};
+
+/// Arrivals are made slice by slice, of a millisecond, and sorted within one.
+pub(super) const SLICE: u64 = 1_000_000;
+/// Keys from here on are of those who ask once.
+pub(super) const STRANGERS: u64 = 1 << 40;
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ask {
+    pub(super) at: u64,
+    /// The number of the account, or a stranger's key.
+    pub(super) who: u64,
+    /// Tries before this one.
+    pub(super) tries: u32,
+}
+
+/// One account, as long as it lives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Account {
+    pub(super) group: u32,
+    /// Its number within the group.
+    pub(super) n: u32,
+    /// How often it asks, in requests a second.
+    pub(super) rate: f64,
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
+/// Where the requests of one account after the other come from.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    account: u32,
+    next: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Arrivals<'a> {
+    case: &'a Case,
+    dice: Dice,
+    again: Dice,
+    sources: Vec<Source>,
+    accounts: Vec<Account>,
+    /// The sources by the slice of their next request.
+    wheel: Vec<Vec<u32>>,
+    retries: Vec<Vec<Ask>>,
+    strangers: u64,
+    span: u64,
+}
+
+impl<'a> Arrivals<'a> {
+    pub(super) fn new(case: &'a Case, dice: Dice, again: Dice) -> Self {
+        let span = nanos(case.span);
+        let slices = usize::try_from(span / SLICE + 1).unwrap_or_default();
+        let mut arrivals = Arrivals {
+            case,
+            dice,
+            again,
+            sources: Vec::new(),
+            accounts: Vec::new(),
+            wheel: vec![Vec::new(); slices],
+            retries: vec![Vec::new(); slices],
+            strangers: STRANGERS,
+            span,
+        };
+        for (number, group) in case.groups.iter().enumerate() {
+            for (n, rate) in group.demands().into_iter().enumerate() {
+                arrivals.add(number as u32, group, n as u32, rate);
+            }
+        }
+        arrivals
+    }
+
+    fn add(&mut self, number: u32, group: &Group, n: u32, rate: f64) {
+        let (from, until) = (nanos(group.from), nanos(group.until).min(self.span));
+        let ends = match group.life {
+            // They do not all die at once.
+            Some(life) => from + (self.dice.uniform() * nanos(life) as f64) as u64,
+            None => until,
+        };
+        let account = self.accounts.len() as u32;
+        self.accounts.push(Account { group: number, n, rate, from, until: ends.min(until) });
+        let first = from as f64 + self.dice.uniform() * 1e9 / rate;
+        let source = Source { account, next: in_turn(group, n, first as u64) };
+        self.sources.push(source);
+        self.file(self.sources.len() as u32 - 1, source.next, until);
+    }
+
+    fn file(&mut self, source: u32, next: u64, until: u64) {
+        if next < until
+            && let Some(slice) = self.wheel.get_mut((next / SLICE) as usize)
+        {
+            slice.push(source);
+        }
+    }
+
+    /// All accounts there have been until now.
+    pub(super) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// How many slices there are.
+    pub(super) fn slices(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// The requests of a slice, in order. The slices have to be asked for in order, too.
+    pub(super) fn slice(&mut self, slice: usize, into: &mut Vec<Ask>) {
+        into.clear();
+        let end = (slice as u64 + 1) * SLICE;
+        let sources = self.wheel.get_mut(slice).map(std::mem::take).unwrap_or_default();
+        for number in sources {
+            let Some(mut source) = self.sources.get(number as usize).copied() else { continue };
+            let Some(account) = self.accounts.get(source.account as usize).copied() else { continue };
+            let Some(group) = self.case.groups.get(account.group as usize) else { continue };
+            let until = nanos(group.until).min(self.span);
+            while source.next < end.min(until) {
+                let who = self.who(&mut source, group, until);
+                into.push(Ask { at: source.next, who, tries: 0 });
+                let gap = if self.case.poisson {
+                    -(1.0 - self.dice.uniform()).ln()
+                } else {
+                    0.8 + 0.4 * self.dice.uniform()
+                };
+                let next = source.next + (gap * 1e9 / account.rate).max(1.0) as u64;
+                source.next = in_turn(group, account.n, next);
+            }
+            if let Some(place) = self.sources.get_mut(number as usize) {
+                *place = source;
+            }
+            self.file(number, source.next, until);
+        }
+        into.extend(self.retries.get_mut(slice).map(std::mem::take).unwrap_or_default());
+        into.sort_unstable();
+    }
+
+    /// Whose request it is: of an account that has died by then, its successor's.
+    fn who(&mut self, source: &mut Source, group: &Group, until: u64) -> u64 {
+        if group.strangers {
+            self.strangers += 1;
+            return self.strangers;
+        }
+        if let (Some(life), Some(mut account)) =
+            (group.life, self.accounts.get(source.account as usize).copied())
+        {
+            while account.until <= source.next && account.until < until {
+                let from = account.until;
+                account = Account { from, until: (from + nanos(life)).min(until), ..account };
+                source.account = self.accounts.len() as u32;
+                self.accounts.push(account);
+            }
+        }
+        u64::from(source.account)
+    }
+
+    /// A request was refused: it may come again.
+    pub(super) fn refused(&mut self, ask: Ask) {
+        let Some(retries) = self.case.retries.filter(|retries| ask.tries < retries.times) else { return };
+        let after = (0.5 + self.again.uniform()) * nanos(retries.after) as f64;
+        let at = ask.at + after as u64;
+        if let Some(slice) = self.retries.get_mut((at / SLICE) as usize).filter(|_| at < self.span) {
+            slice.push(Ask { at, tries: ask.tries + 1, ..ask });
+        }
+    }
+}
+
+/// The same moment, or the beginning of the next turn of the group's n-th account.
+fn in_turn(group: &Group, n: u32, at: u64) -> u64 {
+    let Some(turns) = group.turns else { return at };
+    let (each, all) = (nanos(turns.each).max(1), u64::from(group.accounts.max(1)));
+    let ahead = (u64::from(n) + all - at / each % all) % all;
+    // By how much it is late into a turn that is not its own it is late into its own.
+    if ahead == 0 { at } else { (at / each + ahead) * each + at % each % (each / 4).max(1) }
+}
+
+/// For how much of a span an account asks, in seconds.
+pub(super) fn active(account: &Account, group: &Group, from: u64, until: u64) -> f64 {
+    let (from, until) = (from.max(account.from), until.min(account.until));
+    let seconds = until.saturating_sub(from) as f64 / 1e9;
+    // Windows are long against turns.
+    if group.turns.is_some() { seconds / f64::from(group.accounts.max(1)) } else { seconds }
+}

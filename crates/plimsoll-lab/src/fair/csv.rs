@@ -1,0 +1,30 @@
+//! The outcome as comma-separated values: a line for each case and policy.
+
+use std::fmt::Write;
+
+use crate::fair::outcome::Fairness;
+use crate::run::quoted;
+
+/// With a head.
+pub(crate) fn csv(outcome: &Fairness) -> String {
+    let mut out =
+        String::from("scenario,case,policy,jain,worst,worst_plus_one,used,judged,short,over_bound\n");
+    for row in &outcome.rows {
+        let all = &row.verdict;
+        let _ = writeln!(
+            out,
+            "{},{},{},{},{},{},{},{},{},{}",
+            quoted(&outcome.scenario),
+            quoted(&row.case),
+            quoted(&row.policy),
+            all.jain,
+            all.worst,
+            all.worst_plus_one,
+            all.used,
+            all.judged,
+            all.short,
+            all.over_bound
+        );
+    }
+    out
+}

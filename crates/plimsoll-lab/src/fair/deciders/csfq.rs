@@ -1,0 +1,110 @@
+//! Core-stateless fair queueing (Stoica, Shenker, Zhang, SIGCOMM 1998), for requests in place of packets.
+//!
+//! Each account's arrival rate r is an exponential average; a request is dropped with probability
+//! 1 − α·w/r; and α is corrected each 100 ms by what got through.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+use plimsoll::{ConfigError, Dice};
+
+use crate::fair::case::Case;
+use crate::fair::deciders::Decide;
+use crate::fair::deciders::ours::Naive;
+use crate::fair::share::Claim;
+use crate::sim::dice;
+
+/// Of the average, in seconds: ten requests of those who ask ten times a second.
+const MEMORY: f64 = 1.0;
+const STEP: u64 = 100_000_000;
+/// Of what each step measures.
+const NEW: f64 = 0.5;
+
+pub(super) struct Csfq {
+    global: Naive,
+    dice: Dice,
+    accounts: HashMap<u64, Account, BuildHasherDefault<DefaultHasher>>,
+    rate: f64,
+    fair: f64,
+    /// The largest r/w of a step without congestion.
+    largest: f64,
+    arrived: f64,
+    passed: f64,
+    arrived_rate: f64,
+    passed_rate: f64,
+    refused: bool,
+    next: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Account {
+    rate: f64,
+    last: u64,
+}
+
+impl Csfq {
+    pub(super) fn new(case: &Case, seed: u64) -> Result<Self, ConfigError> {
+        let rate = f64::from(case.rate(0));
+        Ok(Csfq {
+            global: Naive::new(case)?,
+            dice: dice(seed, 5),
+            accounts: HashMap::default(),
+            rate,
+            fair: rate,
+            largest: 0.0,
+            arrived: 0.0,
+            passed: 0.0,
+            arrived_rate: 0.0,
+            passed_rate: 0.0,
+            refused: false,
+            next: STEP,
+        })
+    }
+
+    fn step(&mut self) {
+        let step = STEP as f64 / 1e9;
+        self.arrived_rate += NEW * (self.arrived / step - self.arrived_rate);
+        self.passed_rate += NEW * (self.passed / step - self.passed_rate);
+        if self.arrived_rate >= self.rate {
+            self.fair *= (self.rate / self.passed_rate.max(1e-9)).clamp(0.5, 2.0);
+            if self.refused {
+                self.fair *= 0.99;
+            }
+        } else {
+            self.fair = self.largest;
+        }
+        (self.arrived, self.passed, self.largest, self.refused) = (0.0, 0.0, 0.0, false);
+        // Whoever has not been seen for so long is new.
+        let oldest = self.next.saturating_sub((8.0 * MEMORY * 1e9) as u64);
+        self.accounts.retain(|_, account| account.last >= oldest);
+        self.next += STEP;
+    }
+}
+
+impl Decide for Csfq {
+    fn admits(&mut self, at: u64, who: u64, claim: &Claim) -> bool {
+        while self.next <= at {
+            self.step();
+        }
+        let account = self.accounts.entry(who).or_insert(Account { rate: 0.0, last: at });
+        let gap = at.saturating_sub(account.last) as f64 / 1e9;
+        let kept = (-gap / MEMORY).exp();
+        // (1 − e^−t)/t is one over the memory where t is nothing.
+        let new = if gap > 1e-9 { (1.0 - kept) / gap } else { 1.0 / MEMORY };
+        *account = Account { rate: new + kept * account.rate, last: at };
+        let rate = account.rate / claim.weight.max(1e-9);
+        self.arrived += 1.0;
+        self.largest = self.largest.max(rate);
+        if self.dice.chance(1.0 - self.fair / rate) {
+            return false;
+        }
+        self.passed += 1.0;
+        let admitted = self.global.ask(at);
+        self.refused |= !admitted;
+        admitted
+    }
+    fn set_rate(&mut self, at: u64, rate: u32) -> Result<(), ConfigError> {
+        self.rate = f64::from(rate);
+        self.global.set_rate(at, rate)
+    }
+}

@@ -1,0 +1,45 @@
+//! The outcome as a table on the terminal.
+
+use std::fmt::Write;
+
+use crate::fair::outcome::{Fairness, FairnessRow};
+
+const HEAD: [&str; 2] = [
+    "                Jain  worst x      (+1)  below 0.9      used  over bound",
+    "  policy       least    least     least          %     least            ",
+];
+
+/// A block for each case, a line for each policy.
+pub(crate) fn table(outcome: &Fairness) -> String {
+    let mut out = String::new();
+    for case in outcome.cases() {
+        if !case.is_empty() {
+            let _ = writeln!(out, "{case}");
+        }
+        for head in HEAD {
+            let _ = writeln!(out, "{}", head.trim_end());
+        }
+        for row in outcome.of(case) {
+            let _ = writeln!(out, "{}", line(row));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn line(row: &FairnessRow) -> String {
+    let all = &row.verdict;
+    if all.judged == 0 {
+        return format!("  {:<11}nobody had a share of ten requests in a window", row.policy);
+    }
+    format!(
+        "  {:<11}{:>7.4}{:>9.3}{:>10.3}{:>11.2}{:>10.4}{:>12}",
+        row.policy,
+        all.jain,
+        all.worst,
+        all.worst_plus_one,
+        all.short_percent(),
+        all.used,
+        all.over_bound
+    )
+}

@@ -1,0 +1,49 @@
+//! The work itself, shared out to all processors and put together in order.
+
+use crate::error::LabError;
+use crate::fair::case::{Case, Contest, Policy};
+use crate::fair::drive::drive;
+use crate::fair::judge::Verdict;
+use crate::fair::outcome::FairnessRow;
+use crate::progress::Progress;
+use crate::run::share_work;
+
+/// Every row, and how many requests were simulated in all.
+pub(super) fn all(
+    contest: &Contest,
+    seed: u64,
+    seeds: u32,
+    progress: &mut Progress,
+) -> Result<(Vec<FairnessRow>, u64), LabError> {
+    let rows: Vec<(&Case, Policy)> = contest
+        .cases
+        .iter()
+        .flat_map(|case| contest.policies.iter().map(move |policy| (case, *policy)))
+        .collect();
+    // One run at a time, so that a row of long ones is not waited for at the end.
+    let runs: Vec<(usize, &Case, Policy, u64)> = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(row, (case, policy))| {
+            (0..u64::from(seeds)).map(move |n| (row, *case, *policy, seed.wrapping_add(n)))
+        })
+        .collect();
+    let one = |(_, case, policy, seed): &(usize, &Case, Policy, u64)| {
+        drive(case, *policy, *seed).map_err(|error| LabError::Broken(error.to_string()))
+    };
+    let done = share_work(&runs, one, |done| progress.simulated(done, runs.len(), "runs"))?;
+    let mut verdicts = vec![Verdict::new(); rows.len()];
+    let mut requests = 0;
+    for ((row, ..), (verdict, asked)) in runs.iter().zip(&done) {
+        requests += asked;
+        if let Some(all) = verdicts.get_mut(*row) {
+            all.and(verdict);
+        }
+    }
+    let row = |((case, policy), verdict): (&(&Case, Policy), Verdict)| FairnessRow {
+        case: case.name.clone(),
+        policy: policy.as_str().into(),
+        verdict,
+    };
+    Ok((rows.iter().zip(verdicts).map(row).collect(), requests))
+}
