@@ -55,10 +55,11 @@ impl Accounts {
         }
     }
 
-    /// When an account is free; takes nothing.
+    /// When an account is free; takes nothing. By another interval than before it is counted anew here too:
+    /// of who is refused, what is owed must come back by the new one from now on.
     #[inline]
     pub(crate) fn free(&self, hash: u64, rate: Rate, now: u64) -> u64 {
-        let own = self.table.find(hash).and_then(|(_, slot)| slot.free(hash, rate.interval, now));
+        let own = self.table.find(hash).and_then(|(_, slot)| slot.counted(hash, rate, now));
         own.unwrap_or(now)
     }
 

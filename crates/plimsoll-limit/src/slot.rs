@@ -129,6 +129,18 @@ impl Slot {
         Some(if from == interval { free } else { rescaled(free, now, from, interval) })
     }
 
+    /// When the account is free, from now on counted by this rate, unless that admits nothing.
+    #[inline]
+    pub(crate) fn counted(&self, hash: u64, rate: Rate, now: u64) -> Option<u64> {
+        loop {
+            let (tag, free) = self.read(hash)?;
+            if interval_of(tag) == rate.interval || rate.burst == 0 {
+                return Some(free);
+            }
+            self.rescale(hash, tag, rate.interval, now);
+        }
+    }
+
     /// The interval and the state of whomever it is.
     pub(crate) fn look(&self) -> Option<(u64, u64)> {
         let (tag, free) = self.read(self.hash())?;

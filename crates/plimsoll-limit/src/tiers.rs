@@ -176,6 +176,12 @@ impl Inner {
         u16::try_from(at).ok()
     }
 
+    #[inline]
+    fn who(&self, hash: u64, said: impl FnOnce() -> u16) -> Who {
+        let (class, own) = self.named.get(hash).unwrap_or((None, None));
+        Who { hash, class: class.unwrap_or_else(said), own }
+    }
+
     /// The quotas that hold for one who asks.
     #[inline]
     fn rates(&self, who: Who) -> Rates<'_> {
@@ -291,10 +297,15 @@ impl<K: Hash + ?Sized> Tiers<K> {
     #[inline]
     fn who(&self, key: &K) -> Who {
         let hash = self.0.accounts.table.hash(key);
-        let (class, own) = self.0.named.get(hash).unwrap_or((None, None));
-        let class =
-            class.unwrap_or_else(|| self.2.as_ref().and_then(|of| self.0.class(of(key))).unwrap_or(0));
-        Who { hash, class, own }
+        self.0.who(hash, || self.said(key))
+    }
+
+    fn said(&self, key: &K) -> u16 {
+        self.2.as_ref().and_then(|of| self.0.class(of(key))).unwrap_or(0)
+    }
+
+    fn member(&self, key: &K) -> Member<'_> {
+        Member { its: &self.0, hash: self.0.accounts.table.hash(key), said: self.said(key) }
     }
 
     /// May this account, now? Never waits, and never overtakes those who wait for the same account.
@@ -356,7 +367,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// # Errors
     /// As for `acquire`; `TooLarge` if one of the tiers never has so many.
     pub async fn acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
-        let asks = Member { its: &self.0, who: self.who(key) };
+        let asks = self.member(key);
         let spent = Acquire::new(asks, units, Duration::MAX).await?;
         Ok(Permit::new(self, spent))
     }
@@ -366,7 +377,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// # Errors
     /// As for [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
-        let asks = Member { its: &self.0, who: self.who(key) };
+        let asks = self.member(key);
         match self.0.common.clock.block_until(None, Acquire::new(asks, 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
             None => unreachable!("it blocks until it has been answered"),
@@ -502,18 +513,20 @@ impl<K: ?Sized> Tiers<K> {
 
 struct Member<'a> {
     its: &'a Inner,
-    who: Who,
+    hash: u64,
+    // The class, but for what is said by hand: that may change while one waits.
+    said: u16,
 }
 
 impl Asks for Member<'_> {
     fn take(&self, units: u32) -> Result<Spent, Rejected> {
-        self.its.spend(self.who, units)
+        self.its.spend(self.its.who(self.hash, || self.said), units)
     }
     fn undo(&self, spent: Spent) {
         self.its.undo(&spent);
     }
     fn account(&self) -> u64 {
-        self.who.hash
+        self.hash
     }
     fn common(&self) -> &Common {
         &self.its.common
