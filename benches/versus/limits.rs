@@ -99,10 +99,14 @@ pub(crate) fn tiers() -> Vec<Case> {
     let three = || {
         let theirs =
             (Direct::direct(their_plenty()), Direct::direct(their_plenty()), Accounts::keyed(their_plenty()));
-        let peer = Peer::new("governor", "keyed, direct, direct in a row", asked(&Arc::new(theirs), &SOME));
+        let peer = Peer::new(
+            "governor",
+            "keyed, direct, direct in a row",
+            asked(&known(Arc::new(theirs), 10_000), &SOME),
+        );
         vec![peer.target(1, Target::Ratio(0.75))]
     };
-    let of = |subject, tiers: Tiers<u64>| Case::new(subject, asked(&tiers, &SOME), three());
+    let of = |subject, tiers: Tiers<u64>| Case::new(subject, asked(&known(tiers, 10_000), &SOME), three());
     let classed = tiers().class(Class::new("premium").each(plenty()));
     let classed = classed.class_of(|key| if key.is_multiple_of(2) { "free" } else { "premium" });
     vec![
@@ -115,8 +119,8 @@ pub(crate) fn fair() -> Vec<Case> {
     let fair = || FairLimiter::<u64>::new(plenty()).expect("a valid quota");
     let peer = |subject| Peer::new("plimsoll-limit", subject, ours(limiter(plenty())));
     vec![
-        Case::new("FairLimiter, one account", asked(&fair(), &ONE), vec![peer("Limiter")]),
-        Case::new("FairLimiter, 10⁴ accounts", asked(&fair(), &SOME), vec![peer("Limiter")]),
+        Case::new("FairLimiter, one account", asked(&known(fair(), 1), &ONE), vec![peer("Limiter")]),
+        Case::new("FairLimiter, 10⁴ accounts", asked(&known(fair(), 10_000), &SOME), vec![peer("Limiter")]),
     ]
 }
 
@@ -289,6 +293,12 @@ impl Asked for Arc<(Direct, Direct, Accounts)> {
     }
 }
 
+/// Each account has asked before.
+fn known<A: Asked>(limiter: A, accounts: u64) -> A {
+    (0..accounts).for_each(|key| limiter.asked_for(&key));
+    limiter
+}
+
 /// Asked for each of the accounts drawn, in turn; each thread begins somewhere else.
 fn asked<A: Asked>(limiter: &A, draws: &'static Draws) -> Side {
     let limiter = limiter.clone();
@@ -305,10 +315,5 @@ fn asked<A: Asked>(limiter: &A, draws: &'static Draws) -> Side {
 
 fn accounts(n: u64, room: usize) -> (KeyedLimiter<u64>, Arc<Accounts>) {
     let limiter = KeyedLimiter::builder().quota(plenty()).accounts(room).build().expect("valid settings");
-    let theirs = Arc::new(Accounts::keyed(their_plenty()));
-    for key in 0..n {
-        limiter.asked_for(&key);
-        theirs.asked_for(&key);
-    }
-    (limiter, theirs)
+    (known(limiter, n), known(Arc::new(Accounts::keyed(their_plenty())), n))
 }

@@ -131,6 +131,7 @@ macro_rules! adapter {
 
         impl<G: Settle, $($param: ?Sized,)* F, P> Settle for $name<G, F, $($param,)* P> {
             type Token = $token;
+            #[inline]
             fn settle(&self, token: Self::Token, outcome: Outcome) {
                 if let Some(token) = $some(token) {
                     self.guard.settle(token, outcome);

@@ -39,7 +39,7 @@ impl<V: Copy> Named<V> {
         Named { map: Map::default(), any: AtomicU32::new(0) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, hash: u64) -> Option<V> {
         if self.any.load(Ordering::Relaxed) == 0 {
             return None;

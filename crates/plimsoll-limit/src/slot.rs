@@ -121,6 +121,17 @@ impl Slot {
         }
     }
 
+    /// What [`take`](Self::take) would exchange for what, for it to be [exchanged](Self::exchange) later; `None` if it
+    /// would refuse, or has more to do than that.
+    #[inline(always)]
+    pub(crate) fn offer(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Option<(u64, u64)> {
+        let (tag, free) = self.read(hash)?;
+        if interval_of(tag) != rate.interval {
+            return None;
+        }
+        Some((free, rate.take(free, now, units).ok()?))
+    }
+
     /// When the account is free, by this interval; changes nothing.
     #[inline(always)]
     pub(crate) fn free(&self, hash: u64, interval: u64, now: u64) -> Option<u64> {

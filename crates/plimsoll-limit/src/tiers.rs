@@ -129,7 +129,12 @@ impl Tier {
         self.slot.free(NOBODY, rate.interval, now).unwrap_or(now)
     }
 
-    #[inline]
+    #[inline(always)]
+    fn offer(&self, now: u64, units: u32) -> Option<(u64, u64)> {
+        self.slot.offer(NOBODY, self.live.rate(), now, units)
+    }
+
+    #[inline(never)]
     fn take(&self, rate: Rate, now: u64, units: u32) -> Result<(), u64> {
         match self.slot.take(NOBODY, rate, now, units) {
             Taken::Yes => Ok(()),
@@ -164,6 +169,7 @@ struct No {
 }
 
 impl Inner {
+    #[inline(always)]
     fn kind(&self, class: u16) -> &Kind {
         match self.classes.get(usize::from(class)).or(self.classes.first()) {
             Some(kind) => kind,
@@ -174,6 +180,65 @@ impl Inner {
     fn class(&self, name: &str) -> Option<u16> {
         let at = self.classes.iter().position(|kind| kind.name == name)?;
         u16::try_from(at).ok()
+    }
+
+    /// What most are asked: an account that is known, of a class, and all have enough. `None` says nothing, and has taken
+    /// nothing. Every tier is read before anything is taken, as in [`take`](Self::take), and nothing is read twice.
+    #[inline(always)]
+    fn take_usual(&self, who: Who, units: u32, now: u64) -> Option<(u32, u64)> {
+        if who.own.is_some() {
+            return None;
+        }
+        let kind = self.kind(who.class);
+        let each = match &kind.each {
+            None => None,
+            Some(live) => {
+                let (n, slot) = self.accounts.table.find(who.hash)?;
+                let rate = live.rate();
+                Some((n, slot, rate, slot.offer(who.hash, rate, now, units)?))
+            }
+        };
+        let all = match &kind.all {
+            None => None,
+            Some(tier) => Some((tier, tier.offer(now, units)?)),
+        };
+        let global = match &self.global {
+            None => None,
+            Some(tier) => Some((tier, tier.offer(now, units)?)),
+        };
+        // Whoever was faster has changed what was read: then it is read again.
+        if let Some((_, slot, rate, (from, to))) = each
+            && !slot.exchange(from, to)
+            && slot.take(who.hash, rate, now, units) != Taken::Yes
+        {
+            return None;
+        }
+        let (taken, interval) = each.map_or((NOWHERE, u64::MAX), |(n, _, rate, _)| (n, rate.interval));
+        if let Some((tier, (from, to))) = all
+            && !tier.slot.exchange(from, to)
+            && tier.take(tier.live.rate(), now, units).is_err()
+        {
+            self.back(taken, None, units, now);
+            return None;
+        }
+        if let Some((tier, (from, to))) = global
+            && !tier.slot.exchange(from, to)
+            && tier.take(tier.live.rate(), now, units).is_err()
+        {
+            self.back(taken, all.map(|(tier, _)| tier), units, now);
+            return None;
+        }
+        Some((taken, interval))
+    }
+
+    /// What was taken in this instant.
+    #[cold]
+    #[inline(never)]
+    fn back(&self, slot: u32, all: Option<&Tier>, units: u32, now: u64) {
+        self.accounts.give_back(slot, now, units, now, u64::MAX);
+        if let Some(all) = all {
+            all.slot.give_back(now, units, now, u64::MAX);
+        }
     }
 
     #[inline]
@@ -236,22 +301,20 @@ impl Inner {
         if let Some((tier, rate)) = all
             && let Err(at) = tier.take(rate, now, units)
         {
-            self.accounts.give_back(slot, now, units, now, u64::MAX);
+            self.back(slot, None, units, now);
             return Err(No { by: tier.name, rate, at });
         }
         if let Some((tier, rate)) = global
             && let Err(at) = tier.take(rate, now, units)
         {
-            self.accounts.give_back(slot, now, units, now, u64::MAX);
-            if let Some((all, _)) = all {
-                all.slot.give_back(now, units, now, u64::MAX);
-            }
+            self.back(slot, all.map(|(tier, _)| tier), units, now);
             return Err(No { by: tier.name, rate, at });
         }
         Ok((slot, each.map_or(u64::MAX, |rate| rate.interval)))
     }
 
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn spend(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
         let (now, taken) = self.common.decide(|now| self.take(who, units, now), |no| no.at);
         match taken {
@@ -261,6 +324,14 @@ impl Inner {
             }
             Err(No { by, rate, at }) => Err(refusal(by, rate, units, now, at)),
         }
+    }
+
+    /// Somebody waits or listens, or it is closed.
+    #[cold]
+    #[inline(never)]
+    fn spend_watched(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
+        let quiet = self.common.yard.is_quiet();
+        self.common.told(if quiet { self.spend(who, units) } else { self.behind(who, units) })
     }
 
     fn undo(&self, spent: &Spent) {
@@ -274,7 +345,6 @@ impl Inner {
         self.common.yard.rouse_all();
     }
 
-    #[cold]
     fn behind(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
         if self.common.yard.is_closed() {
             return Err(self.common.closed());
@@ -294,7 +364,7 @@ impl Inner {
 }
 
 impl<K: Hash + ?Sized> Tiers<K> {
-    #[inline]
+    #[inline(always)]
     fn who(&self, key: &K) -> Who {
         let hash = self.0.accounts.table.hash(key);
         self.0.who(hash, || self.said(key))
@@ -323,7 +393,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// As for `ask`; `TooLarge` if one of the tiers never has so many.
     #[inline]
     pub fn ask_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
-        self.spend(key, units).map(|spent| Permit::new(self, spent))
+        self.spend(key, units, |spent| Permit::new(self, spent))
     }
 
     /// [`ask`](Self::ask), with a permit that owns its handle.
@@ -332,14 +402,27 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// As for `ask`.
     #[inline]
     pub fn ask_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
-        self.spend(key, 1).map(|spent| Permit::new(self.clone(), spent))
+        self.spend(key, 1, |spent| Permit::new(self.clone(), spent))
     }
 
-    #[inline]
-    fn spend(&self, key: &K, units: u32) -> Result<Spent, Rejected> {
-        let (who, common) = (self.who(key), &self.0.common);
-        let quiet = common.yard.is_quiet();
-        common.told(if quiet { self.0.spend(who, units) } else { self.0.behind(who, units) })
+    /// May so many? `hold` makes of what is spent what the caller is handed, in here: put together in memory first, it
+    /// would take longer to read than to decide.
+    #[inline(always)]
+    fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
+        let (who, its) = (self.who(key), &*self.0);
+        let spent = if its.common.is_plain() {
+            let now = its.common.clock.rough().as_nanos();
+            match its.take_usual(who, units, now) {
+                Some((slot, interval)) => Ok(Spent { slot, units, at: now, class: who.class, interval, burst: 0 }),
+                None => its.spend(who, units),
+            }
+        } else {
+            its.spend_watched(who, units)
+        };
+        match spent {
+            Ok(spent) => Ok(hold(spent)),
+            Err(no) => Err(no),
+        }
     }
 
     /// Waits until all tiers have a unit for this account, in the order of asking; accounts do not stand in
@@ -565,7 +648,7 @@ impl<K: ?Sized> Settle for Tiers<K> {
 impl<K: Hash + ?Sized> Keyed<K> for Tiers<K> {
     #[inline]
     fn admit_for(&self, key: &K, facts: Facts) -> Result<Spent, Rejected> {
-        self.spend(key, facts.cost)
+        self.spend(key, facts.cost, |spent| spent)
     }
 }
 

@@ -18,6 +18,7 @@ struct Bomb<'a, G: Settle>(&'a mut Option<Permit<G>>);
 
 impl<'a, G: Settle> Bomb<'a, G> {
     /// Runs `work` with the permit at stake.
+    #[inline(always)]
     fn guard<T>(permit: &'a mut Option<Permit<G>>, work: impl FnOnce() -> T) -> T {
         let bomb = Bomb(permit);
         let done = work();
