@@ -39,7 +39,10 @@ impl Accounts {
         loop {
             // Whose quota is full again has nothing to remember; he longest ago goes first.
             let full = |free: u64| (free < now).then_some(free);
-            let Some((n, slot)) = self.table.move_in(hash, rate.interval, now, full) else {
+            // What was taken from the common slot was perhaps taken by this account, or it would have had two quotas.
+            let (_, common) = self.table.common(hash);
+            let fresh = common.free(NOBODY, rate.interval, now).map_or(now, |free| free.max(now));
+            let Some((n, slot)) = self.table.move_in(hash, rate.interval, fresh, full) else {
                 let (n, slot) = self.table.shared(hash);
                 return match slot.take(NOBODY, rate, now, units) {
                     Taken::NotBefore(at) => Err(at),

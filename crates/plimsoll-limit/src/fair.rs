@@ -109,14 +109,18 @@ fn unseen(word: u64, now: u32) -> Option<u64> {
     (age >= FORGOTTEN).then(|| u64::from(u32::MAX - age))
 }
 
+/// What is not a number, or below 0, is 0; and nothing is without an end.
+fn sane(number: f64) -> f64 {
+    if number > 0.0 { number.min(1e9) } else { 0.0 }
+}
+
 impl<K: ?Sized> Inner<K> {
     fn level(&self) -> f64 {
         f64::from_bits(self.level.load(Ordering::Relaxed))
     }
 
     /// Takes from the account's own cap, the level's line and the global quota, in this order.
-    fn take(&self, hash: u64, share: Share, units: u32) -> Result<Spent, Rejected> {
-        let now = self.common.clock.now().as_nanos();
+    fn take(&self, hash: u64, share: Share, units: u32, now: u64) -> Result<Spent, Rejected> {
         let (name, rate) = (self.common.name, self.live.rate());
         let free = self.slot.free(NOBODY, rate.interval, now).unwrap_or(now);
         let left = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
@@ -146,7 +150,9 @@ impl<K: ?Sized> Inner<K> {
             Taken::Gone => unreachable!("nobody moves in here"),
         }
         let slot = if self.table.is_shared(slot) { self.settle_down(hash, slot, units, now) } else { slot };
-        Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: 0 })
+        // In place of a burst, where its cap is.
+        let cap = capped.map_or(0, |(n, _)| n + 1);
+        Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: cap })
     }
 
     /// Moves the level, by whoever comes a millisecond after the last one who did.
@@ -182,13 +188,10 @@ impl<K: ?Sized> Inner<K> {
         level: f64,
         rate: Rate,
     ) -> Result<u32, Rejected> {
-        let floor = if share.floor > 0.0 { share.floor } else { 0.0 };
+        let floor = sane(share.floor);
         loop {
             let (n, slot, hash, fair, fill) = match self.table.find(hash) {
-                Some((n, slot)) => {
-                    let weight = if share.weight > 0.0 { share.weight } else { 0.0 };
-                    (n, slot, hash, level * weight * TAU, fill)
-                }
+                Some((n, slot)) => (n, slot, hash, level * sane(share.weight) * TAU, fill),
                 // All who have none get the tail together, when it is contended: those for whom there is
                 // room share one line, so that who is first on it moves in, and needs it no more. (By
                 // hash, it would take the fullest of the cells twice as long to empty.)
@@ -207,7 +210,7 @@ impl<K: ?Sized> Inner<K> {
             let Some((_, word)) = slot.read(hash) else { continue };
             let used = Used::unpack(word).at(ticks(now));
             let count = |units| Used { units: units as f32, seen: ticks(now) }.pack();
-            match tide::judge(used, fair, floor, fill) {
+            match tide::judge(used, f64::from(units), fair, floor, fill) {
                 Ok(answers_for) => {
                     if slot.exchange(word, count(answers_for + f64::from(units))) {
                         return Ok(n);
@@ -251,9 +254,7 @@ impl<K: ?Sized> Inner<K> {
         let now = self.common.clock.now().as_nanos();
         self.slot.give_back(now, spent.units, spent.at, spent.interval);
         self.unuse(spent.slot, spent.units, now, spent.at);
-        if let (Some(caps), Some(slot)) = (self.caps.get(), self.table.at(spent.slot))
-            && let Some((n, _)) = caps.table.find(slot.hash())
-        {
+        if let (Some(caps), Some(n)) = (self.caps.get(), spent.burst.checked_sub(1)) {
             caps.give_back(n, now, spent.units, spent.at, u64::MAX);
         }
         self.common.yard.rouse_all();
@@ -266,10 +267,11 @@ impl<K: ?Sized> Inner<K> {
         }
         if self.common.yard.has(hash) {
             let (rate, now) = (self.live.rate(), self.common.clock.now().as_nanos());
-            let at = if units > rate.burst { NEVER } else { now + rate.interval };
+            let wait = rate.interval.saturating_mul(self.common.yard.ahead(hash));
+            let at = if units > rate.burst { NEVER } else { now.saturating_add(wait) };
             return Err(refusal(self.common.name, rate, units, now, at));
         }
-        self.take(hash, share, units)
+        self.take(hash, share, units, self.common.clock.now().as_nanos())
     }
 }
 
@@ -308,6 +310,22 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
         self.spend(key, units).map(|spent| Permit::new(self, spent))
     }
 
+    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check(&self, key: &K) -> Result<(), Rejected> {
+        self.ask(key).map(|permit| permit.done(Outcome::Ignored))
+    }
+
+    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check_n(&self, key: &K, units: u32) -> Result<(), Rejected> {
+        self.ask_n(key, units).map(|permit| permit.done(Outcome::Ignored))
+    }
+
     /// [`ask`](Self::ask), with a permit that owns its handle.
     ///
     /// # Errors
@@ -321,7 +339,12 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
     fn spend(&self, key: &K, units: u32) -> Result<Spent, Rejected> {
         let ((hash, share), its) = (self.who(key), &*self.0);
         let quiet = its.common.yard.is_quiet();
-        its.common.told(if quiet { its.take(hash, share, units) } else { its.behind(hash, share, units) })
+        let now = its.common.clock.now().as_nanos();
+        its.common.told(if quiet {
+            its.take(hash, share, units, now)
+        } else {
+            its.behind(hash, share, units)
+        })
     }
 
     /// Waits until there is a unit for this account, in the order of asking; accounts do not stand in each
@@ -394,7 +417,8 @@ impl<K: ?Sized> FairLimiter<K> {
     /// # Errors
     /// If the quota will not do; nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        quota.validate()?;
+        check(&quota)?;
+        self.0.common.warn(&quota);
         let now = self.0.common.clock.now().as_nanos();
         self.0.live.set(quota);
         self.0.slot.recount(self.0.live.rate().interval, now);
@@ -439,11 +463,8 @@ struct Sharer<'a, K: ?Sized> {
 }
 
 impl<K: ?Sized> Asks for Sharer<'_, K> {
-    fn take(&self, units: u32) -> Result<Spent, Rejected> {
-        self.its.take(self.hash, self.share, units)
-    }
-    fn undo(&self, spent: Spent) {
-        self.its.undo(&spent);
+    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+        self.its.take(self.hash, self.share, units, now)
     }
     fn account(&self) -> u64 {
         self.hash
@@ -521,6 +542,23 @@ pub struct FairBuilder<K: ?Sized> {
     tail: f64,
 }
 
+/// A bucket of one unit is never more than half full.
+fn check(quota: &Quota) -> Result<(), ConfigError> {
+    quota.validate()?;
+    if quota.burst_size() < 2 {
+        return Err(ConfigError::new("quota.burst", quota.burst_size(), "2 or more where it is shared"));
+    }
+    Ok(())
+}
+
+impl Common {
+    fn warn(&self, quota: &Quota) {
+        if f64::from(quota.burst_size()) < (quota.rate() / 100.0).max(20.0) {
+            self.observer.tell(|| Event::Warned { by: self.name, what: SMALL });
+        }
+    }
+}
+
 const SMALL: &str = "a burst of at least 20 units and 10 ms of the rate: below that shares are uneven";
 
 impl<K: ?Sized> FairBuilder<K> {
@@ -554,14 +592,12 @@ impl<K: ?Sized> FairBuilder<K> {
     /// A setting that will not do, named with its value and what is allowed.
     pub fn build(self) -> Result<FairLimiter<K>, ConfigError> {
         self.setup.validate()?;
-        self.quota.validate()?;
+        check(&self.quota)?;
         if !(self.tail > 0.0 && self.tail <= 1.0) {
             return Err(ConfigError::new("tail", self.tail, "above 0.0, at most 1.0"));
         }
         let (common, quota) = (self.setup.common(), self.quota);
-        if f64::from(quota.burst_size()) < (quota.rate() / 100.0).max(20.0) {
-            common.observer.tell(|| Event::Warned { by: common.name, what: SMALL });
-        }
+        common.warn(&quota);
         Ok(FairLimiter(Arc::new(Inner {
             cap: intern(&format!("{}/cap", self.setup.name)),
             level: AtomicU64::new(quota.rate().to_bits()),

@@ -196,30 +196,38 @@ impl Yard {
         self.lines.iter().map(|line| (*line.key(), line.clone())).collect()
     }
 
-    /// One more waits for this account, if there is room for one more at all. `Err`: how many wait.
-    pub(crate) fn stand(self: &Arc<Self>, account: u64) -> Result<Standing, u32> {
-        let size = u64::from(self.size());
+    /// How many go first who wait for this account: as far as is known, one unit each.
+    pub(crate) fn ahead(&self, account: u64) -> u64 {
+        self.lines.get(&account).map_or(0, |line| u64::from(line.room.waiting()) + 1)
+    }
+
+    /// One more waits in this line, if there is room for one more at all. `Err`: how many wait. Who stands
+    /// in a second line is not counted again.
+    pub(crate) fn stand(self: &Arc<Self>, account: u64, counted: bool) -> Result<Standing, u32> {
+        let size = if counted { u64::from(self.size()) } else { u64::MAX };
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             if state & !CLOSED >= size {
                 return Err((state & !CLOSED) as u32);
             }
-            match self.state.compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Relaxed) {
+            let next = state + u64::from(counted);
+            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => state = now,
             }
         }
-        let line = self.lines.entry(account).or_insert_with(|| {
+        // Cloned in one go: nothing is to be called under the lock of the map.
+        let new = || {
             let places = Places::new(1);
             let room = Room::new(self.name, places, self.clock.clone(), Places::MAX, Duration::MAX);
             Arc::new(Line { room: Arc::new(room), head: Mutex::new(None) })
-        });
-        let line = line.clone();
+        };
+        let line = self.lines.entry(account).or_insert_with(new).clone();
         // Closed in this very moment: `close` may have missed the line.
         if self.is_closed() {
             line.room.close();
         }
-        Ok(Standing { yard: self.clone(), account, line: Some(line) })
+        Ok(Standing { yard: self.clone(), account, counted, line: Some(line) })
     }
 }
 
@@ -227,6 +235,7 @@ impl Yard {
 pub(crate) struct Standing {
     yard: Arc<Yard>,
     account: u64,
+    counted: bool,
     line: Option<Arc<Line>>,
 }
 
@@ -236,6 +245,10 @@ impl Standing {
             Some(line) => line,
             None => unreachable!("it is taken when it is dropped"),
         }
+    }
+
+    pub(crate) fn account(&self) -> u64 {
+        self.account
     }
 
     /// Waits to be the head of the line, for no longer than `patience`.
@@ -259,7 +272,9 @@ impl Drop for Standing {
     fn drop(&mut self) {
         drop(self.line.take());
         self.yard.forget(self.account);
-        self.yard.state.fetch_sub(1, Ordering::AcqRel);
+        if self.counted {
+            self.yard.state.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 

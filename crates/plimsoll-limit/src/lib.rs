@@ -132,6 +132,11 @@ fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
 /// A quota of which one knob was turned.
 fn turned(quota: Quota, knob: &str, value: f64) -> Result<Quota, ControlError> {
     match knob {
+        "rate" if quota.sliding => Err(ControlError::new(
+            "rate",
+            value,
+            "left alone where a quota promises at most so many in any window",
+        )),
         "rate" if value > 0.0 && value <= 1e9 => Ok(quota.at_rate(value)),
         "rate" => Err(ControlError::new("rate", value, "above 0, at most 1e9 units a second")),
         "burst" if value.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&value) => {

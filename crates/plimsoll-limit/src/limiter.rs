@@ -98,6 +98,22 @@ impl Limiter {
         self.spend(units, |spent| Permit::new(self, spent))
     }
 
+    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check(&self) -> Result<(), Rejected> {
+        self.ask().map(|permit| permit.done(Outcome::Ignored))
+    }
+
+    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check_n(&self, units: u32) -> Result<(), Rejected> {
+        self.ask_n(units).map(|permit| permit.done(Outcome::Ignored))
+    }
+
     /// [`ask`](Self::ask), with a permit that owns its handle.
     ///
     /// # Errors
@@ -130,7 +146,11 @@ impl Limiter {
         if is_close(at, now) {
             (now, at) = its.not_before_precisely(rate, units);
         }
-        if at == NOW { Ok(hold(spent(rate, units, now))) } else { Err(its.common.limited(rate, units, now, at)) }
+        if at == NOW {
+            Ok(hold(spent(rate, units, now)))
+        } else {
+            Err(its.common.limited(rate, units, now, at))
+        }
     }
 
     /// Somebody waits or listens, or it is closed.
@@ -138,7 +158,11 @@ impl Limiter {
     #[inline(never)]
     fn spend_watched(&self, units: u32) -> Result<Spent, Rejected> {
         let common = &self.0.common;
-        common.told(if common.yard.is_quiet() { self.take(units) } else { self.behind_others(units) })
+        common.told(if common.yard.is_quiet() {
+            self.decide(units, |spent| spent)
+        } else {
+            self.behind_others(units)
+        })
     }
 
     /// Somebody waits, or it is closed.
@@ -152,9 +176,11 @@ impl Limiter {
             let (rate, now) = (self.0.live.rate(), common.clock.now().as_nanos());
             let free = self.0.slot.free(NOBODY, rate.interval, now).unwrap_or(now);
             let at = rate.take(free, now, units).err().unwrap_or(now);
-            return Err(common.limited(rate, units, now, at.max(now + rate.interval)));
+            // They go first, each with one unit at least.
+            let ahead = rate.interval.saturating_mul(common.yard.ahead(NOBODY));
+            return Err(common.limited(rate, units, now, at.saturating_add(ahead)));
         }
-        self.take(units)
+        self.decide(units, |spent| spent)
     }
 
     /// Waits until there is a unit, in the order of asking, at most [`longest_wait`](Self::longest_wait). Who
@@ -291,12 +317,12 @@ fn spent(rate: Rate, units: u32, at: u64) -> Spent {
 }
 
 impl Asks for Limiter {
-    fn take(&self, units: u32) -> Result<Spent, Rejected> {
-        self.decide(units, |spent| spent)
-    }
-    fn undo(&self, spent: Spent) {
-        self.0.slot.give_back(self.0.common.clock.now().as_nanos(), spent.units, spent.at, spent.interval);
-        self.0.common.yard.rouse(NOBODY);
+    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+        let rate = self.0.live.rate();
+        match self.0.not_before(rate, now, units) {
+            NOW => Ok(spent(rate, units, now)),
+            at => Err(self.0.common.limited(rate, units, now, at)),
+        }
     }
     fn account(&self) -> u64 {
         NOBODY
@@ -316,7 +342,9 @@ impl Settle for Limiter {
     fn give_back(&self, spent: Spent) {
         let common = &self.0.common;
         common.observer.tell(|| Event::GivenBack { by: common.name });
-        self.undo(spent);
+        // By the rough clock, as it was mostly taken: by the precise one some of it would seem to be back already.
+        self.0.slot.give_back(common.clock.rough().as_nanos(), spent.units, spent.at, spent.interval);
+        common.yard.rouse(NOBODY);
     }
     fn tell(&self, _: &Spent, each: &mut dyn FnMut(Allowance)) {
         let (rate, now) = (self.0.live.rate(), self.0.common.clock.now().as_nanos());

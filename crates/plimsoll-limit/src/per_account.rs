@@ -101,6 +101,22 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
         self.spend(key, units, |spent| Permit::new(self, spent))
     }
 
+    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check(&self, key: &K) -> Result<(), Rejected> {
+        self.ask(key).map(|permit| permit.done(Outcome::Ignored))
+    }
+
+    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check_n(&self, key: &K, units: u32) -> Result<(), Rejected> {
+        self.ask_n(key, units).map(|permit| permit.done(Outcome::Ignored))
+    }
+
     /// [`ask`](Self::ask), with a permit that owns its handle.
     ///
     /// # Errors
@@ -294,18 +310,23 @@ impl<K: ?Sized> Account<'_, K> {
             let now = its.common.clock.now().as_nanos();
             let free = its.accounts.free(self.hash, self.rate, now);
             let at = self.rate.take(free, now, units).err().unwrap_or(now);
-            return Err(its.common.limited(self.rate, units, now, at.max(now + self.rate.interval)));
+            // They go first, each with one unit at least.
+            let ahead = self.rate.interval.saturating_mul(its.common.yard.ahead(self.hash));
+            return Err(its.common.limited(self.rate, units, now, at.saturating_add(ahead)));
         }
         self.take(units)
     }
 }
 
 impl<K: ?Sized> Asks for Account<'_, K> {
-    fn take(&self, units: u32) -> Result<Spent, Rejected> {
-        self.take_at(self.rate_now(), units)
-    }
-    fn undo(&self, spent: Spent) {
-        self.limiter.undo(spent);
+    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+        let (its, rate) = (&*self.limiter.0, self.rate_now());
+        match its.accounts.take(self.hash, rate, now, units) {
+            Ok(slot) => {
+                Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
+            }
+            Err(at) => Err(its.common.limited(rate, units, now, at)),
+        }
     }
     fn account(&self) -> u64 {
         self.hash
@@ -320,7 +341,8 @@ impl<K: ?Sized> KeyedLimiter<K> {
         let its = &*self.0;
         its.accounts.give_back(
             spent.slot,
-            its.common.clock.now().as_nanos(),
+            // By the rough clock, as it was mostly taken.
+            its.common.clock.rough().as_nanos(),
             spent.units,
             spent.at,
             spent.interval,

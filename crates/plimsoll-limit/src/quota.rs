@@ -89,7 +89,7 @@ impl Quota {
         self.burst = units;
         self.interval = if self.sliding {
             // Within the window, less than one unit more than `units − burst` may come back.
-            self.period / (self.units.saturating_sub(units) as u64 + 1) + 1
+            (self.period / (self.units.saturating_sub(units) as u64 + 1)).saturating_add(1)
         } else if self.units == 0 {
             LONGEST
         } else {

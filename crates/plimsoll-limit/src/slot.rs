@@ -190,7 +190,8 @@ impl Slot {
         if !self.lock(tag) {
             return;
         }
-        if self.hash.load(Ordering::Relaxed) == hash {
+        let here = self.hash.load(Ordering::Relaxed) == hash;
+        if here {
             loop {
                 let free = self.state.load(Ordering::Relaxed);
                 let mut next = rescaled(free, now, interval_of(tag), interval);
@@ -204,6 +205,7 @@ impl Slot {
                 }
             }
         }
+        let interval = if here { interval } else { interval_of(tag) };
         self.tag.store(next_tag(tag, interval), Ordering::Release);
     }
 
@@ -215,11 +217,18 @@ impl Slot {
 
     /// Another account moves in, if the one that is here may go, by its state. `fresh` must differ from every
     /// state that may go.
-    pub(crate) fn move_in(&self, hash: u64, interval: u64, fresh: u64, may_go: impl Fn(u64) -> bool) -> bool {
+    /// Answers whether it was empty.
+    pub(crate) fn move_in(
+        &self,
+        hash: u64,
+        interval: u64,
+        fresh: u64,
+        may_go: impl Fn(u64) -> bool,
+    ) -> Option<bool> {
         let tag = self.tag.load(Ordering::Acquire);
         let empty = self.is(NOBODY);
         if tag & CHANGING != 0 || !(empty || may_go(self.glance())) || !self.lock(tag) {
-            return false;
+            return None;
         }
         let state = self.state.load(Ordering::Relaxed);
         let empty = self.is(NOBODY);
@@ -227,9 +236,9 @@ impl Slot {
         if (empty || may_go(state)) && self.exchange(state, fresh) {
             self.hash.store(hash, Ordering::Release);
             self.tag.store(next_tag(tag, interval), Ordering::Release);
-            return true;
+            return Some(empty);
         }
         self.tag.store(next_tag(tag, interval_of(tag)), Ordering::Release);
-        false
+        None
     }
 }

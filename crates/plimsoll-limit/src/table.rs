@@ -94,9 +94,14 @@ impl Table {
         self.both(hash).find(|(_, slot)| slot.is(hash))
     }
 
-    /// The slot that it shares with others.
+    /// The slot that it shares with others, to be asked.
     pub(crate) fn shared(&self, hash: u64) -> At<'_> {
         self.overflowed.add();
+        self.common(hash)
+    }
+
+    /// The slot that it shares with others when there is no other.
+    pub(crate) fn common(&self, hash: u64) -> At<'_> {
         let n = (hash % OVERFLOW as u64) as usize;
         match self.overflow.get(n) {
             Some(slot) => ((self.sets.len() * WAYS + n) as u32, slot),
@@ -145,8 +150,7 @@ impl Table {
         for _ in 0..WAYS {
             let (_, (n, slot)) =
                 both().filter_map(|at| Some((ranked(at.1)?, at))).min_by_key(|(rank, _)| *rank)?;
-            let empty = slot.is(NOBODY);
-            if slot.move_in(hash, interval, fresh, |state| rank(state).is_some()) {
+            if let Some(empty) = slot.move_in(hash, interval, fresh, |state| rank(state).is_some()) {
                 if empty {
                     self.used.fetch_add(1, Ordering::Relaxed);
                 }

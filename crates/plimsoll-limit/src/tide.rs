@@ -27,8 +27,8 @@ const OPEN: f64 = 0.9;
 const FORGIVE: f64 = 2.0;
 /// The same, for those with a guaranteed floor.
 const FORGIVE_FLOOR: f64 = 1.5;
-/// Usage is counted in ticks of 2¹⁶ ns, 65.5 µs.
-const TICK: u32 = 16;
+/// Usage is counted in ticks of 2²⁰ ns, about a millisecond.
+const TICK: u32 = 20;
 const TICKS_A_SECOND: f64 = 1e9 / (1u64 << TICK) as f64;
 /// Who was not seen for so long has nothing left to remember: e⁻⁸ of it.
 pub(crate) const FORGOTTEN: u32 = (8.0 * TAU * TICKS_A_SECOND) as u32;
@@ -53,12 +53,11 @@ impl Used {
         Used { units: f32::from_bits((word >> 32) as u32), seen: word as u32 }
     }
 
-    /// How long ago it was counted, in ticks. After 78 hours it begins anew, which harms nobody: all has
-    /// decayed.
+    /// How long ago it was counted, in ticks: they begin anew after 52 days.
     pub(crate) fn age(self, now: u32) -> u32 {
-        // Time may have been read earlier by us than by who was last.
         let age = now.wrapping_sub(self.seen);
-        if age > u32::MAX / 2 { 0 } else { age }
+        // The time may have been read a little earlier by us than by who was last.
+        if age > u32::MAX - FORGOTTEN { 0 } else { age }
     }
 
     /// What is left of it.
@@ -97,21 +96,61 @@ pub(crate) fn level(level: f64, fill: f64, seconds: f64, rate: f64) -> f64 {
     (level * exp2((2.0 * fill - 1.0) * seconds.min(0.1) / OCTAVE)).clamp(1e-6 * rate, 16.0 * rate)
 }
 
-/// May an account that has used `used` have more? `Ok`: what it has to answer for. `Err`: for how many
+/// How much an account may still answer for when it takes `units` at once.
+///
+/// Where that is little against the line, the line. Where it is much, so much that on the average of many times it has had
+/// what the line says: between two lumps of n the decayed count falls from x + n to x, which takes τ·ln(1 + n/x).
+fn below(line: f64, units: f64) -> f64 {
+    let lumps = units / line.max(1e-12);
+    if lumps <= 0.1 {
+        return line;
+    }
+    let exact = units / (exp2(lumps * std::f64::consts::LOG2_E) - 1.0);
+    line + ((lumps - 0.1) / 0.2).min(1.0) * (exact - line)
+}
+
+/// May an account that has used `used` have `units` more? `Ok`: what it has to answer for. `Err`: for how many
 /// seconds not, and what it has to answer for.
-pub(crate) fn judge(used: f64, fair: f64, floor: f64, fill: f64) -> Result<f64, (f64, f64)> {
-    let used = used.min((FORGIVE * fair).max(FORGIVE_FLOOR * floor * TAU));
-    let line = fair * exp2(REACH * (fill - 0.5));
-    if used <= floor * TAU || fill >= OPEN || used <= line {
+pub(crate) fn judge(used: f64, units: f64, fair: f64, floor: f64, fill: f64) -> Result<f64, (f64, f64)> {
+    // Not less than what it takes at once: who takes much seldom would have it forgiven each time.
+    let used = used.min((FORGIVE * fair).max(FORGIVE_FLOOR * floor * TAU).max(units));
+    let line = below(fair * exp2(REACH * (fill - 0.5)), units);
+    let guaranteed = below(floor * TAU, units);
+    if (floor > 0.0 && used <= guaranteed) || fill >= OPEN || (fair > 0.0 && used <= line) {
         return Ok(used);
     }
-    let line = line.max(floor * TAU).max(1e-9);
+    let line = line.max(guaranteed).max(1e-9);
     Err(((TAU * (used / line).ln()).clamp(0.001, 10.0), used))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Who always asks, takes what the line says on the average, be it in lumps larger than that.
+    #[test]
+    fn lumps_are_worth_no_more_than_single_units() {
+        for (line, units) in [(20.0, 1.0), (5.0, 30.0), (0.1, 1.0), (300.0, 1.0)] {
+            let (mut used, mut taken, step) = (0.0, 0.0, 1e-3);
+            let seconds = 600.0;
+            for _ in 0..(seconds / step) as u64 {
+                used *= f64::exp(-step / TAU);
+                if let Ok(answers_for) = judge(used, units, line, 0.0, 0.5) {
+                    used = answers_for + units;
+                    taken += units;
+                }
+            }
+            let rate = taken / seconds / line;
+            assert!((0.9..1.1).contains(&rate), "{units} at once at {line}: {rate}");
+        }
+    }
+
+    #[test]
+    fn who_has_no_share_is_admitted_only_where_it_opens_for_all() {
+        assert!(judge(0.0, 1.0, 0.0, 0.0, 0.5).is_err());
+        assert!(judge(7.0, 1.0, 0.0, 0.0, OPEN).is_ok());
+        assert!(judge(0.0, 1.0, 0.0, 10.0, 0.0).is_ok());
+    }
 
     #[test]
     fn the_cubic_is_off_by_less_than_a_thousandth() {
@@ -125,8 +164,10 @@ mod tests {
     fn a_word_holds_what_was_used() {
         let used = Used { units: 17.25, seen: 4_000_000_000 };
         assert_eq!(Used::unpack(used.pack()), used);
-        // Over the end of the ticks.
+        // Over the end of the ticks; and from a little before.
         assert_eq!(used.age(100), 294_967_396);
         assert_eq!(used.age(3_999_999_999), 0);
+        // Away for a month.
+        assert_eq!(used.age(4_000_000_000_u32.wrapping_add(2_500_000_000)), 2_500_000_000);
     }
 }

@@ -317,6 +317,16 @@ impl Inner {
     #[inline(never)]
     fn spend(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
         let (now, taken) = self.common.decide(|now| self.take(who, units, now), |no| no.at);
+        self.spent(who, units, now, taken)
+    }
+
+    fn spent(
+        &self,
+        who: Who,
+        units: u32,
+        now: u64,
+        taken: Result<(u32, u64), No>,
+    ) -> Result<Spent, Rejected> {
         match taken {
             Ok((slot, interval)) => {
                 let burst = who.own.map_or(0, |own| own.burst_size());
@@ -334,27 +344,48 @@ impl Inner {
         self.common.told(if quiet { self.spend(who, units) } else { self.behind(who, units) })
     }
 
+    /// The line of those who wait for a limit of many: numbers that no account's hash is likely to be.
+    fn line_of(&self, by: &str) -> Option<u64> {
+        let global = self.global.iter().find(|tier| tier.name == by).map(|_| 1);
+        global.or_else(|| {
+            let class =
+                self.classes.iter().position(|kind| kind.all.as_ref().is_some_and(|all| all.name == by))?;
+            Some(class as u64 + 2)
+        })
+    }
+
+    /// Whether somebody waits for the same account, or for one of the limits of many.
+    fn is_behind(&self, who: Who) -> bool {
+        let yard = &self.common.yard;
+        yard.has(who.hash) || yard.has(1) || yard.has(u64::from(who.class) + 2)
+    }
+
     fn undo(&self, spent: &Spent) {
-        let now = self.common.clock.now().as_nanos();
+        // By the rough clock, as it was mostly taken.
+        let now = self.common.clock.rough().as_nanos();
         self.accounts.give_back(spent.slot, now, spent.units, spent.at, spent.interval);
         let all = self.kind(spent.class).all.as_ref();
         for tier in all.into_iter().chain(self.global.as_ref()) {
             tier.slot.give_back(now, spent.units, spent.at, u64::MAX);
         }
-        // The unit may be another account's.
-        self.common.yard.rouse_all();
+        // Who waits for a limit of many is the head of its line; the unit may be another account's.
+        let own = self.accounts.table.at(spent.slot).map_or(0, |slot| slot.hash());
+        for line in [own, 1, u64::from(spent.class) + 2] {
+            self.common.yard.rouse(line);
+        }
     }
 
     fn behind(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
         if self.common.yard.is_closed() {
             return Err(self.common.closed());
         }
-        if self.common.yard.has(who.hash) {
+        if self.is_behind(who) {
             let (rates, now) = (self.rates(who), self.common.clock.now().as_nanos());
             let known = [rates.all, rates.global].into_iter().flatten().map(|(_, rate)| rate).next();
             let rate = rates.each.or(known).unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
             // They go first, whatever there is.
-            let first = No { by: rates.kind.account, rate, at: now + rate.interval };
+            let ahead = rate.interval.saturating_mul(self.common.yard.ahead(who.hash).max(1));
+            let first = No { by: rates.kind.account, rate, at: now.saturating_add(ahead) };
             let no = self.refuses(&rates, who.hash, units, now);
             let No { by, rate, at } = no.filter(|no| no.at > first.at).unwrap_or(first);
             return Err(refusal(by, rate, units, now, at));
@@ -396,6 +427,22 @@ impl<K: Hash + ?Sized> Tiers<K> {
         self.spend(key, units, |spent| Permit::new(self, spent))
     }
 
+    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check(&self, key: &K) -> Result<(), Rejected> {
+        self.ask(key).map(|permit| permit.done(Outcome::Ignored))
+    }
+
+    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    ///
+    /// # Errors
+    /// As for `ask`.
+    pub fn check_n(&self, key: &K, units: u32) -> Result<(), Rejected> {
+        self.ask_n(key, units).map(|permit| permit.done(Outcome::Ignored))
+    }
+
     /// [`ask`](Self::ask), with a permit that owns its handle.
     ///
     /// # Errors
@@ -413,7 +460,9 @@ impl<K: Hash + ?Sized> Tiers<K> {
         let spent = if its.common.is_plain() {
             let now = its.common.clock.rough().as_nanos();
             match its.take_usual(who, units, now) {
-                Some((slot, interval)) => Ok(Spent { slot, units, at: now, class: who.class, interval, burst: 0 }),
+                Some((slot, interval)) => {
+                    Ok(Spent { slot, units, at: now, class: who.class, interval, burst: 0 })
+                }
                 None => its.spend(who, units),
             }
         } else {
@@ -602,11 +651,15 @@ struct Member<'a> {
 }
 
 impl Asks for Member<'_> {
-    fn take(&self, units: u32) -> Result<Spent, Rejected> {
-        self.its.spend(self.its.who(self.hash, || self.said), units)
+    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+        let who = self.its.who(self.hash, || self.said);
+        self.its.spent(who, units, now, self.its.take(who, units, now))
     }
-    fn undo(&self, spent: Spent) {
-        self.its.undo(&spent);
+    fn shared(&self, no: &Rejected) -> Option<u64> {
+        self.its.line_of(no.by())
+    }
+    fn is_behind(&self) -> bool {
+        self.its.is_behind(self.its.who(self.hash, || self.said))
     }
     fn account(&self) -> u64 {
         self.hash

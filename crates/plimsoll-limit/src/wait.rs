@@ -13,12 +13,18 @@ use std::time::Duration;
 
 /// What one who waits asks, again and again. It is nobody's business but this crate's.
 pub trait Asks: Unpin {
-    /// Takes the units or says when; tells nobody, and does not look whether others wait.
-    fn take(&self, units: u32) -> Result<Spent, Rejected>;
-    /// Gives them back.
-    fn undo(&self, spent: Spent);
+    /// Takes the units or says when, as of `now`; tells nobody, and does not look whether others wait.
+    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected>;
     /// For whom.
     fn account(&self) -> u64;
+    /// If what refused is a limit of many accounts: the line of all who wait for that, one from each account.
+    fn shared(&self, _no: &Rejected) -> Option<u64> {
+        None
+    }
+    /// Whether others go first: of the same account, or of those who wait for a limit of many.
+    fn is_behind(&self) -> bool {
+        self.common().yard.has(self.account())
+    }
     /// What all limiters have.
     fn common(&self) -> &Common;
 }
@@ -39,9 +45,9 @@ pin_project! {
         patience: Duration,
         since: Instant,
         until: Instant,
-        // Before the line, which it holds.
-        place: Option<Place>,
-        standing: Option<Standing>,
+        // In the line of its account, and then in that of the limit of many that refused it.
+        own: Queued,
+        many: Queued,
         #[pin]
         stage: Stage,
     }
@@ -51,7 +57,8 @@ pin_project! {
             let mut me = this.project();
             let left = !matches!(*me.stage, Stage::New | Stage::Over);
             me.stage.set(Stage::Over);
-            pass_on(me.place, me.standing);
+            me.many.leave();
+            me.own.leave();
             if left {
                 let common = me.asks.common();
                 common.observer.tell(|| Event::Left { by: common.name });
@@ -64,23 +71,40 @@ pin_project! {
     #[project = StageProj]
     enum Stage {
         New,
-        Behind { #[pin] turn: Turn<Places> },
+        // In the first line, or in the second.
+        Behind { #[pin] turn: Turn<Places>, many: bool },
         Head { #[pin] sleep: Option<Sleep> },
         Over,
     }
 }
 
-fn pass_on(place: &mut Option<Place>, standing: &mut Option<Standing>) {
-    if let (Some(place), Some(standing)) = (place.take(), standing.as_ref()) {
-        standing.pass_on(place);
+/// A line that one stands in, and its head if one has come so far.
+#[derive(Default)]
+struct Queued {
+    // Before the line, which holds it.
+    place: Option<Place>,
+    standing: Option<Standing>,
+}
+
+impl Queued {
+    fn is_in(&self, line: u64) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.account() == line)
     }
-    *standing = None;
+
+    /// The next one has the place.
+    fn leave(&mut self) {
+        if let (Some(place), Some(standing)) = (self.place.take(), self.standing.as_ref()) {
+            standing.pass_on(place);
+        }
+        self.standing = None;
+    }
 }
 
 impl<A: Asks> Acquire<A> {
     pub(crate) fn new(asks: A, units: u32, patience: Duration) -> Self {
         let (since, until) = (Instant::default(), Instant::default());
-        Acquire { asks, units, patience, since, until, place: None, standing: None, stage: Stage::New }
+        let (own, many) = Default::default();
+        Acquire { asks, units, patience, since, until, own, many, stage: Stage::New }
     }
 
     fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Spent, Rejected>> {
@@ -94,8 +118,8 @@ impl<A: Asks> Acquire<A> {
                     }
                     *me.since = common.clock.now();
                     *me.until = *me.since + common.yard.longest_wait().min(*me.patience);
-                    if common.yard.is_quiet() || !common.yard.has(me.asks.account()) {
-                        match me.asks.take(*me.units) {
+                    if common.yard.is_quiet() || !me.asks.is_behind() {
+                        match me.asks.take(*me.units, me.since.as_nanos()) {
                             // In vain however long it waits: not in time, or never.
                             Err(no) if !comes_in_time(&no, *me.since, *me.until) => {
                                 return Poll::Ready(Err(no));
@@ -104,35 +128,51 @@ impl<A: Asks> Acquire<A> {
                             spent => return Poll::Ready(spent),
                         }
                     }
-                    let standing = match common.yard.stand(me.asks.account()) {
-                        Ok(standing) => me.standing.insert(standing),
+                    let standing = match common.yard.stand(me.asks.account(), true) {
+                        Ok(standing) => me.own.standing.insert(standing),
                         Err(waiting) => return Poll::Ready(Err(common.full(waiting))),
                     };
                     let turn = standing.turn(me.until.since(*me.since));
-                    me.stage.set(Stage::Behind { turn });
+                    me.stage.set(Stage::Behind { turn, many: false });
                 }
-                StageProj::Behind { turn } => {
-                    *me.place = Some(ready!(turn.poll(cx))?);
+                StageProj::Behind { turn, many } => {
+                    let place = ready!(turn.poll(cx))?;
+                    let queued = if *many { &mut *me.many } else { &mut *me.own };
+                    queued.place = Some(place);
                     me.stage.set(Stage::Head { sleep: None });
                 }
                 StageProj::Head { mut sleep } => {
-                    if let Some(standing) = me.standing.as_ref() {
+                    for standing in me.own.standing.iter().chain(&me.many.standing) {
                         standing.be_woken_by(cx.waker().clone());
                     }
                     // After it can be woken: a quota that is changed from now on wakes it.
                     if common.yard.is_closed() {
                         return Poll::Ready(Err(common.closed()));
                     }
-                    let no = match me.asks.take(*me.units) {
+                    let now = common.clock.now();
+                    let no = match me.asks.take(*me.units, now.as_nanos()) {
                         Ok(spent) => return Poll::Ready(Ok(spent)),
                         Err(no) => no,
                     };
-                    let now = common.clock.now();
                     if now >= *me.until {
                         return Poll::Ready(Err(common.expired(now.since(*me.since))));
                     }
                     if !comes_in_time(&no, now, *me.until) {
                         return Poll::Ready(Err(no));
+                    }
+                    match me.asks.shared(&no) {
+                        // A limit of its own: others may have those of many meanwhile.
+                        None => me.many.leave(),
+                        // One from each account waits for a limit of many, so that not all wake for one unit.
+                        Some(line) if !me.many.is_in(line) => {
+                            me.many.leave();
+                            if let Ok(standing) = common.yard.stand(line, false) {
+                                let turn = me.many.standing.insert(standing).turn(me.until.since(now));
+                                me.stage.set(Stage::Behind { turn, many: true });
+                                continue;
+                            }
+                        }
+                        Some(_) => {}
                     }
                     let at = now + no.retry_after().unwrap_or_default().max(Duration::from_nanos(1));
                     sleep.set(Some(common.clock.sleep_until(at)));
@@ -157,7 +197,8 @@ impl<A: Asks> Future for Acquire<A> {
         let decision = ready!(self.as_mut().step(cx));
         let mut me = self.project();
         me.stage.set(Stage::Over);
-        pass_on(me.place, me.standing);
+        me.many.leave();
+        me.own.leave();
         let common = me.asks.common();
         Poll::Ready(common.told(decision))
     }

@@ -85,8 +85,9 @@ fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
     }
     assert_eq!(limiter.accounts(), limiter.most_accounts());
     assert!(keys.iter().all(|key| key.load(SeqCst) <= 3), "no account has two quotas");
-    // Exactly, as everything was asked for more than often enough: each slot's, and each shared one's.
-    assert_eq!(all + more, 3 * (limiter.most_accounts() as u64 + 64));
+    // Each slot's, and each shared one's; who moves in from a shared one begins with what is owed there.
+    assert!(all + more <= 3 * (limiter.most_accounts() as u64 + 64), "{all} + {more}");
+    assert!(all + more >= 3 * 64, "{all} + {more}");
 }
 
 /// While accounts move in and out, and time goes on, an account has one quota. Everyone's quota is full again

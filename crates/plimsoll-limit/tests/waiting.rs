@@ -353,12 +353,12 @@ fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
     }
     time.advance(S);
     assert_eq!(assert_ready!(waits.poll()), None);
-    let fair = FairLimiter::<u64>::builder().quota(Quota::per_minute(2).burst(1)).longest_wait(60 * S);
+    let fair = FairLimiter::<u64>::builder().quota(Quota::per_minute(2).burst(2)).longest_wait(60 * S);
     let fair = fair.room(8).clock(time.clock()).build().unwrap();
     assert!(fair.ask(&1).is_ok());
     let mut waits = call(fair.acquire(&1));
     assert_pending!(waits.poll());
-    fair.set_quota(ONE).unwrap();
+    fair.set_quota(Quota::per_second(2)).unwrap();
     assert!(waits.is_woken());
 }
 
