@@ -37,6 +37,8 @@ impl BuildHasher for Seeded {
     fn build_hasher(&self) -> SeededHasher {
         SeededHasher { state: self.0, tail: 0, length: 0 }
     }
+    // That of the trait is not always compiled into the caller.
+    #[expect(clippy::manual_hash_one, reason = "this is it")]
     #[inline(always)]
     fn hash_one<T: std::hash::Hash>(&self, key: T) -> u64 {
         let mut hasher = self.build_hasher();

@@ -131,8 +131,13 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     #[inline(always)]
     fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
         let account = self.account(key);
-        let spent = if self.0.common.is_plain() { account.take(units) } else { account.take_watched(units) };
-        match spent {
+        if !self.0.common.is_plain() {
+            return match account.take_watched(units) {
+                Ok(spent) => Ok(hold(spent)),
+                Err(no) => Err(no),
+            };
+        }
+        match account.take(units) {
             Ok(spent) => Ok(hold(spent)),
             Err(no) => Err(no),
         }

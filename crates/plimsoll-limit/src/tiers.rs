@@ -457,18 +457,14 @@ impl<K: Hash + ?Sized> Tiers<K> {
     #[inline(always)]
     fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
         let (who, its) = (self.who(key), &*self.0);
-        let spent = if its.common.is_plain() {
+        let plain = its.common.is_plain();
+        if plain {
             let now = its.common.clock.rough().as_nanos();
-            match its.take_usual(who, units, now) {
-                Some((slot, interval)) => {
-                    Ok(Spent { slot, units, at: now, class: who.class, interval, burst: 0 })
-                }
-                None => its.spend(who, units),
+            if let Some((slot, interval)) = its.take_usual(who, units, now) {
+                return Ok(hold(Spent { slot, units, at: now, class: who.class, interval, burst: 0 }));
             }
-        } else {
-            its.spend_watched(who, units)
-        };
-        match spent {
+        }
+        match if plain { its.spend(who, units) } else { its.spend_watched(who, units) } {
             Ok(spent) => Ok(hold(spent)),
             Err(no) => Err(no),
         }

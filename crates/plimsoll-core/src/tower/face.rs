@@ -39,6 +39,7 @@ impl<T, E: From<Rejected>, G: Settle, C: Classify<T, E>> Face<T, E, G> for AsErr
     fn inner_error(error: E) -> E {
         error
     }
+    #[inline(always)]
     fn finished(&self, result: Result<T, E>, permit: Permit<G>) -> Result<T, E> {
         permit.done(self.0.classify(result.as_ref()));
         result
@@ -64,6 +65,7 @@ impl<T, E, G: Settle, C: Classify<T, E>, F: Fn(Rejected) -> T> Face<T, E, G> for
     fn inner_error(error: E) -> E {
         error
     }
+    #[inline(always)]
     fn finished(&self, result: Result<T, E>, permit: Permit<G>) -> Result<T, E> {
         permit.done(self.1.classify(result.as_ref()));
         result
@@ -83,6 +85,7 @@ impl<T, E, G: Settle, C: Classify<T, E>> Face<T, E, G> for Wrapped<C> {
     fn inner_error(error: E) -> Overload<E> {
         Overload::Inner(error)
     }
+    #[inline(always)]
     fn finished(&self, result: Result<T, E>, permit: Permit<G>) -> Result<T, Overload<E>> {
         permit.done(self.0.classify(result.as_ref()));
         result.map_err(Overload::Inner)
