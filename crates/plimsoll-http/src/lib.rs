@@ -28,10 +28,24 @@
 //! What stands in front of the guard is not guarded by it: the kernel's accept queue, TLS, HTTP
 //! parsing, and every layer further out. A refusal is cheap, but it comes after those.
 
+mod account;
+#[cfg(feature = "axum")]
+mod adapter;
 mod answer;
+mod answers;
+mod claims;
 mod classify;
+mod client;
 mod face;
+mod fields;
+mod forwarded;
 
+pub use account::{Header, all_but, method, path};
+#[cfg(feature = "axum")]
+pub use adapter::matched_route;
 pub use answer::{retry_after_seconds, status};
+pub use answers::Answers;
+pub use claims::Claims;
 pub use classify::{ByStatus, outcome};
+pub use client::{ClientAddr, PeerAddr};
 pub use face::{Http, HttpExt};
