@@ -34,16 +34,22 @@ struct Left {
 }
 
 impl Said {
-    /// Windows are told in whole seconds. One that is shorter is told as a second, with what one brings.
+    /// Windows are told in whole seconds, rounded up. One that is shorter is told as a second, with what one brings.
     fn new(name: &'static str, limit: u64, window: Option<Duration>, left: Option<Left>) -> Self {
         const SECOND: u128 = 1_000_000_000;
-        let quota = match window.map(|window| window.as_nanos()) {
+        // Units come back after whole nanoseconds, rounded up: 300 a second take 1.0000002 s, and are not 300 in two.
+        let meant = window.map(|window| {
+            let nanos = window.as_nanos();
+            nanos - u128::from(limit).min(nanos / 10_000)
+        });
+        let quota = match meant {
             Some(short) if 0 < short && short < SECOND => {
-                u64::try_from(u128::from(limit) * SECOND / short).unwrap_or(MOST)
+                let brings = u64::try_from(u128::from(limit) * SECOND / short).unwrap_or(MOST);
+                brings.max(limit)
             }
             _ => limit,
         };
-        let window = window.map(retry_after_seconds);
+        let window = meant.map(|nanos| u64::try_from(nanos.div_ceil(SECOND)).unwrap_or(MOST).clamp(1, MOST));
         Said { name, quota: quota.min(MOST), window, left }
     }
 

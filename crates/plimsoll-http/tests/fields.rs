@@ -108,6 +108,23 @@ async fn a_burst_that_comes_back_within_a_second_is_told_as_what_a_second_brings
     assert_eq!(limits(&headers), told.map(|(name, r, t)| member(name, &[("r", r), ("t", t)])));
 }
 
+/// 300 a second are one each 3,333,334 ns, and so 300 in a little more than a second: rounded up, that was told as 300 in two.
+#[tokio::test]
+async fn a_quota_is_told_as_it_was_set() {
+    for (quota, q, w) in [
+        (Quota::per_second(300), 300, 1),
+        (Quota::per_second(3).burst(1), 3, 1),
+        (Quota::per_second(7).burst(14), 14, 2),
+        (Quota::per_minute(7), 7, 60),
+        (Quota::per_day(1_000_003), 1_000_003, 86_400),
+        (Quota::per_second(50).burst(100), 100, 2),
+        (Quota::per_minute(40).burst(1), 1, 2),
+    ] {
+        let headers = call(app().layer(Limiter::new(quota).unwrap().layer().http())).await.headers().clone();
+        assert_eq!(policies(&headers), [member("limit", &[("q", q), ("w", w)])], "{quota}");
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_says_whose_quota_it_was() {
     let no = Rejected::new("api/free/account", Reason::Limited)
