@@ -1,10 +1,11 @@
 //! A real axum server on real sockets, HTTP/1 and HTTP/2.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::Response;
 use axum::{Router, routing::get};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, channel::Channel};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -149,4 +150,105 @@ async fn a_line_for_each_connection() {
     until(|| inside() == 2).await;
     gate.add_permits(2);
     assert_eq!((first.await.unwrap().0, second.await.unwrap().0), (200, 200), "the other's is not");
+}
+
+fn said<B>(response: &Response<B>, name: &str) -> Vec<String> {
+    response.headers().get_all(name).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+}
+
+/// Tiers before a real server: what is left stands in every answer, refused or not, and a streamed body comes as it
+/// was sent.
+#[tokio::test]
+async fn limits_by_account_tell_what_is_left_and_leave_bodies_alone() {
+    use plimsoll::http::{ClientAddr, Header, matched_route};
+    use plimsoll::limit::Class;
+    for http2 in [false, true] {
+        let limits = Tiers::<str>::builder()
+            .name("api")
+            .global(Quota::per_hour(100))
+            .class(Class::new("free").each(Quota::per_hour(2)))
+            .class(Class::new("premium").each(Quota::per_hour(50)))
+            .class_of(|key| if key.starts_with("p-") { "premium" } else { "free" })
+            .build()
+            .unwrap();
+        let routes = KeyedLimiter::<str>::builder().name("route").quota(Quota::per_hour(3)).build().unwrap();
+        let strangers = KeyedLimiter::<std::net::IpAddr>::new(Quota::per_hour(1)).unwrap();
+        let gate = Work::new(Semaphore::new(0));
+        // The first half at once, the second when it is let.
+        let stream = async |State(work): State<Work>| {
+            let (mut to, body) = Channel::<Bytes>::new(1);
+            tokio::spawn(async move {
+                to.send_data("first, ".into()).await.unwrap();
+                work.acquire().await.unwrap().forget();
+                to.send_data("second".into()).await.unwrap();
+            });
+            Body::new(body)
+        };
+        let app = Router::new()
+            .route(
+                "/stream/{n}",
+                get(stream).layer(plimsoll::layer(routes.by_option_ref(matched_route)).http()),
+            )
+            .route("/", get(async || "hello"))
+            .route(
+                "/stranger",
+                get(async || "hello")
+                    .layer(plimsoll::layer(strangers.by(ClientAddr::peer().or_shared())).http()),
+            )
+            .layer(
+                plimsoll::layer(limits.by_option_ref(Header::new("x-api-key").unwrap().or_exempt())).http(),
+            )
+            .with_state(gate.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let client = client(http2);
+        let ask = async |path: &str, key: Option<&str>| {
+            let mut request = Request::builder().uri(format!("http://{at}{path}"));
+            if let Some(key) = key {
+                request = request.header("x-api-key", key);
+            }
+            client.request(request.body(Body::empty()).unwrap()).await.unwrap()
+        };
+        let first = ask("/", Some("ann")).await;
+        assert_eq!(first.status(), 200);
+        assert_eq!(
+            said(&first, "ratelimit-policy"),
+            [r#""api/free/account";q=2;w=3600, "api/global";q=100;w=3600"#]
+        );
+        let left = said(&first, "ratelimit");
+        assert!(left.len() == 1 && left[0].starts_with(r#""api/free/account";r=1;t="#), "{left:?}");
+        assert!(left[0].contains(r#", "api/global";r=99;t="#), "{left:?}");
+
+        assert_eq!(ask("/", Some("ann")).await.status(), 200);
+        let no = ask("/", Some("ann")).await;
+        assert_eq!(no.status(), 429);
+        assert_eq!(said(&no, "ratelimit-policy"), [r#""api/free/account";q=2;w=3600"#]);
+        let left = said(&no, "ratelimit");
+        assert!(left[0].starts_with(r#""api/free/account";r=0;t="#), "{left:?}");
+        let t: u64 = left[0].rsplit('=').next().unwrap().parse().unwrap();
+        let retry: u64 = said(&no, "retry-after")[0].parse().unwrap();
+        assert!((t..=t + t / 4 + 1).contains(&retry) && t <= 1_800, "{t} {retry}");
+        let body = no.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains("http-problem-types#quota-exceeded"), "{body}");
+
+        // Two layers, one line of each field from each; and the second half is still to come.
+        let mut streamed = ask("/stream/1", Some("p-bob")).await;
+        assert_eq!(said(&streamed, "ratelimit-policy").len(), 2);
+        assert_eq!(said(&streamed, "ratelimit-policy")[0], r#""route";q=3;w=3600"#);
+        let half = streamed.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(half, "first, ");
+        gate.add_permits(1);
+        let half = streamed.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(half, "second");
+
+        // Who is exempt hears nothing.
+        let exempt = ask("/", None).await;
+        assert_eq!(exempt.status(), 200);
+        assert!(said(&exempt, "ratelimit").is_empty() && said(&exempt, "ratelimit-policy").is_empty());
+        assert_eq!(ask("/stranger", None).await.status(), 200);
+        assert_eq!(ask("/stranger", None).await.status(), 429, "the same address");
+    }
 }

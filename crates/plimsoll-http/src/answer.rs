@@ -1,5 +1,6 @@
 //! A refusal as an HTTP response.
 
+use crate::{Answers, fields};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use plimsoll_core::{Reason, Rejected};
@@ -50,12 +51,23 @@ fn detail(reason: Reason) -> &'static str {
     }
 }
 
-/// The whole answer: status, `Retry-After` where a time is known, and a problem body. The refusal
-/// itself rides along in the extensions, for guards and logs further out.
-pub(crate) fn response<B: From<String>>(no: Rejected) -> Response<B> {
+/// The problem types of draft-ietf-httpapi-ratelimit-headers, where one says what the reason says.
+fn problem_type(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::Limited => Some("https://iana.org/assignments/http-problem-types#quota-exceeded"),
+        Reason::Full | Reason::Busy | Reason::Dropped | Reason::Expired | Reason::Evicted => {
+            Some("https://iana.org/assignments/http-problem-types#temporary-reduced-capacity")
+        }
+        _ => None,
+    }
+}
+
+/// The whole answer: status, `Retry-After` where a time is known, the `RateLimit` fields where a quota refused, and
+/// a problem body. The refusal itself rides along in the extensions, for guards and logs further out.
+pub(crate) fn response<B: From<String>>(no: Rejected, answers: &Answers) -> Response<B> {
     let status = status(no.reason());
     let title = status.canonical_reason().unwrap_or("Refused");
-    let retry = no.retry_after().map(retry_after_seconds);
+    let retry = no.retry_after().map(|after| retry_after_seconds(answers.spread(after)));
     let mut problem = serde_json::json!({
         "title": title,
         "status": status.as_u16(),
@@ -63,8 +75,16 @@ pub(crate) fn response<B: From<String>>(no: Rejected) -> Response<B> {
         "reason": no.reason().as_str(),
         "guard": no.by(),
     });
-    if let (Some(seconds), Some(problem)) = (retry, problem.as_object_mut()) {
-        problem.insert("retry_after".into(), seconds.into());
+    if let Some(problem) = problem.as_object_mut() {
+        if let Some(seconds) = retry {
+            problem.insert("retry_after".into(), seconds.into());
+        }
+        if let Some(url) = problem_type(no.reason()) {
+            problem.insert("type".into(), url.into());
+        }
+        if no.reason() == Reason::Limited {
+            problem.insert("violated-policies".into(), serde_json::json!([no.by()]));
+        }
     }
     let mut response = Response::new(B::from(problem.to_string()));
     *response.status_mut() = status;
@@ -73,6 +93,7 @@ pub(crate) fn response<B: From<String>>(no: Rejected) -> Response<B> {
     if let Some(seconds) = retry {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    fields::refused(headers, answers, &no);
     response.extensions_mut().insert(no);
     response
 }

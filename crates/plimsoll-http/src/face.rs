@@ -1,13 +1,16 @@
 //! `.http()`.
 
-use crate::ByStatus;
 use crate::answer::response;
+use crate::{Answers, ByStatus, fields};
 use http::Response;
 use plimsoll_core::{AsError, Classify, Face, GuardLayer, OnError, Permit, Rejected, Settle, With};
 
-/// Answers refusals with an HTTP response and reads outcomes off the status.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Http<C = ByStatus>(C);
+/// Answers refusals with an HTTP response, reads outcomes off the status, and says what is left of a quota.
+#[derive(Clone, Debug, Default)]
+pub struct Http<C = ByStatus> {
+    classify: C,
+    answers: Answers,
+}
 
 impl<B, E, G, C> Face<Response<B>, E, G> for Http<C>
 where
@@ -18,37 +21,47 @@ where
     type Response = Response<B>;
     type Error = E;
     fn refused(&self, no: Rejected) -> Result<Response<B>, E> {
-        Ok(response(no))
+        Ok(response(no, &self.answers))
     }
     fn inner_error(error: E) -> E {
         error
     }
-    fn finished(&self, result: Result<Response<B>, E>, permit: Permit<G>) -> Result<Response<B>, E> {
-        permit.done(self.0.classify(result.as_ref()));
+    fn finished(&self, mut result: Result<Response<B>, E>, permit: Permit<G>) -> Result<Response<B>, E> {
+        let outcome = self.classify.classify(result.as_ref());
+        if let (true, Ok(response)) = (self.answers.fields || self.answers.legacy, &mut result) {
+            fields::admitted(response.headers_mut(), &self.answers, |each| permit.tell(each));
+        }
+        permit.done(outcome);
         result
     }
 }
 
 /// Adds [`http`](HttpExt::http) to every guard's layer.
-pub trait HttpExt {
+pub trait HttpExt: Sized {
     /// The same layer with the HTTP face.
     type Layer;
 
     /// Answers a refusal with 429 or 503, `Retry-After` and a problem body, and reads the outcome
-    /// of a call off its status – or by the classifier that was set with `classify` before.
-    fn http(self) -> Self::Layer;
+    /// of a call off its status – or by the classifier that was set with `classify` before. What a rate limit has
+    /// to say stands in the `RateLimit` fields of all answers.
+    fn http(self) -> Self::Layer {
+        self.http_with(Answers::new())
+    }
+
+    /// [`http`](Self::http), with other settings.
+    fn http_with(self, answers: Answers) -> Self::Layer;
 }
 
 impl<M, G> HttpExt for GuardLayer<M, G, AsError<OnError>> {
     type Layer = GuardLayer<M, G, Http>;
-    fn http(self) -> Self::Layer {
-        self.face(|OnError| Http(ByStatus))
+    fn http_with(self, answers: Answers) -> Self::Layer {
+        self.face(|OnError| Http { classify: ByStatus, answers })
     }
 }
 
 impl<M, G, F, T, E> HttpExt for GuardLayer<M, G, AsError<With<F, T, E>>> {
     type Layer = GuardLayer<M, G, Http<With<F, T, E>>>;
-    fn http(self) -> Self::Layer {
-        self.face(Http)
+    fn http_with(self, answers: Answers) -> Self::Layer {
+        self.face(|classify| Http { classify, answers })
     }
 }

@@ -18,6 +18,58 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Whom it is for
+//!
+//! What a request says reaches a guard by closures, and these make them:
+//!
+//! | account | for | |
+//! |---|---|---|
+//! | client's address behind *n* trusted proxies | `.by(..)`, `.by_option(..)` | [`ClientAddr::behind(n)`](ClientAddr) |
+//! | header | `.by_ref(..)`, `.by_option_ref(..)` | [`Header::new("x-api-key")?`](Header) |
+//! | route as it was written, `/users/{id}` | `.by_option_ref(..)` | `matched_route` (feature `axum`) |
+//! | path, method | `.by_ref(..)` | [`path`], [`method`](method()) |
+//! | anything else | all of them | a function of your own |
+//!
+//! Who has no address, or not the header, is exempt (`.or_exempt()`) or shares one account with all like it
+//! (`.or_shared()`): you say which, and it is never an error. [`Claims`] reads cost and priority for `.facts(..)`;
+//! [`all_but`] exempts paths, for `.only(..)`.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use plimsoll_http::{ClientAddr, HttpExt, all_but};
+//! use plimsoll_limit::{KeyedLimiter, Quota};
+//! use std::net::IpAddr;
+//!
+//! // One proxy stands in front: the client is the last address that it wrote.
+//! let limits = KeyedLimiter::<IpAddr>::new(Quota::per_second(10).burst(20))?;
+//! let by_client = plimsoll_core::layer(limits.by(ClientAddr::behind(1).or_shared()));
+//! let app: Router = Router::new()
+//!     .route("/", get(async || "hello"))
+//!     .layer(by_client.only(all_but(["/health"])).http());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is said of limits
+//!
+//! A guard with a quota tells what is left of it, and the answer says so, admitted or refused, in the fields of
+//! draft-ietf-httpapi-ratelimit-headers-10:
+//!
+//! ```text
+//! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1
+//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=300;t=0
+//! ```
+//!
+//! `q` units come back in `w` seconds; `r` are left, and in `t` seconds all are back – in a refusal, enough to ask
+//! again. A burst that comes back in less than a second is told as what a second brings. The names are those of the
+//! guards, so give each its own. An inner layer's fields stay as they are. Guards that have
+//! nothing to tell cost nothing. Browsers show these fields to scripts of other origins only if
+//! `Access-Control-Expose-Headers` names them.
+//!
+//! `Retry-After` is rounded up and up to a quarter late, by chance: those who were refused together should not come
+//! back together. [`Answers`] turns each of these on and off.
+//!
+//! # What is guarded
+//!
 //! One valve guards all routes together, although axum calls the layer once a route: a layer is a
 //! handle. For a line of its own, give a route its own valve.
 //!
@@ -27,11 +79,29 @@
 //!
 //! What stands in front of the guard is not guarded by it: the kernel's accept queue, TLS, HTTP
 //! parsing, and every layer further out. A refusal is cheap, but it comes after those.
+//!
+//! # Features
+//!
+//! - `axum`: `matched_route`, and the peer's address from `ConnectInfo`. Brings in axum; nothing else does.
 
+mod account;
+#[cfg(feature = "axum")]
+mod adapter;
 mod answer;
+mod answers;
+mod claims;
 mod classify;
+mod client;
 mod face;
+mod fields;
+mod forwarded;
 
+pub use account::{Header, all_but, method, path};
+#[cfg(feature = "axum")]
+pub use adapter::matched_route;
 pub use answer::{retry_after_seconds, status};
+pub use answers::Answers;
+pub use claims::Claims;
 pub use classify::{ByStatus, outcome};
+pub use client::{ClientAddr, PeerAddr};
 pub use face::{Http, HttpExt};

@@ -45,7 +45,7 @@
 //!
 //! None is on by default.
 //!
-//! - `full`: everything below but `governor`, `serde` and `test-util`.
+//! - `full`: everything below but `axum`, `governor`, `serde` and `test-util`.
 //! - `valve`: the safety valve.
 //! - `drop`: random drop.
 //! - `breaker`: circuit breakers.
@@ -55,6 +55,8 @@
 //! - `governor`: `Governed`, a limiter of the `governor` crate as a gate. Turns on `limit`.
 //! - `serde`: quotas in settings files.
 //! - `http`: the HTTP face, `.http()` on every layer. Turns on `tower`.
+//! - `axum`: accounts by axum's matched route, and the peer's address from its `ConnectInfo`. Not in `full`: a library that
+//!   takes everything should not bring in a server.
 //! - `tower`: the layers of the guards that are on. Turns on `tokio`.
 //! - `tokio`: waiting inside a runtime uses its timer.
 //! - `metrics`: `Metrics` publishes what guards decide to the `metrics` facade.
@@ -81,7 +83,7 @@ pub use plimsoll_dispatch::{self as dispatch, Dispatch, Workers};
 #[cfg(feature = "drop")]
 pub use plimsoll_drop::{self as drop, RandomDrop, Shedder, Throttle};
 #[cfg(feature = "http")]
-pub use plimsoll_http::{self as http, ByStatus, Http, HttpExt};
+pub use plimsoll_http::{self as http, Answers, ByStatus, ClientAddr, Http, HttpExt};
 #[cfg(feature = "limit")]
 pub use plimsoll_limit::{self as limit, FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
 #[cfg(feature = "valve")]

@@ -1,0 +1,111 @@
+//! What a request says of itself: its cost, its priority.
+
+use http::Request;
+use http::header::{CONTENT_LENGTH, HeaderName};
+use plimsoll_core::{ConfigError, Facts, Priority};
+
+/// What requests say of themselves, as far as you believe them: for `.facts(..)`.
+///
+/// ```
+/// use plimsoll_core::Priority;
+/// use plimsoll_http::{Claims, Header};
+/// use plimsoll_limit::{KeyedLimiter, Quota};
+///
+/// // A unit for each 64 KiB begun; whoever does not say how much comes pays for 1 MiB.
+/// let claims = Claims::new().cost_by_length(65_536, 16).priority_by("x-priority", Priority::NORMAL)?;
+///
+/// let limits = KeyedLimiter::<str>::new(Quota::per_second(100))?;
+/// let gate = limits.by_ref(Header::new("x-api-key")?.or_shared()).facts(claims.read());
+/// # let gate: &dyn plimsoll_core::Gate<http::Request<()>, Token = _> = &gate;
+/// # let upload = http::Request::post("/").header("content-length", 100_000).body(())?;
+/// # assert!(gate.admit(&upload).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A cost of your own is a closure: `.facts(|r: &Request<_>| Facts::new().cost(rows(r)))`, or, over what is claimed,
+/// `.facts(move |r| claims.of(r).cost(rows(r)))`.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    // Bytes in a unit; units of a length that is not said.
+    length: Option<(u64, u32)>,
+    // Where it stands, and the highest that is believed.
+    priority: Option<(HeaderName, Priority)>,
+}
+
+impl Claims {
+    /// Believes nothing: one unit, of normal priority.
+    pub const fn new() -> Self {
+        Claims { length: None, priority: None }
+    }
+
+    /// A unit for each `bytes_a_unit` begun of `Content-Length`, and at least one; `unknown` units where that is
+    /// not said, as for a body that is sent in chunks. An empty body may leave it out: only GET, HEAD, OPTIONS,
+    /// DELETE and TRACE without a `Transfer-Encoding` are taken to have none.
+    #[must_use]
+    pub const fn cost_by_length(mut self, bytes_a_unit: u64, unknown: u32) -> Self {
+        self.length = Some((if bytes_a_unit > 0 { bytes_a_unit } else { 1 }, unknown));
+        self
+    }
+
+    /// The priority that the header `name` says: a number from 0 to 255, or `background`, `low`, `normal`, `high`,
+    /// `critical`. Who claims more than `highest` gets `highest`. Who says nothing, or nothing that can be read,
+    /// gets normal priority.
+    ///
+    /// # Errors
+    /// If no header can have this name.
+    pub fn priority_by(mut self, name: &str, highest: Priority) -> Result<Self, ConfigError> {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+            return Err(ConfigError::new("header", format!("{name:?}"), "a name that a header can have"));
+        };
+        self.priority = Some((name, highest));
+        Ok(self)
+    }
+
+    /// For `.facts(..)`.
+    pub fn read<B>(self) -> impl Fn(&Request<B>) -> Facts + Clone + Send + Sync + 'static {
+        move |request: &Request<B>| self.of(request)
+    }
+
+    /// What this request claims.
+    pub fn of<B>(&self, request: &Request<B>) -> Facts {
+        let facts = Facts::new();
+        let facts = match self.length {
+            Some((unit, unknown)) => facts.cost(cost(request, unit, unknown)),
+            None => facts,
+        };
+        let claimed = self.priority.as_ref().and_then(|(name, highest)| {
+            let said = request.headers().get(name)?.to_str().ok()?;
+            Some(priority(said.trim())?.min(*highest))
+        });
+        facts.priority(claimed.unwrap_or_default())
+    }
+}
+
+fn cost<B>(request: &Request<B>, unit: u64, unknown: u32) -> u32 {
+    let headers = request.headers();
+    match headers.get(CONTENT_LENGTH) {
+        Some(length) => {
+            let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+            let bytes = length.to_str().ok().map(str::trim).filter(digits).and_then(|text| text.parse().ok());
+            bytes.map_or(unknown, |bytes: u64| u32::try_from(bytes.div_ceil(unit)).unwrap_or(u32::MAX).max(1))
+        }
+        None if is_bodiless(request.method()) && !headers.contains_key(http::header::TRANSFER_ENCODING) => 1,
+        None => unknown,
+    }
+}
+
+fn is_bodiless(method: &http::Method) -> bool {
+    method.is_safe() || method == http::Method::DELETE
+}
+
+fn priority(said: &str) -> Option<Priority> {
+    let named = [
+        ("background", Priority::BACKGROUND),
+        ("low", Priority::LOW),
+        ("normal", Priority::NORMAL),
+        ("high", Priority::HIGH),
+        ("critical", Priority::CRITICAL),
+    ];
+    let by_name = named.into_iter().find(|(name, _)| said.eq_ignore_ascii_case(name));
+    by_name.map(|(_, priority)| priority).or_else(|| said.parse().ok().map(Priority))
+}

@@ -1,0 +1,120 @@
+//! Whom a proxy's header names, read from the right.
+//!
+//! Each proxy appends the address it was called from. So what the last trusted proxy wrote stands at the end, and
+//! everything left of what the trusted ones wrote may be the client's own invention. Nothing here reads so
+//! far: not even an unclosed quote further left changes what is found.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The `n`-th member from the right of a list that is spread over header lines; `lines` come last line first. An
+/// empty member counts: a trusted proxy wrote it, and to skip it would be to believe the next one.
+pub(crate) fn nth_from_right<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    mut n: usize,
+    quoted: bool,
+) -> Option<&'a [u8]> {
+    for mut line in lines {
+        loop {
+            let comma = last_outside(line, b',', quoted);
+            let member = comma.map_or(line, |at| line.get(at + 1..).unwrap_or_default());
+            n = n.checked_sub(1)?;
+            if n == 0 {
+                return Some(member);
+            }
+            match comma.and_then(|at| line.get(..at)) {
+                Some(rest) => line = rest,
+                None => break,
+            }
+        }
+    }
+    None
+}
+
+/// Where `what` stands last, outside of quoted strings where there are such.
+fn last_outside(line: &[u8], what: u8, quoted: bool) -> Option<usize> {
+    let (mut inside, mut end) = (false, line.len());
+    while let Some((rest, &byte)) =
+        line.get(..end).and_then(<[u8]>::split_last).map(|(last, rest)| (rest, last))
+    {
+        end -= 1;
+        match byte {
+            b'"' if quoted && !(inside && is_escaped(rest)) => inside = !inside,
+            byte if byte == what && !inside => return Some(end),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether what follows on `before` is escaped: an odd number of backslashes.
+fn is_escaped(before: &[u8]) -> bool {
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// The address in a member of `X-Forwarded-For`: bare, with a port, in brackets.
+pub(crate) fn address(member: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(member).ok()?.trim_matches([' ', '\t']);
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (inner, rest) = bracketed.split_once(']')?;
+        let whole = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        return if whole { inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6) } else { None };
+    }
+    match text.split_once(':') {
+        // One colon only: a port. Of more, all belong to the address.
+        Some((host, port)) if !port.contains(':') => {
+            if is_port(port) {
+                host.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
+            } else {
+                None
+            }
+        }
+        _ => text.parse().ok(),
+    }
+}
+
+/// A number, or a name for one that is kept secret (RFC 7239, 6.3).
+fn is_port(text: &str) -> bool {
+    let name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    match text.strip_prefix('_') {
+        Some(hidden) => !hidden.is_empty() && name(hidden),
+        None => text.parse::<u16>().is_ok() && text.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
+/// The address in `for=` of a member of `Forwarded` (RFC 7239). `unknown` and hidden names are none.
+pub(crate) fn node(member: &[u8]) -> Option<IpAddr> {
+    let (mut rest, mut found) = (member, None);
+    loop {
+        let at = last_outside(rest, b';', true);
+        let pair = at.map_or(rest, |at| rest.get(at + 1..).unwrap_or_default());
+        if let Some(value) = parameter(pair, b"for") {
+            if found.is_some() {
+                return None; // it must not occur twice
+            }
+            found = Some(value);
+        }
+        match at.and_then(|at| rest.get(..at)) {
+            Some(left) => rest = left,
+            None => break,
+        }
+    }
+    let value = found?;
+    let Some(quoted) = value.strip_prefix(b"\"") else { return address(value) };
+    let quoted = quoted.strip_suffix(b"\"")?;
+    if !quoted.contains(&b'\\') {
+        return address(quoted);
+    }
+    // Nobody has to escape anything in an address; somebody may.
+    let (mut plain, mut bytes) = (Vec::with_capacity(quoted.len()), quoted.iter());
+    while let Some(&byte) = bytes.next() {
+        plain.push(if byte == b'\\' { *bytes.next()? } else { byte });
+    }
+    address(&plain)
+}
+
+fn parameter<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let pair = pair.trim_ascii();
+    let equals = pair.iter().position(|byte| *byte == b'=')?;
+    let (key, value) = pair.split_at_checked(equals)?;
+    key.eq_ignore_ascii_case(name).then(|| value.strip_prefix(b"=")).flatten()
+}

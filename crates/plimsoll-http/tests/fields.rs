@@ -1,0 +1,361 @@
+//! The `RateLimit` fields, read by an independent parser of structured fields.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response};
+use axum::{Router, routing::get};
+use plimsoll_core::{
+    Allowance, Dice, Face, Gate, ManualTime, Outcome, Permit, Reason, Rejected, Settle, layer,
+};
+use plimsoll_http::{Answers, Header, Http, HttpExt};
+use plimsoll_limit::{Class, KeyedLimiter, Limiter, Quota, Tiers};
+use plimsoll_valve::Valve;
+use proptest::prelude::*;
+use sfv::{List, ListEntry, Parser};
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// A member: its name and its parameters, all whole numbers.
+type Member = (String, Vec<(String, i64)>);
+
+fn member(name: &str, parameters: &[(&str, i64)]) -> Member {
+    (name.into(), parameters.iter().map(|(key, n)| ((*key).into(), *n)).collect())
+}
+
+/// What a field says over all its lines; an invalid one fails.
+fn list(headers: &HeaderMap, name: &str) -> Vec<Member> {
+    let lines: Vec<_> = headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect();
+    let list: List = Parser::new(&lines.join(", ")).parse().unwrap();
+    let read = |entry: ListEntry| {
+        let ListEntry::Item(item) = entry else { panic!("an inner list") };
+        let name = item.bare_item.as_string().expect("a string").as_str().to_owned();
+        let whole = |n: &sfv::BareItem| i64::from(n.as_integer().expect("a whole number"));
+        (name, item.params.iter().map(|(key, n)| (key.as_str().to_owned(), whole(n))).collect())
+    };
+    list.into_iter().map(read).collect()
+}
+
+fn policies(headers: &HeaderMap) -> Vec<Member> {
+    list(headers, "ratelimit-policy")
+}
+
+fn limits(headers: &HeaderMap) -> Vec<Member> {
+    list(headers, "ratelimit")
+}
+
+/// Tells, or refuses with, what it is given.
+#[derive(Clone, Debug)]
+struct Set(Result<Vec<Allowance>, Rejected>);
+impl Settle for Set {
+    type Token = ();
+    fn settle(&self, (): (), _: Outcome) {}
+    fn give_back(&self, (): ()) {}
+    fn tell(&self, (): &(), each: &mut dyn FnMut(Allowance)) {
+        self.0.iter().flatten().for_each(|allowance| each(*allowance));
+    }
+}
+impl<R: ?Sized> Gate<R> for Set {
+    fn admit(&self, _: &R) -> Result<(), Rejected> {
+        self.0.as_ref().map(|_| ()).map_err(|no| *no)
+    }
+}
+
+fn allow(name: &'static str, limit: u64, window: f64, remaining: u64, reset: f64) -> Allowance {
+    let seconds = Duration::from_secs_f64;
+    Allowance { name, limit, window: seconds(window), remaining, reset: seconds(reset) }
+}
+
+async fn call(router: Router) -> Response<Body> {
+    router.oneshot(Request::new(Body::empty())).await.unwrap()
+}
+
+fn app() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+async fn told(allowances: &[Allowance], answers: Answers) -> HeaderMap {
+    let gate = Set(Ok(allowances.to_vec()));
+    call(app().layer(layer(gate).http_with(answers))).await.headers().clone()
+}
+
+async fn refused(no: Rejected, answers: Answers) -> HeaderMap {
+    call(app().layer(layer(Set(Err(no))).http_with(answers))).await.headers().clone()
+}
+
+#[tokio::test]
+async fn an_admitted_answer_says_what_is_left_of_each_quota() {
+    let all = [allow("burst", 100, 60.0, 50, 29.5), allow("daily", 1_000, 86_400.0, 999, 86.4)];
+    let headers = told(&all, Answers::new()).await;
+    assert_eq!(
+        policies(&headers),
+        [member("burst", &[("q", 100), ("w", 60)]), member("daily", &[("q", 1000), ("w", 86_400)])]
+    );
+    assert_eq!(
+        limits(&headers),
+        [member("burst", &[("r", 50), ("t", 30)]), member("daily", &[("r", 999), ("t", 87)])]
+    );
+    assert_eq!(headers["ratelimit-policy"], r#""burst";q=100;w=60, "daily";q=1000;w=86400"#, "one line");
+    assert!(!headers.contains_key("x-ratelimit-limit") && !headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_burst_that_comes_back_within_a_second_is_told_as_what_a_second_brings() {
+    let all = [allow("fast", 10, 0.1, 3, 0.05), allow("odd", 10, 1.5, 0, 1.2), allow("full", 5, 1.0, 5, 0.0)];
+    let headers = told(&all, Answers::new()).await;
+    let told = [("fast", 100, 1), ("odd", 10, 2), ("full", 5, 1)];
+    assert_eq!(policies(&headers), told.map(|(name, q, w)| member(name, &[("q", q), ("w", w)])));
+    let told = [("fast", 3, 1), ("odd", 0, 2), ("full", 5, 0)];
+    assert_eq!(limits(&headers), told.map(|(name, r, t)| member(name, &[("r", r), ("t", t)])));
+}
+
+/// 300 a second are one each 3,333,334 ns, and so 300 in a little more than a second: rounded up, that was told as 300 in two.
+#[tokio::test]
+async fn a_quota_is_told_as_it_was_set() {
+    for (quota, q, w) in [
+        (Quota::per_second(300), 300, 1),
+        (Quota::per_second(3).burst(1), 3, 1),
+        (Quota::per_second(7).burst(14), 14, 2),
+        (Quota::per_minute(7), 7, 60),
+        (Quota::per_day(1_000_003), 1_000_003, 86_400),
+        (Quota::per_second(50).burst(100), 100, 2),
+        (Quota::per_minute(40).burst(1), 1, 2),
+    ] {
+        let headers = call(app().layer(Limiter::new(quota).unwrap().layer().http())).await.headers().clone();
+        assert_eq!(policies(&headers), [member("limit", &[("q", q), ("w", w)])], "{quota}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_whose_quota_it_was() {
+    let no = Rejected::new("api/free/account", Reason::Limited)
+        .numbers(10, 8)
+        .over(Duration::from_secs(2))
+        .retry_in(Duration::from_millis(1_200));
+    let headers = refused(no, Answers::new()).await;
+    assert_eq!(policies(&headers), [member("api/free/account", &[("q", 10), ("w", 2)])]);
+    assert_eq!(
+        limits(&headers),
+        [member("api/free/account", &[("r", 2), ("t", 2)])],
+        "two, and it wanted more"
+    );
+
+    let headers = refused(Rejected::new("x", Reason::TooLarge).numbers(10, 50), Answers::new()).await;
+    assert_eq!(policies(&headers), [member("x", &[("q", 10)])]);
+    assert!(limits(&headers).is_empty() && !headers.contains_key("retry-after"), "it is no use to come back");
+
+    // A valve has no quota, nor has a limit that says no numbers.
+    for no in [Rejected::new("x", Reason::Full).numbers(16, 16), Rejected::new("x", Reason::Limited)] {
+        let headers = refused(no, Answers::new().legacy_fields(true)).await;
+        assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_inner_layer_said_stays_and_each_policy_is_said_once() {
+    let inner = Set(Ok(vec![allow("inner, \"quoted\"", 1, 1.0, 1, 0.0), allow("both", 7, 7.0, 6, 1.0)]));
+    let outer = Set(Ok(vec![
+        allow("both", 9, 9.0, 9, 0.0),
+        allow("inner", 2, 2.0, 2, 0.0),
+        allow("outer", 3, 3.0, 3, 0.0),
+        allow("outer", 4, 4.0, 4, 0.0),
+    ]));
+    let answers = Answers::new().legacy_fields(true);
+    let app = app().layer(layer(inner).http_with(answers.clone())).layer(layer(outer).http_with(answers));
+    let headers = call(app).await.headers().clone();
+    let names = |members: Vec<Member>| members.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let expected = ["inner, \"quoted\"", "both", "inner", "outer"];
+    assert_eq!(names(policies(&headers)), expected);
+    assert_eq!(names(limits(&headers)), expected);
+    assert_eq!(policies(&headers)[1], member("both", &[("q", 7), ("w", 7)]), "the inner one's");
+    assert_eq!(headers.get_all("x-ratelimit-limit").iter().count(), 1);
+    assert_eq!(headers["x-ratelimit-limit"], "1", "the inner one's");
+}
+
+#[tokio::test]
+async fn what_a_handler_said_stays_even_if_it_is_nonsense() {
+    let handler = get(async || ([("ratelimit-policy", "\"open;q=1, x;y")], "hello"));
+    let gate = Set(Ok(vec![allow("x", 1, 1.0, 1, 0.0)]));
+    let headers = call(Router::new().route("/", handler).layer(layer(gate).http())).await.headers().clone();
+    let lines: Vec<_> = headers.get_all("ratelimit-policy").iter().collect();
+    assert_eq!(lines, ["\"open;q=1, x;y", "\"x\";q=1;w=1"]);
+}
+
+#[tokio::test]
+async fn the_legacy_fields_speak_of_the_limit_with_the_least_left() {
+    let all = [allow("a", 100, 60.0, 50, 29.5), allow("b", 10, 60.0, 3, 40.5), allow("c", 10, 60.0, 3, 1.0)];
+    let headers = told(&all, Answers::new().legacy_fields(true).rate_limit_fields(false)).await;
+    assert_eq!(headers["x-ratelimit-limit"], "10");
+    assert_eq!(headers["x-ratelimit-remaining"], "3");
+    assert_eq!(headers["x-ratelimit-reset"], "41");
+    assert!(!headers.contains_key("ratelimit") && !headers.contains_key("ratelimit-policy"));
+
+    let no = Rejected::new("b", Reason::Limited).numbers(10, 10).retry_in(Duration::from_millis(100));
+    let headers = refused(no, Answers::new().legacy_fields(true)).await;
+    assert_eq!(headers["x-ratelimit-remaining"], "0");
+    assert_eq!(headers["x-ratelimit-reset"], "1");
+    assert_eq!(limits(&headers), [member("b", &[("r", 0), ("t", 1)])]);
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof!["[ -~]{1,20}", "\\PC{1,20}", "[\\\\\",; a\u{0}\n\u{7f}é]{1,12}"]
+}
+
+proptest! {
+    /// Whatever guards are called and count, the fields are lists of structured fields.
+    #[test]
+    fn the_fields_are_always_valid(
+        names in prop::collection::vec(name(), 1..4),
+        limit: u64, window: u64, remaining: u64, reset: u64,
+    ) {
+        let nanos = Duration::from_nanos;
+        let (window, reset) = (nanos(window), nanos(reset));
+        let names: Vec<_> = names.iter().map(|name| plimsoll_core::intern(name)).collect();
+        let all: Vec<_> =
+            names.iter().map(|name| Allowance { name, limit, window, remaining, reset }).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let headers = runtime.block_on(told(&all, Answers::new().legacy_fields(true)));
+        let ascii = |name: &str| name.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect::<String>();
+        let mut expected: Vec<String> = vec![];
+        for name in names.iter().map(|name| ascii(name)) {
+            if !expected.contains(&name) {
+                expected.push(name);
+            }
+        }
+        let (policies, limits) = (policies(&headers), limits(&headers));
+        prop_assert_eq!(policies.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), expected.clone());
+        prop_assert_eq!(limits.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), expected);
+        for (_, parameters) in &policies {
+            let (q, w) = (parameters[0].1, parameters[1].1);
+            prop_assert!(q >= 0 && w >= 1);
+            // No more in its window than there is in that time: a client that believes it is never refused.
+            prop_assert!(q as u128 >= u128::from(limit.min(999_999_999_999_999)));
+        }
+        for (_, parameters) in &limits {
+            prop_assert!(u128::from(parameters[1].1 as u64) * 1_000_000_000 >= reset.as_nanos());
+        }
+    }
+
+    /// `Retry-After` is never early, never before `t`, and never later than the share that was set.
+    #[test]
+    fn retry_after_is_spread_and_never_early(millis in 0u64..100_000_000, share in 0.0f32..1.0, seed: u64) {
+        let after = Duration::from_millis(millis);
+        let no = Rejected::new("x", Reason::Limited).numbers(1, 1).over(after).retry_in(after);
+        let answers = Answers::new().jitter(share).dice(Dice::seeded(seed));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let headers = runtime.block_on(refused(no, answers));
+        let said: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+        let t = limits(&headers)[0].1[1].1 as u64;
+        prop_assert!(said >= 1 && said >= t && Duration::from_secs(t) >= after);
+        prop_assert!(said as f64 <= after.as_secs_f64() * (1.0 + f64::from(share)) + 1.001);
+    }
+}
+
+#[tokio::test]
+async fn a_jitter_spreads_those_who_come_back() {
+    let no = Rejected::new("x", Reason::Limited).retry_in(Duration::from_secs(100));
+    let said = async |answers: Answers| {
+        let headers = refused(no, answers).await;
+        headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap()
+    };
+    let dice = Dice::seeded(7);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..500 {
+        seen.insert(said(Answers::new().dice(dice.clone())).await);
+    }
+    assert!(seen.first() >= Some(&100) && seen.last() <= Some(&125), "{seen:?}");
+    assert!(seen.len() > 20, "{seen:?}");
+    for none in [0.0, -1.0, f32::NAN] {
+        assert_eq!(said(Answers::new().jitter(none)).await, 100);
+    }
+    assert!(said(Answers::new().jitter(f32::INFINITY)).await <= 200);
+}
+
+/// Four limits, one request: all of them are told, and the one that refuses is named.
+#[tokio::test]
+async fn tiers_tell_of_the_account_the_class_and_all() {
+    let time = ManualTime::new();
+    let limits_of = Tiers::<str>::builder()
+        .name("api")
+        .global(Quota::per_second(100).burst(200))
+        .class(Class::new("free").each(Quota::per_minute(60).burst(2)).all(Quota::per_second(20)))
+        .clock(time.clock())
+        .build()
+        .unwrap();
+    let gate = layer(limits_of.by_ref(Header::new("x-api-key").unwrap().or_shared()));
+    let app = app().layer(gate.http());
+    let headers = call(app.clone()).await.headers().clone();
+    assert_eq!(
+        policies(&headers),
+        [
+            member("api/free/account", &[("q", 2), ("w", 2)]),
+            member("api/free", &[("q", 20), ("w", 1)]),
+            member("api/global", &[("q", 200), ("w", 2)])
+        ]
+    );
+    assert_eq!(
+        limits(&headers),
+        [
+            member("api/free/account", &[("r", 1), ("t", 1)]),
+            member("api/free", &[("r", 19), ("t", 1)]),
+            member("api/global", &[("r", 199), ("t", 1)])
+        ]
+    );
+    call(app.clone()).await;
+    let response = call(app).await;
+    assert_eq!(response.status(), 429);
+    assert_eq!(limits(response.headers()), [member("api/free/account", &[("r", 0), ("t", 1)])]);
+}
+
+/// What a client reads is true: it comes back after `t`, and is admitted.
+#[tokio::test]
+async fn who_comes_back_when_told_is_admitted() {
+    let time = ManualTime::new();
+    let limiter =
+        Limiter::builder().quota(Quota::per_minute(7).burst(3)).clock(time.clock()).build().unwrap();
+    let app = app().layer(limiter.layer().http());
+    for _ in 0..200 {
+        let response = call(app.clone()).await;
+        let r = limits(response.headers())[0].1[0].1;
+        if response.status() == 429 {
+            assert_eq!(r, 0);
+            time.advance(Duration::from_secs(limits(response.headers())[0].1[1].1 as u64));
+            assert_eq!(call(app.clone()).await.status(), 200);
+        }
+    }
+}
+
+#[test]
+fn a_guard_that_tells_nothing_pays_nothing() {
+    let valve = Valve::new(1_000).unwrap();
+    let face = Http::<plimsoll_http::ByStatus>::default();
+    let none: Result<Response<String>, ()> = Ok(Response::new(String::new()));
+    let mut answer = Some(none);
+    let counted = allocation_counter::measure(|| {
+        let permit = valve.ask_owned().unwrap();
+        answer = answer.take().map(|answer| face.finished(answer, permit));
+    });
+    assert_eq!(counted.count_total, 0);
+    assert_eq!(valve.inside(), 0);
+}
+
+#[test]
+fn reading_an_account_allocates_nothing() {
+    let limits = KeyedLimiter::<str>::new(Quota::per_second(1_000_000)).unwrap();
+    let gate = limits.by_ref(Header::new("x-api-key").unwrap().or_shared());
+    let addresses = KeyedLimiter::<std::net::IpAddr>::new(Quota::per_second(1_000_000)).unwrap();
+    let xff = addresses.by(plimsoll_http::ClientAddr::behind(2).or_shared());
+    let forwarded = addresses.by(plimsoll_http::ClientAddr::behind(2).by_forwarded().or_shared());
+    let request = Request::builder()
+        .header("x-api-key", "ann")
+        .header("x-forwarded-for", "6.6.6.6, [2001:db8::1]:80, 192.0.2.1")
+        .header("forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:80\";proto=http, for=192.0.2.1")
+        .body(())
+        .unwrap();
+    let ask = || {
+        Permit::new(&gate, gate.admit(&request).unwrap()).done(Outcome::Success);
+        Permit::new(&xff, xff.admit(&request).unwrap()).done(Outcome::Success);
+        Permit::new(&forwarded, forwarded.admit(&request).unwrap()).done(Outcome::Success);
+    };
+    ask();
+    assert_eq!(allocation_counter::measure(ask).count_total, 0);
+}
