@@ -71,7 +71,13 @@ impl Slot {
 
     /// The state, as a hint.
     pub(crate) fn glance(&self) -> u64 {
-        self.state.load(Ordering::Relaxed)
+        // Acquire: with what somebody wrote who moves in, his bit is seen too.
+        self.state.load(Ordering::Acquire)
+    }
+
+    /// Whether another moves in; if he no longer does, his hash is seen.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.tag.load(Ordering::Acquire) & CHANGING != 0
     }
 
     /// The tag and the state of the account `hash`, which belong together; `None` if it is not here.

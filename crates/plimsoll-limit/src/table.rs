@@ -139,17 +139,25 @@ impl Table {
     ) -> Option<At<'_>> {
         let both = || self.both(hash);
         let ranked = |slot: &Slot| if slot.is(NOBODY) { Some(0) } else { rank(slot.glance()) };
-        // In a flood there is none, and nobody need wait at the door to learn it.
-        both().find(|(_, slot)| ranked(slot).is_some())?;
+        // In a flood there is none, and nobody need wait at the door to learn it. But the last one may have been
+        // taken since we looked, or be taken right now, by somebody who brings the same account. The state is
+        // read before the tag: if it is that of him who moves in, he is seen to, or has finished.
+        if !both().any(|(_, slot)| ranked(slot).is_some() || slot.is_changing()) {
+            return self.find(hash);
+        }
         let door = self.doors.get(hash as usize % DOORS)?;
         // Two who bring the same account must not both move in.
         let _turn = door.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = self.find(hash) {
             return Some(found);
         }
-        for _ in 0..WAYS {
+        // Each time round because somebody else went on: took a unit here, or moved in. A slot that another is
+        // moving into right now is as good as taken; to try it again until he is done is not to be counted on,
+        // as he may have been interrupted, and to give up would be a second quota among the common ones.
+        loop {
+            let free = both().filter(|(_, slot)| !slot.is_changing());
             let (_, (n, slot)) =
-                both().filter_map(|at| Some((ranked(at.1)?, at))).min_by_key(|(rank, _)| *rank)?;
+                free.filter_map(|at| Some((ranked(at.1)?, at))).min_by_key(|(rank, _)| *rank)?;
             if let Some(empty) = slot.move_in(hash, interval, fresh, |state| rank(state).is_some()) {
                 if empty {
                     self.used.fetch_add(1, Ordering::Relaxed);
@@ -157,7 +165,6 @@ impl Table {
                 return Some((n, slot));
             }
         }
-        None
     }
 
     /// All slots that somebody owes something in, or did.

@@ -541,8 +541,8 @@ fn a_quota_from_a_closure_that_will_not_do_admits_nothing() {
         Quota::per_day(1).burst(u32::MAX),
     ];
     let limiter = KeyedLimiter::<usize>::builder().quota_of(move |&n| bad[n]).build().unwrap();
-    for key in 0..bad.len() {
-        assert_eq!(limiter.ask(&key).unwrap_err().reason(), Reason::TooLarge, "{}", bad[key]);
+    for (key, what) in bad.iter().enumerate() {
+        assert_eq!(limiter.ask(&key).unwrap_err().reason(), Reason::TooLarge, "{what}");
         assert_eq!(limiter.ask(&key).unwrap_err().retry_after(), None);
     }
     let share = move |&n: &usize| plimsoll_limit::Share::default().at_most(bad[n]);
