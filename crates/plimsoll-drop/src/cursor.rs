@@ -36,35 +36,32 @@ pub(crate) struct Histogram {
     bins: Box<[f64]>,
     // For how much there is of each level: these see a jump at once.
     levels: [Rate; LEVELS],
-    // What each level brought in the last second, decayed, for how certain that is.
-    seen: [f64; LEVELS],
 }
 
 impl Histogram {
     pub(crate) fn new() -> Self {
         let bins = vec![0.0; BINS].into();
-        Histogram { bins, levels: [Rate::default(); LEVELS], seen: [0.0; LEVELS] }
+        Histogram { bins, levels: [Rate::default(); LEVELS] }
     }
 
     /// So many came in each bin, in `dt` seconds. `tick` is the usual time between two counts.
     pub(crate) fn count(&mut self, dt: f64, tick: f64, mut came: impl FnMut(usize) -> f64) {
         let a = (-dt / MEMORY).exp();
-        let mut sums = [0.0; LEVELS];
-        for (bins, sum) in
-            self.bins.chunks_mut(COHORTS).zip(&mut sums).enumerate().map(|(l, (b, s))| ((l, b), s))
-        {
-            let (level, bins) = bins;
+        for (level, (bins, rate)) in self.bins.chunks_mut(COHORTS).zip(&mut self.levels).enumerate() {
+            let mut sum = 0.0;
             for (cohort, bin) in bins.iter_mut().enumerate() {
                 let n = came(level * COHORTS + cohort);
                 *bin = *bin * a + n;
-                *sum += n;
+                sum += n;
             }
-        }
-        for ((rate, seen), n) in self.levels.iter_mut().zip(&mut self.seen).zip(sums) {
             let memory = (64.0 / rate.get().max(1e-9)).clamp(2.0 * tick, (5.0_f64).max(2.0 * tick));
-            rate.count_jumps(n, dt, memory);
-            *seen = *seen * a + n;
+            rate.count_jumps(sum, dt, memory);
         }
+    }
+
+    /// How much there is of all levels, a second.
+    pub(crate) fn total(&self) -> f64 {
+        self.levels.iter().map(|level| level.get()).sum()
     }
 
     /// The line under which `rate` a second is admitted.
@@ -72,8 +69,8 @@ impl Histogram {
         let mut left = rate;
         let last = self.levels.iter().position(|level| level.get() > 0.0);
         for level in (0..LEVELS).rev() {
-            let (Some(its), Some(seen)) = (self.levels.get(level), self.seen.get(level)) else { continue };
-            let its = its.get();
+            let Some(rate) = self.levels.get(level) else { continue };
+            let (its, seen) = (rate.get(), rate.seen());
             if its <= 0.0 {
                 continue;
             }

@@ -4,7 +4,7 @@ use plimsoll_core::ConfigError;
 use std::fmt;
 use std::sync::Arc;
 
-/// What share is kept at what load – of a queue that is 0.0 empty and 1.0 full, or of whatever else one measures.
+/// What share is kept at what load: how many wait, or, where only that is known, the delay in seconds.
 #[derive(Clone)]
 pub struct Curve(Shape);
 
@@ -41,8 +41,8 @@ impl Curve {
     /// ```
     /// use plimsoll_drop::Curve;
     ///
-    /// let red = Curve::linear(0.5, 1.0);
-    /// assert_eq!([red.keep(0.2), red.keep(0.75), red.keep(3.0)], [1.0, 0.5, 0.0]);
+    /// let red = Curve::linear(50.0, 150.0);
+    /// assert_eq!([red.keep(20.0), red.keep(100.0), red.keep(300.0)], [1.0, 0.5, 0.0]);
     /// ```
     pub fn keep(&self, load: f64) -> f64 {
         let keep = match &self.0 {

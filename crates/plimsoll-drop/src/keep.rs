@@ -27,32 +27,50 @@ pub(crate) struct Tick {
 pub(crate) struct Rate {
     n: f64,
     t: f64,
+    // Since the last look for a jump.
+    new_n: f64,
+    new_t: f64,
 }
 
+/// So many events, or so many expected, say whether the rate has jumped.
+const ENOUGH: f64 = 25.0;
+
 impl Rate {
-    pub(crate) fn known(rate: f64) -> Self {
-        // As if it had been seen for a while: 8 are enough to go by.
-        Rate { n: 64.0, t: 64.0 / rate }
+    /// As if it had been seen for `seconds`.
+    fn known(rate: f64, seconds: f64) -> Self {
+        Rate { n: rate * seconds, t: seconds, ..Rate::default() }
     }
 
     pub(crate) fn get(self) -> f64 {
         if self.t > 0.0 { self.n / self.t } else { 0.0 }
     }
 
-    pub(crate) fn count(&mut self, events: f64, dt: f64, memory: f64) {
-        let a = (-dt / memory).exp();
-        self.n = self.n * a + events;
-        self.t = self.t * a + dt;
+    /// How many events it goes by.
+    pub(crate) fn seen(self) -> f64 {
+        self.n
     }
 
-    /// The same; a jump replaces the memory: six standard deviations, and half as much again, of at least 25.
+    pub(crate) fn count(&mut self, events: f64, dt: f64, memory: f64) {
+        // A pause longer than the memory counts as no more than that: or it would take as long to be forgotten.
+        let part = (memory / dt).min(1.0);
+        let a = (-dt / memory).exp();
+        self.n = self.n * a + events * part;
+        self.t = self.t * a + dt * part;
+    }
+
+    /// The same; a jump replaces the memory: six standard deviations, and half as much again.
     pub(crate) fn count_jumps(&mut self, events: f64, dt: f64, memory: f64) {
-        let expected = self.get() * dt;
-        let (more, less) = (events.max(expected), events.min(expected));
-        if more >= 25.0 && more - less > 6.0 * expected.max(1.0).sqrt() && more > 1.5 * less && self.t > 0.0 {
-            *self = Rate { n: events, t: dt };
-        } else {
-            self.count(events, dt, memory);
+        let part = (memory / dt).min(1.0);
+        (self.new_n, self.new_t) = (self.new_n + events * part, self.new_t + dt * part);
+        let (came, expected) = (self.new_n, self.get() * self.new_t);
+        let (more, less) = (came.max(expected), came.min(expected));
+        let known = self.t > 0.0;
+        self.count(events, dt, memory);
+        if more >= ENOUGH {
+            if known && more - less > 6.0 * expected.max(1.0).sqrt() && more > 1.5 * less {
+                (self.n, self.t) = (self.new_n, self.new_t);
+            }
+            (self.new_n, self.new_t) = (0.0, 0.0);
         }
     }
 }
@@ -93,16 +111,9 @@ const PROBE: f64 = 3.0;
 
 impl Keep {
     pub(crate) fn new(target: f64, tick: f64, capacity: Option<f64>) -> Self {
-        let departures = capacity.map_or(Rate::default(), Rate::known);
-        // Enough time to be gone by at once.
-        let departures = if capacity.is_some() {
-            Rate {
-                n: departures.get() * target.max(8.0 / departures.get()),
-                t: target.max(8.0 / departures.get()),
-            }
-        } else {
-            departures
-        };
+        // Worth 64 events, so that it is gone by at once and yields to what is measured.
+        let hint = |rate: f64| Rate::known(rate, target.max(64.0 / rate));
+        let departures = capacity.map_or(Rate::default(), hint);
         Keep { target, tick, arrivals: Rate::default(), departures, z: 0.0, keep: 1.0 }
     }
 
@@ -200,6 +211,8 @@ pub(crate) struct Pie {
 }
 
 impl Pie {
+    /// In so many seconds it moves by its gains once.
+    const UPDATE: f64 = 0.015;
     const ALPHA: f64 = 0.125;
     const BETA: f64 = 1.25;
     /// 150 ms.
@@ -214,7 +227,8 @@ impl Pie {
     }
 
     pub(crate) fn tick(&mut self, dt: f64, delay: f64) -> f64 {
-        let mut step = Self::ALPHA * (delay - self.target) + Self::BETA * (delay - self.before);
+        let steps = dt / Self::UPDATE;
+        let mut step = Self::ALPHA * steps * (delay - self.target) + Self::BETA * (delay - self.before);
         step *= match self.drop {
             p if p < 0.000_001 => 1.0 / 2_048.0,
             p if p < 0.000_01 => 1.0 / 512.0,

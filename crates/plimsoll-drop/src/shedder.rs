@@ -10,6 +10,7 @@ use plimsoll_core::{
 };
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,6 +77,8 @@ struct Inner {
     line: AtomicU64,
     came: Box<[AtomicU32]>,
     admitted: AtomicU64,
+    // Of the permits: how many are out, and how many have ended.
+    inside: AtomicU64,
     ended: AtomicU64,
     // Somebody ended and left a worker idle.
     idle: AtomicBool,
@@ -88,6 +91,9 @@ struct Inner {
     // When the next tick is due, by the clock and by what has been admitted.
     due: AtomicU64,
     due_after: AtomicU64,
+    keep: AtomicU64,
+    // One ticks, and the others go on: no lock is held while somebody's closures are called.
+    ticking: AtomicBool,
     machine: Mutex<Machine>,
 }
 
@@ -95,10 +101,11 @@ struct Machine {
     steered: Steered,
     histogram: Histogram,
     ended: u64,
-    departed: u64,
+    departed: Option<u64>,
     depth: f64,
+    // Of a signal that knows nothing else, for when it has none to tell.
+    delay: Option<f64>,
     average: f64,
-    keep: f64,
 }
 
 enum Steered {
@@ -174,10 +181,33 @@ impl Shedder {
         self.admit_bin(self.anyone(priority)).map(|()| Permit::new(self, ()))
     }
 
+    /// [`ask`](Self::ask), for an account.
+    ///
+    /// # Errors
+    /// `Dropped`.
+    pub fn ask_for<K: Hash + ?Sized>(
+        &self,
+        priority: Priority,
+        account: &K,
+    ) -> Result<Permit<&Self>, Rejected> {
+        self.admit_bin(self.of_account(priority, account)).map(|()| Permit::new(self, ()))
+    }
+
+    /// [`ask`](Self::ask), with a permit that owns its handle.
+    ///
+    /// # Errors
+    /// `Dropped`.
+    pub fn ask_owned(&self, priority: Priority) -> Result<Permit<Self>, Rejected> {
+        self.admit_bin(self.anyone(priority)).map(|()| Permit::new(self.clone(), ()))
+    }
+
     fn admit_bin(&self, bin: usize) -> Result<(), Rejected> {
         let its = &*self.0;
-        let no = its.refusal();
-        its.observer.decided(its.name, if its.decide(bin) { Ok(()) } else { Err(no) })
+        let kept = its.decide(bin);
+        if kept {
+            its.inside.fetch_add(1, Ordering::Relaxed);
+        }
+        its.observer.decided(its.name, if kept { Ok(()) } else { Err(its.refusal()) })
     }
 
     #[inline]
@@ -204,16 +234,16 @@ impl Shedder {
     pub async fn tend(&self) {
         loop {
             let due = Instant::from_nanos(self.0.due.load(Ordering::Relaxed));
-            // A tick that somebody else does moves it.
-            let soon = self.0.clock.now() + Duration::from_millis(1);
-            self.0.clock.sleep_until(due.max(soon)).await;
+            // Somebody else's tick may move it to an eighth of that.
+            let (now, often) = (self.0.clock.now(), tick_of(self.target()) / 8);
+            self.0.clock.sleep_until(due.min(now + often).max(now + Duration::from_millis(1))).await;
             self.0.tick_if_due();
         }
     }
 
     /// The share that is kept now, of all that comes.
     pub fn keep_rate(&self) -> f64 {
-        self.0.lock().keep
+        f64::from_bits(self.0.keep.load(Ordering::Relaxed))
     }
 
     /// How many a second leave the queue when it is never empty, as far as is known. To be given as
@@ -297,8 +327,7 @@ impl Inner {
     }
 
     fn in_flight(&self) -> u64 {
-        let ended = self.ended.load(Ordering::Relaxed);
-        self.admitted.load(Ordering::Relaxed).saturating_sub(ended)
+        self.inside.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -318,10 +347,11 @@ impl Inner {
         let keep = match bin.cmp(&at) {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => {
-                self.dice.under(line >> BIN_BITS) && (line == packed(OPEN) || !self.is_over_ceiling(now))
-            }
+            std::cmp::Ordering::Equal => self.dice.under(line >> BIN_BITS),
         };
+        // Those more important than whom the line cuts are not held back by how many wait.
+        let cut = line != packed(OPEN) && bin / COHORTS == at / COHORTS;
+        let keep = keep && !(cut && self.is_over_ceiling());
         if keep {
             self.admitted.fetch_add(1, Ordering::Relaxed);
         }
@@ -329,16 +359,20 @@ impl Inner {
     }
 
     /// Whether more wait than ever should, as far as that is known between two ticks.
-    fn is_over_ceiling(&self, now: u64) -> bool {
+    fn is_over_ceiling(&self) -> bool {
         let ceiling = self.ceiling.load(Ordering::Relaxed);
         let depth = match &self.signal.0 {
             Source::InFlight(workers) => self.in_flight().saturating_sub(*workers),
             Source::Own(_) => {
-                let came = self.admitted.load(Ordering::Relaxed)
-                    - self.admitted_then.load(Ordering::Relaxed).min(self.admitted.load(Ordering::Relaxed));
-                let seconds = now.saturating_sub(self.ticked.load(Ordering::Relaxed)) as f64 / 1e9;
-                let left = f64::from_bits(self.capacity.load(Ordering::Relaxed)) * seconds;
-                (self.depth_then.load(Ordering::Relaxed) + came).saturating_sub(left as u64)
+                let then = self.admitted_then.load(Ordering::Relaxed);
+                let came = self.admitted.load(Ordering::Relaxed).saturating_sub(then);
+                let most = self.depth_then.load(Ordering::Relaxed).saturating_add(came);
+                if most <= ceiling {
+                    return false;
+                }
+                let since = self.clock.now().as_nanos().saturating_sub(self.ticked.load(Ordering::Relaxed));
+                let left = f64::from_bits(self.capacity.load(Ordering::Relaxed)) * since as f64 / 1e9;
+                most.saturating_sub(left as u64)
             }
         };
         depth > ceiling
@@ -348,17 +382,27 @@ impl Inner {
     #[inline(never)]
     fn tick_if_due(&self) {
         // Somebody else is at it: fine.
-        let Ok(mut machine) = self.machine.try_lock() else { return };
+        if self.ticking.swap(true, Ordering::Acquire) {
+            return;
+        }
         let now = self.clock.now().as_nanos();
         let since = now.saturating_sub(self.ticked.load(Ordering::Relaxed));
         let admitted = self.admitted.load(Ordering::Relaxed);
         let early = admitted >= self.due_after.load(Ordering::Relaxed) && since >= 100_000;
         if since > 0 && (now >= self.due.load(Ordering::Relaxed) || early) {
-            self.tick(&mut machine, now, since, admitted);
+            // A signal or a curve may panic: that is told by the panic hook, and the line stays where it is.
+            let ticked = catch_unwind(AssertUnwindSafe(|| {
+                let reading = self.read();
+                self.tick(&mut self.lock(), now, since, admitted, reading);
+            }));
+            if ticked.is_err() {
+                self.due.store(now.saturating_add(since.max(10_000_000)), Ordering::Relaxed);
+            }
         }
+        self.ticking.store(false, Ordering::Release);
     }
 
-    fn tick(&self, machine: &mut Machine, now: u64, since: u64, admitted: u64) {
+    fn tick(&self, machine: &mut Machine, now: u64, since: u64, admitted: u64, reading: Reading) {
         let dt = since as f64 / 1e9;
         let target = self.target.load(Ordering::Relaxed);
         let usual = tick_of(Duration::from_nanos(target));
@@ -372,20 +416,23 @@ impl Inner {
             n
         };
         machine.histogram.count(dt, usual.as_secs_f64(), came);
-        let (reading, ended) = (self.read(), self.ended.load(Ordering::Relaxed));
+        let ended = self.ended.load(Ordering::Relaxed);
         let depth = reading.depth.map(|depth| depth as f64);
-        let newly = (admitted - self.admitted_then.load(Ordering::Relaxed)) as f64;
+        let newly = admitted.saturating_sub(self.admitted_then.load(Ordering::Relaxed)) as f64;
         let departures = match (reading.departed, depth, &self.signal.0) {
-            (Some(departed), _, _) => departed.saturating_sub(machine.departed) as f64,
+            // The first says nothing: what left before is not of this tick.
+            (Some(departed), _, _) => machine.departed.map_or(0, |then| departed.saturating_sub(then)) as f64,
             (None, Some(depth), Source::Own(_)) => (newly - (depth - machine.depth)).max(0.0),
             _ => ended.saturating_sub(machine.ended) as f64,
         };
         let busy = reading.busy.unwrap_or(depth.unwrap_or(0.0) > 0.0 && machine.depth > 0.0);
         let (aim, hot, capacity) = machine.steer(dt, arrivals, departures, depth, reading.delay, busy);
-        machine.departed = reading.departed.unwrap_or(machine.departed);
+        machine.departed = reading.departed.or(machine.departed);
         (machine.ended, machine.depth) = (ended, depth.unwrap_or(0.0));
         let line = if aim.is_finite() { machine.histogram.line(aim) } else { OPEN };
-        machine.keep = if arrivals > 0.0 && aim.is_finite() { (aim * dt / arrivals).min(1.0) } else { 1.0 };
+        let total = machine.histogram.total();
+        let keep = if aim.is_finite() && total > 0.0 { (aim / total).min(1.0) } else { 1.0 };
+        self.keep.store(keep.to_bits(), Ordering::Relaxed);
         // Relaxed, all of them: hints until the next tick, read one by one.
         self.line.store(packed(line), Ordering::Relaxed);
         self.ticked.store(now, Ordering::Relaxed);
@@ -406,18 +453,21 @@ impl Inner {
             Source::Own(read) => read(),
             Source::InFlight(workers) => {
                 let inside = self.in_flight();
-                let was_idle = self.idle.swap(false, Ordering::Relaxed);
+                let was_idle = self.idle.swap(inside < *workers, Ordering::Relaxed);
                 let depth = inside.saturating_sub(*workers);
                 Reading::new().depth(depth).busy(!was_idle && inside >= *workers)
             }
         }
     }
 
-    fn end(&self, event: Event) {
+    fn end(&self, event: Event, done: bool) {
         self.observer.tell(|| event);
-        self.ended.fetch_add(1, Ordering::Relaxed);
+        let inside = self.inside.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
+        if done {
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
         if let Source::InFlight(workers) = self.signal.0
-            && self.in_flight() < workers
+            && inside < workers
             && !self.idle.load(Ordering::Relaxed)
         {
             self.idle.store(true, Ordering::Relaxed);
@@ -436,9 +486,12 @@ impl Machine {
         delay: Option<Duration>,
         busy: bool,
     ) -> (f64, bool, Option<f64>) {
-        let lambda = arrivals / dt;
+        let lambda = self.histogram.total();
         let share = |keep: f64| if keep < 1.0 { keep * lambda } else { f64::INFINITY };
         let seconds = delay.map(|delay| delay.as_secs_f64());
+        // A signal that knows a delay alone, and nothing began: it is still what it was.
+        let seconds = if depth.is_none() { seconds.or(self.delay) } else { seconds };
+        self.delay = if depth.is_none() { seconds } else { None };
         match &mut self.steered {
             Steered::Rate(keep, log) => match (depth, seconds) {
                 (None, Some(delay)) => (share(log.tick(dt, delay)), false, None),
@@ -470,11 +523,11 @@ impl Machine {
 impl Settle for Shedder {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
-        self.0.end(Event::Ended { by: self.0.name, outcome });
+        self.0.end(Event::Ended { by: self.0.name, outcome }, true);
     }
     fn give_back(&self, (): ()) {
-        // It was never in the queue; but it was in flight.
-        self.0.end(Event::GivenBack { by: self.0.name });
+        // It was in flight, but nothing was done for it.
+        self.0.end(Event::GivenBack { by: self.0.name }, false);
     }
 }
 
@@ -659,21 +712,22 @@ impl ShedderBuilder {
             steered,
             histogram: Histogram::new(),
             ended: 0,
-            departed: 0,
+            departed: None,
             depth: 0.0,
+            delay: None,
             average: 0.0,
-            keep: 1.0,
         };
         Ok(Shedder(Arc::new(Inner {
             name,
             hasher: self.dice.hasher(),
             observer: self.observer.map_or(Observer::none(), |o| Observer::new(o, name)),
             signal: self.signal,
-            turnover: self.turnover.as_nanos() as u64,
+            turnover: u64::try_from(self.turnover.as_nanos()).unwrap_or(u64::MAX),
             target: AtomicU64::new(self.target.as_nanos() as u64),
             line: AtomicU64::new(packed(OPEN)),
             came: (0..BINS).map(|_| AtomicU32::new(0)).collect(),
             admitted: AtomicU64::new(0),
+            inside: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             idle: AtomicBool::new(false),
             ticked: AtomicU64::new(now),
@@ -683,6 +737,8 @@ impl ShedderBuilder {
             capacity: AtomicU64::new(self.capacity.unwrap_or(0.0).to_bits()),
             due: AtomicU64::new(now + tick_of(self.target).as_nanos() as u64),
             due_after: AtomicU64::new(64),
+            keep: AtomicU64::new(1.0_f64.to_bits()),
+            ticking: AtomicBool::new(false),
             machine: Mutex::new(machine),
             clock: self.clock,
             dice: self.dice,

@@ -76,7 +76,8 @@ impl Signal {
         Signal(Source::InFlight(workers as u64))
     }
 
-    /// A closure, called at each tick, by whoever ticks: be quick.
+    /// A closure, called at each tick, by whoever ticks: in the middle of a [`keep`](crate::Shedder::keep). Be quick, and
+    /// take no lock that is held by those who ask.
     pub fn of(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
         Signal(Source::Own(Arc::new(read)))
     }

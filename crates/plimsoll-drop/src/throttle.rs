@@ -1,8 +1,8 @@
 //! The client's own throttle.
 
 use plimsoll_core::{
-    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Observe, Observer, Outcome, Permit, Reason,
-    Rejected, Settle, Window, check_name, intern,
+    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observe, Observer, Outcome,
+    Permit, Reason, Rejected, Settle, Window, check_name, intern,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,9 @@ use std::time::Duration;
 ///
 /// Only [`Overloaded`](Outcome::Overloaded) counts as not accepted: a server that answers with an error has done the
 /// work, and what was cancelled says nothing. What was refused locally counts as a request, which is
-/// what makes it last; it is forgotten with the window.
+/// what makes it last; it is forgotten with the window. So after a long outage it takes minutes until nothing is
+/// refused any more, and the longer the more one asks: choose a shorter [window](ThrottleBuilder::within), or a larger
+/// [floor](ThrottleBuilder::floor), where that is too long.
 ///
 /// ```
 /// use plimsoll_drop::Throttle;
@@ -95,7 +97,7 @@ impl Throttle {
         let refuse = its.refuse.load(Ordering::Relaxed);
         let refused = refuse > 0 && its.dice.under(refuse) && !its.attempt(now);
         if refused {
-            its.window.add(REQUESTS, 0, plimsoll_core::Instant::from_nanos(now));
+            its.window.add(REQUESTS, 0, Instant::from_nanos(now));
         }
         let no = Rejected::new(its.name, Reason::Dropped);
         its.observer.decided(its.name, if refused { Err(no) } else { Ok(()) })
@@ -103,9 +105,7 @@ impl Throttle {
 
     /// The chance to be refused now.
     pub fn refusal_rate(&self) -> f64 {
-        let now = self.0.clock.now().as_nanos();
-        self.0.work_out(now);
-        self.0.refuse.load(Ordering::Relaxed) as f64 * Dice::GRAIN
+        self.0.chance(self.0.clock.now()).max(0.0)
     }
 
     /// Requests and accepts in the window.
@@ -128,13 +128,18 @@ impl Throttle {
 }
 
 impl Inner {
-    /// A hundredth of the window later it is worked out again.
+    /// The chance to be refused; below 0 for never.
+    fn chance(&self, now: Instant) -> f64 {
+        let [requests, accepts] = self.window.sum(0, now);
+        (requests as f64 - self.k * accepts as f64) / (requests as f64 + 1.0)
+    }
+
+    /// A hundredth of the window later it is worked out again, and after 20 ms at the latest.
     #[cold]
     fn work_out(&self, now: u64) {
-        self.due.store(now.saturating_add(self.span.as_nanos() as u64 / 100), Ordering::Relaxed);
-        let [requests, accepts] = self.window.sum(0, plimsoll_core::Instant::from_nanos(now));
-        let refuse = (requests as f64 - self.k * accepts as f64) / (requests as f64 + 1.0);
-        self.refuse.store(Dice::threshold(refuse), Ordering::Relaxed);
+        let next = (self.span.as_nanos() as u64 / 100).min(20_000_000);
+        self.due.store(now.saturating_add(next), Ordering::Relaxed);
+        self.refuse.store(Dice::threshold(self.chance(Instant::from_nanos(now))), Ordering::Relaxed);
     }
 
     /// One of the attempts that may be made in any case.
@@ -146,7 +151,10 @@ impl Inner {
         let free = self.free.load(Ordering::Relaxed);
         // One at once: it is full as soon as its interval is over.
         free <= now
-            && self.free.compare_exchange(free, now + interval, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self
+                .free
+                .compare_exchange(free, now.saturating_add(interval), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 }
 
