@@ -74,7 +74,8 @@
 //! The rule is that of the `governor` crate, and its limiter is the oracle of our tests. The cell is our own, because
 //! several things cannot be said over its interface: a refund; a quota that is changed while
 //! what is owed is kept; the fill that [`FairLimiter`] steers by; intervals rounded up. A limiter of that crate
-//! that you have becomes a gate as `Governed`.
+//! that you have becomes a gate as `Governed`. (By the same clock the two cells take the same time, 9 ns on the machine of
+//! our benches; what our limiters save is the reading of the clock, and the map.)
 //!
 //! # Features
 //!

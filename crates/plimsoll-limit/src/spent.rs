@@ -13,7 +13,7 @@ pub struct Spent {
     pub(crate) units: u32,
     // Nanoseconds.
     pub(crate) at: u64,
-    // Of tiers, 0 to 1,023.
+    // Of tiers: 10 bits.
     pub(crate) class: u16,
     // By which the account was counted: a slower one of later, or of who comes after it, gives no more back.
     pub(crate) interval: u64,

@@ -144,6 +144,11 @@ impl Tier {
     }
 }
 
+/// Of a token: the account had a quota of its own.
+const OWN: u16 = 1 << 9;
+/// So that a token holds the class and that.
+const CLASSES: usize = OWN as usize - 1;
+
 /// Whose turn it is, worked out once.
 #[derive(Clone, Copy)]
 struct Who {
@@ -171,7 +176,7 @@ struct No {
 impl Inner {
     #[inline(always)]
     fn kind(&self, class: u16) -> &Kind {
-        match self.classes.get(usize::from(class)).or(self.classes.first()) {
+        match self.classes.get(usize::from(class & !OWN)).or(self.classes.first()) {
             Some(kind) => kind,
             None => unreachable!("there is at least one class"),
         }
@@ -329,8 +334,9 @@ impl Inner {
     ) -> Result<Spent, Rejected> {
         match taken {
             Ok((slot, interval)) => {
-                let burst = who.own.map_or(0, |own| own.burst_size());
-                Ok(Spent { slot, units, at: now, class: who.class, interval, burst })
+                let (burst, class) =
+                    who.own.map_or((0, who.class), |own| (own.burst_size(), who.class | OWN));
+                Ok(Spent { slot, units, at: now, class, interval, burst })
             }
             Err(No { by, rate, at }) => Err(refusal(by, rate, units, now, at)),
         }
@@ -370,7 +376,7 @@ impl Inner {
         }
         // Who waits for a limit of many is the head of its line; the unit may be another account's.
         let own = self.accounts.table.at(spent.slot).map_or(0, |slot| slot.hash());
-        for line in [own, 1, u64::from(spent.class) + 2] {
+        for line in [own, 1, u64::from(spent.class & !OWN) + 2] {
             self.common.yard.rouse(line);
         }
     }
@@ -683,7 +689,9 @@ impl<K: ?Sized> Settle for Tiers<K> {
         let kind = its.kind(spent.class);
         if let Some((interval, free)) = its.accounts.read(spent.slot) {
             let own = (spent.burst > 0).then_some(Rate { interval, burst: spent.burst });
-            if let Some(rate) = own.or_else(|| kind.each.as_ref().map(Live::rate)) {
+            // A quota of its own that is not known any more is not told as that of its class.
+            let of_class = if spent.class & OWN == 0 { kind.each.as_ref().map(Live::rate) } else { None };
+            if let Some(rate) = own.or(of_class) {
                 each(allowance(kind.account, rate, free, now));
             }
         }
@@ -762,7 +770,7 @@ impl<K: ?Sized> TiersBuilder<K> {
         self
     }
 
-    /// Adds a class, up to 1,023 of them. The first is that of all who are in no other.
+    /// Adds a class, up to 511 of them. The first is that of all who are in no other.
     pub fn class(mut self, class: Class) -> Self {
         self.classes.push(class);
         self
@@ -785,8 +793,8 @@ impl<K: ?Sized> TiersBuilder<K> {
         self.setup.validate()?;
         let quotas = self.classes.iter().flat_map(|class| [&class.each, &class.all]);
         quotas.flatten().chain(&self.global).try_for_each(Quota::validate)?;
-        if self.classes.is_empty() || self.classes.len() > 1_023 {
-            return Err(ConfigError::new("classes", self.classes.len(), "1 to 1023 of them"));
+        if self.classes.is_empty() || self.classes.len() > CLASSES {
+            return Err(ConfigError::new("classes", self.classes.len(), "1 to 511 of them"));
         }
         for (n, class) in self.classes.iter().enumerate() {
             if class.name.is_empty() || class.name == "global" {
