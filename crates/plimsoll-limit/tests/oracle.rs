@@ -615,11 +615,11 @@ fn tiers_that_will_not_do_are_named() {
     let new = Tiers::<str>::builder;
     let class = |name: &str| Class::new(name);
     let no = |builder: plimsoll_limit::TiersBuilder<str>| builder.build().unwrap_err().to_string();
-    assert_eq!(no(new()), "classes = 0 is not allowed: it must be 1 to 1023 of them");
+    assert_eq!(no(new()), "classes = 0 is not allowed: it must be 1 to 511 of them");
     assert!(no(new().class(class(""))).contains("class.name"));
     assert!(no(new().class(class("global"))).contains("class.name"));
     assert!(no(new().class(class("a")).class(class("a"))).contains("given to one class only"));
-    assert!(no((0..1_024).fold(new(), |b, n| b.class(class(&n.to_string())))).contains("1 to 1023"));
+    assert!(no((0..512).fold(new(), |b, n| b.class(class(&n.to_string())))).contains("1 to 511"));
     assert!(no(new().class(class("a").all(Quota::per_second(0)))).contains("quota.units"));
     assert!(no(new().class(class("a")).accounts(0)).contains("accounts"));
     let tiers = new().class(class("a")).build().unwrap();
