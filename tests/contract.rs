@@ -5,13 +5,16 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
+use plimsoll::limit::Class;
 use plimsoll::{
-    Breaker, Buffer, Discipline, Mode, Only, Permit, RandomDrop, Shadow, Then, Trip, Valve, Wait,
+    Breaker, Buffer, Discipline, FairLimiter, Gate, KeyedLimiter, Limiter, Mode, Only, Permit, Quota,
+    RandomDrop, Rejected, Shadow, Then, Tiers, Trip, Valve, Wait,
 };
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -337,10 +340,177 @@ fn drop_edges() -> Vec<Edge> {
     ]
 }
 
+/// So many units at once, back in a second.
+const UNITS: Quota = Quota::per_second(1_000);
+const A_SECOND: Duration = Duration::from_secs(1);
+const SPENT: &str = "units are spent, and nobody holds them";
+
+/// A gate that takes units: saturated when they are spent, and relieved when time brings them back.
+fn units<G>(kit: &Kit, gate: G, ask: impl Fn() -> Result<Permit<G>, Rejected> + 'static) -> Built
+where
+    G: Gate<Request, Token: Send> + Clone + Send + Sync + 'static,
+{
+    let held: Rc<RefCell<Vec<Permit<G>>>> = Rc::default();
+    let (spends, time) = (held.clone(), kit.time.clone());
+    let (layer, shadowed) = (plimsoll::layer(gate.clone()), gate);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(move || spends.borrow_mut().extend(std::iter::from_fn(|| ask().ok()))),
+        busy: None,
+        relieve: Box::new(move || {
+            held.borrow_mut().clear();
+            time.advance(10 * A_SECOND);
+        }),
+        held: Held::Nothing(SPENT),
+        limit: None,
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 1,
+    }
+}
+
+/// The same for a guard with keys: what asks by hand is the gate itself.
+fn units_by_key<G>(kit: &Kit, gate: G) -> Built
+where
+    G: Gate<Request, Token: Send> + Clone + Send + Sync + 'static,
+{
+    let asks = gate.clone();
+    let ask = move || asks.admit(&Request::default()).map(|token| Permit::new(asks.clone(), token));
+    units(kit, gate, ask)
+}
+
+fn limiter(kit: &Kit) -> Limiter {
+    let new = Limiter::builder().quota(UNITS).room(3).longest_wait(100 * A_SECOND);
+    new.clock(kit.clock()).observe(kit.observer()).build().unwrap()
+}
+
+fn limiter_gate(kit: &Kit) -> Built {
+    let limiter = limiter(kit);
+    let asks = limiter.clone();
+    units(kit, limiter, move || asks.ask_owned())
+}
+
+/// Busy, nothing is left, and somebody stands at the head of the line who never asks again.
+fn limiter_waiter(kit: &Kit) -> Built {
+    type Waits = Pin<Box<dyn Future<Output = Result<Permit<Limiter>, Rejected>>>>;
+    let limiter = limiter(kit);
+    let spent: Rc<RefCell<Vec<Permit<Limiter>>>> = Rc::default();
+    let ahead: Rc<RefCell<Vec<Waits>>> = Rc::default();
+    let (spends, asks) = (spent.clone(), limiter.clone());
+    let spend = move || spends.borrow_mut().extend(std::iter::from_fn(|| asks.ask_owned().ok()));
+    let (spend_first, stands, its) = (spend.clone(), ahead.clone(), limiter.clone());
+    let busy = move || {
+        spend_first();
+        let mut waits: Waits = Box::pin(its.acquire_owned());
+        if waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            stands.borrow_mut().push(waits);
+        }
+    };
+    let (shut, open, time, by_hand) = (limiter.clone(), limiter.clone(), kit.time.clone(), ahead.clone());
+    let (layer, watched) = (limiter.wait_layer(), limiter);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        // Nothing is left, and nobody may wait.
+        saturate: Box::new(move || {
+            spend();
+            shut.set_room(0, A_SECOND).unwrap();
+        }),
+        busy: Some(Box::new(busy)),
+        relieve: Box::new(move || {
+            open.set_room(3, 100 * A_SECOND).unwrap();
+            ahead.borrow_mut().clear();
+            spent.borrow_mut().clear();
+            time.advance(10 * A_SECOND);
+        }),
+        held: Held::InLine(Box::new(move || u64::from(watched.waiting()) - by_hand.borrow().len() as u64)),
+        limit: None,
+        shadow: None,
+        guards: 1,
+    }
+}
+
+fn keyed_limiter(kit: &Kit) -> Built {
+    let new = KeyedLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
+    let limiter = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
+    units_by_key(kit, limiter.by(|_: &Request| 7))
+}
+
+fn tiers(kit: &Kit) -> Built {
+    let new = Tiers::<u64>::builder().global(UNITS).accounts(8).dice(kit.dice.clone());
+    let new = new.class(Class::new("free").each(UNITS).all(UNITS));
+    let tiers = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
+    units_by_key(kit, tiers.by(|_: &Request| 7))
+}
+
+fn fair_limiter(kit: &Kit) -> Built {
+    let new = FairLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
+    let limiter = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
+    units_by_key(kit, limiter.by(|_: &Request| 7))
+}
+
+fn quota_edges() -> Vec<Edge> {
+    let with = |quota| refusal(Limiter::new(quota));
+    let live = Limiter::new(UNITS).unwrap();
+    vec![
+        ("no units", with(Quota::per_second(0))),
+        ("none at once", with(UNITS.burst(0))),
+        ("no time", with(Quota::per(1, Duration::ZERO))),
+        ("a unit in a century", with(Quota::per(1, 36_500 * 86_400 * A_SECOND))),
+        ("more at once than any window may hold", with(Quota::at_most(5, A_SECOND).burst(6))),
+        ("no name", refusal(Limiter::builder().name("").build())),
+        ("too large a room", refusal(Limiter::builder().room(u32::MAX).build())),
+        ("a room without time", refusal(Limiter::builder().longest_wait(Duration::ZERO).build())),
+        ("no units, live", refusal(live.set_quota(Quota::per_second(0)))),
+        ("a room without time, live", refusal(live.set_room(1, Duration::ZERO))),
+    ]
+}
+
+fn keyed_edges() -> Vec<Edge> {
+    let new = KeyedLimiter::<u64>::builder;
+    let live = KeyedLimiter::<u64>::new(UNITS).unwrap();
+    vec![
+        ("no units", refusal(KeyedLimiter::<u64>::new(Quota::per_second(0)))),
+        ("no name", refusal(new().name("").build())),
+        ("no accounts", refusal(new().accounts(0).build())),
+        ("too many accounts", refusal(new().accounts(usize::MAX).build())),
+        ("no units, live", refusal(live.set_quota(Quota::per_second(0)))),
+    ]
+}
+
+fn tiers_edges() -> Vec<Edge> {
+    let new = Tiers::<u64>::builder;
+    let none = Quota::per_second(0);
+    let live = new().class(Class::new("free").each(UNITS)).build().unwrap();
+    vec![
+        ("no limit at all", refusal(new().build())),
+        ("no units for all", refusal(new().global(none).build())),
+        ("no units for each", refusal(new().class(Class::new("free").each(none)).build())),
+        ("no units for a class", refusal(new().class(Class::new("free").all(none)).build())),
+        ("a class without a name", refusal(new().global(UNITS).class(Class::new("")).build())),
+        ("no accounts", refusal(new().global(UNITS).accounts(0).build())),
+        ("an unknown class, live", refusal(live.assign(&1, "gold"))),
+        ("a quota of an unknown class, live", refusal(live.set_each("gold", UNITS))),
+        ("no units for one, live", refusal(live.assign_quota(&1, none))),
+    ]
+}
+
+fn fair_edges() -> Vec<Edge> {
+    let new = FairLimiter::<u64>::builder;
+    vec![
+        ("no units", refusal(FairLimiter::<u64>::new(Quota::per_second(0)))),
+        ("one at a time", refusal(FairLimiter::<u64>::new(UNITS.burst(1)))),
+        ("no tail", refusal(new().tail(0.0).build())),
+        ("a tail of more than all", refusal(new().tail(1.1).build())),
+        ("not a tail", refusal(new().tail(f64::NAN).build())),
+        ("no accounts", refusal(new().accounts(0).build())),
+    ]
+}
+
 const AGED: Discipline = Discipline::LifoWithAge { age: Duration::from_millis(30) };
 const BUCKETS: Discipline = Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 };
 
-const SUBJECTS: [Subject; 15] = [
+const SUBJECTS: [Subject; 20] = [
     Subject { name: "valve", build: valve_gate, edges: valve_edges },
     Subject { name: "valve, waiting", build: valve_waiter, edges: valve_edges },
     Subject { name: "Then(valve, drop)", build: then, edges: || [valve_edges(), drop_edges()].concat() },
@@ -363,6 +533,11 @@ const SUBJECTS: [Subject; 15] = [
         edges: buffer_edges,
     },
     Subject { name: "buffer, time-buckets", build: |kit| buffer(kit, BUCKETS), edges: buffer_edges },
+    Subject { name: "limiter", build: limiter_gate, edges: quota_edges },
+    Subject { name: "limiter, waiting", build: limiter_waiter, edges: quota_edges },
+    Subject { name: "keyed limiter.by(key)", build: keyed_limiter, edges: keyed_edges },
+    Subject { name: "tiers.by(key)", build: tiers, edges: tiers_edges },
+    Subject { name: "fair limiter.by(key)", build: fair_limiter, edges: fair_edges },
     Subject { name: "(drop, valve)", build: tuple, edges: || [valve_edges(), drop_edges()].concat() },
 ];
 

@@ -41,6 +41,8 @@ impl Kit {
 pub enum Held {
     /// This much.
     By(Box<dyn Fn() -> u64>),
+    /// So many in line. Who was admitted has spent something, and holds nothing.
+    InLine(Box<dyn Fn() -> u64>),
     /// It has nothing to hold; why. A guard that holds something and does not say what would pass for
     /// one that gives everything back.
     Nothing(&'static str),
@@ -49,7 +51,7 @@ pub enum Held {
 impl Held {
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Held::By(held) => held(),
+            Held::By(held) | Held::InLine(held) => held(),
             Held::Nothing(_) => 0,
         }
     }
@@ -58,7 +60,7 @@ impl Held {
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Held::By(held) => write!(f, "{}", held()),
+            Held::By(held) | Held::InLine(held) => write!(f, "{}", held()),
             Held::Nothing(why) => write!(f, "nothing: {why}"),
         }
     }
