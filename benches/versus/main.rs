@@ -11,6 +11,7 @@
 mod breakers;
 mod buffers;
 mod cli;
+mod dispatches;
 mod drops;
 mod layers;
 mod measure;
@@ -63,6 +64,12 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "layer-breaker", about: "a call through a breaker's layer", cases: breakers::layer },
     Group { name: "drop-keep", about: "random drop, 95 % kept", cases: drops::keep },
     Group { name: "drop-shed", about: "random drop, 5 % kept", cases: drops::shed },
+    Group {
+        name: "dispatch-checkout",
+        about: "a slot checked out with its resource, and put back",
+        cases: dispatches::checkout,
+    },
+    Group { name: "dispatch-busy", about: "the answer when every slot is out", cases: dispatches::busy },
     Group {
         name: "buffer-full",
         about: "an offer to a full mailbox, the oldest evicted",
