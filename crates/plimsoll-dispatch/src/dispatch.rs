@@ -220,7 +220,7 @@ impl<T> Dispatch<T> {
             }
             drop(waiting);
             // After it can be woken: what comes back from now on wakes it.
-            if self.is_closed() && self.taken() == 0 { Poll::Ready(()) } else { Poll::Pending }
+            if self.is_closed() && self.0.slots.all_back() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -358,7 +358,7 @@ impl<T> Inner<T> {
 
     #[cold]
     fn tell_drained(&self) {
-        if self.slots.is_closed() && self.slots.taken() == 0 {
+        if self.slots.is_closed() && self.slots.all_back() {
             let wakers = std::mem::take(&mut *lock(&self.draining));
             wakers.into_iter().for_each(plimsoll_core::wake);
         }

@@ -242,6 +242,13 @@ impl Slots {
         self.words.iter().filter(|Word(word)| word.load(Ordering::SeqCst) & TAKEN != 0).count() as u32
     }
 
+    /// Whether none is taken, once it is closed: from now on none will be, but for a moment by one who sees then
+    /// that it is closed, and says so.
+    pub(crate) fn all_back(&self) -> bool {
+        // A write that changes nothing: either it sees that a slot is taken, or who takes it sees what we saw.
+        self.words.iter().all(|Word(word)| word.fetch_or(0, Ordering::SeqCst) & TAKEN == 0)
+    }
+
     /// How many of those that nobody has, and that are to be had, have a resource. A look at each.
     pub(crate) fn idle(&self) -> usize {
         let idle = |word: &Word| word.0.load(Ordering::SeqCst) & (TAKEN | FILLED) == FILLED;
