@@ -7,8 +7,8 @@
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Breaker, Buffer, Discipline, FairLimiter, Gate, KeyedLimiter, Limiter, Mode, Only, Permit, Quota,
-    RandomDrop, Rejected, Shadow, Then, Tiers, Trip, Valve, Wait,
+    Breaker, Buffer, Discipline, Dispatch, FairLimiter, Gate, KeyedLimiter, Limiter, Mode, Only, Permit,
+    Quota, RandomDrop, Rejected, Shadow, Then, Tiers, Trip, Valve, Wait,
 };
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
@@ -107,6 +107,45 @@ fn valve_waiter(kit: &Kit) -> Built {
     let valve = valve(kit, 3);
     let layer = valve.wait_layer();
     waiter(&valve, Box::new(move |inner| service(&layer, inner)), 1)
+}
+
+/// So many seats, all of which are tried.
+fn seats(kit: &Kit) -> Built {
+    let pool = Dispatch::<()>::builder().slots(INSIDE).clock(kit.clock()).dice(kit.dice.clone());
+    let pool = pool.observe(kit.observer()).build().unwrap();
+    let held: Rc<RefCell<Vec<Permit<Dispatch<()>>>>> = Rc::default();
+    let (fills, its) = (held.clone(), pool.clone());
+    let saturate = move || {
+        let mut held = fills.borrow_mut();
+        while let Ok(permit) = its.ask_owned() {
+            held.push(permit);
+        }
+    };
+    let (layer, watched, shadowed) = (pool.layer(), pool.clone(), pool);
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(saturate),
+        busy: None,
+        relieve: Box::new(move || held.borrow_mut().clear()),
+        held: Held::By(Box::new(move || u64::from(watched.taken()))),
+        limit: Some(u64::from(INSIDE)),
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 1,
+    }
+}
+
+fn seat_edges() -> Vec<Edge> {
+    let (new, live) = (Dispatch::<()>::builder, Dispatch::<()>::new(1).unwrap());
+    vec![
+        ("no name", refusal(new().name("").build())),
+        ("no slot", refusal(new().slots(0).build())),
+        ("too many", refusal(new().slots(u32::MAX).build())),
+        ("no probe", refusal(new().probes(0).build())),
+        ("no slot, live", refusal(live.resize(0))),
+        ("too many, live", refusal(live.resize(u32::MAX))),
+    ]
 }
 
 /// A breaker that only a hand opens: what the calls bring is counted and too little to trip.
@@ -510,13 +549,14 @@ fn fair_edges() -> Vec<Edge> {
 const AGED: Discipline = Discipline::LifoWithAge { age: Duration::from_millis(30) };
 const BUCKETS: Discipline = Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 };
 
-const SUBJECTS: [Subject; 20] = [
+const SUBJECTS: [Subject; 21] = [
     Subject { name: "valve", build: valve_gate, edges: valve_edges },
     Subject { name: "valve, waiting", build: valve_waiter, edges: valve_edges },
     Subject { name: "Then(valve, drop)", build: then, edges: || [valve_edges(), drop_edges()].concat() },
     Subject { name: "Only(valve)", build: only, edges: valve_edges },
     Subject { name: "breaker", build: breaker_gate, edges: breaker_edges },
     Subject { name: "breakers.by(key)", build: breakers_by_key, edges: breaker_edges },
+    Subject { name: "dispatch", build: seats, edges: seat_edges },
     Subject { name: "drop", build: random_drop, edges: drop_edges },
     Subject { name: "buffer, fifo", build: |kit| buffer(kit, Discipline::Fifo), edges: buffer_edges },
     Subject {

@@ -74,3 +74,32 @@ fn a_mailbox_carries_items_between_threads_and_tells_what_it_lost() {
     });
     assert_eq!(taken + lost, 2 * EACH);
 }
+
+#[test]
+fn slots_and_workers_serve_threads() {
+    let pool = Dispatch::<u32>::new(4).unwrap();
+    let (hands, workers) = plimsoll::Workers::<u32>::new(2).unwrap();
+    let done = AtomicU32::new(0);
+    std::thread::scope(|s| {
+        for mut worker in workers {
+            let (pool, done) = (&pool, &done);
+            s.spawn(move || {
+                while let Some(job) = worker.next_blocking() {
+                    // A slot for each, and two to spare: nobody is busy.
+                    *pool.checkout().or_make(|| 0).unwrap() += 1;
+                    done.fetch_add(job, SeqCst);
+                }
+            });
+        }
+        for _ in 0..1_000 {
+            let mut job = 1;
+            while let Err(busy) = hands.give(job) {
+                job = busy.job;
+                std::thread::yield_now();
+            }
+        }
+        hands.close();
+    });
+    assert_eq!((done.into_inner(), pool.taken()), (1_000, 0));
+    assert_eq!(pool.close().into_iter().sum::<u32>(), 1_000, "each was counted in one of them");
+}

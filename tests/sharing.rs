@@ -72,6 +72,23 @@ async fn a_buffer_is_one_line_over_all_routes() {
     first.abort();
 }
 
+/// And for seats.
+#[tokio::test]
+async fn seats_are_the_same_seats_over_all_routes() {
+    let seats = Dispatch::<()>::new(1).unwrap();
+    let app = Router::new().route("/a", get(forever)).layer(seats.layer().http());
+    let app = app.merge(Router::new().route("/b", get(forever)).layer(seats.clone().layer().http()));
+    let first = tokio::spawn(app.clone().oneshot(ask("/a")));
+    while seats.taken() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for path in ["/a", "/b"] {
+        let response = app.clone().oneshot(ask(path)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    first.abort();
+}
+
 /// A route with a valve of its own has a line of its own, inside the common one.
 #[tokio::test]
 async fn a_route_with_a_valve_of_its_own_has_its_own_line() {

@@ -185,3 +185,27 @@ async fn a_breaker_in_front_counts_the_inner_guards_refusals_as_nothing_over_htt
     assert_eq!(broken.oneshot(Request::new(Body::empty())).await.unwrap().status(), 500);
     assert_eq!(breaker.phase(), plimsoll::breaker::Phase::Open);
 }
+
+/// A pool of slots in a tuple and behind `Then`: its seat is given back when a later guard refuses, and a waiter does
+/// not wait for it.
+#[tokio::test]
+async fn a_seat_is_given_back_in_a_tuple_and_is_not_waited_for_behind_then() {
+    let ear = Arc::new(Ear::default());
+    let seats = Dispatch::<()>::builder().slots(1).observe(ear.clone()).build().unwrap();
+    let full = Valve::new(1).unwrap();
+    let _held = full.ask().unwrap();
+    let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
+
+    let tuple = ServiceBuilder::new().layer(layer((seats.clone(), full.clone()))).service(work);
+    assert!(tuple.oneshot(()).await.is_err());
+    assert_eq!((ear.given_back(), ear.ended(), seats.taken()), (1, 0, 0));
+
+    let turns = Valve::builder().inside(1).room(8).build().unwrap();
+    let then = ServiceBuilder::new().layer(wait_layer(Then(turns.clone(), (seats.clone(),)))).service(work);
+    then.clone().oneshot(()).await.unwrap();
+    let seat = seats.ask().unwrap();
+    let no = then.oneshot(()).await.unwrap_err();
+    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Busy);
+    drop(seat);
+    assert_eq!((turns.inside(), seats.taken()), (0, 0));
+}

@@ -11,6 +11,7 @@
 mod breakers;
 mod buffers;
 mod cli;
+mod dispatches;
 mod drops;
 mod layers;
 mod limits;
@@ -89,6 +90,12 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "layer-limit", about: "a call through a limit's layer", what: Time(layers::limit) },
     Group { name: "drop-keep", about: "random drop, 95 % kept", what: Time(drops::keep) },
     Group { name: "drop-shed", about: "random drop, 5 % kept", what: Time(drops::shed) },
+    Group {
+        name: "dispatch-checkout",
+        about: "a slot checked out with its resource, and put back",
+        what: Time(dispatches::checkout),
+    },
+    Group { name: "dispatch-busy", about: "the answer when every slot is out", what: Time(dispatches::busy) },
     Group {
         name: "buffer-full",
         about: "an offer to a full mailbox, the oldest evicted",

@@ -2,46 +2,59 @@
 
 use std::sync::OnceLock;
 
-/// Entries in chunks of 64, 64, 128, 256 …, each made when it is first needed.
-pub(crate) struct Chunks<V>([OnceLock<Box<[V]>>; CHUNKS]);
+/// Entries in chunks of 64, 64, 128, 256 …, each but the first made when it is first needed.
+pub(crate) struct Chunks<V> {
+    // There from the start: with up to 64 a look costs no more than in a slice.
+    first: Box<[V]>,
+    more: [OnceLock<Box<[V]>>; MORE],
+}
 
-const CHUNKS: usize = 26;
-const FIRST: u32 = 64;
+const MORE: usize = 25;
+// Loom follows every atomic there is: four do for it.
+const FIRST: u32 = if cfg!(plimsoll_loom) { 4 } else { 64 };
 
-/// Chunk and place in it.
-#[inline]
+/// Chunk and place in it, of what is beyond the first.
 fn place(n: u32) -> (usize, usize) {
-    if n < FIRST {
-        return (0, n as usize);
-    }
-    let chunk = (n / FIRST).ilog2();
-    (chunk as usize + 1, (n - (FIRST << chunk)) as usize)
+    let chunk = (n / FIRST).max(1).ilog2();
+    (chunk as usize, (n - (FIRST << chunk)) as usize)
+}
+
+fn chunk<V: Default>(size: u32) -> Box<[V]> {
+    (0..size).map(|_| V::default()).collect()
 }
 
 impl<V: Default> Chunks<V> {
     pub(crate) fn new() -> Self {
-        Chunks(std::array::from_fn(|_| OnceLock::new()))
+        Chunks { first: chunk(FIRST), more: std::array::from_fn(|_| OnceLock::new()) }
     }
 
     /// There are at least so many from now on.
     pub(crate) fn grow(&self, to: u32) {
-        let (last, _) = place(to.saturating_sub(1));
-        for (n, chunk) in self.0.iter().enumerate().take(last + 1) {
-            let size = if n == 0 { FIRST } else { FIRST << (n - 1) };
-            chunk.get_or_init(|| (0..size).map(|_| V::default()).collect());
+        if to > FIRST {
+            let (last, _) = place(to - 1);
+            for (n, more) in self.more.iter().enumerate().take(last + 1) {
+                more.get_or_init(|| chunk(FIRST << n));
+            }
         }
     }
 }
 
 impl<V> Chunks<V> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, n: u32) -> Option<&V> {
+        match self.first.get(n as usize) {
+            Some(entry) => Some(entry),
+            None => self.beyond(n),
+        }
+    }
+
+    fn beyond(&self, n: u32) -> Option<&V> {
         let (chunk, n) = place(n);
-        self.0.get(chunk)?.get()?.get(n)
+        self.more.get(chunk)?.get()?.get(n)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &V> {
-        self.0.iter().filter_map(OnceLock::get).flatten()
+        self.first.iter().chain(self.more.iter().filter_map(OnceLock::get).flatten())
     }
 }
 
@@ -52,7 +65,7 @@ mod tests {
     #[test]
     fn every_number_has_a_place_of_its_own() {
         let chunks = Chunks::<std::sync::atomic::AtomicU32>::new();
-        assert!(chunks.get(0).is_none());
+        assert!(chunks.get(63).is_some() && chunks.get(64).is_none() && chunks.get(u32::MAX).is_none());
         chunks.grow(1_000);
         for n in 0..1_000 {
             let at = chunks.get(n).unwrap();
@@ -60,7 +73,11 @@ mod tests {
         }
         let all: Vec<_> = chunks.iter().map(|at| at.load(std::sync::atomic::Ordering::Relaxed)).collect();
         assert!((0..1_000).all(|n| all[n] == n as u32 + 1));
+        for n in [64, 127, 128, 191, 255, 256, 1_000, (1 << 31) - 1] {
+            let (chunk, at) = place(n);
+            assert_eq!((FIRST << chunk) + at as u32, n);
+        }
         let (chunk, at) = place((1 << 31) - 1);
-        assert!(chunk < CHUNKS && at < 1 << 31, "{chunk} {at}");
+        assert!(chunk < MORE && at < 1 << 31, "{chunk} {at}");
     }
 }

@@ -1,17 +1,19 @@
 //! The handle.
 
+use crate::cell::Cell;
 use crate::chunks::Chunks;
 use crate::config::{Builder, Config, check_slots};
-use crate::lease::{Answer, Vacant};
+use crate::lease::{Answer, Lease, Vacant};
 use crate::slots::{Seat, Slots};
+use plimsoll_core::sync::{Mutex, MutexGuard};
 use plimsoll_core::{
-    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observer, Outcome, Permit, Reason,
+    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Observer, Outcome, Permit, Reason,
     Rejected, Seeded, Settle,
 };
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -41,9 +43,6 @@ pub(crate) struct Inner<T> {
     // Those who wait for all to be back.
     draining: Mutex<Vec<Waker>>,
 }
-
-/// The resource of a slot while nobody has it, and since when. Only who has the seat, or clears out, opens it.
-type Cell<T> = Mutex<Option<(T, Instant)>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -84,7 +83,7 @@ impl<T> Dispatch<T> {
     }
 
     /// A slot, now, or none.
-    #[inline]
+    #[inline(always)]
     pub fn checkout(&self) -> Answer<T, &Self> {
         self.answer(self, None)
     }
@@ -125,12 +124,12 @@ impl<T> Dispatch<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn answer<H: AsRef<Dispatch<T>>>(&self, handle: H, hash: Option<u64>) -> Answer<T, H> {
         self.answered(handle, self.0.slots.take(hash))
     }
 
-    #[inline]
+    #[inline(always)]
     fn answered<H: AsRef<Dispatch<T>>>(&self, handle: H, found: Result<Seat, Reason>) -> Answer<T, H> {
         let its = &*self.0;
         let seat = match found {
@@ -138,13 +137,17 @@ impl<T> Dispatch<T> {
             Err(reason) => return Answer::Busy(its.refused(reason)),
         };
         its.observer.tell(|| Event::Admitted { by: its.name });
-        // Held by its slot's own lock for no longer than it takes to move it out.
-        let kept = its.cells.get(seat.slot).and_then(|cell| lock(cell).take());
-        let vacant = Vacant::new(handle, seat);
-        match kept {
-            Some((resource, since)) if !its.is_stale(since) => Answer::Reuse(vacant.fill_with(resource)),
-            // What was idle for too long is dropped here, by the way.
-            _ => Answer::Make(vacant),
+        let cell = its.cells.get(seat.slot);
+        match cell.and_then(Cell::take) {
+            Some(resource) if !cell.is_some_and(|cell| its.is_stale(cell)) => {
+                Answer::Reuse(Lease::new(handle, seat, resource))
+            }
+            stale => {
+                let vacant = Vacant::new(handle, seat);
+                // What was idle for too long goes by the way, and if that panics, so does the slot.
+                drop(stale);
+                Answer::Make(vacant)
+            }
         }
     }
 
@@ -152,7 +155,7 @@ impl<T> Dispatch<T> {
     ///
     /// # Errors
     /// `Busy` if none of those that were tried is free, `Closed` after [`close`](Self::close).
-    #[inline]
+    #[inline(always)]
     pub fn ask(&self) -> Result<Permit<&Self>, Rejected> {
         self.seat().map(|seat| Permit::new(self, seat))
     }
@@ -165,7 +168,7 @@ impl<T> Dispatch<T> {
         self.seat().map(|seat| Permit::new(self.clone(), seat))
     }
 
-    #[inline]
+    #[inline(always)]
     fn seat(&self) -> Result<Seat, Rejected> {
         let its = &*self.0;
         match its.slots.take(None) {
@@ -187,7 +190,7 @@ impl<T> Dispatch<T> {
         // The cells first: who gets a new slot finds one.
         self.0.cells.grow(slots);
         self.0.slots.resize(slots);
-        drop(self.clear_out(|slot, _| slot >= slots));
+        drop(self.clear_out(slots));
         Ok(())
     }
 
@@ -195,7 +198,7 @@ impl<T> Dispatch<T> {
     /// over. [`drained`](Self::drained) waits for the rest.
     pub fn close(&self) -> Vec<T> {
         self.0.slots.close();
-        let idle = self.clear_out(|_, _| true);
+        let idle = self.clear_out(0);
         self.0.tell_drained();
         idle
     }
@@ -217,7 +220,7 @@ impl<T> Dispatch<T> {
             }
             drop(waiting);
             // After it can be woken: what comes back from now on wakes it.
-            if self.is_closed() && self.taken() == 0 { Poll::Ready(()) } else { Poll::Pending }
+            if self.is_closed() && self.0.slots.all_back() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -225,17 +228,31 @@ impl<T> Dispatch<T> {
     /// Drops what has lain idle for longer than it may; answers how much that was. It would go at its next
     /// checkout anyway: for those who want connections closed in time.
     pub fn sweep(&self) -> usize {
-        self.clear_out(|_, since| self.0.is_stale(since)).len()
+        let its = &*self.0;
+        let mut out = vec![];
+        for (slot, cell) in (0..its.slots.limit()).zip(its.cells.iter()) {
+            // The seat is taken for that moment, and of those only whose time seems to be over.
+            if its.slots.is_filled(slot)
+                && its.is_stale(cell)
+                && let Some(seat) = its.slots.seize(slot)
+            {
+                if its.is_stale(cell) {
+                    out.extend(cell.take());
+                    its.release(seat, false);
+                } else {
+                    its.release(seat, true);
+                }
+            }
+        }
+        out.len()
     }
 
-    /// Takes idle resources out. They are dropped, or used, when no lock is held.
-    fn clear_out(&self, which: impl Fn(u32, Instant) -> bool) -> Vec<T> {
+    /// Takes out what lies idle in this slot and those after it. It is dropped, or used, when all is out.
+    fn clear_out(&self, from: u32) -> Vec<T> {
         let mut out = vec![];
-        for (slot, cell) in (0..).zip(self.0.cells.iter()) {
-            let mut kept = lock(cell);
-            if kept.as_ref().is_some_and(|(_, since)| which(slot, *since)) {
-                out.extend(kept.take().map(|(resource, _)| resource));
-            }
+        for (slot, cell) in (0..).zip(self.0.cells.iter()).skip(from as usize) {
+            out.extend(cell.take().map(|resource| *resource));
+            self.0.slots.emptied(slot);
         }
         out
     }
@@ -250,9 +267,9 @@ impl<T> Dispatch<T> {
         self.0.slots.taken()
     }
 
-    /// How many resources lie idle. Looks at each.
+    /// How many resources lie idle, in slots that nobody has. Looks at each.
     pub fn idle(&self) -> usize {
-        self.0.cells.iter().filter(|cell| lock(cell).is_some()).count()
+        self.0.slots.idle()
     }
 
     /// The name that refusals carry.
@@ -272,41 +289,59 @@ impl<T> Dispatch<T> {
 }
 
 impl<T> Inner<T> {
-    fn is_stale(&self, since: Instant) -> bool {
-        self.max_idle.is_some_and(|longest| self.clock.rough().since(since) > longest)
+    #[inline(always)]
+    fn is_stale(&self, cell: &Cell<T>) -> bool {
+        self.max_idle.is_some_and(|longest| self.clock.rough().since(cell.since()) > longest)
+    }
+
+    #[inline(always)]
+    fn refused(&self, reason: Reason) -> Rejected {
+        if reason != Reason::Busy || self.slots.is_closed() {
+            return self.closed();
+        }
+        let limit = u64::from(self.slots.limit());
+        // All that were tried were busy: to count the others would take longer than all else.
+        let no = Rejected::new(self.name, reason).numbers(limit, limit);
+        self.observer.tell(|| Event::Refused(no));
+        no
     }
 
     #[cold]
     #[inline(never)]
-    fn refused(&self, reason: Reason) -> Rejected {
-        let limit = u64::from(self.slots.limit());
-        let no = Rejected::new(self.name, reason);
-        // All that were tried were busy: to count the others would take longer than all else.
-        let no = if reason == Reason::Busy { no.numbers(limit, limit) } else { no };
+    fn closed(&self) -> Rejected {
+        // A slot that we took for a moment, until we saw that it was closed, may be the last that was waited for.
+        self.tell_drained();
+        let no = Rejected::new(self.name, Reason::Closed);
         self.observer.tell(|| Event::Refused(no));
         no
     }
 
     /// A slot comes back, with its resource or without.
-    pub(crate) fn put_back(&self, seat: Seat, resource: Option<T>, event: Event) {
+    #[inline(always)]
+    pub(crate) fn put_back(&self, seat: Seat, resource: Option<Box<T>>, event: Event) {
         self.observer.tell(|| event);
-        let keep = seat.slot < self.slots.limit() && !self.slots.is_closed();
-        let (kept, gone) = if keep { (resource, None) } else { (None, resource) };
         let slot = seat.slot;
-        let filled = kept.is_some();
-        if let (Some(resource), Some(cell)) = (kept, self.cells.get(slot)) {
-            // Before the seat: who takes that finds it.
-            let since = if self.max_idle.is_some() { self.clock.rough() } else { Instant::default() };
-            *lock(cell) = Some((resource, since));
+        let mut gone = None;
+        let mut filled = false;
+        match (resource, self.cells.get(slot)) {
+            (Some(resource), Some(cell)) if !self.slots.is_over_now(slot) => {
+                // Before the seat: who takes that finds it.
+                if self.max_idle.is_some() {
+                    cell.is_since(self.clock.rough());
+                }
+                gone = cell.put(resource);
+                filled = true;
+            }
+            (Some(resource), _) => gone = Some(resource),
+            (None, _) => {}
         }
-        self.slots.free(seat, filled);
-        // Somebody's code.
+        self.release(seat, filled);
+        // Somebody's code, after all of ours.
         drop(gone);
-        self.came_back(slot, filled);
     }
 
     /// After a slot is free: was it closed, or made smaller, meanwhile?
-    #[inline]
+    #[inline(always)]
     fn came_back(&self, slot: u32, filled: bool) {
         if self.slots.is_over(slot) {
             self.came_back_late(slot, filled);
@@ -315,15 +350,15 @@ impl<T> Inner<T> {
 
     #[cold]
     fn came_back_late(&self, slot: u32, filled: bool) {
-        if filled && let Some(cell) = self.cells.get(slot) {
-            let gone = lock(cell).take();
-            drop(gone);
-        }
+        let gone = if filled { self.cells.get(slot).and_then(Cell::take) } else { None };
+        self.slots.emptied(slot);
         self.tell_drained();
+        drop(gone);
     }
 
+    #[cold]
     fn tell_drained(&self) {
-        if self.slots.is_closed() && self.slots.taken() == 0 {
+        if self.slots.is_closed() && self.slots.all_back() {
             let wakers = std::mem::take(&mut *lock(&self.draining));
             wakers.into_iter().for_each(plimsoll_core::wake);
         }
@@ -338,23 +373,29 @@ impl<T> Settle for Dispatch<T> {
     type Token = Seat;
     #[inline]
     fn settle(&self, seat: Seat, outcome: Outcome) {
-        self.0.release(seat, Event::Ended { by: self.0.name, outcome });
+        self.0.end(seat, Event::Ended { by: self.0.name, outcome });
     }
     #[inline]
     fn give_back(&self, seat: Seat) {
-        self.0.release(seat, Event::GivenBack { by: self.0.name });
+        self.0.end(seat, Event::GivenBack { by: self.0.name });
     }
 }
 
 impl<T> Inner<T> {
     /// A seat comes back; what is in the slot, if anything, was not touched.
-    #[inline]
-    fn release(&self, seat: Seat, event: Event) {
+    #[inline(always)]
+    fn end(&self, seat: Seat, event: Event) {
         self.observer.tell(|| event);
+        let filled = self.slots.is_filled(seat.slot);
+        self.release(seat, filled);
+    }
+
+    #[inline(always)]
+    fn release(&self, seat: Seat, filled: bool) {
         let slot = seat.slot;
-        let filled = self.slots.is_filled(slot);
-        self.slots.free(seat, filled);
-        self.came_back(slot, filled);
+        if self.slots.free(seat, filled) {
+            self.came_back(slot, filled);
+        }
     }
 }
 

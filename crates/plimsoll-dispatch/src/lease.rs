@@ -24,6 +24,7 @@ impl<T, H: AsRef<Dispatch<T>>> Answer<T, H> {
     ///
     /// # Errors
     /// The refusal.
+    #[inline]
     pub fn or_make(self, make: impl FnOnce() -> T) -> Result<Lease<T, H>, Rejected> {
         match self {
             Answer::Reuse(lease) => Ok(lease),
@@ -53,13 +54,9 @@ impl<T, H: AsRef<Dispatch<T>>> Vacant<T, H> {
     }
 
     /// With this resource it is a lease.
-    pub fn fill(self, resource: T) -> Lease<T, H> {
-        self.fill_with(resource)
-    }
-
-    #[inline]
-    pub(crate) fn fill_with(mut self, resource: T) -> Lease<T, H> {
-        Lease { held: self.held.take().map(|(handle, seat)| (handle, seat, resource)), returned: false }
+    pub fn fill(mut self, resource: T) -> Lease<T, H> {
+        let held = self.held.take().map(|(handle, seat)| (handle, seat, Box::new(resource)));
+        Lease { held, returned: false }
     }
 
     /// Makes the resource by `make`, in the caller's own time: no one else waits for it.
@@ -104,11 +101,17 @@ fn ending() -> Outcome {
 /// A slot of yours with its resource. Dropped, it puts the resource back and frees the slot.
 #[must_use = "dropped at once it frees the slot"]
 pub struct Lease<T, H: AsRef<Dispatch<T>>> {
-    held: Option<(H, Seat, T)>,
+    // The resource is moved by its address, however large it is. `None` once it has ended.
+    held: Option<(H, Seat, Box<T>)>,
     returned: bool,
 }
 
 impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
+    #[inline(always)]
+    pub(crate) fn new(handle: H, seat: Seat, resource: Box<T>) -> Self {
+        Lease { held: Some((handle, seat, resource)), returned: false }
+    }
+
     /// The work has ended well: the resource is kept for the next one.
     pub fn put_back(mut self) {
         self.returned = true;

@@ -84,6 +84,7 @@
 //! - `tokio`: waiting inside a tokio runtime uses its timer; without it, one timer thread does.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
+mod cell;
 mod chunks;
 mod config;
 mod dispatch;

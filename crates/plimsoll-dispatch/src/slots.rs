@@ -84,19 +84,20 @@ impl Slots {
         slots
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&self, slot: u32) -> Option<&AtomicU64> {
         self.words.get(slot).map(|Word(word)| word)
     }
 
     /// How many slots there are to be taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn limit(&self) -> u32 {
         self.limit.load(Ordering::Relaxed) & !CLOSED
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.limit.load(Ordering::Relaxed) & CLOSED != 0
+        // SeqCst: who was in the way of one that closed it, and now goes, sees that it was closed.
+        self.limit.load(Ordering::SeqCst) & CLOSED != 0
     }
 
     /// Nobody is thrown out; those above the limit are not taken again.
@@ -116,14 +117,11 @@ impl Slots {
     }
 
     /// Takes a slot, or says why there is none. `hash` is for [`Pick::Hash`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, hash: Option<u64>) -> Result<Seat, Reason> {
         let limit = self.limit.load(Ordering::Relaxed);
         if limit & CLOSED != 0 {
             return Err(Reason::Closed);
-        }
-        if limit == 0 {
-            return Err(Reason::Busy);
         }
         let first = self.first(hash, limit);
         if self.pick == Pick::TwoChoices {
@@ -132,7 +130,7 @@ impl Slots {
         self.take_from(first, limit)
     }
 
-    #[inline]
+    #[inline(always)]
     fn first(&self, hash: Option<u64>, limit: u32) -> u32 {
         // The high bits of a product: any number of slots will do.
         let scaled = |bits: u64| ((u128::from(bits) * u128::from(limit)) >> 64) as u32;
@@ -146,7 +144,7 @@ impl Slots {
     }
 
     /// The first free one of so many as may be tried.
-    #[inline]
+    #[inline(always)]
     fn take_from(&self, first: u32, limit: u32) -> Result<Seat, Reason> {
         let mut slot = first;
         for _ in 0..self.probes.min(limit) {
@@ -158,7 +156,6 @@ impl Slots {
         Err(Reason::Busy)
     }
 
-    #[inline]
     fn take_of_two(&self, first: u32, limit: u32) -> Result<Seat, Reason> {
         let second = self.dice.below(u64::from(limit)) as u32;
         let look = |slot| self.word(slot).map_or(TAKEN, |word| word.load(Ordering::Relaxed));
@@ -176,22 +173,29 @@ impl Slots {
     }
 
     /// Takes this very slot, if it is free.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_slot(&self, slot: u32) -> Option<Seat> {
         let word = self.word(slot)?;
         // Relaxed: a busy slot is left after one load, without writing.
-        let seen = word.load(Ordering::Relaxed);
-        if seen & TAKEN != 0 {
-            return None;
-        }
+        let mut seen = word.load(Ordering::Relaxed);
         // Acquire pairs with the release in `free`: who takes it sees what the last one did to it. SeqCst for
-        // the look at the limit below.
-        word.compare_exchange(seen, seen | TAKEN, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        // the look at the limit below. Tried again when it came back, or was emptied, between the two: it is free.
+        while seen & TAKEN == 0 {
+            match word.compare_exchange(seen, seen | TAKEN, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return self.taken_now(slot, seen),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn taken_now(&self, slot: u32, seen: u64) -> Option<Seat> {
         let seat = Seat { slot, life: (seen / LIFE) as u32 };
         let limit = self.limit.load(Ordering::SeqCst);
         if limit & CLOSED != 0 || slot >= limit {
-            // It was made smaller, or closed, meanwhile.
-            self.free(seat, seen & FILLED != 0);
+            // It was made smaller, or closed, meanwhile, and what was in it is, or will be, taken out.
+            self.free(seat, false);
             return None;
         }
         Some(seat)
@@ -208,7 +212,7 @@ impl Slots {
     }
 
     /// Gives the slot back; answers whether it was this seat's. `filled`: there is a resource in it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free(&self, seat: Seat, filled: bool) -> bool {
         let Some(word) = self.word(seat.slot) else { return false };
         let seen = word.load(Ordering::Relaxed);
@@ -221,9 +225,34 @@ impl Slots {
         word.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
+    /// What was in a free slot is no longer there.
+    pub(crate) fn emptied(&self, slot: u32) {
+        if let Some(word) = self.word(slot) {
+            // A write that changes nothing sees the last one: that of who has just freed it.
+            let seen = word.fetch_or(0, Ordering::SeqCst);
+            if seen & (TAKEN | FILLED) == FILLED {
+                // Whoever takes it meanwhile will say himself.
+                let _ = word.compare_exchange(seen, seen & !FILLED, Ordering::SeqCst, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// How many are taken. A look at each.
     pub(crate) fn taken(&self) -> u32 {
         self.words.iter().filter(|Word(word)| word.load(Ordering::SeqCst) & TAKEN != 0).count() as u32
+    }
+
+    /// Whether none is taken, once it is closed: from now on none will be, but for a moment by one who sees then
+    /// that it is closed, and says so.
+    pub(crate) fn all_back(&self) -> bool {
+        // A write that changes nothing: either it sees that a slot is taken, or who takes it sees what we saw.
+        self.words.iter().all(|Word(word)| word.fetch_or(0, Ordering::SeqCst) & TAKEN == 0)
+    }
+
+    /// How many of those that nobody has, and that are to be had, have a resource. A look at each.
+    pub(crate) fn idle(&self) -> usize {
+        let idle = |word: &Word| word.0.load(Ordering::SeqCst) & (TAKEN | FILLED) == FILLED;
+        self.words.iter().take(self.limit() as usize).filter(|word| idle(word)).count()
     }
 
     /// Whether there is a resource in it, as far as its last user said.
@@ -232,8 +261,16 @@ impl Slots {
         self.word(slot).is_some_and(|word| word.load(Ordering::Relaxed) & FILLED != 0)
     }
 
+    /// The same before it has come back, as far as we know.
+    #[inline(always)]
+    pub(crate) fn is_over_now(&self, slot: u32) -> bool {
+        // Relaxed: it is looked at again afterwards.
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit & CLOSED != 0 || slot >= limit
+    }
+
     /// Whether what comes back to this slot is not to stay there. After it has come back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_over(&self, slot: u32) -> bool {
         // SeqCst: either we see that it was closed or made smaller, or who did that sees the slot free.
         let limit = self.limit.load(Ordering::SeqCst);

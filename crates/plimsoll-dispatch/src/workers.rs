@@ -3,12 +3,13 @@
 use crate::Pick;
 use crate::chunks::Chunks;
 use crate::slots::{Seat, Slots};
+use plimsoll_core::sync::{Mutex, MutexGuard};
 use plimsoll_core::{
     Clock, ConfigError, Dice, Event, Observe, Observer, Outcome, Reason, Rejected, check_name, intern,
 };
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// So many workers, each of which is handed a job when it is idle; no worker idle, no job taken. A cheap handle:
@@ -113,7 +114,9 @@ impl<J> Workers<J> {
         crate::config::check_slots(workers)?;
         let name = intern(name);
         // All are tried: a job is not refused while a worker is idle.
-        let slots = Slots::new(workers, Pick::Random, workers, Dice::thread());
+        // Loom wants the same dice each time.
+        let dice = if cfg!(plimsoll_loom) { Dice::seeded(1) } else { Dice::thread() };
+        let slots = Slots::new(workers, Pick::Random, workers, dice);
         let desks = Chunks::new();
         desks.grow(workers);
         let observer = observer.map_or(Observer::none(), |o| Observer::new(o, name));
@@ -132,13 +135,7 @@ impl<J> Workers<J> {
         let its = &*self.0;
         let seat = match its.slots.take(None) {
             Ok(seat) => seat,
-            Err(reason) => {
-                let limit = u64::from(its.slots.limit());
-                let why = Rejected::new(its.name, reason);
-                let why = if reason == Reason::Busy { why.numbers(limit, limit) } else { why };
-                its.observer.tell(|| Event::Refused(why));
-                return Err(Unworked { job, why });
-            }
+            Err(reason) => return Err(Unworked { job, why: self.refused(reason) }),
         };
         its.observer.tell(|| Event::Admitted { by: its.name });
         if let Some(desk) = its.desks.get(seat.slot) {
@@ -150,6 +147,21 @@ impl<J> Workers<J> {
             waker.into_iter().for_each(plimsoll_core::wake);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn refused(&self, reason: Reason) -> Rejected {
+        let its = &*self.0;
+        let why = if reason != Reason::Busy || its.slots.is_closed() {
+            // A worker whose slot we took for a moment, until we saw that it was closed, waits for a job of ours.
+            self.wake_all();
+            Rejected::new(its.name, Reason::Closed)
+        } else {
+            let limit = u64::from(its.slots.limit());
+            Rejected::new(its.name, reason).numbers(limit, limit)
+        };
+        its.observer.tell(|| Event::Refused(why));
+        why
     }
 
     /// A worker in place of one that has gone: whose task ended, or panicked. `None` if none has.
@@ -165,6 +177,10 @@ impl<J> Workers<J> {
     /// Hands out nothing from now on; workers that are idle end, the others when they have done what they have.
     pub fn close(&self) {
         self.0.slots.close();
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         for desk in self.0.desks.iter() {
             let waker = desk.lock().1.take();
             waker.into_iter().for_each(plimsoll_core::wake);

@@ -1,0 +1,158 @@
+//! Drops, panics and cancellations at any point where a task may stop, by chance: at the end nobody has anything.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use plimsoll_core::{Clock, Dice, ManualTime};
+use plimsoll_dispatch::{Answer, Dispatch, Pick, Workers};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// A place where a task stops, may be cancelled, or panics.
+async fn point(dice: &Dice) {
+    let mut stops = dice.below(3);
+    std::future::poll_fn(|cx| {
+        if stops == 0 {
+            return Poll::Ready(());
+        }
+        stops -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+    if dice.chance(0.1) {
+        std::panic::resume_unwind(Box::new("chaos"));
+    }
+}
+
+async fn visit(pool: Dispatch<u32>, dice: Dice) {
+    point(&dice).await;
+    let answer = match dice.below(3) {
+        0 => pool.checkout(),
+        1 => pool.checkout_for(&dice.below(5)),
+        _ => pool.checkout_within(Duration::from_millis(3)).await,
+    };
+    let mut lease = match answer {
+        Answer::Busy(_) => return,
+        Answer::Reuse(lease) => lease,
+        Answer::Make(vacant) => {
+            let make = async {
+                point(&dice).await;
+                if dice.chance(0.2) { Err("no") } else { Ok(1) }
+            };
+            match vacant.make(make).await {
+                Ok(lease) => lease,
+                Err(_) => return,
+            }
+        }
+    };
+    point(&dice).await;
+    *lease += 1;
+    match dice.below(5) {
+        0 => lease.discard(),
+        1 => {
+            let vacant = lease.remake();
+            point(&dice).await;
+            vacant.fill(9).put_back();
+        }
+        2 => drop(lease),
+        3 => std::mem::drop(pool.ask_owned()),
+        _ => lease.put_back(),
+    }
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Polls them in an order by chance, drops one now and then, and lets time pass.
+fn stir(mut tasks: Vec<Task>, dice: &Dice, mut aside: impl FnMut()) {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut turns = 0;
+    while !tasks.is_empty() {
+        turns += 1;
+        assert!(turns < 1_000_000, "somebody never ends");
+        let at = dice.below(tasks.len() as u64) as usize;
+        if dice.chance(0.05) {
+            drop(tasks.swap_remove(at));
+            continue;
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| tasks[at].as_mut().poll(&mut cx)));
+        if !matches!(polled, Ok(Poll::Pending)) {
+            drop(tasks.swap_remove(at));
+        }
+        aside();
+    }
+}
+
+#[test]
+fn whatever_happens_nobody_keeps_a_slot() {
+    let picks = [Pick::Random, Pick::RoundRobin, Pick::Hash, Pick::TwoChoices, Pick::Lowest];
+    for (seed, pick) in (0..200).zip(picks.into_iter().cycle()) {
+        let (dice, time) = (Dice::seeded(seed), ManualTime::new());
+        let pool = Dispatch::builder().slots(3).pick(pick).dice(dice.clone()).clock(time.clock());
+        let pool = pool.max_idle(Duration::from_millis(20)).keep_dropped(seed % 2 == 0).build().unwrap();
+        let tasks = (0..40).map(|_| Box::pin(visit(pool.clone(), dice.clone())) as Task).collect();
+        stir(tasks, &dice, || {
+            time.advance(Duration::from_micros(dice.below(500)));
+            match dice.below(200) {
+                0 => pool.resize(1 + dice.below(5) as u32).unwrap(),
+                1 => drop(pool.sweep()),
+                _ => {}
+            }
+            assert!(pool.taken() <= 5);
+        });
+        assert_eq!(pool.taken(), 0, "seed {seed}");
+        let slots = pool.slots();
+        let all: Vec<_> = (0..200).filter_map(|_| pool.checkout().or_make(|| 1).ok()).collect();
+        assert_eq!(all.len() as u32, slots, "seed {seed}");
+    }
+}
+
+/// Workers that die and are replaced, hands that give: each job was done, died with its worker, or came back.
+#[test]
+fn whatever_happens_to_workers_no_job_is_lost() {
+    for seed in 0..200 {
+        let dice = Dice::seeded(seed);
+        let (hands, all) = Workers::with("chaos", 3, Clock::system(), None).unwrap();
+        let begun = Arc::new(AtomicU64::new(0));
+        let mut given = 0;
+        let serve = |mut worker: plimsoll_dispatch::Worker<u64>| {
+            let (begun, dice) = (begun.clone(), dice.clone());
+            Box::pin(async move {
+                while let Some(_job) = worker.next().await {
+                    begun.fetch_add(1, SeqCst);
+                    point(&dice).await;
+                }
+            }) as Task
+        };
+        let mut tasks: Vec<Task> = all.into_iter().map(serve).collect();
+        let mut cx = Context::from_waker(Waker::noop());
+        for n in 0..500 {
+            given += u64::from(hands.give(n).is_ok());
+            let at = dice.below(tasks.len() as u64) as usize;
+            let polled = catch_unwind(AssertUnwindSafe(|| tasks[at].as_mut().poll(&mut cx)));
+            if !matches!(polled, Ok(Poll::Pending)) || dice.chance(0.02) {
+                drop(tasks.swap_remove(at));
+                assert_eq!(hands.missing(), 1);
+                tasks.push(serve(hands.replace().unwrap()));
+            }
+        }
+        hands.close();
+        for turn in 0.. {
+            assert!(turn < 10_000, "a worker never ends");
+            let Some(mut task) = tasks.pop() else { break };
+            match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut cx))) {
+                Ok(Poll::Pending) => tasks.insert(0, task),
+                Ok(Poll::Ready(())) => {}
+                Err(_) => {
+                    drop(task);
+                    tasks.insert(0, serve(hands.replace().unwrap()));
+                }
+            }
+        }
+        assert_eq!(begun.load(SeqCst), given, "seed {seed}");
+        assert_eq!(hands.idle(), 0, "seed {seed}");
+    }
+}
