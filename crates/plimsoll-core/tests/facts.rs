@@ -170,7 +170,7 @@ fn nothing_is_read_of_a_request_that_is_nobodys() {
 fn what_a_guard_tells_and_takes_back_goes_through_every_wrapper() {
     let clerk = Clerk::default();
     let by = || By::new(clerk.clone(), |r: &Request| r.account.unwrap()).facts(says);
-    goes_through(&clerk, &by(), READ);
+    goes_through(&clerk, by(), READ);
     goes_through(&clerk, (by(),), READ);
     goes_through(&clerk, Only::new(by(), |_: &Request| true), READ);
     goes_through(&clerk, Shadow::new(by(), Mode::On), READ);

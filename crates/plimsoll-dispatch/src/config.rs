@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct Config {
     /// The name that refusals carry. Default "dispatch".
     pub name: String,
-    /// How many slots, 1 to 2³¹ − 1. Default 10, as dispcount.
+    /// How many slots, 1 to 2²⁰. Default 10, as dispcount.
     pub slots: u32,
     /// Which slot is tried first. Default [`Pick::Random`].
     pub pick: Pick,
@@ -58,7 +58,7 @@ impl Config {
 
 pub(crate) fn check_slots(slots: u32) -> Result<(), ConfigError> {
     if slots == 0 || slots > MOST {
-        return Err(ConfigError::new("slots", slots, "1 to 2147483647"));
+        return Err(ConfigError::new("slots", slots, "1 to 1048576"));
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ impl<T> Builder<T> {
         self
     }
 
-    /// How many slots, 1 to 2³¹ − 1.
+    /// How many slots, 1 to 2²⁰.
     pub fn slots(mut self, slots: u32) -> Self {
         self.config.slots = slots;
         self

@@ -52,7 +52,7 @@ impl<T> Dispatch<T> {
     /// So many slots.
     ///
     /// # Errors
-    /// If `slots` is 0 or above 2³¹ − 1.
+    /// If `slots` is 0 or above 2²⁰.
     pub fn new(slots: u32) -> Result<Self, ConfigError> {
         Self::builder().slots(slots).build()
     }
@@ -93,7 +93,7 @@ impl<T> Dispatch<T> {
         self.answer(self.clone(), None)
     }
 
-    /// The slot that `key` names, with [`Pick::Hash`](crate::Pick::Hash), or one of those after it: what has
+    /// The slot that `key` names, or one of those after it: what has
     /// the same key meets the same resource, as long as the number of slots stays the same and it is free.
     pub fn checkout_for<K: Hash + ?Sized>(&self, key: &K) -> Answer<T, &Self> {
         self.answer(self, Some(self.0.hasher.hash_one(key)))
@@ -184,7 +184,7 @@ impl<T> Dispatch<T> {
     /// not given again; resources that lie idle beyond the limit are dropped.
     ///
     /// # Errors
-    /// If `slots` is 0 or above 2³¹ − 1; nothing has changed then.
+    /// If `slots` is 0 or above 2²⁰; nothing has changed then.
     pub fn resize(&self, slots: u32) -> Result<(), ControlError> {
         check_slots(slots)?;
         // The cells first: who gets a new slot finds one.
@@ -300,10 +300,18 @@ impl<T> Inner<T> {
             return self.closed();
         }
         let limit = u64::from(self.slots.limit());
-        // All that were tried were busy: to count the others would take longer than all else.
-        let no = Rejected::new(self.name, reason).numbers(limit, limit);
-        self.observer.tell(|| Event::Refused(no));
-        no
+        if self.observer.is_listening() {
+            self.tell_busy(limit);
+        }
+        // All that were tried were busy: to count the others would take longer than all else. Made again rather than
+        // kept for the observer: it is written where the caller reads it.
+        Rejected::new(self.name, Reason::Busy).numbers(limit, limit)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_busy(&self, limit: u64) {
+        self.observer.tell(|| Event::Refused(Rejected::new(self.name, Reason::Busy).numbers(limit, limit)));
     }
 
     #[cold]
@@ -421,7 +429,7 @@ impl<T: Send> Inspect for Dispatch<T> {
             "slots" if value.fract() == 0.0 && (1.0..=f64::from(crate::slots::MOST)).contains(&value) => {
                 self.resize(value as u32)
             }
-            "slots" => Err(ControlError::new("slots", value, "a whole number from 1 to 2147483647")),
+            "slots" => Err(ControlError::new("slots", value, "a whole number from 1 to 1048576")),
             other => Err(ControlError::new("knob", other, "slots")),
         }
     }

@@ -120,9 +120,10 @@ impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
     /// The resource is broken: it is dropped, and the slot freed. The next one to have the slot makes another.
     pub fn discard(mut self) {
         if let Some((handle, seat, resource)) = self.held.take() {
-            let pool = handle.as_ref().inner();
-            pool.put_back(seat, None, Event::Ended { by: pool.name(), outcome: Outcome::Failure });
+            // Before the slot is free, or there would be one resource more than slots for a while.
+            let vacant = Vacant::new(handle, seat);
             drop(resource);
+            vacant.end(Outcome::Failure);
         }
     }
 
@@ -164,20 +165,20 @@ impl<T, H: AsRef<Dispatch<T>>> Drop for Lease<T, H> {
     #[inline]
     fn drop(&mut self) {
         let Some((handle, seat, resource)) = self.held.take() else { return };
-        let pool = handle.as_ref().inner();
         let panicking = std::thread::panicking();
-        let keep = !panicking && (self.returned || pool.keep_dropped);
+        let keep = !panicking && (self.returned || handle.as_ref().inner().keep_dropped);
         let outcome = match (panicking, self.returned) {
             (true, _) => Outcome::Failure,
             (_, true) => Outcome::Success,
             _ => Outcome::Ignored,
         };
-        let event = Event::Ended { by: pool.name(), outcome };
         if keep {
-            pool.put_back(seat, Some(resource), event);
+            let pool = handle.as_ref().inner();
+            pool.put_back(seat, Some(resource), Event::Ended { by: pool.name(), outcome });
         } else {
-            pool.put_back(seat, None, event);
+            let vacant = Vacant::new(handle, seat);
             drop(resource);
+            vacant.end(outcome);
         }
     }
 }

@@ -51,6 +51,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
 //! ```
 //!
+//! Where what is left half done by a cancelled future is no good – most protocols – say `.keep_dropped(false)`: then a resource
+//! is kept only when it is [put back](Lease::put_back).
+//!
 //! # As a layer
 //!
 #![cfg_attr(feature = "tower", doc = "```")]

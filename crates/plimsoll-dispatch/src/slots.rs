@@ -35,12 +35,10 @@ pub enum Pick {
     Random,
     /// The one after that of the last checkout. All threads share one counter.
     RoundRobin,
-    /// The one that a hash names: [`checkout_for`](crate::Dispatch::checkout_for) says of what; without, as
-    /// random.
-    Hash,
     /// Of two free ones by chance, that which has a resource already.
     TwoChoices,
-    /// The first free one: as few as possible are in use, and the others grow idle.
+    /// The first free one of all, however many [probes](crate::Config::probes) there are otherwise: as few as possible
+    /// are in use, and the others grow idle.
     Lowest,
 }
 
@@ -66,8 +64,8 @@ pub(crate) struct Slots {
 
 const CLOSED: u32 = 1 << 31;
 
-/// The most slots there can be: 2³¹ − 1.
-pub(crate) const MOST: u32 = CLOSED - 1;
+/// The most slots there can be: 2²⁰, of 64 bytes each and some for what is in them.
+pub(crate) const MOST: u32 = 1 << 20;
 
 impl Slots {
     /// So many slots, all free.
@@ -116,7 +114,7 @@ impl Slots {
         self.limit.fetch_or(CLOSED, Ordering::SeqCst);
     }
 
-    /// Takes a slot, or says why there is none. `hash` is for [`Pick::Hash`].
+    /// Takes a slot, or says why there is none; the one that `hash` names, first of all.
     #[inline(always)]
     pub(crate) fn take(&self, hash: Option<u64>) -> Result<Seat, Reason> {
         let limit = self.limit.load(Ordering::Relaxed);
@@ -124,7 +122,7 @@ impl Slots {
             return Err(Reason::Closed);
         }
         let first = self.first(hash, limit);
-        if self.pick == Pick::TwoChoices {
+        if self.pick == Pick::TwoChoices && hash.is_none() {
             return self.take_of_two(first, limit);
         }
         self.take_from(first, limit)
@@ -135,10 +133,10 @@ impl Slots {
         // The high bits of a product: any number of slots will do.
         let scaled = |bits: u64| ((u128::from(bits) * u128::from(limit)) >> 64) as u32;
         match (self.pick, hash) {
-            (Pick::Lowest, _) => 0,
+            (_, Some(hash)) => scaled(hash),
+            (Pick::Lowest, None) => 0,
             // Relaxed: it is only to be different.
-            (Pick::RoundRobin, _) => self.next.fetch_add(1, Ordering::Relaxed) % limit,
-            (Pick::Hash, Some(hash)) => scaled(hash),
+            (Pick::RoundRobin, None) => self.next.fetch_add(1, Ordering::Relaxed) % limit,
             _ => self.dice.below(u64::from(limit)) as u32,
         }
     }
@@ -147,7 +145,9 @@ impl Slots {
     #[inline(always)]
     fn take_from(&self, first: u32, limit: u32) -> Result<Seat, Reason> {
         let mut slot = first;
-        for _ in 0..self.probes.min(limit) {
+        // The lowest of all, however many are tried otherwise.
+        let probes = if self.pick == Pick::Lowest { limit } else { self.probes.min(limit) };
+        for _ in 0..probes {
             if let Some(seat) = self.take_slot(slot) {
                 return Ok(seat);
             }

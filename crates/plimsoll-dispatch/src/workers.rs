@@ -3,6 +3,7 @@
 use crate::Pick;
 use crate::chunks::Chunks;
 use crate::slots::{Seat, Slots};
+use plimsoll_core::sync::{AtomicUsize, Ordering};
 use plimsoll_core::sync::{Mutex, MutexGuard};
 use plimsoll_core::{
     Clock, ConfigError, Dice, Event, Observe, Observer, Outcome, Reason, Rejected, check_name, intern,
@@ -14,6 +15,8 @@ use std::task::{Context, Poll, Waker};
 
 /// So many workers, each of which is handed a job when it is idle; no worker idle, no job taken. A cheap handle:
 /// clones hand to the same workers.
+///
+/// When the last handle is dropped, the workers end.
 ///
 /// Between a hand and a worker there is no queue: a job is with its giver until a worker has it. Each worker is a
 /// loop of yours, on a task or on a thread.
@@ -48,6 +51,8 @@ pub struct Workers<J>(Arc<Shared<J>>);
 struct Shared<J> {
     name: &'static str,
     observer: Observer,
+    // How many handles there are to give by.
+    hands: AtomicUsize,
     // A slot is free while its worker is idle.
     slots: Slots,
     desks: Chunks<Desk<J>>,
@@ -95,7 +100,7 @@ impl<J> Workers<J> {
     /// A handle to hand jobs to, and so many workers to be put to work.
     ///
     /// # Errors
-    /// If `workers` is 0 or above 2³¹ − 1.
+    /// If `workers` is 0 or above 2²⁰.
     pub fn new(workers: u32) -> Result<(Self, Vec<Worker<J>>), ConfigError> {
         Self::with("workers", workers, Clock::system(), None)
     }
@@ -103,7 +108,7 @@ impl<J> Workers<J> {
     /// The same, with a name, a clock, and an observer that is told each decision.
     ///
     /// # Errors
-    /// If `workers` is 0 or above 2³¹ − 1, or the name is empty.
+    /// If `workers` is 0 or above 2²⁰, or the name is empty.
     pub fn with(
         name: &str,
         workers: u32,
@@ -120,7 +125,15 @@ impl<J> Workers<J> {
         let desks = Chunks::new();
         desks.grow(workers);
         let observer = observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let shared = Arc::new(Shared { name, observer, slots, desks, clock, gone: Mutex::default() });
+        let shared = Arc::new(Shared {
+            name,
+            observer,
+            hands: AtomicUsize::new(1),
+            slots,
+            desks,
+            clock,
+            gone: Mutex::default(),
+        });
         let worker =
             |n| Worker { shared: shared.clone(), slot: n, seat: shared.slots.seize(n), working: false };
         let ends = (0..workers).map(worker).collect();
@@ -290,7 +303,18 @@ impl<J> Drop for Worker<J> {
 
 impl<J> Clone for Workers<J> {
     fn clone(&self) -> Self {
+        // Relaxed: there is one while another is made.
+        self.0.hands.fetch_add(1, Ordering::Relaxed);
         Workers(self.0.clone())
+    }
+}
+
+/// Nobody is left to hand anything over: the workers end, as after [`close`](Workers::close).
+impl<J> Drop for Workers<J> {
+    fn drop(&mut self) {
+        if self.0.hands.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_test::{assert_ready, task};
 
 #[test]
 fn neither_a_checkout_nor_a_refusal_nor_a_seat_allocates() {
-    for pick in [Pick::Random, Pick::RoundRobin, Pick::Hash, Pick::TwoChoices, Pick::Lowest] {
+    for pick in [Pick::Random, Pick::RoundRobin, Pick::TwoChoices, Pick::Lowest] {
         let pool = Dispatch::<[u64; 100]>::builder().slots(1).pick(pick).build().unwrap();
         pool.checkout().or_make(|| [0; 100]).unwrap().put_back();
         let made = measure(|| {

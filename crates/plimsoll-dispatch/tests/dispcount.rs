@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio_test::{assert_pending, assert_ready, task};
 
-const PICKS: [Pick; 5] = [Pick::Random, Pick::RoundRobin, Pick::Hash, Pick::TwoChoices, Pick::Lowest];
+const PICKS: [Pick; 4] = [Pick::Random, Pick::RoundRobin, Pick::TwoChoices, Pick::Lowest];
 const MS: Duration = Duration::from_millis(1);
 
 fn builder(slots: u32, pick: Pick) -> Builder<u32> {
