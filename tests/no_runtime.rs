@@ -1,6 +1,7 @@
 //! Everything works on plain threads, with no runtime anywhere.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use plimsoll::limit::Class;
 use plimsoll::prelude::*;
 use plimsoll::{Clock, Gate, ManualTime};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -102,4 +103,85 @@ fn slots_and_workers_serve_threads() {
     });
     assert_eq!((done.into_inner(), pool.taken()), (1_000, 0));
     assert_eq!(pool.close().into_iter().sum::<u32>(), 1_000, "each was counted in one of them");
+}
+
+/// So many are asked for at once, until it refuses; two more by threads that wait, and time is moved while they do.
+fn asks_and_waits<T: Send>(
+    time: &ManualTime,
+    ask: impl Fn() -> Result<T, Rejected>,
+    wait: impl Fn() -> Result<T, Rejected> + Sync,
+    (waiting, close): (impl Fn() -> u32, impl Fn()),
+    at_once: std::ops::RangeInclusive<usize>,
+) {
+    let taken = (0..1_000).take_while(|_| ask().is_ok()).count();
+    assert!(at_once.contains(&taken), "{taken}");
+    let no = ask().map(|_| ()).unwrap_err();
+    assert_eq!(no.reason(), Reason::Limited);
+    assert!(no.retry_after().is_some());
+    std::thread::scope(|s| {
+        let waits = [s.spawn(|| wait().map(|_| ())), s.spawn(|| wait().map(|_| ()))];
+        for _ in 0..20_000_000 {
+            if waits.iter().all(|waits| waits.is_finished()) {
+                break;
+            }
+            if waiting() > 0 {
+                time.advance(Duration::from_secs(1));
+            }
+            std::thread::yield_now();
+        }
+        close(); // Whoever waited for ever would be refused now.
+        waits.into_iter().for_each(|waits| waits.join().unwrap().unwrap());
+    });
+    assert_eq!(waiting(), 0);
+    assert_eq!(ask().map(|_| ()).unwrap_err().reason(), Reason::Closed);
+    assert_eq!(wait().map(|_| ()).unwrap_err().reason(), Reason::Closed);
+}
+
+const TWO: Quota = Quota::per_hour(2);
+const LONG: Duration = Duration::from_secs(100_000_000);
+
+#[test]
+fn a_limiter_is_asked_and_waited_for_on_threads() {
+    let time = ManualTime::new();
+    let limiter = Limiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
+    let watch = (|| limiter.waiting(), || limiter.close());
+    asks_and_waits(&time, || limiter.ask(), || limiter.acquire_timeout(LONG), watch, 2..=2);
+}
+
+#[test]
+fn a_limiter_by_account_is_asked_and_waited_for_on_threads() {
+    let time = ManualTime::new();
+    let new = KeyedLimiter::<str>::builder().quota(TWO).longest_wait(LONG);
+    let limiter = new.clock(time.clock()).build().unwrap();
+    let watch = (|| limiter.waiting(), || limiter.close());
+    asks_and_waits(&time, || limiter.ask("ann"), || limiter.acquire_timeout("ann", LONG), watch, 2..=2);
+}
+
+#[test]
+fn tiers_are_asked_and_waited_for_on_threads() {
+    let time = ManualTime::new();
+    let new = Tiers::<str>::builder().global(TWO).class(Class::new("free").each(TWO)).longest_wait(LONG);
+    let tiers = new.clock(time.clock()).build().unwrap();
+    let watch = (|| tiers.waiting(), || tiers.close());
+    asks_and_waits(&time, || tiers.ask("ann"), || tiers.acquire_timeout("ann", LONG), watch, 2..=2);
+}
+
+#[test]
+fn a_fair_limiter_is_asked_and_waited_for_on_threads() {
+    let time = ManualTime::new();
+    let new = FairLimiter::<str>::builder().quota(Quota::per_second(100)).longest_wait(LONG);
+    let limiter = new.clock(time.clock()).build().unwrap();
+    let watch = (|| limiter.waiting(), || limiter.close());
+    asks_and_waits(&time, || limiter.ask("ann"), || limiter.acquire_timeout("ann", LONG), watch, 20..=100);
+}
+
+/// Who is not let through in time has spent nothing, and is told at once where that is known.
+#[test]
+fn a_thread_waits_no_longer_than_it_said() {
+    let time = ManualTime::new();
+    let limiter = Limiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
+    limiter.check_n(2).unwrap();
+    let no = limiter.acquire_timeout(Duration::from_secs(60)).unwrap_err();
+    assert_eq!(no.reason(), Reason::Limited, "half an hour is longer than a minute");
+    assert_eq!(limiter.waiting(), 0);
 }

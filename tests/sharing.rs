@@ -111,3 +111,69 @@ async fn a_route_with_a_valve_of_its_own_has_its_own_line() {
     );
     first.abort();
 }
+
+/// One quota, whichever clone, layer or service asks; and what one of them changes holds for all.
+#[tokio::test]
+async fn a_limiter_is_one_quota_over_clones_layers_and_services() {
+    let time = plimsoll::ManualTime::new();
+    let quota = Quota::per_hour(4);
+    let limiter = Limiter::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
+    let one = ServiceBuilder::new().layer(limiter.layer()).service(work);
+    let two = ServiceBuilder::new().layer(limiter.clone().wait_layer()).service(work);
+    one.clone().oneshot(()).await.unwrap();
+    one.clone().oneshot(()).await.unwrap();
+    two.clone().oneshot(()).await.unwrap();
+    limiter.clone().check().unwrap();
+    assert_eq!(limiter.left(), 0);
+    limiter.close();
+    for refused in [one.oneshot(()).await, two.oneshot(()).await] {
+        assert_eq!(refused.unwrap_err().downcast_ref::<Rejected>().unwrap().reason(), Reason::Closed);
+    }
+}
+
+/// The adapters of a limiter by account are handles too: two routes that read the account in different ways share it.
+#[tokio::test]
+async fn limiters_by_account_are_one_quota_for_each_over_all_their_adapters() {
+    let time = plimsoll::ManualTime::new();
+    let quota = Quota::per_hour(4);
+    let work = service_fn(async |_: u64| Ok::<_, BoxError>(()));
+    let by = |account: &u64| *account;
+    let some = |account: &u64| Some(*account);
+
+    let keyed = KeyedLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let one = ServiceBuilder::new().layer(plimsoll::layer(keyed.by(by))).service(work);
+    let two = ServiceBuilder::new().layer(plimsoll::layer(keyed.clone().by_option(some))).service(work);
+    let each = plimsoll::limit::Class::new("free").each(quota);
+    let tiers = Tiers::<u64>::builder().class(each).clock(time.clock()).build().unwrap();
+    let three = ServiceBuilder::new().layer(plimsoll::layer(tiers.by(by))).service(work);
+    let four = ServiceBuilder::new().layer(plimsoll::layer(tiers.clone().by_option(some))).service(work);
+    // With a burst as large as its documentation asks for.
+    let shared = Quota::per_second(100);
+    let fair = FairLimiter::<u64>::builder().quota(shared).clock(time.clock()).build().unwrap();
+    let five = ServiceBuilder::new().layer(plimsoll::layer(fair.by(by))).service(work);
+    let six = ServiceBuilder::new().layer(plimsoll::layer(fair.clone().by_option(some))).service(work);
+
+    one.clone().oneshot(7).await.unwrap();
+    two.clone().oneshot(7).await.unwrap();
+    keyed.clone().check_n(&7, 2).unwrap();
+    assert!(one.clone().oneshot(7).await.is_err() && two.clone().oneshot(7).await.is_err());
+    one.oneshot(8).await.unwrap();
+    assert_eq!((keyed.left(&7), keyed.left(&8), keyed.accounts()), (0, 3, 2));
+
+    three.clone().oneshot(7).await.unwrap();
+    four.clone().oneshot(7).await.unwrap();
+    tiers.clone().check_n(&7, 2).unwrap();
+    assert!(three.clone().oneshot(7).await.is_err() && four.oneshot(7).await.is_err());
+    three.oneshot(8).await.unwrap();
+
+    // Both routes draw on the one hundred units, and know the same accounts.
+    let mut admitted = 0;
+    for _ in 0..200 {
+        admitted += u32::from(five.clone().oneshot(7).await.is_ok());
+        admitted += u32::from(six.clone().oneshot(8).await.is_ok());
+    }
+    assert!((20..=100).contains(&admitted), "{admitted}");
+    assert!(fair.clone().check(&7).is_err());
+    assert_eq!(fair.accounts(), 2);
+}

@@ -1,5 +1,5 @@
 //! Guards together: tuples give back, stacked layers do not, `Then` waits first.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll::prelude::*;
 use plimsoll::{Event, Gate, Mode, Observe, Settle, Shadow, Then, layer, wait_layer};
@@ -208,4 +208,124 @@ async fn a_seat_is_given_back_in_a_tuple_and_is_not_waited_for_behind_then() {
     assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Busy);
     drop(seat);
     assert_eq!((turns.inside(), seats.taken()), (0, 0));
+}
+
+fn one_unit(name: &str) -> Limiter {
+    Limiter::builder().name(name).quota(Quota::per_minute(1)).build().unwrap()
+}
+
+/// Otherwise who is refused for want of a place would pay for it with its rate.
+#[test]
+fn in_a_tuple_units_come_back_when_a_later_guard_refuses() {
+    let time = plimsoll::ManualTime::new();
+    let limiter = Limiter::builder().quota(Quota::per_minute(5)).clock(time.clock()).build().unwrap();
+    let keyed = KeyedLimiter::<str>::builder().quota(Quota::per_minute(5)).clock(time.clock());
+    let keyed = keyed.build().unwrap();
+    let valve = Valve::new(1).unwrap();
+    let gates = (limiter.clone(), keyed.by_ref(|account: &&'static str| *account), valve.clone());
+    let held = valve.ask().unwrap();
+    for _ in 0..20 {
+        assert_eq!(gates.admit(&"ann").unwrap_err().by(), "valve");
+        assert_eq!((limiter.left(), keyed.left("ann")), (5, 5), "whole again");
+    }
+    drop(held);
+    let token = gates.admit(&"ann").unwrap();
+    gates.settle(token, Outcome::Failure);
+    assert_eq!((limiter.left(), keyed.left("ann"), keyed.left("bob")), (4, 4, 5), "spent, however it ends");
+}
+
+#[tokio::test]
+async fn behind_a_valve_units_are_spent_by_those_whose_turn_has_come() {
+    let valve = Valve::builder().inside(1).room(8).longest_wait(Duration::from_secs(3600)).build().unwrap();
+    let limiter = one_unit("limit");
+    let service = ServiceBuilder::new()
+        .layer(wait_layer(Then(valve.clone(), limiter.clone())))
+        .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
+    let held = valve.ask_owned().unwrap();
+    let waits = tokio::spawn(service.clone().oneshot(()));
+    let leaves = tokio::spawn(service.clone().oneshot(()));
+    for _ in 0..1_000_000 {
+        if valve.waiting() == 2 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((valve.waiting(), limiter.left()), (2, 1), "nobody has spent anything in line");
+    leaves.abort();
+    assert!(leaves.await.unwrap_err().is_cancelled());
+    drop(held);
+    waits.await.unwrap().unwrap();
+    assert_eq!(limiter.left(), 0);
+    let no = service.oneshot(()).await.unwrap_err();
+    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Limited);
+    assert_eq!(valve.inside(), 0, "the place is given back when the limiter refuses");
+}
+
+/// A limit that is tried out counts as it would, so that what is told is what would be; and refuses nobody.
+#[test]
+fn a_limiter_in_shadow_counts_and_tells_and_refuses_nobody() {
+    let ear = Arc::new(Ear::default());
+    let limiter = one_unit("tried");
+    let shadow = Shadow::new((limiter.clone(),), Mode::Shadow).observe(ear.clone());
+    let tokens: Vec<_> = (0..3).map(|_| shadow.admit(&()).unwrap()).collect();
+    assert_eq!(limiter.left(), 0);
+    let shadowed =
+        |e: &&Event| matches!(e, Event::Shadowed(no) if no.by() == "tried" && no.reason() == Reason::Limited);
+    assert_eq!(ear.0.lock().unwrap().iter().filter(shadowed).count(), 2);
+    // Only the first has something to give back.
+    tokens.into_iter().rev().for_each(|token| shadow.give_back(token));
+    assert_eq!(limiter.left(), 1);
+    shadow.set_mode(Mode::On);
+    assert!(shadow.admit(&()).is_ok() && shadow.admit(&()).is_err());
+}
+
+/// What a limiter refuses is no probe of the dependency; and while the dependency is down nobody's rate is spent.
+#[test]
+fn an_account_spends_nothing_while_the_breaker_is_open_and_takes_no_probe_when_it_is_limited() {
+    let time = plimsoll::ManualTime::new();
+    let quota = Quota::per_hour(2);
+    let keyed = KeyedLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let breaker = Breaker::builder().clock(time.clock()).build().unwrap();
+    let gates = (keyed.by(|account: &u64| *account), breaker.clone());
+    breaker.trip("down");
+    for _ in 0..10 {
+        assert_eq!(gates.admit(&7).unwrap_err().by(), "breaker");
+    }
+    assert_eq!(keyed.left(&7), 2);
+    time.advance(Duration::from_secs(60));
+    assert!(keyed.ask_n(&8, 2).is_ok());
+    assert_eq!(gates.admit(&8).unwrap_err().by(), "accounts");
+    let probe = gates.admit(&7).expect("the probe is still there");
+    gates.settle(probe, Outcome::Success);
+    assert_eq!((keyed.left(&7), breaker.phase()), (1, plimsoll::breaker::Phase::Ramp));
+}
+
+#[tokio::test]
+async fn two_limiters_tell_both_of_their_quotas_over_http() {
+    use axum::{Router, body::Body, http::Request, routing::get};
+    let time = plimsoll::ManualTime::new();
+    let new = |name: &str, units| {
+        let new = Limiter::builder().name(name).quota(Quota::per_minute(units)).clock(time.clock());
+        new.build().unwrap()
+    };
+    let both = || (new("one", 2), new("two", 3));
+    let plain = || Router::new().route("/", get(async || "well"));
+    let (one, two) = both();
+    let stacked = plain().layer(two.layer().http()).layer(one.layer().http());
+    for app in [plain().layer(layer(both()).http()), stacked] {
+        let app = app.with_state(());
+        let ask = async || {
+            let answer = app.clone().oneshot(Request::new(Body::empty())).await.unwrap();
+            let lines = answer.headers().get_all("ratelimit").iter().map(|line| line.to_str().unwrap());
+            let mut told: Vec<_> = lines.flat_map(|line| line.split(", ")).map(str::to_owned).collect();
+            told.sort();
+            (answer.status().as_u16(), told)
+        };
+        let told = |lines: [&str; 2]| lines.map(str::to_owned).to_vec();
+        assert_eq!(ask().await, (200, told(["\"one\";r=1;t=30", "\"two\";r=2;t=20"])));
+        assert_eq!(ask().await, (200, told(["\"one\";r=0;t=60", "\"two\";r=1;t=40"])));
+        let (status, told) = ask().await;
+        assert_eq!((status, told.len()), (429, 1), "{told:?}");
+        assert!(told[0].starts_with("\"one\";r=0;"), "{told:?}");
+    }
 }
