@@ -51,7 +51,17 @@
 //! In any span of time d a quota of rate r and burst b admits at most b + r·d units, less what is given back,
 //! however many threads ask. On a manual clock that is exact. The system's clock is read
 //! roughly first, so that a decision costs a few nanoseconds, and precisely only before a refusal: in
-//! production count its ticks to d, some 4 to 20 ms. `retry_after` is never too early.
+//! production count its ticks to d, some 4 to 20 ms. [`FairLimiter`] reads the precise clock each time.
+//!
+//! `retry_after` is when there are so many units, if nobody else takes them, and never too early. It is an estimate in two
+//! places: where a [`FairLimiter`] says that an account has had its share, and for whoever is refused because others stand in
+//! line, each of whom is counted with one unit.
+//!
+//! Those who wait are served in the order of asking, each account in a line of its own. Where a limit of many accounts of
+//! [`Tiers`] holds them up, one from each account stands in a second line for that, and newcomers do not overtake it.
+//!
+//! Shares are coarse where they are small: whole units are counted, over about two seconds. Shares of ten units in two
+//! seconds and more are measured, and [`FairLimiter`] says how they came out; of smaller ones nothing is promised.
 //!
 //! # Memory
 //!
@@ -61,6 +71,12 @@
 //! are active at once, nearly each finds one. When all are taken, the account goes whose quota is full again; where
 //! nobody's is, newcomers share 64 common ones by hash until there is room. A flood of new keys so cannot
 //! grow the memory, and takes nothing from those who are known.
+//!
+//! [Caps](Share::at_most) of a [`FairLimiter`] want a second table of the same size, made for the first account that has one.
+//!
+//! Who is known takes no lock: a decision is an exchange of one word, tried again where somebody was faster. A reader may
+//! spin for a moment while another account moves into the very slot. Moving in takes one of 64 locks, by hash; so does standing in
+//! line.
 //!
 //! # Time, sharing, cancellation
 //!
