@@ -347,6 +347,13 @@ fn table_pauses() {
 
 #[test]
 #[ignore = "a table"]
+fn table_slow() {
+    at_loads("slow", &[(1e-1, 1)], &[1.1, 2.0, 5.0, 20.0], 5, |_| {});
+    at_loads("slow, exponential", &[(1e-1, 1)], &[1.1, 2.0, 5.0, 20.0], 5, |p| p.law = Law::Exponential);
+}
+
+#[test]
+#[ignore = "a table"]
 fn table_in_flight() {
     at_loads("in flight", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.guard = Guard::InFlight);
     at_loads("in flight, Poisson, exponential", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| {
