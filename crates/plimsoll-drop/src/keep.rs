@@ -149,7 +149,9 @@ impl Keep {
             self.keep = 1.0;
             return Aim { keep: 1.0, rate: f64::INFINITY, hot, capacity: None };
         }
-        let time = (4.0 * d).max(2.0 * tick);
+        // Four of what is longer, the target or a tick: with two ticks only, the noise between two of them drives the
+        // proportional term into its limit, where the integral rests: a single server then waits too long.
+        let time = 4.0 * d.max(tick);
         // By Little's law the depth is the delay to come: it leads the measured one.
         let p = (-(depth / mu - d) / time).clamp(-REACH, REACH);
         let would = mu * (1.0 + p + self.z).max(FLOOR) / lambda;

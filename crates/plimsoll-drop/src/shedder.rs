@@ -58,9 +58,7 @@ pub enum Control {
 /// It ticks by itself, on whoever asks; where long pauses between asks are to be expected, let
 /// [`tend`](Self::tend) run beside, or call [`tick`](Self::tick).
 ///
-/// # What it holds, and what it misses
-///
-/// See the [crate's documentation](crate#the-controller).
+#[doc = include_str!("controller.md")]
 #[derive(Clone)]
 pub struct Shedder(Arc<Inner>);
 
