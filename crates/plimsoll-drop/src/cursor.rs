@@ -100,3 +100,109 @@ impl Histogram {
         Line { bin: first, share: 1.0 }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// So many a second in each bin, for three seconds.
+    fn seen(rates: &[f64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        for _ in 0..300 {
+            histogram.count(0.01, 0.01, |bin| rates.get(bin).copied().unwrap_or(0.0) * 0.01);
+        }
+        histogram
+    }
+
+    /// How many a second of a level get over the line.
+    fn kept(line: Line, rates: &[f64], level: usize) -> f64 {
+        let bins = rates.iter().enumerate().skip(level * COHORTS).take(COHORTS);
+        bins.map(|(bin, rate)| match bin.cmp(&line.bin) {
+            std::cmp::Ordering::Greater => *rate,
+            std::cmp::Ordering::Equal => rate * line.share,
+            std::cmp::Ordering::Less => 0.0,
+        })
+        .sum()
+    }
+
+    /// Levels of some accounts each, with an elephant now and then.
+    fn loads() -> impl Strategy<Value = Vec<f64>> {
+        let bin = prop_oneof![8 => Just(0.0), 8 => 1.0..20.0_f64, 1 => 200.0..5_000.0_f64];
+        let level = prop_oneof![
+            1 => Just(vec![0.0; COHORTS]),
+            3 => prop::collection::vec(bin, COHORTS),
+            // Of a few events a second.
+            1 => prop::collection::vec(Just(0.02), COHORTS),
+        ];
+        prop::collection::vec(level, LEVELS).prop_map(|levels| levels.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn what_is_asked_for_is_admitted_and_the_least_important_go(rates in loads(), part in 0.0..1.5_f64) {
+            let histogram = seen(&rates);
+            let total: f64 = rates.iter().sum();
+            prop_assert!((histogram.total() - total).abs() <= 1e-6 * total.max(1.0));
+            let asked = part * total;
+            let line = histogram.line(asked);
+            prop_assert!(line.bin < BINS && (0.0..=1.0).contains(&line.share), "{:?}", line);
+            let admitted: f64 = (0..LEVELS).map(|level| kept(line, &rates, level)).sum();
+            // What noise may hide: two deviations of the level in which the line is, and nothing in the last.
+            let level = line.bin / COHORTS;
+            let (its, last) = (&histogram.levels[level], histogram.levels.iter().position(|l| l.get() > 0.0));
+            let noise: f64 = histogram.levels.iter().map(|l| {
+                let unsure = (2.0 / l.seen().max(1e-9).sqrt()).min(1.0);
+                l.get() * unsure
+            }).sum();
+            if total > 0.0 && part < 0.999 {
+                prop_assert!(admitted >= asked - 1e-6 * total, "{} of {} asked", admitted, asked);
+                prop_assert!(admitted <= asked + noise + 1e-6 * total, "{} of {} asked", admitted, asked);
+                if last == Some(level) && line != OPEN && its.get() > 0.0 && level == LEVELS - 1 {
+                    prop_assert!((admitted - asked).abs() <= 1e-6 * total);
+                }
+            }
+            if part > 1.001 {
+                prop_assert_eq!(line, OPEN, "all fit");
+            }
+            // Nobody less important is kept where somebody more important is cut.
+            for level in 0..LEVELS {
+                let all: f64 = rates[level * COHORTS..][..COHORTS].iter().sum();
+                if kept(line, &rates, level) < all * (1.0 - 1e-9) {
+                    prop_assert!((0..level).all(|lower| kept(line, &rates, lower) <= 0.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_seen_cuts_nobody() {
+        assert_eq!([0.0, 1.0].map(|rate| Histogram::new().line(rate)), [OPEN, OPEN]);
+    }
+
+    #[test]
+    fn an_elephant_is_cut_within_its_cohort() {
+        let mut rates = vec![0.0; BINS];
+        let normal = 4 * COHORTS;
+        rates[normal..normal + COHORTS].fill(10.0);
+        rates[normal + 60] = 5_000.0;
+        let line = seen(&rates).line(2_000.0);
+        assert_eq!(line.bin, normal + 60);
+        assert!((kept(line, &rates, 4) - 2_000.0).abs() < 1e-6, "{line:?}");
+    }
+
+    /// Two a second of those who are important are no ground to cut them, while there are others.
+    #[test]
+    fn a_few_important_are_not_cut_for_noise() {
+        let mut rates = vec![0.0; BINS];
+        rates[..COHORTS].fill(100.0);
+        rates[7 * COHORTS] = 2.0;
+        let line = seen(&rates).line(1.0);
+        assert!(line.bin / COHORTS == 0, "{line:?}");
+        rates[..COHORTS].fill(0.0);
+        let line = seen(&rates).line(1.0);
+        assert!(line.bin == 7 * COHORTS && (line.share - 0.5).abs() < 1e-9, "alone they are: {line:?}");
+    }
+}

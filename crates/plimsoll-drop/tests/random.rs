@@ -1,19 +1,155 @@
 //! The share that is kept.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Dice, Gate, Reason};
+use plimsoll_core::{Dice, Facts, Gate, Priority, Reason};
 use plimsoll_drop::RandomDrop;
+use std::sync::{Arc, Barrier};
+
+const DRAWS: u32 = 1_000_000;
+
+/// One of the terms of chi-square: `kept` of `n`, at this rate. At the ends nothing may deviate.
+fn deviation(kept: f64, n: f64, rate: f64) -> f64 {
+    if rate == 0.0 || rate == 1.0 {
+        assert_eq!(kept, n * rate, "the ends are exact");
+        return 0.0;
+    }
+    (kept - n * rate).powi(2) / (n * rate * (1.0 - rate))
+}
+
+/// The 99.99 % quantiles of chi-square for 7 and 11 degrees of freedom: the seeds are fixed, so it never fails by chance.
+const OF_7: f64 = 29.88;
+const OF_11: f64 = 37.37;
 
 #[test]
 fn the_kept_share_is_the_rate() {
-    const DRAWS: u32 = 1_000_000;
-    for (seed, keep) in [0.0, 0.001, 0.25, 0.5, 0.95, 0.999, 1.0].into_iter().enumerate() {
+    let rates = [0.0, 1e-5, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.99999, 1.0];
+    let mut chi_square = 0.0;
+    for (seed, keep) in rates.into_iter().enumerate() {
         let drop = RandomDrop::builder().keep(keep).dice(Dice::seeded(seed as u64)).build().unwrap();
-        let kept = (0..DRAWS).filter(|_| drop.keep()).count() as f64;
-        let (n, expected) = (f64::from(DRAWS), f64::from(DRAWS) * keep);
-        // Five standard deviations; none at the ends, which are exact.
-        let spread = 5.0 * (n * keep * (1.0 - keep)).sqrt();
-        assert!((kept - expected).abs() <= spread, "{kept} kept at {keep}");
+        let kept = (0..DRAWS).filter(|_| drop.keep()).count();
+        chi_square += deviation(kept as f64, f64::from(DRAWS), keep);
     }
+    assert!(chi_square < OF_11, "{chi_square}");
+}
+
+#[test]
+fn each_priority_has_a_rate_of_its_own() {
+    let drop = RandomDrop::builder().keep(0.5).dice(Dice::seeded(40)).build().unwrap();
+    let rates = [0.0, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 0.999];
+    for (level, keep) in rates.into_iter().enumerate() {
+        drop.set_keep_of(Priority(level as u8 * 32 + 5), keep).unwrap();
+    }
+    let mut kept = [0.0; 8];
+    for n in 0..8 * DRAWS {
+        // All priorities of a level, in turn.
+        let priority = (n % 256) as u8;
+        kept[usize::from(priority / 32)] += f64::from(u8::from(drop.keep_of(Priority(priority))));
+    }
+    let chi_square: f64 =
+        kept.iter().zip(rates).map(|(kept, rate)| deviation(*kept, f64::from(DRAWS), rate)).sum();
+    assert!(chi_square < OF_7, "{chi_square}: {kept:?}");
+}
+
+#[test]
+fn a_level_that_is_set_leaves_the_others() {
+    let drop = RandomDrop::new(0.5).unwrap();
+    drop.set_keep_of(Priority(70), 0.0).unwrap();
+    for priority in 0..=255 {
+        let its = if (64..96).contains(&priority) { 0.0 } else { 0.5 };
+        assert_eq!(drop.keep_rate_of(Priority(priority)), its, "{priority}");
+    }
+    assert_eq!(
+        drop.set_keep_of(Priority::LOW, 2.0).unwrap_err().to_string(),
+        drop.set_keep(2.0).unwrap_err().to_string()
+    );
+    assert_eq!((drop.keep_rate_of(Priority::LOW), drop.keep_rate()), (0.0, 0.5), "nothing has changed");
+    drop.set_keep(1.0).unwrap();
+    assert!((0..=255).all(|priority| drop.keep_rate_of(Priority(priority)) == 1.0), "all of them");
+}
+
+#[test]
+fn the_same_seed_decides_the_same() {
+    let decide = |seed| {
+        let drop = RandomDrop::builder().keep(0.5).dice(Dice::seeded(seed)).build().unwrap();
+        (0..1_000).map(|_| drop.keep()).collect::<Vec<_>>()
+    };
+    assert_eq!(decide(3), decide(3));
+    assert_ne!(decide(3), decide(4));
+}
+
+/// What one thread keeps says nothing of what another keeps, nor of what it keeps next.
+#[test]
+fn threads_decide_independently() {
+    const EACH: usize = 200_000;
+    let drop = RandomDrop::new(0.5).unwrap();
+    let draw = || (0..EACH).map(|_| if drop.keep() { 1.0 } else { -1.0 }).collect::<Vec<f64>>();
+    let (one, two) = std::thread::scope(|s| {
+        let (one, two) = (s.spawn(draw), s.spawn(draw));
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    // Each is a sum of ±1: √n is one standard deviation. Seven of them, as these dice are the threads' own.
+    let most = 7.0 * (EACH as f64).sqrt();
+    for shift in 0..64 {
+        let products = |a: &[f64], b: &[f64]| a.iter().zip(&b[shift..]).map(|(a, b)| a * b).sum::<f64>();
+        assert!(products(&one, &two).abs() < most && products(&two, &one).abs() < most, "shifted by {shift}");
+        assert!(shift == 0 || products(&one, &one).abs() < most, "with itself, shifted by {shift}");
+    }
+}
+
+#[test]
+fn a_changed_rate_is_seen_by_every_thread_at_its_next_draw() {
+    const THREADS: usize = 4;
+    let drop = RandomDrop::new(1.0).unwrap();
+    let turn = Arc::new(Barrier::new(THREADS + 1));
+    let rounds = 200;
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (drop, turn) = (drop.clone(), turn.clone());
+            // Nothing is asserted in here: the others would wait at the barrier for ever.
+            std::thread::spawn(move || {
+                let mut wrong = 0;
+                for round in 0..rounds {
+                    turn.wait();
+                    wrong += (0..10).filter(|_| drop.keep() != (round % 2 == 0)).count();
+                    turn.wait();
+                }
+                wrong
+            })
+        })
+        .collect();
+    for round in 0..rounds {
+        drop.set_keep(if round % 2 == 0 { 1.0 } else { 0.0 }).unwrap();
+        turn.wait();
+        turn.wait();
+    }
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == 0));
+}
+
+#[test]
+fn nothing_is_built_that_is_dropped() {
+    let drop = RandomDrop::builder().keep(0.3).dice(Dice::seeded(1)).build().unwrap();
+    let mut built = 0;
+    let kept = (0..10_000).filter_map(|_| drop.keep_with(|| built += 1)).count();
+    assert_eq!(built, kept);
+    assert!((2_500..3_500).contains(&kept), "{kept}");
+}
+
+#[test]
+fn a_gate_with_facts_drops_by_the_requests_priority() {
+    let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
+    drop.set_keep_of(Priority::HIGH, 1.0).unwrap();
+    let gate = drop.facts(|priority: &u8| Facts::new().priority(Priority(*priority)));
+    for priority in 0..=255 {
+        match gate.admit(&priority) {
+            Ok(()) => assert!((192..224).contains(&priority), "{priority}"),
+            Err(no) => {
+                assert_eq!((no.by(), no.reason(), priority / 32 == 6), ("telemetry", Reason::Dropped, false))
+            }
+        }
+    }
+    // The gate shares its rates with the handle.
+    drop.set_keep(1.0).unwrap();
+    assert!(gate.admit(&0).is_ok());
 }
 
 #[test]

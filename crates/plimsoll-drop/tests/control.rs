@@ -1,0 +1,253 @@
+//! What the curves and the named alternatives say, by a signal that follows a script.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use plimsoll_core::{Dice, ManualTime, Priority};
+use plimsoll_drop::{Control, Curve, Reading, Shedder, Signal};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const N: Priority = Priority::NORMAL;
+
+/// A shedder whose signal says what is written there.
+fn scripted(control: Control, target: Duration) -> (Shedder, Arc<Mutex<Reading>>, ManualTime) {
+    let (time, says) = (ManualTime::new(), Arc::new(Mutex::new(Reading::new())));
+    let reads = says.clone();
+    let shedder = Shedder::builder()
+        .control(control)
+        .target(target)
+        .signal(Signal::of(move || *reads.lock().unwrap()))
+        .clock(time.clock())
+        .dice(Dice::seeded(1))
+        .build()
+        .unwrap();
+    (shedder, says, time)
+}
+
+fn refused(curve: &Curve) -> String {
+    let [one, two] = [Control::Curve(curve.clone()), Control::Red(curve.clone())]
+        .map(|control| Shedder::builder().control(control).build().unwrap_err().to_string());
+    assert_eq!(one, two);
+    one
+}
+
+#[test]
+fn a_curve_that_will_not_do_is_named_with_its_value() {
+    for (curve, field, value) in [
+        (Curve::linear(5.0, 5.0), "curve", "5 to 5"),
+        (Curve::linear(7.0, 5.0), "curve", "7 to 5"),
+        (Curve::linear(f64::NAN, 5.0), "curve", "NaN to 5"),
+        (Curve::linear(1.0, f64::NAN), "curve", "1 to NaN"),
+        (Curve::linear(1.0, f64::INFINITY), "curve", "1 to inf"),
+        (Curve::linear(f64::NEG_INFINITY, 1.0), "curve", "-inf to 1"),
+        (Curve::linear_to(1.0, 2.0, 1.5), "curve.keep", "1.5"),
+        (Curve::linear_to(1.0, 2.0, f64::NAN), "curve.keep", "NaN"),
+        (Curve::step(1.0, -0.5), "curve.keep", "-0.5"),
+        (Curve::step(1.0, f64::NAN), "curve.keep", "NaN"),
+        (Curve::step(f64::NAN, 0.5), "curve", "NaN"),
+    ] {
+        let error = refused(&curve);
+        assert!(error.starts_with(&format!("{field} = {value} is not allowed")), "{error}");
+    }
+}
+
+#[test]
+fn a_curve_keeps_what_it_says() {
+    let step = Curve::step(10.0, 0.25);
+    assert_eq!([9.999, 10.0, 1e9].map(|load| step.keep(load)), [1.0, 0.25, 0.25]);
+    let line = Curve::linear_to(10.0, 30.0, 0.5);
+    assert_eq!(
+        [0.0, 10.0, 20.0, 30.0, f64::INFINITY].map(|load| line.keep(load)),
+        [1.0, 1.0, 0.75, 0.5, 0.5]
+    );
+    let own = Curve::own(|load| load);
+    assert_eq!([-3.0, 0.0, 0.3, 7.0, f64::INFINITY].map(|load| own.keep(load)), [0.0, 0.0, 0.3, 1.0, 1.0]);
+    // What cannot be known drops nobody.
+    for curve in [Curve::own(|_| f64::NAN), Curve::linear(1.0, 2.0)] {
+        assert_eq!(curve.keep(f64::NAN), 1.0);
+    }
+    assert_eq!(
+        format!("{own:?} {step:?} {line:?}"),
+        "Curve(own) Curve(0.25 from 10 on) Curve(linear 10 to 30, 0.5 at least)"
+    );
+}
+
+#[test]
+fn a_curve_goes_by_the_depth_and_else_by_the_delay() {
+    let (shedder, says, time) = scripted(Control::Curve(Curve::own(|load| load)), Duration::from_millis(10));
+    let rate = |reading| {
+        *says.lock().unwrap() = reading;
+        shedder.keep(N);
+        time.advance(Duration::from_millis(10));
+        shedder.tick();
+        shedder.keep_rate()
+    };
+    let delay = Duration::from_millis(250);
+    assert_eq!(rate(Reading::new().delay(delay)), 0.25);
+    assert_eq!(rate(Reading::new()), 0.25, "nothing began: it is still what it was");
+    assert_eq!(rate(Reading::new().depth(1).delay(delay)), 1.0);
+    assert_eq!(rate(Reading::new().depth(0).delay(delay)), 0.0);
+}
+
+/// A weight of 0.002 an arrival, whatever the ticks.
+#[test]
+fn red_follows_the_average_over_the_arrivals() {
+    let curve = Curve::linear(0.0, 400.0);
+    let (shedder, says, time) = scripted(Control::Red(curve), Duration::from_millis(10));
+    let (mut average, mut came) = (0.0_f64, 0);
+    for tick in 0..2_000_u32 {
+        // Up for half a second, then down, then all the time up and down.
+        let depth = match tick {
+            0..500 => 200,
+            500..1_000 => 0,
+            _ => 300 * u64::from(tick % 2),
+        };
+        *says.lock().unwrap() = Reading::new().depth(depth);
+        for _ in 0..1 + tick % 7 {
+            shedder.keep(N);
+            came += 1;
+            average += 0.002 * (depth as f64 - average);
+        }
+        time.advance(Duration::from_millis(10));
+        shedder.tick();
+        let keep = 1.0 - average / 400.0;
+        assert!((shedder.keep_rate() - keep).abs() < 1e-9, "{} for {keep} after {came}", shedder.keep_rate());
+        match tick {
+            499 => assert!(average > 190.0),
+            999 => assert!(average < 10.0),
+            1_999 => assert!((140.0..160.0).contains(&average), "{average}"),
+            _ => {}
+        }
+    }
+}
+
+/// The update of RFC 8033 with its cap of a step, its decay and its burst, for queues of more than two packets.
+struct Rfc8033 {
+    qdelay_ref: f64,
+    drop_prob: f64,
+    qdelay_old: f64,
+    // In milliseconds, as the clock of the RFC counts.
+    burst_allowance: u32,
+}
+
+impl Rfc8033 {
+    /// All of it once in 15 ms; the probability with which the next are dropped.
+    fn update(&mut self, current_qdelay: f64) -> f64 {
+        let scales = [(1e-6, 2048.0), (1e-5, 512.0), (1e-4, 128.0), (1e-3, 32.0), (1e-2, 8.0), (1e-1, 2.0)];
+        let scale = scales.iter().find(|(below, _)| self.drop_prob < *below).map_or(1.0, |(_, by)| *by);
+        let mut p =
+            (0.125 * (current_qdelay - self.qdelay_ref) + 1.25 * (current_qdelay - self.qdelay_old)) / scale;
+        if self.drop_prob >= 0.1 && p > 0.02 {
+            p = 0.02;
+        }
+        self.drop_prob += p;
+        if current_qdelay == 0.0 && self.qdelay_old == 0.0 {
+            self.drop_prob *= 0.98;
+        }
+        self.drop_prob = self.drop_prob.clamp(0.0, 1.0);
+        if self.drop_prob == 0.0
+            && current_qdelay < self.qdelay_ref / 2.0
+            && self.qdelay_old < self.qdelay_ref / 2.0
+        {
+            self.burst_allowance = 150;
+        }
+        self.qdelay_old = current_qdelay;
+        self.burst_allowance = self.burst_allowance.saturating_sub(15);
+        let idle = self.qdelay_old < self.qdelay_ref / 2.0 && self.drop_prob < 0.2;
+        if self.burst_allowance > 0 || idle { 0.0 } else { self.drop_prob }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    /// Delays that stay for some ticks: a script of how long and how many milliseconds.
+    #[test]
+    fn pie_is_that_of_the_rfc(script in prop::collection::vec((1..40_u32, prop_oneof![Just(0), 0..20_u64, 0..2_000_u64]), 1..30)) {
+        let target = Duration::from_millis(15);
+        let (shedder, says, time) = scripted(Control::Pie, target);
+        let mut oracle =
+            Rfc8033 { qdelay_ref: 0.015, drop_prob: 0.0, qdelay_old: 0.0, burst_allowance: 150 };
+        for (ticks, millis) in script {
+            for _ in 0..ticks {
+                *says.lock().unwrap() = Reading::new().delay(Duration::from_millis(millis));
+                for _ in 0..3 {
+                    shedder.keep(N);
+                }
+                time.advance(target);
+                shedder.tick();
+                let keep = 1.0 - oracle.update(millis as f64 / 1e3);
+                prop_assert!((shedder.keep_rate() - keep).abs() < 1e-9, "{} for {}", shedder.keep_rate(), keep);
+            }
+        }
+    }
+}
+
+/// A queue before so many servers, of which a shedder knows the delay alone: the mean delay over its target and the share
+/// of the capacity that was used, after `settled` seconds.
+fn delay_alone(service: f64, servers: usize, load: f64, target: f64, settled: f64) -> (f64, f64) {
+    let (shedder, says, time) = scripted(Control::Rate, Duration::from_secs_f64(target));
+    let (dice, capacity) = (Dice::seeded(5), servers as f64 / service);
+    let mut free_at = vec![0.0_f64; servers];
+    let mut waiting = VecDeque::new();
+    let (mut now, mut sum, mut n) = (0.0_f64, 0.0, 0.0);
+    while now < settled + 30.0 {
+        now += -(1.0 - dice.uniform()).ln() / (capacity * load);
+        loop {
+            let free = free_at.iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
+            let Some(came) = waiting.front().copied().filter(|_| *free <= now) else { break };
+            waiting.pop_front();
+            let begins = free.max(came);
+            *free = begins + service;
+            let mut says = says.lock().unwrap();
+            *says = Reading::new().delay(Duration::from_secs_f64(begins - came));
+            if begins > settled {
+                sum += begins - came;
+                n += 1.0;
+            }
+        }
+        time.advance_to(plimsoll_core::Instant::from_nanos((now * 1e9) as u64));
+        if shedder.keep(N) {
+            waiting.push_back(now);
+        }
+    }
+    (sum / n / target, n / 30.0 / capacity)
+}
+
+#[test]
+fn by_the_delay_alone_a_small_plant_is_held() {
+    for load in [1.1, 1.5, 2.0, 5.0] {
+        let (delay, used) = delay_alone(0.01, 10, load, 0.05, 20.0);
+        println!("at {load}: delay {delay:.3} of its target, {used:.3} of the capacity");
+        assert!((0.5..1.5).contains(&delay), "{delay} at {load}");
+        assert!(used > 0.9, "{used} at {load}");
+    }
+    let (delay, used) = delay_alone(0.01, 10, 0.5, 0.05, 20.0);
+    assert!(
+        delay < 0.5 && (0.47..0.53).contains(&used),
+        "nothing is dropped at half the load: {delay}, {used}"
+    );
+}
+
+/// A share stays what it is when few come: the levels are counted in whole events.
+#[test]
+fn a_share_is_kept_at_low_rates_too() {
+    for rate in [20.0, 200.0, 1_000.0] {
+        for keep in [0.1, 0.3, 0.5, 0.9] {
+            let (shedder, says, time) =
+                scripted(Control::Curve(Curve::step(0.0, keep)), Duration::from_millis(5));
+            *says.lock().unwrap() = Reading::new().depth(1);
+            let dice = Dice::seeded(9);
+            let (mut now, mut came, mut kept) = (0.0_f64, 0.0, 0.0);
+            while came < 40_000.0 {
+                now += -(1.0 - dice.uniform()).ln() / rate;
+                time.advance_to(plimsoll_core::Instant::from_nanos((now * 1e9) as u64));
+                came += 1.0;
+                kept += f64::from(u8::from(shedder.keep(N)));
+            }
+            let share = kept / came;
+            println!("{keep} at {rate}/s: {share:.4}");
+            assert!((share / keep - 1.0).abs() < 0.1, "{share} kept for {keep} at {rate}/s");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Who goes first: the least important, and of those whole accounts.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use plimsoll_core::{Dice, Facts, Gate, ManualTime, Priority};
+use plimsoll_drop::{Control, Curve, Reading, Shedder, Signal};
+use std::time::Duration;
+
+const TURNOVER: Duration = Duration::from_secs(100);
+
+/// Keeps this share, whatever comes.
+fn share(keep: f64, time: &ManualTime) -> Shedder {
+    Shedder::builder()
+        .control(Control::Curve(Curve::step(0.0, keep)))
+        .signal(Signal::of(|| Reading::new().depth(1)))
+        .turnover(TURNOVER)
+        .clock(time.clock())
+        .dice(Dice::seeded(3))
+        .build()
+        .unwrap()
+}
+
+/// Two thousand accounts in turn, a request a millisecond each tenth: of how many seconds, and what each got.
+fn kept_of_accounts(shedder: &Shedder, time: &ManualTime, rounds: u32) -> Vec<f64> {
+    let mut kept = vec![0.0; 2_000];
+    for _ in 0..rounds {
+        for (account, kept) in kept.iter_mut().enumerate() {
+            time.advance(Duration::from_micros(100));
+            *kept += f64::from(u8::from(shedder.keep_for(Priority::NORMAL, &account))) / f64::from(rounds);
+        }
+    }
+    kept
+}
+
+#[test]
+fn an_accounts_requests_are_kept_or_dropped_together_and_spread_anew() {
+    let time = ManualTime::new();
+    let shedder = share(0.5, &time);
+    let _ = kept_of_accounts(&shedder, &time, 25);
+    let first = kept_of_accounts(&shedder, &time, 100);
+    let (all, none) =
+        (first.iter().filter(|k| **k > 0.99).count(), first.iter().filter(|k| **k < 0.01).count());
+    // The line moves a little with the histogram: those in a cohort or three are cut in parts.
+    assert!(all > 900 && none > 900 && all + none > 1_900, "{all} whole, {none} not at all");
+    // The turnover is where the clock says; ten seconds later all is counted anew.
+    time.advance(TURNOVER - Duration::from_secs(25));
+    let _ = kept_of_accounts(&shedder, &time, 100);
+    let second = kept_of_accounts(&shedder, &time, 100);
+    let both = first.iter().zip(&second).filter(|(a, b)| **a > 0.99 && **b > 0.99).count();
+    // By chance a quarter: 500, give or take 100.
+    assert!((400..600).contains(&both), "{both} were lucky twice");
+    let whole = second.iter().filter(|k| **k > 0.99).count();
+    assert!((900..1_100).contains(&whole), "{whole}");
+}
+
+#[test]
+fn nobody_important_is_cut_before_the_less_important_are_gone() {
+    let time = ManualTime::new();
+    let (shedder, dice) = (share(0.45, &time), Dice::seeded(8));
+    let gate = shedder
+        .by(|request: &(u8, u32)| request.1)
+        .facts(|request: &(u8, u32)| Facts::new().priority(Priority(request.0)));
+    let (mut came, mut kept) = ([0.0; 8], [0.0; 8]);
+    for tick in 0..4_000 {
+        time.advance(Duration::from_millis(10));
+        // Time stands still here, so one line is for all of them.
+        let (mut least_kept, mut most_cut) = (8, 0);
+        for _ in 0..100 {
+            let (priority, account) = (dice.below(256) as u8, dice.below(5_000) as u32);
+            let (level, permit) = (usize::from(priority / 32), gate.admit(&(priority, account)));
+            if permit.is_ok() {
+                least_kept = least_kept.min(level)
+            } else {
+                most_cut = most_cut.max(level)
+            }
+            if tick > 500 {
+                came[level] += 1.0;
+                kept[level] += f64::from(u8::from(permit.is_ok()));
+            }
+        }
+        assert!(most_cut <= least_kept, "{least_kept} was kept and {most_cut} was not");
+    }
+    let shares: Vec<f64> = kept.iter().zip(came).map(|(kept, came)| kept / came).collect();
+    // 45 % of eight equal levels: the upper three whole, six tenths of the next, nothing of the lower ones – but for
+    // moments when the next is let through whole, for it may be noise that it seems too much.
+    assert!(shares[5..].iter().all(|share| *share == 1.0), "{shares:?}");
+    assert!((0.5..0.7).contains(&shares[4]), "{shares:?}");
+    assert!(shares[3] < 0.001 && shares[..3].iter().all(|share| *share == 0.0), "{shares:?}");
+}
