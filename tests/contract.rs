@@ -5,10 +5,11 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
+use plimsoll::drop::{Control, Curve, Reading, Signal};
 use plimsoll::limit::Class;
 use plimsoll::{
     Breaker, Buffer, Discipline, Dispatch, FairLimiter, Gate, KeyedLimiter, Limiter, Mode, Only, Permit,
-    Quota, RandomDrop, Rejected, Shadow, Then, Tiers, Trip, Valve, Wait,
+    Quota, RandomDrop, Rejected, Shadow, Shedder, Then, Tiers, Trip, Valve, Wait,
 };
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
@@ -16,6 +17,8 @@ use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -334,6 +337,63 @@ fn random_drop(kit: &Kit) -> Built {
     }
 }
 
+/// A shedder that drops everything while its queue is long, which a hand says.
+fn shedder(kit: &Kit) -> Built {
+    let depth = Arc::new(AtomicU64::new(0));
+    let (reads, fills, empties) = (depth.clone(), depth.clone(), depth);
+    let shedder = Shedder::builder()
+        .control(Control::Curve(Curve::step(1.0, 0.0)))
+        .signal(Signal::of(move || Reading::new().depth(reads.load(Ordering::Relaxed))))
+        .target(Duration::from_micros(1))
+        .clock(kit.clock())
+        .dice(kit.dice.clone())
+        .observe(kit.observer())
+        .build()
+        .unwrap();
+    let (layer, watched, shadowed) = (shedder.layer(), shedder.clone(), shedder.clone());
+    let (shut, open, time) = (shedder.clone(), shedder, kit.time.clone());
+    let later = move |shedder: &Shedder| {
+        time.advance(Duration::from_millis(10));
+        shedder.tick();
+    };
+    let then = later.clone();
+    Built {
+        layer: Box::new(move |inner| service(&layer, inner)),
+        saturate: Box::new(move || {
+            fills.store(9, Ordering::Relaxed);
+            later(&shut);
+        }),
+        busy: None,
+        relieve: Box::new(move || {
+            empties.store(0, Ordering::Relaxed);
+            then(&open);
+        }),
+        held: Held::By(Box::new(move || watched.in_flight())),
+        limit: None,
+        shadow: Some(Box::new(move |inner| {
+            service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
+        })),
+        guards: 1,
+    }
+}
+
+fn shedder_edges() -> Vec<Edge> {
+    let new = Shedder::builder;
+    let live = new().build().unwrap();
+    let curve = |curve| refusal(new().control(Control::Curve(curve)).build());
+    vec![
+        ("no name", refusal(new().name("").build())),
+        ("no target", refusal(new().target(Duration::ZERO).build())),
+        ("no workers", refusal(Shedder::new(0))),
+        ("no capacity", refusal(new().capacity_hint(0.0).build())),
+        ("no number", refusal(new().capacity_hint(f64::NAN).build())),
+        ("no time for a turnover", refusal(new().turnover(Duration::ZERO).build())),
+        ("a curve from more to less", curve(Curve::linear(2.0, 1.0))),
+        ("a share above all", curve(Curve::step(1.0, 1.1))),
+        ("no target, live", refusal(live.set_target(Duration::ZERO))),
+    ]
+}
+
 /// The drop first, then the valve; saturated, the valve refuses and the drop is given back.
 fn tuple(kit: &Kit) -> Built {
     let (gate, valve) = (drop_gate(kit), valve(kit, 0));
@@ -549,7 +609,7 @@ fn fair_edges() -> Vec<Edge> {
 const AGED: Discipline = Discipline::LifoWithAge { age: Duration::from_millis(30) };
 const BUCKETS: Discipline = Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 };
 
-const SUBJECTS: [Subject; 21] = [
+const SUBJECTS: [Subject; 22] = [
     Subject { name: "valve", build: valve_gate, edges: valve_edges },
     Subject { name: "valve, waiting", build: valve_waiter, edges: valve_edges },
     Subject { name: "Then(valve, drop)", build: then, edges: || [valve_edges(), drop_edges()].concat() },
@@ -558,6 +618,7 @@ const SUBJECTS: [Subject; 21] = [
     Subject { name: "breakers.by(key)", build: breakers_by_key, edges: breaker_edges },
     Subject { name: "dispatch", build: seats, edges: seat_edges },
     Subject { name: "drop", build: random_drop, edges: drop_edges },
+    Subject { name: "shedder", build: shedder, edges: shedder_edges },
     Subject { name: "buffer, fifo", build: |kit| buffer(kit, Discipline::Fifo), edges: buffer_edges },
     Subject {
         name: "buffer, keep-oldest",

@@ -177,3 +177,20 @@ async fn limiters_by_account_are_one_quota_for_each_over_all_their_adapters() {
     assert!(fair.clone().check(&7).is_err());
     assert_eq!(fair.accounts(), 2);
 }
+
+/// Those inside any route are in flight for the shedder of them all.
+#[tokio::test]
+async fn a_shedder_counts_over_all_routes() {
+    let shedder = Shedder::new(1).unwrap();
+    let app = Router::new().route("/a", get(forever)).route("/b", get(forever)).layer(shedder.layer().http());
+    let calls = ["/a", "/b"].map(|path| tokio::spawn(app.clone().oneshot(ask(path))));
+    while shedder.in_flight() < 2 {
+        assert!(calls.iter().all(|call| !call.is_finished()));
+        tokio::task::yield_now().await;
+    }
+    for call in calls {
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(shedder.in_flight(), 0);
+}

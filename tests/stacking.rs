@@ -329,3 +329,24 @@ async fn two_limiters_tell_both_of_their_quotas_over_http() {
         assert!(told[0].starts_with("\"one\";r=0;"), "{told:?}");
     }
 }
+
+/// Who is kept, and refused further on, was never in flight.
+#[test]
+fn in_a_tuple_a_shedder_gets_back_whom_a_later_gate_refuses() {
+    let ear = Arc::new(Ear::default());
+    let shedder = Shedder::builder().observe(ear.clone()).build().unwrap();
+    let clock = plimsoll::ManualTime::new().clock();
+    let (limiter, throttle) = (
+        Limiter::builder().quota(Quota::per_second(1)).clock(clock).build().unwrap(),
+        Throttle::new().unwrap(),
+    );
+    let gates = (shedder.clone(), throttle.clone(), limiter);
+    let token = gates.admit(&()).unwrap();
+    assert_eq!(shedder.in_flight(), 1);
+    let no = gates.admit(&()).unwrap_err();
+    assert_eq!((no.by(), no.reason()), ("limit", Reason::Limited));
+    assert_eq!((shedder.in_flight(), ear.given_back(), ear.ended()), (1, 1, 0));
+    gates.settle(token, Outcome::Success);
+    assert_eq!((shedder.in_flight(), ear.given_back(), ear.ended()), (0, 1, 1));
+    assert_eq!(throttle.counts(), (1, 1), "of the server, the one refused says nothing");
+}

@@ -27,6 +27,9 @@ pub(crate) struct Line {
 /// Everybody is kept.
 pub(crate) const OPEN: Line = Line { bin: 0, share: 1.0 };
 
+/// Nobody is kept, not even of those who were never seen.
+pub(crate) const SHUT: Line = Line { bin: BINS - 1, share: 0.0 };
+
 /// Counts decay over a second.
 const MEMORY: f64 = 1.0;
 

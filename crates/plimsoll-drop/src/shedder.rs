@@ -1,7 +1,7 @@
 //! Random drop that steers itself: the handle.
 
 use crate::Curve;
-use crate::cursor::{BINS, COHORTS, Histogram, Line, OPEN, level};
+use crate::cursor::{BINS, COHORTS, Histogram, Line, OPEN, SHUT, level};
 use crate::keep::{Keep, LogKeep, Pie, Tick};
 use crate::signal::{Reading, Signal, Source};
 use plimsoll_core::{
@@ -111,6 +111,9 @@ enum Steered {
     Pie(Pie),
     Curve(Curve, bool),
 }
+
+/// Aims at nobody at all.
+const NOTHING: f64 = f64::NEG_INFINITY;
 
 const BIN_BITS: u32 = 10;
 
@@ -427,9 +430,12 @@ impl Inner {
         let (aim, hot, capacity) = machine.steer(dt, arrivals, departures, depth, reading.delay, busy);
         machine.departed = reading.departed.or(machine.departed);
         (machine.ended, machine.depth) = (ended, depth.unwrap_or(0.0));
-        let line = if aim.is_finite() { machine.histogram.line(aim) } else { OPEN };
         let total = machine.histogram.total();
-        let keep = if aim.is_finite() && total > 0.0 { (aim / total).min(1.0) } else { 1.0 };
+        let (line, keep) = match aim {
+            NOTHING => (SHUT, 0.0),
+            aim if !aim.is_finite() => (OPEN, 1.0),
+            aim => (machine.histogram.line(aim), if total > 0.0 { (aim / total).min(1.0) } else { 1.0 }),
+        };
         self.keep.store(keep.to_bits(), Ordering::Relaxed);
         // Relaxed, all of them: hints until the next tick, read one by one.
         self.line.store(packed(line), Ordering::Relaxed);
@@ -485,7 +491,12 @@ impl Machine {
         busy: bool,
     ) -> (f64, bool, Option<f64>) {
         let lambda = self.histogram.total();
-        let share = |keep: f64| if keep < 1.0 { keep * lambda } else { f64::INFINITY };
+        let share = |keep: f64| match keep {
+            keep if keep >= 1.0 => f64::INFINITY,
+            // A share of those seen would let through who was not.
+            keep if keep <= 0.0 => NOTHING,
+            keep => keep * lambda,
+        };
         let seconds = delay.map(|delay| delay.as_secs_f64());
         // A signal that knows a delay alone, and nothing began: it is still what it was.
         let seconds = if depth.is_none() { seconds.or(self.delay) } else { seconds };

@@ -251,3 +251,16 @@ fn a_share_is_kept_at_low_rates_too() {
         }
     }
 }
+
+/// Nor those who were never seen before.
+#[test]
+fn a_curve_that_says_nothing_keeps_nobody() {
+    let (shedder, says, time) = scripted(Control::Curve(Curve::step(1.0, 0.0)), Duration::from_millis(5));
+    *says.lock().unwrap() = Reading::new().depth(1);
+    time.advance(Duration::from_millis(10));
+    shedder.tick();
+    for priority in 0..=255 {
+        assert!(!shedder.keep(Priority(priority)), "{priority}");
+    }
+    assert_eq!(shedder.keep_rate(), 0.0);
+}

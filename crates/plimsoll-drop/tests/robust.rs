@@ -304,7 +304,7 @@ fn it_is_tended_on_a_manual_clock() {
     assert!((90..=100).contains(&calls), "{calls} in a second, of 10 ms each");
 }
 
-#[cfg(feature = "test-util")]
+#[cfg(all(feature = "tower", feature = "test-util"))]
 #[tokio::test(start_paused = true)]
 async fn it_is_tended_on_tokios_paused_time() {
     let (shedder, calls) = counted(Shedder::builder());
