@@ -63,6 +63,9 @@
 //! Shares are coarse where they are small: whole units are counted, over about two seconds. Shares of ten units in two
 //! seconds and more are measured, and [`FairLimiter`] says how they came out; of smaller ones nothing is promised.
 //!
+//! While a quota is being changed, and only then, two who ask in the same nanosecond may be given a unit too many; it is owed,
+//! and the next ones wait for it.
+//!
 //! # Memory
 //!
 //! Accounts are remembered in a table of fixed size: 24 bytes each, for as many as it was built for, from the

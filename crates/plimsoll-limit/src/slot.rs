@@ -8,6 +8,9 @@
 //! sets the bit, exchanges the state *for a different one*, and then the rest. So a state that was read with
 //! its tag and is still the same belongs to the account it was read for: no unit is ever taken from a
 //! stranger, and nobody is forgotten who has just taken one.
+//!
+//! Only one thing can come back to what it was: a state that is counted by another interval and then taken from, to the
+//! very nanosecond. Who read it before takes a unit that is not there; it is owed, and comes back before the next is given.
 
 use crate::gcra::{NEVER, Rate, refunded, rescaled};
 use plimsoll_core::sync::{AtomicU64, Ordering, pause};
