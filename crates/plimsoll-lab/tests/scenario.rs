@@ -189,7 +189,8 @@ fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
         ("ramp = \"5\"", &["policy.ramp = \"5\"", "unit"]),
         ("call_timeout = \"0s\"", &["policy.call_timeout = \"0s\""]),
         ("inside = 3", &["policy.inside is not allowed with breaker", "ratio, calls, within"]),
-        ("probes = 3", &["probes", "unknown key"]),
+        ("trials = 3", &["trials", "unknown key"]),
+        ("probes = 3", &["policy.probes is not allowed with breaker"]),
     ] {
         assert_refused(&run(policy("breaker", keys)), &[&["ill.toml:"], parts].concat());
     }
@@ -237,8 +238,17 @@ fn the_report_and_the_files_tell_failures_and_faults() {
 fn the_list_names_every_scenario_with_what_it_is_about() {
     let shown = String::from_utf8(lab(&["run", "--list"]).stdout).unwrap();
     let names: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    let all =
-        ["overload", "burst", "retry-storm", "herd", "capacity-halves", "disciplines", "dependency", "demo"];
+    let all = [
+        "overload",
+        "burst",
+        "retry-storm",
+        "herd",
+        "capacity-halves",
+        "disciplines",
+        "dependency",
+        "controllers",
+        "demo",
+    ];
     let contests = plimsoll_lab::fair::shipped().iter().map(|one| one.name);
     assert_eq!(names, all.into_iter().chain(contests).collect::<Vec<_>>());
 }

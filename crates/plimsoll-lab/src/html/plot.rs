@@ -16,13 +16,13 @@ const TOP: f64 = 42.0;
 const BOTTOM: f64 = 52.0;
 
 /// The lines that the style sheet tells apart, `c0` and so on. From there on they repeat.
-pub(crate) const STYLES: usize = 8;
+pub(crate) const STYLES: usize = 9;
 
 /// One line. A point without a value breaks it.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// The style sheet's class: `c0` to `c7`, `bound`.
+    /// The style sheet's class: `c0` to `c8`, `bound`.
     pub(crate) class: String,
     pub(crate) points: Vec<(f64, Option<f64>)>,
     /// Whether each point gets a dot.

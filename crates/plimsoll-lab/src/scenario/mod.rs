@@ -3,6 +3,7 @@
 mod arrivals;
 mod breaker;
 mod buffer;
+mod drop;
 mod policies;
 mod raw;
 mod read;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::scenario::breaker::{BREAKER, BREAKER_VALVE};
+use crate::scenario::drop::{DISPATCH, THROTTLE_VALVE};
 use crate::scenario::raw;
 use crate::scenario::read::{HOUR, NANO, Read, Reader};
 use crate::scenario::values::span;
@@ -58,15 +59,26 @@ impl Reader<'_> {
                 "drop" => &["keep"],
                 "drop+valve" => &["keep", "inside"],
                 "three" => &["keep", "inside", "room", "longest_wait"],
+                "shedder" => self.shedder_keys(keys.control.as_ref())?,
+                "dagor" => &[],
+                "dispatch" => DISPATCH,
+                "throttle+valve" => THROTTLE_VALVE,
                 _ => {
-                    let must = "bare, valve, waiting-valve, buffer, breaker, breaker+valve, drop, drop+valve or three";
+                    let must = "bare, valve, waiting-valve, buffer, breaker, breaker+valve, drop, drop+valve, \
+                                three, shedder, dagor, dispatch or throttle+valve";
                     return Err(self.from.refuse("policy.kind", &keys.kind, must));
                 }
+            };
+            // What the keys depend on.
+            let narrower = match kind {
+                "buffer" => keys.discipline.as_ref(),
+                "shedder" => keys.control.as_ref(),
+                _ => None,
             };
             self.only(
                 used,
                 "policy",
-                keys.discipline.as_ref().filter(|_| kind == "buffer").unwrap_or(&keys.kind),
+                narrower.unwrap_or(&keys.kind),
                 &[
                     ("inside", span(&keys.inside)),
                     ("room", span(&keys.room)),
@@ -91,6 +103,15 @@ impl Reader<'_> {
                     ("lease", span(&keys.lease)),
                     ("ramp", span(&keys.ramp)),
                     ("call_timeout", span(&keys.call_timeout)),
+                    ("control", span(&keys.control)),
+                    ("workers", span(&keys.workers)),
+                    ("capacity_hint", span(&keys.capacity_hint)),
+                    ("from", span(&keys.from)),
+                    ("to", span(&keys.to)),
+                    ("seats", span(&keys.seats)),
+                    ("probes", span(&keys.probes)),
+                    ("k", span(&keys.k)),
+                    ("floor", span(&keys.floor)),
                 ],
             )?;
             let inside = self.whole_or("policy.inside", &keys.inside, 1..=1_000_000)?.unwrap_or(inside);
@@ -110,13 +131,17 @@ impl Reader<'_> {
                 "breaker+valve" => Policy::BreakerValve { breaker: self.breaker(raw, deadline)?, inside },
                 "drop" => Policy::Drop { keep },
                 "drop+valve" => Policy::DropValve { keep, inside },
-                _ => Policy::Three { keep, inside, room, longest_wait },
+                "three" => Policy::Three { keep, inside, room, longest_wait },
+                "shedder" => self.shedder(raw, server)?,
+                "dagor" => Policy::Dagor,
+                "dispatch" => self.dispatch(keys, server)?,
+                _ => self.throttle_valve(keys, inside)?,
             };
-            let kind = match &policy {
-                Policy::Buffer { discipline, .. } => discipline.as_str(),
-                _ => kind,
-            };
-            let name = keys.name.clone().unwrap_or_else(|| kind.replace('-', " "));
+            let name = keys.name.clone().unwrap_or_else(|| match &policy {
+                Policy::Buffer { discipline, .. } => discipline.as_str().replace('-', " "),
+                Policy::Shedder { steer, .. } => format!("shedder {}", steer.as_str()),
+                _ => kind.replace('-', " "),
+            });
             if policies.iter().any(|(other, _)| *other == name) {
                 let must = "given a name of its own: there is another of that name";
                 return Err(self.from.refuse("policy.kind", &keys.kind, must));

@@ -139,4 +139,13 @@ pub(super) struct Policy {
     pub(super) lease: Option<Text>,
     pub(super) ramp: Option<Text>,
     pub(super) call_timeout: Option<Text>,
+    pub(super) control: Option<Text>,
+    pub(super) workers: Option<Whole>,
+    pub(super) capacity_hint: Option<Number>,
+    pub(super) from: Option<Whole>,
+    pub(super) to: Option<Whole>,
+    pub(super) seats: Option<Whole>,
+    pub(super) probes: Option<Whole>,
+    pub(super) k: Option<Number>,
+    pub(super) floor: Option<Number>,
 }

@@ -26,6 +26,7 @@ pub fn shipped() -> &'static [Shipped] {
         "capacity-halves",
         "disciplines",
         "dependency",
+        "controllers",
         "demo"
     )
 }

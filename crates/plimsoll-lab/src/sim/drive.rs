@@ -169,6 +169,7 @@ where
         match result {
             Ok(()) => self.ended(attempt, End::Good, now),
             Err(NotGood::Failed) => self.ended(attempt, End::Failed, now),
+            Err(NotGood::Unsent) => self.ended(attempt, End::Refused, now),
             Err(NotGood::Refused) => {
                 self.server.refused();
                 self.ended(attempt, End::Refused, now);

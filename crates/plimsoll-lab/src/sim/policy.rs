@@ -3,13 +3,55 @@
 use std::time::Duration;
 
 use plimsoll::breaker::Config;
-use plimsoll::{Breaker, Buffer, ConfigError, Discipline, ManualTime, RandomDrop, Valve, layer};
+use plimsoll::drop::{Control, Curve, Signal};
+use plimsoll::{
+    Breaker, Buffer, ConfigError, Discipline, Dispatch, ManualTime, Outcome, RandomDrop, Shedder, Throttle,
+    Valve, layer,
+};
 use tower_layer::Layer;
 
 use crate::sim::book::Record;
 use crate::sim::case::Case;
+use crate::sim::dagor::Dagor;
 use crate::sim::drive::{dice, drive};
-use crate::sim::server::Server;
+use crate::sim::server::{NotGood, Server, THROTTLE};
+
+/// How a shedder is steered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Steer {
+    /// By the admitted rate.
+    Rate,
+    /// PIE.
+    Pie,
+    /// RED: all is kept up to `from` that wait, on average, and nothing from `to` on.
+    Red {
+        /// The lower end of its line.
+        from: u32,
+        /// The upper one.
+        to: u32,
+    },
+}
+
+impl Steer {
+    /// Its name in a scenario.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Steer::Rate => "rate",
+            Steer::Pie => "pie",
+            Steer::Red { .. } => "red",
+        }
+    }
+}
+
+impl From<Steer> for Control {
+    fn from(steer: Steer) -> Self {
+        match steer {
+            Steer::Rate => Control::Rate,
+            Steer::Pie => Control::Pie,
+            Steer::Red { from, to } => Control::Red(Curve::linear(from.into(), to.into())),
+        }
+    }
+}
 
 /// What stands between the clients and the server.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +92,39 @@ pub enum Policy {
     DropValve {
         /// The share that is kept.
         keep: f64,
+        /// How many may be inside.
+        inside: u32,
+    },
+    /// Random drop that steers itself, by how many are in flight through it.
+    Shedder {
+        /// Of those, so many are served at once and the others wait.
+        workers: u32,
+        /// The delay that is wanted.
+        target: Duration,
+        /// How it is steered.
+        steer: Steer,
+        /// The capacity that it is told, in requests per second.
+        capacity_hint: Option<f64>,
+    },
+    /// A baseline: the admitted share takes a step down after each window in which the mean delay was above
+    /// 20 ms, and a small one up after each other.
+    Dagor,
+    /// A dispatch pool: a seat at once, or busy.
+    Dispatch {
+        /// How many seats.
+        seats: u32,
+        /// How many of them are tried.
+        probes: u32,
+    },
+    /// A valve at the server, and a throttle at the clients: what the valve refuses teaches it. What the throttle
+    /// refuses costs the server nothing.
+    ThrottleValve {
+        /// So many are sent for each that is accepted.
+        k: f64,
+        /// Over what time that is counted.
+        within: Duration,
+        /// So many a second are sent in any case.
+        floor: f64,
         /// How many may be inside.
         inside: u32,
     },
@@ -108,6 +183,35 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
         Policy::Drop { keep } => drive(drop(keep)?.layer().layer(inner), server, &time, case, seed),
         Policy::DropValve { keep, inside } => {
             let service = layer((drop(keep)?, valve(inside).build()?)).layer(inner);
+            drive(service, server, &time, case, seed)
+        }
+        Policy::Shedder { workers, target, steer, capacity_hint } => {
+            let shedder = Shedder::builder().target(target).control(steer.into());
+            let shedder = shedder.signal(Signal::in_flight(workers)).clock(time.clock()).dice(dice(seed, 6));
+            let shedder = match capacity_hint {
+                Some(a_second) => shedder.capacity_hint(a_second),
+                None => shedder,
+            };
+            drive(shedder.build()?.layer().layer(inner), server, &time, case, seed)
+        }
+        Policy::Dagor => {
+            let dagor = Dagor::new(server.clone(), time.clock(), dice(seed, 7));
+            drive(layer(dagor).layer(inner), server, &time, case, seed)
+        }
+        Policy::Dispatch { seats, probes } => {
+            let pool = Dispatch::<()>::builder().slots(seats).probes(probes);
+            let pool = pool.clock(time.clock()).dice(dice(seed, 8)).build()?;
+            drive(pool.layer().layer(inner), server, &time, case, seed)
+        }
+        Policy::ThrottleValve { k, within, floor, inside } => {
+            let throttle = Throttle::builder().name(THROTTLE).k(k).within(within).floor(floor);
+            let throttle = throttle.clock(time.clock()).dice(dice(seed, 9)).build()?;
+            let outside = throttle.layer().classify(|answer: Result<&(), &NotGood>| match answer {
+                Ok(()) => Outcome::Success,
+                Err(NotGood::Failed) => Outcome::Failure,
+                Err(NotGood::Refused | NotGood::Unsent) => Outcome::Overloaded,
+            });
+            let service = outside.layer(valve(inside).build()?.layer().layer(inner));
             drive(service, server, &time, case, seed)
         }
         Policy::Breaker(ref config) => {

@@ -16,18 +16,23 @@ use crate::sim::floor::{Answer, Done, Floor};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request;
 
+/// The name of the guard that stands at the clients.
+pub(crate) const THROTTLE: &str = "throttle";
+
 /// How an answer that comes is not a good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotGood {
     /// A guard said no.
     Refused,
+    /// The client's own throttle said no: the server never heard of it.
+    Unsent,
     /// The server said that it has failed.
     Failed,
 }
 
 impl From<Rejected> for NotGood {
-    fn from(_: Rejected) -> Self {
-        NotGood::Refused
+    fn from(no: Rejected) -> Self {
+        if no.by() == THROTTLE { NotGood::Unsent } else { NotGood::Refused }
     }
 }
 
@@ -75,6 +80,12 @@ impl Server {
     /// A request was refused before it came here.
     pub(crate) fn refused(&self) {
         self.0.borrow_mut().refused();
+    }
+
+    /// How many have got a slot so far, and how long those stood in the FIFO, in all, in nanoseconds.
+    pub(crate) fn started(&self) -> (u64, u128) {
+        let done = self.done();
+        (done.started, done.waited)
     }
 
     /// How many stand in the FIFO.

@@ -1,0 +1,125 @@
+//! A baseline: an admitted share that takes steps, as overload control for microservices at WeChat has it
+//! (Zhou et al., 2018), with a random cut in place of its priorities.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use plimsoll::{Clock, Dice, Gate, Outcome, Reason, Rejected, Settle};
+
+use crate::sim::server::Server;
+
+/// The mean time in the FIFO above which a window was one of overload: 20 ms.
+const OVERLOAD: u128 = 20_000_000;
+/// A window ends after so long, 1 s, or after so many requests.
+const WINDOW: u64 = 1_000_000_000;
+const REQUESTS: u32 = 2_000;
+/// What the share is multiplied with after a window of overload, and what is added to it after another.
+const DOWN: f64 = 0.95;
+const UP: f64 = 0.01;
+
+/// The gate. It reads the server's own clock of queueing, which is more than a guard outside would know.
+#[derive(Clone, Debug)]
+pub(crate) struct Dagor(Rc<RefCell<State>>);
+
+#[derive(Debug)]
+struct State {
+    clock: Clock,
+    dice: Dice,
+    server: Server,
+    share: f64,
+    asked: u32,
+    /// As of the window's beginning: the time, and whom the server had begun.
+    since: u64,
+    started: (u64, u128),
+}
+
+impl Dagor {
+    pub(crate) fn new(server: Server, clock: Clock, dice: Dice) -> Self {
+        let (since, started) = (clock.now().as_nanos(), server.started());
+        Dagor(Rc::new(RefCell::new(State { clock, dice, server, share: 1.0, asked: 0, since, started })))
+    }
+}
+
+impl State {
+    /// Whether the mean of those who began within the window waited too long. Where nobody began while
+    /// somebody waits, it was overload as well.
+    fn is_over(&self) -> bool {
+        let (began, waited) = self.server.started();
+        let (n, waited) = (began - self.started.0, waited - self.started.1);
+        if n == 0 { self.server.backlog() > 0 } else { waited > OVERLOAD * u128::from(n) }
+    }
+
+    fn keep(&mut self) -> bool {
+        let now = self.clock.now().as_nanos();
+        if now >= self.since.saturating_add(WINDOW) || self.asked >= REQUESTS {
+            self.share = if self.is_over() { self.share * DOWN } else { (self.share + UP).min(1.0) };
+            (self.since, self.started, self.asked) = (now, self.server.started(), 0);
+        }
+        self.asked += 1;
+        self.dice.under(Dice::threshold(self.share))
+    }
+}
+
+impl Settle for Dagor {
+    type Token = ();
+    fn settle(&self, (): (), _: Outcome) {}
+    fn give_back(&self, (): ()) {}
+}
+
+impl<R: ?Sized> Gate<R> for Dagor {
+    fn admit(&self, _: &R) -> Result<(), Rejected> {
+        let keep = self.0.borrow_mut().keep();
+        if keep { Ok(()) } else { Err(Rejected::new("dagor", Reason::Dropped)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::server::Request;
+    use crate::sim::{Law, ServerPlan};
+    use plimsoll::ManualTime;
+    use std::future::Future;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+    use tower_service::Service;
+
+    #[test]
+    fn the_share_falls_by_a_twentieth_and_rises_by_a_hundredth_each_window() {
+        let time = ManualTime::new();
+        let plan = ServerPlan::new(1, Law::Constant(Duration::from_millis(10)));
+        let server = Server::new(&plan, Dice::seeded(1));
+        let gate = Dagor::new(server, time.clock(), Dice::seeded(2));
+        let share = || gate.0.borrow().share;
+        gate.0.borrow_mut().share = 0.5;
+        for _ in 0..=REQUESTS {
+            assert_eq!(share(), 0.5);
+            let _ = Gate::admit(&gate, &());
+        }
+        assert!((share() - 0.51).abs() < 1e-9, "after 2,000 requests");
+        time.advance(Duration::from_secs(1));
+        let _ = Gate::admit(&gate, &());
+        assert!((share() - 0.52).abs() < 1e-9, "after a second");
+    }
+
+    #[test]
+    fn overload_is_a_mean_above_twenty_milliseconds_or_a_line_that_does_not_move() {
+        let time = ManualTime::new();
+        let plan = ServerPlan::new(1, Law::Constant(Duration::from_millis(10)));
+        let mut server = Server::new(&plan, Dice::seeded(1));
+        let gate = Dagor::new(server.clone(), time.clock(), Dice::seeded(2));
+        let over = || gate.0.borrow().is_over();
+        assert!(!over(), "nobody came");
+        let mut calls: Vec<_> = (0..8).map(|_| Box::pin(server.call(Request))).collect();
+        for call in &mut calls {
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        // They began after 0, 10, 20 ms and so on.
+        (1..=4).for_each(|n| server.move_to(n * 10_000_000));
+        assert_eq!((server.started(), over()), ((5, 100_000_000), false));
+        server.move_to(50_000_000);
+        assert_eq!((server.started(), over()), ((6, 150_000_000), true));
+        gate.0.borrow_mut().started = server.started();
+        assert!(over(), "two wait, and none began");
+    }
+}
