@@ -76,6 +76,8 @@
 //! - `tower` (default): the layers.
 //! - `test-util`: forwarded to `plimsoll-core`. For tests only.
 
+#![doc = include_str!("simulated.md")]
+
 mod config;
 mod cursor;
 mod curve;
