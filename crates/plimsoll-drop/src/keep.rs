@@ -210,6 +210,9 @@ pub(crate) struct Pie {
     before: f64,
     // What is left of the burst that is let through, in seconds.
     burst: f64,
+    // Departures of the measurement that is under way, its time, and the rate of those before.
+    left: (f64, f64),
+    rate: Option<f64>,
 }
 
 impl Pie {
@@ -219,13 +222,27 @@ impl Pie {
     const BETA: f64 = 1.25;
     /// 150 ms.
     const BURST: f64 = 0.15;
+    /// So many departures make a measurement of their rate: about the 16 KiB of the document. A tick alone
+    /// may see none, and would read the longest queue as no delay.
+    const MEASURED: f64 = 16.0;
 
     pub(crate) fn new(target: f64) -> Self {
-        Pie { target, drop: 0.0, before: 0.0, burst: Self::BURST }
+        Pie { target, drop: 0.0, before: 0.0, burst: Self::BURST, left: (0.0, 0.0), rate: None }
     }
 
     pub(crate) fn set_target(&mut self, target: f64) {
         self.target = target;
+    }
+
+    /// The delay of `depth`, by the rate at which work leaves while there is a queue.
+    pub(crate) fn delay(&mut self, dt: f64, departures: f64, depth: f64, busy: bool) -> f64 {
+        self.left = if busy { (self.left.0 + departures, self.left.1 + dt) } else { (0.0, 0.0) };
+        if self.left.0 >= Self::MEASURED {
+            let new = self.left.0 / self.left.1;
+            self.rate = Some(self.rate.map_or(new, |old| old + (new - old) / 8.0));
+            self.left = (0.0, 0.0);
+        }
+        self.rate.map_or(0.0, |rate| depth / rate)
     }
 
     pub(crate) fn tick(&mut self, dt: f64, delay: f64) -> f64 {

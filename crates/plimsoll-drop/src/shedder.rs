@@ -512,8 +512,7 @@ impl Machine {
                 }
             },
             Steered::Pie(pie) => {
-                let left = departures / dt;
-                let by_depth = depth.filter(|_| left > 0.0).map(|depth| depth / left);
+                let by_depth = depth.map(|depth| pie.delay(dt, departures, depth, busy));
                 (share(pie.tick(dt, seconds.or(by_depth).unwrap_or(0.0))), false, None)
             }
             Steered::Curve(curve, averaged) => {
