@@ -183,6 +183,28 @@ proptest! {
     }
 }
 
+#[test]
+fn pie_by_the_depth_does_not_take_a_tick_without_departures_for_an_empty_queue() {
+    let target = Duration::from_millis(20);
+    let (shedder, says, time) = scripted(Control::Pie, target);
+    let mut departed = 0;
+    let mut tick = |left: u64| {
+        departed += left;
+        *says.lock().unwrap() = Reading::new().depth(500).departed(departed).busy(true);
+        for _ in 0..100 {
+            shedder.keep(N);
+        }
+        time.advance(target);
+        shedder.tick();
+        shedder.keep_rate()
+    };
+    // 1,600 a second: the 500 are 310 ms.
+    let before = (0..40).map(|_| tick(32)).last().unwrap();
+    assert!(before < 0.5, "{before}");
+    let after = tick(0);
+    assert!(after <= before, "{before} before, and {after} after a tick in which nothing left");
+}
+
 /// A queue before so many servers, of which a shedder knows the delay alone: the mean delay over its target and the share
 /// of the capacity that was used, after `settled` seconds.
 fn delay_alone(service: f64, servers: usize, load: f64, target: f64, settled: f64) -> (f64, f64) {
