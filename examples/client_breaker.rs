@@ -164,7 +164,7 @@ struct Turns(Instant);
 
 impl Observe for Turns {
     fn event(&self, event: Event) {
-        if let Event::Turned { by, to, why } = event {
+        if let Event::StateChanged { by, to, why } = event {
             println!("{:>5} ms  {by}: {to} ({why})", self.0.elapsed().as_millis());
         }
     }

@@ -26,7 +26,7 @@ impl Observe for Watch {
     fn event(&self, event: Event) {
         let count = match event {
             Event::Admitted { .. } => &self.admitted,
-            Event::Refused(_) => &self.refused,
+            Event::Rejected(_) => &self.refused,
             Event::Shadowed(_) => &self.would_refuse,
             _ => return,
         };
@@ -51,9 +51,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("        {watch:?}");
     line.set_mode(Mode::On);
     println!("on:     {:?}", burst(&service).await?);
-    valve.turn("limit", 4.0)?;
+    valve.set("limit", 4.0)?;
     println!("wider:  {:?}", burst(&service).await?);
-    valve.look(&mut |name, value| println!("        {name} = {value}"));
+    valve.read(&mut |name, value| println!("        {name} = {value}"));
     Ok(())
 }
 

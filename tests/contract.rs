@@ -279,7 +279,7 @@ fn buffer_edges() -> Vec<Edge> {
         ("none at once", refusal(Buffer::builder().concurrency(0).build())),
         ("too many", refusal(Buffer::builder().count(u32::MAX).build())),
         ("no time to wait", refusal(Buffer::builder().age(zero).build())),
-        ("no time in a stack", with(Discipline::LifoWithAge { age: zero })),
+        ("no time in a stack", with(Discipline::LifoWithAge { max_age: zero })),
         ("no target", with(Discipline::CoDel { target: zero, interval: slice })),
         (
             "an interval below the target",
@@ -606,7 +606,7 @@ fn fair_edges() -> Vec<Edge> {
     ]
 }
 
-const AGED: Discipline = Discipline::LifoWithAge { age: Duration::from_millis(30) };
+const AGED: Discipline = Discipline::LifoWithAge { max_age: Duration::from_millis(30) };
 const BUCKETS: Discipline = Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 };
 
 const SUBJECTS: [Subject; 22] = [

@@ -18,10 +18,10 @@ impl Observe for Ear {
 }
 impl Ear {
     fn given_back(&self) -> usize {
-        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::GivenBack { .. })).count()
+        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Refunded { .. })).count()
     }
     fn ended(&self) -> usize {
-        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Ended { .. })).count()
+        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Completed { .. })).count()
     }
 }
 
@@ -273,7 +273,7 @@ fn a_limiter_in_shadow_counts_and_tells_and_refuses_nobody() {
         |e: &&Event| matches!(e, Event::Shadowed(no) if no.by() == "tried" && no.reason() == Reason::Limited);
     assert_eq!(ear.0.lock().unwrap().iter().filter(shadowed).count(), 2);
     // Only the first has something to give back.
-    tokens.into_iter().rev().for_each(|token| shadow.give_back(token));
+    tokens.into_iter().rev().for_each(|token| shadow.refund(token));
     assert_eq!(limiter.left(), 1);
     shadow.set_mode(Mode::On);
     assert!(shadow.admit(&()).is_ok() && shadow.admit(&()).is_err());

@@ -27,7 +27,7 @@ pub(crate) const PLANS: &[Plan] = &[
     Plan(Discipline::Fifo),
     Plan(Discipline::KeepOldest),
     Plan(Discipline::Lifo),
-    Plan(Discipline::LifoWithAge { age: Duration::from_millis(100) }),
+    Plan(Discipline::LifoWithAge { max_age: Duration::from_millis(100) }),
     Plan(Discipline::CODEL),
     Plan(Discipline::ADAPTIVE_LIFO),
     Plan(Discipline::TimeBuckets { slice: Duration::from_millis(10), slices: 10 }),

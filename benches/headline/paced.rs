@@ -55,7 +55,7 @@ pub(crate) const PLANS: &[Plan] = &[
     plan(Discipline::Lifo, 16, FRESH),
     Plan { tick: SHORT_TICK, ..plan(Discipline::Lifo, 1, FRESH) },
     Plan { tick: SHORT_TICK, ..plan(Discipline::Lifo, 16, FRESH) },
-    plan(Discipline::LifoWithAge { age: Duration::from_millis(100) }, 16, Target::None),
+    plan(Discipline::LifoWithAge { max_age: Duration::from_millis(100) }, 16, Target::None),
     plan(Discipline::CODEL, 16, Target::None),
     plan(Discipline::ADAPTIVE_LIFO, 16, Target::None),
     plan(

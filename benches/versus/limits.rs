@@ -34,7 +34,7 @@ struct Rough(Clock);
 impl governor::clock::Clock for Rough {
     type Instant = Nanos;
     fn now(&self) -> Nanos {
-        self.0.rough().as_nanos().into()
+        self.0.coarse().as_nanos().into()
     }
 }
 

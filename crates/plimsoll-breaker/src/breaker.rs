@@ -299,8 +299,8 @@ impl Settle for Breaker {
         // together in memory, and read back in other pieces than it was written in, it costs as much as the rest.
         self.0.ended(pass.started(), pass.generation(), pass.probe(), outcome);
     }
-    fn give_back(&self, pass: Pass) {
-        self.0.observer.tell(|| Event::GivenBack { by: self.0.name });
+    fn refund(&self, pass: Pass) {
+        self.0.observer.emit(|| Event::Refunded { by: self.0.name });
         self.0.refund(pass);
     }
 }
@@ -316,7 +316,7 @@ impl Inspect for Breaker {
     fn name(&self) -> &'static str {
         Breaker::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let status = self.status();
         let flag = |on: bool| if on { 1.0 } else { 0.0 };
         each("closed", flag(status.phase == Phase::Closed));
@@ -330,7 +330,7 @@ impl Inspect for Breaker {
         each("fault", fault);
     }
     /// Knobs: `fault` (a share), `open` (1: trips it; 0: resets it), `blocked` and `disabled` (1 or 0).
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         let flag = |field| match value {
             0.0 => Ok(false),
             1.0 => Ok(true),

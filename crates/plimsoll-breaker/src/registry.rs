@@ -2,8 +2,8 @@
 
 use crate::{Breaker, Config, Pass};
 use plimsoll_core::{
-    Bounds, By, ByRef, Clock, Dice, Discipline, Event, Facts, Gate, Instant, Key, Keyed, Line, Observer,
-    Outcome, Permit, Rejected, Seeded, Settle,
+    Bounds, By, ByRef, Clock, Dice, Discipline, Event, Gate, Instant, Keyed, KeyedHashState, Observer,
+    Outcome, Permit, Queue, Rejected, RequestInfo, Settle, Ticket,
 };
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -40,23 +40,23 @@ struct Registry<K> {
     clock: Clock,
     dice: Dice,
     observer: Observer,
-    hasher: Seeded,
+    hasher: KeyedHashState,
     shards: Box<[Mutex<Shard<K>>]>,
 }
 
 struct Shard<K> {
     slots: Vec<Option<Slot<K>>>,
     free: Vec<u32>,
-    by_key: HashMap<K, u32, Seeded>,
+    by_key: HashMap<K, u32, KeyedHashState>,
     // Slots, the one first that was made or spared longest ago.
-    order: Line<u32>,
+    order: Queue<u32>,
     most: usize,
 }
 
 struct Slot<K> {
     key: K,
     breaker: Breaker,
-    place: Key,
+    place: Ticket,
     // Since it was last spared.
     used: bool,
 }
@@ -82,7 +82,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
         let shard = |n| {
             // What does not divide evenly goes to the first ones.
             let most = most / shards + usize::from(n < most % shards);
-            let order = Line::new(Discipline::Fifo, Bounds::count(usize::MAX), false);
+            let order = Queue::new(Discipline::Fifo, Bounds::with_capacity(usize::MAX), false);
             let by_key = HashMap::with_hasher(hasher);
             Mutex::new(Shard { slots: vec![], free: vec![], by_key, order, most })
         };
@@ -105,7 +105,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.admit_for(key, Facts::new()).map(|pass| Permit::new(self, pass))
+        self.admit_for(key, RequestInfo::new()).map(|pass| Permit::new(self, pass))
     }
 
     /// The breaker of this key, made if there is none; `None` if there is no room.
@@ -125,7 +125,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
             gone = shard.evict(its.clock.now());
             if gone.is_none() {
                 drop(shard);
-                its.observer.tell(|| Event::Unguarded { by: its.name });
+                its.observer.emit(|| Event::Unguarded { by: its.name });
                 return None;
             }
         }
@@ -226,7 +226,7 @@ impl<K: Hash + Eq + Clone> Shard<K> {
     }
 
     /// At the end of the order.
-    fn stand(&mut self, n: u32) -> Key {
+    fn stand(&mut self, n: u32) -> Ticket {
         let place = self.order.back();
         // It is bound to nothing, so nothing comes back.
         let _ = self.order.push(n, 0, Instant::default(), &mut |_, _| {});
@@ -236,7 +236,7 @@ impl<K: Hash + Eq + Clone> Shard<K> {
     fn close_up(&mut self) {
         if self.order.is_sparse() {
             let slots = &mut self.slots;
-            self.order.close_up(|n, place| {
+            self.order.compact(|n, place| {
                 if let Some(Some(slot)) = slots.get_mut(*n as usize) {
                     slot.place = place;
                 }
@@ -298,9 +298,9 @@ impl<K> Settle for Breakers<K> {
             breaker.settle(pass, outcome);
         }
     }
-    fn give_back(&self, KeyedPass(token): KeyedPass) {
+    fn refund(&self, KeyedPass(token): KeyedPass) {
         if let Some((breaker, pass)) = token {
-            breaker.give_back(pass);
+            breaker.refund(pass);
         }
     }
 }
@@ -310,7 +310,7 @@ where
     K: Hash + Eq + Clone + Borrow<Q>,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    fn admit_for(&self, key: &Q, _: Facts) -> Result<KeyedPass, Rejected> {
+    fn admit_for(&self, key: &Q, _: RequestInfo) -> Result<KeyedPass, Rejected> {
         let Some(breaker) = self.breaker(key) else { return Ok(KeyedPass(None)) };
         let pass = breaker.admit(key)?;
         Ok(KeyedPass(Some((breaker, pass))))

@@ -88,7 +88,7 @@ impl Shared {
         // Acquire: whoever sees a phase sees what was written for it.
         let word = self.word.load(Ordering::Acquire);
         (word & LOW == CLOSED).then(|| {
-            self.observer.tell(|| Event::Admitted { by: self.name });
+            self.observer.emit(|| Event::Admitted { by: self.name });
             Pass::new(word, self.started())
         })
     }
@@ -100,7 +100,7 @@ impl Shared {
             let again = self.open_for();
             if !again.is_zero() {
                 // Made twice where someone listens: each move of a refusal costs more than making it.
-                self.observer.tell(|| Event::Refused(self.refuse(again)));
+                self.observer.emit(|| Event::Rejected(self.refuse(again)));
                 return Err(self.refuse(again));
             }
         }
@@ -111,14 +111,14 @@ impl Shared {
     #[inline(never)]
     fn admit_rare(&self, word: u64) -> Result<Pass, Rejected> {
         let decision = self.decide(word);
-        self.observer.decided(self.name, decision)
+        self.observer.emit_decision(self.name, decision)
     }
 
     /// How long an open breaker has still to be open.
     #[inline]
     fn open_for(&self) -> Duration {
         let until = Instant::from_nanos(self.until.load(Ordering::Relaxed));
-        let again = until.since(self.clock.rough());
+        let again = until.since(self.clock.coarse());
         if again < CLOSE { until.since(self.clock.now()) } else { again }
     }
 
@@ -220,7 +220,7 @@ impl Shared {
     /// How a call ended, as it counts.
     fn judge(&self, pass: Pass, outcome: Outcome) -> (Call, Instant) {
         let probing = pass.probe().is_some();
-        let now = if self.timed || self.precise || probing { self.clock.now() } else { self.clock.rough() };
+        let now = if self.timed || self.precise || probing { self.clock.now() } else { self.clock.coarse() };
         let elapsed = (self.timed && !pass.is_reported()).then(|| now.since(pass.started()));
         let late = self.config.call_timeout.is_some_and(|most| elapsed.is_some_and(|took| took >= most));
         let cancelled = outcome == Outcome::Cancelled;
@@ -234,7 +234,7 @@ impl Shared {
 
     #[inline(never)]
     pub(crate) fn ended(&self, started: Instant, generation: u32, probe: Option<u32>, outcome: Outcome) {
-        self.observer.tell(|| Event::Ended { by: self.name, outcome });
+        self.observer.emit(|| Event::Completed { by: self.name, outcome });
         let word = self.word.load(Ordering::Acquire);
         // Closed, without any flag, and still the life of the breaker in which it was admitted: one look.
         let admitted = u64::from(generation) << GENERATION;
@@ -248,7 +248,7 @@ impl Shared {
     /// What [`count`](Self::count) comes to for nearly all calls.
     #[inline]
     fn count_success(&self, life: u32) {
-        let now = if self.precise { self.clock.now() } else { self.clock.rough() };
+        let now = if self.precise { self.clock.now() } else { self.clock.coarse() };
         self.meters.iter().for_each(|meter| meter.count_good(life, now));
     }
 
@@ -374,7 +374,7 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, to: &'static str, why: &'static str) {
-        self.observer.tell(|| Event::Turned { by: self.name, to, why });
+        self.observer.emit(|| Event::StateChanged { by: self.name, to, why });
     }
 
     fn word_of(&self, state: &State) -> u64 {

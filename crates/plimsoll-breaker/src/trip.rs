@@ -1,6 +1,6 @@
 //! When a breaker opens: values that combine.
 
-use plimsoll_core::{ConfigError, Instant, Outcome, Window};
+use plimsoll_core::{ConfigError, Instant, Outcome, SlidingWindow};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
@@ -202,7 +202,7 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) struct Meter {
     pub(crate) trip: Trip,
-    window: Window<2>,
+    window: SlidingWindow<2>,
     // How many in a row, and when the last of them was, in steps of 1,024 ns.
     row: AtomicU64,
 }
@@ -214,7 +214,7 @@ const ROW_AHEAD: u64 = 1 << 20;
 
 impl Meter {
     pub(crate) fn new(trip: Trip) -> Self {
-        Meter { trip, window: Window::new(trip.within), row: AtomicU64::new(0) }
+        Meter { trip, window: SlidingWindow::new(trip.within), row: AtomicU64::new(0) }
     }
 
     /// Counts a call; answers whether that opens the breaker.

@@ -244,7 +244,7 @@ mod fuse_rows {
     fn asks_that_come_to_nothing_change_nothing() {
         let (breaker, _time) = install(0);
         for _ in 0..100 {
-            breaker.ask().unwrap().give_back();
+            breaker.ask().unwrap().refund();
             drop(breaker.ask().unwrap());
             breaker.ask_owned().unwrap().done(Outcome::Ignored);
         }
@@ -362,7 +362,7 @@ mod fuse_rows {
             fn event(&self, event: Event) {
                 match event {
                     Event::Admitted { .. } => self.0.lock().unwrap().0 += 1,
-                    Event::Refused(_) => self.0.lock().unwrap().1 += 1,
+                    Event::Rejected(_) => self.0.lock().unwrap().1 += 1,
                     _ => {}
                 }
             }
@@ -381,7 +381,7 @@ mod fuse_rows {
             assert!(breaker.set_fault(share).is_err());
         }
         assert!(passes(&breaker), "what is refused changes nothing");
-        breaker.turn("fault", 1.0).unwrap();
+        breaker.set("fault", 1.0).unwrap();
         assert!(!passes(&breaker));
         assert_eq!(breaker.phase(), Phase::Closed);
         breaker.disable();
@@ -683,7 +683,7 @@ mod klarna_rows {
         says("disabled");
         let shows = |what| {
             let mut seen = None;
-            breaker.look(&mut |name, value| seen = seen.or((name == what).then_some(value)));
+            breaker.read(&mut |name, value| seen = seen.or((name == what).then_some(value)));
             seen.unwrap()
         };
         assert_eq!(

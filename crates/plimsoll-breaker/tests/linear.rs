@@ -141,7 +141,7 @@ fn no_more_probes_are_out_at_once_than_are_set() {
                         thread::yield_now();
                         out.fetch_sub(1, SeqCst);
                         match n % 4 {
-                            0 => permit.give_back(),
+                            0 => permit.refund(),
                             1 => drop(permit),
                             2 => permit.done(Outcome::Ignored),
                             _ => permit.done(Outcome::Success),

@@ -455,7 +455,7 @@ proptest! {
                     says = model.end(id, Some(call), Outcome::Cancelled, now);
                 },
                 Step::GiveBack(i) => if let Some((id, permit, call)) = take(&mut out, i) {
-                    permit.give_back();
+                    permit.refund();
                     if call.life == model.life {
                         model.probes.retain(|p| p.0 != id);
                     }

@@ -75,7 +75,7 @@ fn mischief(breaker: &Breaker, time: &ManualTime, dice: &Dice, kept: &mut Vec<Pe
             let Ok(permit) = breaker.ask_owned() else { return };
             match dice.below(8) {
                 0 => drop(permit),
-                1 => permit.give_back(),
+                1 => permit.refund(),
                 2 => std::mem::forget(permit),
                 3 => kept.push(permit),
                 4 => {
@@ -129,7 +129,7 @@ proptest! {
             if breaker.phase() == Phase::Closed {
                 let since = *closed.get_or_insert(now);
                 prop_assert!(since.since(healthy) <= bound, "after {:?}, not {:?}", since.since(healthy), bound);
-                breaker.ask().unwrap().give_back();
+                breaker.ask().unwrap().refund();
             } else {
                 prop_assert!(closed.is_none(), "it stays closed");
             }

@@ -78,7 +78,7 @@ fn a_result_of_another_life_changes_nothing() {
     let probe = breaker.ask().unwrap();
     old_probe.done(Outcome::Success);
     assert_eq!(breaker.phase(), Phase::HalfOpen, "the probe of an earlier try");
-    closed_era.next().unwrap().give_back();
+    closed_era.next().unwrap().refund();
     assert!(breaker.ask().is_err(), "it frees no place of a probe");
     probe.done(Outcome::Success);
     closed_era.for_each(|permit| permit.done(Outcome::Failure));
@@ -242,7 +242,7 @@ fn no_more_probes_are_out_at_once_than_are_set() {
     out.push(breaker.ask().unwrap());
     assert!(breaker.ask().is_err());
     // Given back or cancelled, one frees its place and says nothing.
-    out.pop().unwrap().give_back();
+    out.pop().unwrap().refund();
     drop(out.pop());
     out.extend((0..100).filter_map(|_| breaker.ask().ok()));
     assert_eq!((out.len(), breaker.phase()), (2, Phase::HalfOpen));
@@ -257,7 +257,7 @@ fn one_state_shows_at_a_time() {
     let breaker = builder(&time).ramp(Ramp::default()).build().unwrap();
     let shows = |expected: &str| {
         let mut on = vec![];
-        breaker.look(&mut |name, value| on.extend((value == 1.0).then_some(name)));
+        breaker.read(&mut |name, value| on.extend((value == 1.0).then_some(name)));
         assert_eq!(on, [expected]);
     };
     for _ in 0..2 {
@@ -503,7 +503,7 @@ fn a_row_is_broken_by_a_success_alone() {
 fn one_may_look_closer_while_one_looks() {
     let breaker = Breaker::new("looked-at").unwrap();
     let mut seen = 0;
-    breaker.look(&mut |_, _| {
+    breaker.read(&mut |_, _| {
         let _ = breaker.status();
         seen += 1;
     });

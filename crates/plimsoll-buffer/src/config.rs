@@ -72,18 +72,18 @@ impl Config {
     }
 
     pub(crate) const fn bounds(&self) -> Bounds {
-        Bounds { count: self.count, weight: self.weight, age: self.age }
+        Bounds { capacity: self.count, max_weight: self.weight, max_age: self.age }
     }
 }
 
 pub(crate) fn check_bounds(bounds: Bounds) -> Result<(), ConfigError> {
-    if bounds.count == 0 || u32::try_from(bounds.count).is_err() {
-        return Err(ConfigError::new("count", bounds.count, "1 to 4294967295"));
+    if bounds.capacity == 0 || u32::try_from(bounds.capacity).is_err() {
+        return Err(ConfigError::new("count", bounds.capacity, "1 to 4294967295"));
     }
-    if bounds.weight == 0 {
+    if bounds.max_weight == 0 {
         return Err(ConfigError::new("weight", 0, "at least 1"));
     }
-    if bounds.age.is_some_and(|age| age.is_zero()) {
+    if bounds.max_age.is_some_and(|age| age.is_zero()) {
         return Err(ConfigError::new("age", "0ns", "above 0; `None` for any age"));
     }
     Ok(())

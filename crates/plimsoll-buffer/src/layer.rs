@@ -2,8 +2,8 @@
 
 use crate::config::check_bounds;
 use plimsoll_core::{
-    Bounds, Clock, ConfigError, ControlError, Discipline, Inspect, Observe, Observer, Outcome, Place, Places,
-    Rejected, Room, Settle, Source, Turn, Wait, check_name, intern,
+    Acquire, Bounds, Capacity, Clock, ConfigError, ControlError, Discipline, FixedCapacity, Inspect, Observe,
+    Observer, Outcome, Place, Rejected, Semaphore, Settle, Wait, check_name, intern,
 };
 #[cfg(feature = "tower")]
 use plimsoll_core::{WaitLayer, wait_layer};
@@ -44,7 +44,7 @@ pub type BufferLayer = WaitLayer<Buffer>;
 /// # Ok::<(), BoxError>(())
 /// ```
 #[derive(Clone)]
-pub struct Buffer(Arc<Room<Places>>);
+pub struct Buffer(Arc<Semaphore<FixedCapacity>>);
 
 /// The settings of a [`Buffer`]. Plain data; checked when a buffer is built from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl BufferConfig {
 }
 
 fn check_concurrency(given: u32) -> Result<(), ConfigError> {
-    if (1..=Places::MAX).contains(&given) {
+    if (1..=FixedCapacity::MAX).contains(&given) {
         Ok(())
     } else {
         Err(ConfigError::new("concurrency", given, "1 to 2147483647"))
@@ -99,11 +99,15 @@ fn check_concurrency(given: u32) -> Result<(), ConfigError> {
 }
 
 fn check_count(given: u32) -> Result<(), ConfigError> {
-    if given <= Places::MAX { Ok(()) } else { Err(ConfigError::new("count", given, "0 to 2147483647")) }
+    if given <= FixedCapacity::MAX {
+        Ok(())
+    } else {
+        Err(ConfigError::new("count", given, "0 to 2147483647"))
+    }
 }
 
 fn check_age(age: Duration) -> Result<(), ConfigError> {
-    check_bounds(Bounds { age: Some(age), ..Bounds::count(1) })
+    check_bounds(Bounds { max_age: Some(age), ..Bounds::with_capacity(1) })
 }
 
 /// Builds a [`Buffer`]; from [`Buffer::builder`].
@@ -173,7 +177,8 @@ impl BufferBuilder {
         let BufferConfig { name, concurrency, count, discipline, age } = self.config;
         let name = intern(&name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let room = Room::new(name, Places::new(concurrency), self.clock, count, age).observe(observer);
+        let room =
+            Semaphore::new(name, FixedCapacity::new(concurrency), self.clock, count, age).observe(observer);
         room.set_discipline(discipline);
         Ok(Buffer(Arc::new(room)))
     }
@@ -205,7 +210,7 @@ impl Buffer {
     /// If it is 0 or above 2³¹ − 1; nothing has changed then.
     pub fn set_concurrency(&self, concurrency: u32) -> Result<(), ControlError> {
         check_concurrency(concurrency)?;
-        if self.0.source().set_limit(concurrency) {
+        if self.0.capacity().set_limit(concurrency) {
             self.0.pump();
         }
         Ok(())
@@ -217,7 +222,7 @@ impl Buffer {
     /// If it is above 2³¹ − 1; nothing has changed then.
     pub fn resize(&self, count: u32) -> Result<(), ControlError> {
         check_count(count)?;
-        self.0.set_size(count);
+        self.0.set_queue(count);
         Ok(())
     }
 
@@ -227,7 +232,7 @@ impl Buffer {
     /// If it is zero; nothing has changed then.
     pub fn set_age(&self, age: Duration) -> Result<(), ControlError> {
         check_age(age)?;
-        self.0.set_longest_wait(age);
+        self.0.set_max_wait(age);
         Ok(())
     }
 
@@ -249,32 +254,32 @@ impl Buffer {
 
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
-        self.0.source().is_closed()
+        self.0.capacity().is_closed()
     }
 
     /// How many are being served now.
     pub fn serving(&self) -> u32 {
-        self.0.source().taken()
+        self.0.capacity().in_flight()
     }
 
     /// How many are served at once.
     pub fn concurrency(&self) -> u32 {
-        self.0.source().limit()
+        self.0.capacity().limit()
     }
 
     /// How many wait now.
     pub fn waiting(&self) -> u32 {
-        self.0.waiting()
+        self.0.queued()
     }
 
     /// How many may wait.
     pub fn count(&self) -> u32 {
-        self.0.size()
+        self.0.queue_limit()
     }
 
     /// How long one may wait.
     pub fn age(&self) -> Duration {
-        self.0.longest_wait()
+        self.0.max_wait()
     }
 
     /// Who of those who wait is next, and who goes when there are too many.
@@ -284,7 +289,7 @@ impl Buffer {
 
     /// The name its refusals carry.
     pub fn name(&self) -> &'static str {
-        self.0.by()
+        self.0.name()
     }
 }
 
@@ -295,16 +300,16 @@ impl Settle for Buffer {
         self.0.settle(place, outcome);
     }
     #[inline]
-    fn give_back(&self, place: Place) {
-        self.0.give_back(place);
+    fn refund(&self, place: Place) {
+        self.0.refund(place);
     }
 }
 
 impl<R: ?Sized> Wait<R> for Buffer {
     type Place = Place;
-    type Waiting = Turn<Places>;
-    fn wait(&self, _: &R) -> Turn<Places> {
-        self.0.wait()
+    type Waiting = Acquire<FixedCapacity>;
+    fn wait(&self, _: &R) -> Acquire<FixedCapacity> {
+        self.0.acquire()
     }
     fn enter(&self, place: Place, _: &R) -> Result<Place, Rejected> {
         Ok(place)
@@ -315,7 +320,7 @@ impl Inspect for Buffer {
     fn name(&self) -> &'static str {
         Buffer::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("serving", f64::from(self.serving()));
         each("concurrency", f64::from(self.concurrency()));
         each("waiting", f64::from(self.waiting()));
@@ -323,9 +328,9 @@ impl Inspect for Buffer {
         each("age", self.age().as_secs_f64());
     }
     /// Knobs: `concurrency` (whole places), `count` (whole requests), `age` (seconds).
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         let whole = |field| {
-            if value.fract() == 0.0 && (0.0..=f64::from(Places::MAX)).contains(&value) {
+            if value.fract() == 0.0 && (0.0..=f64::from(FixedCapacity::MAX)).contains(&value) {
                 Ok(value as u32)
             } else {
                 Err(ControlError::new(field, value, "a whole number from 0 to 2147483647"))

@@ -164,8 +164,8 @@ impl<T> Mailbox<T> {
     /// # Errors
     /// If `count` is 0 or above 2³² − 1; nothing has changed then.
     pub fn resize(&self, count: usize) -> Result<(), ControlError> {
-        check_bounds(Bounds::count(count))?;
-        self.0.set(|_, its| its.count = count);
+        check_bounds(Bounds::with_capacity(count))?;
+        self.0.set(|_, its| its.capacity = count);
         Ok(())
     }
 
@@ -182,9 +182,9 @@ impl<T> Mailbox<T> {
 
     fn check(&self, bounds: Bounds) -> Result<(), ControlError> {
         check_bounds(bounds)?;
-        if bounds.weight != u64::MAX && !self.0.is_weighed() {
+        if bounds.max_weight != u64::MAX && !self.0.is_weighed() {
             let allowed = "18446744073709551615 (none) where items are not weighed";
-            return Err(ControlError::new("weight", bounds.weight, allowed));
+            return Err(ControlError::new("weight", bounds.max_weight, allowed));
         }
         Ok(())
     }
@@ -243,19 +243,19 @@ impl<T: Send> Inspect for Mailbox<T> {
     fn name(&self) -> &'static str {
         Mailbox::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let usage = self.usage();
         each("held", usage.count as f64);
         each("weight_held", usage.weight as f64);
-        each("count", usage.bounds.count as f64);
-        each("weight", usage.bounds.weight as f64);
-        each("age", usage.bounds.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        each("count", usage.bounds.capacity as f64);
+        each("weight", usage.bounds.max_weight as f64);
+        each("age", usage.bounds.max_age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         each("shards", usage.shards as f64);
         each("inboxes", self.inboxes() as f64);
     }
     /// Knobs: `count` (whole items), `weight` (whole units), `age` (seconds; infinite for any age),
     /// `shards` (whole).
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         let whole = |field, most: f64, allowed| {
             if value.fract() == 0.0 && (1.0..=most).contains(&value) {
                 Ok(value)
@@ -267,8 +267,8 @@ impl<T: Send> Inspect for Mailbox<T> {
             "count" => self.resize(whole("count", f64::from(u32::MAX), "1 to 4294967295")? as usize),
             "weight" => {
                 let weight = whole("weight", u64::MAX as f64, "a whole number, at least 1")? as u64;
-                self.check(Bounds { weight, ..Bounds::count(1) })?;
-                self.0.set(|_, its| its.weight = weight);
+                self.check(Bounds { max_weight: weight, ..Bounds::with_capacity(1) })?;
+                self.0.set(|_, its| its.max_weight = weight);
                 Ok(())
             }
             "age" => {
@@ -278,8 +278,8 @@ impl<T: Send> Inspect for Mailbox<T> {
                         ControlError::new("age", value, "a number of seconds above 0, or infinite")
                     })?),
                 };
-                self.check(Bounds { age, ..Bounds::count(1) })?;
-                self.0.set(|_, its| its.age = age);
+                self.check(Bounds { max_age: age, ..Bounds::with_capacity(1) })?;
+                self.0.set(|_, its| its.max_age = age);
                 Ok(())
             }
             "shards" => self.set_shards(whole("shards", 64.0, "1 to 64")? as usize),

@@ -1,12 +1,12 @@
 //! What becomes of an offer.
 
-use plimsoll_core::{Few, Reason, Rejected};
+use plimsoll_core::{OneOrMany, Reason, Rejected};
 use std::fmt;
 
 /// The item was kept. Others may have had to go for it: iterate to have them, each with the reason.
 ///
 /// Where one has gone at most, nothing was allocated.
-pub struct Kept<T>(pub(crate) Few<(T, Reason)>);
+pub struct Kept<T>(pub(crate) OneOrMany<(T, Reason)>);
 
 impl<T> Kept<T> {
     /// Whether nothing had to go.

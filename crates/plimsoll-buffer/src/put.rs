@@ -4,7 +4,7 @@ use crate::offer::{Kept, Refused};
 use crate::shard::{ALONE, FULL, PLAIN, REFUSED, Shard, State};
 use crate::shared::{NO_STAMP, ROUGH, Shared};
 use plimsoll_core::sync::{MutexGuard, Ordering};
-use plimsoll_core::{Bounds, Event, Few, Instant, Reason, Rejected, Stripes};
+use plimsoll_core::{Bounds, Event, Instant, OneOrMany, Reason, Rejected, StripedCounter};
 
 const REFUSES_ALONE: u32 = ALONE | FULL | REFUSED;
 
@@ -13,7 +13,7 @@ impl<T> Shared<T> {
     fn stamped(&self) -> Instant {
         match self.stamp.load(Ordering::Relaxed) {
             NO_STAMP => Instant::default(),
-            ROUGH => self.clock.rough(),
+            ROUGH => self.clock.coarse(),
             _ => self.clock.now(),
         }
     }
@@ -41,13 +41,13 @@ impl<T> Shared<T> {
             return self.offer_any(item);
         }
         let displaced = match state.line.push_plain(item) {
-            None => Few::none(),
+            None => OneOrMany::none(),
             Some(old) => {
                 state.losses.lost.evicted += 1;
                 if !state.gap_is_open() {
                     state.lose(Reason::Evicted, 0, &self.clock);
                 }
-                Few::one((old, Reason::Evicted))
+                OneOrMany::one((old, Reason::Evicted))
             }
         };
         drop(state);
@@ -57,9 +57,9 @@ impl<T> Shared<T> {
     }
 
     #[inline]
-    fn tell_kept(&self, displaced: &Few<(T, Reason)>) {
-        self.observer.tell_all(|tell| {
-            tell(Event::Kept { by: self.name });
+    fn tell_kept(&self, displaced: &OneOrMany<(T, Reason)>) {
+        self.observer.emit_all(|tell| {
+            tell(Event::Enqueued { by: self.name });
             for (_, reason) in displaced.iter() {
                 tell(Event::Lost { by: self.name, reason: *reason, count: 1 });
             }
@@ -91,7 +91,7 @@ impl<T> Shared<T> {
             // Told of in between: this one has to be told of again.
             self.note_refusals(shard);
         }
-        self.observer.tell(|| Event::Refused(self.full(shard)));
+        self.observer.emit(|| Event::Rejected(self.full(shard)));
         Ok(Refused::new(item, self.full(shard)))
     }
 
@@ -115,7 +115,7 @@ impl<T> Shared<T> {
             return Err(self.refuse(item, Rejected::new(self.name, Reason::Closed)));
         }
         let now = if state.line.is_timed() { self.in_time(now) } else { now };
-        let mut displaced = Few::none();
+        let mut displaced = OneOrMany::none();
         let State { line, losses, .. } = &mut *state;
         let mut why = None;
         let pushed = line.push(item, weight, now, &mut |item, reason| {
@@ -159,11 +159,11 @@ impl<T> Shared<T> {
         item: T,
         weight: u32,
         reason: Reason,
-        displaced: Few<(T, Reason)>,
+        displaced: OneOrMany<(T, Reason)>,
     ) -> Refused<T> {
         state.lose(reason, 1, &self.clock);
         let no = Rejected::new(self.name, reason);
-        let Bounds { count, weight: most, .. } = state.line.bounds();
+        let Bounds { capacity: count, max_weight: most, .. } = state.line.bounds();
         let by_count = reason == Reason::Full && state.line.len() >= count;
         let no = match by_count {
             true => no.numbers(count as u64, state.line.len() as u64),
@@ -172,19 +172,19 @@ impl<T> Shared<T> {
         };
         shard.measure(&state);
         if shard.flags() & FULL != 0 {
-            self.refusals.get_or_init(Stripes::default);
+            self.refusals.get_or_init(StripedCounter::default);
             shard.mark_refused();
         }
         drop(state);
         self.mail.ring();
         for (_, reason) in displaced {
-            self.observer.tell(|| Event::Lost { by: self.name, reason, count: 1 });
+            self.observer.emit(|| Event::Lost { by: self.name, reason, count: 1 });
         }
         self.refuse(item, no)
     }
 
     fn refuse(&self, item: T, no: Rejected) -> Refused<T> {
-        self.observer.tell(|| Event::Refused(no));
+        self.observer.emit(|| Event::Rejected(no));
         Refused::new(item, no)
     }
 
@@ -229,7 +229,7 @@ impl<T> Shared<T> {
             if state.line.is_timed() {
                 state.expire(self.in_time(now), &mut expired, &self.clock);
             }
-            let too_large = self.weigher.is_some() && u64::from(weight) > state.line.bounds().weight;
+            let too_large = self.weigher.is_some() && u64::from(weight) > state.line.bounds().max_weight;
             let done = if state.closed || too_large || state.line.fits(weight) {
                 Ok(self.push_locked(shard, state, item, weight, now).map(|_| ()))
             } else {

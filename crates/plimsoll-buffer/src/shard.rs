@@ -2,7 +2,7 @@
 
 use crate::lost::Lost;
 use plimsoll_core::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
-use plimsoll_core::{Bounds, Clock, Discipline, Instant, Key, Line, Reason, Spot};
+use plimsoll_core::{Bounds, Clock, Discipline, Instant, Position, Queue, Reason, Ticket};
 use std::sync::PoisonError;
 #[cfg(not(plimsoll_loom))]
 use std::sync::TryLockError;
@@ -27,7 +27,7 @@ pub(crate) struct Shard<T> {
 
 #[derive(Debug)]
 pub(crate) struct State<T> {
-    pub(crate) line: Line<T>,
+    pub(crate) line: Queue<T>,
     pub(crate) losses: Losses,
     pub(crate) closed: bool,
     /// There is only this shard, it is open, and its line is plain: see [`Line::is_plain`].
@@ -41,7 +41,7 @@ pub(crate) struct Losses {
     // Read only when something is lost for the first time since the last telling.
     since: Option<Instant>,
     /// The gap: to be told before the one that stands here.
-    gap: Option<Key>,
+    gap: Option<Ticket>,
 }
 
 impl Losses {
@@ -51,7 +51,7 @@ impl Losses {
 
     /// Counts what was lost, before the place `gap`.
     #[inline]
-    fn add(&mut self, reason: Reason, count: u64, gap: Key, clock: &Clock) {
+    fn add(&mut self, reason: Reason, count: u64, gap: Ticket, clock: &Clock) {
         self.lost.count(reason, count);
         match self.gap {
             Some(at) if at <= gap => {}
@@ -60,7 +60,7 @@ impl Losses {
     }
 
     #[cold]
-    fn open(&mut self, gap: Key, clock: &Clock) {
+    fn open(&mut self, gap: Ticket, clock: &Clock) {
         if self.since.is_none() {
             self.since = Some(clock.now());
         }
@@ -68,7 +68,7 @@ impl Losses {
     }
 
     /// Takes back what was told and did not arrive.
-    pub(crate) fn untold(&mut self, lost: Lost, gap: Key, clock: &Clock) {
+    pub(crate) fn untold(&mut self, lost: Lost, gap: Ticket, clock: &Clock) {
         if !lost.is_empty() {
             self.lost += lost;
             if lost.since.is_none() && self.since.is_none() {
@@ -89,7 +89,7 @@ impl Losses {
 
 impl<T> Shard<T> {
     pub(crate) fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
-        let line = Line::new(discipline, bounds, weighed);
+        let line = Queue::new(discipline, bounds, weighed);
         let state = State { line, losses: Losses::default(), closed: false, plain: false };
         Shard { flags: AtomicU32::new(0), len: AtomicUsize::new(0), state: Mutex::new(state) }
     }
@@ -173,8 +173,8 @@ impl<T> State<T> {
     fn is_full(&self, len: usize) -> u32 {
         let bounds = self.line.bounds();
         // Where items grow too old, time alone makes room.
-        let certain = bounds.weight == u64::MAX && !self.line.is_timed();
-        if len >= bounds.count && certain && !self.closed { FULL } else { 0 }
+        let certain = bounds.max_weight == u64::MAX && !self.line.is_timed();
+        if len >= bounds.capacity && certain && !self.closed { FULL } else { 0 }
     }
 
     /// Counts what the line let go or did not take.
@@ -203,9 +203,14 @@ impl<T> State<T> {
     }
 
     #[inline]
-    pub(crate) fn pick(&mut self, now: Instant, expired: &mut Vec<T>, clock: &Clock) -> Option<(T, Spot)> {
+    pub(crate) fn pick(
+        &mut self,
+        now: Instant,
+        expired: &mut Vec<T>,
+        clock: &Clock,
+    ) -> Option<(T, Position)> {
         let before = expired.len();
-        let picked = self.line.pick(now, &mut |item, _| expired.push(item));
+        let picked = self.line.pop_with_position(now, &mut |item, _| expired.push(item));
         self.note(before, expired, clock);
         picked
     }

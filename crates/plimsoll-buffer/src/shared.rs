@@ -4,7 +4,7 @@ use crate::bell::Bell;
 use crate::config::{Config, MOST_SHARDS, Pick};
 use crate::shard::{Shard, State};
 use plimsoll_core::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use plimsoll_core::{Bounds, Clock, Dice, Discipline, Event, Instant, Observer, Reason, Stripes};
+use plimsoll_core::{Bounds, Clock, Dice, Discipline, Event, Instant, Observer, Reason, StripedCounter};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) struct Shared<T> {
     active: AtomicUsize,
     made: AtomicUsize,
     /// Refusals by a full mailbox that keeps the oldest: too many for a lock. What was told of them.
-    pub(crate) refusals: OnceLock<Stripes>,
+    pub(crate) refusals: OnceLock<StripedCounter>,
     pub(crate) told: AtomicU64,
     closed: AtomicBool,
     pub(crate) producers: AtomicUsize,
@@ -50,12 +50,12 @@ const LONG: Duration = Duration::from_millis(200);
 fn stamp(discipline: Discipline, bounds: Bounds) -> u32 {
     let precise = |span: Duration| if span < LONG { PRECISE } else { ROUGH };
     let own = match discipline {
-        Discipline::LifoWithAge { age } => precise(age),
+        Discipline::LifoWithAge { max_age: age } => precise(age),
         Discipline::TimeBuckets { slice, slices } => precise(slice.saturating_mul(slices)),
         Discipline::CoDel { target, .. } | Discipline::AdaptiveLifo { target, .. } => precise(target),
         _ => NO_STAMP,
     };
-    own.max(bounds.age.map_or(NO_STAMP, precise))
+    own.max(bounds.max_age.map_or(NO_STAMP, precise))
 }
 
 impl<T> Shared<T> {
@@ -271,7 +271,7 @@ impl<T> Shared<T> {
 
     pub(crate) fn tell_lost(&self, reason: Reason, count: usize) {
         if count > 0 {
-            self.observer.tell(|| Event::Lost { by: self.name, reason, count: count as u64 });
+            self.observer.emit(|| Event::Lost { by: self.name, reason, count: count as u64 });
         }
     }
 

@@ -5,7 +5,7 @@ use crate::lost::{Delivery, Lost};
 use crate::shard::{PLAIN, Shard};
 use crate::shared::Shared;
 use plimsoll_core::sync::Ordering;
-use plimsoll_core::{Event, Reason, Spot, Stripes};
+use plimsoll_core::{Event, Position, Reason, StripedCounter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl<T> Shared<T> {
@@ -14,7 +14,7 @@ impl<T> Shared<T> {
         self.space.ring_for(count + expired.len());
         self.tell_lost(Reason::Expired, expired.len());
         if count > 0 {
-            self.observer.tell(|| Event::Delivered { by: self.name, count: count as u64 });
+            self.observer.emit(|| Event::Delivered { by: self.name, count: count as u64 });
         }
         if !expired.is_empty() {
             // Somebody else's code runs when they are dropped: a panic in it must not take along what was
@@ -33,7 +33,7 @@ impl<T> Shared<T> {
                 let item = state.line.pop_plain()?;
                 drop(state);
                 self.space.ring();
-                self.observer.tell(|| Event::Delivered { by: self.name, count: 1 });
+                self.observer.emit(|| Event::Delivered { by: self.name, count: 1 });
                 return Some(item);
             }
         }
@@ -208,7 +208,8 @@ impl<T> Shared<T> {
 
     /// Whether there is anything to tell.
     pub(crate) fn has_mail(&self) -> bool {
-        let counted = || self.refusals.get().map_or(0, Stripes::total) > self.told.load(Ordering::Acquire);
+        let counted =
+            || self.refusals.get().map_or(0, StripedCounter::total) > self.told.load(Ordering::Acquire);
         self.shards().any(|shard| {
             let state = shard.lock();
             !state.line.is_empty() || !state.losses.is_empty()
@@ -260,7 +261,7 @@ impl<T> Drop for Taking<'_, T> {
         if !self.over && !self.kept.is_empty() {
             // They have left the mailbox, and nobody gets them.
             let count = self.kept.len() as u64;
-            shared.observer.tell(|| Event::Delivered { by: shared.name, count });
+            shared.observer.emit(|| Event::Delivered { by: shared.name, count });
             shared.space.ring_for(self.kept.len());
             shared.untold(Lost { undelivered: count, ..Lost::default() });
         }
@@ -271,7 +272,7 @@ impl<T> Drop for Taking<'_, T> {
 struct PutBack<'a, T> {
     shared: &'a Shared<T>,
     shard: &'a Shard<T>,
-    item: Option<(T, Spot)>,
+    item: Option<(T, Position)>,
 }
 
 impl<T> Drop for PutBack<'_, T> {

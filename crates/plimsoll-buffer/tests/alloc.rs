@@ -14,7 +14,7 @@ fn nothing_is_allocated_once_it_is_warm() {
         Discipline::Fifo,
         Discipline::KeepOldest,
         Discipline::Lifo,
-        Discipline::LifoWithAge { age: s },
+        Discipline::LifoWithAge { max_age: s },
         Discipline::CODEL,
         Discipline::ADAPTIVE_LIFO,
         Discipline::TimeBuckets { slice: ms, slices: 100 },

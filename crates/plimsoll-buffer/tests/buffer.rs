@@ -76,7 +76,7 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
     assert!(no(new().count(u32::MAX).build()).starts_with("count = 4294967295"));
     assert!(no(new().age(Duration::ZERO).build()).starts_with("age = 0ns"));
     assert!(no(new().name("").build()).starts_with("name"));
-    let lifo = Discipline::LifoWithAge { age: Duration::ZERO };
+    let lifo = Discipline::LifoWithAge { max_age: Duration::ZERO };
     assert!(
         no(new().config(BufferConfig { discipline: lifo, ..Default::default() }).build()).starts_with("age")
     );
@@ -87,13 +87,11 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
             && live.set_age(Duration::ZERO).is_err()
     );
     assert!(
-        live.set_discipline(lifo).is_err()
-            && live.turn("count", 0.5).is_err()
-            && live.turn("x", 1.0).is_err()
+        live.set_discipline(lifo).is_err() && live.set("count", 0.5).is_err() && live.set("x", 1.0).is_err()
     );
-    live.turn("count", 3.0).unwrap();
-    live.turn("age", 0.5).unwrap();
-    live.turn("concurrency", 2.0).unwrap();
+    live.set("count", 3.0).unwrap();
+    live.set("age", 0.5).unwrap();
+    live.set("concurrency", 2.0).unwrap();
     assert_eq!((live.count(), live.age(), live.concurrency()), (3, 500 * MS, 2));
     assert!(format!("{live:?}").contains("discipline: Fifo"));
 }

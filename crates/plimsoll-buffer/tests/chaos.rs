@@ -160,7 +160,7 @@ const DISCIPLINES: [Discipline; 7] = [
     Discipline::Fifo,
     Discipline::KeepOldest,
     Discipline::Lifo,
-    Discipline::LifoWithAge { age: Duration::from_millis(20) },
+    Discipline::LifoWithAge { max_age: Duration::from_millis(20) },
     Discipline::CODEL,
     Discipline::ADAPTIVE_LIFO,
     Discipline::TimeBuckets { slice: Duration::from_millis(10), slices: 3 },

@@ -42,26 +42,28 @@ fn a_live_setting_that_will_not_do_changes_nothing() {
     let mailbox: Mailbox<u8> = Mailbox::new(3).unwrap();
     let before = (mailbox.bounds(), mailbox.discipline(), mailbox.shards());
     assert!(mailbox.resize(0).is_err());
-    assert!(mailbox.set_bounds(Bounds { weight: 5, ..Bounds::count(3) }).is_err());
-    assert!(mailbox.set_bounds(Bounds { age: Some(Duration::ZERO), ..Bounds::count(3) }).is_err());
-    assert!(mailbox.set_discipline(Discipline::LifoWithAge { age: Duration::ZERO }).is_err());
+    assert!(mailbox.set_bounds(Bounds { max_weight: 5, ..Bounds::with_capacity(3) }).is_err());
+    assert!(
+        mailbox.set_bounds(Bounds { max_age: Some(Duration::ZERO), ..Bounds::with_capacity(3) }).is_err()
+    );
+    assert!(mailbox.set_discipline(Discipline::LifoWithAge { max_age: Duration::ZERO }).is_err());
     assert!(mailbox.set_shards(0).is_err());
     for (knob, value) in
         [("count", 0.5), ("weight", -1.0), ("age", 0.0), ("age", f64::NAN), ("shards", 65.0), ("x", 1.0)]
     {
-        assert!(mailbox.turn(knob, value).is_err(), "{knob} {value}");
+        assert!(mailbox.set(knob, value).is_err(), "{knob} {value}");
     }
     assert_eq!((mailbox.bounds(), mailbox.discipline(), mailbox.shards()), before);
-    mailbox.turn("count", 7.0).unwrap();
-    mailbox.turn("age", 2.5).unwrap();
-    mailbox.turn("shards", 2.0).unwrap();
+    mailbox.set("count", 7.0).unwrap();
+    mailbox.set("age", 2.5).unwrap();
+    mailbox.set("shards", 2.0).unwrap();
     let mut seen = vec![];
-    mailbox.look(&mut |name, value| seen.push((name, value)));
+    mailbox.read(&mut |name, value| seen.push((name, value)));
     for expected in [("count", 7.0), ("age", 2.5), ("shards", 2.0), ("held", 0.0)] {
         assert!(seen.contains(&expected), "{seen:?}");
     }
-    mailbox.turn("age", f64::INFINITY).unwrap();
-    assert_eq!(mailbox.bounds().age, None);
+    mailbox.set("age", f64::INFINITY).unwrap();
+    assert_eq!(mailbox.bounds().max_age, None);
 }
 
 #[test]
@@ -283,7 +285,7 @@ fn a_new_discipline_holds_for_what_is_held() {
     let mut inbox = mailbox.inbox();
     (1..=4).for_each(|n| drop(mailbox.offer(n)));
     time.advance(LONG);
-    mailbox.set_discipline(Discipline::LifoWithAge { age: Duration::from_secs(1) }).unwrap();
+    mailbox.set_discipline(Discipline::LifoWithAge { max_age: Duration::from_secs(1) }).unwrap();
     assert_eq!(inbox.take(), Some(4), "their age counts from now");
     time.advance(Duration::from_secs(1));
     assert_eq!((inbox.take(), inbox.lost().expired), (None, 3));

@@ -38,7 +38,7 @@ const DISCIPLINES: [Discipline; 5] = [
     Discipline::Fifo,
     Discipline::KeepOldest,
     Discipline::Lifo,
-    Discipline::LifoWithAge { age: Duration::from_millis(50) },
+    Discipline::LifoWithAge { max_age: Duration::from_millis(50) },
     Discipline::TimeBuckets { slice: Duration::from_millis(20), slices: 3 },
 ];
 
@@ -70,7 +70,7 @@ impl Model {
     }
 
     fn expire(&mut self, now: Instant) {
-        if let Discipline::LifoWithAge { age } = self.discipline
+        if let Discipline::LifoWithAge { max_age: age } = self.discipline
             && self.items.last().is_some_and(|newest| newest.at + age <= now)
         {
             while !self.items.is_empty() {
@@ -85,7 +85,7 @@ impl Model {
                 }
                 _ => false,
             };
-            by_slice || self.bounds.age.is_some_and(|age| item.at + age <= now)
+            by_slice || self.bounds.max_age.is_some_and(|age| item.at + age <= now)
         };
         let gone = self.items.iter().take_while(|item| gone(item)).count();
         (0..gone).for_each(|_| self.lose(0, Reason::Expired));
@@ -97,11 +97,11 @@ impl Model {
 
     fn offer(&mut self, item: Item) -> Result<(), Reason> {
         let weight = u64::from(item.weight);
-        if weight > self.bounds.weight {
+        if weight > self.bounds.max_weight {
             return Err(Reason::TooLarge);
         }
         self.expire(item.at);
-        while self.items.len() >= self.bounds.count || self.weight() + weight > self.bounds.weight {
+        while self.items.len() >= self.bounds.capacity || self.weight() + weight > self.bounds.max_weight {
             if self.discipline == Discipline::KeepOldest {
                 return Err(Reason::Full);
             }
@@ -121,14 +121,14 @@ impl Model {
 
     fn set(&mut self, discipline: Discipline, bounds: Bounds, now: Instant) {
         (self.discipline, self.bounds) = (discipline, bounds);
-        let timed = bounds.age.is_some()
+        let timed = bounds.max_age.is_some()
             || matches!(discipline, Discipline::LifoWithAge { .. } | Discipline::TimeBuckets { .. });
         if timed && !self.timed {
             self.items.iter_mut().for_each(|item| item.at = now);
         }
         self.timed = timed;
         self.expire(now);
-        while self.items.len() > bounds.count || self.weight() > bounds.weight {
+        while self.items.len() > bounds.capacity || self.weight() > bounds.max_weight {
             let newest = self.items.len() - 1;
             let gone = if discipline == Discipline::KeepOldest { newest } else { 0 };
             self.lose(gone, Reason::Evicted);
@@ -148,8 +148,8 @@ impl Observe for Ear {
     fn event(&self, event: Event) {
         let mut sums = self.0.lock().unwrap();
         match event {
-            Event::Kept { .. } => sums[KEPT] += 1,
-            Event::Refused(_) => sums[REFUSED] += 1,
+            Event::Enqueued { .. } => sums[KEPT] += 1,
+            Event::Rejected(_) => sums[REFUSED] += 1,
             Event::Delivered { count, .. } => sums[DELIVERED] += count,
             Event::Lost { count, .. } => sums[LOST] += count,
             _ => {}
@@ -162,11 +162,11 @@ proptest! {
     fn a_mailbox_does_as_the_model(first in 0..DISCIPLINES.len(), steps in prop::collection::vec(step(), 0..250)) {
         let time = ManualTime::new();
         let ear = Arc::new(Ear::default());
-        let bounds = Bounds { count: 5, weight: 30, age: None };
+        let bounds = Bounds { capacity: 5, max_weight: 30, max_age: None };
         let mailbox = Mailbox::builder()
             .discipline(DISCIPLINES[first])
-            .count(bounds.count)
-            .weight(bounds.weight, |item: &Item| item.weight)
+            .count(bounds.capacity)
+            .weight(bounds.max_weight, |item: &Item| item.weight)
             .clock(time.clock())
             .observe(ear.clone())
             .build()
@@ -211,7 +211,7 @@ proptest! {
                 }
                 Step::Advance(ms) => time.advance(Duration::from_millis(ms)),
                 Step::SetBounds(count, weight, age) => {
-                    let bounds = Bounds { count, weight, age: age.map(Duration::from_millis) };
+                    let bounds = Bounds { capacity, max_weight, max_age: age.map(Duration::from_millis) };
                     mailbox.set_bounds(bounds).unwrap();
                     model.set(model.discipline, bounds, now);
                 }
@@ -227,7 +227,7 @@ proptest! {
             }
             let usage = mailbox.usage();
             prop_assert_eq!((usage.count, usage.weight), (model.items.len(), model.weight()));
-            prop_assert!(usage.count <= usage.bounds.count && usage.weight <= usage.bounds.weight);
+            prop_assert!(usage.count <= usage.bounds.capacity && usage.weight <= usage.bounds.max_weight);
             let sums = *ear.0.lock().unwrap();
             prop_assert_eq!(sums[KEPT] + sums[REFUSED], pushed);
             prop_assert_eq!(sums[DELIVERED], delivered);

@@ -63,7 +63,7 @@ fn where_the_newest_is_first_the_gap_is_before_the_next_item() {
     for discipline in [
         Discipline::Lifo,
         Discipline::TimeBuckets { slice: Duration::from_secs(1), slices: 2 },
-        Discipline::LifoWithAge { age: Duration::from_secs(1) },
+        Discipline::LifoWithAge { max_age: Duration::from_secs(1) },
     ] {
         let (mailbox, _) = mailbox(2, discipline);
         let mut stream = mailbox.inbox().into_stream();

@@ -233,7 +233,7 @@ fn a_mailbox_is_resized_while_it_runs() {
         };
         assert_eq!((items, lost.evicted, lost.total()), (kept, 3, 3), "{kind}");
         assert!(mailbox.resize(0).is_err());
-        assert_eq!(mailbox.bounds().count, 2);
+        assert_eq!(mailbox.bounds().capacity, 2);
     }
 }
 

@@ -52,7 +52,7 @@ impl Clock {
     /// For deciding about spans that are long against a tick. A clock that [is of a test](Self::is_test)
     /// tells the time exactly here, too, and so does a system without a coarse clock.
     #[inline]
-    pub fn rough(&self) -> Instant {
+    pub fn coarse(&self) -> Instant {
         match &self.0 {
             Kind::System => system_rough(),
             Kind::Manual(hand) => hand.now(),

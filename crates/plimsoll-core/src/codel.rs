@@ -1,7 +1,7 @@
 //! Controlled delay: RFC 8289, in a line.
 
-use crate::line::{Note, Spot};
-use crate::{Instant, Line, Reason};
+use crate::line::{Note, Position};
+use crate::{Instant, Queue, Reason};
 use std::time::Duration;
 
 /// The state of controlled delay, by the names of RFC 8289.
@@ -37,7 +37,7 @@ fn law(interval: Duration, count: u32) -> Duration {
     interval.div_f64(f64::from(count.max(1)).sqrt())
 }
 
-impl<T> Line<T> {
+impl<T> Queue<T> {
     /// Taking as RFC 8289 has it (section 5, `dequeue`): what is thrown out goes at the head, before
     /// the one that is taken.
     pub(crate) fn pick_controlled<L: FnMut(T, Reason)>(
@@ -46,7 +46,7 @@ impl<T> Line<T> {
         interval: Duration,
         now: Instant,
         lost: &mut L,
-    ) -> Option<(T, Spot)> {
+    ) -> Option<(T, Position)> {
         let (mut item, mut note, mut may_drop) = self.take_judged(target, interval, now)?;
         if self.codel.dropping {
             self.codel.dropping = may_drop;
@@ -65,7 +65,7 @@ impl<T> Line<T> {
             (item, note, _) = self.take_judged(target, interval, now)?;
             self.codel.begin(interval, now);
         }
-        Some((item, Spot { note, front: true, pushes: self.pushes }))
+        Some((item, Position { note, front: true, pushes: self.pushes }))
     }
 
     /// The RFC's `dodequeue`: the one at the head, and whether it may be thrown out.

@@ -5,7 +5,7 @@
 //! a plain cell in each thread, and as one shared atomic word for dice with a seed. `rand` gives
 //! the seeds of the threads. It is fit for dropping requests and spreading retries, never for secrets.
 
-use crate::Seeded;
+use crate::KeyedHashState;
 use rand::TryRng;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -103,9 +103,9 @@ impl Dice {
     }
 
     /// A hasher for maps whose keys come from outside, seeded by these dice.
-    pub fn hasher(&self) -> Seeded {
+    pub fn hasher(&self) -> KeyedHashState {
         let secret = self.bits();
-        Seeded::new(secret, mix(secret.wrapping_add(GOLDEN)))
+        KeyedHashState::new(secret, mix(secret.wrapping_add(GOLDEN)))
     }
 
     /// `true` with the probability that `threshold` was made from: the same as

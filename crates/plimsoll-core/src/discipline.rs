@@ -35,7 +35,7 @@ pub enum Discipline {
     /// used it has given up.
     LifoWithAge {
         /// How old the newest may be; above zero.
-        age: Duration,
+        max_age: Duration,
     },
     /// Controlled delay (RFC 8289): a queue from whose head items are thrown out while the wait of
     /// those taken stays above `target` for longer than `interval`; the longer it does, the more.
@@ -106,7 +106,7 @@ impl Discipline {
         };
         match *self {
             Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo => Ok(()),
-            Discipline::LifoWithAge { age } => above_zero("age", age),
+            Discipline::LifoWithAge { max_age: age } => above_zero("age", age),
             Discipline::CoDel { target, interval } | Discipline::AdaptiveLifo { target, interval } => {
                 above_zero("target", target)?;
                 if interval < target {
@@ -141,7 +141,7 @@ impl fmt::Display for Discipline {
         f.write_str(self.as_str())?;
         match self {
             Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo => Ok(()),
-            Discipline::LifoWithAge { age } => write!(f, " {age:?}"),
+            Discipline::LifoWithAge { max_age: age } => write!(f, " {age:?}"),
             Discipline::CoDel { target, interval } | Discipline::AdaptiveLifo { target, interval } => {
                 write!(f, " {target:?}/{interval:?}")
             }
@@ -154,16 +154,16 @@ impl fmt::Display for Discipline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// How many.
-    pub count: usize,
+    pub capacity: usize,
     /// How heavy, all together, in whatever unit weights are given.
-    pub weight: u64,
+    pub max_weight: u64,
     /// How long each; `None` for any time.
-    pub age: Option<Duration>,
+    pub max_age: Option<Duration>,
 }
 
 impl Bounds {
     /// `count` of any weight and age.
-    pub const fn count(count: usize) -> Self {
-        Bounds { count, weight: u64::MAX, age: None }
+    pub const fn with_capacity(count: usize) -> Self {
+        Bounds { capacity: count, max_weight: u64::MAX, max_age: None }
     }
 }

@@ -10,23 +10,23 @@ use std::task::{Context, Poll};
 
 /// What a request says about itself, beside whom it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct RequestInfo {
     /// How many units it costs, for guards that count units. Default 1.
     pub cost: u32,
     /// How important it is, for guards that let the less important go first.
     pub priority: Priority,
 }
 
-impl Default for Facts {
+impl Default for RequestInfo {
     fn default() -> Self {
-        Facts::new()
+        RequestInfo::new()
     }
 }
 
-impl Facts {
+impl RequestInfo {
     /// One unit, of normal priority.
     pub const fn new() -> Self {
-        Facts { cost: 1, priority: Priority::NORMAL }
+        RequestInfo { cost: 1, priority: Priority::NORMAL }
     }
 
     /// The same, at this cost.
@@ -74,31 +74,31 @@ impl fmt::Display for Priority {
 }
 
 /// Reads the [`Facts`] off a request. `()` reads nothing: one unit, of normal priority.
-pub trait Read<R: ?Sized> {
+pub trait ReadInfo<R: ?Sized> {
     /// What `request` says.
-    fn read(&self, request: &R) -> Facts;
+    fn read(&self, request: &R) -> RequestInfo;
 }
 
-impl<R: ?Sized> Read<R> for () {
+impl<R: ?Sized> ReadInfo<R> for () {
     #[inline]
-    fn read(&self, _: &R) -> Facts {
-        Facts::new()
+    fn read(&self, _: &R) -> RequestInfo {
+        RequestInfo::new()
     }
 }
 
-/// Reads the facts by a closure: made by `.facts(..)` of [`By`] and its like.
+/// Reads the facts by a closure: made by `.info(..)` of [`By`] and its like.
 #[derive(Clone, Copy)]
-pub struct Reads<P>(P);
+pub struct InfoFn<P>(P);
 
-impl<P> fmt::Debug for Reads<P> {
+impl<P> fmt::Debug for InfoFn<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reads")
     }
 }
 
-impl<R: ?Sized, P: Fn(&R) -> Facts> Read<R> for Reads<P> {
+impl<R: ?Sized, P: Fn(&R) -> RequestInfo> ReadInfo<R> for InfoFn<P> {
     #[inline]
-    fn read(&self, request: &R) -> Facts {
+    fn read(&self, request: &R) -> RequestInfo {
         (self.0)(request)
     }
 }
@@ -110,7 +110,7 @@ pub trait Keyed<Q: ?Sized>: Settle {
     ///
     /// # Errors
     /// [`Rejected`] if not. Nothing stays spent then.
-    fn admit_for(&self, key: &Q, facts: Facts) -> Result<Self::Token, Rejected>;
+    fn admit_for(&self, key: &Q, facts: RequestInfo) -> Result<Self::Token, Rejected>;
 }
 
 macro_rules! adapter {
@@ -137,22 +137,22 @@ macro_rules! adapter {
                     self.guard.settle(token, outcome);
                 }
             }
-            fn give_back(&self, token: Self::Token) {
+            fn refund(&self, token: Self::Token) {
                 if let Some(token) = $some(token) {
-                    self.guard.give_back(token);
+                    self.guard.refund(token);
                 }
             }
-            fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+            fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
                 if let Some(token) = $some_ref(token) {
-                    self.guard.tell(token, each);
+                    self.guard.allowances(token, each);
                 }
             }
         }
 
         impl<G, $($param: ?Sized,)* F> $name<G, F, $($param,)* ()> {
             /// Reads cost and priority of a request by `facts`.
-            pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(self, facts: P) -> $name<G, F, $($param,)* Reads<P>> {
-                $name { guard: self.guard, key: self.key, reads: Reads(facts), of: PhantomData }
+            pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(self, info: P) -> $name<G, F, $($param,)* InfoFn<P>> {
+                $name { guard: self.guard, key: self.key, reads: InfoFn(info), of: PhantomData }
             }
         }
     };
@@ -178,7 +178,7 @@ impl<G, F> By<G, F> {
 
 adapter!(By [], G::Token, Some, Some);
 
-impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> K, P: Read<R>> Gate<R> for By<G, F, P> {
+impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> K, P: ReadInfo<R>> Gate<R> for By<G, F, P> {
     #[inline]
     fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
         self.guard.admit_for(&(self.key)(request), self.reads.read(request))
@@ -205,7 +205,7 @@ impl<G, F, Q: ?Sized> ByRef<G, F, Q> {
 
 adapter!(ByRef[Q], G::Token, Some, Some);
 
-impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> &Q, P: Read<R>> Gate<R> for ByRef<G, F, Q, P> {
+impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> &Q, P: ReadInfo<R>> Gate<R> for ByRef<G, F, Q, P> {
     #[inline]
     fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
         self.guard.admit_for((self.key)(request), self.reads.read(request))
@@ -232,7 +232,7 @@ impl<G, F> ByOption<G, F> {
 
 adapter!(ByOption [], Option<G::Token>, std::convert::identity, Option::as_ref);
 
-impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Option<K>, P: Read<R>> Gate<R> for ByOption<G, F, P> {
+impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Option<K>, P: ReadInfo<R>> Gate<R> for ByOption<G, F, P> {
     #[inline]
     fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
         (self.key)(request).map(|key| self.guard.admit_for(&key, self.reads.read(request))).transpose()
@@ -259,7 +259,7 @@ impl<G, F, Q: ?Sized> ByOptionRef<G, F, Q> {
 
 adapter!(ByOptionRef[Q], Option<G::Token>, std::convert::identity, Option::as_ref);
 
-impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Option<&Q>, P: Read<R>> Gate<R>
+impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Option<&Q>, P: ReadInfo<R>> Gate<R>
     for ByOptionRef<G, F, Q, P>
 {
     #[inline]
@@ -277,7 +277,7 @@ impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Option<&Q>, P: Read<R>> Gat
 /// impl Settle for Shut {
 ///     type Token = ();
 ///     fn settle(&self, _: (), _: Outcome) {}
-///     fn give_back(&self, _: ()) {}
+///     fn refund(&self, _: ()) {}
 /// }
 /// impl Gate<str> for Shut {
 ///     fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Closed)) }
@@ -316,14 +316,14 @@ impl<G: Settle, F> Settle for Only<G, F> {
             self.guard.settle(token, outcome);
         }
     }
-    fn give_back(&self, token: Self::Token) {
+    fn refund(&self, token: Self::Token) {
         if let Some(token) = token {
-            self.guard.give_back(token);
+            self.guard.refund(token);
         }
     }
-    fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
         if let Some(token) = token {
-            self.guard.tell(token, each);
+            self.guard.allowances(token, each);
         }
     }
 }

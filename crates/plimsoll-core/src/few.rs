@@ -8,24 +8,24 @@ use std::fmt;
 /// What an operation on a buffer displaces: nearly always one at most, and it has to leave the lock
 /// before anyone looks at it or drops it.
 #[derive(Clone)]
-pub struct Few<T> {
+pub struct OneOrMany<T> {
     one: Option<T>,
     // Boxed: it is moved with every answer and nearly always empty.
     #[expect(clippy::box_collection, reason = "see above")]
     more: Option<Box<VecDeque<T>>>,
 }
 
-impl<T> Few<T> {
+impl<T> OneOrMany<T> {
     /// None.
     #[inline]
     pub const fn none() -> Self {
-        Few { one: None, more: None }
+        OneOrMany { one: None, more: None }
     }
 
     /// One.
     #[inline]
     pub const fn one(item: T) -> Self {
-        Few { one: Some(item), more: None }
+        OneOrMany { one: Some(item), more: None }
     }
 
     /// One more, at the end.
@@ -60,13 +60,13 @@ impl<T> Few<T> {
     }
 }
 
-impl<T> Default for Few<T> {
+impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
-        Few::none()
+        OneOrMany::none()
     }
 }
 
-impl<T> Iterator for Few<T> {
+impl<T> Iterator for OneOrMany<T> {
     type Item = T;
     #[inline]
     fn next(&mut self) -> Option<T> {
@@ -77,9 +77,9 @@ impl<T> Iterator for Few<T> {
     }
 }
 
-impl<T> ExactSizeIterator for Few<T> {}
+impl<T> ExactSizeIterator for OneOrMany<T> {}
 
-impl<T: fmt::Debug> fmt::Debug for Few<T> {
+impl<T: fmt::Debug> fmt::Debug for OneOrMany<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }

@@ -15,10 +15,10 @@ pub trait Settle {
     /// The admitted work has ended with `outcome`.
     fn settle(&self, token: Self::Token, outcome: Outcome);
     /// The admitted work never began: refund everything.
-    fn give_back(&self, token: Self::Token);
+    fn refund(&self, token: Self::Token);
     /// Shows what may be said to the caller of an admitted call: how much of a quota is left. Most guards
     /// have nothing to say.
-    fn tell(&self, _token: &Self::Token, _each: &mut dyn FnMut(Allowance)) {}
+    fn allowances(&self, _token: &Self::Token, _each: &mut dyn FnMut(Allowance)) {}
 }
 
 /// How much of a quota an admitted call has left: what a `RateLimit` header says.
@@ -83,17 +83,17 @@ impl<G: Settle> Permit<G> {
 
     /// The work never began: everything is refunded.
     #[inline]
-    pub fn give_back(mut self) {
+    pub fn refund(mut self) {
         if let Some((gate, token)) = self.0.take() {
-            gate.give_back(token);
+            gate.refund(token);
         }
     }
 
     /// What may be said to the caller: see [`Settle::tell`].
     #[inline]
-    pub fn tell(&self, each: &mut dyn FnMut(Allowance)) {
+    pub fn allowances(&self, each: &mut dyn FnMut(Allowance)) {
         if let Some((gate, token)) = &self.0 {
-            gate.tell(token, each);
+            gate.allowances(token, each);
         }
     }
 
@@ -127,11 +127,11 @@ impl<G: Settle + ?Sized> Settle for &G {
         (**self).settle(token, outcome);
     }
     #[inline]
-    fn give_back(&self, token: G::Token) {
-        (**self).give_back(token);
+    fn refund(&self, token: G::Token) {
+        (**self).refund(token);
     }
-    fn tell(&self, token: &G::Token, each: &mut dyn FnMut(Allowance)) {
-        (**self).tell(token, each);
+    fn allowances(&self, token: &G::Token, each: &mut dyn FnMut(Allowance)) {
+        (**self).allowances(token, each);
     }
 }
 
@@ -160,7 +160,7 @@ impl<'a, G: Settle> Undo<'a, G> {
 impl<G: Settle> Drop for Undo<'_, G> {
     fn drop(&mut self) {
         if let Some(token) = self.1.take() {
-            self.0.give_back(token);
+            self.0.refund(token);
         }
     }
 }
@@ -175,11 +175,11 @@ macro_rules! tuple {
                 $(self.$i.settle(token.$i, outcome);)+
             }
             #[inline]
-            fn give_back(&self, token: Self::Token) {
-                $(self.$i.give_back(token.$i);)+
+            fn refund(&self, token: Self::Token) {
+                $(self.$i.refund(token.$i);)+
             }
-            fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
-                $(self.$i.tell(&token.$i, each);)+
+            fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+                $(self.$i.allowances(&token.$i, each);)+
             }
         }
         impl<R: ?Sized, $($gate: Gate<R>),+> Gate<R> for ($($gate,)+) {

@@ -12,7 +12,7 @@
 //! ```text
 //!  request ─► Gate::admit ─► Ok(token) ─► work ─► settle(token, outcome)
 //!                 │                        └ dropped unfinished: settle(token, Cancelled)
-//!                 └► Err(Rejected)           never began: give_back(token)
+//!                 └► Err(Rejected)           never began: refund(token)
 //! ```
 //!
 //! # A gate in ten lines
@@ -28,7 +28,7 @@
 //! impl Settle for Latch {
 //!     type Token = ();
 //!     fn settle(&self, _: (), _: Outcome) { self.0.store(false, SeqCst) }
-//!     fn give_back(&self, _: ()) { self.0.store(false, SeqCst) }
+//!     fn refund(&self, _: ()) { self.0.store(false, SeqCst) }
 //! }
 //! impl<R: ?Sized> Gate<R> for Latch {
 //!     fn admit(&self, _: &R) -> Result<(), Rejected> {
@@ -96,29 +96,31 @@ pub use clock::{Clock, ManualTime, Sleep};
 pub use dice::Dice;
 pub use discipline::{Bounds, Discipline};
 pub use error::{ConfigError, ControlError};
-pub use facts::{By, ByOption, ByOptionRef, ByRef, Facts, Keyed, Only, OnlyWaiting, Priority, Read, Reads};
-pub use few::Few;
+pub use facts::{
+    By, ByOption, ByOptionRef, ByRef, InfoFn, Keyed, Only, OnlyWaiting, Priority, ReadInfo, RequestInfo,
+};
+pub use few::OneOrMany;
 pub use gate::{Allowance, Gate, Permit, Settle, Wait};
 pub use instant::Instant;
-pub use line::{Key, Line, Spot};
+pub use line::{Position, Queue, Ticket};
 #[cfg(feature = "metrics")]
 pub use metrics::Metrics;
 pub use name::{check_name, intern};
 pub use observe::{Event, Inspect, Observe, Observer};
-pub use outcome::{Classify, OnError, Outcome, Overload, With};
+pub use outcome::{Classify, ClassifyFn, OnError, Outcome, Overload};
 pub use pack::{Pack, Packed};
-pub use places::{Place, Places};
+pub use places::{FixedCapacity, Place};
 pub use rejected::{Reason, Rejected};
-pub use room::{Room, Source, Start};
-pub use seeded::{Seeded, SeededHasher};
+pub use room::{Capacity, Semaphore, Start};
+pub use seeded::{KeyedHashState, KeyedHasher};
 pub use shadow::{Mode, Shadow};
-pub use stripes::Stripes;
+pub use stripes::StripedCounter;
 pub use then::Then;
 pub use timers::wake;
 #[cfg(feature = "tower")]
 pub use tower::{
-    AsError, Asks, Face, GateLayer, Gated, GatedFuture, GuardLayer, Respond, WaitLayer, Waiting,
-    WaitingFuture, Waits, Wrapped, layer, wait_layer,
+    AsError, GateLayer, Gated, GatedFuture, GuardLayer, Immediate, Queued, QueuedFuture, Queueing, Reply,
+    Respond, WaitLayer, Wrapped, layer, wait_layer,
 };
-pub use turn::Turn;
-pub use window::Window;
+pub use turn::Acquire;
+pub use window::SlidingWindow;

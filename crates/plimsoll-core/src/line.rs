@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 /// Where something stands in a [`Line`]: good while it stands there. A stack gives the same place to
 /// the next one, and a [put-back](Line::put_back) in the middle moves those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key(u64);
+pub struct Ticket(u64);
 
 /// What is known of one that waits. Kept only where someone asks for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +24,7 @@ pub(crate) struct Note {
 
 /// Where one that was picked had stood, to put it back there.
 #[derive(Clone, Copy, Debug)]
-pub struct Spot {
+pub struct Position {
     pub(crate) note: Note,
     pub(crate) front: bool,
     pub(crate) pushes: u64,
@@ -48,7 +48,7 @@ pub struct Spot {
 /// # Ok::<(), (char, Reason)>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Line<T> {
+pub struct Queue<T> {
     discipline: Discipline,
     bounds: Bounds,
     weighed: bool,
@@ -76,22 +76,22 @@ pub struct Line<T> {
 
 fn plain(discipline: Discipline, bounds: Bounds, weighed: bool) -> bool {
     matches!(discipline, Discipline::Fifo | Discipline::Lifo)
-        && bounds.age.is_none()
-        && bounds.count > 0
+        && bounds.max_age.is_none()
+        && bounds.capacity > 0
         && !weighed
 }
 
 /// Far from zero, so that putting back at the front need not think of it.
 const FIRST: u64 = 1 << 62;
 
-impl<T> Line<T> {
+impl<T> Queue<T> {
     /// An empty line. If it is `weighed`, the weights given to [`push`](Self::push) count.
     pub fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
-        Line {
+        Queue {
             discipline,
             bounds,
             weighed,
-            timed: discipline.is_timed() || bounds.age.is_some(),
+            timed: discipline.is_timed() || bounds.max_age.is_some(),
             plain: plain(discipline, bounds, weighed),
             items: VecDeque::new(),
             notes: VecDeque::new(),
@@ -141,20 +141,20 @@ impl<T> Line<T> {
     }
 
     /// Where the first one stands, counted in arrivals.
-    pub fn front(&self) -> Key {
-        Key(self.first)
+    pub fn front(&self) -> Ticket {
+        Ticket(self.first)
     }
 
     /// Where the next one to arrive will stand.
-    pub fn back(&self) -> Key {
-        Key(self.first + self.items.len() as u64)
+    pub fn back(&self) -> Ticket {
+        Ticket(self.first + self.items.len() as u64)
     }
 
     /// Whether one more of this weight fits in.
     #[inline]
     pub fn fits(&self, weight: u32) -> bool {
-        self.len < self.bounds.count
-            && (!self.weighed || self.weight + u64::from(weight) <= self.bounds.weight)
+        self.len < self.bounds.capacity
+            && (!self.weighed || self.weight + u64::from(weight) <= self.bounds.max_weight)
     }
 
     fn is_noted(&self) -> bool {
@@ -173,11 +173,11 @@ impl<T> Line<T> {
         weight: u32,
         now: Instant,
         lost: &mut L,
-    ) -> Result<Key, (T, Reason)> {
+    ) -> Result<Ticket, (T, Reason)> {
         if !self.plain {
             return self.push_noted(item, weight, now, lost);
         }
-        let key = Key(self.first + self.items.len() as u64);
+        let key = Ticket(self.first + self.items.len() as u64);
         if let Some(old) = self.push_plain(item) {
             lost(old, Reason::Evicted);
         }
@@ -194,7 +194,7 @@ impl<T> Line<T> {
     /// [`push`](Self::push) of a [plain](Self::is_plain) line; answers who was evicted.
     #[inline]
     pub fn push_plain(&mut self, item: T) -> Option<T> {
-        if self.len < self.bounds.count {
+        if self.len < self.bounds.capacity {
             self.stand(item);
             return None;
         }
@@ -220,7 +220,7 @@ impl<T> Line<T> {
     }
 
     #[inline]
-    fn stand(&mut self, item: T) -> Key {
+    fn stand(&mut self, item: T) -> Ticket {
         let key = self.back();
         self.items.push_back(Some(item));
         self.len += 1;
@@ -234,8 +234,8 @@ impl<T> Line<T> {
         weight: u32,
         now: Instant,
         lost: &mut L,
-    ) -> Result<Key, (T, Reason)> {
-        if self.weighed && u64::from(weight) > self.bounds.weight {
+    ) -> Result<Ticket, (T, Reason)> {
+        if self.weighed && u64::from(weight) > self.bounds.max_weight {
             return Err((item, Reason::TooLarge));
         }
         self.expire(now, lost);
@@ -260,7 +260,7 @@ impl<T> Line<T> {
                 self.codel.emptied();
             }
             if self.len == 1 && self.timed {
-                self.due = self.gone_by(at);
+                self.due = self.expires_at(at);
             }
             let weight = if self.weighed { weight } else { 0 };
             self.weight += u64::from(weight);
@@ -272,12 +272,16 @@ impl<T> Line<T> {
     /// Takes the next one, after what is too old has gone.
     #[inline]
     pub fn pop<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) -> Option<T> {
-        self.pick(now, lost).map(|(item, _)| item)
+        self.pop_with_position(now, lost).map(|(item, _)| item)
     }
 
     /// [`pop`](Self::pop), with what is needed to [put it back](Self::put_back).
     #[inline]
-    pub fn pick<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) -> Option<(T, Spot)> {
+    pub fn pop_with_position<L: FnMut(T, Reason)>(
+        &mut self,
+        now: Instant,
+        lost: &mut L,
+    ) -> Option<(T, Position)> {
         if self.timed {
             self.expire(now, lost);
         }
@@ -290,7 +294,7 @@ impl<T> Line<T> {
             }
         };
         let (item, note) = if front { self.take_front() } else { self.take_back() }?;
-        Some((item, Spot { note, front, pushes: self.pushes }))
+        Some((item, Position { note, front, pushes: self.pushes }))
     }
 
     /// Takes up to `most` in turn, to the end of `out`; answers how many.
@@ -329,7 +333,7 @@ impl<T> Line<T> {
     /// Several go back in the reverse order of their picking. In a stack the place is told by how many
     /// came since: it is off by those of them that have been taken or removed meanwhile. Its own key,
     /// and in a stack the keys of those that came since, are void then.
-    pub fn put_back<L: FnMut(T, Reason)>(&mut self, item: T, spot: Spot, lost: &mut L) {
+    pub fn put_back<L: FnMut(T, Reason)>(&mut self, item: T, spot: Position, lost: &mut L) {
         // Only what came since stands behind it.
         let newer = usize::try_from(self.pushes - spot.pushes).unwrap_or(usize::MAX);
         let at = if spot.front { 0 } else { self.items.len().saturating_sub(newer) };
@@ -357,7 +361,7 @@ impl<T> Line<T> {
 
     fn let_go<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
         if let Discipline::LifoWithAge { .. } = self.discipline
-            && self.notes.back().is_some_and(|newest| self.gone_by(newest.at) <= now)
+            && self.notes.back().is_some_and(|newest| self.expires_at(newest.at) <= now)
         {
             while let Some((old, _)) = self.take_front() {
                 lost(old, Reason::Expired);
@@ -376,22 +380,22 @@ impl<T> Line<T> {
     fn front_goes(&self, at: Instant) -> Instant {
         match self.discipline {
             Discipline::LifoWithAge { .. } => self.too_old(at),
-            _ => self.gone_by(at),
+            _ => self.expires_at(at),
         }
     }
 
     fn too_old(&self, at: Instant) -> Instant {
-        self.bounds.age.map_or(Instant::FAR_FUTURE, |age| at + age)
+        self.bounds.max_age.map_or(Instant::FAR_FUTURE, |age| at + age)
     }
 
     /// When one that came `at` is too old. In a [`LifoWithAge`](Discipline::LifoWithAge) it goes then
     /// only if nothing came after it.
-    pub fn gone_by(&self, at: Instant) -> Instant {
+    pub fn expires_at(&self, at: Instant) -> Instant {
         let by = match self.discipline {
             Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo | Discipline::CoDel { .. } => {
                 Instant::FAR_FUTURE
             }
-            Discipline::LifoWithAge { age } => at + age,
+            Discipline::LifoWithAge { max_age: age } => at + age,
             Discipline::AdaptiveLifo { target, interval } => {
                 (at + interval).min((at + target).max(self.empty + interval))
             }
@@ -409,7 +413,7 @@ impl<T> Line<T> {
     pub fn next_expiry(&self) -> Option<Instant> {
         let oldest = self.front_goes(self.notes.front()?.at);
         let next = match self.discipline {
-            Discipline::LifoWithAge { .. } => oldest.min(self.gone_by(self.notes.back()?.at)),
+            Discipline::LifoWithAge { .. } => oldest.min(self.expires_at(self.notes.back()?.at)),
             _ => oldest,
         };
         (self.timed && next < Instant::FAR_FUTURE).then_some(next)
@@ -433,11 +437,11 @@ impl<T> Line<T> {
             self.codel = CoDel::default();
             self.empty = self.latest;
         }
-        let smaller = bounds.count < self.bounds.count;
+        let smaller = bounds.capacity < self.bounds.capacity;
         let was_timed = self.timed;
         self.discipline = to;
         self.bounds = bounds;
-        self.timed = to.is_timed() || bounds.age.is_some();
+        self.timed = to.is_timed() || bounds.max_age.is_some();
         self.plain = plain(to, bounds, self.weighed);
         if !self.is_noted() {
             self.notes = VecDeque::new();
@@ -452,14 +456,14 @@ impl<T> Line<T> {
         self.expire(now, lost);
         self.fit(lost);
         if smaller {
-            self.items.shrink_to(self.bounds.count);
-            self.notes.shrink_to(self.bounds.count);
+            self.items.shrink_to(self.bounds.capacity);
+            self.notes.shrink_to(self.bounds.capacity);
         }
     }
 
     /// Lets go of what is too much.
     fn fit<L: FnMut(T, Reason)>(&mut self, lost: &mut L) {
-        while self.len > self.bounds.count || (self.weighed && self.weight > self.bounds.weight) {
+        while self.len > self.bounds.capacity || (self.weighed && self.weight > self.bounds.max_weight) {
             let gone = if self.discipline.refuses() { self.take_back() } else { self.take_front() };
             match gone {
                 Some((item, _)) => lost(item, Reason::Evicted),
@@ -476,7 +480,7 @@ impl<T> Line<T> {
     }
 
     /// Takes out the one at this place, if it still stands there.
-    pub fn remove(&mut self, key: Key) -> Option<T> {
+    pub fn remove(&mut self, key: Ticket) -> Option<T> {
         let at = usize::try_from(key.0.checked_sub(self.first)?).ok()?;
         let item = self.items.get_mut(at)?.take()?;
         self.due = Instant::default();
@@ -494,13 +498,13 @@ impl<T> Line<T> {
     }
 
     /// Fills the holes, and tells everyone's new place.
-    pub fn close_up(&mut self, mut moved: impl FnMut(&T, Key)) {
+    pub fn compact(&mut self, mut moved: impl FnMut(&T, Ticket)) {
         let mut stands = self.items.iter().map(Option::is_some);
         self.notes.retain(|_| stands.next().unwrap_or(false));
         self.items.retain(Option::is_some);
         for (n, item) in self.items.iter().enumerate() {
             if let Some(item) = item {
-                moved(item, Key(self.first + n as u64));
+                moved(item, Ticket(self.first + n as u64));
             }
         }
     }

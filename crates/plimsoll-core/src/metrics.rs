@@ -55,11 +55,11 @@ impl Observe for Metrics {
     fn event(&self, event: Event) {
         // Told by a shadow, which speaks for whatever gate is behind it.
         let by = match event {
-            Event::Admitted { by } | Event::Left { by } | Event::GivenBack { by } => by,
-            Event::Ended { by, .. } | Event::Kept { by } => by,
-            Event::Delivered { by, .. } | Event::Lost { by, .. } | Event::Turned { by, .. } => by,
-            Event::Unguarded { by } | Event::Warned { by, .. } => by,
-            Event::Refused(no) | Event::Shadowed(no) => no.by(),
+            Event::Admitted { by } | Event::Abandoned { by } | Event::Refunded { by } => by,
+            Event::Completed { by, .. } | Event::Enqueued { by } => by,
+            Event::Delivered { by, .. } | Event::Lost { by, .. } | Event::StateChanged { by, .. } => by,
+            Event::Unguarded { by } | Event::Misconfigured { by, .. } => by,
+            Event::Rejected(no) | Event::Shadowed(no) => no.by(),
         };
         self.counts(by).event(event);
     }
@@ -195,15 +195,15 @@ impl Observe for Counts {
     fn event(&self, event: Event) {
         match event {
             Event::Admitted { .. } => self.add(ADMITTED),
-            Event::Left { .. } => self.add(LEFT),
-            Event::GivenBack { .. } => self.add(GIVEN_BACK),
-            Event::Ended { outcome, .. } => self.add(ENDED + outcome as usize),
-            Event::Refused(no) => self.add(REFUSED + no.reason() as usize),
+            Event::Abandoned { .. } => self.add(LEFT),
+            Event::Refunded { .. } => self.add(GIVEN_BACK),
+            Event::Completed { outcome, .. } => self.add(ENDED + outcome as usize),
+            Event::Rejected(no) => self.add(REFUSED + no.reason() as usize),
             Event::Shadowed(no) => self.add(SHADOWED + no.reason() as usize),
-            Event::Kept { .. } => self.add(KEPT),
+            Event::Enqueued { .. } => self.add(KEPT),
             Event::Delivered { count, .. } => self.add_many(DELIVERED, count),
-            Event::Turned { .. } => self.add(TURNED),
-            Event::Warned { .. } => {}
+            Event::StateChanged { .. } => self.add(TURNED),
+            Event::Misconfigured { .. } => {}
             Event::Unguarded { .. } => self.add(UNGUARDED),
             Event::Lost { reason, count, .. } => self.add_many(LOST + reason as usize, count),
         }

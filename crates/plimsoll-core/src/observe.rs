@@ -18,21 +18,21 @@ pub enum Event {
         by: &'static str,
     },
     /// A request may not begin.
-    Refused(Rejected),
+    Rejected(Rejected),
     /// A caller went away while it waited for its turn.
-    Left {
+    Abandoned {
         /// The guard.
         by: &'static str,
     },
     /// Admitted work has ended.
-    Ended {
+    Completed {
         /// The guard.
         by: &'static str,
         /// How.
         outcome: Outcome,
     },
     /// Admitted work never began: what it took was refunded.
-    GivenBack {
+    Refunded {
         /// The guard.
         by: &'static str,
     },
@@ -45,14 +45,14 @@ pub enum Event {
         by: &'static str,
     },
     /// A guard was built with settings that it works with, but not as well as it could.
-    Warned {
+    Misconfigured {
         /// The guard.
         by: &'static str,
         /// What is to be changed, and to what.
         what: &'static str,
     },
     /// A guard has turned to another state.
-    Turned {
+    StateChanged {
         /// The guard.
         by: &'static str,
         /// To which: "open", "closed" …
@@ -61,7 +61,7 @@ pub enum Event {
         why: &'static str,
     },
     /// A buffer has kept an item.
-    Kept {
+    Enqueued {
         /// The buffer.
         by: &'static str,
     },
@@ -131,13 +131,13 @@ impl Observer {
     /// On an ask path, make `event` from plain numbers: a closure that borrows the refusal being
     /// returned forces that through memory once more, which costs more than the refusal.
     #[inline]
-    pub fn tell(&self, event: impl FnOnce() -> Event) {
-        self.tell_all(|tell| tell(event()));
+    pub fn emit(&self, event: impl FnOnce() -> Event) {
+        self.emit_all(|tell| tell(event()));
     }
 
     /// Tells several things at once, if someone listens.
     #[inline]
-    pub fn tell_all(&self, events: impl FnOnce(&dyn Fn(Event))) {
+    pub fn emit_all(&self, events: impl FnOnce(&dyn Fn(Event))) {
         if let Some(observer) = &self.0 {
             told(&**observer, events);
         }
@@ -145,10 +145,10 @@ impl Observer {
 
     /// Tells a decision by the guard named `by`, and hands it on.
     #[inline]
-    pub fn decided<T>(&self, by: &'static str, result: Result<T, Rejected>) -> Result<T, Rejected> {
-        self.tell(|| match &result {
+    pub fn emit_decision<T>(&self, by: &'static str, result: Result<T, Rejected>) -> Result<T, Rejected> {
+        self.emit(|| match &result {
             Ok(_) => Event::Admitted { by },
-            Err(no) => Event::Refused(*no),
+            Err(no) => Event::Rejected(*no),
         });
         result
     }
@@ -173,10 +173,10 @@ pub trait Inspect: Send + Sync {
     /// The guard's name.
     fn name(&self) -> &'static str;
     /// Shows each of its numbers by name. What can be [turned](Self::turn) has the same name here.
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64));
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64));
     /// Sets one of its knobs.
     ///
     /// # Errors
     /// If there is no such knob, or the value will not do; nothing has changed then.
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError>;
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError>;
 }

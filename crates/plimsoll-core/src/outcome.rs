@@ -53,32 +53,32 @@ impl<T, E> Classify<T, E> for OnError {
 }
 
 /// A closure as classifier; naming `T` and `E` in the type lets `|result| …` infer its argument.
-pub struct With<F, T, E>(F, PhantomData<fn(T, E)>);
+pub struct ClassifyFn<F, T, E>(F, PhantomData<fn(T, E)>);
 
-impl<F, T, E> With<F, T, E> {
+impl<F, T, E> ClassifyFn<F, T, E> {
     /// Classifies by `classify`.
     pub fn new(classify: F) -> Self
     where
         F: Fn(Result<&T, &E>) -> Outcome,
     {
-        With(classify, PhantomData)
+        ClassifyFn(classify, PhantomData)
     }
 }
 
 // Derived, these would ask for `T: Clone` and `E: Clone`, which are only named, never held.
-impl<F: Clone, T, E> Clone for With<F, T, E> {
+impl<F: Clone, T, E> Clone for ClassifyFn<F, T, E> {
     fn clone(&self) -> Self {
-        With(self.0.clone(), PhantomData)
+        ClassifyFn(self.0.clone(), PhantomData)
     }
 }
 
-impl<F, T, E> fmt::Debug for With<F, T, E> {
+impl<F, T, E> fmt::Debug for ClassifyFn<F, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("With(..)")
     }
 }
 
-impl<F: Fn(Result<&T, &E>) -> Outcome, T, E> Classify<T, E> for With<F, T, E> {
+impl<F: Fn(Result<&T, &E>) -> Outcome, T, E> Classify<T, E> for ClassifyFn<F, T, E> {
     fn classify(&self, result: Result<&T, &E>) -> Outcome {
         (self.0)(result)
     }

@@ -43,7 +43,7 @@ impl<T: Pack> Pack for Option<T> {
 /// ```
 /// use plimsoll_core::{Gate, Only, Outcome, Packed, Reason, Rejected, Settle};
 /// # #[derive(Clone)] struct Shut;
-/// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn give_back(&self, _: ()) {} }
+/// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn refund(&self, _: ()) {} }
 /// # impl Gate<str> for Shut { fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Full)) } }
 /// let gates: Vec<Box<dyn Gate<str, Token = [u64; 2]>>> = vec![Box::new(Packed(Shut))];
 /// assert!(gates.iter().all(|gate| gate.admit("request").is_err()));
@@ -56,12 +56,12 @@ impl<G: Settle<Token: Pack>> Settle for Packed<G> {
     fn settle(&self, words: [u64; 2], outcome: Outcome) {
         self.0.settle(Pack::unpack(words), outcome);
     }
-    fn give_back(&self, words: [u64; 2]) {
-        self.0.give_back(Pack::unpack(words));
+    fn refund(&self, words: [u64; 2]) {
+        self.0.refund(Pack::unpack(words));
     }
-    fn tell(&self, words: &[u64; 2], each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, words: &[u64; 2], each: &mut dyn FnMut(Allowance)) {
         // A copy to look at: plain data, which is worth something only when it is settled.
-        self.0.tell(&Pack::unpack(*words), each);
+        self.0.allowances(&Pack::unpack(*words), each);
     }
 }
 

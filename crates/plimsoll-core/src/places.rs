@@ -1,6 +1,6 @@
 //! A number of places and who is on them, in one atomic word.
 
-use crate::room::{Source, Start};
+use crate::room::{Capacity, Start};
 use crate::sync::{AtomicU64, Ordering};
 
 /// One place inside. Plain data: it goes back through [`Room::settle`](crate::Room::settle).
@@ -22,7 +22,7 @@ impl Place {
 /// and another that frees its place and finds nobody waiting. Here the two changes are ordered by
 /// the word itself, so one of them sees the other.
 #[derive(Debug)]
-pub struct Places(AtomicU64);
+pub struct FixedCapacity(AtomicU64);
 
 const BITS: u32 = 31;
 const MASK: u64 = (1 << BITS) - 1;
@@ -38,13 +38,13 @@ fn limit(word: u64) -> u32 {
     ((word >> BITS) & MASK) as u32
 }
 
-impl Places {
+impl FixedCapacity {
     /// The most places there can be: 2³¹ − 1.
     pub const MAX: u32 = MASK as u32;
 
     /// `limit` free places, at most [`MAX`](Self::MAX).
     pub fn new(limit: u32) -> Self {
-        Places(AtomicU64::new(u64::from(limit.min(Self::MAX)) << BITS))
+        FixedCapacity(AtomicU64::new(u64::from(limit.min(Self::MAX)) << BITS))
     }
 
     #[inline]
@@ -54,7 +54,7 @@ impl Places {
     }
 
     /// How many places are taken. After the limit was lowered this may be above it for a while.
-    pub fn taken(&self) -> u32 {
+    pub fn in_flight(&self) -> u32 {
         taken(self.word())
     }
 
@@ -77,7 +77,7 @@ impl Places {
     }
 }
 
-impl Source for Places {
+impl Capacity for FixedCapacity {
     type Token = Place;
 
     #[inline]
@@ -108,7 +108,7 @@ impl Source for Places {
         before & WAITING != 0
     }
 
-    fn waiting(&self, any: bool) {
+    fn set_waiting(&self, any: bool) {
         // Ordered against `finish` by the word itself; see the type's comment.
         if any {
             self.0.fetch_or(WAITING, Ordering::AcqRel);

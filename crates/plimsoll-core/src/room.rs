@@ -6,9 +6,9 @@
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::timers::wake;
-use crate::turn::Turn;
+use crate::turn::Acquire;
 use crate::waiters::{Key, Left, Waiters};
-use crate::{Clock, Discipline, Event, Few, Instant, Observer, Outcome, Reason, Rejected};
+use crate::{Clock, Discipline, Event, Instant, Observer, OneOrMany, Outcome, Reason, Rejected};
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
@@ -18,7 +18,7 @@ use std::time::Duration;
 ///
 /// [`waiting`](Self::waiting) and [`finish`](Self::finish) have to be ordered by one atomic word, as in
 /// [`Places`](crate::Places): a place is freed while another begins to wait, and one must see the other.
-pub trait Source: Send + Sync {
+pub trait Capacity: Send + Sync {
     /// What someone inside holds.
     type Token: Send;
     /// May one more begin? A newcomer may not while others wait.
@@ -26,7 +26,7 @@ pub trait Source: Send + Sync {
     /// Takes a token back; answers whether someone waits, who must then be called.
     fn finish(&self, token: Self::Token) -> bool;
     /// Told whenever the line becomes empty or stops being so, under the room's lock.
-    fn waiting(&self, any: bool);
+    fn set_waiting(&self, any: bool);
     /// Lets nobody in from now on.
     fn close(&self);
     /// Whether it was closed.
@@ -47,7 +47,7 @@ pub enum Start<T> {
 }
 
 /// A source of places and a bounded line in front of it. Threads and tasks wait in the same line.
-pub struct Room<S: Source> {
+pub struct Semaphore<S: Capacity> {
     pub(crate) by: &'static str,
     pub(crate) source: S,
     pub(crate) clock: Clock,
@@ -61,11 +61,11 @@ pub struct Room<S: Source> {
     line: Mutex<Waiters<S::Token>>,
 }
 
-impl<S: Source> Room<S> {
+impl<S: Capacity> Semaphore<S> {
     /// A room for `size` waiters, each of whom waits at most `longest`. It refuses in the name of `by`.
     /// Its discipline is [`KeepOldest`](Discipline::KeepOldest), until it is [set](Self::set_discipline).
     pub fn new(by: &'static str, source: S, clock: Clock, size: u32, longest: Duration) -> Self {
-        let room = Room {
+        let room = Semaphore {
             by,
             source,
             clock,
@@ -76,7 +76,7 @@ impl<S: Source> Room<S> {
             refuses: AtomicBool::new(true),
             line: Mutex::new(Waiters::new(by, Discipline::KeepOldest, 0)),
         };
-        room.set_room(size, longest);
+        room.set_queue_and_wait(size, longest);
         room
     }
 
@@ -88,12 +88,12 @@ impl<S: Source> Room<S> {
     }
 
     /// The name it refuses in.
-    pub fn by(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.by
     }
 
     /// Where the places come from.
-    pub fn source(&self) -> &S {
+    pub fn capacity(&self) -> &S {
         &self.source
     }
 
@@ -103,29 +103,29 @@ impl<S: Source> Room<S> {
     }
 
     /// How many wait.
-    pub fn waiting(&self) -> u32 {
+    pub fn queued(&self) -> u32 {
         self.length.load(Ordering::Relaxed)
     }
 
     /// How many may wait.
-    pub fn size(&self) -> u32 {
+    pub fn queue_limit(&self) -> u32 {
         self.size.load(Ordering::Acquire)
     }
 
     /// How long one may wait.
-    pub fn longest_wait(&self) -> Duration {
+    pub fn max_wait(&self) -> Duration {
         Duration::from_nanos(self.longest.load(Ordering::Relaxed))
     }
 
     /// Changes how many may wait and how long. Those who wait keep their place and their time.
-    pub fn set_room(&self, size: u32, longest: Duration) {
+    pub fn set_queue_and_wait(&self, size: u32, longest: Duration) {
         // The time first: whoever is let in by the new size has the new time, too.
-        self.set_longest_wait(longest);
-        self.set_size(size);
+        self.set_max_wait(longest);
+        self.set_queue(size);
     }
 
     /// Changes how many may wait.
-    pub fn set_size(&self, size: u32) {
+    pub fn set_queue(&self, size: u32) {
         self.size.store(size, Ordering::Release);
     }
 
@@ -137,7 +137,7 @@ impl<S: Source> Room<S> {
     /// Changes it; those who wait stay, as far as the new one lets them.
     pub fn set_discipline(&self, to: Discipline) {
         let now = self.clock.now();
-        let mut wakers = Few::none();
+        let mut wakers = OneOrMany::none();
         let mut line = self.lock();
         line.set_discipline(to, now, &mut wakers);
         // Under the lock, as it is read: whoever finds the room full must know whether that is the end.
@@ -149,7 +149,7 @@ impl<S: Source> Room<S> {
     }
 
     /// Changes how long newcomers may wait.
-    pub fn set_longest_wait(&self, longest: Duration) {
+    pub fn set_max_wait(&self, longest: Duration) {
         // Relaxed: it stands for itself, and is read as of some moment.
         self.longest.store(crate::instant::nanos(longest), Ordering::Relaxed);
     }
@@ -159,15 +159,15 @@ impl<S: Source> Room<S> {
     /// # Errors
     /// `Full` when every place is taken or others wait for one, `Closed` after [`close`](Self::close).
     #[inline(always)]
-    pub fn try_start(&self) -> Result<S::Token, Rejected> {
+    pub fn try_acquire(&self) -> Result<S::Token, Rejected> {
         match self.source.start(true) {
             Start::Go(token) => {
-                self.observer.tell(|| Event::Admitted { by: self.by });
+                self.observer.emit(|| Event::Admitted { by: self.by });
                 Ok(token)
             }
             Start::Later => {
                 // Looked up again rather than kept for the observer: that would cost every refusal.
-                self.observer.tell(|| Event::Refused(self.no_place()));
+                self.observer.emit(|| Event::Rejected(self.no_place()));
                 Err(self.no_place())
             }
             Start::Closed => Err(self.refuse_closed()),
@@ -183,7 +183,7 @@ impl<S: Source> Room<S> {
     #[cold]
     #[inline(never)]
     fn refuse_closed(&self) -> Rejected {
-        self.observer.tell(|| Event::Refused(self.closed()));
+        self.observer.emit(|| Event::Rejected(self.closed()));
         self.closed()
     }
 
@@ -191,26 +191,26 @@ impl<S: Source> Room<S> {
     ///
     /// It answers with a refusal: `Full` at once if the room is full, `Expired` when its time is up,
     /// `Closed` after [`close`](Self::close).
-    pub fn wait(self: &Arc<Self>) -> Turn<S> {
-        self.wait_at_most(Duration::MAX)
+    pub fn acquire(self: &Arc<Self>) -> Acquire<S> {
+        self.acquire_within(Duration::MAX)
     }
 
     /// [`wait`](Self::wait), for no longer than `patience`.
-    pub fn wait_at_most(self: &Arc<Self>, patience: Duration) -> Turn<S> {
-        Turn::new(self.clone(), patience)
+    pub fn acquire_within(self: &Arc<Self>, patience: Duration) -> Acquire<S> {
+        Acquire::new(self.clone(), patience)
     }
 
     /// Work that was admitted has ended with `outcome`.
     #[inline]
     pub fn settle(&self, token: S::Token, outcome: Outcome) {
-        self.observer.tell(|| Event::Ended { by: self.by, outcome });
+        self.observer.emit(|| Event::Completed { by: self.by, outcome });
         self.release(token);
     }
 
     /// Work that was admitted never began.
     #[inline]
-    pub fn give_back(&self, token: S::Token) {
-        self.observer.tell(|| Event::GivenBack { by: self.by });
+    pub fn refund(&self, token: S::Token) {
+        self.observer.emit(|| Event::Refunded { by: self.by });
         self.release(token);
     }
 
@@ -235,7 +235,7 @@ impl<S: Source> Room<S> {
             }
             let now = *now.get_or_insert_with(|| self.clock.now());
             let Start::Go(token) = self.source.start(false) else { return };
-            let mut wakers = Few::none();
+            let mut wakers = OneOrMany::none();
             let unused = match line.next(now, &mut wakers) {
                 Some(slot) => {
                     line.tell(slot, Ok(token), &mut wakers);
@@ -255,7 +255,7 @@ impl<S: Source> Room<S> {
 
     /// Tells those whose time is up by the discipline.
     pub(crate) fn expire(&self, now: Instant) {
-        let mut wakers = Few::none();
+        let mut wakers = OneOrMany::none();
         let mut line = self.lock();
         line.expire(now, &mut wakers);
         self.measure(&line);
@@ -267,7 +267,7 @@ impl<S: Source> Room<S> {
     /// inside finish in peace.
     pub fn close(&self) {
         self.source.close();
-        let mut wakers = Few::none();
+        let mut wakers = OneOrMany::none();
         let mut line = self.lock();
         line.close(&mut wakers);
         self.measure(&line);
@@ -286,7 +286,7 @@ impl<S: Source> Room<S> {
     #[cold]
     pub(crate) fn full(&self, waiting: u32) -> Rejected {
         let (limit, observed) = self.source.numbers();
-        let (size, waiting) = (u64::from(self.size()), u64::from(waiting));
+        let (size, waiting) = (u64::from(self.queue_limit()), u64::from(waiting));
         Rejected::new(self.by, Reason::Full)
             .numbers(limit.saturating_add(size), observed.saturating_add(waiting))
     }
@@ -299,7 +299,7 @@ impl<S: Source> Room<S> {
     fn measure(&self, line: &Waiters<S::Token>) {
         let before = self.length.swap(line.len(), Ordering::Relaxed);
         if (before == 0) != (line.len() == 0) {
-            self.source.waiting(line.len() > 0);
+            self.source.set_waiting(line.len() > 0);
         }
     }
 
@@ -310,13 +310,13 @@ impl<S: Source> Room<S> {
         since: Instant,
         until: Instant,
     ) -> Result<(Key, Instant), Rejected> {
-        let mut wakers = Few::none();
+        let mut wakers = OneOrMany::none();
         let mut line = self.lock();
         // Under the lock: `close` marks the source before it empties the line, so one of us sees the other.
         if self.source.is_closed() {
             return Err(self.closed());
         }
-        line.set_size(self.size() as usize);
+        line.set_size(self.queue_limit() as usize);
         let pushed = line.push(waker, since, until, &mut wakers);
         let (waiting, wakes_at) = (line.len(), line.gone_by(since).min(until));
         self.measure(&line);
@@ -333,16 +333,16 @@ impl<S: Source> Room<S> {
     }
 }
 
-impl<S: Source> fmt::Debug for Room<S> {
+impl<S: Capacity> fmt::Debug for Semaphore<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (limit, inside) = self.source.numbers();
         f.debug_struct("Room")
             .field("by", &self.by)
             .field("inside", &inside)
             .field("limit", &limit)
-            .field("waiting", &self.waiting())
-            .field("size", &self.size())
-            .field("longest_wait", &self.longest_wait())
+            .field("waiting", &self.queued())
+            .field("size", &self.queue_limit())
+            .field("longest_wait", &self.max_wait())
             .field("closed", &self.source.is_closed())
             .finish()
     }

@@ -9,20 +9,20 @@ use std::hash::{BuildHasher, Hasher};
 /// Builds hashers that begin with a secret, so that nobody can choose keys that collide: from
 /// [`Dice::hasher`](crate::Dice::hasher).
 #[derive(Clone, Copy)]
-pub struct Seeded([u64; 4]);
+pub struct KeyedHashState([u64; 4]);
 
 /// The hasher of [`Seeded`].
 #[derive(Clone)]
-pub struct SeededHasher {
+pub struct KeyedHasher {
     state: [u64; 4],
     // What does not fill a word yet, from the low end, and how many bytes there were in all.
     tail: u64,
     length: u64,
 }
 
-impl Seeded {
+impl KeyedHashState {
     pub(crate) const fn new(one: u64, other: u64) -> Self {
-        Seeded([
+        KeyedHashState([
             one ^ u64::from_be_bytes(*b"somepseu"),
             other ^ u64::from_be_bytes(*b"dorandom"),
             one ^ u64::from_be_bytes(*b"lygenera"),
@@ -31,11 +31,11 @@ impl Seeded {
     }
 }
 
-impl BuildHasher for Seeded {
-    type Hasher = SeededHasher;
+impl BuildHasher for KeyedHashState {
+    type Hasher = KeyedHasher;
     #[inline(always)]
-    fn build_hasher(&self) -> SeededHasher {
-        SeededHasher { state: self.0, tail: 0, length: 0 }
+    fn build_hasher(&self) -> KeyedHasher {
+        KeyedHasher { state: self.0, tail: 0, length: 0 }
     }
     // That of the trait is not always compiled into the caller.
     #[expect(clippy::manual_hash_one, reason = "this is it")]
@@ -68,7 +68,7 @@ const fn mixed([a, b, c, d]: [u64; 4], word: u64) -> [u64; 4] {
     [a ^ word, b, c, d]
 }
 
-impl SeededHasher {
+impl KeyedHasher {
     /// The low `bytes` bytes of `bits`, one to eight; the others are zero.
     #[inline(always)]
     fn add(&mut self, bits: u64, bytes: u64) {
@@ -82,7 +82,7 @@ impl SeededHasher {
     }
 }
 
-impl Hasher for SeededHasher {
+impl Hasher for KeyedHasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks();
@@ -123,13 +123,13 @@ impl Hasher for SeededHasher {
 }
 
 // The secret is nobody's business.
-impl std::fmt::Debug for Seeded {
+impl std::fmt::Debug for KeyedHashState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Seeded")
     }
 }
 
-impl std::fmt::Debug for SeededHasher {
+impl std::fmt::Debug for KeyedHasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SeededHasher")
     }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn under_a_secret_of_zeros_it_is_the_hash_of_the_standard_library() {
-        let zeros = Seeded::new(0, 0);
+        let zeros = KeyedHashState::new(0, 0);
         let text: String = ('a'..='z').chain('à'..='ž').collect();
         for (end, _) in text.char_indices() {
             let text = &text[..end];

@@ -25,7 +25,7 @@ pub enum Mode {
 /// ```
 /// use plimsoll_core::{Gate, Mode, Only, Reason, Rejected, Settle, Outcome, Shadow};
 /// # #[derive(Clone)] struct Shut;
-/// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn give_back(&self, _: ()) {} }
+/// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn refund(&self, _: ()) {} }
 /// # impl Gate<str> for Shut { fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Full)) } }
 /// let gate = Shadow::new(Shut, Mode::Shadow); // a gate that refuses everyone
 /// assert!(gate.admit("request").is_ok());
@@ -84,14 +84,14 @@ impl<G: Settle> Settle for Shadow<G> {
         }
     }
     #[inline]
-    fn give_back(&self, token: Self::Token) {
+    fn refund(&self, token: Self::Token) {
         if let Some(token) = token {
-            self.gate.give_back(token);
+            self.gate.refund(token);
         }
     }
-    fn tell(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
         if let Some(token) = token {
-            self.gate.tell(token, each);
+            self.gate.allowances(token, each);
         }
     }
 }
@@ -104,7 +104,7 @@ impl<R: ?Sized, G: Gate<R>> Gate<R> for Shadow<G> {
             Mode::Shadow => Ok(match self.gate.admit(request) {
                 Ok(token) => Some(token),
                 Err(no) => {
-                    self.observer.tell(|| Event::Shadowed(no));
+                    self.observer.emit(|| Event::Shadowed(no));
                     None
                 }
             }),

@@ -22,7 +22,7 @@ struct Padded(AtomicU64);
 /// Who adds one and then looks at a flag, while another changes the flag and then reads the total, may
 /// miss the other and be missed by it – unless the other calls [`catch_up`](Self::catch_up) in between.
 #[derive(Debug)]
-pub struct Stripes {
+pub struct StripedCounter {
     own: Box<[Padded]>,
     // For threads beyond the cells.
     shared: Padded,
@@ -30,10 +30,10 @@ pub struct Stripes {
     asymmetric: bool,
 }
 
-impl Default for Stripes {
+impl Default for StripedCounter {
     fn default() -> Self {
         let own = (0..CELLS).map(|_| Padded::default()).collect();
-        Stripes { own, shared: Padded::default(), asymmetric: barrier::register() }
+        StripedCounter { own, shared: Padded::default(), asymmetric: barrier::register() }
     }
 }
 
@@ -62,7 +62,7 @@ mod barrier {
     }
 }
 
-impl Stripes {
+impl StripedCounter {
     /// Counts one.
     #[inline]
     pub fn add(&self) {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_by_more_threads_than_cells_that_come_and_go() {
-        let stripes = Arc::new(Stripes::default());
+        let stripes = Arc::new(StripedCounter::default());
         for _ in 0..3 {
             std::thread::scope(|s| {
                 for _ in 0..CELLS + 8 {
@@ -187,7 +187,7 @@ mod tests {
         use std::hint::spin_loop;
         use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
         const ROUNDS: u64 = 30_000;
-        let (stripes, watched) = (Stripes::default(), AtomicBool::new(false));
+        let (stripes, watched) = (StripedCounter::default(), AtomicBool::new(false));
         let (go, done, unwatched) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let mut missed = 0;
         let wait = |word: &AtomicU64, round| {

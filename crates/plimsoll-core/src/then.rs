@@ -21,13 +21,13 @@ impl<W: Settle, G: Settle> Settle for Then<W, G> {
         self.0.settle(place, outcome);
         self.1.settle(token, outcome);
     }
-    fn give_back(&self, (place, token): Self::Token) {
-        self.0.give_back(place);
-        self.1.give_back(token);
+    fn refund(&self, (place, token): Self::Token) {
+        self.0.refund(place);
+        self.1.refund(token);
     }
-    fn tell(&self, (place, token): &Self::Token, each: &mut dyn FnMut(Allowance)) {
-        self.0.tell(place, each);
-        self.1.tell(token, each);
+    fn allowances(&self, (place, token): &Self::Token, each: &mut dyn FnMut(Allowance)) {
+        self.0.allowances(place, each);
+        self.1.allowances(token, each);
     }
 }
 

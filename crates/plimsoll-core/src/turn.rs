@@ -1,9 +1,9 @@
 //! Waiting for a place in a room.
 
-use crate::room::Room;
+use crate::room::Semaphore;
 use crate::sync::Ordering;
 use crate::waiters::{Key, Left};
-use crate::{Event, Instant, Rejected, Sleep, Source, Start};
+use crate::{Capacity, Event, Instant, Rejected, Sleep, Start};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
@@ -31,32 +31,32 @@ pin_project! {
     /// # Panics
     /// When polled after its end.
     #[must_use = "a future does nothing until it is polled"]
-    pub struct Turn<S: Source> {
-        room: Arc<Room<S>>,
+    pub struct Acquire<S: Capacity> {
+        room: Arc<Semaphore<S>>,
         stage: Stage,
         patience: Duration,
         #[pin]
         sleep: Option<Sleep>,
     }
 
-    impl<S: Source> PinnedDrop for Turn<S> {
+    impl<S: Capacity> PinnedDrop for Acquire<S> {
         fn drop(this: Pin<&mut Self>) {
             let me = this.project();
             if let Stage::Queued { key, .. } = *me.stage {
                 match me.room.leave(key) {
                     Some(Left::Called(Ok(token))) => me.room.release(token),
                     // Told before it left: the refusal stands.
-                    Some(Left::Called(Err(no))) => return me.room.observer.tell(|| Event::Refused(no)),
+                    Some(Left::Called(Err(no))) => return me.room.observer.emit(|| Event::Rejected(no)),
                     Some(Left::Waiting(waker)) => drop(waker),
                     None => {}
                 }
-                me.room.observer.tell(|| Event::Left { by: me.room.by });
+                me.room.observer.emit(|| Event::Abandoned { by: me.room.by });
             }
         }
     }
 }
 
-impl<S: Source> Future for Turn<S> {
+impl<S: Capacity> Future for Acquire<S> {
     type Output = Result<S::Token, Rejected>;
 
     #[inline]
@@ -67,19 +67,19 @@ impl<S: Source> Future for Turn<S> {
             && let Start::Go(token) = me.room.source.start(true)
         {
             *me.stage = Stage::Over;
-            me.room.observer.tell(|| Event::Admitted { by: me.room.by });
+            me.room.observer.emit(|| Event::Admitted { by: me.room.by });
             return Poll::Ready(Ok(token));
         }
         let decision = ready!(self.as_mut().turn(cx));
         let me = self.project();
         *me.stage = Stage::Over;
-        Poll::Ready(me.room.observer.decided(me.room.by, decision))
+        Poll::Ready(me.room.observer.emit_decision(me.room.by, decision))
     }
 }
 
-impl<S: Source> Turn<S> {
-    pub(crate) fn new(room: Arc<Room<S>>, patience: Duration) -> Self {
-        Turn { room, stage: Stage::New, patience, sleep: None }
+impl<S: Capacity> Acquire<S> {
+    pub(crate) fn new(room: Arc<Semaphore<S>>, patience: Duration) -> Self {
+        Acquire { room, stage: Stage::New, patience, sleep: None }
     }
 
     #[inline(never)]
@@ -110,12 +110,12 @@ impl<S: Source> Turn<S> {
                     return Poll::Ready(Err(room.closed()));
                 }
                 // A full room refuses by three loads.
-                let (waiting, size) = (room.waiting(), room.size());
+                let (waiting, size) = (room.queued(), room.queue_limit());
                 if waiting >= size && (size == 0 || room.refuses.load(Ordering::Relaxed)) {
                     return Poll::Ready(Err(room.full(waiting)));
                 }
                 let since = room.clock.now();
-                let until = since + room.longest_wait().min(*me.patience);
+                let until = since + room.max_wait().min(*me.patience);
                 let (key, wakes_at) = match room.enqueue(cx.waker().clone(), since, until) {
                     Ok(queued) => queued,
                     Err(no) => return Poll::Ready(Err(no)),
@@ -158,7 +158,7 @@ impl<S: Source> Turn<S> {
     }
 }
 
-impl<S: Source> fmt::Debug for Turn<S> {
+impl<S: Capacity> fmt::Debug for Acquire<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn").field("room", &self.room).field("stage", &self.stage).finish()
     }

@@ -3,7 +3,7 @@
 //! The [`Line`] holds the numbers of slots; a slot holds what its waiter is told. Slots are reused, so
 //! a room that has been as full as it gets allocates nothing more.
 
-use crate::{Bounds, Discipline, Few, Instant, Key as Spot, Line, Reason, Rejected};
+use crate::{Bounds, Discipline, Instant, OneOrMany, Queue, Reason, Rejected, Ticket as Spot};
 use std::task::Waker;
 
 /// Names one waiter. `turn` tells the slot's present user from its earlier ones.
@@ -43,19 +43,24 @@ pub(crate) enum Left<T> {
 }
 
 /// Whom to wake once the lock is open.
-pub(crate) type Wakers = Few<Waker>;
+pub(crate) type Wakers = OneOrMany<Waker>;
 
 #[derive(Debug)]
 pub(crate) struct Waiters<T> {
     by: &'static str,
     slots: Vec<Slot<T>>,
     free: u32,
-    line: Line<u32>,
+    line: Queue<u32>,
 }
 
 impl<T> Waiters<T> {
     pub(crate) fn new(by: &'static str, discipline: Discipline, size: usize) -> Self {
-        Waiters { by, slots: Vec::new(), free: NIL, line: Line::new(discipline, Bounds::count(size), false) }
+        Waiters {
+            by,
+            slots: Vec::new(),
+            free: NIL,
+            line: Queue::new(discipline, Bounds::with_capacity(size), false),
+        }
     }
 
     /// How many wait. Those already called do not count.
@@ -80,10 +85,10 @@ impl<T> Waiters<T> {
         &mut self,
         now: Instant,
         wakers: &mut Wakers,
-        act: impl FnOnce(&mut Line<u32>, &mut dyn FnMut(u32, Reason)) -> R,
+        act: impl FnOnce(&mut Queue<u32>, &mut dyn FnMut(u32, Reason)) -> R,
     ) -> R {
         let (line, slots, by) = (&mut self.line, &mut self.slots, self.by);
-        let bound = u64::try_from(line.bounds().count).unwrap_or(u64::MAX);
+        let bound = u64::try_from(line.bounds().capacity).unwrap_or(u64::MAX);
         act(line, &mut |slot, reason| {
             let Some(slot) = slots.get_mut(slot as usize) else { return };
             let no = Rejected::new(by, reason);
@@ -174,7 +179,7 @@ impl<T> Waiters<T> {
 
     /// When one who came at `since` may have to go, by the discipline.
     pub(crate) fn gone_by(&self, since: Instant) -> Instant {
-        self.line.gone_by(since)
+        self.line.expires_at(since)
     }
 
     /// When someone has to go next, by the discipline.
@@ -185,7 +190,7 @@ impl<T> Waiters<T> {
     /// From now on at most `size` more may stand in line; those who do may stay.
     pub(crate) fn set_size(&mut self, size: usize) {
         let size = size.max(self.line.len());
-        self.line.set_bounds(Bounds::count(size), Instant::default(), &mut |_, _| {});
+        self.line.set_bounds(Bounds::with_capacity(size), Instant::default(), &mut |_, _| {});
     }
 
     /// Changes the discipline. Everyone is woken, to see when his time is up by the new one.
@@ -220,7 +225,7 @@ impl<T> Waiters<T> {
                 self.line.remove(spot);
                 if self.line.is_sparse() {
                     let slots = &mut self.slots;
-                    self.line.close_up(|&slot, spot| {
+                    self.line.compact(|&slot, spot| {
                         if let Some(slot) = slots.get_mut(slot as usize) {
                             slot.state = State::Waiting(spot);
                         }
@@ -248,7 +253,7 @@ mod tests {
 
     fn push<T>(waiters: &mut Waiters<T>, now: u64) -> Option<Key> {
         let now = Instant::from_nanos(now);
-        waiters.push(Waker::noop().clone(), now, Instant::FAR_FUTURE, &mut Few::none()).ok()
+        waiters.push(Waker::noop().clone(), now, Instant::FAR_FUTURE, &mut OneOrMany::none()).ok()
     }
 
     #[derive(Clone, Debug)]
@@ -286,10 +291,10 @@ mod tests {
                         model.push(key);
                     }
                     Step::Call if model.is_empty() => {
-                        prop_assert_eq!(line.next(Instant::default(), &mut Few::none()), None);
+                        prop_assert_eq!(line.next(Instant::default(), &mut OneOrMany::none()), None);
                     }
                     Step::Call => {
-                        let mut wakers = Few::none();
+                        let mut wakers = OneOrMany::none();
                         let slot = line.next(Instant::default(), &mut wakers).unwrap();
                         line.tell(slot, Ok(n as u32), &mut wakers);
                         prop_assert_eq!(wakers.len(), 1);
@@ -324,7 +329,7 @@ mod tests {
         line.leave(old);
         let new = push(&mut line, 0).unwrap();
         assert_eq!(old.slot, new.slot);
-        line.close(&mut Few::none());
+        line.close(&mut OneOrMany::none());
         assert!(line.fetch(old).is_none());
         assert_eq!(line.fetch(new).unwrap().unwrap_err().reason(), Reason::Closed);
     }

@@ -32,7 +32,7 @@ use std::time::Duration;
 /// assert_eq!(window.sum(0, start + Duration::from_secs(12)), [1]);
 /// assert_eq!(window.sum(0, start + Duration::from_secs(17)), [0]);
 /// ```
-pub struct Window<const K: usize> {
+pub struct SlidingWindow<const K: usize> {
     span: Duration,
     // 2⁶⁴ over the length of a slice: multiplying is several times faster than dividing. Rounded down, it
     // makes slices longer by less than one in 10⁹, never shorter.
@@ -94,11 +94,11 @@ fn one_more(word: u64, tick: u64) -> u64 {
     }
 }
 
-impl<const K: usize> Window<K> {
+impl<const K: usize> SlidingWindow<K> {
     /// A window over the last `span`, at least a microsecond.
     pub fn new(span: Duration) -> Self {
         let slice = nanos(span).div_ceil(SLICES).max(100);
-        Window {
+        SlidingWindow {
             span: Duration::from_nanos(slice.saturating_mul(SLICES)),
             per_nano: u64::MAX / slice,
             own: (0..CELLS).map(|_| OnceLock::new()).collect(),
@@ -153,7 +153,7 @@ impl<const K: usize> Window<K> {
     }
 }
 
-impl<const K: usize> fmt::Debug for Window<K> {
+impl<const K: usize> fmt::Debug for SlidingWindow<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Window").field("span", &self.span).finish_non_exhaustive()
     }
@@ -171,7 +171,7 @@ mod tests {
             steps in prop::collection::vec((0..3u8, 0..3_000u64), 1..300),
         ) {
             const SPAN: u64 = 10_000;
-            let window = Window::<2>::new(Duration::from_nanos(SPAN));
+            let window = SlidingWindow::<2>::new(Duration::from_nanos(SPAN));
             let (mut now, mut seen, mut life) = (0, vec![], 0);
             for (what, pause) in steps {
                 now += pause;
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn threads_that_come_and_go_lose_nothing() {
-        let window = Window::<1>::new(Duration::from_secs(3600));
+        let window = SlidingWindow::<1>::new(Duration::from_secs(3600));
         let now = Instant::from_nanos(1_000_000);
         for _ in 0..3 {
             std::thread::scope(|s| {
@@ -225,7 +225,7 @@ mod tests {
     /// The tick outgrew its bits: a window of a millisecond counted nothing any more after 80 days.
     #[test]
     fn ticks_that_go_round_are_told_apart() {
-        let window = Window::<1>::new(Duration::from_millis(1));
+        let window = SlidingWindow::<1>::new(Duration::from_millis(1));
         let slices = |n: u64| Instant::from_nanos(n * 100_000);
         let about = |n: u64| (n..n + 300).step_by(20);
         for n in about(5_000).chain(about(TICKS / 2)).chain(about(TICKS - 150)).chain(about(TICKS / 3 * 4)) {

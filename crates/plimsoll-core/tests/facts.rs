@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{
-    Allowance, By, ByOption, ByOptionRef, ByRef, Facts, Gate, Keyed, Mode, Only, Outcome, Pack, Packed,
-    Priority, Read, Reason, Rejected, Settle, Shadow, Then, Wait,
+    Allowance, By, ByOption, ByOptionRef, ByRef, Gate, Keyed, Mode, Only, Outcome, Pack, Packed, Priority,
+    ReadInfo, Reason, Rejected, RequestInfo, Settle, Shadow, Then, Wait,
 };
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
@@ -47,21 +47,21 @@ impl Settle for Clerk {
     fn settle(&self, token: Number, outcome: Outcome) {
         self.write(Settled(token.0, outcome));
     }
-    fn give_back(&self, token: Number) {
+    fn refund(&self, token: Number) {
         self.write(GaveBack(token.0));
     }
-    fn tell(&self, token: &Number, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, token: &Number, each: &mut dyn FnMut(Allowance)) {
         let second = Duration::from_secs(1);
         each(Allowance { name: "clerk", limit: 9, window: second, remaining: token.0, reset: second });
     }
 }
 impl Keyed<&'static str> for Clerk {
-    fn admit_for(&self, key: &&'static str, facts: Facts) -> Result<Number, Rejected> {
+    fn admit_for(&self, key: &&'static str, facts: RequestInfo) -> Result<Number, Rejected> {
         Keyed::<str>::admit_for(self, key, facts)
     }
 }
 impl Keyed<str> for Clerk {
-    fn admit_for(&self, key: &str, facts: Facts) -> Result<Number, Rejected> {
+    fn admit_for(&self, key: &str, facts: RequestInfo) -> Result<Number, Rejected> {
         let known = ["ann", "bob"].into_iter().find(|known| *known == key);
         let Some(key) = known else { return Err(Rejected::new("clerk", Reason::Limited)) };
         Ok(Number(self.write(Asked(key, facts.cost, facts.priority))))
@@ -69,7 +69,7 @@ impl Keyed<str> for Clerk {
 }
 impl<R: ?Sized> Gate<R> for Clerk {
     fn admit(&self, _: &R) -> Result<Number, Rejected> {
-        self.admit_for("ann", Facts::new())
+        self.admit_for("ann", RequestInfo::new())
     }
 }
 impl<R: ?Sized> Wait<R> for Clerk {
@@ -91,13 +91,13 @@ const ANN: Request = Request { account: Some("ann"), items: 7 };
 const NOBODY: Request = Request { account: None, items: 7 };
 const STRANGER: Request = Request { account: Some("eve"), items: 7 };
 
-fn says(request: &Request) -> Facts {
-    Facts::new().cost(request.items).priority(Priority::HIGH)
+fn says(request: &Request) -> RequestInfo {
+    RequestInfo::new().cost(request.items).priority(Priority::HIGH)
 }
 
 fn told<G: Settle>(gate: &G, token: &G::Token) -> Vec<u64> {
     let mut told = vec![];
-    gate.tell(token, &mut |allowance| told.push(allowance.remaining));
+    gate.allowances(token, &mut |allowance| told.push(allowance.remaining));
     told
 }
 
@@ -109,7 +109,7 @@ fn goes_through(clerk: &Clerk, gate: impl Gate<Request>, asked: Did) {
     gate.settle(token, Outcome::TimedOut);
     assert_eq!(clerk.read(), [Settled(1, Outcome::TimedOut)]);
     let token = gate.admit(&ANN).unwrap();
-    gate.give_back(token);
+    gate.refund(token);
     assert_eq!(clerk.read(), [asked, GaveBack(1)]);
 }
 
@@ -119,7 +119,7 @@ fn passes_unasked(clerk: &Clerk, gate: impl Gate<Request>) {
     assert!(told(&gate, &token).is_empty());
     gate.settle(token, Outcome::Success);
     let token = gate.admit(&NOBODY).unwrap();
-    gate.give_back(token);
+    gate.refund(token);
     assert_eq!(clerk.read(), []);
 }
 
@@ -132,25 +132,25 @@ fn key_and_facts_reach_the_guard_through_every_adapter_by_key() {
     let its = || clerk.clone();
     let by = || By::new(its(), |r: &Request| r.account.unwrap());
     goes_through(&clerk, by(), PLAIN);
-    goes_through(&clerk, by().facts(says), READ);
+    goes_through(&clerk, by().info(says), READ);
     let by_ref = || ByRef::<_, _, str>::new(its(), |r: &Request| r.account.unwrap());
     goes_through(&clerk, by_ref(), PLAIN);
-    goes_through(&clerk, by_ref().facts(says), READ);
+    goes_through(&clerk, by_ref().info(says), READ);
     let by_option = || ByOption::new(its(), |r: &Request| r.account);
     goes_through(&clerk, by_option(), PLAIN);
-    goes_through(&clerk, by_option().facts(says), READ);
+    goes_through(&clerk, by_option().info(says), READ);
     let by_option_ref = || ByOptionRef::<_, _, str>::new(its(), |r: &Request| r.account);
     goes_through(&clerk, by_option_ref(), PLAIN);
-    goes_through(&clerk, by_option_ref().facts(says), READ);
+    goes_through(&clerk, by_option_ref().info(says), READ);
     // And through a clone.
-    goes_through(&clerk, by_option_ref().facts(says).clone(), READ);
+    goes_through(&clerk, by_option_ref().info(says).clone(), READ);
 }
 
 #[test]
 fn a_request_without_a_key_passes_unasked_and_one_that_is_refused_is_refused() {
     let clerk = Clerk::default();
-    let by_option = ByOption::new(clerk.clone(), |r: &Request| r.account).facts(says);
-    let by_option_ref = ByOptionRef::<_, _, str>::new(clerk.clone(), |r: &Request| r.account).facts(says);
+    let by_option = ByOption::new(clerk.clone(), |r: &Request| r.account).info(says);
+    let by_option_ref = ByOptionRef::<_, _, str>::new(clerk.clone(), |r: &Request| r.account).info(says);
     assert_eq!(by_option.admit(&STRANGER).unwrap_err().reason(), Reason::Limited);
     assert_eq!(by_option_ref.admit(&STRANGER).unwrap_err().reason(), Reason::Limited);
     passes_unasked(&clerk, by_option);
@@ -161,15 +161,15 @@ fn a_request_without_a_key_passes_unasked_and_one_that_is_refused_is_refused() {
 
 #[test]
 fn nothing_is_read_of_a_request_that_is_nobodys() {
-    let facts = |_: &Request| -> Facts { panic!("read, and there is no one to tell") };
-    let gate = ByOption::new(Clerk::default(), |r: &Request| r.account).facts(facts);
+    let facts = |_: &Request| -> RequestInfo { panic!("read, and there is no one to tell") };
+    let gate = ByOption::new(Clerk::default(), |r: &Request| r.account).info(facts);
     assert!(gate.admit(&NOBODY).is_ok());
 }
 
 #[test]
 fn what_a_guard_tells_and_takes_back_goes_through_every_wrapper() {
     let clerk = Clerk::default();
-    let by = || By::new(clerk.clone(), |r: &Request| r.account.unwrap()).facts(says);
+    let by = || By::new(clerk.clone(), |r: &Request| r.account.unwrap()).info(says);
     goes_through(&clerk, by(), READ);
     goes_through(&clerk, (by(),), READ);
     goes_through(&clerk, Only::new(by(), |_: &Request| true), READ);
@@ -185,11 +185,11 @@ fn what_a_guard_tells_and_takes_back_goes_through_every_wrapper() {
 fn a_tuple_and_then_tell_and_take_back_both_in_order() {
     let (one, two) = (Clerk::default(), Clerk::default());
     two.write(PLAIN); // so that its tokens are other numbers
-    let by = By::new(two.clone(), |r: &Request| r.account.unwrap()).facts(says);
+    let by = By::new(two.clone(), |r: &Request| r.account.unwrap()).info(says);
     let both = (one.clone(), by.clone());
     let token = both.admit(&ANN).unwrap();
     assert_eq!(told(&both, &token), [1, 2]);
-    both.give_back(token);
+    both.refund(token);
     assert_eq!((one.read(), two.read()), (vec![PLAIN, GaveBack(1)], vec![PLAIN, READ, GaveBack(2)]));
     // Where the later one refuses, the earlier one's is given back.
     assert_eq!(both.admit(&STRANGER).unwrap_err().by(), "clerk");
@@ -202,7 +202,7 @@ fn a_tuple_and_then_tell_and_take_back_both_in_order() {
     two.write(PLAIN);
     let token = then.enter(place, &ANN).unwrap();
     assert_eq!(told(&then, &token), [1, 2]);
-    then.give_back(token);
+    then.refund(token);
     assert_eq!((one.read(), two.read()), (vec![GaveBack(1)], vec![PLAIN, READ, GaveBack(2)]));
     let place = then.wait(&STRANGER).into_inner().unwrap();
     assert!(then.enter(place, &STRANGER).is_err());
@@ -211,8 +211,8 @@ fn a_tuple_and_then_tell_and_take_back_both_in_order() {
 
 #[test]
 fn facts_are_one_unit_of_normal_priority_unless_they_are_read() {
-    assert_eq!(Facts::default(), Facts { cost: 1, priority: Priority::NORMAL });
-    assert_eq!(().read("anything"), Facts::new());
+    assert_eq!(RequestInfo::default(), RequestInfo { cost: 1, priority: Priority::NORMAL });
+    assert_eq!(().read("anything"), RequestInfo::new());
     let order = [Priority::BACKGROUND, Priority::LOW, Priority::NORMAL, Priority::HIGH, Priority::CRITICAL];
     assert!(order.is_sorted());
 }

@@ -1,6 +1,6 @@
 //! The line against a plain list, by random steps, for every discipline; and the tables it promises.
 
-use plimsoll_core::{Bounds, Discipline, Instant, Key, Line, Reason};
+use plimsoll_core::{Bounds, Discipline, Instant, Queue, Reason, Ticket};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -46,7 +46,11 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     let count = prop_oneof![1 => 0..3usize, 4 => 3..40usize, 1 => Just(usize::MAX)];
     let weight = prop_oneof![1 => 0..6u64, 4 => 6..100u64, 1 => Just(u64::MAX)];
     let age = prop_oneof![3 => Just(None), 2 => (1..80u64).prop_map(|n| Some(micros(n)))];
-    (count, weight, age).prop_map(|(count, weight, age)| Bounds { count, weight, age })
+    (count, weight, age).prop_map(|(count, weight, age)| Bounds {
+        capacity: count,
+        max_weight: weight,
+        max_age: age,
+    })
 }
 
 fn controlled() -> impl Strategy<Value = Discipline> {
@@ -60,7 +64,7 @@ fn adaptive() -> impl Strategy<Value = Discipline> {
 }
 
 fn aging() -> impl Strategy<Value = Discipline> {
-    (1..40u64).prop_map(|age| Discipline::LifoWithAge { age: micros(age) })
+    (1..40u64).prop_map(|age| Discipline::LifoWithAge { max_age: micros(age) })
 }
 
 fn sliced() -> impl Strategy<Value = Discipline> {
@@ -140,7 +144,7 @@ fn spells() -> impl Strategy<Value = Script> {
     ];
     (discipline, vec(step, 1..800)).prop_map(|(discipline, steps)| Script {
         discipline,
-        bounds: Bounds::count(1_000),
+        bounds: Bounds::with_capacity(1_000),
         weighed: false,
         changes: false,
         steps,
@@ -158,13 +162,13 @@ impl Tally {
 }
 
 struct Rig {
-    line: Line<(u32, u32)>,
+    line: Queue<(u32, u32)>,
     model: Oracle,
     now: u64,
     changes: bool,
     lost: Vec<(u32, Reason)>,
     /// Where those stand who can be removed.
-    keys: BTreeMap<u32, Key>,
+    keys: BTreeMap<u32, Ticket>,
     ids: u32,
     pushed: Tally,
     gone: Tally,
@@ -176,7 +180,7 @@ impl Rig {
     fn new(script: &Script) -> Self {
         let Script { discipline, bounds, weighed, changes, .. } = *script;
         Rig {
-            line: Line::new(discipline, bounds, weighed),
+            line: Queue::new(discipline, bounds, weighed),
             model: Oracle::new(discipline, bounds, weighed),
             now: 0,
             changes,
@@ -240,7 +244,7 @@ impl Rig {
                 }
             }
             Step::PutBack(ref between) => {
-                let picked = self.line.pick(now, &mut sink);
+                let picked = self.line.pop_with_position(now, &mut sink);
                 let expected = self.model.pop(self.now);
                 prop_assert_eq!(picked.map(|(item, _)| item.0), expected.map(|item| item.id));
                 let (Some((item, spot)), Some(expected)) = (picked, expected) else { return Ok(()) };
@@ -299,22 +303,22 @@ impl Rig {
 
     fn close_up(&mut self) {
         self.keys.clear();
-        self.line.close_up(|&(id, _), key| self.keys.extend([(id, key)]));
+        self.line.compact(|&(id, _), key| self.keys.extend([(id, key)]));
     }
 
     fn check(&mut self) -> Checked {
         let lost = self.model.lost.drain(..).map(|(item, reason)| (item.id, reason));
         prop_assert_eq!(self.lost.drain(..).collect::<Vec<_>>(), lost.collect::<Vec<_>>());
         let mut held = vec![];
-        self.line.clone().close_up(|&(id, _), _| held.push(id));
+        self.line.clone().compact(|&(id, _), _| held.push(id));
         prop_assert_eq!(&held, &self.model.held.iter().map(|item| item.id).collect::<Vec<_>>());
         prop_assert_eq!((self.line.len(), self.line.is_empty()), (held.len(), held.is_empty()));
         prop_assert_eq!(self.line.weight(), self.model.weight());
         prop_assert_eq!(self.line.bounds(), self.model.bounds);
         prop_assert_eq!(self.line.discipline(), self.model.discipline);
         prop_assert_eq!(self.line.is_timed(), self.model.is_timed());
-        prop_assert!(self.line.len() <= self.model.bounds.count);
-        prop_assert!(self.line.weight() <= self.model.bounds.weight);
+        prop_assert!(self.line.len() <= self.model.bounds.capacity);
+        prop_assert!(self.line.weight() <= self.model.bounds.max_weight);
         // Whatever was pushed was taken, lost, refused or removed, or is still here.
         let mut books = self.gone;
         self.model.held.iter().for_each(|item| books.add(item.weight));
@@ -387,15 +391,15 @@ proptest! {
     }
 }
 
-fn line_of(discipline: Discipline, count: usize, items: impl IntoIterator<Item = char>) -> Line<char> {
-    let mut line = Line::new(discipline, Bounds::count(count), false);
+fn line_of(discipline: Discipline, count: usize, items: impl IntoIterator<Item = char>) -> Queue<char> {
+    let mut line = Queue::new(discipline, Bounds::with_capacity(count), false);
     for item in items {
         let _ = line.push(item, 0, ms(0), &mut |_, _| {});
     }
     line
 }
 
-fn rest(line: &mut Line<char>, now: Instant) -> String {
+fn rest(line: &mut Queue<char>, now: Instant) -> String {
     std::iter::from_fn(|| line.pop(now, &mut |_, _| {})).collect()
 }
 
@@ -416,7 +420,7 @@ fn what_is_put_back_keeps_its_place_among_those_that_came_since() {
         [(Discipline::Fifo, "abcde"), (Discipline::KeepOldest, "abcde"), (Discipline::Lifo, "edcba")]
     {
         let mut line = line_of(discipline, 5, 'a'..='c');
-        let (item, spot) = line.pick(ms(0), &mut |_, _| {}).unwrap();
+        let (item, spot) = line.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
         for new in ['d', 'e'] {
             line.push(new, 0, ms(0), &mut |_, _| {}).unwrap();
         }
@@ -429,7 +433,7 @@ fn what_is_put_back_keeps_its_place_among_those_that_came_since() {
 fn several_that_were_picked_go_back_in_the_reverse_order() {
     for (discipline, out) in [(Discipline::Fifo, "abc"), (Discipline::Lifo, "cba")] {
         let mut line = line_of(discipline, 3, 'a'..='c');
-        let [first, second] = [(); 2].map(|()| line.pick(ms(0), &mut |_, _| {}).unwrap());
+        let [first, second] = [(); 2].map(|()| line.pop_with_position(ms(0), &mut |_, _| {}).unwrap());
         line.put_back(second.0, second.1, &mut |_, _| {});
         line.put_back(first.0, first.1, &mut |_, _| {});
         assert_eq!(rest(&mut line, ms(0)), out, "{discipline}");
@@ -444,7 +448,7 @@ fn what_is_put_back_into_a_full_line_may_have_to_go_itself() {
         [(Discipline::Fifo, 'a'), (Discipline::KeepOldest, 'd'), (Discipline::Lifo, 'a')]
     {
         let (mut line, mut lost) = (line_of(discipline, 3, 'a'..='c'), vec![]);
-        let (item, spot) = line.pick(ms(0), &mut |_, _| {}).unwrap();
+        let (item, spot) = line.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
         line.push('d', 0, ms(0), &mut |_, _| {}).unwrap();
         line.put_back(item, spot, &mut |item, reason| lost.push((item, reason)));
         assert_eq!(lost, [(gone, Reason::Evicted)], "{discipline}");
@@ -456,7 +460,7 @@ fn what_is_put_back_into_a_full_line_may_have_to_go_itself() {
 #[test]
 fn what_was_picked_before_time_was_kept_is_as_old_as_those_who_stayed() {
     let mut line = line_of(Discipline::Fifo, 2, ['a', 'b']);
-    let (item, spot) = line.pick(ms(0), &mut |_, _| {}).unwrap();
+    let (item, spot) = line.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
     line.set_discipline(Discipline::ADAPTIVE_LIFO, ms(1_000), &mut |_, _| {});
     line.put_back(item, spot, &mut |_, _| {});
     assert_eq!(line.next_expiry(), Some(ms(1_100)));
@@ -476,7 +480,7 @@ fn a_line_emptied_by_eviction_is_not_taken_for_one_that_was_served() {
 #[test]
 fn who_comes_with_an_earlier_time_has_come_no_earlier() {
     let age = Duration::from_millis(10);
-    let mut line = line_of(Discipline::LifoWithAge { age }, 2, []);
+    let mut line = line_of(Discipline::LifoWithAge { max_age: age }, 2, []);
     line.push('a', 0, ms(7), &mut |_, _| {}).unwrap();
     line.push('b', 0, ms(5), &mut |_, _| {}).unwrap();
     assert_eq!(line.next_expiry(), Some(ms(17)));
@@ -486,8 +490,8 @@ fn who_comes_with_an_earlier_time_has_come_no_earlier() {
 #[test]
 fn behind_a_long_standing_head_nothing_grows() {
     for (discipline, weighed) in [(Discipline::Fifo, false), (Discipline::CODEL, true)] {
-        let mut line = Line::new(discipline, Bounds::count(8), weighed);
-        let push = |line: &mut Line<u32>, n| line.push(n, 1, ms(0), &mut |_, _| {}).unwrap();
+        let mut line = Queue::new(discipline, Bounds::with_capacity(8), weighed);
+        let push = |line: &mut Queue<u32>, n| line.push(n, 1, ms(0), &mut |_, _| {}).unwrap();
         push(&mut line, 0);
         let mut last = push(&mut line, 1);
         let mut moved = 0;
@@ -496,7 +500,7 @@ fn behind_a_long_standing_head_nothing_grows() {
             assert_eq!(line.remove(last), Some(n - 1));
             last = newest;
             if line.is_sparse() {
-                line.close_up(|_, key| {
+                line.compact(|_, key| {
                     moved += 1;
                     last = key;
                 });
@@ -513,14 +517,14 @@ mod controlled_delay {
     use super::*;
 
     /// So many that came together.
-    fn standing(line: &mut Line<()>, many: u32, now: u64) {
+    fn standing(line: &mut Queue<()>, many: u32, now: u64) {
         for _ in 0..many {
             assert!(line.push((), 0, ms(now), &mut |_, _| {}).is_ok());
         }
     }
 
     /// Takes one every millisecond; answers when something was thrown out.
-    fn drops(line: &mut Line<()>, during: std::ops::RangeInclusive<u64>) -> Vec<u64> {
+    fn drops(line: &mut Queue<()>, during: std::ops::RangeInclusive<u64>) -> Vec<u64> {
         let mut drops = vec![];
         for now in during {
             line.pop(ms(now), &mut |(), reason| {
@@ -531,8 +535,8 @@ mod controlled_delay {
         drops
     }
 
-    fn line(many: u32) -> Line<()> {
-        let mut line = Line::new(Discipline::CODEL, Bounds::count(1_000), false);
+    fn line(many: u32) -> Queue<()> {
+        let mut line = Queue::new(Discipline::CODEL, Bounds::with_capacity(1_000), false);
         standing(&mut line, many, 0);
         line
     }

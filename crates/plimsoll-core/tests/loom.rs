@@ -4,7 +4,9 @@
 
 use loom::future::block_on;
 use loom::thread;
-use plimsoll_core::{Discipline, ManualTime, Outcome, Place, Places, Reason, Rejected, Room, Turn};
+use plimsoll_core::{
+    Acquire, Discipline, FixedCapacity, ManualTime, Outcome, Place, Reason, Rejected, Semaphore,
+};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -65,14 +67,14 @@ fn a_cancelled_waiter_takes_no_place_with_it() {
             thread::spawn(move || {
                 let mut turn = pin!(room.wait());
                 if let Poll::Ready(place) = turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    room.give_back(place.unwrap());
+                    room.refund(place.unwrap());
                 }
             })
         };
         room.settle(held, Outcome::Success);
         gives_up.join().unwrap();
         assert_eq!((room.source().taken(), room.waiting()), (0, 0));
-        room.give_back(room.try_start().unwrap());
+        room.refund(room.try_start().unwrap());
     });
 }
 
@@ -87,7 +89,7 @@ fn never_more_inside_than_the_limit() {
         let mine = room.try_start().ok();
         let theirs = other.join().unwrap();
         assert!(mine.is_some() != theirs.is_some(), "one of two gets the one place");
-        mine.into_iter().chain(theirs).for_each(|place| room.give_back(place));
+        mine.into_iter().chain(theirs).for_each(|place| room.refund(place));
         assert_eq!(room.source().taken(), 0);
     });
 }

@@ -38,7 +38,7 @@ impl Settle for Scribe {
     fn settle(&self, (): (), outcome: Outcome) {
         self.write(format!("{outcome:?}"));
     }
-    fn give_back(&self, (): ()) {
+    fn refund(&self, (): ()) {
         self.write("given back".into());
     }
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use plimsoll_core::{
-    Event, Gate, Mode, Observe, Observer, Outcome, Packed, Place, Places, Reason, Rejected, Room, Settle,
-    Shadow, Then, Turn, Wait,
+    Acquire, Event, FixedCapacity, Gate, Mode, Observe, Observer, Outcome, Packed, Place, Reason, Rejected,
+    Semaphore, Settle, Shadow, Then, Wait,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,17 +11,18 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 
 /// So many inside: the smallest guard that can leak.
 #[derive(Clone)]
-struct Few(Arc<Room<Places>>);
+struct Few(Arc<Semaphore<FixedCapacity>>);
 
 impl Few {
     fn new(name: &'static str, inside: u32, room: u32, observer: Observer) -> Self {
         let clock = plimsoll_core::ManualTime::new().clock();
         Few(Arc::new(
-            Room::new(name, Places::new(inside), clock, room, Duration::from_secs(1)).observe(observer),
+            Semaphore::new(name, FixedCapacity::new(inside), clock, room, Duration::from_secs(1))
+                .observe(observer),
         ))
     }
     fn inside(&self) -> u32 {
-        self.0.source().taken()
+        self.0.capacity().in_flight()
     }
 }
 impl Settle for Few {
@@ -29,20 +30,20 @@ impl Settle for Few {
     fn settle(&self, place: Place, outcome: Outcome) {
         self.0.settle(place, outcome);
     }
-    fn give_back(&self, place: Place) {
-        self.0.give_back(place);
+    fn refund(&self, place: Place) {
+        self.0.refund(place);
     }
 }
 impl<R: ?Sized> Gate<R> for Few {
     fn admit(&self, _: &R) -> Result<Place, Rejected> {
-        self.0.try_start()
+        self.0.try_acquire()
     }
 }
 impl<R: ?Sized> Wait<R> for Few {
     type Place = Place;
-    type Waiting = Turn<Places>;
-    fn wait(&self, _: &R) -> Turn<Places> {
-        self.0.wait()
+    type Waiting = Acquire<FixedCapacity>;
+    fn wait(&self, _: &R) -> Acquire<FixedCapacity> {
+        self.0.acquire()
     }
     fn enter(&self, place: Place, _: &R) -> Result<Place, Rejected> {
         Ok(place)
@@ -81,7 +82,7 @@ fn shadow_decides_and_tells_and_refuses_nobody() {
     shadow.settle(two, Outcome::Success);
     shadow.settle(three, Outcome::Success);
     assert_eq!(few.inside(), 1);
-    shadow.give_back(one);
+    shadow.refund(one);
     assert_eq!(few.inside(), 0);
 }
 
@@ -93,7 +94,7 @@ fn then_asks_the_gates_when_the_turn_has_come() {
     let place = assert_ready_ok!(task::spawn(then.wait(&())).poll());
     assert_eq!(then.enter(place, &()).map(|_| ()).unwrap_err().by(), "gate");
     assert_eq!(wait.inside(), 0, "the place is given back when a gate refuses");
-    gate.give_back(held);
+    gate.refund(held);
     let place = assert_ready_ok!(task::spawn(then.wait(&())).poll());
     let token = then.enter(place, &()).unwrap();
     assert_eq!((wait.inside(), gate.inside()), (1, 1));
@@ -108,7 +109,7 @@ fn packed_gates_of_different_types_fit_one_list() {
     impl Settle for Yes {
         type Token = ();
         fn settle(&self, (): (), _: Outcome) {}
-        fn give_back(&self, (): ()) {}
+        fn refund(&self, (): ()) {}
     }
     impl Gate<str> for Yes {
         fn admit(&self, _: &str) -> Result<(), Rejected> {
@@ -129,28 +130,28 @@ fn a_room_tells_each_decision_once() {
     let few = Few::new("few", 1, 1, Observer::new(ear.clone(), "few"));
     let by = "few";
     let one = Gate::admit(&few, &()).unwrap();
-    let mut waits = task::spawn(few.0.wait());
+    let mut waits = task::spawn(few.0.acquire());
     assert_pending!(waits.poll());
-    assert_ready_err!(task::spawn(few.0.wait()).poll());
+    assert_ready_err!(task::spawn(few.0.acquire()).poll());
     drop(waits);
     few.settle(one, Outcome::Success);
-    drop(few.0.wait()); // never polled: never asked
+    drop(few.0.acquire()); // never polled: never asked
     let heard = ear.heard();
     assert!(
-        matches!(heard[..], [Event::Admitted { .. }, Event::Refused(no), Event::Left { .. }, Event::Ended { .. }]
+        matches!(heard[..], [Event::Admitted { .. }, Event::Rejected(no), Event::Abandoned { .. }, Event::Completed { .. }]
             if no.reason() == Reason::Full),
         "{heard:?}"
     );
-    assert_eq!(heard[3], Event::Ended { by, outcome: Outcome::Success });
+    assert_eq!(heard[3], Event::Completed { by, outcome: Outcome::Success });
 
     // Granted, but gone before it was fetched: it left; the next one is admitted when it fetches.
     let one = Gate::admit(&few, &()).unwrap();
-    let mut waits = task::spawn(few.0.wait());
+    let mut waits = task::spawn(few.0.acquire());
     assert_pending!(waits.poll());
-    few.give_back(one);
+    few.refund(one);
     drop(waits);
     let heard = ear.heard();
-    assert_eq!(heard, [Event::Admitted { by }, Event::GivenBack { by }, Event::Left { by }]);
+    assert_eq!(heard, [Event::Admitted { by }, Event::Refunded { by }, Event::Abandoned { by }]);
     assert_eq!(few.inside(), 0);
 }
 
@@ -205,7 +206,7 @@ mod counted {
                     line(names::IN_FLIGHT, "orders", 1.0),
                 ]
             );
-            few.give_back(two);
+            few.refund(two);
             metrics.publish();
             let again = self::read(snapshotter.snapshot());
             assert!(again.contains(&line(names::IN_FLIGHT, "orders", 0.0)), "{again:?}");

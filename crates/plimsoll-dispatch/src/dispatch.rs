@@ -7,8 +7,8 @@ use crate::lease::{Answer, Lease, Vacant};
 use crate::slots::{Seat, Slots};
 use plimsoll_core::sync::{Mutex, MutexGuard};
 use plimsoll_core::{
-    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Observer, Outcome, Permit, Reason,
-    Rejected, Seeded, Settle,
+    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, KeyedHashState, Observer, Outcome, Permit,
+    Reason, Rejected, Settle,
 };
 use std::fmt;
 use std::future::poll_fn;
@@ -34,7 +34,7 @@ pub(crate) struct Inner<T> {
     name: &'static str,
     clock: Clock,
     dice: Dice,
-    hasher: Seeded,
+    hasher: KeyedHashState,
     observer: Observer,
     slots: Slots,
     cells: Chunks<Cell<T>>,
@@ -136,7 +136,7 @@ impl<T> Dispatch<T> {
             Ok(seat) => seat,
             Err(reason) => return Answer::Busy(its.refused(reason)),
         };
-        its.observer.tell(|| Event::Admitted { by: its.name });
+        its.observer.emit(|| Event::Admitted { by: its.name });
         let cell = its.cells.get(seat.slot);
         match cell.and_then(Cell::take) {
             Some(resource) if !cell.is_some_and(|cell| its.is_stale(cell)) => {
@@ -173,7 +173,7 @@ impl<T> Dispatch<T> {
         let its = &*self.0;
         match its.slots.take(None) {
             Ok(seat) => {
-                its.observer.tell(|| Event::Admitted { by: its.name });
+                its.observer.emit(|| Event::Admitted { by: its.name });
                 Ok(seat)
             }
             Err(reason) => Err(its.refused(reason)),
@@ -291,7 +291,7 @@ impl<T> Dispatch<T> {
 impl<T> Inner<T> {
     #[inline(always)]
     fn is_stale(&self, cell: &Cell<T>) -> bool {
-        self.max_idle.is_some_and(|longest| self.clock.rough().since(cell.since()) > longest)
+        self.max_idle.is_some_and(|longest| self.clock.coarse().since(cell.since()) > longest)
     }
 
     #[inline(always)]
@@ -311,7 +311,7 @@ impl<T> Inner<T> {
     #[cold]
     #[inline(never)]
     fn tell_busy(&self, limit: u64) {
-        self.observer.tell(|| Event::Refused(Rejected::new(self.name, Reason::Busy).numbers(limit, limit)));
+        self.observer.emit(|| Event::Rejected(Rejected::new(self.name, Reason::Busy).numbers(limit, limit)));
     }
 
     #[cold]
@@ -320,14 +320,14 @@ impl<T> Inner<T> {
         // A slot that we took for a moment, until we saw that it was closed, may be the last that was waited for.
         self.tell_drained();
         let no = Rejected::new(self.name, Reason::Closed);
-        self.observer.tell(|| Event::Refused(no));
+        self.observer.emit(|| Event::Rejected(no));
         no
     }
 
     /// A slot comes back, with its resource or without.
     #[inline(always)]
     pub(crate) fn put_back(&self, seat: Seat, resource: Option<Box<T>>, event: Event) {
-        self.observer.tell(|| event);
+        self.observer.emit(|| event);
         let slot = seat.slot;
         let mut gone = None;
         let mut filled = false;
@@ -335,7 +335,7 @@ impl<T> Inner<T> {
             (Some(resource), Some(cell)) if !self.slots.is_over_now(slot) => {
                 // Before the seat: who takes that finds it.
                 if self.max_idle.is_some() {
-                    cell.is_since(self.clock.rough());
+                    cell.is_since(self.clock.coarse());
                 }
                 gone = cell.put(resource);
                 filled = true;
@@ -381,11 +381,11 @@ impl<T> Settle for Dispatch<T> {
     type Token = Seat;
     #[inline]
     fn settle(&self, seat: Seat, outcome: Outcome) {
-        self.0.end(seat, Event::Ended { by: self.0.name, outcome });
+        self.0.end(seat, Event::Completed { by: self.0.name, outcome });
     }
     #[inline]
-    fn give_back(&self, seat: Seat) {
-        self.0.end(seat, Event::GivenBack { by: self.0.name });
+    fn refund(&self, seat: Seat) {
+        self.0.end(seat, Event::Refunded { by: self.0.name });
     }
 }
 
@@ -393,7 +393,7 @@ impl<T> Inner<T> {
     /// A seat comes back; what is in the slot, if anything, was not touched.
     #[inline(always)]
     fn end(&self, seat: Seat, event: Event) {
-        self.observer.tell(|| event);
+        self.observer.emit(|| event);
         let filled = self.slots.is_filled(seat.slot);
         self.release(seat, filled);
     }
@@ -418,13 +418,13 @@ impl<T: Send> Inspect for Dispatch<T> {
     fn name(&self) -> &'static str {
         self.0.name
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("slots", f64::from(self.slots()));
         each("taken", f64::from(self.taken()));
         each("idle", self.idle() as f64);
     }
     /// Knob: `slots` (whole slots).
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         match knob {
             "slots" if value.fract() == 0.0 && (1.0..=f64::from(crate::slots::MOST)).contains(&value) => {
                 self.resize(value as u32)

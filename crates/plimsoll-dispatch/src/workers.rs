@@ -150,7 +150,7 @@ impl<J> Workers<J> {
             Ok(seat) => seat,
             Err(reason) => return Err(Unworked { job, why: self.refused(reason) }),
         };
-        its.observer.tell(|| Event::Admitted { by: its.name });
+        its.observer.emit(|| Event::Admitted { by: its.name });
         if let Some(desk) = its.desks.get(seat.slot) {
             let mut desk = desk.lock();
             // The worker gets the seat with the job: it frees the slot when it asks for the next one.
@@ -173,7 +173,7 @@ impl<J> Workers<J> {
             let limit = u64::from(its.slots.limit());
             Rejected::new(its.name, reason).numbers(limit, limit)
         };
-        its.observer.tell(|| Event::Refused(why));
+        its.observer.emit(|| Event::Rejected(why));
         why
     }
 
@@ -254,7 +254,7 @@ impl<J> Worker<J> {
     fn done(&mut self, outcome: Outcome) {
         if std::mem::take(&mut self.working) {
             let its = &*self.shared;
-            its.observer.tell(|| Event::Ended { by: its.name, outcome });
+            its.observer.emit(|| Event::Completed { by: its.name, outcome });
         }
     }
 }

@@ -125,8 +125,8 @@ fn a_seat_that_comes_back_twice_at_once_frees_nobody_elses() {
     explore(|| {
         let pool = pool(1);
         let words = pool.admit(&()).unwrap().pack();
-        let other = spawn(&pool, move |pool| pool.give_back(Pack::unpack(words)));
-        pool.give_back(Pack::unpack(words));
+        let other = spawn(&pool, move |pool| pool.refund(Pack::unpack(words)));
+        pool.refund(Pack::unpack(words));
         let next = pool.checkout().or_make(Thing::default).unwrap();
         other.join().unwrap();
         assert!(pool.checkout().is_busy(), "it is out");

@@ -116,12 +116,12 @@ fn whoever_is_told_that_it_is_back_can_have_it() {
 fn a_seat_that_comes_back_twice_frees_nobody_elses() {
     let pool = pool(1);
     let first = pool.admit(&()).unwrap().pack();
-    pool.give_back(Pack::unpack(first));
+    pool.refund(Pack::unpack(first));
     let second = pool.admit(&()).unwrap().pack();
     pool.settle(Pack::unpack(first), Outcome::Success);
     assert_eq!(pool.taken(), 1);
     assert!(pool.ask().is_err());
-    pool.give_back(Pack::unpack(second));
+    pool.refund(Pack::unpack(second));
     assert_eq!(pool.taken(), 0);
 }
 
@@ -276,8 +276,8 @@ fn it_is_made_smaller_and_larger_while_leases_are_out() {
     pool.resize(200).unwrap();
     let all: Vec<_> = (0..201).map_while(|n| pool.checkout().or_make(|| n).ok()).collect();
     assert_eq!(all.len(), 200);
-    pool.turn("slots", 1.0).unwrap();
-    assert!(pool.turn("slots", 0.5).is_err() && pool.turn("slots", 0.0).is_err());
+    pool.set("slots", 1.0).unwrap();
+    assert!(pool.set("slots", 0.5).is_err() && pool.set("slots", 0.0).is_err());
     assert!(pool.resize(0).is_err() && pool.resize(u32::MAX).is_err());
     assert_eq!(pool.slots(), 1);
 }
@@ -351,7 +351,7 @@ fn the_books_balance() {
     take(&pool).discard();
     drop(pool.checkout());
     drop(pool.ask());
-    pool.ask().unwrap().give_back();
+    pool.ask().unwrap().refund();
     let held = take(&pool);
     drop((pool.checkout(), pool.ask()));
     drop(held);
@@ -361,11 +361,11 @@ fn the_books_balance() {
     });
     let events = ear.0.lock().unwrap();
     let ended = |outcome| {
-        events.iter().filter(|e| matches!(e, Event::Ended { outcome: o, .. } if *o == outcome)).count()
+        events.iter().filter(|e| matches!(e, Event::Completed { outcome: o, .. } if *o == outcome)).count()
     };
     let admitted = events.iter().filter(|e| matches!(e, Event::Admitted { .. })).count();
-    let refused = events.iter().filter(|e| matches!(e, Event::Refused(_))).count();
-    let back = events.iter().filter(|e| matches!(e, Event::GivenBack { .. })).count();
+    let refused = events.iter().filter(|e| matches!(e, Event::Rejected(_))).count();
+    let back = events.iter().filter(|e| matches!(e, Event::Refunded { .. })).count();
     assert_eq!((admitted, refused, back), (7, 2, 1));
     let ends = [Outcome::Success, Outcome::Failure, Outcome::Cancelled, Outcome::Ignored].map(ended);
     assert_eq!(ends, [1, 2, 2, 1]);

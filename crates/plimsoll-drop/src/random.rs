@@ -3,8 +3,8 @@
 use crate::config::{Builder, check};
 use crate::cursor::{LEVELS, level};
 use plimsoll_core::{
-    By, ConfigError, ControlError, Dice, Event, Facts, Gate, Inspect, Keyed, Observer, Outcome, Permit,
-    Priority, Reads, Reason, Rejected, Settle,
+    By, ConfigError, ControlError, Dice, Event, Gate, InfoFn, Inspect, Keyed, Observer, Outcome, Permit,
+    Priority, Reason, Rejected, RequestInfo, Settle,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,11 +68,11 @@ impl RandomDrop {
     pub fn keep_of(&self, priority: Priority) -> bool {
         let keep = self.roll(priority);
         // One branch that is always the same, and none on `keep`, which nothing can predict.
-        self.0.observer.tell_all(|tell| {
+        self.0.observer.emit_all(|tell| {
             tell(self.decision(keep));
             if keep {
                 // Nothing will come back for it: it has ended as far as this guard knows.
-                tell(Event::Ended { by: self.0.name, outcome: Outcome::Ignored });
+                tell(Event::Completed { by: self.0.name, outcome: Outcome::Ignored });
             }
         });
         keep
@@ -129,8 +129,8 @@ impl RandomDrop {
     }
 
     /// A gate that reads the priority of a request by `facts`.
-    pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(&self, facts: P) -> By<Self, fn(&R), Reads<P>> {
-        By::new(self.clone(), (|_| ()) as fn(&R)).facts(facts)
+    pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(&self, facts: P) -> By<Self, fn(&R), InfoFn<P>> {
+        By::new(self.clone(), (|_| ()) as fn(&R)).info(facts)
     }
 
     fn rates(&self) -> MutexGuard<'_, [f64; LEVELS]> {
@@ -146,7 +146,7 @@ impl RandomDrop {
     #[inline]
     fn decide(&self, priority: Priority) -> Result<(), Rejected> {
         let keep = self.roll(priority);
-        self.0.observer.tell(|| self.decision(keep));
+        self.0.observer.emit(|| self.decision(keep));
         if keep { Ok(()) } else { Err(Rejected::new(self.0.name, Reason::Dropped)) }
     }
 
@@ -158,7 +158,7 @@ impl RandomDrop {
 
     fn decision(&self, keep: bool) -> Event {
         let by = self.0.name;
-        if keep { Event::Admitted { by } } else { Event::Refused(Rejected::new(by, Reason::Dropped)) }
+        if keep { Event::Admitted { by } } else { Event::Rejected(Rejected::new(by, Reason::Dropped)) }
     }
 }
 
@@ -166,11 +166,11 @@ impl Settle for RandomDrop {
     type Token = ();
     #[inline]
     fn settle(&self, (): (), outcome: Outcome) {
-        self.0.observer.tell(|| Event::Ended { by: self.0.name, outcome });
+        self.0.observer.emit(|| Event::Completed { by: self.0.name, outcome });
     }
     #[inline]
-    fn give_back(&self, (): ()) {
-        self.0.observer.tell(|| Event::GivenBack { by: self.0.name });
+    fn refund(&self, (): ()) {
+        self.0.observer.emit(|| Event::Refunded { by: self.0.name });
     }
 }
 
@@ -183,7 +183,7 @@ impl<R: ?Sized> Gate<R> for RandomDrop {
 
 impl Keyed<()> for RandomDrop {
     #[inline]
-    fn admit_for(&self, (): &(), facts: Facts) -> Result<(), Rejected> {
+    fn admit_for(&self, (): &(), facts: RequestInfo) -> Result<(), Rejected> {
         self.decide(facts.priority)
     }
 }
@@ -192,11 +192,11 @@ impl Inspect for RandomDrop {
     fn name(&self) -> &'static str {
         self.0.name
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("keep", self.keep_rate());
     }
     /// Knob: `keep`, 0.0 to 1.0.
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         match knob {
             "keep" => self.set_keep(value),
             other => Err(ControlError::new("knob", other, "keep")),

@@ -5,8 +5,9 @@ use crate::cursor::{BINS, COHORTS, Histogram, Line, OPEN, SHUT, level};
 use crate::keep::{Keep, LogKeep, Pie, Tick};
 use crate::signal::{Reading, Signal, Source};
 use plimsoll_core::{
-    By, ByRef, Clock, ConfigError, ControlError, Dice, Event, Facts, Gate, Inspect, Instant, Keyed, Observe,
-    Observer, Outcome, Permit, Priority, Reads, Reason, Rejected, Seeded, Settle, check_name, intern,
+    By, ByRef, Clock, ConfigError, ControlError, Dice, Event, Gate, InfoFn, Inspect, Instant, Keyed,
+    KeyedHashState, Observe, Observer, Outcome, Permit, Priority, Reason, Rejected, RequestInfo, Settle,
+    check_name, intern,
 };
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -66,7 +67,7 @@ struct Inner {
     name: &'static str,
     clock: Clock,
     dice: Dice,
-    hasher: Seeded,
+    hasher: KeyedHashState,
     observer: Observer,
     signal: Signal,
     turnover: u64,
@@ -161,13 +162,13 @@ impl Shedder {
     fn kept(&self, bin: usize) -> bool {
         let its = &*self.0;
         let keep = its.decide(bin);
-        its.observer.tell_all(|tell| {
+        its.observer.emit_all(|tell| {
             if keep {
                 tell(Event::Admitted { by: its.name });
                 // Nothing will come back for it.
-                tell(Event::Ended { by: its.name, outcome: Outcome::Ignored });
+                tell(Event::Completed { by: its.name, outcome: Outcome::Ignored });
             } else {
-                tell(Event::Refused(its.refusal()));
+                tell(Event::Rejected(its.refusal()));
             }
         });
         keep
@@ -208,7 +209,7 @@ impl Shedder {
         if kept {
             its.inside.fetch_add(1, Ordering::Relaxed);
         }
-        its.observer.decided(its.name, if kept { Ok(()) } else { Err(its.refusal()) })
+        its.observer.emit_decision(its.name, if kept { Ok(()) } else { Err(its.refusal()) })
     }
 
     #[inline]
@@ -218,7 +219,7 @@ impl Shedder {
 
     #[inline]
     fn of_account<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> usize {
-        let turn = self.0.clock.rough().as_nanos() / self.0.turnover;
+        let turn = self.0.clock.coarse().as_nanos() / self.0.turnover;
         let cohort = self.0.hasher.hash_one((turn, account)) >> 57;
         level(priority) * COHORTS + cohort as usize
     }
@@ -302,8 +303,11 @@ impl Shedder {
     }
 
     /// A gate that reads the priority of a request by `facts`.
-    pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(&self, facts: P) -> By<Self, fn(&R) -> Anyone, Reads<P>> {
-        By::new(self.clone(), (|_| Anyone) as fn(&R) -> Anyone).facts(facts)
+    pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(
+        &self,
+        facts: P,
+    ) -> By<Self, fn(&R) -> Anyone, InfoFn<P>> {
+        By::new(self.clone(), (|_| Anyone) as fn(&R) -> Anyone).info(facts)
     }
 
     /// A layer that drops before the inner service is called: all of normal priority.
@@ -333,7 +337,7 @@ impl Inner {
 
     #[inline]
     fn decide(&self, bin: usize) -> bool {
-        let now = self.clock.rough().as_nanos();
+        let now = self.clock.coarse().as_nanos();
         if now >= self.due.load(Ordering::Relaxed)
             || self.admitted.load(Ordering::Relaxed) >= self.due_after.load(Ordering::Relaxed)
         {
@@ -465,7 +469,7 @@ impl Inner {
     }
 
     fn end(&self, event: Event, done: bool) {
-        self.observer.tell(|| event);
+        self.observer.emit(|| event);
         let inside = self.inside.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
         if done {
             self.ended.fetch_add(1, Ordering::Relaxed);
@@ -531,11 +535,11 @@ impl Machine {
 impl Settle for Shedder {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
-        self.0.end(Event::Ended { by: self.0.name, outcome }, true);
+        self.0.end(Event::Completed { by: self.0.name, outcome }, true);
     }
-    fn give_back(&self, (): ()) {
+    fn refund(&self, (): ()) {
         // It was in flight, but nothing was done for it.
-        self.0.end(Event::GivenBack { by: self.0.name }, false);
+        self.0.end(Event::Refunded { by: self.0.name }, false);
     }
 }
 
@@ -546,13 +550,13 @@ impl<R: ?Sized> Gate<R> for Shedder {
 }
 
 impl<K: Hash + ?Sized> Keyed<K> for Shedder {
-    fn admit_for(&self, key: &K, facts: Facts) -> Result<(), Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<(), Rejected> {
         self.admit_bin(self.of_account(facts.priority, key))
     }
 }
 
 impl Keyed<Anyone> for Shedder {
-    fn admit_for(&self, _: &Anyone, facts: Facts) -> Result<(), Rejected> {
+    fn admit_for(&self, _: &Anyone, facts: RequestInfo) -> Result<(), Rejected> {
         self.admit_bin(self.anyone(facts.priority))
     }
 }
@@ -561,14 +565,14 @@ impl Inspect for Shedder {
     fn name(&self) -> &'static str {
         self.0.name
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("keep", self.keep_rate());
         each("target", self.target().as_secs_f64());
         each("in_flight", self.in_flight() as f64);
         each("capacity", self.capacity().unwrap_or(0.0));
     }
     /// Knob: `target` (seconds).
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         match knob {
             "target" => match Duration::try_from_secs_f64(value) {
                 Ok(target) => self.set_target(target),

@@ -2,7 +2,7 @@
 
 use plimsoll_core::{
     Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observe, Observer, Outcome,
-    Permit, Reason, Rejected, Settle, Window, check_name, intern,
+    Permit, Reason, Rejected, Settle, SlidingWindow, check_name, intern,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ struct Inner {
     floor: f64,
     timeouts: bool,
     // Requests and accepts.
-    window: Window<2>,
+    window: SlidingWindow<2>,
     span: Duration,
     // The chance to be refused, as a threshold, and when it is worked out again.
     refuse: AtomicU64,
@@ -90,7 +90,7 @@ impl Throttle {
 
     fn decide(&self) -> Result<(), Rejected> {
         let its = &*self.0;
-        let now = its.clock.rough().as_nanos();
+        let now = its.clock.coarse().as_nanos();
         if now >= its.due.load(Ordering::Relaxed) {
             its.work_out(now);
         }
@@ -100,7 +100,7 @@ impl Throttle {
             its.window.add(REQUESTS, 0, Instant::from_nanos(now));
         }
         let no = Rejected::new(its.name, Reason::Dropped);
-        its.observer.decided(its.name, if refused { Err(no) } else { Ok(()) })
+        its.observer.emit_decision(its.name, if refused { Err(no) } else { Ok(()) })
     }
 
     /// The chance to be refused now.
@@ -162,7 +162,7 @@ impl Settle for Throttle {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
         let its = &*self.0;
-        its.observer.tell(|| Event::Ended { by: its.name, outcome });
+        its.observer.emit(|| Event::Completed { by: its.name, outcome });
         let accepted = match outcome {
             Outcome::Overloaded => false,
             Outcome::TimedOut => !its.timeouts,
@@ -170,14 +170,14 @@ impl Settle for Throttle {
             // They say nothing of the server.
             _ => return,
         };
-        let now = its.clock.rough();
+        let now = its.clock.coarse();
         its.window.add(REQUESTS, 0, now);
         if accepted {
             its.window.add(ACCEPTS, 0, now);
         }
     }
-    fn give_back(&self, (): ()) {
-        self.0.observer.tell(|| Event::GivenBack { by: self.0.name });
+    fn refund(&self, (): ()) {
+        self.0.observer.emit(|| Event::Refunded { by: self.0.name });
     }
 }
 
@@ -191,13 +191,13 @@ impl Inspect for Throttle {
     fn name(&self) -> &'static str {
         self.0.name
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let (requests, accepts) = self.counts();
         each("refuse", self.refusal_rate());
         each("requests", requests as f64);
         each("accepts", accepts as f64);
     }
-    fn turn(&self, knob: &str, _: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, _: f64) -> Result<(), ControlError> {
         Err(ControlError::new("knob", knob, "none: it steers itself"))
     }
 }
@@ -316,7 +316,7 @@ impl ThrottleBuilder {
             k: self.k,
             floor: self.floor,
             timeouts: self.timeouts,
-            window: Window::new(self.span),
+            window: SlidingWindow::new(self.span),
             span: self.span,
             refuse: AtomicU64::new(0),
             due: AtomicU64::new(0),

@@ -1,7 +1,7 @@
 //! Who goes first: the least important, and of those whole accounts.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Dice, Facts, Gate, ManualTime, Priority};
+use plimsoll_core::{Dice, Gate, ManualTime, Priority, RequestInfo};
 use plimsoll_drop::{Control, Curve, Reading, Shedder, Signal};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn nobody_important_is_cut_before_the_less_important_are_gone() {
     let (shedder, dice) = (share(0.45, &time), Dice::seeded(8));
     let gate = shedder
         .by(|request: &(u8, u32)| request.1)
-        .facts(|request: &(u8, u32)| Facts::new().priority(Priority(request.0)));
+        .info(|request: &(u8, u32)| RequestInfo::new().priority(Priority(request.0)));
     let (mut came, mut kept) = ([0.0; 8], [0.0; 8]);
     for tick in 0..4_000 {
         time.advance(Duration::from_millis(10));

@@ -1,7 +1,7 @@
 //! The share that is kept.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Dice, Facts, Gate, Priority, Reason};
+use plimsoll_core::{Dice, Gate, Priority, Reason, RequestInfo};
 use plimsoll_drop::RandomDrop;
 use std::sync::{Arc, Barrier};
 
@@ -138,7 +138,7 @@ fn nothing_is_built_that_is_dropped() {
 fn a_gate_with_facts_drops_by_the_requests_priority() {
     let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
     drop.set_keep_of(Priority::HIGH, 1.0).unwrap();
-    let gate = drop.facts(|priority: &u8| Facts::new().priority(Priority(*priority)));
+    let gate = drop.info(|priority: &u8| RequestInfo::new().priority(Priority(*priority)));
     for priority in 0..=255 {
         match gate.admit(&priority) {
             Ok(()) => assert!((192..224).contains(&priority), "{priority}"),
@@ -182,5 +182,5 @@ fn as_a_gate_it_says_who_dropped() {
     assert_eq!((no.by(), no.reason()), ("telemetry", Reason::Dropped));
     assert_eq!(drop.ask().unwrap_err().to_string(), "telemetry refused: dropped");
     drop.set_keep(1.0).unwrap();
-    drop.ask().unwrap().give_back();
+    drop.ask().unwrap().refund();
 }

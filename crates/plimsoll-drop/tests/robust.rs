@@ -80,7 +80,7 @@ fn a_signal_may_ask_its_shedder() {
                 let shedder = knows.get().unwrap();
                 counts.fetch_add(1, Ordering::Relaxed);
                 let _ = (shedder.keep_rate(), shedder.capacity(), format!("{shedder:?}"), shedder.keep(N));
-                shedder.look(&mut |_, _| {});
+                shedder.read(&mut |_, _| {});
                 shedder.tick();
                 shedder.set_target(Duration::from_millis(7)).unwrap();
                 Reading::new().depth(shedder.in_flight())
@@ -140,7 +140,7 @@ fn in_flight_are_those_with_a_permit_and_nobody_else() {
     let (one, two) = (shedder.ask(N).unwrap(), shedder.ask_for(N, "ann").unwrap());
     let (three, four) = (shedder.ask_owned(N).unwrap(), shedder.ask_owned(N).unwrap());
     assert_eq!(shedder.in_flight(), 4);
-    one.give_back();
+    one.refund();
     two.done(Outcome::Failure);
     drop(three);
     let unwound = std::thread::spawn(move || {
@@ -163,7 +163,7 @@ fn what_is_given_back_is_no_departure() {
             time.advance(TICK);
             held.pop().unwrap().done(Outcome::Success);
             if n % each == 0 {
-                held.pop().unwrap().give_back();
+                held.pop().unwrap().refund();
             }
             while held.len() < 20 {
                 // Whoever is dropped asks again later: there is always a queue.
@@ -267,14 +267,14 @@ fn what_will_not_do_is_named_with_its_value() {
 #[test]
 fn the_target_is_a_knob() {
     let shedder = Shedder::new(2).unwrap();
-    shedder.turn("target", 0.25).unwrap();
+    shedder.set("target", 0.25).unwrap();
     let mut seen = vec![];
-    shedder.look(&mut |name, value| seen.push((name, value)));
+    shedder.read(&mut |name, value| seen.push((name, value)));
     assert_eq!(seen, [("keep", 1.0), ("target", 0.25), ("in_flight", 0.0), ("capacity", 0.0)]);
     for value in [0.0, -1.0, f64::NAN, 1e30, 3_601.0] {
-        assert!(shedder.turn("target", value).unwrap_err().to_string().starts_with("target = "), "{value}");
+        assert!(shedder.set("target", value).unwrap_err().to_string().starts_with("target = "), "{value}");
     }
-    assert!(shedder.turn("keep", 0.5).unwrap_err().to_string().contains("target"));
+    assert!(shedder.set("keep", 0.5).unwrap_err().to_string().contains("target"));
     assert_eq!(shedder.target(), Duration::from_millis(250), "nothing has changed");
 }
 

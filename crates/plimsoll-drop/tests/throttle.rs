@@ -123,7 +123,7 @@ fn only_an_overload_counts() {
 #[test]
 fn what_never_began_says_nothing() {
     let throttle = Throttle::new().unwrap();
-    throttle.ask().unwrap().give_back();
+    throttle.ask().unwrap().refund();
     drop(throttle.ask().unwrap());
     drop(throttle.ask_owned().unwrap());
     assert_eq!(throttle.counts(), (0, 0));
@@ -201,7 +201,7 @@ fn to_look_at_it_changes_nothing() {
             .map(|n| {
                 if look {
                     let _ = (format!("{throttle:?}"), throttle.counts(), throttle.refusal_rate());
-                    throttle.look(&mut |_, _| {});
+                    throttle.read(&mut |_, _| {});
                 }
                 let outcome = if n % 5 == 0 { Outcome::Success } else { Outcome::Overloaded };
                 time.advance(MILLI);
@@ -230,7 +230,7 @@ fn what_will_not_do_is_named_with_its_value() {
         assert!(said.starts_with(names) && said.contains("not allowed"), "{said}");
     }
     let throttle = Throttle::new().unwrap();
-    assert!(throttle.turn("k", 3.0).unwrap_err().to_string().contains('k'));
+    assert!(throttle.set("k", 3.0).unwrap_err().to_string().contains('k'));
     let _: () = throttle.admit(&()).unwrap();
     assert_eq!((throttle.name(), Inspect::name(&throttle)), ("throttle", "throttle"));
 }

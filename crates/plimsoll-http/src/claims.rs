@@ -2,9 +2,9 @@
 
 use http::Request;
 use http::header::{CONTENT_LENGTH, HeaderName};
-use plimsoll_core::{ConfigError, Facts, Priority};
+use plimsoll_core::{ConfigError, Priority, RequestInfo};
 
-/// What requests say of themselves, as far as you believe them: for `.facts(..)`.
+/// What requests say of themselves, as far as you believe them: for `.info(..)`.
 ///
 /// ```
 /// use plimsoll_core::Priority;
@@ -15,15 +15,15 @@ use plimsoll_core::{ConfigError, Facts, Priority};
 /// let claims = Claims::new().cost_by_length(65_536, 16).priority_by("x-priority", Priority::NORMAL)?;
 ///
 /// let limits = KeyedLimiter::<str>::new(Quota::per_second(100))?;
-/// let gate = limits.by_ref(Header::new("x-api-key")?.or_shared()).facts(claims.read());
+/// let gate = limits.by_ref(Header::new("x-api-key")?.or_shared()).info(claims.read());
 /// # let gate: &dyn plimsoll_core::Gate<http::Request<()>, Token = _> = &gate;
 /// # let upload = http::Request::post("/").header("content-length", 100_000).body(())?;
 /// # assert!(gate.admit(&upload).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A cost of your own is a closure: `.facts(|r: &Request<_>| Facts::new().cost(rows(r)))`, or, over what is claimed,
-/// `.facts(move |r| claims.of(r).cost(rows(r)))`.
+/// A cost of your own is a closure: `.info(|r: &Request<_>| Facts::new().cost(rows(r)))`, or, over what is claimed,
+/// `.info(move |r| claims.of(r).cost(rows(r)))`.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
     // Bytes in a unit; units of a length that is not said.
@@ -61,14 +61,14 @@ impl Claims {
         Ok(self)
     }
 
-    /// For `.facts(..)`.
-    pub fn read<B>(self) -> impl Fn(&Request<B>) -> Facts + Clone + Send + Sync + 'static {
+    /// For `.info(..)`.
+    pub fn read<B>(self) -> impl Fn(&Request<B>) -> RequestInfo + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.of(request)
     }
 
     /// What this request claims.
-    pub fn of<B>(&self, request: &Request<B>) -> Facts {
-        let facts = Facts::new();
+    pub fn of<B>(&self, request: &Request<B>) -> RequestInfo {
+        let facts = RequestInfo::new();
         let facts = match self.length {
             Some((unit, unknown)) => facts.cost(cost(request, unit, unknown)),
             None => facts,

@@ -3,7 +3,7 @@
 use crate::answer::response;
 use crate::{Answers, ByStatus, fields};
 use http::Response;
-use plimsoll_core::{AsError, Classify, Face, GuardLayer, OnError, Permit, Rejected, Settle, With};
+use plimsoll_core::{AsError, Classify, ClassifyFn, GuardLayer, OnError, Permit, Rejected, Reply, Settle};
 
 /// Answers refusals with an HTTP response, reads outcomes off the status, and says what is left of a quota.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +12,7 @@ pub struct Http<C = ByStatus> {
     answers: Answers,
 }
 
-impl<B, E, G, C> Face<Response<B>, E, G> for Http<C>
+impl<B, E, G, C> Reply<Response<B>, E, G> for Http<C>
 where
     B: From<String>,
     G: Settle,
@@ -20,7 +20,7 @@ where
 {
     type Response = Response<B>;
     type Error = E;
-    fn refused(&self, no: Rejected) -> Result<Response<B>, E> {
+    fn rejected(&self, no: Rejected) -> Result<Response<B>, E> {
         Ok(response(no, &self.answers))
     }
     fn inner_error(error: E) -> E {
@@ -29,7 +29,7 @@ where
     fn finished(&self, mut result: Result<Response<B>, E>, permit: Permit<G>) -> Result<Response<B>, E> {
         let outcome = self.classify.classify(result.as_ref());
         if let (true, Ok(response)) = (self.answers.fields || self.answers.legacy, &mut result) {
-            fields::admitted(response.headers_mut(), &self.answers, |each| permit.tell(each));
+            fields::admitted(response.headers_mut(), &self.answers, |each| permit.allowances(each));
         }
         permit.done(outcome);
         result
@@ -55,13 +55,13 @@ pub trait HttpExt: Sized {
 impl<M, G> HttpExt for GuardLayer<M, G, AsError<OnError>> {
     type Layer = GuardLayer<M, G, Http>;
     fn http_with(self, answers: Answers) -> Self::Layer {
-        self.face(|OnError| Http { classify: ByStatus, answers })
+        self.reply(|OnError| Http { classify: ByStatus, answers })
     }
 }
 
-impl<M, G, F, T, E> HttpExt for GuardLayer<M, G, AsError<With<F, T, E>>> {
-    type Layer = GuardLayer<M, G, Http<With<F, T, E>>>;
+impl<M, G, F, T, E> HttpExt for GuardLayer<M, G, AsError<ClassifyFn<F, T, E>>> {
+    type Layer = GuardLayer<M, G, Http<ClassifyFn<F, T, E>>>;
     fn http_with(self, answers: Answers) -> Self::Layer {
-        self.face(|classify| Http { classify, answers })
+        self.reply(|classify| Http { classify, answers })
     }
 }

@@ -31,7 +31,7 @@
 //! | anything else | all of them | a function of your own |
 //!
 //! Who has no address, or not the header, is exempt (`.or_exempt()`) or shares one account with all like it
-//! (`.or_shared()`): you say which, and it is never an error. [`Claims`] reads cost and priority for `.facts(..)`;
+//! (`.or_shared()`): you say which, and it is never an error. [`Claims`] reads cost and priority for `.info(..)`;
 //! [`all_but`] exempts paths, for `.only(..)`.
 //!
 //! ```

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use http::{HeaderValue, Method, Request};
-use plimsoll_core::{Facts, Gate, Priority};
+use plimsoll_core::{Gate, Priority, RequestInfo};
 use plimsoll_http::{Claims, ClientAddr, Header, PeerAddr, all_but, method, path};
 use plimsoll_limit::{KeyedLimiter, Quota};
 use proptest::prelude::*;
@@ -277,7 +277,7 @@ fn a_cost_is_read_off_the_length() {
     let mut get = with("transfer-encoding", &[b"chunked"]);
     *get.method_mut() = Method::GET;
     assert_eq!(claims.of(&get).cost, 7);
-    assert_eq!(Claims::new().of(&post), Facts::new());
+    assert_eq!(Claims::new().of(&post), RequestInfo::new());
 }
 
 #[test]

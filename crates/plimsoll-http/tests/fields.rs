@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use axum::{Router, routing::get};
 use plimsoll_core::{
-    Allowance, Dice, Face, Gate, ManualTime, Outcome, Permit, Reason, Rejected, Settle, layer,
+    Allowance, Dice, Gate, ManualTime, Outcome, Permit, Reason, Rejected, Reply, Settle, layer,
 };
 use plimsoll_http::{Answers, Header, Http, HttpExt};
 use plimsoll_limit::{Class, KeyedLimiter, Limiter, Quota, Tiers};
@@ -49,8 +49,8 @@ struct Set(Result<Vec<Allowance>, Rejected>);
 impl Settle for Set {
     type Token = ();
     fn settle(&self, (): (), _: Outcome) {}
-    fn give_back(&self, (): ()) {}
-    fn tell(&self, (): &(), each: &mut dyn FnMut(Allowance)) {
+    fn refund(&self, (): ()) {}
+    fn allowances(&self, (): &(), each: &mut dyn FnMut(Allowance)) {
         self.0.iter().flatten().for_each(|allowance| each(*allowance));
     }
 }

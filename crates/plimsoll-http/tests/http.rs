@@ -26,7 +26,7 @@ impl Settle for Set {
     fn settle(&self, (): (), outcome: Outcome) {
         self.1.lock().unwrap().push(outcome);
     }
-    fn give_back(&self, (): ()) {}
+    fn refund(&self, (): ()) {}
 }
 impl<R: ?Sized> Gate<R> for Set {
     fn admit(&self, _: &R) -> Result<(), Rejected> {

@@ -71,9 +71,9 @@ impl Accounts {
         self.table.at(n)?.look()
     }
 
-    pub(crate) fn give_back(&self, n: u32, now: u64, units: u32, at: u64, interval: u64) {
+    pub(crate) fn refund(&self, n: u32, now: u64, units: u32, at: u64, interval: u64) {
         if let Some(slot) = self.table.at(n) {
-            slot.give_back(now, units, at, interval);
+            slot.refund(now, units, at, interval);
         }
     }
 }

@@ -5,7 +5,7 @@ use governor::middleware::RateLimitingMiddleware;
 use governor::state::{DirectStateStore, NotKeyed, keyed::KeyedStateStore};
 use governor::{NotUntil, RateLimiter};
 use plimsoll_core::{By, ByRef, ConfigError};
-use plimsoll_core::{Facts, Gate, Keyed, Outcome, Reason, Rejected, Settle, check_name, intern};
+use plimsoll_core::{Gate, Keyed, Outcome, Reason, Rejected, RequestInfo, Settle, check_name, intern};
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -87,7 +87,7 @@ where
 {
     type Token = ();
     fn settle(&self, (): (), _: Outcome) {}
-    fn give_back(&self, (): ()) {}
+    fn refund(&self, (): ()) {}
 }
 
 impl<R: ?Sized, S, C, MW> Gate<R> for Governed<NotKeyed, S, C, MW>
@@ -108,7 +108,7 @@ where
     C: Clock,
     MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
 {
-    fn admit_for(&self, key: &K, facts: Facts) -> Result<(), Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<(), Rejected> {
         let Some(units) = NonZeroU32::new(facts.cost) else { return Ok(()) };
         match self.limiter.check_key_n(key, units) {
             Ok(Ok(_)) => Ok(()),

@@ -47,7 +47,7 @@ impl Common {
         take: impl Fn(u64) -> Result<T, E>,
         not_before: impl Fn(&E) -> u64,
     ) -> (u64, Result<T, E>) {
-        let now = self.clock.rough().as_nanos();
+        let now = self.clock.coarse().as_nanos();
         match take(now) {
             Err(no) if is_close(not_before(&no), now) => self.decide_precisely(take),
             decided => (now, decided),
@@ -84,9 +84,9 @@ impl Common {
 
     /// Tells a decision; a refusal is told by the name of the limiter, whatever part of it refused.
     pub(crate) fn told<T>(&self, result: Result<T, Rejected>) -> Result<T, Rejected> {
-        self.observer.tell(|| match &result {
+        self.observer.emit(|| match &result {
             Ok(_) => Event::Admitted { by: self.name },
-            Err(no) => Event::Refused(no.named(self.name)),
+            Err(no) => Event::Rejected(no.named(self.name)),
         });
         result
     }

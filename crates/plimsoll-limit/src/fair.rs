@@ -9,11 +9,11 @@ use crate::slot::{NOBODY, Slot, Taken};
 use crate::spent::Spent;
 use crate::table::{OVERFLOW, Table};
 use crate::tide::{self, FORGOTTEN, TAU, Used, ticks};
-use crate::wait::{Acquire, Asks};
+use crate::wait::{AcquireUnits, Asks};
 use plimsoll_core::sync::{AtomicU64, Ordering};
 use plimsoll_core::{
-    By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Facts, Inspect, Keyed, Outcome,
-    Permit, Reason, Rejected, Settle, intern,
+    By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Inspect, Keyed, Outcome, Permit,
+    Reason, Rejected, RequestInfo, Settle, intern,
 };
 use std::fmt;
 use std::hash::Hash;
@@ -135,7 +135,7 @@ impl<K: ?Sized> Inner<K> {
         };
         let undo = || {
             if let (Some((n, _)), Some(caps)) = (capped, self.caps.get()) {
-                caps.give_back(n, now, units, now, u64::MAX);
+                caps.refund(n, now, units, now, u64::MAX);
             }
         };
         let slot = self.under_line(hash, share, units, now, fill, level, rate).inspect_err(|_| undo())?;
@@ -252,10 +252,10 @@ impl<K: ?Sized> Inner<K> {
 
     fn undo(&self, spent: &Spent) {
         let now = self.common.clock.now().as_nanos();
-        self.slot.give_back(now, spent.units, spent.at, spent.interval);
+        self.slot.refund(now, spent.units, spent.at, spent.interval);
         self.unuse(spent.slot, spent.units, now, spent.at);
         if let (Some(caps), Some(n)) = (self.caps.get(), spent.burst.checked_sub(1)) {
-            caps.give_back(n, now, spent.units, spent.at, u64::MAX);
+            caps.refund(n, now, spent.units, spent.at, u64::MAX);
         }
         self.common.yard.rouse_all();
     }
@@ -361,7 +361,7 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
     /// When it has to wait inside a tokio runtime that was built without a timer.
     pub async fn acquire(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
         let (hash, share) = self.who(key);
-        let spent = Acquire::new(Sharer { its: &*self.0, hash, share }, 1, Duration::MAX).await?;
+        let spent = AcquireUnits::new(Sharer { its: &*self.0, hash, share }, 1, Duration::MAX).await?;
         Ok(Permit::new(self, spent))
     }
 
@@ -372,7 +372,7 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
     pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
         let (hash, share) = self.who(key);
         let asks = Sharer { its: &*self.0, hash, share };
-        match self.0.common.clock.block_until(None, Acquire::new(asks, 1, timeout)) {
+        match self.0.common.clock.block_until(None, AcquireUnits::new(asks, 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
             None => unreachable!("it blocks until it has been answered"),
         }
@@ -479,18 +479,18 @@ impl<K: ?Sized> Settle for FairLimiter<K> {
     #[inline]
     fn settle(&self, _: Spent, outcome: Outcome) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::Ended { by: common.name, outcome });
+        common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn give_back(&self, spent: Spent) {
+    fn refund(&self, spent: Spent) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::GivenBack { by: common.name });
+        common.observer.emit(|| Event::Refunded { by: common.name });
         self.0.undo(&spent);
     }
 }
 
 impl<K: Hash + ?Sized> Keyed<K> for FairLimiter<K> {
     #[inline]
-    fn admit_for(&self, key: &K, facts: Facts) -> Result<Spent, Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Spent, Rejected> {
         self.spend(key, facts.cost)
     }
 }
@@ -499,7 +499,7 @@ impl<K: ?Sized> Inspect for FairLimiter<K> {
     fn name(&self) -> &'static str {
         FairLimiter::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let quota = self.quota();
         each("rate", quota.rate());
         each("burst", f64::from(quota.burst_size()));
@@ -509,7 +509,7 @@ impl<K: ?Sized> Inspect for FairLimiter<K> {
         each("waiting", f64::from(self.waiting()));
     }
     /// Knobs: `rate` (units a second), `burst` (whole units), of what is shared.
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         self.set_quota(crate::turned(self.quota(), knob, value)?)
     }
 }
@@ -554,7 +554,7 @@ fn check(quota: &Quota) -> Result<(), ConfigError> {
 impl Common {
     fn warn(&self, quota: &Quota) {
         if f64::from(quota.burst_size()) < (quota.rate() / 100.0).max(20.0) {
-            self.observer.tell(|| Event::Warned { by: self.name, what: SMALL });
+            self.observer.emit(|| Event::Misconfigured { by: self.name, what: SMALL });
         }
     }
 }

@@ -3,7 +3,7 @@
 //! `dashmap` is named here and nowhere else.
 
 use dashmap::DashMap;
-use plimsoll_core::{Clock, Outcome, Place, Places, Room, Turn};
+use plimsoll_core::{Acquire, Clock, FixedCapacity, Outcome, Place, Semaphore};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -90,7 +90,7 @@ const CLOSED: u64 = 1 << 63;
 /// Those who wait for one account. The room has one place: who is on it is the head of the line, and asks
 /// the limiter again whenever its time has come; the others stand behind.
 pub(crate) struct Line {
-    room: Arc<Room<Places>>,
+    room: Arc<Semaphore<FixedCapacity>>,
     head: Mutex<Option<Waker>>,
 }
 
@@ -198,7 +198,7 @@ impl Yard {
 
     /// How many go first who wait for this account: as far as is known, one unit each.
     pub(crate) fn ahead(&self, account: u64) -> u64 {
-        self.lines.get(&account).map_or(0, |line| u64::from(line.room.waiting()) + 1)
+        self.lines.get(&account).map_or(0, |line| u64::from(line.room.queued()) + 1)
     }
 
     /// One more waits in this line, if there is room for one more at all. `Err`: how many wait. Who stands
@@ -218,8 +218,9 @@ impl Yard {
         }
         // Cloned in one go: nothing is to be called under the lock of the map.
         let new = || {
-            let places = Places::new(1);
-            let room = Room::new(self.name, places, self.clock.clone(), Places::MAX, Duration::MAX);
+            let places = FixedCapacity::new(1);
+            let room =
+                Semaphore::new(self.name, places, self.clock.clone(), FixedCapacity::MAX, Duration::MAX);
             Arc::new(Line { room: Arc::new(room), head: Mutex::new(None) })
         };
         let line = self.lines.entry(account).or_insert_with(new).clone();
@@ -252,8 +253,8 @@ impl Standing {
     }
 
     /// Waits to be the head of the line, for no longer than `patience`.
-    pub(crate) fn turn(&self, patience: Duration) -> Turn<Places> {
-        self.line().room.wait_at_most(patience)
+    pub(crate) fn turn(&self, patience: Duration) -> Acquire<FixedCapacity> {
+        self.line().room.acquire_within(patience)
     }
 
     /// No longer the head: the next one is.

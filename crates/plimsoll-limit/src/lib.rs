@@ -85,7 +85,7 @@
 //!
 //! Handles are cheap to clone, and clones share their state, as do all services of all layers. No thread and
 //! no task works in the background. A permit may be dropped: units stay spent unless they are
-//! [given back](plimsoll_core::Permit::give_back), as a tuple of gates does when a later one refuses. Futures that
+//! [given back](plimsoll_core::Permit::refund), as a tuple of gates does when a later one refuses. Futures that
 //! wait leave the line when they are dropped.
 //!
 //! # Why not governor alone
@@ -132,7 +132,7 @@ pub use per_account::{KeyedLimiter, KeyedLimiterBuilder};
 pub use quota::Quota;
 pub use spent::Spent;
 pub use tiers::{Class, Tiers, TiersBuilder};
-pub use wait::Acquire;
+pub use wait::AcquireUnits;
 
 use gcra::Rate;
 use plimsoll_core::{Allowance, ControlError};

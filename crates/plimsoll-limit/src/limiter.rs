@@ -5,11 +5,11 @@ use crate::gcra::Rate;
 use crate::live::Live;
 use crate::slot::{NOBODY, Slot, Taken};
 use crate::spent::Spent;
-use crate::wait::{Acquire, Asks};
+use crate::wait::{AcquireUnits, Asks};
 use crate::{Quota, allowance};
 use plimsoll_core::{
-    Allowance, ConfigError, ControlError, Event, Facts, Gate, Inspect, Keyed, Outcome, Overload, Permit,
-    Rejected, Settle, Wait,
+    Allowance, ConfigError, ControlError, Event, Gate, Inspect, Keyed, Outcome, Overload, Permit, Rejected,
+    RequestInfo, Settle, Wait,
 };
 use std::fmt;
 use std::future::Future;
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// | [`acquire`](Self::acquire), [`acquire_n`](Self::acquire_n), [`acquire_owned`](Self::acquire_owned) | in order | in async code |
 /// | [`acquire_timeout`](Self::acquire_timeout) | in the same order | on a plain thread |
 ///
-/// A permit may be dropped at once: the units stay spent, unless they are [given back](Permit::give_back).
+/// A permit may be dropped at once: the units stay spent, unless they are [given back](Permit::refund).
 ///
 /// ```
 /// use plimsoll_limit::{Limiter, Quota};
@@ -141,7 +141,7 @@ impl Limiter {
     fn decide<T>(&self, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
         let its = &*self.0;
         let rate = its.live.rate();
-        let mut now = its.common.clock.rough().as_nanos();
+        let mut now = its.common.clock.coarse().as_nanos();
         let mut at = its.not_before(rate, now, units);
         if is_close(at, now) {
             (now, at) = its.not_before_precisely(rate, units);
@@ -218,7 +218,7 @@ impl Limiter {
     /// # Errors
     /// As for `acquire`; `TooLarge` if there are never so many.
     pub async fn acquire_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
-        let spent = Acquire::new(self.clone(), units, Duration::MAX).await?;
+        let spent = AcquireUnits::new(self.clone(), units, Duration::MAX).await?;
         Ok(Permit::new(self, spent))
     }
 
@@ -232,7 +232,7 @@ impl Limiter {
     pub fn acquire_owned(&self) -> impl Future<Output = Result<Permit<Self>, Rejected>> + Send + use<> {
         let limiter = self.clone();
         async move {
-            let spent = Acquire::new(limiter.clone(), 1, Duration::MAX).await?;
+            let spent = AcquireUnits::new(limiter.clone(), 1, Duration::MAX).await?;
             Ok(Permit::new(limiter, spent))
         }
     }
@@ -243,7 +243,7 @@ impl Limiter {
     /// # Errors
     /// As for [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
-        match self.0.common.clock.block_until(None, Acquire::new(self.clone(), 1, timeout)) {
+        match self.0.common.clock.block_until(None, AcquireUnits::new(self.clone(), 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
             None => unreachable!("it blocks until it has been answered"),
         }
@@ -291,11 +291,11 @@ impl Limiter {
     controls!();
 
     /// A gate that reads what a request costs by `facts`.
-    pub fn facts<R: ?Sized, P: Fn(&R) -> Facts>(
+    pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(
         &self,
         facts: P,
-    ) -> plimsoll_core::By<Self, fn(&R), plimsoll_core::Reads<P>> {
-        plimsoll_core::By::new(self.clone(), (|_| ()) as fn(&R)).facts(facts)
+    ) -> plimsoll_core::By<Self, fn(&R), plimsoll_core::InfoFn<P>> {
+        plimsoll_core::By::new(self.clone(), (|_| ()) as fn(&R)).info(facts)
     }
 
     /// A layer that asks before each call and never waits.
@@ -337,16 +337,16 @@ impl Settle for Limiter {
     #[inline]
     fn settle(&self, _: Spent, outcome: Outcome) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::Ended { by: common.name, outcome });
+        common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn give_back(&self, spent: Spent) {
+    fn refund(&self, spent: Spent) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::GivenBack { by: common.name });
+        common.observer.emit(|| Event::Refunded { by: common.name });
         // By the rough clock, as it was mostly taken: by the precise one some of it would seem to be back already.
-        self.0.slot.give_back(common.clock.rough().as_nanos(), spent.units, spent.at, spent.interval);
+        self.0.slot.refund(common.clock.coarse().as_nanos(), spent.units, spent.at, spent.interval);
         common.yard.rouse(NOBODY);
     }
-    fn tell(&self, _: &Spent, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, _: &Spent, each: &mut dyn FnMut(Allowance)) {
         let (rate, now) = (self.0.live.rate(), self.0.common.clock.now().as_nanos());
         if let Some(free) = self.0.slot.free(NOBODY, rate.interval, now) {
             each(allowance(self.0.common.name, rate, free, now));
@@ -363,16 +363,16 @@ impl<R: ?Sized> Gate<R> for Limiter {
 
 impl Keyed<()> for Limiter {
     #[inline]
-    fn admit_for(&self, (): &(), facts: Facts) -> Result<Spent, Rejected> {
+    fn admit_for(&self, (): &(), facts: RequestInfo) -> Result<Spent, Rejected> {
         self.spend(facts.cost, |spent| spent)
     }
 }
 
 impl<R: ?Sized> Wait<R> for Limiter {
     type Place = Spent;
-    type Waiting = Acquire<Limiter>;
-    fn wait(&self, _: &R) -> Acquire<Limiter> {
-        Acquire::new(self.clone(), 1, Duration::MAX)
+    type Waiting = AcquireUnits<Limiter>;
+    fn wait(&self, _: &R) -> AcquireUnits<Limiter> {
+        AcquireUnits::new(self.clone(), 1, Duration::MAX)
     }
     fn enter(&self, spent: Spent, _: &R) -> Result<Spent, Rejected> {
         Ok(spent)
@@ -383,7 +383,7 @@ impl Inspect for Limiter {
     fn name(&self) -> &'static str {
         Limiter::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let quota = self.quota();
         each("rate", quota.rate());
         each("burst", f64::from(quota.burst_size()));
@@ -391,7 +391,7 @@ impl Inspect for Limiter {
         each("waiting", f64::from(self.waiting()));
     }
     /// Knobs: `rate` (units a second), `burst` (whole units).
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         self.set_quota(crate::turned(self.quota(), knob, value)?)
     }
 }

@@ -5,11 +5,11 @@ use crate::common::{Common, Setup, controls, is_close, setters};
 use crate::gcra::Rate;
 use crate::live::Live;
 use crate::spent::Spent;
-use crate::wait::{Acquire, Asks};
+use crate::wait::{AcquireUnits, Asks};
 use crate::{Quota, allowance};
 use plimsoll_core::{
-    Allowance, By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Facts, Inspect, Keyed,
-    Outcome, Permit, Rejected, Settle,
+    Allowance, By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Inspect, Keyed, Outcome,
+    Permit, Rejected, RequestInfo, Settle,
 };
 use std::fmt;
 use std::hash::Hash;
@@ -168,7 +168,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     /// # Errors
     /// As for `acquire`; `TooLarge` if there are never so many.
     pub async fn acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
-        let spent = Acquire::new(self.account(key), units, Duration::MAX).await?;
+        let spent = AcquireUnits::new(self.account(key), units, Duration::MAX).await?;
         Ok(Permit::new(self, spent))
     }
 
@@ -177,7 +177,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     /// # Errors
     /// As for [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
-        match self.0.common.clock.block_until(None, Acquire::new(self.account(key), 1, timeout)) {
+        match self.0.common.clock.block_until(None, AcquireUnits::new(self.account(key), 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
             None => unreachable!("it blocks until it has been answered"),
         }
@@ -273,7 +273,7 @@ impl<K: ?Sized> Account<'_, K> {
     #[inline(always)]
     fn take_at(&self, rate: Rate, units: u32) -> Result<Spent, Rejected> {
         let its = &*self.limiter.0;
-        let mut now = its.common.clock.rough().as_nanos();
+        let mut now = its.common.clock.coarse().as_nanos();
         let mut taken = its.accounts.take(self.hash, rate, now, units);
         if let Err(at) = taken
             && is_close(at, now)
@@ -344,10 +344,10 @@ impl<K: ?Sized> Asks for Account<'_, K> {
 impl<K: ?Sized> KeyedLimiter<K> {
     fn undo(&self, spent: Spent) {
         let its = &*self.0;
-        its.accounts.give_back(
+        its.accounts.refund(
             spent.slot,
             // By the rough clock, as it was mostly taken.
-            its.common.clock.rough().as_nanos(),
+            its.common.clock.coarse().as_nanos(),
             spent.units,
             spent.at,
             spent.interval,
@@ -365,14 +365,14 @@ impl<K: ?Sized> Settle for KeyedLimiter<K> {
     #[inline]
     fn settle(&self, _: Spent, outcome: Outcome) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::Ended { by: common.name, outcome });
+        common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn give_back(&self, spent: Spent) {
+    fn refund(&self, spent: Spent) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::GivenBack { by: common.name });
+        common.observer.emit(|| Event::Refunded { by: common.name });
         self.undo(spent);
     }
-    fn tell(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
         let its = &*self.0;
         let now = its.common.clock.now().as_nanos();
         let Some((interval, free)) = its.accounts.read(spent.slot) else { return };
@@ -387,7 +387,7 @@ impl<K: ?Sized> Settle for KeyedLimiter<K> {
 
 impl<K: Hash + ?Sized> Keyed<K> for KeyedLimiter<K> {
     #[inline]
-    fn admit_for(&self, key: &K, facts: Facts) -> Result<Spent, Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Spent, Rejected> {
         self.spend(key, facts.cost, |spent| spent)
     }
 }
@@ -396,7 +396,7 @@ impl<K: ?Sized> Inspect for KeyedLimiter<K> {
     fn name(&self) -> &'static str {
         KeyedLimiter::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let quota = self.quota();
         each("rate", quota.rate());
         each("burst", f64::from(quota.burst_size()));
@@ -405,7 +405,7 @@ impl<K: ?Sized> Inspect for KeyedLimiter<K> {
         each("waiting", f64::from(self.waiting()));
     }
     /// Knobs: `rate` (units a second), `burst` (whole units), each account's.
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         self.set_quota(crate::turned(self.quota(), knob, value)?)
     }
 }

@@ -172,7 +172,7 @@ impl Slot {
     /// By the shorter of the two intervals. If that is the one of now, units are counted as back sooner than
     /// they were; if it is the other, fewer are owed for them; and of an account that is no longer here
     /// nothing is left by its own interval, or it could not have gone.
-    pub(crate) fn give_back(&self, now: u64, units: u32, at: u64, interval: u64) {
+    pub(crate) fn refund(&self, now: u64, units: u32, at: u64, interval: u64) {
         while let Some((tag, free)) = self.read(self.hash()) {
             let less = refunded(free, now, interval_of(tag).min(interval), units, at);
             if less == free || self.exchange(free, less) {

@@ -6,7 +6,7 @@
 
 use crate::slot::{NOBODY, Slot};
 use plimsoll_core::sync::{AtomicUsize, Mutex, Ordering};
-use plimsoll_core::{Dice, Seeded, Stripes};
+use plimsoll_core::{Dice, KeyedHashState, StripedCounter};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::PoisonError;
@@ -26,10 +26,10 @@ pub(crate) struct Table {
     sets: Box<[Set]>,
     overflow: Box<[Slot]>,
     doors: Box<[Mutex<()>]>,
-    hasher: Seeded,
+    hasher: KeyedHashState,
     used: AtomicUsize,
     // How many asks found no room.
-    overflowed: Stripes,
+    overflowed: StripedCounter,
 }
 
 /// Where an account is: a slot, and its number.
@@ -45,7 +45,7 @@ impl Table {
             doors: (0..DOORS).map(|_| Mutex::new(())).collect(),
             hasher: dice.hasher(),
             used: AtomicUsize::new(0),
-            overflowed: Stripes::default(),
+            overflowed: StripedCounter::default(),
         }
     }
 

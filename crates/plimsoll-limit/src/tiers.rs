@@ -7,11 +7,11 @@ use crate::keyed::Named;
 use crate::live::Live;
 use crate::slot::{NOBODY, Slot, Taken};
 use crate::spent::{NOWHERE, Spent};
-use crate::wait::{Acquire, Asks};
+use crate::wait::{AcquireUnits, Asks};
 use crate::{Quota, allowance};
 use plimsoll_core::{
-    Allowance, By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Facts, Inspect, Keyed,
-    Outcome, Permit, Rejected, Settle, intern,
+    Allowance, By, ByOption, ByOptionRef, ByRef, ConfigError, ControlError, Event, Inspect, Keyed, Outcome,
+    Permit, Rejected, RequestInfo, Settle, intern,
 };
 use std::fmt;
 use std::hash::Hash;
@@ -240,9 +240,9 @@ impl Inner {
     #[cold]
     #[inline(never)]
     fn back(&self, slot: u32, all: Option<&Tier>, units: u32, now: u64) {
-        self.accounts.give_back(slot, now, units, now, u64::MAX);
+        self.accounts.refund(slot, now, units, now, u64::MAX);
         if let Some(all) = all {
-            all.slot.give_back(now, units, now, u64::MAX);
+            all.slot.refund(now, units, now, u64::MAX);
         }
     }
 
@@ -368,11 +368,11 @@ impl Inner {
 
     fn undo(&self, spent: &Spent) {
         // By the rough clock, as it was mostly taken.
-        let now = self.common.clock.rough().as_nanos();
-        self.accounts.give_back(spent.slot, now, spent.units, spent.at, spent.interval);
+        let now = self.common.clock.coarse().as_nanos();
+        self.accounts.refund(spent.slot, now, spent.units, spent.at, spent.interval);
         let all = self.kind(spent.class).all.as_ref();
         for tier in all.into_iter().chain(self.global.as_ref()) {
-            tier.slot.give_back(now, spent.units, spent.at, u64::MAX);
+            tier.slot.refund(now, spent.units, spent.at, u64::MAX);
         }
         // Who waits for a limit of many is the head of its line; the unit may be another account's.
         let own = self.accounts.table.at(spent.slot).map_or(0, |slot| slot.hash());
@@ -465,7 +465,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
         let (who, its) = (self.who(key), &*self.0);
         let plain = its.common.is_plain();
         if plain {
-            let now = its.common.clock.rough().as_nanos();
+            let now = its.common.clock.coarse().as_nanos();
             if let Some((slot, interval)) = its.take_usual(who, units, now) {
                 return Ok(hold(Spent { slot, units, at: now, class: who.class, interval, burst: 0 }));
             }
@@ -502,7 +502,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// As for `acquire`; `TooLarge` if one of the tiers never has so many.
     pub async fn acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
         let asks = self.member(key);
-        let spent = Acquire::new(asks, units, Duration::MAX).await?;
+        let spent = AcquireUnits::new(asks, units, Duration::MAX).await?;
         Ok(Permit::new(self, spent))
     }
 
@@ -512,7 +512,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// As for [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
         let asks = self.member(key);
-        match self.0.common.clock.block_until(None, Acquire::new(asks, 1, timeout)) {
+        match self.0.common.clock.block_until(None, AcquireUnits::new(asks, 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
             None => unreachable!("it blocks until it has been answered"),
         }
@@ -676,14 +676,14 @@ impl<K: ?Sized> Settle for Tiers<K> {
     #[inline]
     fn settle(&self, _: Spent, outcome: Outcome) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::Ended { by: common.name, outcome });
+        common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn give_back(&self, spent: Spent) {
+    fn refund(&self, spent: Spent) {
         let common = &self.0.common;
-        common.observer.tell(|| Event::GivenBack { by: common.name });
+        common.observer.emit(|| Event::Refunded { by: common.name });
         self.0.undo(&spent);
     }
-    fn tell(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
         let its = &*self.0;
         let now = its.common.clock.now().as_nanos();
         let kind = its.kind(spent.class);
@@ -704,7 +704,7 @@ impl<K: ?Sized> Settle for Tiers<K> {
 
 impl<K: Hash + ?Sized> Keyed<K> for Tiers<K> {
     #[inline]
-    fn admit_for(&self, key: &K, facts: Facts) -> Result<Spent, Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Spent, Rejected> {
         self.spend(key, facts.cost, |spent| spent)
     }
 }
@@ -713,7 +713,7 @@ impl<K: ?Sized> Inspect for Tiers<K> {
     fn name(&self) -> &'static str {
         Tiers::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         if let Some(tier) = &self.0.global {
             let (quota, rate) = (tier.live.quota(), tier.live.rate());
             let now = self.0.common.clock.now().as_nanos();
@@ -727,7 +727,7 @@ impl<K: ?Sized> Inspect for Tiers<K> {
         each("waiting", f64::from(self.waiting()));
     }
     /// Knobs: `rate` (units a second), `burst` (whole units), of the limit for all.
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         match &self.0.global {
             Some(tier) => self.set_global(crate::turned(tier.live.quota(), knob, value)?),
             None => Err(ControlError::new("knob", knob, "none: there is no limit for all")),

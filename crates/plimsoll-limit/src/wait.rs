@@ -4,7 +4,7 @@ use crate::Spent;
 use crate::common::Common;
 use crate::keyed::Standing;
 use pin_project_lite::pin_project;
-use plimsoll_core::{Event, Instant, Place, Places, Reason, Rejected, Sleep, Turn};
+use plimsoll_core::{Acquire, Event, FixedCapacity, Instant, Place, Reason, Rejected, Sleep};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -39,7 +39,7 @@ pin_project! {
     /// # Panics
     /// When polled after its end.
     #[must_use = "a future does nothing until it is polled"]
-    pub struct Acquire<A: Asks> {
+    pub struct AcquireUnits<A: Asks> {
         asks: A,
         units: u32,
         patience: Duration,
@@ -52,7 +52,7 @@ pin_project! {
         stage: Stage,
     }
 
-    impl<A: Asks> PinnedDrop for Acquire<A> {
+    impl<A: Asks> PinnedDrop for AcquireUnits<A> {
         fn drop(this: Pin<&mut Self>) {
             let mut me = this.project();
             let left = !matches!(*me.stage, Stage::New | Stage::Over);
@@ -61,7 +61,7 @@ pin_project! {
             me.own.leave();
             if left {
                 let common = me.asks.common();
-                common.observer.tell(|| Event::Left { by: common.name });
+                common.observer.emit(|| Event::Abandoned { by: common.name });
             }
         }
     }
@@ -72,7 +72,7 @@ pin_project! {
     enum Stage {
         New,
         // In the first line, or in the second.
-        Behind { #[pin] turn: Turn<Places>, many: bool },
+        Behind { #[pin] turn: Acquire<FixedCapacity>, many: bool },
         Head { #[pin] sleep: Option<Sleep> },
         Over,
     }
@@ -100,11 +100,11 @@ impl Queued {
     }
 }
 
-impl<A: Asks> Acquire<A> {
+impl<A: Asks> AcquireUnits<A> {
     pub(crate) fn new(asks: A, units: u32, patience: Duration) -> Self {
         let (since, until) = (Instant::default(), Instant::default());
         let (own, many) = Default::default();
-        Acquire { asks, units, patience, since, until, own, many, stage: Stage::New }
+        AcquireUnits { asks, units, patience, since, until, own, many, stage: Stage::New }
     }
 
     fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Spent, Rejected>> {
@@ -190,7 +190,7 @@ fn comes_in_time(no: &Rejected, now: Instant, until: Instant) -> bool {
     no.reason() == Reason::Limited && no.retry_after().is_some_and(|after| now + after <= until)
 }
 
-impl<A: Asks> Future for Acquire<A> {
+impl<A: Asks> Future for AcquireUnits<A> {
     type Output = Result<Spent, Rejected>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -204,7 +204,7 @@ impl<A: Asks> Future for Acquire<A> {
     }
 }
 
-impl<A: Asks> fmt::Debug for Acquire<A> {
+impl<A: Asks> fmt::Debug for AcquireUnits<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
             Stage::New => "new",
@@ -212,6 +212,6 @@ impl<A: Asks> fmt::Debug for Acquire<A> {
             Stage::Head { .. } => "head of the line",
             Stage::Over => "over",
         };
-        f.debug_struct("Acquire").field("units", &self.units).field("stage", &stage).finish()
+        f.debug_struct("AcquireUnits").field("units", &self.units).field("stage", &stage).finish()
     }
 }

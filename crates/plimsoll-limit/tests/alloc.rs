@@ -57,7 +57,7 @@ fn an_ask_allocates_nothing() {
 #[test]
 fn given_back_it_allocates_nothing_either() {
     let keyed = KeyedLimiter::<u64>::builder().quota(QUOTA).clock(ManualTime::new().clock()).build().unwrap();
-    let seen = measure(|| (0..300).for_each(|_| keyed.ask(&1).unwrap().give_back()));
+    let seen = measure(|| (0..300).for_each(|_| keyed.ask(&1).unwrap().refund()));
     assert_eq!(seen.count_total, 0);
 }
 

@@ -126,7 +126,7 @@ fn a_cap_is_given_back() {
         for _ in 0..10 {
             let permits = [limiter.ask(&1_000).unwrap(), limiter.ask(&1_000).unwrap()];
             assert_eq!(limiter.ask(&1_000).unwrap_err().by(), "fair/cap");
-            permits.into_iter().for_each(|permit| permit.give_back());
+            permits.into_iter().for_each(|permit| permit.refund());
         }
     }
 }
@@ -205,7 +205,7 @@ fn a_small_burst_is_warned_of_and_one_of_one_is_refused() {
     let ear = Arc::new(Ear::default());
     let warned = || {
         let told = std::mem::take(&mut *ear.0.lock().unwrap());
-        told.iter().filter(|event| matches!(event, Event::Warned { by: "small", .. })).count()
+        told.iter().filter(|event| matches!(event, Event::Misconfigured { by: "small", .. })).count()
     };
     let build = |burst| {
         FairLimiter::<u64>::builder()
@@ -233,7 +233,7 @@ fn what_is_given_back_was_never_used() {
     let time = ManualTime::new();
     let limiter = builder(&time).build().unwrap();
     for _ in 0..1_000 {
-        limiter.ask_n(&1, BURST).unwrap().give_back();
+        limiter.ask_n(&1, BURST).unwrap().refund();
     }
     limiter.check_n(&1, BURST).unwrap();
     assert_eq!(limiter.ask(&2).unwrap_err().reason(), Reason::Limited);

@@ -204,7 +204,7 @@ fn what_is_given_back_is_had_once() {
     explore(move || {
         let limiter = limiter(Quota::per_hour(1).burst(2));
         let permit = limiter.ask_owned().unwrap();
-        let back = thread::spawn(move || permit.give_back());
+        let back = thread::spawn(move || permit.refund());
         let passed = [limiter.check().is_ok(), limiter.check().is_ok()];
         back.join().unwrap();
         assert!(passed[0]);
@@ -223,7 +223,7 @@ fn what_is_given_back_late_is_nobodys() {
         time.advance(S);
         limiter.check_n(&3, 2).unwrap();
         time.advance(S / 2);
-        let back = thread::spawn(move || permit.give_back());
+        let back = thread::spawn(move || permit.refund());
         assert!(limiter.check_n(&2, 2).is_ok());
         back.join().unwrap();
         assert!(limiter.check(&2).is_err());

@@ -383,9 +383,9 @@ proptest! {
             time.advance(ns(gap));
             if let Some(index) = back && !held.is_empty() {
                 let (_, _, permit) = held.remove(index.index(held.len()));
-                permit.give_back();
+                permit.refund();
             }
-            match plimsoll_core::Keyed::admit_for(&limiter, &(), plimsoll_core::Facts::new().cost(units)) {
+            match plimsoll_core::Keyed::admit_for(&limiter, &(), plimsoll_core::RequestInfo::new().cost(units)) {
                 Ok(spent) => held.push((now, units, Permit::new(limiter.clone(), spent))),
                 Err(no) => told = no.retry_after().map_or(0, |t| t.as_nanos() as u64),
             }
@@ -578,12 +578,12 @@ fn a_number_can_be_looked_at_and_turned() {
     let _ = limiter.ask_n(3).unwrap();
     let seen = |limiter: &dyn Inspect| {
         let mut seen = vec![];
-        limiter.look(&mut |what, value| seen.push((what, value)));
+        limiter.read(&mut |what, value| seen.push((what, value)));
         seen
     };
     assert_eq!(seen(&limiter), [("rate", 10.0), ("burst", 4.0), ("left", 1.0), ("waiting", 0.0)]);
-    limiter.turn("rate", 1.0).unwrap();
-    limiter.turn("burst", 5.0).unwrap();
+    limiter.set("rate", 1.0).unwrap();
+    limiter.set("burst", 5.0).unwrap();
     assert_eq!(seen(&limiter), [("rate", 1.0), ("burst", 5.0), ("left", 2.0), ("waiting", 0.0)]);
     time.advance(Duration::from_secs(1));
     assert_eq!(limiter.left(), 3);
@@ -595,18 +595,18 @@ fn a_number_can_be_looked_at_and_turned() {
         ("burst", 1.5, "burst = 1.5 is not allowed: it must be a whole number from 1 to 4294967295"),
         ("speed", 1.0, "knob = speed is not allowed: it must be one of rate, burst"),
     ] {
-        assert_eq!(limiter.turn(knob, value).unwrap_err().to_string(), says);
+        assert_eq!(limiter.set(knob, value).unwrap_err().to_string(), says);
     }
-    assert!(limiter.turn("rate", 1e-9).is_err(), "a unit in 30 years");
+    assert!(limiter.set("rate", 1e-9).is_err(), "a unit in 30 years");
     let keyed = KeyedLimiter::<str>::new(Quota::per_second(10)).unwrap();
     assert!(keyed.ask("ann").is_ok());
     let numbers = [("rate", 10.0), ("burst", 10.0), ("accounts", 1.0), ("overflowed", 0.0), ("waiting", 0.0)];
     assert_eq!(seen(&keyed), numbers);
     let without = Tiers::<str>::builder().class(Class::new("free")).build().unwrap();
-    assert!(without.turn("rate", 1.0).is_err());
+    assert!(without.set("rate", 1.0).is_err());
     let tiers =
         Tiers::<str>::builder().class(Class::new("free")).global(Quota::per_second(1)).build().unwrap();
-    tiers.turn("rate", 2.0).unwrap();
+    tiers.set("rate", 2.0).unwrap();
     assert_eq!(seen(&tiers)[0], ("rate", 2.0));
 }
 
@@ -645,7 +645,7 @@ fn what_was_spent_fits_two_words() {
         } else {
             spent
         };
-        limiter.give_back(spent);
+        limiter.refund(spent);
         let owed = if unpack { 1_024 } else { 0 };
         let full = limiter.ask_n(10).map(drop).err().map_or(0, |no| no.retry_after().unwrap().as_nanos());
         assert!(full <= owed, "{full}");
@@ -663,7 +663,7 @@ fn what_was_spent_fits_two_words() {
     for _ in 0..3 {
         let words = plimsoll_core::Gate::admit(&gate, &"ann").unwrap();
         assert!(tiers.ask("ann").is_err());
-        gate.give_back(words);
+        gate.refund(words);
         time.advance(ns(1_024));
     }
 }

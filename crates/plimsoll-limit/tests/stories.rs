@@ -14,8 +14,8 @@ fn on_the_systems_clock_what_is_given_back_at_once_is_whole_again() {
     let limiter = Limiter::new(Quota::per_hour(500)).unwrap();
     let keyed = KeyedLimiter::<u64>::new(Quota::per_hour(500)).unwrap();
     for _ in 0..500 {
-        limiter.ask_n(500).unwrap().give_back();
-        keyed.ask_n(&7, 500).unwrap().give_back();
+        limiter.ask_n(500).unwrap().refund();
+        keyed.ask_n(&7, 500).unwrap().refund();
     }
     assert_eq!((limiter.left(), keyed.left(&7)), (500, 500));
 }
@@ -141,8 +141,8 @@ fn the_books_are_kept_by_the_guards_name_and_the_refusal_names_the_tier() {
     assert_eq!((no.by(), no.reason()), ("api/free/account", Reason::Limited));
     let told = ear.0.lock().unwrap();
     assert!(matches!(told[0], Event::Admitted { by: "api" }));
-    assert!(matches!(told[1], Event::Ended { by: "api", .. }));
-    assert!(matches!(told[2], Event::Refused(no) if no.by() == "api"));
+    assert!(matches!(told[1], Event::Completed { by: "api", .. }));
+    assert!(matches!(told[2], Event::Rejected(no) if no.by() == "api"));
     assert_eq!(told.len(), 3);
 }
 

@@ -189,7 +189,7 @@ fn what_is_given_back_is_not_had_twice() {
             assert!(held.fetch_add(1, SeqCst) < burst);
             if (thread + n) % 2 == 0 {
                 held.fetch_sub(1, SeqCst);
-                permit.give_back();
+                permit.refund();
             }
             1
         });

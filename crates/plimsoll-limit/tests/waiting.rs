@@ -304,7 +304,7 @@ fn what_is_given_back_wakes_the_head() {
     let held = limiter.ask(&1).unwrap();
     let mut waits = call(limiter.acquire(&1));
     assert_pending!(waits.poll());
-    held.give_back();
+    held.refund();
     assert!(waits.is_woken());
     assert_eq!(assert_ready!(waits.poll()), None);
     // In tiers it may be another account's unit, too.
@@ -314,7 +314,7 @@ fn what_is_given_back_wakes_the_head() {
     let held = tiers.ask(&1).unwrap();
     let mut waits = call(tiers.acquire(&2));
     assert_pending!(waits.poll());
-    held.give_back();
+    held.refund();
     assert_eq!(assert_ready!(waits.poll()), None);
 }
 
@@ -370,7 +370,7 @@ fn a_rate_of_nearly_nothing_recovers() {
     assert!(limiter.ask().is_ok());
     let mut waits = call(limiter.acquire());
     assert_pending!(waits.poll());
-    limiter.turn("rate", 1e-6).unwrap();
+    limiter.set("rate", 1e-6).unwrap();
     assert_pending!(waits.poll());
     let mut polls = 0;
     for _ in 0..1_000 {
@@ -381,7 +381,7 @@ fn a_rate_of_nearly_nothing_recovers() {
         }
     }
     assert_eq!(polls, 0, "nothing to do");
-    limiter.turn("rate", 1.0).unwrap();
+    limiter.set("rate", 1.0).unwrap();
     assert!(waits.is_woken());
     // What was owed then is owed still, less what came back in those 60,000 s: six hundredths of a unit.
     assert_pending!(waits.poll());
@@ -416,7 +416,7 @@ fn no_line_is_left_behind() {
     limiter.set_room(1_000, 60 * S).unwrap();
     let lines = |limiter: &KeyedLimiter<u64>| {
         let mut waiting = f64::NAN;
-        Inspect::look(limiter, &mut |what, value| {
+        Inspect::read(limiter, &mut |what, value| {
             if what == "waiting" {
                 waiting = value
             }
@@ -526,21 +526,21 @@ fn each_who_asked_is_told_of_once() {
     };
     let by = "told";
     limiter.ask().unwrap().done(plimsoll_core::Outcome::Success);
-    let ended = |outcome| Event::Ended { by, outcome };
+    let ended = |outcome| Event::Completed { by, outcome };
     assert_eq!(news(), [Event::Admitted { by }, ended(plimsoll_core::Outcome::Success)]);
     let (mut gets, mut leaves) = (task::spawn(limiter.acquire()), task::spawn(limiter.acquire()));
     assert_pending!(gets.poll());
     assert_pending!(leaves.poll());
     assert_eq!(news(), [], "whoever waits is not refused");
     assert_eq!(reason(assert_ready!(task::spawn(limiter.acquire()).poll())), Some(Reason::Full));
-    assert!(matches!(news()[..], [Event::Refused(no)] if no.reason() == Reason::Full));
+    assert!(matches!(news()[..], [Event::Rejected(no)] if no.reason() == Reason::Full));
     drop(leaves);
-    assert_eq!(news(), [Event::Left { by }]);
+    assert_eq!(news(), [Event::Abandoned { by }]);
     time.advance(S);
     let permit: Permit<_> = assert_ready!(gets.poll()).unwrap();
     assert_eq!(news(), [Event::Admitted { by }]);
-    permit.give_back();
-    assert_eq!(news(), [Event::GivenBack { by }]);
+    permit.refund();
+    assert_eq!(news(), [Event::Refunded { by }]);
 }
 
 #[test]

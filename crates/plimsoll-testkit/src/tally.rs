@@ -28,10 +28,10 @@ impl Observe for Tally {
         let mut sums = self.0.lock().unwrap();
         match event {
             Event::Admitted { .. } => sums.admitted += 1,
-            Event::Refused(_) => sums.refused += 1,
-            Event::Left { .. } => sums.left += 1,
-            Event::GivenBack { .. } => sums.given_back += 1,
-            Event::Ended { outcome, .. } => {
+            Event::Rejected(_) => sums.refused += 1,
+            Event::Abandoned { .. } => sums.left += 1,
+            Event::Refunded { .. } => sums.given_back += 1,
+            Event::Completed { outcome, .. } => {
                 sums.ended += 1;
                 sums.failed += u64::from(outcome == Outcome::Failure);
             }

@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use plimsoll_core::{
-    Event, Gate, Mode, Observe, Observer, Outcome, Permit, Place, Places, Rejected, Room, Settle, Shadow,
-    Wait, layer, wait_layer,
+    Event, FixedCapacity, Gate, Mode, Observe, Observer, Outcome, Permit, Place, Rejected, Semaphore, Settle,
+    Shadow, Wait, layer, wait_layer,
 };
 use plimsoll_testkit::{BoxError, Built, Edge, Held, Inner, Kit, PROBES, Request, Subject, Verdict, service};
 use std::cell::RefCell;
@@ -38,7 +38,7 @@ const QUEUE_NEVER_EXPIRES: u8 = 17;
 
 /// Two inside; broken as `F` says.
 struct Faulty<const F: u8> {
-    room: Arc<Room<Places>>,
+    room: Arc<Semaphore<FixedCapacity>>,
     ears: Arc<dyn Observe>,
     settled: Arc<AtomicU64>,
 }
@@ -54,7 +54,9 @@ struct Liar(Arc<dyn Observe>);
 impl Observe for Liar {
     fn event(&self, event: Event) {
         self.0.event(match event {
-            Event::Ended { by, outcome: Outcome::Failure } => Event::Ended { by, outcome: Outcome::Success },
+            Event::Completed { by, outcome: Outcome::Failure } => {
+                Event::Completed { by, outcome: Outcome::Success }
+            }
             event => event,
         });
     }
@@ -64,7 +66,7 @@ impl<const F: u8> Faulty<F> {
     fn new(kit: &Kit) -> Self {
         let ears = kit.observer();
         let told = if F == PANIC_IS_SUCCESS { Arc::new(Liar(ears.clone())) } else { ears.clone() };
-        let room = Room::new("faulty", Places::new(2), kit.clock(), 0, Duration::ZERO);
+        let room = Semaphore::new("faulty", FixedCapacity::new(2), kit.clock(), 0, Duration::ZERO);
         let room = Arc::new(room.observe(Observer::new(told, "faulty")));
         Faulty { room, ears, settled: Arc::default() }
     }
@@ -80,21 +82,21 @@ impl<const F: u8> Settle for Faulty<F> {
             _ => false,
         };
         if lost {
-            self.ears.event(Event::Ended { by: "faulty", outcome });
+            self.ears.event(Event::Completed { by: "faulty", outcome });
         } else {
             self.room.settle(place, outcome);
         }
     }
-    fn give_back(&self, place: Place) {
-        self.room.give_back(place);
+    fn refund(&self, place: Place) {
+        self.room.refund(place);
     }
 }
 
 impl<R: ?Sized, const F: u8> Gate<R> for Faulty<F> {
     fn admit(&self, _: &R) -> Result<Place, Rejected> {
-        self.room.try_start().inspect_err(|no| {
+        self.room.try_acquire().inspect_err(|no| {
             if F == TELLS_REFUSALS_TWICE {
-                self.ears.event(Event::Refused(*no));
+                self.ears.event(Event::Rejected(*no));
             }
         })
     }
@@ -163,7 +165,7 @@ fn build<const F: u8>(kit: &Kit) -> Built {
             _ => service(&layer(layered.clone()), inner),
         }),
         saturate: Box::new(move || {
-            while filled.room.source().taken() < 2 {
+            while filled.room.capacity().in_flight() < 2 {
                 match filled.admit(&()) {
                     Ok(place) => fills.borrow_mut().push(Permit::new(filled.clone(), place)),
                     Err(_) => break,
@@ -171,8 +173,8 @@ fn build<const F: u8>(kit: &Kit) -> Built {
             }
         }),
         busy: None,
-        relieve: Box::new(move || empties.borrow_mut().drain(..).for_each(Permit::give_back)),
-        held: Held::By(Box::new(move || u64::from(watched.room.source().taken()))),
+        relieve: Box::new(move || empties.borrow_mut().drain(..).for_each(Permit::refund)),
+        held: Held::By(Box::new(move || u64::from(watched.room.capacity().in_flight()))),
         limit: Some(2),
         shadow: Some(Box::new(move |inner| {
             let mode = if F == SHADOW_REFUSES { Mode::On } else { Mode::Shadow };
@@ -188,7 +190,7 @@ fn edges<const F: u8>() -> Vec<Edge> {
 }
 
 /// A waiter: one inside, and two may wait; broken as `F` says.
-struct Queue<const F: u8>(Arc<Room<Places>>);
+struct Queue<const F: u8>(Arc<Semaphore<FixedCapacity>>);
 
 impl<const F: u8> Clone for Queue<F> {
     fn clone(&self) -> Self {
@@ -201,8 +203,8 @@ impl<const F: u8> Settle for Queue<F> {
     fn settle(&self, place: Place, outcome: Outcome) {
         self.0.settle(place, outcome);
     }
-    fn give_back(&self, place: Place) {
-        self.0.give_back(place);
+    fn refund(&self, place: Place) {
+        self.0.refund(place);
     }
 }
 
@@ -210,7 +212,7 @@ impl<R: ?Sized, const F: u8> Wait<R> for Queue<F> {
     type Place = Place;
     type Waiting = Pin<Box<dyn Future<Output = Result<Place, Rejected>> + Send>>;
     fn wait(&self, _: &R) -> Self::Waiting {
-        let mut turn = Box::pin(self.0.wait());
+        let mut turn = Box::pin(self.0.acquire());
         match F {
             // Polls with nobody's waker.
             QUEUE_LOSES_THE_WAKER => Box::pin(std::future::poll_fn(move |_| {
@@ -233,7 +235,7 @@ impl<R: ?Sized, const F: u8> Wait<R> for Queue<F> {
 struct Deaf(Arc<dyn Observe>);
 impl Observe for Deaf {
     fn event(&self, event: Event) {
-        if !matches!(event, Event::Left { .. }) {
+        if !matches!(event, Event::Abandoned { .. }) {
             self.0.event(event);
         }
     }
@@ -245,25 +247,25 @@ fn queue<const F: u8>(kit: &Kit) -> Built {
         ears = Arc::new(Deaf(ears));
     }
     let longest = if F == QUEUE_NEVER_EXPIRES { Duration::MAX } else { Duration::from_millis(100) };
-    let room = Room::new("queue", Places::new(1), kit.clock(), 2, longest);
+    let room = Semaphore::new("queue", FixedCapacity::new(1), kit.clock(), 2, longest);
     let queue = Queue::<F>(Arc::new(room.observe(Observer::new(ears, "queue"))));
     let held = std::rc::Rc::new(RefCell::new(Vec::new()));
     let (busies, fills, empties) = (held.clone(), held.clone(), held);
     let (layered, busied, filled, opened, watched) =
         (queue.clone(), queue.clone(), queue.clone(), queue.clone(), queue);
-    let press = |queue: &Queue<F>| queue.0.try_start().ok().map(|place| Permit::new(queue.clone(), place));
+    let press = |queue: &Queue<F>| queue.0.try_acquire().ok().map(|place| Permit::new(queue.clone(), place));
     Built {
         layer: Box::new(move |inner| service(&wait_layer(layered.clone()), inner)),
         saturate: Box::new(move || {
             fills.borrow_mut().extend(press(&filled));
-            filled.0.set_size(0);
+            filled.0.set_queue(0);
         }),
         busy: Some(Box::new(move || busies.borrow_mut().extend(press(&busied)))),
         relieve: Box::new(move || {
-            opened.0.set_size(2);
-            empties.borrow_mut().drain(..).for_each(Permit::give_back);
+            opened.0.set_queue(2);
+            empties.borrow_mut().drain(..).for_each(Permit::refund);
         }),
-        held: Held::By(Box::new(move || u64::from(watched.0.source().taken() + watched.0.waiting()))),
+        held: Held::By(Box::new(move || u64::from(watched.0.capacity().in_flight() + watched.0.queued()))),
         limit: Some(1),
         shadow: None,
         guards: 1,

@@ -1,7 +1,9 @@
 //! What can be set on a valve.
 
 use crate::Valve;
-use plimsoll_core::{Clock, ConfigError, Discipline, Observe, Observer, Places, Room, check_name, intern};
+use plimsoll_core::{
+    Clock, ConfigError, Discipline, FixedCapacity, Observe, Observer, Semaphore, check_name, intern,
+};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,14 +55,14 @@ impl Config {
 }
 
 pub(crate) fn check_inside(inside: u32) -> Result<(), ConfigError> {
-    if inside == 0 || inside > Places::MAX {
+    if inside == 0 || inside > FixedCapacity::MAX {
         return Err(ConfigError::new("inside", inside, "1 to 2147483647"));
     }
     Ok(())
 }
 
 pub(crate) fn check_room(room: u32, longest: Duration) -> Result<(), ConfigError> {
-    if room > Places::MAX {
+    if room > FixedCapacity::MAX {
         return Err(ConfigError::new("room", room, "0 to 2147483647"));
     }
     if room > 0 && longest.is_zero() {
@@ -136,7 +138,8 @@ impl Builder {
         let Config { name, inside, room, longest_wait, discipline } = self.config;
         let name = intern(&name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        let room = Room::new(name, Places::new(inside), self.clock, room, longest_wait).observe(observer);
+        let room = Semaphore::new(name, FixedCapacity::new(inside), self.clock, room, longest_wait)
+            .observe(observer);
         room.set_discipline(discipline);
         Ok(Valve(Arc::new(room)))
     }

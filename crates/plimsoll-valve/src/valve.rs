@@ -2,8 +2,8 @@
 
 use crate::config::{Builder, check_inside, check_room};
 use plimsoll_core::{
-    ConfigError, ControlError, Discipline, Gate, Inspect, Outcome, Permit, Place, Places, Rejected, Room,
-    Settle, Source,
+    Capacity, ConfigError, ControlError, Discipline, FixedCapacity, Gate, Inspect, Outcome, Permit, Place,
+    Rejected, Semaphore, Settle,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// | [`acquire_timeout`](Self::acquire_timeout) | in the same room | on a plain thread |
 /// | [`run`](Self::run) | in the room, then runs a future | in async code |
 #[derive(Clone)]
-pub struct Valve(pub(crate) Arc<Room<Places>>);
+pub struct Valve(pub(crate) Arc<Semaphore<FixedCapacity>>);
 
 impl Valve {
     /// A valve that lets `inside` in at once and lets nobody wait.
@@ -40,7 +40,7 @@ impl Valve {
     /// `Full` if every place is taken or others wait for one; `Closed` after [`close`](Self::close).
     #[inline(always)]
     pub fn ask(&self) -> Result<Permit<&Valve>, Rejected> {
-        self.0.try_start().map(|place| Permit::new(self, place))
+        self.0.try_acquire().map(|place| Permit::new(self, place))
     }
 
     /// [`ask`](Self::ask), with a permit that owns its handle and may go to another task or thread.
@@ -49,7 +49,7 @@ impl Valve {
     /// As for `ask`.
     #[inline]
     pub fn ask_owned(&self) -> Result<Permit<Valve>, Rejected> {
-        self.0.try_start().map(|place| Permit::new(self.clone(), place))
+        self.0.try_acquire().map(|place| Permit::new(self.clone(), place))
     }
 
     /// Changes how many may be inside, 1 to 2³¹ − 1. More: those who wait enter at once. Fewer:
@@ -59,7 +59,7 @@ impl Valve {
     /// If `inside` is 0 or above 2³¹ − 1; nothing has changed then.
     pub fn set_inside(&self, inside: u32) -> Result<(), ControlError> {
         check_inside(inside)?;
-        if self.0.source().set_limit(inside) {
+        if self.0.capacity().set_limit(inside) {
             self.0.pump();
         }
         Ok(())
@@ -72,7 +72,7 @@ impl Valve {
     /// If `room` is above 2³¹ − 1, or `longest_wait` is zero while `room` is not; nothing has changed then.
     pub fn set_room(&self, room: u32, longest_wait: Duration) -> Result<(), ControlError> {
         check_room(room, longest_wait)?;
-        self.0.set_room(room, longest_wait);
+        self.0.set_queue_and_wait(room, longest_wait);
         Ok(())
     }
 
@@ -95,27 +95,27 @@ impl Valve {
 
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
-        self.0.source().is_closed()
+        self.0.capacity().is_closed()
     }
 
     /// How many are inside now.
     pub fn inside(&self) -> u32 {
-        self.0.source().taken()
+        self.0.capacity().in_flight()
     }
 
     /// How many may be inside.
     pub fn limit(&self) -> u32 {
-        self.0.source().limit()
+        self.0.capacity().limit()
     }
 
     /// How many wait now.
     pub fn waiting(&self) -> u32 {
-        self.0.waiting()
+        self.0.queued()
     }
 
     /// How many may wait.
     pub fn room(&self) -> u32 {
-        self.0.size()
+        self.0.queue_limit()
     }
 
     /// Who of those who wait is next, and who goes when the room is full.
@@ -125,12 +125,12 @@ impl Valve {
 
     /// How long one may wait.
     pub fn longest_wait(&self) -> Duration {
-        self.0.longest_wait()
+        self.0.max_wait()
     }
 
     /// The name its refusals carry.
     pub fn name(&self) -> &'static str {
-        self.0.by()
+        self.0.name()
     }
 }
 
@@ -141,15 +141,15 @@ impl Settle for Valve {
         self.0.settle(place, outcome);
     }
     #[inline]
-    fn give_back(&self, place: Place) {
-        self.0.give_back(place);
+    fn refund(&self, place: Place) {
+        self.0.refund(place);
     }
 }
 
 impl<R: ?Sized> Gate<R> for Valve {
     #[inline(always)]
     fn admit(&self, _: &R) -> Result<Place, Rejected> {
-        self.0.try_start()
+        self.0.try_acquire()
     }
 }
 
@@ -157,7 +157,7 @@ impl Inspect for Valve {
     fn name(&self) -> &'static str {
         Valve::name(self)
     }
-    fn look(&self, each: &mut dyn FnMut(&'static str, f64)) {
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("inside", f64::from(self.inside()));
         each("limit", f64::from(self.limit()));
         each("waiting", f64::from(self.waiting()));
@@ -165,7 +165,7 @@ impl Inspect for Valve {
         each("longest_wait", self.longest_wait().as_secs_f64());
     }
     /// Knobs: `limit` (whole places), `room` (whole places), `longest_wait` (seconds).
-    fn turn(&self, knob: &str, value: f64) -> Result<(), ControlError> {
+    fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         let whole = |field| {
             if value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value) {
                 Ok(value as u32)
@@ -181,13 +181,13 @@ impl Inspect for Valve {
             "room" => {
                 let room = whole("room")?;
                 check_room(room, self.longest_wait())?;
-                self.0.set_size(room);
+                self.0.set_queue(room);
                 Ok(())
             }
             "longest_wait" => match Duration::try_from_secs_f64(value) {
                 Ok(longest) => {
                     check_room(self.room(), longest)?;
-                    self.0.set_longest_wait(longest);
+                    self.0.set_max_wait(longest);
                     Ok(())
                 }
                 Err(_) => Err(ControlError::new("longest_wait", value, "a number of seconds, 0 or more")),

@@ -1,7 +1,7 @@
 //! Waiting for a place: tasks and threads in one room.
 
 use crate::Valve;
-use plimsoll_core::{Outcome, Overload, Permit, Place, Places, Rejected, Turn, Wait};
+use plimsoll_core::{Acquire, FixedCapacity, Outcome, Overload, Permit, Place, Rejected, Wait};
 use std::future::Future;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Valve {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
     /// ```
     pub async fn acquire(&self) -> Result<Permit<&Valve>, Rejected> {
-        let place = self.0.wait().await?;
+        let place = self.0.acquire().await?;
         Ok(Permit::new(self, place))
     }
 
@@ -46,7 +46,7 @@ impl Valve {
     pub fn acquire_owned(&self) -> impl Future<Output = Result<Permit<Valve>, Rejected>> + Send + use<> {
         let valve = self.clone();
         async move {
-            let place = valve.0.wait().await?;
+            let place = valve.0.acquire().await?;
             Ok(Permit::new(valve, place))
         }
     }
@@ -74,7 +74,7 @@ impl Valve {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Valve>, Rejected> {
-        match self.0.clock().block_until(None, self.0.wait_at_most(timeout)) {
+        match self.0.clock().block_until(None, self.0.acquire_within(timeout)) {
             Some(turn) => turn.map(|place| Permit::new(self, place)),
             None => unreachable!("it blocks until the turn is over"),
         }
@@ -108,9 +108,9 @@ impl Valve {
 
 impl<R: ?Sized> Wait<R> for Valve {
     type Place = Place;
-    type Waiting = Turn<Places>;
-    fn wait(&self, _: &R) -> Turn<Places> {
-        self.0.wait()
+    type Waiting = Acquire<FixedCapacity>;
+    fn wait(&self, _: &R) -> Acquire<FixedCapacity> {
+        self.0.acquire()
     }
     fn enter(&self, place: Place, _: &R) -> Result<Place, Rejected> {
         Ok(place)

@@ -263,8 +263,8 @@ mod disciplines {
         let held = valve.ask().unwrap();
         let mut waits = task::spawn(valve.acquire());
         assert_pending!(waits.poll());
-        assert!(valve.set_discipline(Discipline::LifoWithAge { age: Duration::ZERO }).is_err());
-        valve.set_discipline(Discipline::LifoWithAge { age: Duration::from_millis(5) }).unwrap();
+        assert!(valve.set_discipline(Discipline::LifoWithAge { max_age: Duration::ZERO }).is_err());
+        valve.set_discipline(Discipline::LifoWithAge { max_age: Duration::from_millis(5) }).unwrap();
         assert!(waits.is_woken(), "to see when its time is up now");
         assert_pending!(waits.poll());
         time.advance(Duration::from_millis(5));
@@ -284,7 +284,7 @@ mod disciplines {
         let mut waits = task::spawn(valve.acquire());
         assert_pending!(waits.poll());
         time.advance(Duration::from_millis(20));
-        valve.set_discipline(Discipline::LifoWithAge { age: Duration::from_millis(10) }).unwrap();
+        valve.set_discipline(Discipline::LifoWithAge { max_age: Duration::from_millis(10) }).unwrap();
         assert_pending!(waits.poll());
         time.advance(Duration::from_millis(10));
         assert!(waits.is_woken());
@@ -296,7 +296,7 @@ mod disciplines {
     #[test]
     fn who_stays_for_a_newer_one_goes_with_it() {
         let time = ManualTime::new();
-        let valve = valve(&time, Discipline::LifoWithAge { age: Duration::from_millis(10) });
+        let valve = valve(&time, Discipline::LifoWithAge { max_age: Duration::from_millis(10) });
         let held = valve.ask().unwrap();
         let mut old = task::spawn(valve.acquire());
         assert_pending!(old.poll());
@@ -320,7 +320,7 @@ mod disciplines {
             Discipline::Fifo,
             Discipline::KeepOldest,
             Discipline::Lifo,
-            Discipline::LifoWithAge { age: five },
+            Discipline::LifoWithAge { max_age: five },
             Discipline::CODEL,
             Discipline::ADAPTIVE_LIFO,
             Discipline::TimeBuckets { slice: five, slices },

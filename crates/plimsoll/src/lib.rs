@@ -70,13 +70,13 @@ pub use plimsoll_buffer::{self as buffer, Buffer, Inbox, Mailbox};
 pub use plimsoll_core::Metrics;
 pub use plimsoll_core::{
     Allowance, Bounds, By, ByOption, ByOptionRef, ByRef, Classify, Clock, ConfigError, ControlError, Dice,
-    Discipline, Event, Facts, Gate, Inspect, Instant, Keyed, ManualTime, Mode, Observe, OnError, Only,
-    Outcome, Overload, Packed, Permit, Priority, Reason, Rejected, Settle, Shadow, Then, Wait, names,
+    Discipline, Event, Gate, Inspect, Instant, Keyed, ManualTime, Mode, Observe, OnError, Only, Outcome,
+    Overload, Packed, Permit, Priority, Reason, Rejected, RequestInfo, Settle, Shadow, Then, Wait, names,
 };
 #[cfg(feature = "tower")]
 pub use plimsoll_core::{
-    AsError, Asks, Face, GateLayer, Gated, GuardLayer, Respond, WaitLayer, Waiting, Waits, Wrapped, layer,
-    wait_layer,
+    AsError, GateLayer, Gated, GuardLayer, Immediate, Queued, Queueing, Reply, Respond, WaitLayer, Wrapped,
+    layer, wait_layer,
 };
 #[cfg(feature = "dispatch")]
 pub use plimsoll_dispatch::{self as dispatch, Dispatch, Workers};

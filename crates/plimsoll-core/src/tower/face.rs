@@ -7,7 +7,7 @@ use crate::{Classify, OnError, Overload, Permit, Rejected, Settle};
 /// One service does the guarding; the face decides what a refusal looks like (an error, a wrapped
 /// error, a response) and reads the [`Outcome`](crate::Outcome) off a finished call. `T` and `E`
 /// are the inner service's response and error.
-pub trait Face<T, E, G: Settle> {
+pub trait Reply<T, E, G: Settle> {
     /// The guarded service's response.
     type Response;
     /// The guarded service's error.
@@ -16,7 +16,7 @@ pub trait Face<T, E, G: Settle> {
     ///
     /// # Errors
     /// Where a refusal is an error.
-    fn refused(&self, no: Rejected) -> Result<Self::Response, Self::Error>;
+    fn rejected(&self, no: Rejected) -> Result<Self::Response, Self::Error>;
     /// The inner service's own error.
     fn inner_error(error: E) -> Self::Error;
     /// The admitted call has ended: settles the permit, or lets the response carry it on.
@@ -30,10 +30,10 @@ pub trait Face<T, E, G: Settle> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsError<C = OnError>(pub C);
 
-impl<T, E: From<Rejected>, G: Settle, C: Classify<T, E>> Face<T, E, G> for AsError<C> {
+impl<T, E: From<Rejected>, G: Settle, C: Classify<T, E>> Reply<T, E, G> for AsError<C> {
     type Response = T;
     type Error = E;
-    fn refused(&self, no: Rejected) -> Result<T, E> {
+    fn rejected(&self, no: Rejected) -> Result<T, E> {
         Err(no.into())
     }
     fn inner_error(error: E) -> E {
@@ -56,10 +56,10 @@ impl<F, C: std::fmt::Debug> std::fmt::Debug for Respond<F, C> {
     }
 }
 
-impl<T, E, G: Settle, C: Classify<T, E>, F: Fn(Rejected) -> T> Face<T, E, G> for Respond<F, C> {
+impl<T, E, G: Settle, C: Classify<T, E>, F: Fn(Rejected) -> T> Reply<T, E, G> for Respond<F, C> {
     type Response = T;
     type Error = E;
-    fn refused(&self, no: Rejected) -> Result<T, E> {
+    fn rejected(&self, no: Rejected) -> Result<T, E> {
         Ok((self.0)(no))
     }
     fn inner_error(error: E) -> E {
@@ -76,10 +76,10 @@ impl<T, E, G: Settle, C: Classify<T, E>, F: Fn(Rejected) -> T> Face<T, E, G> for
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wrapped<C = OnError>(pub C);
 
-impl<T, E, G: Settle, C: Classify<T, E>> Face<T, E, G> for Wrapped<C> {
+impl<T, E, G: Settle, C: Classify<T, E>> Reply<T, E, G> for Wrapped<C> {
     type Response = T;
     type Error = Overload<E>;
-    fn refused(&self, no: Rejected) -> Result<T, Overload<E>> {
+    fn rejected(&self, no: Rejected) -> Result<T, Overload<E>> {
         Err(Overload::Rejected(no))
     }
     fn inner_error(error: E) -> Overload<E> {

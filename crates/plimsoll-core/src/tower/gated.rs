@@ -1,6 +1,6 @@
 //! The one service of all gates.
 
-use super::{AsError, Bomb, Face, accessors};
+use super::{AsError, Bomb, Reply, accessors};
 use crate::{Gate, Permit, Rejected, Settle};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -32,7 +32,7 @@ impl<S, G, F, R> Service<R> for Gated<S, G, F>
 where
     S: Service<R>,
     G: Gate<R> + Clone,
-    F: Face<S::Response, S::Error, G> + Clone,
+    F: Reply<S::Response, S::Error, G> + Clone,
 {
     type Response = F::Response;
     type Error = F::Error;
@@ -77,7 +77,7 @@ impl<Fut, T, E, G, F> Future for GatedFuture<Fut, G, F>
 where
     Fut: Future<Output = Result<T, E>>,
     G: Settle,
-    F: Face<T, E, G>,
+    F: Reply<T, E, G>,
 {
     type Output = Result<F::Response, F::Error>;
 
@@ -92,7 +92,7 @@ where
                     None => panic!("a guarded call was polled after its end"),
                 }
             }
-            StepProj::Refused { no } => Poll::Ready(me.face.refused(*no)),
+            StepProj::Refused { no } => Poll::Ready(me.face.rejected(*no)),
         }
     }
 }

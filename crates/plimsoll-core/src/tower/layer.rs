@@ -1,17 +1,17 @@
 //! The layer of every guard.
 
-use super::{AsError, Gated, Respond, Waiting, Wrapped};
-use crate::{OnError, Only, Outcome, Rejected, With};
+use super::{AsError, Gated, Queued, Respond, Wrapped};
+use crate::{ClassifyFn, OnError, Only, Outcome, Rejected};
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
 /// Marks a layer whose guard answers at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Asks;
+pub struct Immediate;
 
 /// Marks a layer whose guard may let the caller wait.
 #[derive(Clone, Copy, Debug)]
-pub struct Waits;
+pub struct Queueing;
 
 /// Puts a guard in front of a service.
 ///
@@ -29,10 +29,10 @@ pub struct GuardLayer<M, G, F = AsError> {
 }
 
 /// The layer of a [`Gate`](crate::Gate).
-pub type GateLayer<G, F = AsError> = GuardLayer<Asks, G, F>;
+pub type GateLayer<G, F = AsError> = GuardLayer<Immediate, G, F>;
 
 /// The layer of a [`Wait`](crate::Wait)er.
-pub type WaitLayer<G, F = AsError> = GuardLayer<Waits, G, F>;
+pub type WaitLayer<G, F = AsError> = GuardLayer<Queueing, G, F>;
 
 /// A layer that asks `gate` and never waits. Takes a tuple as well: all or nothing, in that order.
 ///
@@ -49,25 +49,25 @@ pub fn wait_layer<W>(waiter: W) -> WaitLayer<W> {
 
 impl<M, G, C> GuardLayer<M, G, AsError<C>> {
     /// Reads the outcome of a call by `classify` instead of `Ok`/`Err`.
-    pub fn classify<T, E, F>(self, classify: F) -> GuardLayer<M, G, AsError<With<F, T, E>>>
+    pub fn classify<T, E, F>(self, classify: F) -> GuardLayer<M, G, AsError<ClassifyFn<F, T, E>>>
     where
         F: Fn(Result<&T, &E>) -> Outcome,
     {
-        self.face(|_| AsError(With::new(classify)))
+        self.reply(|_| AsError(ClassifyFn::new(classify)))
     }
 
     /// Answers [`Overload`](crate::Overload), for an inner error that has no `From<Rejected>`.
     pub fn wrap(self) -> GuardLayer<M, G, Wrapped<C>> {
-        self.face(Wrapped)
+        self.reply(Wrapped)
     }
 
     /// Answers a refusal with a response made by `respond`; the error type stays as it was.
     pub fn respond<T, F: Fn(Rejected) -> T>(self, respond: F) -> GuardLayer<M, G, Respond<F, C>> {
-        self.face(|classify| Respond(respond, classify))
+        self.reply(|classify| Respond(respond, classify))
     }
 
     /// Puts on another face; it is given the classifier.
-    pub fn face<F>(self, face: impl FnOnce(C) -> F) -> GuardLayer<M, G, F> {
+    pub fn reply<F>(self, face: impl FnOnce(C) -> F) -> GuardLayer<M, G, F> {
         GuardLayer { mode: PhantomData, guard: self.guard, face: face(self.face.0) }
     }
 }
@@ -82,16 +82,16 @@ impl<M, G, F> GuardLayer<M, G, F> {
     }
 }
 
-impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Asks, G, F> {
+impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Immediate, G, F> {
     type Service = Gated<S, G, F>;
     fn layer(&self, inner: S) -> Self::Service {
         Gated::new(inner, self.guard.clone(), self.face.clone())
     }
 }
 
-impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Waits, G, F> {
-    type Service = Waiting<S, G, F>;
+impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Queueing, G, F> {
+    type Service = Queued<S, G, F>;
     fn layer(&self, inner: S) -> Self::Service {
-        Waiting::new(inner, self.guard.clone(), self.face.clone())
+        Queued::new(inner, self.guard.clone(), self.face.clone())
     }
 }

@@ -5,10 +5,10 @@ mod gated;
 mod layer;
 mod waiting;
 
-pub use face::{AsError, Face, Respond, Wrapped};
+pub use face::{AsError, Reply, Respond, Wrapped};
 pub use gated::{Gated, GatedFuture};
-pub use layer::{Asks, GateLayer, GuardLayer, WaitLayer, Waits, layer, wait_layer};
-pub use waiting::{Waiting, WaitingFuture};
+pub use layer::{GateLayer, GuardLayer, Immediate, Queueing, WaitLayer, layer, wait_layer};
+pub use waiting::{Queued, QueuedFuture};
 
 use crate::{Outcome, Permit, Settle};
 

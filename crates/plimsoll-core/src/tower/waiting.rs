@@ -1,6 +1,6 @@
 //! The one service of all waiters.
 
-use super::{AsError, Bomb, Face, accessors};
+use super::{AsError, Bomb, Reply, accessors};
 use crate::{Permit, Wait};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -15,36 +15,36 @@ use tower_service::Service;
 /// to ready, and that same clone is called, so nothing of the inner service is reserved by those who
 /// queue. There is no worker task.
 #[derive(Clone, Copy, Debug)]
-pub struct Waiting<S, W, F = AsError> {
+pub struct Queued<S, W, F = AsError> {
     inner: S,
     waiter: W,
     face: F,
 }
 
-impl<S, W, F> Waiting<S, W, F> {
+impl<S, W, F> Queued<S, W, F> {
     pub(crate) fn new(inner: S, waiter: W, face: F) -> Self {
-        Waiting { inner, waiter, face }
+        Queued { inner, waiter, face }
     }
 }
 
-accessors!(Waiting<S, W, F>);
+accessors!(Queued<S, W, F>);
 
-impl<S, W, F, R> Service<R> for Waiting<S, W, F>
+impl<S, W, F, R> Service<R> for Queued<S, W, F>
 where
     S: Service<R> + Clone,
     W: Wait<R> + Clone,
-    F: Face<S::Response, S::Error, W> + Clone,
+    F: Reply<S::Response, S::Error, W> + Clone,
 {
     type Response = F::Response;
     type Error = F::Error;
-    type Future = WaitingFuture<S, W, F, R>;
+    type Future = QueuedFuture<S, W, F, R>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), F::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        WaitingFuture {
+        QueuedFuture {
             step: Step::Queued { waiting: self.waiter.wait(&request) },
             call: Some((self.inner.clone(), request)),
             waiter: Some(self.waiter.clone()),
@@ -56,7 +56,7 @@ where
 
 pin_project! {
     /// The future of [`Waiting`]. Dropped, it leaves the line or gives its permit back.
-    pub struct WaitingFuture<S: Service<R>, W: Wait<R>, F, R> {
+    pub struct QueuedFuture<S: Service<R>, W: Wait<R>, F, R> {
         #[pin]
         step: Step<W::Waiting, S::Future>,
         call: Option<(S, R)>,
@@ -66,14 +66,14 @@ pin_project! {
         face: F,
     }
 
-    impl<S: Service<R>, W: Wait<R>, F, R> PinnedDrop for WaitingFuture<S, W, F, R> {
+    impl<S: Service<R>, W: Wait<R>, F, R> PinnedDrop for QueuedFuture<S, W, F, R> {
         fn drop(this: Pin<&mut Self>) {
             let me = this.project();
             // Admitted but not called yet: the work never began.
             if me.call.is_some()
                 && let Some(permit) = me.permit.take()
             {
-                permit.give_back();
+                permit.refund();
             }
         }
     }
@@ -88,11 +88,11 @@ pin_project! {
     }
 }
 
-impl<S, W, F, R> Future for WaitingFuture<S, W, F, R>
+impl<S, W, F, R> Future for QueuedFuture<S, W, F, R>
 where
     S: Service<R>,
     W: Wait<R>,
-    F: Face<S::Response, S::Error, W>,
+    F: Reply<S::Response, S::Error, W>,
 {
     type Output = Result<F::Response, F::Error>;
 
@@ -115,7 +115,7 @@ where
                         }
                         Err(no) => {
                             *me.call = None;
-                            return Poll::Ready(me.face.refused(no));
+                            return Poll::Ready(me.face.rejected(no));
                         }
                     }
                 }
@@ -124,7 +124,7 @@ where
                     if let Err(error) = ready!(Bomb::guard(me.permit, || service.poll_ready(cx))) {
                         *me.call = None;
                         if let Some(permit) = me.permit.take() {
-                            permit.give_back();
+                            permit.refund();
                         }
                         return Poll::Ready(Err(F::inner_error(error)));
                     }
@@ -146,7 +146,7 @@ fn over() -> ! {
     panic!("a guarded call was polled after its end")
 }
 
-impl<S: Service<R>, W: Wait<R>, F, R> fmt::Debug for WaitingFuture<S, W, F, R> {
+impl<S: Service<R>, W: Wait<R>, F, R> fmt::Debug for QueuedFuture<S, W, F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = match &self.step {
             Step::Queued { .. } => "queued",

@@ -51,7 +51,7 @@ impl Oracle {
 
     pub(crate) fn is_timed(&self) -> bool {
         let timeless = [Discipline::Fifo, Discipline::KeepOldest, Discipline::Lifo];
-        self.bounds.age.is_some() || !timeless.contains(&self.discipline)
+        self.bounds.max_age.is_some() || !timeless.contains(&self.discipline)
     }
 
     fn is_overloaded(&self, now: u64) -> bool {
@@ -62,9 +62,9 @@ impl Oracle {
     pub(crate) fn too_old(&self, now: u64) -> Vec<u32> {
         let waited = |item: &Item| Duration::from_nanos(now.saturating_sub(item.at));
         let goes = |item: &&Item| {
-            self.bounds.age.is_some_and(|age| waited(item) >= age)
+            self.bounds.max_age.is_some_and(|age| waited(item) >= age)
                 || match self.discipline {
-                    Discipline::LifoWithAge { age } => {
+                    Discipline::LifoWithAge { max_age: age } => {
                         self.held.last().is_some_and(|newest| waited(newest) >= age)
                     }
                     Discipline::AdaptiveLifo { target, interval } => {
@@ -92,7 +92,7 @@ impl Oracle {
     }
 
     pub(crate) fn push(&mut self, id: u32, weight: u32, now: u64) -> Result<(), Reason> {
-        if self.weighed && u64::from(weight) > self.bounds.weight {
+        if self.weighed && u64::from(weight) > self.bounds.max_weight {
             return Err(Reason::TooLarge);
         }
         self.expire(now);
@@ -102,8 +102,8 @@ impl Oracle {
             self.empty = now;
         }
         let too_much = |me: &Self| {
-            me.held.len() + 1 > me.bounds.count
-                || (me.weighed && me.weight() + u64::from(weight) > me.bounds.weight)
+            me.held.len() + 1 > me.bounds.capacity
+                || (me.weighed && me.weight() + u64::from(weight) > me.bounds.max_weight)
         };
         while too_much(self) {
             if self.discipline == Discipline::KeepOldest || self.held.is_empty() {
@@ -152,7 +152,7 @@ impl Oracle {
     }
 
     fn fit(&mut self) {
-        while self.held.len() > self.bounds.count || self.weight() > self.bounds.weight {
+        while self.held.len() > self.bounds.capacity || self.weight() > self.bounds.max_weight {
             let newest = self.held.len() - 1;
             self.lose(if self.discipline == Discipline::KeepOldest { newest } else { 0 }, Reason::Evicted);
         }

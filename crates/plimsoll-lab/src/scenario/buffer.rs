@@ -57,7 +57,7 @@ impl Reader<'_> {
             "keep-oldest" => Discipline::KeepOldest,
             "lifo" => Discipline::Lifo,
             "lifo-with-age" => Discipline::LifoWithAge {
-                age: self.needed_time(raw, "policy.newest_age", &keys.newest_age, NANO..=HOUR)?,
+                max_age: self.needed_time(raw, "policy.newest_age", &keys.newest_age, NANO..=HOUR)?,
             },
             "codel" => {
                 let (target, interval) = controlled()?;

@@ -63,7 +63,7 @@ impl State {
 impl Settle for Dagor {
     type Token = ();
     fn settle(&self, (): (), _: Outcome) {}
-    fn give_back(&self, (): ()) {}
+    fn refund(&self, (): ()) {}
 }
 
 impl<R: ?Sized> Gate<R> for Dagor {

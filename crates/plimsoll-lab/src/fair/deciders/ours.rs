@@ -7,7 +7,7 @@ use plimsoll::{
     ConfigError, ControlError, FairLimiter, Instant, Keyed, KeyedLimiter, Limiter, ManualTime, Outcome,
     Quota, Settle,
 };
-use plimsoll::{Facts, limit::Share};
+use plimsoll::{RequestInfo, limit::Share};
 
 use crate::fair::case::Case;
 use crate::fair::deciders::Decide;
@@ -110,7 +110,7 @@ impl Decide for Tide {
                 },
             );
         }
-        match self.limiter.admit_for(&who, Facts::new()) {
+        match self.limiter.admit_for(&who, RequestInfo::new()) {
             Ok(spent) => {
                 self.limiter.settle(spent, Outcome::Success);
                 true
@@ -166,12 +166,12 @@ impl Decide for PerAccount {
         }
         write(&self.asked, Quota::per(1, Duration::from_secs_f64(1.0 / rate)).burst(rate.ceil() as u32));
         self.time.advance_to(Instant::from_nanos(at));
-        let Ok(spent) = self.limiter.admit_for(&who, Facts::new()) else { return false };
+        let Ok(spent) = self.limiter.admit_for(&who, RequestInfo::new()) else { return false };
         if self.global.ask(at) {
             self.limiter.settle(spent, Outcome::Success);
             return true;
         }
-        self.limiter.give_back(spent);
+        self.limiter.refund(spent);
         false
     }
     fn set_rate(&mut self, at: u64, rate: u32) -> Result<(), ConfigError> {
