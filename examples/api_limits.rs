@@ -92,7 +92,7 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
     ]);
 
     // Each account by its plan, and all free ones together.
-    let plans = Tiers::<Account>::builder()
+    let plans = TieredRateLimiter::<Account>::builder()
         .name("api")
         .class(Class::new("stranger").each(Quota::per_minute(30).burst(3)).all(Quota::per_second(50)))
         .class(Class::new("free").each(Quota::per_second(1).burst(5)).all(Quota::per_second(300)))
@@ -105,7 +105,7 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
         .build()?;
 
     // And what the service can do, shared by all who are active: premium accounts count four times.
-    let all = FairLimiter::<Account>::builder()
+    let all = FairRateLimiter::<Account>::builder()
         .name("service")
         .quota(Quota::per_second(1_000).burst(100))
         .share_of(|account| match account {
@@ -116,7 +116,7 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
 
     let (keys, key, client) = (Arc::new(keys), Header::new("x-api-key")?, ClientAddr::peer().or_shared());
     let account = move |request: &Request| {
-        let known = key.of(request).and_then(|key| keys.get(key));
+        let known = key.get(request).and_then(|key| keys.get(key));
         known.copied().unwrap_or_else(|| Account::Stranger(client(request)))
     };
 

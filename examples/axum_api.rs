@@ -31,9 +31,9 @@ fn app() -> Result<(Router, Valve), ConfigError> {
     // The pool behind /orders has 16 connections. Who waits longer than 100 ms is told so.
     let orders = Valve::builder()
         .name("orders")
-        .inside(16)
-        .room(32)
-        .longest_wait(Duration::from_millis(100))
+        .concurrency(16)
+        .queue(32)
+        .max_wait(Duration::from_millis(100))
         .build()?;
 
     // Reports are heavy and can be had later: half of them are shed, and one runs at a time. Asked

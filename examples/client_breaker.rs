@@ -15,7 +15,7 @@ use axum::{Router, extract::State, routing::get};
 use http_body_util::Empty;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use plimsoll::breaker::{OpenTime, Phase, Probes, Ramp};
+use plimsoll::breaker::{CircuitState, OpenTime, Probes, Ramp};
 use plimsoll::{Event, Observe, prelude::*};
 use std::collections::HashMap;
 use std::fmt;
@@ -50,7 +50,7 @@ async fn main() -> Result<(), BoxError> {
 
     // The open time has to end, a probe to succeed, and the ramp to be over: a second or so.
     let closed_again = async {
-        while prices.breaker.phase() != Phase::Closed {
+        while prices.breaker.state() != CircuitState::Closed {
             sleep(10 * MS).await;
         }
     };
@@ -64,7 +64,7 @@ async fn main() -> Result<(), BoxError> {
     println!("while prices was sick it was wanted {wanted} times, and bothered {bothered} times");
     assert_eq!(orders.refused.load(Relaxed), 0, "the healthy host was never refused");
     assert!(bothered * 4 < wanted, "the sick host was spared");
-    assert_eq!(prices.breaker.phase(), Phase::Closed, "and is called again");
+    assert_eq!(prices.breaker.state(), CircuitState::Closed, "and is called again");
     Ok(())
 }
 
@@ -78,7 +78,7 @@ struct Caller {
 /// A host as its caller sees it.
 struct Called {
     uri: Uri,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
     wanted: AtomicU32,
     answered: AtomicU32,
     refused: AtomicU32,
@@ -91,14 +91,14 @@ impl Caller {
     }
 
     fn add(&mut self, name: &'static str, uri: Uri) -> Result<Arc<Called>, BoxError> {
-        let breaker = Breaker::builder()
+        let breaker = CircuitBreaker::builder()
             .name(name)
             // Whichever comes first: it is dead, or it has been failing half of the time.
             .trip(Trip::failures().consecutive(5))
             .trip(Trip::failures().ratio(0.5, 20).within(2_000 * MS))
-            .open(OpenTime { first: 150 * MS, most: 600 * MS, ..OpenTime::default() })
+            .open(OpenTime { first: 150 * MS, max: 600 * MS, ..OpenTime::default() })
             .probes(Probes { lease: CALL_TIMEOUT + 50 * MS, ..Probes::default() })
-            .ramp(Ramp { over: 400 * MS, ..Ramp::default() })
+            .ramp(Ramp { duration: 400 * MS, ..Ramp::default() })
             .observe(self.turns.clone())
             .build()?;
         let called = Arc::new(Called {
@@ -116,7 +116,7 @@ impl Caller {
     async fn get(&self, name: &str) -> Result<StatusCode, Overload<BoxError>> {
         let host = self.hosts.get(name).ok_or_else(|| Overload::Inner("no such host".into()))?;
         host.wanted.fetch_add(1, Relaxed);
-        let permit = host.breaker.ask().inspect_err(|_| {
+        let permit = host.breaker.try_acquire().inspect_err(|_| {
             host.refused.fetch_add(1, Relaxed);
         })?;
         match timeout(CALL_TIMEOUT, self.http.get(host.uri.clone())).await {

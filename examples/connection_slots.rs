@@ -10,7 +10,7 @@
 //! told so at once. *One line*: commands of all callers over one connection, in turn. A command that is late costs the
 //! connection, since its answer may come later, when somebody else listens; one that is late while it waits only goes.
 
-use plimsoll::dispatch::{Answer, Lease, Pick};
+use plimsoll::dispatch::{Checkout, Lease, SlotPick};
 use plimsoll::prelude::*;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ struct Server {
     opened: AtomicU32,
 }
 
-/// Answers lines until the program ends.
+/// HttpOptions lines until the program ends.
 async fn serve() -> io::Result<Server> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = Server { at: listener.local_addr()?, opened: AtomicU32::new(0) };
@@ -79,9 +79,9 @@ type Slots = Dispatch<Connection>;
 /// A connection from a slot; opened by the caller, in his own time, if the slot has none.
 async fn connection<'a>(slots: &'a Slots, server: &Server) -> Result<Lease<Connection, &'a Slots>, Error> {
     match slots.checkout() {
-        Answer::Reuse(lease) => Ok(lease),
-        Answer::Make(vacant) => Ok(vacant.make(Connection::open(server)).await?),
-        Answer::Busy(no) => Err(no.into()),
+        Checkout::Reuse(lease) => Ok(lease),
+        Checkout::Make(vacant) => Ok(vacant.make(Connection::open(server)).await?),
+        Checkout::Busy(no) => Err(no.into()),
     }
 }
 
@@ -102,11 +102,16 @@ async fn call(slots: &Slots, server: &Server, line: &str) -> Result<String, Erro
 }
 
 async fn in_slots(server: &Server) -> Result<(), Error> {
-    let slots =
-        Slots::builder().name("slots").slots(4).probes(4).pick(Pick::Lowest).keep_dropped(false).build()?;
+    let slots = Slots::builder()
+        .name("slots")
+        .slots(4)
+        .probes(4)
+        .pick(SlotPick::Lowest)
+        .keep_dropped(false)
+        .build()?;
 
     // One is very slow to connect, and holds a slot meanwhile; the others have theirs.
-    let Answer::Make(vacant) = slots.checkout() else { return Err("every slot is empty".into()) };
+    let Checkout::Make(vacant) = slots.checkout() else { return Err("every slot is empty".into()) };
     let (connected, connects) = oneshot::channel::<()>();
     let slow = vacant.make(async {
         let _ = connects.await;
@@ -128,7 +133,7 @@ async fn in_slots(server: &Server) -> Result<(), Error> {
 
     // A connection breaks: that call fails, and the next one opens another.
     assert!(call(&slots, server, "break").await.is_err());
-    assert_eq!((slots.taken(), slots.idle()), (0, 1));
+    assert_eq!((slots.in_use(), slots.idle()), (0, 1));
     assert_eq!(call(&slots, server, "again").await?, "again");
 
     // A caller gives up in the middle of a call: nobody else reads that answer.
@@ -175,7 +180,7 @@ impl OneLine {
     fn new(server: Arc<Server>) -> Result<Self, Error> {
         // So many may wait; who comes after them is told so at once.
         let commands =
-            Mailbox::builder().name("line").count(10_000).discipline(Discipline::KeepOldest).build()?;
+            Mailbox::builder().name("line").capacity(10_000).discipline(Discipline::KeepOldest).build()?;
         tokio::spawn(in_turn(commands.inbox(), server));
         Ok(OneLine { commands })
     }

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::panic::set_hook(Box::new(|panic| println!("worker died: {}", panic.to_string().replace('\n', " "))));
 
     // The newest jobs are worth most; forty wait at most.
-    let jobs = Mailbox::builder().name("jobs").count(40).discipline(Discipline::Lifo).build()?;
+    let jobs = Mailbox::builder().name("jobs").capacity(40).discipline(Discipline::Lifo).build()?;
     let tally = Arc::new(Tally::default());
     let supervisor = tokio::spawn(supervise(jobs.clone(), tally.clone()));
 

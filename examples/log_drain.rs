@@ -23,8 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lines = Mailbox::builder()
         .name("log")
         .discipline(Discipline::TimeBuckets { slice, slices: 5 })
-        .count(10_000)
-        .bytes(1024 * 1024) // what the lines really hold, not what they show
+        .capacity(10_000)
+        .max_bytes(1024 * 1024) // what the lines really hold, not what they show
         .build()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -64,7 +64,7 @@ fn drain(
     let (mut sent, mut told) = (0, Lost::default());
     let mut frames = 0;
     // Blocks this thread until there is something to tell: lines, or a loss.
-    while let Some(mail) = inbox.mail_timeout(Duration::from_secs(1)) {
+    while let Some(mail) = inbox.blocking_mail_timeout(Duration::from_secs(1)) {
         if mail.is_empty() {
             continue; // nothing within the second
         }
@@ -87,7 +87,7 @@ fn drain(
             }
             Err(_) => {
                 // Lost on the way: the lines, and the word of what was missing before them.
-                inbox.untold(mail.into_lost());
+                inbox.restore_losses(mail.into_lost());
                 std::thread::sleep(Duration::from_millis(120)); // it is away for a while
             }
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let valve =
-        Valve::builder().name("disk").inside(2).room(3).longest_wait(Duration::from_millis(50)).build()?;
+        Valve::builder().name("disk").concurrency(2).queue(3).max_wait(Duration::from_millis(50)).build()?;
     let report = RandomDrop::new(0.5)?;
     let (served, refused) = (AtomicU32::new(0), AtomicU32::new(0));
 
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let (valve, report, served, refused) = (&valve, &report, &served, &refused);
             s.spawn(move || {
                 for job in 0..20 {
-                    match valve.acquire_timeout(Duration::from_millis(20)) {
+                    match valve.blocking_acquire_timeout(Duration::from_millis(20)) {
                         Ok(permit) => {
                             std::thread::sleep(Duration::from_millis(2)); // the disk
                             permit.done(Outcome::Success);
@@ -46,6 +46,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("{served:?} jobs done, {refused:?} refused; the valve now: {valve:?}");
     assert_eq!(served.into_inner() + refused.into_inner(), 160);
-    assert_eq!(valve.inside(), 0);
+    assert_eq!(valve.in_flight(), 0);
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Observe for Watch {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let watch = Arc::new(Watch::default());
-    let valve = Valve::builder().name("orders").inside(2).observe(watch.clone()).build()?;
+    let valve = Valve::builder().name("orders").concurrency(2).observe(watch.clone()).build()?;
     let line = Shadow::new(valve.clone(), Mode::Shadow).observe(watch.clone());
     // A refusal is answered in the service's own words: its error type is `Infallible`.
     let service = ServiceBuilder::new()

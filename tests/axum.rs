@@ -71,7 +71,7 @@ async fn one_line_over_all_connections_and_routes() {
             let two = two.clone();
             async move { fetch(&two, at, "/b").await }
         });
-        until(|| valve.inside() == 2).await;
+        until(|| valve.in_flight() == 2).await;
 
         for client in [&one, &two] {
             let (status, body) = fetch(client, at, "/a").await;
@@ -82,7 +82,7 @@ async fn one_line_over_all_connections_and_routes() {
         gate.add_permits(2);
         assert_eq!(a.await.unwrap(), (200, "done".into()));
         assert_eq!(b.await.unwrap(), (200, "done".into()));
-        until(|| valve.inside() == 0).await;
+        until(|| valve.in_flight() == 0).await;
         gate.add_permits(1);
         assert_eq!(fetch(&one, at, "/b").await.0, 200);
     }
@@ -92,7 +92,7 @@ async fn one_line_over_all_connections_and_routes() {
 async fn waiting_requests_are_served_in_turn_and_a_client_that_leaves_takes_no_place() {
     for http2 in [false, true] {
         let hour = std::time::Duration::from_secs(3600);
-        let valve = Valve::builder().inside(1).room(8).longest_wait(hour).build().unwrap();
+        let valve = Valve::builder().concurrency(1).queue(8).max_wait(hour).build().unwrap();
         let gate = Work::new(Semaphore::new(0));
         let at = serve(
             Router::new().route("/", get(work)).layer(valve.wait_layer().http()).with_state(gate.clone()),
@@ -103,17 +103,17 @@ async fn waiting_requests_are_served_in_turn_and_a_client_that_leaves_takes_no_p
         for n in 0..4u32 {
             let client = client.clone();
             calls.push(tokio::spawn(async move { fetch(&client, at, "/").await }));
-            until(|| valve.inside() + valve.waiting() == n + 1).await;
+            until(|| valve.in_flight() + valve.queued() == n + 1).await;
         }
         calls.remove(1).abort(); // it waited
-        until(|| valve.waiting() == 2).await;
+        until(|| valve.queued() == 2).await;
         calls.remove(0).abort(); // it was inside
-        until(|| valve.waiting() == 1 && valve.inside() == 1).await;
+        until(|| valve.queued() == 1 && valve.in_flight() == 1).await;
         gate.add_permits(2);
         for call in calls {
             assert_eq!(call.await.unwrap(), (200, "done".into()));
         }
-        until(|| valve.inside() == 0).await;
+        until(|| valve.in_flight() == 0).await;
     }
 }
 
@@ -129,7 +129,7 @@ async fn a_line_for_each_connection() {
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let valve = Valve::builder().name("connection").inside(1).build().unwrap();
+            let valve = Valve::builder().name("connection").concurrency(1).build().unwrap();
             made.lock().unwrap().push(valve.clone());
             let service = TowerToHyperService::new(valve.layer().http().layer(app.clone()));
             tokio::spawn(async move {
@@ -138,7 +138,7 @@ async fn a_line_for_each_connection() {
             });
         }
     });
-    let inside = || valves.lock().unwrap().iter().map(Valve::inside).sum::<u32>();
+    let inside = || valves.lock().unwrap().iter().map(Valve::in_flight).sum::<u32>();
     let (one, two) = (client(true), client(true)); // HTTP/2: one connection each
     let first = tokio::spawn({
         let one = one.clone();
@@ -156,14 +156,14 @@ fn said<B>(response: &Response<B>, name: &str) -> Vec<String> {
     response.headers().get_all(name).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
 }
 
-/// Tiers before a real server: what is left stands in every answer, refused or not, and a streamed body comes as it
+/// TieredRateLimiter before a real server: what is left stands in every answer, refused or not, and a streamed body comes as it
 /// was sent.
 #[tokio::test]
 async fn limits_by_account_tell_what_is_left_and_leave_bodies_alone() {
     use plimsoll::http::{ClientAddr, Header, matched_route};
     use plimsoll::limit::Class;
     for http2 in [false, true] {
-        let limits = Tiers::<str>::builder()
+        let limits = TieredRateLimiter::<str>::builder()
             .name("api")
             .global(Quota::per_hour(100))
             .class(Class::new("free").each(Quota::per_hour(2)))
@@ -171,8 +171,9 @@ async fn limits_by_account_tell_what_is_left_and_leave_bodies_alone() {
             .class_of(|key| if key.starts_with("p-") { "premium" } else { "free" })
             .build()
             .unwrap();
-        let routes = KeyedLimiter::<str>::builder().name("route").quota(Quota::per_hour(3)).build().unwrap();
-        let strangers = KeyedLimiter::<std::net::IpAddr>::new(Quota::per_hour(1)).unwrap();
+        let routes =
+            KeyedRateLimiter::<str>::builder().name("route").quota(Quota::per_hour(3)).build().unwrap();
+        let strangers = KeyedRateLimiter::<std::net::IpAddr>::new(Quota::per_hour(1)).unwrap();
         let gate = Work::new(Semaphore::new(0));
         // The first half at once, the second when it is let.
         let stream = async |State(work): State<Work>| {

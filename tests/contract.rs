@@ -5,11 +5,12 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
-use plimsoll::drop::{Control, Curve, Reading, Signal};
+use plimsoll::drop::{Control, Curve, Signal, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Breaker, Buffer, Discipline, Dispatch, FairLimiter, Gate, KeyedLimiter, Limiter, Mode, Only, Permit,
-    Quota, RandomDrop, Rejected, Shadow, Shedder, Then, Tiers, Trip, Valve, Wait,
+    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedRateLimiter, LoadShedder, Mode,
+    Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Shadow, Then, TieredRateLimiter, Trip, Valve,
+    Wait,
 };
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
@@ -27,9 +28,9 @@ const INSIDE: u32 = 2;
 fn valve(kit: &Kit, room: u32) -> Valve {
     let wait = Duration::from_millis(100);
     Valve::builder()
-        .inside(INSIDE)
-        .room(room)
-        .longest_wait(wait)
+        .concurrency(INSIDE)
+        .queue(room)
+        .max_wait(wait)
         .clock(kit.clock())
         .observe(kit.observer())
         .build()
@@ -50,8 +51,8 @@ fn press(valve: &Valve) -> (impl FnMut() + use<>, impl FnMut() + use<>) {
     let (fills, valve) = (held.clone(), valve.clone());
     let fill = move || {
         let mut held = fills.borrow_mut();
-        while valve.inside() < valve.limit() && valve.waiting() == 0 {
-            match valve.ask_owned() {
+        while valve.in_flight() < valve.concurrency() && valve.queued() == 0 {
+            match valve.try_acquire_owned() {
                 Ok(permit) => held.push(permit),
                 Err(_) => break,
             }
@@ -69,7 +70,7 @@ fn valve_gate(kit: &Kit) -> Built {
         saturate: Box::new(saturate),
         busy: None,
         relieve: Box::new(relieve),
-        held: Held::By(Box::new(move || u64::from(watched.inside()))),
+        held: Held::By(Box::new(move || u64::from(watched.in_flight()))),
         limit: Some(u64::from(INSIDE)),
         shadow: Some(Box::new(move |inner| {
             service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
@@ -89,14 +90,14 @@ fn waiting(valve: &Valve) -> Press {
     // Full inside, and nobody may wait.
     let saturate = move || {
         fill();
-        shut.set_room(0, WAIT).unwrap();
+        shut.set_queue_and_wait(0, WAIT).unwrap();
     };
     let relieve = move || {
-        open.set_room(3, WAIT).unwrap();
+        open.set_queue_and_wait(3, WAIT).unwrap();
         empty();
         unbusy();
     };
-    let held = move || u64::from(watched.inside() + watched.waiting());
+    let held = move || u64::from(watched.in_flight() + watched.queued());
     (Box::new(saturate), Some(Box::new(busy)), Box::new(relieve), Held::By(Box::new(held)))
 }
 
@@ -120,7 +121,7 @@ fn seats(kit: &Kit) -> Built {
     let (fills, its) = (held.clone(), pool.clone());
     let saturate = move || {
         let mut held = fills.borrow_mut();
-        while let Ok(permit) = its.ask_owned() {
+        while let Ok(permit) = its.try_acquire_owned() {
             held.push(permit);
         }
     };
@@ -130,7 +131,7 @@ fn seats(kit: &Kit) -> Built {
         saturate: Box::new(saturate),
         busy: None,
         relieve: Box::new(move || held.borrow_mut().clear()),
-        held: Held::By(Box::new(move || u64::from(watched.taken()))),
+        held: Held::By(Box::new(move || u64::from(watched.in_use()))),
         limit: Some(u64::from(INSIDE)),
         shadow: Some(Box::new(move |inner| {
             service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
@@ -146,14 +147,14 @@ fn seat_edges() -> Vec<Edge> {
         ("no slot", refusal(new().slots(0).build())),
         ("too many", refusal(new().slots(u32::MAX).build())),
         ("no probe", refusal(new().probes(0).build())),
-        ("no slot, live", refusal(live.resize(0))),
-        ("too many, live", refusal(live.resize(u32::MAX))),
+        ("no slot, live", refusal(live.set_slots(0))),
+        ("too many, live", refusal(live.set_slots(u32::MAX))),
     ]
 }
 
 /// A breaker that only a hand opens: what the calls bring is counted and too little to trip.
 fn breaker_gate(kit: &Kit) -> Built {
-    let breaker = Breaker::builder()
+    let breaker = CircuitBreaker::builder()
         .trip(Trip::failures().ratio(1.0, u32::MAX))
         .clock(kit.clock())
         .dice(kit.dice.clone())
@@ -177,7 +178,7 @@ fn breaker_gate(kit: &Kit) -> Built {
 
 /// The same for a key of its own, among many.
 fn breakers_by_key(kit: &Kit) -> Built {
-    let breakers = Breaker::builder()
+    let breakers = CircuitBreaker::builder()
         .trip(Trip::failures().ratio(1.0, u32::MAX))
         .clock(kit.clock())
         .dice(kit.dice.clone())
@@ -202,10 +203,10 @@ fn breakers_by_key(kit: &Kit) -> Built {
 }
 
 fn breaker_edges() -> Vec<Edge> {
-    let new = Breaker::builder;
+    let new = CircuitBreaker::builder;
     let trip = |trip| refusal(new().trip(trip).build());
     let zero = Duration::ZERO;
-    let short = OpenTime { most: Duration::from_millis(1), ..OpenTime::default() };
+    let short = OpenTime { max: Duration::from_millis(1), ..OpenTime::default() };
     vec![
         ("no name", refusal(new().name("").build())),
         ("no failure", trip(Trip::failures().count(0))),
@@ -217,10 +218,10 @@ fn breaker_edges() -> Vec<Edge> {
         ("slow from the start", trip(Trip::slow(zero))),
         ("open for no time", refusal(new().open(OpenTime::fixed(zero)).build())),
         ("longest below the first", refusal(new().open(short).build())),
-        ("no probe", refusal(new().probes(Probes { at_once: 0, ..Probes::default() }).build())),
+        ("no probe", refusal(new().probes(Probes { concurrency: 0, ..Probes::default() }).build())),
         ("no success", refusal(new().probes(Probes { successes: 0, ..Probes::default() }).build())),
         ("no lease", refusal(new().probes(Probes { lease: zero, ..Probes::default() }).build())),
-        ("a ramp from more than all", refusal(new().ramp(Ramp { from: 1.5, ..Ramp::default() }).build())),
+        ("a ramp from more than all", refusal(new().ramp(Ramp { start: 1.5, ..Ramp::default() }).build())),
         ("no call time-out", refusal(new().call_timeout(zero).build())),
         ("not a share of faults", refusal(new().build().unwrap().set_fault(f64::NAN))),
         ("no keys", refusal(new().keyed::<u64>(0))),
@@ -311,7 +312,7 @@ fn only(kit: &Kit) -> Built {
         saturate: Box::new(saturate),
         busy: None,
         relieve: Box::new(relieve),
-        held: Held::By(Box::new(move || u64::from(watched.inside()))),
+        held: Held::By(Box::new(move || u64::from(watched.in_flight()))),
         limit: Some(u64::from(INSIDE)),
         shadow: Some(Box::new(move |inner| {
             service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
@@ -341,9 +342,9 @@ fn random_drop(kit: &Kit) -> Built {
 fn shedder(kit: &Kit) -> Built {
     let depth = Arc::new(AtomicU64::new(0));
     let (reads, fills, empties) = (depth.clone(), depth.clone(), depth);
-    let shedder = Shedder::builder()
+    let shedder = LoadShedder::builder()
         .control(Control::Curve(Curve::step(1.0, 0.0)))
-        .signal(Signal::of(move || Reading::new().depth(reads.load(Ordering::Relaxed))))
+        .signal(Signal::new(move || SignalReading::new().depth(reads.load(Ordering::Relaxed))))
         .target(Duration::from_micros(1))
         .clock(kit.clock())
         .dice(kit.dice.clone())
@@ -352,7 +353,7 @@ fn shedder(kit: &Kit) -> Built {
         .unwrap();
     let (layer, watched, shadowed) = (shedder.layer(), shedder.clone(), shedder.clone());
     let (shut, open, time) = (shedder.clone(), shedder, kit.time.clone());
-    let later = move |shedder: &Shedder| {
+    let later = move |shedder: &LoadShedder| {
         time.advance(Duration::from_millis(10));
         shedder.tick();
     };
@@ -378,16 +379,16 @@ fn shedder(kit: &Kit) -> Built {
 }
 
 fn shedder_edges() -> Vec<Edge> {
-    let new = Shedder::builder;
+    let new = LoadShedder::builder;
     let live = new().build().unwrap();
     let curve = |curve| refusal(new().control(Control::Curve(curve)).build());
     vec![
         ("no name", refusal(new().name("").build())),
         ("no target", refusal(new().target(Duration::ZERO).build())),
-        ("no workers", refusal(Shedder::new(0))),
+        ("no workers", refusal(LoadShedder::new(0))),
         ("no capacity", refusal(new().capacity_hint(0.0).build())),
         ("no number", refusal(new().capacity_hint(f64::NAN).build())),
-        ("no time for a turnover", refusal(new().turnover(Duration::ZERO).build())),
+        ("no time for a turnover", refusal(new().reshuffle_every(Duration::ZERO).build())),
         ("a curve from more to less", curve(Curve::linear(2.0, 1.0))),
         ("a share above all", curve(Curve::step(1.0, 1.1))),
         ("no target, live", refusal(live.set_target(Duration::ZERO))),
@@ -406,7 +407,7 @@ fn tuple(kit: &Kit) -> Built {
         saturate: Box::new(saturate),
         busy: None,
         relieve: Box::new(relieve),
-        held: Held::By(Box::new(move || u64::from(watched.inside()))),
+        held: Held::By(Box::new(move || u64::from(watched.in_flight()))),
         limit: Some(u64::from(INSIDE)),
         shadow: Some(Box::new(move |inner| {
             service(&plimsoll::layer(Shadow::new(shadowed.clone(), Mode::Shadow)), inner)
@@ -421,10 +422,10 @@ fn valve_edges() -> Vec<Edge> {
         ("no name", refusal(Valve::builder().name("").build())),
         ("nobody inside", refusal(Valve::new(0))),
         ("too many inside", refusal(Valve::new(u32::MAX))),
-        ("too large a room", refusal(Valve::builder().room(u32::MAX).build())),
-        ("a room without time", refusal(Valve::builder().room(1).longest_wait(Duration::ZERO).build())),
-        ("nobody inside, live", refusal(live.set_inside(0))),
-        ("a room without time, live", refusal(live.set_room(1, Duration::ZERO))),
+        ("too large a room", refusal(Valve::builder().queue(u32::MAX).build())),
+        ("a room without time", refusal(Valve::builder().queue(1).max_wait(Duration::ZERO).build())),
+        ("nobody inside, live", refusal(live.set_concurrency(0))),
+        ("a room without time, live", refusal(live.set_queue_and_wait(1, Duration::ZERO))),
     ]
 }
 
@@ -479,25 +480,25 @@ where
     units(kit, gate, ask)
 }
 
-fn limiter(kit: &Kit) -> Limiter {
-    let new = Limiter::builder().quota(UNITS).room(3).longest_wait(100 * A_SECOND);
+fn limiter(kit: &Kit) -> RateLimiter {
+    let new = RateLimiter::builder().quota(UNITS).room(3).longest_wait(100 * A_SECOND);
     new.clock(kit.clock()).observe(kit.observer()).build().unwrap()
 }
 
 fn limiter_gate(kit: &Kit) -> Built {
     let limiter = limiter(kit);
     let asks = limiter.clone();
-    units(kit, limiter, move || asks.ask_owned())
+    units(kit, limiter, move || asks.try_acquire_owned())
 }
 
 /// Busy, nothing is left, and somebody stands at the head of the line who never asks again.
 fn limiter_waiter(kit: &Kit) -> Built {
-    type Waits = Pin<Box<dyn Future<Output = Result<Permit<Limiter>, Rejected>>>>;
+    type Waits = Pin<Box<dyn Future<Output = Result<Permit<RateLimiter>, Rejected>>>>;
     let limiter = limiter(kit);
-    let spent: Rc<RefCell<Vec<Permit<Limiter>>>> = Rc::default();
+    let spent: Rc<RefCell<Vec<Permit<RateLimiter>>>> = Rc::default();
     let ahead: Rc<RefCell<Vec<Waits>>> = Rc::default();
     let (spends, asks) = (spent.clone(), limiter.clone());
-    let spend = move || spends.borrow_mut().extend(std::iter::from_fn(|| asks.ask_owned().ok()));
+    let spend = move || spends.borrow_mut().extend(std::iter::from_fn(|| asks.try_acquire_owned().ok()));
     let (spend_first, stands, its) = (spend.clone(), ahead.clone(), limiter.clone());
     let busy = move || {
         spend_first();
@@ -530,46 +531,46 @@ fn limiter_waiter(kit: &Kit) -> Built {
 }
 
 fn keyed_limiter(kit: &Kit) -> Built {
-    let new = KeyedLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
+    let new = KeyedRateLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
     let limiter = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
     units_by_key(kit, limiter.by(|_: &Request| 7))
 }
 
 fn tiers(kit: &Kit) -> Built {
-    let new = Tiers::<u64>::builder().global(UNITS).accounts(8).dice(kit.dice.clone());
+    let new = TieredRateLimiter::<u64>::builder().global(UNITS).accounts(8).dice(kit.dice.clone());
     let new = new.class(Class::new("free").each(UNITS).all(UNITS));
     let tiers = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
     units_by_key(kit, tiers.by(|_: &Request| 7))
 }
 
 fn fair_limiter(kit: &Kit) -> Built {
-    let new = FairLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
+    let new = FairRateLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
     let limiter = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
     units_by_key(kit, limiter.by(|_: &Request| 7))
 }
 
 fn quota_edges() -> Vec<Edge> {
-    let with = |quota| refusal(Limiter::new(quota));
-    let live = Limiter::new(UNITS).unwrap();
+    let with = |quota| refusal(RateLimiter::new(quota));
+    let live = RateLimiter::new(UNITS).unwrap();
     vec![
         ("no units", with(Quota::per_second(0))),
         ("none at once", with(UNITS.burst(0))),
         ("no time", with(Quota::per(1, Duration::ZERO))),
         ("a unit in a century", with(Quota::per(1, 36_500 * 86_400 * A_SECOND))),
         ("more at once than any window may hold", with(Quota::at_most(5, A_SECOND).burst(6))),
-        ("no name", refusal(Limiter::builder().name("").build())),
-        ("too large a room", refusal(Limiter::builder().room(u32::MAX).build())),
-        ("a room without time", refusal(Limiter::builder().longest_wait(Duration::ZERO).build())),
+        ("no name", refusal(RateLimiter::builder().name("").build())),
+        ("too large a room", refusal(RateLimiter::builder().room(u32::MAX).build())),
+        ("a room without time", refusal(RateLimiter::builder().longest_wait(Duration::ZERO).build())),
         ("no units, live", refusal(live.set_quota(Quota::per_second(0)))),
         ("a room without time, live", refusal(live.set_room(1, Duration::ZERO))),
     ]
 }
 
 fn keyed_edges() -> Vec<Edge> {
-    let new = KeyedLimiter::<u64>::builder;
-    let live = KeyedLimiter::<u64>::new(UNITS).unwrap();
+    let new = KeyedRateLimiter::<u64>::builder;
+    let live = KeyedRateLimiter::<u64>::new(UNITS).unwrap();
     vec![
-        ("no units", refusal(KeyedLimiter::<u64>::new(Quota::per_second(0)))),
+        ("no units", refusal(KeyedRateLimiter::<u64>::new(Quota::per_second(0)))),
         ("no name", refusal(new().name("").build())),
         ("no accounts", refusal(new().accounts(0).build())),
         ("too many accounts", refusal(new().accounts(usize::MAX).build())),
@@ -578,7 +579,7 @@ fn keyed_edges() -> Vec<Edge> {
 }
 
 fn tiers_edges() -> Vec<Edge> {
-    let new = Tiers::<u64>::builder;
+    let new = TieredRateLimiter::<u64>::builder;
     let none = Quota::per_second(0);
     let live = new().class(Class::new("free").each(UNITS)).build().unwrap();
     vec![
@@ -595,10 +596,10 @@ fn tiers_edges() -> Vec<Edge> {
 }
 
 fn fair_edges() -> Vec<Edge> {
-    let new = FairLimiter::<u64>::builder;
+    let new = FairRateLimiter::<u64>::builder;
     vec![
-        ("no units", refusal(FairLimiter::<u64>::new(Quota::per_second(0)))),
-        ("one at a time", refusal(FairLimiter::<u64>::new(UNITS.burst(1)))),
+        ("no units", refusal(FairRateLimiter::<u64>::new(Quota::per_second(0)))),
+        ("one at a time", refusal(FairRateLimiter::<u64>::new(UNITS.burst(1)))),
         ("no tail", refusal(new().tail(0.0).build())),
         ("a tail of more than all", refusal(new().tail(1.1).build())),
         ("not a tail", refusal(new().tail(f64::NAN).build())),

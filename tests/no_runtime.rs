@@ -9,13 +9,14 @@ use std::time::Duration;
 
 #[test]
 fn threads_wait_in_line_and_all_get_through() {
-    let valve = Valve::builder().inside(2).room(16).longest_wait(Duration::from_secs(3600)).build().unwrap();
+    let valve =
+        Valve::builder().concurrency(2).queue(16).max_wait(Duration::from_secs(3600)).build().unwrap();
     let (now, most, done) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|s| {
         for _ in 0..8 {
             s.spawn(|| {
                 for _ in 0..500 {
-                    let _permit = valve.acquire_timeout(Duration::from_secs(3600)).unwrap();
+                    let _permit = valve.blocking_acquire_timeout(Duration::from_secs(3600)).unwrap();
                     most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
                     now.fetch_sub(1, SeqCst);
                     done.fetch_add(1, SeqCst);
@@ -31,12 +32,12 @@ fn threads_wait_in_line_and_all_get_through() {
 fn an_async_wait_runs_on_a_thread_and_expires_by_its_clock() {
     let time = ManualTime::new();
     let valve =
-        Valve::builder().room(1).longest_wait(Duration::from_secs(60)).clock(time.clock()).build().unwrap();
-    let _held = valve.ask().unwrap();
+        Valve::builder().queue(1).max_wait(Duration::from_secs(60)).clock(time.clock()).build().unwrap();
+    let _held = valve.try_acquire().unwrap();
     std::thread::scope(|s| {
         let waits = s.spawn(|| Clock::system().block_until(None, valve.acquire()).unwrap().map(|_| ()));
         while !waits.is_finished() {
-            if valve.waiting() == 1 {
+            if valve.queued() == 1 {
                 time.advance(Duration::from_secs(60));
             }
             std::thread::yield_now();
@@ -53,7 +54,7 @@ fn a_tuple_is_a_gate_on_a_thread_too() {
     let permit = Permit::new(gates, token);
     assert_eq!(gates.admit("job").unwrap_err().reason(), Reason::Full);
     permit.done(Outcome::Success);
-    assert_eq!(valve.inside(), 0);
+    assert_eq!(valve.in_flight(), 0);
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn a_mailbox_carries_items_between_threads_and_tells_what_it_lost() {
             s.spawn(move || (0..EACH).for_each(|n| drop(mailbox.offer(n))));
         }
         drop(mailbox);
-        while let Some(mail) = inbox.mail_timeout(Duration::from_secs(60)) {
+        while let Some(mail) = inbox.blocking_mail_timeout(Duration::from_secs(60)) {
             taken += mail.items.len() as u64;
             lost += mail.lost.total();
         }
@@ -85,7 +86,7 @@ fn slots_and_workers_serve_threads() {
         for mut worker in workers {
             let (pool, done) = (&pool, &done);
             s.spawn(move || {
-                while let Some(job) = worker.next_blocking() {
+                while let Some(job) = worker.blocking_next() {
                     // A slot for each, and two to spare: nobody is busy.
                     *pool.checkout().or_make(|| 0).unwrap() += 1;
                     done.fetch_add(job, SeqCst);
@@ -94,14 +95,14 @@ fn slots_and_workers_serve_threads() {
         }
         for _ in 0..1_000 {
             let mut job = 1;
-            while let Err(busy) = hands.give(job) {
+            while let Err(busy) = hands.submit(job) {
                 job = busy.job;
                 std::thread::yield_now();
             }
         }
         hands.close();
     });
-    assert_eq!((done.into_inner(), pool.taken()), (1_000, 0));
+    assert_eq!((done.into_inner(), pool.in_use()), (1_000, 0));
     assert_eq!(pool.close().into_iter().sum::<u32>(), 1_000, "each was counted in one of them");
 }
 
@@ -143,45 +144,66 @@ const LONG: Duration = Duration::from_secs(100_000_000);
 #[test]
 fn a_limiter_is_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let limiter = Limiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
+    let limiter = RateLimiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
     let watch = (|| limiter.waiting(), || limiter.close());
-    asks_and_waits(&time, || limiter.ask(), || limiter.acquire_timeout(LONG), watch, 2..=2);
+    asks_and_waits(&time, || limiter.try_acquire(), || limiter.blocking_acquire_timeout(LONG), watch, 2..=2);
 }
 
 #[test]
 fn a_limiter_by_account_is_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let new = KeyedLimiter::<str>::builder().quota(TWO).longest_wait(LONG);
+    let new = KeyedRateLimiter::<str>::builder().quota(TWO).longest_wait(LONG);
     let limiter = new.clock(time.clock()).build().unwrap();
     let watch = (|| limiter.waiting(), || limiter.close());
-    asks_and_waits(&time, || limiter.ask("ann"), || limiter.acquire_timeout("ann", LONG), watch, 2..=2);
+    asks_and_waits(
+        &time,
+        || limiter.try_acquire("ann"),
+        || limiter.blocking_acquire_timeout("ann", LONG),
+        watch,
+        2..=2,
+    );
 }
 
 #[test]
 fn tiers_are_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let new = Tiers::<str>::builder().global(TWO).class(Class::new("free").each(TWO)).longest_wait(LONG);
+    let new = TieredRateLimiter::<str>::builder()
+        .global(TWO)
+        .class(Class::new("free").each(TWO))
+        .longest_wait(LONG);
     let tiers = new.clock(time.clock()).build().unwrap();
     let watch = (|| tiers.waiting(), || tiers.close());
-    asks_and_waits(&time, || tiers.ask("ann"), || tiers.acquire_timeout("ann", LONG), watch, 2..=2);
+    asks_and_waits(
+        &time,
+        || tiers.try_acquire("ann"),
+        || tiers.blocking_acquire_timeout("ann", LONG),
+        watch,
+        2..=2,
+    );
 }
 
 #[test]
 fn a_fair_limiter_is_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let new = FairLimiter::<str>::builder().quota(Quota::per_second(100)).longest_wait(LONG);
+    let new = FairRateLimiter::<str>::builder().quota(Quota::per_second(100)).longest_wait(LONG);
     let limiter = new.clock(time.clock()).build().unwrap();
     let watch = (|| limiter.waiting(), || limiter.close());
-    asks_and_waits(&time, || limiter.ask("ann"), || limiter.acquire_timeout("ann", LONG), watch, 20..=100);
+    asks_and_waits(
+        &time,
+        || limiter.try_acquire("ann"),
+        || limiter.blocking_acquire_timeout("ann", LONG),
+        watch,
+        20..=100,
+    );
 }
 
 /// Who is not let through in time has spent nothing, and is told at once where that is known.
 #[test]
 fn a_thread_waits_no_longer_than_it_said() {
     let time = ManualTime::new();
-    let limiter = Limiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
+    let limiter = RateLimiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
     limiter.check_n(2).unwrap();
-    let no = limiter.acquire_timeout(Duration::from_secs(60)).unwrap_err();
+    let no = limiter.blocking_acquire_timeout(Duration::from_secs(60)).unwrap_err();
     assert_eq!(no.reason(), Reason::Limited, "half an hour is longer than a minute");
     assert_eq!(limiter.waiting(), 0);
 }

@@ -25,7 +25,7 @@ async fn a_handle_and_all_its_layers_share() {
     let two = ServiceBuilder::new()
         .layer(valve.clone().layer())
         .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
-    let held = valve.ask().unwrap();
+    let held = valve.try_acquire().unwrap();
     for service in [one.clone(), one] {
         assert!(service.oneshot(()).await.unwrap_err().is::<Rejected>());
     }
@@ -44,7 +44,7 @@ async fn a_routers_layer_is_one_line_with_and_without_with_state() {
         // Without `with_state` axum applies the layers anew for every request.
         let app = if with_state { app.with_state(()) } else { app };
         let first = tokio::spawn(app.clone().oneshot(ask("/a")));
-        while valve.inside() == 0 {
+        while valve.in_flight() == 0 {
             tokio::task::yield_now().await;
         }
         for path in ["/a", "/b"] {
@@ -79,7 +79,7 @@ async fn seats_are_the_same_seats_over_all_routes() {
     let app = Router::new().route("/a", get(forever)).layer(seats.layer().http());
     let app = app.merge(Router::new().route("/b", get(forever)).layer(seats.clone().layer().http()));
     let first = tokio::spawn(app.clone().oneshot(ask("/a")));
-    while seats.taken() == 0 {
+    while seats.in_use() == 0 {
         tokio::task::yield_now().await;
     }
     for path in ["/a", "/b"] {
@@ -99,13 +99,13 @@ async fn a_route_with_a_valve_of_its_own_has_its_own_line() {
         .layer(all.layer().http())
         .with_state(());
     let first = tokio::spawn(app.clone().oneshot(ask("/heavy")));
-    while heavy.inside() == 0 {
+    while heavy.in_flight() == 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(app.clone().oneshot(ask("/heavy")).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(app.oneshot(ask("/light")).await.unwrap().status(), StatusCode::OK);
     assert_eq!(
-        (all.inside(), heavy.inside()),
+        (all.in_flight(), heavy.in_flight()),
         (1, 1),
         "who was refused further in holds nothing further out"
     );
@@ -117,7 +117,7 @@ async fn a_route_with_a_valve_of_its_own_has_its_own_line() {
 async fn a_limiter_is_one_quota_over_clones_layers_and_services() {
     let time = plimsoll::ManualTime::new();
     let quota = Quota::per_hour(4);
-    let limiter = Limiter::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
     let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
     let one = ServiceBuilder::new().layer(limiter.layer()).service(work);
     let two = ServiceBuilder::new().layer(limiter.clone().wait_layer()).service(work);
@@ -125,7 +125,7 @@ async fn a_limiter_is_one_quota_over_clones_layers_and_services() {
     one.clone().oneshot(()).await.unwrap();
     two.clone().oneshot(()).await.unwrap();
     limiter.clone().check().unwrap();
-    assert_eq!(limiter.left(), 0);
+    assert_eq!(limiter.remaining(), 0);
     limiter.close();
     for refused in [one.oneshot(()).await, two.oneshot(()).await] {
         assert_eq!(refused.unwrap_err().downcast_ref::<Rejected>().unwrap().reason(), Reason::Closed);
@@ -141,16 +141,16 @@ async fn limiters_by_account_are_one_quota_for_each_over_all_their_adapters() {
     let by = |account: &u64| *account;
     let some = |account: &u64| Some(*account);
 
-    let keyed = KeyedLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
     let one = ServiceBuilder::new().layer(plimsoll::layer(keyed.by(by))).service(work);
     let two = ServiceBuilder::new().layer(plimsoll::layer(keyed.clone().by_option(some))).service(work);
     let each = plimsoll::limit::Class::new("free").each(quota);
-    let tiers = Tiers::<u64>::builder().class(each).clock(time.clock()).build().unwrap();
+    let tiers = TieredRateLimiter::<u64>::builder().class(each).clock(time.clock()).build().unwrap();
     let three = ServiceBuilder::new().layer(plimsoll::layer(tiers.by(by))).service(work);
     let four = ServiceBuilder::new().layer(plimsoll::layer(tiers.clone().by_option(some))).service(work);
     // With a burst as large as its documentation asks for.
     let shared = Quota::per_second(100);
-    let fair = FairLimiter::<u64>::builder().quota(shared).clock(time.clock()).build().unwrap();
+    let fair = FairRateLimiter::<u64>::builder().quota(shared).clock(time.clock()).build().unwrap();
     let five = ServiceBuilder::new().layer(plimsoll::layer(fair.by(by))).service(work);
     let six = ServiceBuilder::new().layer(plimsoll::layer(fair.clone().by_option(some))).service(work);
 
@@ -159,7 +159,7 @@ async fn limiters_by_account_are_one_quota_for_each_over_all_their_adapters() {
     keyed.clone().check_n(&7, 2).unwrap();
     assert!(one.clone().oneshot(7).await.is_err() && two.clone().oneshot(7).await.is_err());
     one.oneshot(8).await.unwrap();
-    assert_eq!((keyed.left(&7), keyed.left(&8), keyed.accounts()), (0, 3, 2));
+    assert_eq!((keyed.remaining(&7), keyed.remaining(&8), keyed.key_count()), (0, 3, 2));
 
     three.clone().oneshot(7).await.unwrap();
     four.clone().oneshot(7).await.unwrap();
@@ -175,13 +175,13 @@ async fn limiters_by_account_are_one_quota_for_each_over_all_their_adapters() {
     }
     assert!((20..=100).contains(&admitted), "{admitted}");
     assert!(fair.clone().check(&7).is_err());
-    assert_eq!(fair.accounts(), 2);
+    assert_eq!(fair.key_count(), 2);
 }
 
 /// Those inside any route are in flight for the shedder of them all.
 #[tokio::test]
 async fn a_shedder_counts_over_all_routes() {
-    let shedder = Shedder::new(1).unwrap();
+    let shedder = LoadShedder::new(1).unwrap();
     let app = Router::new().route("/a", get(forever)).route("/b", get(forever)).layer(shedder.layer().http());
     let calls = ["/a", "/b"].map(|path| tokio::spawn(app.clone().oneshot(ask(path))));
     while shedder.in_flight() < 2 {

@@ -28,9 +28,9 @@ impl Ear {
 #[tokio::test]
 async fn in_a_tuple_the_earlier_token_is_given_back_and_in_a_stack_it_is_spent() {
     let ear = Arc::new(Ear::default());
-    let outer = Valve::builder().name("outer").inside(9).observe(ear.clone()).build().unwrap();
+    let outer = Valve::builder().name("outer").concurrency(9).observe(ear.clone()).build().unwrap();
     let inner = Valve::new(1).unwrap();
-    let _held = inner.ask().unwrap();
+    let _held = inner.try_acquire().unwrap();
     let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
 
     let tuple = ServiceBuilder::new().layer(layer((outer.clone(), inner.clone()))).service(work);
@@ -40,13 +40,13 @@ async fn in_a_tuple_the_earlier_token_is_given_back_and_in_a_stack_it_is_spent()
     let stack = ServiceBuilder::new().layer(outer.layer()).layer(inner.layer()).service(work);
     assert!(stack.oneshot(()).await.is_err());
     assert_eq!((ear.given_back(), ear.ended()), (1, 1), "for the outer one, work began and failed");
-    assert_eq!(outer.inside(), 0);
+    assert_eq!(outer.in_flight(), 0);
 }
 
 #[tokio::test]
 async fn a_valve_in_a_tuple_never_waits() {
-    let valve = Valve::builder().inside(1).room(8).build().unwrap();
-    let _held = valve.ask().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(8).build().unwrap();
+    let _held = valve.try_acquire().unwrap();
     let service = ServiceBuilder::new()
         .layer(layer((valve.clone(),)))
         .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
@@ -56,14 +56,14 @@ async fn a_valve_in_a_tuple_never_waits() {
 
 #[tokio::test]
 async fn then_asks_the_gates_only_when_the_turn_has_come() {
-    let valve = Valve::builder().inside(1).room(8).longest_wait(Duration::from_secs(3600)).build().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(Duration::from_secs(3600)).build().unwrap();
     let shed = RandomDrop::new(0.0).unwrap();
     let service = ServiceBuilder::new()
         .layer(wait_layer(Then(valve.clone(), (shed.clone(),))))
         .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
-    let held = valve.ask_owned().unwrap();
+    let held = valve.try_acquire_owned().unwrap();
     let waits = tokio::spawn(service.clone().oneshot(()));
-    while valve.waiting() == 0 {
+    while valve.queued() == 0 {
         tokio::task::yield_now().await;
     }
     // Had it been asked before it queued, it would have been dropped.
@@ -73,7 +73,7 @@ async fn then_asks_the_gates_only_when_the_turn_has_come() {
     shed.set_keep(0.0).unwrap();
     let no = service.oneshot(()).await.unwrap_err();
     assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
-    assert_eq!(valve.inside(), 0, "the place is given back when a gate refuses");
+    assert_eq!(valve.in_flight(), 0, "the place is given back when a gate refuses");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_tuple_in_shadow_and_with_an_answer_of_ones_own() {
 async fn behind_a_buffer_the_gates_are_asked_only_by_those_whose_turn_has_come() {
     let ear = Arc::new(Ear::default());
     let buffer = Buffer::builder().concurrency(1).count(1).discipline(Discipline::Lifo).build().unwrap();
-    let valve = Valve::builder().inside(1).observe(ear.clone()).build().unwrap();
+    let valve = Valve::builder().concurrency(1).observe(ear.clone()).build().unwrap();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let (opens, its) = (gate.clone(), buffer.clone());
     let service = ServiceBuilder::new().layer(wait_layer(Then(buffer.clone(), valve))).service(service_fn(
@@ -128,32 +128,32 @@ async fn behind_a_buffer_the_gates_are_asked_only_by_those_whose_turn_has_come()
 #[test]
 fn in_a_tuple_a_probe_is_given_back_when_a_later_gate_refuses() {
     let time = plimsoll::ManualTime::new();
-    let breaker = Breaker::builder().clock(time.clock()).build().unwrap();
+    let breaker = CircuitBreaker::builder().clock(time.clock()).build().unwrap();
     let valve = Valve::new(1).unwrap();
     let gates = (breaker.clone(), valve.clone());
     breaker.trip("test");
     time.advance(Duration::from_secs(60));
-    let held = valve.ask().unwrap();
+    let held = valve.try_acquire().unwrap();
     for _ in 0..3 {
         let no = gates.admit(&()).unwrap_err();
         assert_eq!((no.by(), no.reason()), ("valve", Reason::Full));
-        assert_eq!(breaker.phase(), plimsoll::breaker::Phase::HalfOpen);
+        assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::HalfOpen);
     }
     drop(held);
     let token = gates.admit(&()).unwrap();
     assert_eq!(gates.admit(&()).unwrap_err().by(), "breaker", "one probe at a time");
     gates.settle(token, Outcome::Success);
-    assert_eq!(breaker.phase(), plimsoll::breaker::Phase::Ramp);
+    assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::Ramp);
 }
 
 /// Faults for trying out, tried out in shadow: told, and nobody refused.
 #[test]
 fn injected_faults_in_shadow_refuse_nobody() {
     let ear = Arc::new(Ear::default());
-    let breaker = Breaker::builder().observe(ear.clone()).build().unwrap();
+    let breaker = CircuitBreaker::builder().observe(ear.clone()).build().unwrap();
     breaker.set_fault(1.0).unwrap();
     let shadow = Shadow::new(breaker.clone(), Mode::Shadow).observe(ear.clone());
-    assert!(breaker.ask().is_err());
+    assert!(breaker.try_acquire().is_err());
     let token = shadow.admit(&()).unwrap();
     shadow.settle(token, Outcome::Success);
     let heard = ear.0.lock().unwrap();
@@ -167,9 +167,9 @@ fn injected_faults_in_shadow_refuse_nobody() {
 #[tokio::test]
 async fn a_breaker_in_front_counts_the_inner_guards_refusals_as_nothing_over_http() {
     use axum::{Router, body::Body, http::Request, routing::get};
-    let breaker = Breaker::builder().trip(Trip::failures().count(1)).build().unwrap();
+    let breaker = CircuitBreaker::builder().trip(Trip::failures().count(1)).build().unwrap();
     let valve = Valve::new(1).unwrap();
-    let _held = valve.ask().unwrap();
+    let _held = valve.try_acquire().unwrap();
     let app: Router = Router::new()
         .route("/", get(async || "never"))
         .layer(valve.layer().http())
@@ -178,12 +178,12 @@ async fn a_breaker_in_front_counts_the_inner_guards_refusals_as_nothing_over_htt
         let answer = app.clone().oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(answer.status(), 503);
     }
-    assert_eq!(breaker.phase(), plimsoll::breaker::Phase::Closed);
+    assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::Closed);
     let broken = Router::new()
         .route("/", get(async || axum::http::StatusCode::INTERNAL_SERVER_ERROR))
         .layer(breaker.layer().http());
     assert_eq!(broken.oneshot(Request::new(Body::empty())).await.unwrap().status(), 500);
-    assert_eq!(breaker.phase(), plimsoll::breaker::Phase::Open);
+    assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::Open);
 }
 
 /// A pool of slots in a tuple and behind `Then`: its seat is given back when a later guard refuses, and a waiter does
@@ -193,72 +193,76 @@ async fn a_seat_is_given_back_in_a_tuple_and_is_not_waited_for_behind_then() {
     let ear = Arc::new(Ear::default());
     let seats = Dispatch::<()>::builder().slots(1).observe(ear.clone()).build().unwrap();
     let full = Valve::new(1).unwrap();
-    let _held = full.ask().unwrap();
+    let _held = full.try_acquire().unwrap();
     let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
 
     let tuple = ServiceBuilder::new().layer(layer((seats.clone(), full.clone()))).service(work);
     assert!(tuple.oneshot(()).await.is_err());
-    assert_eq!((ear.given_back(), ear.ended(), seats.taken()), (1, 0, 0));
+    assert_eq!((ear.given_back(), ear.ended(), seats.in_use()), (1, 0, 0));
 
-    let turns = Valve::builder().inside(1).room(8).build().unwrap();
+    let turns = Valve::builder().concurrency(1).queue(8).build().unwrap();
     let then = ServiceBuilder::new().layer(wait_layer(Then(turns.clone(), (seats.clone(),)))).service(work);
     then.clone().oneshot(()).await.unwrap();
-    let seat = seats.ask().unwrap();
+    let seat = seats.try_acquire().unwrap();
     let no = then.oneshot(()).await.unwrap_err();
     assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Busy);
     drop(seat);
-    assert_eq!((turns.inside(), seats.taken()), (0, 0));
+    assert_eq!((turns.in_flight(), seats.in_use()), (0, 0));
 }
 
-fn one_unit(name: &str) -> Limiter {
-    Limiter::builder().name(name).quota(Quota::per_minute(1)).build().unwrap()
+fn one_unit(name: &str) -> RateLimiter {
+    RateLimiter::builder().name(name).quota(Quota::per_minute(1)).build().unwrap()
 }
 
 /// Otherwise who is refused for want of a place would pay for it with its rate.
 #[test]
 fn in_a_tuple_units_come_back_when_a_later_guard_refuses() {
     let time = plimsoll::ManualTime::new();
-    let limiter = Limiter::builder().quota(Quota::per_minute(5)).clock(time.clock()).build().unwrap();
-    let keyed = KeyedLimiter::<str>::builder().quota(Quota::per_minute(5)).clock(time.clock());
+    let limiter = RateLimiter::builder().quota(Quota::per_minute(5)).clock(time.clock()).build().unwrap();
+    let keyed = KeyedRateLimiter::<str>::builder().quota(Quota::per_minute(5)).clock(time.clock());
     let keyed = keyed.build().unwrap();
     let valve = Valve::new(1).unwrap();
     let gates = (limiter.clone(), keyed.by_ref(|account: &&'static str| *account), valve.clone());
-    let held = valve.ask().unwrap();
+    let held = valve.try_acquire().unwrap();
     for _ in 0..20 {
         assert_eq!(gates.admit(&"ann").unwrap_err().by(), "valve");
-        assert_eq!((limiter.left(), keyed.left("ann")), (5, 5), "whole again");
+        assert_eq!((limiter.remaining(), keyed.remaining("ann")), (5, 5), "whole again");
     }
     drop(held);
     let token = gates.admit(&"ann").unwrap();
     gates.settle(token, Outcome::Failure);
-    assert_eq!((limiter.left(), keyed.left("ann"), keyed.left("bob")), (4, 4, 5), "spent, however it ends");
+    assert_eq!(
+        (limiter.remaining(), keyed.remaining("ann"), keyed.remaining("bob")),
+        (4, 4, 5),
+        "spent, however it ends"
+    );
 }
 
 #[tokio::test]
 async fn behind_a_valve_units_are_spent_by_those_whose_turn_has_come() {
-    let valve = Valve::builder().inside(1).room(8).longest_wait(Duration::from_secs(3600)).build().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(Duration::from_secs(3600)).build().unwrap();
     let limiter = one_unit("limit");
     let service = ServiceBuilder::new()
         .layer(wait_layer(Then(valve.clone(), limiter.clone())))
         .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
-    let held = valve.ask_owned().unwrap();
+    let held = valve.try_acquire_owned().unwrap();
     let waits = tokio::spawn(service.clone().oneshot(()));
     let leaves = tokio::spawn(service.clone().oneshot(()));
     for _ in 0..1_000_000 {
-        if valve.waiting() == 2 {
+        if valve.queued() == 2 {
             break;
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!((valve.waiting(), limiter.left()), (2, 1), "nobody has spent anything in line");
+    assert_eq!((valve.queued(), limiter.remaining()), (2, 1), "nobody has spent anything in line");
     leaves.abort();
     assert!(leaves.await.unwrap_err().is_cancelled());
     drop(held);
     waits.await.unwrap().unwrap();
-    assert_eq!(limiter.left(), 0);
+    assert_eq!(limiter.remaining(), 0);
     let no = service.oneshot(()).await.unwrap_err();
     assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Limited);
-    assert_eq!(valve.inside(), 0, "the place is given back when the limiter refuses");
+    assert_eq!(valve.in_flight(), 0, "the place is given back when the limiter refuses");
 }
 
 /// A limit that is tried out counts as it would, so that what is told is what would be; and refuses nobody.
@@ -268,13 +272,13 @@ fn a_limiter_in_shadow_counts_and_tells_and_refuses_nobody() {
     let limiter = one_unit("tried");
     let shadow = Shadow::new((limiter.clone(),), Mode::Shadow).observe(ear.clone());
     let tokens: Vec<_> = (0..3).map(|_| shadow.admit(&()).unwrap()).collect();
-    assert_eq!(limiter.left(), 0);
+    assert_eq!(limiter.remaining(), 0);
     let shadowed =
         |e: &&Event| matches!(e, Event::Shadowed(no) if no.by() == "tried" && no.reason() == Reason::Limited);
     assert_eq!(ear.0.lock().unwrap().iter().filter(shadowed).count(), 2);
     // Only the first has something to give back.
     tokens.into_iter().rev().for_each(|token| shadow.refund(token));
-    assert_eq!(limiter.left(), 1);
+    assert_eq!(limiter.remaining(), 1);
     shadow.set_mode(Mode::On);
     assert!(shadow.admit(&()).is_ok() && shadow.admit(&()).is_err());
 }
@@ -284,20 +288,20 @@ fn a_limiter_in_shadow_counts_and_tells_and_refuses_nobody() {
 fn an_account_spends_nothing_while_the_breaker_is_open_and_takes_no_probe_when_it_is_limited() {
     let time = plimsoll::ManualTime::new();
     let quota = Quota::per_hour(2);
-    let keyed = KeyedLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
-    let breaker = Breaker::builder().clock(time.clock()).build().unwrap();
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let breaker = CircuitBreaker::builder().clock(time.clock()).build().unwrap();
     let gates = (keyed.by(|account: &u64| *account), breaker.clone());
     breaker.trip("down");
     for _ in 0..10 {
         assert_eq!(gates.admit(&7).unwrap_err().by(), "breaker");
     }
-    assert_eq!(keyed.left(&7), 2);
+    assert_eq!(keyed.remaining(&7), 2);
     time.advance(Duration::from_secs(60));
-    assert!(keyed.ask_n(&8, 2).is_ok());
+    assert!(keyed.try_acquire_n(&8, 2).is_ok());
     assert_eq!(gates.admit(&8).unwrap_err().by(), "accounts");
     let probe = gates.admit(&7).expect("the probe is still there");
     gates.settle(probe, Outcome::Success);
-    assert_eq!((keyed.left(&7), breaker.phase()), (1, plimsoll::breaker::Phase::Ramp));
+    assert_eq!((keyed.remaining(&7), breaker.state()), (1, plimsoll::breaker::CircuitState::Ramp));
 }
 
 #[tokio::test]
@@ -305,7 +309,7 @@ async fn two_limiters_tell_both_of_their_quotas_over_http() {
     use axum::{Router, body::Body, http::Request, routing::get};
     let time = plimsoll::ManualTime::new();
     let new = |name: &str, units| {
-        let new = Limiter::builder().name(name).quota(Quota::per_minute(units)).clock(time.clock());
+        let new = RateLimiter::builder().name(name).quota(Quota::per_minute(units)).clock(time.clock());
         new.build().unwrap()
     };
     let both = || (new("one", 2), new("two", 3));
@@ -334,11 +338,11 @@ async fn two_limiters_tell_both_of_their_quotas_over_http() {
 #[test]
 fn in_a_tuple_a_shedder_gets_back_whom_a_later_gate_refuses() {
     let ear = Arc::new(Ear::default());
-    let shedder = Shedder::builder().observe(ear.clone()).build().unwrap();
+    let shedder = LoadShedder::builder().observe(ear.clone()).build().unwrap();
     let clock = plimsoll::ManualTime::new().clock();
     let (limiter, throttle) = (
-        Limiter::builder().quota(Quota::per_second(1)).clock(clock).build().unwrap(),
-        Throttle::new().unwrap(),
+        RateLimiter::builder().quota(Quota::per_second(1)).clock(clock).build().unwrap(),
+        AdaptiveThrottle::new().unwrap(),
     );
     let gates = (shedder.clone(), throttle.clone(), limiter);
     let token = gates.admit(&()).unwrap();

@@ -99,7 +99,7 @@ impl Plan {
             let start = Instant::now();
             while start.elapsed() < span {
                 thread::sleep(SAMPLE);
-                most_held = most_held.max(mailbox.usage().count);
+                most_held = most_held.max(mailbox.usage().len);
                 most_memory = most_memory.max(resident());
             }
             stop.store(true, Ordering::Relaxed);

@@ -136,7 +136,7 @@ fn work(stop: &AtomicBool) {
     }
 }
 
-/// Waits until `due`, the last of it spinning: a sleep ends when the system likes. Answers how late it is.
+/// Waits until `due`, the last of it spinning: a sleep ends when the system likes. HttpOptions how late it is.
 fn wait_until(due: Instant) -> Duration {
     let left = due.saturating_duration_since(Instant::now());
     thread::sleep(left.saturating_sub(Duration::from_micros(200)));

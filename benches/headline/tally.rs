@@ -36,7 +36,7 @@ pub(crate) fn stood_in_line() -> Duration {
 }
 
 pub(crate) fn mailbox(discipline: Discipline) -> Mailbox<Item> {
-    Mailbox::builder().count(BOUND).discipline(discipline).build().expect("valid settings")
+    Mailbox::builder().capacity(BOUND).discipline(discipline).build().expect("valid settings")
 }
 
 /// A consumer's books, and the vector it takes into.
@@ -80,13 +80,13 @@ impl Tally {
     /// held, and how long the delivered had waited.
     pub(crate) fn columns(&mut self, offered: u64, inbox: &mut Inbox<Item>) -> (Row, bool) {
         self.lost += inbox.lost();
-        let adds_up = offered == self.delivered + self.lost.total() + inbox.usage().count as u64;
+        let adds_up = offered == self.delivered + self.lost.total() + inbox.usage().len as u64;
         let row = vec![
             ("offered", offered.into()),
             ("delivered", self.delivered.into()),
             ("evicted", self.lost.evicted.into()),
             ("expired", self.lost.expired.into()),
-            ("refused", self.lost.refused.into()),
+            ("refused", self.lost.rejected.into()),
             ("adds up", adds_up.into()),
             ("p50 ms", millis(self.percentile(50.0))),
             ("p99 ms", millis(self.percentile(99.0))),

@@ -5,7 +5,7 @@ use crate::side::{Case, Peer, Side, Target};
 use failsafe::failure_policy::{consecutive_failures, success_rate_over_time_window};
 use failsafe::{CircuitBreaker as _, backoff};
 use plimsoll::breaker::OpenTime;
-use plimsoll::{Breaker, Outcome, Reason, Rejected, Trip};
+use plimsoll::{CircuitBreaker, Outcome, Reason, Rejected, Trip};
 use recloser::Recloser;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
@@ -85,7 +85,7 @@ pub(crate) fn record() -> Vec<Case> {
 }
 
 pub(crate) fn layer() -> Vec<Case> {
-    let of = |subject, breaker: Breaker, is_open, most| {
+    let of = |subject, breaker: CircuitBreaker, is_open, most| {
         let (layer, handle) = CircuitBreakerLayer::builder()
             .wait_duration_in_open(LONG)
             .build_with_handle()
@@ -105,34 +105,34 @@ pub(crate) fn layer() -> Vec<Case> {
     ]
 }
 
-fn breaker(trip: Trip) -> Breaker {
-    Breaker::builder().trip(trip).open(OpenTime::fixed(LONG)).build().expect("valid settings")
+fn breaker(trip: Trip) -> CircuitBreaker {
+    CircuitBreaker::builder().trip(trip).open(OpenTime::fixed(LONG)).build().expect("valid settings")
 }
 
-fn half(window: Duration) -> Breaker {
+fn half(window: Duration) -> CircuitBreaker {
     breaker(Trip::failures().ratio(0.5, 20).within(window))
 }
 
 /// Opens when all calls fail: one that does not keeps it closed.
-fn all() -> Breaker {
+fn all() -> CircuitBreaker {
     breaker(Trip::failures().ratio(1.0, 20).within(LONG))
 }
 
 /// Opened by a trip, so that its refusals have numbers to carry.
-fn opened() -> Breaker {
+fn opened() -> CircuitBreaker {
     let breaker = breaker(Trip::failures().count(1).within(10 * SECOND));
     breaker.report(Outcome::Failure);
-    assert!(breaker.ask().is_err(), "it is open");
+    assert!(breaker.try_acquire().is_err(), "it is open");
     breaker
 }
 
 /// Asked, and a success recorded if it may.
-fn called(breaker: Breaker) -> Side {
+fn called(breaker: CircuitBreaker) -> Side {
     Side::new(
         move || breaker.clone(),
         |breaker| {
             // The whole answer is looked at, so that a refusal must be written in full.
-            match black_box(&*breaker).ask() {
+            match black_box(&*breaker).try_acquire() {
                 Ok(permit) => permit.done(Outcome::Success),
                 Err(no) => {
                     black_box(&no);
@@ -179,10 +179,10 @@ trait Recorder: 'static {
     fn forget(&mut self);
 }
 
-impl Recorder for Breaker {
+impl Recorder for CircuitBreaker {
     fn record(&mut self, well: bool) {
         let outcome = if well { Outcome::Success } else { Outcome::Failure };
-        black_box(&*self).ask().expect("closed").done(outcome);
+        black_box(&*self).try_acquire().expect("closed").done(outcome);
     }
     fn forget(&mut self) {
         self.reset();

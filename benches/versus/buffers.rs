@@ -2,7 +2,7 @@
 
 use crate::side::{Case, Peer, Side, Target};
 use crossbeam_queue::ArrayQueue;
-use plimsoll::buffer::Builder;
+use plimsoll::buffer::MailboxBuilder;
 use plimsoll::{Discipline, Inbox, Mailbox};
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -28,7 +28,7 @@ pub(crate) fn full() -> Vec<Case> {
 
 pub(crate) fn full_weighted() -> Vec<Case> {
     let bounded = |weight, weigh: fn(&u64) -> u32| {
-        offering(Mailbox::builder().weight(weight, weigh).age(Duration::from_secs(1)))
+        offering(Mailbox::builder().max_weight(weight, weigh).max_age(Duration::from_secs(1)))
     };
     let peer = || vec![by_hand_full().target(1, Target::Ratio(1.60))];
     // Of equal weight, each makes room for the next. Uneven ones displace none or several: 1,000
@@ -95,8 +95,8 @@ fn fill<R>(count: usize, offer: impl Fn(u64) -> R) {
 }
 
 /// Offers to a mailbox that is full already, each thread numbers of its own.
-fn offering(builder: Builder<u64>) -> Side {
-    let mailbox = builder.count(BOUND).build().expect("valid bounds");
+fn offering(builder: MailboxBuilder<u64>) -> Side {
+    let mailbox = builder.capacity(BOUND).build().expect("valid bounds");
     fill(2 * BOUND, |n| mailbox.offer(n));
     numbered(mailbox, |mailbox, n| {
         // The whole answer is looked at: what was displaced, or the refusal.
@@ -105,7 +105,7 @@ fn offering(builder: Builder<u64>) -> Side {
 }
 
 fn cycling(discipline: Discipline) -> Side {
-    let mailbox = Mailbox::builder().count(BOUND).discipline(discipline).build().expect("valid bounds");
+    let mailbox = Mailbox::builder().capacity(BOUND).discipline(discipline).build().expect("valid bounds");
     Side::new(
         move || (mailbox.clone(), mailbox.inbox(), 0),
         |(mailbox, inbox, n): &mut (Mailbox<u64>, Inbox<u64>, u64)| {

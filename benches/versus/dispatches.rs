@@ -27,7 +27,7 @@ pub(crate) fn checkout() -> Vec<Case> {
         Peer::new("crossbeam-queue", "ArrayQueue pop, push", array_checkout()),
     ];
     let seat = Side::new(of(SLOTS, 8), |pool| {
-        black_box(&black_box(&*pool).ask());
+        black_box(&black_box(&*pool).try_acquire());
     });
     let peer = vec![Peer::new("deadpool", "unmanaged try_get", plain_checkout())];
     vec![Case::new("with its resource", checked_out(), peers), Case::new("a seat alone", seat, peer)]
@@ -64,7 +64,7 @@ fn of(slots: u32, probes: u32) -> impl Fn() -> Dispatch<u64> + Sync {
 fn checked_out() -> Side {
     let pool = pool(SLOTS, 8);
     let mut all = vec![];
-    while pool.taken() < SLOTS {
+    while pool.in_use() < SLOTS {
         all.extend(pool.checkout().or_make(|| 0));
     }
     drop(all);
@@ -82,7 +82,7 @@ fn all_out(probes: u32) -> Side {
     // Taken with as many probes as there are slots; asked with so many as are set.
     let pool = pool(SLOTS, probes);
     let mut held = vec![];
-    while pool.taken() < SLOTS {
+    while pool.in_use() < SLOTS {
         held.extend(pool.checkout_owned().or_make(|| 0));
     }
     let held = Mutex::new(held);

@@ -4,7 +4,7 @@ use crate::limits::{PLENTY as UNITS, plenty};
 use crate::side::{Case, Peer, Side, Target};
 use axum::body::Body;
 use http::{Request, Response};
-use plimsoll::{KeyedLimiter, Limiter, Rejected, Valve};
+use plimsoll::{KeyedRateLimiter, RateLimiter, Rejected, Valve};
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
@@ -127,7 +127,7 @@ where
     S: Service<u64, Error: From<Rejected>> + Clone + Sync + 'static,
 {
     let valve = Valve::new(1).expect("a valid size");
-    let held = valve.ask_owned().expect("the only place");
+    let held = valve.try_acquire_owned().expect("the only place");
     let layered = valve.layer().layer(inner);
     Side::new(
         move || {
@@ -214,9 +214,9 @@ where
 }
 
 pub(crate) fn limit() -> Vec<Case> {
-    let keyed = KeyedLimiter::<u64>::new(plenty()).expect("a valid quota");
+    let keyed = KeyedRateLimiter::<u64>::new(plenty()).expect("a valid quota");
     let by = keyed.by(|_: &Request<()>| black_box(ACCOUNT));
-    let global = Limiter::new(plenty()).expect("a valid quota");
+    let global = RateLimiter::new(plenty()).expect("a valid quota");
     let resilience = RateLimiterLayer::builder()
         .limit_for_period(UNITS as usize)
         .refresh_period(Duration::from_secs(1))

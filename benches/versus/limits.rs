@@ -7,10 +7,11 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota as TheirQuota, RateLimiter};
+use governor::{Quota as TheirQuota, RateLimiter as TheirLimiter};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Clock, Dice, FairLimiter, KeyedLimiter, Limiter, Outcome, Permit, Quota, Rejected, Settle, Tiers,
+    Clock, Dice, FairRateLimiter, KeyedRateLimiter, Outcome, Permit, Quota, RateLimiter, Rejected, Settle,
+    TieredRateLimiter,
 };
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -24,8 +25,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_MS: Duration = Duration::from_millis(10);
 
 type Direct<C = DefaultClock> =
-    RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as governor::clock::Clock>::Instant>>;
-type Accounts = RateLimiter<u64, DefaultKeyedStateStore<u64>, DefaultClock>;
+    TheirLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as governor::clock::Clock>::Instant>>;
+type Accounts = TheirLimiter<u64, DefaultKeyedStateStore<u64>, DefaultClock>;
 
 /// The clock that we go by, for governor.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub(crate) fn global() -> Vec<Case> {
 pub(crate) fn deny() -> Vec<Case> {
     let of = |subject, period, most| {
         let limiter = limiter(Quota::per(1, period));
-        assert!(limiter.ask().is_ok() && limiter.ask().is_err(), "the only unit is spent");
+        assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_err(), "the only unit is spent");
         let theirs = Direct::direct(TheirQuota::with_period(period).expect("above zero"));
         assert!(theirs.check().is_ok() && theirs.check().is_err(), "the only unit is spent");
         let peers = vec![
@@ -94,7 +95,7 @@ pub(crate) fn keyed_1m() -> Vec<Case> {
 pub(crate) fn tiers() -> Vec<Case> {
     let tiers = || {
         let class = Class::new("free").each(plenty()).all(plenty());
-        Tiers::<u64>::builder().global(plenty()).class(class)
+        TieredRateLimiter::<u64>::builder().global(plenty()).class(class)
     };
     let three = || {
         let theirs =
@@ -106,7 +107,9 @@ pub(crate) fn tiers() -> Vec<Case> {
         );
         vec![peer.target(1, Target::Ratio(0.75))]
     };
-    let of = |subject, tiers: Tiers<u64>| Case::new(subject, asked(&known(tiers, 10_000), &SOME), three());
+    let of = |subject, tiers: TieredRateLimiter<u64>| {
+        Case::new(subject, asked(&known(tiers, 10_000), &SOME), three())
+    };
     let classed = tiers().class(Class::new("premium").each(plenty()));
     let classed = classed.class_of(|key| if key.is_multiple_of(2) { "free" } else { "premium" });
     vec![
@@ -116,7 +119,7 @@ pub(crate) fn tiers() -> Vec<Case> {
 }
 
 pub(crate) fn fair() -> Vec<Case> {
-    let fair = || FairLimiter::<u64>::new(plenty()).expect("a valid quota");
+    let fair = || FairRateLimiter::<u64>::new(plenty()).expect("a valid quota");
     let peer = |subject| Peer::new("plimsoll-limit", subject, ours(limiter(plenty())));
     vec![
         Case::new("FairLimiter, one account", asked(&known(fair(), 1), &ONE), vec![peer("Limiter")]),
@@ -128,10 +131,10 @@ pub(crate) fn fair() -> Vec<Case> {
 pub(crate) fn memory() -> Vec<Bytes> {
     let mut kept = None;
     let all = allocation_counter::measure(|| {
-        let limiter = KeyedLimiter::<u64>::builder().quota(plenty()).accounts(2 * MILLION as usize);
+        let limiter = KeyedRateLimiter::<u64>::builder().quota(plenty()).accounts(2 * MILLION as usize);
         let limiter = limiter.build().expect("valid settings");
         (0..MILLION).for_each(|key| limiter.asked_for(&key));
-        assert!(limiter.accounts() as u64 > MILLION / 100 * 99, "nearly each has a slot of its own");
+        assert!(limiter.key_count() as u64 > MILLION / 100 * 99, "nearly each has a slot of its own");
         kept = Some(limiter);
     });
     drop(kept);
@@ -160,12 +163,12 @@ fn their_plenty() -> TheirQuota {
     TheirQuota::per_second(NonZeroU32::new(PLENTY).expect("above zero"))
 }
 
-fn limiter(quota: Quota) -> Limiter {
-    Limiter::new(quota).expect("a valid quota")
+fn limiter(quota: Quota) -> RateLimiter {
+    RateLimiter::new(quota).expect("a valid quota")
 }
 
-fn ours(limiter: Limiter) -> Side {
-    Side::new(move || limiter.clone(), |limiter| used(black_box(&*limiter).ask()))
+fn ours(limiter: RateLimiter) -> Side {
+    Side::new(move || limiter.clone(), |limiter| used(black_box(&*limiter).try_acquire()))
 }
 
 /// What may, is done; a refusal is looked at, so that it must be written in full.
@@ -255,24 +258,24 @@ trait Asked: Clone + Send + Sync + 'static {
     fn asked_for(&self, key: &u64);
 }
 
-impl Asked for KeyedLimiter<u64> {
+impl Asked for KeyedRateLimiter<u64> {
     #[inline(always)]
     fn asked_for(&self, key: &u64) {
-        used(self.ask(key));
+        used(self.try_acquire(key));
     }
 }
 
-impl Asked for Tiers<u64> {
+impl Asked for TieredRateLimiter<u64> {
     #[inline(always)]
     fn asked_for(&self, key: &u64) {
-        used(self.ask(key));
+        used(self.try_acquire(key));
     }
 }
 
-impl Asked for FairLimiter<u64> {
+impl Asked for FairRateLimiter<u64> {
     #[inline(always)]
     fn asked_for(&self, key: &u64) {
-        used(self.ask(key));
+        used(self.try_acquire(key));
     }
 }
 
@@ -313,7 +316,7 @@ fn asked<A: Asked>(limiter: &A, draws: &'static Draws) -> Side {
     )
 }
 
-fn accounts(n: u64, room: usize) -> (KeyedLimiter<u64>, Arc<Accounts>) {
-    let limiter = KeyedLimiter::builder().quota(plenty()).accounts(room).build().expect("valid settings");
+fn accounts(n: u64, room: usize) -> (KeyedRateLimiter<u64>, Arc<Accounts>) {
+    let limiter = KeyedRateLimiter::builder().quota(plenty()).accounts(room).build().expect("valid settings");
     (known(limiter, n), known(Arc::new(Accounts::keyed(their_plenty())), n))
 }

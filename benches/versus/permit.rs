@@ -30,7 +30,7 @@ pub(crate) fn permit() -> Vec<Case> {
 pub(crate) fn metrics() -> Vec<Case> {
     let peer = |side| vec![Peer::new("plimsoll-valve", "without an observer", side)];
     let full = |counted: Valve| {
-        let held = counted.ask_owned().expect("the only place");
+        let held = counted.try_acquire_owned().expect("the only place");
         Side::new(
             move || {
                 black_box(&held);
@@ -41,7 +41,7 @@ pub(crate) fn metrics() -> Vec<Case> {
     };
     let of = |inside| {
         let metrics = Arc::new(plimsoll::Metrics::new());
-        Valve::builder().inside(inside).observe(metrics).build().expect("a valid size")
+        Valve::builder().concurrency(inside).observe(metrics).build().expect("a valid size")
     };
     let plenty = of(PLENTY);
     vec![
@@ -61,7 +61,7 @@ fn valve(inside: u32) -> Side {
 
 fn full_valve() -> Side {
     let valve = Valve::new(1).expect("a valid size");
-    let held = valve.ask_owned().expect("the only place");
+    let held = valve.try_acquire_owned().expect("the only place");
     Side::new(
         move || {
             black_box(&held);
@@ -73,7 +73,7 @@ fn full_valve() -> Side {
 
 fn ask(valve: &mut Valve) {
     // The whole answer is looked at, so that a refusal must be written in full.
-    black_box(&black_box(&*valve).ask());
+    black_box(&black_box(&*valve).try_acquire());
 }
 
 fn tokio_semaphore(places: u32) -> Side {

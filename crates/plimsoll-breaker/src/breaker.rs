@@ -1,7 +1,7 @@
 //! The handle.
 
-use crate::config::{Builder, Config, check_rate};
-use crate::machine::{Machine, Phase};
+use crate::config::{CircuitBreakerBuilder, CircuitBreakerConfig, check_rate};
+use crate::machine::{CircuitState, Machine};
 use crate::pass::Pass;
 use crate::shared::{CLOSED, HALF_OPEN, LOW, OPEN, PHASE, RAMP, Shared, State};
 use crate::status::{Cause, Status};
@@ -25,14 +25,14 @@ use std::time::Duration;
 /// it opens and refuses all at once; after its open time it lets a few through as probes, and when they
 /// succeed it ramps the rest back in.
 #[derive(Clone)]
-pub struct Breaker(Arc<Shared>);
+pub struct CircuitBreaker(Arc<Shared>);
 
 /// A check that is due, of one life of the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "its answer is waited for"]
 pub struct Check(u32);
 
-impl Breaker {
+impl CircuitBreaker {
     /// A breaker with the defaults of [`Config`].
     ///
     /// # Errors
@@ -42,13 +42,13 @@ impl Breaker {
     }
 
     /// Sets everything else.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> CircuitBreakerBuilder {
+        CircuitBreakerBuilder::default()
     }
 
     pub(crate) fn of(
         name: &'static str,
-        config: Arc<Config>,
+        config: Arc<CircuitBreakerConfig>,
         clock: Clock,
         dice: Dice,
         observer: Observer,
@@ -62,7 +62,7 @@ impl Breaker {
             disabled: false,
             fault: 0.0,
         };
-        Breaker(Arc::new(Shared {
+        CircuitBreaker(Arc::new(Shared {
             name,
             timed: config.call_timeout.is_some() || config.trips.iter().any(|trip| trip.needs_elapsed()),
             precise: config.trips.iter().any(|trip| trip.span() < Duration::from_secs(2)),
@@ -87,19 +87,19 @@ impl Breaker {
     /// # Errors
     /// `Open`, with the time after which it may be tried again, and the numbers for which it opened.
     #[inline(always)]
-    pub fn ask(&self) -> Result<Permit<&Breaker>, Rejected> {
+    pub fn try_acquire(&self) -> Result<Permit<&CircuitBreaker>, Rejected> {
         match self.0.admit_usual() {
             Some(pass) => Ok(Permit::new(self, pass)),
             None => self.0.admit_unusual().map(|pass| Permit::new(self, pass)),
         }
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle and may go to another task or thread.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle and may go to another task or thread.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     #[inline]
-    pub fn ask_owned(&self) -> Result<Permit<Breaker>, Rejected> {
+    pub fn try_acquire_owned(&self) -> Result<Permit<CircuitBreaker>, Rejected> {
         self.0.admit().map(|pass| Permit::new(self.clone(), pass))
     }
 
@@ -115,14 +115,14 @@ impl Breaker {
     /// Opens it now, for its open time. `why` is shown in its [status](Self::status).
     pub fn trip(&self, why: &'static str) {
         let state = self.0.lock();
-        self.0.open(state, Cause::Hand(why));
+        self.0.open(state, Cause::Operator(why));
     }
 
     /// Closes it, and forgets all that was counted and how often it has opened.
     pub fn reset(&self) {
         let mut state = self.0.lock();
         state.machine.close(self.0.clock.now());
-        self.0.turned(state, Cause::Hand("reset"));
+        self.0.turned(state, Cause::Operator("reset"));
     }
 
     /// Refuses all from now on, whatever is counted, until it is [unblocked](Self::unblock); fuse and Klarna's
@@ -150,7 +150,7 @@ impl Breaker {
         let mut state = self.0.lock();
         if std::mem::take(&mut state.disabled) {
             state.machine.close(self.0.clock.now());
-            self.0.turned(state, Cause::Hand("enabled"));
+            self.0.turned(state, Cause::Operator("enabled"));
         }
     }
 
@@ -175,11 +175,11 @@ impl Breaker {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
         match state.machine.phase {
-            Phase::Ramp if state.machine.until <= now => {
+            CircuitState::Ramp if state.machine.until <= now => {
                 state.machine.close(now);
                 self.0.turned(state, Cause::Ramp);
             }
-            Phase::HalfOpen if state.machine.is_hung(now) => {
+            CircuitState::HalfOpen if state.machine.is_hung(now) => {
                 self.0.open(state, Cause::Hung);
             }
             _ => {}
@@ -208,17 +208,24 @@ impl Breaker {
     fn stands(&self) -> Status {
         let state = self.0.lock();
         let Machine { phase, since, until, .. } = state.machine;
-        let until = (phase == Phase::Open || phase == Phase::Ramp).then_some(until);
-        Status { phase, since, until, cause: state.cause, blocked: state.blocked, disabled: state.disabled }
+        let until = (phase == CircuitState::Open || phase == CircuitState::Ramp).then_some(until);
+        Status {
+            state: phase,
+            since,
+            until,
+            cause: state.cause,
+            blocked: state.blocked,
+            disabled: state.disabled,
+        }
     }
 
     /// In which phase it is.
-    pub fn phase(&self) -> Phase {
+    pub fn state(&self) -> CircuitState {
         match self.0.word.load(Ordering::Relaxed) & PHASE {
-            CLOSED => Phase::Closed,
-            OPEN => Phase::Open,
-            HALF_OPEN => Phase::HalfOpen,
-            _ => Phase::Ramp,
+            CLOSED => CircuitState::Closed,
+            OPEN => CircuitState::Open,
+            HALF_OPEN => CircuitState::HalfOpen,
+            _ => CircuitState::Ramp,
         }
     }
 
@@ -228,7 +235,7 @@ impl Breaker {
     }
 
     /// Its settings.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &CircuitBreakerConfig {
         &self.0.config
     }
 
@@ -237,14 +244,15 @@ impl Breaker {
     pub fn check_due(&self) -> Option<Check> {
         let state = self.0.lock();
         let machine = &state.machine;
-        let due =
-            self.0.config.checked && machine.phase == Phase::Open && machine.until <= self.0.clock.now();
+        let due = self.0.config.health_checked
+            && machine.phase == CircuitState::Open
+            && machine.until <= self.0.clock.now();
         due.then_some(Check(machine.generation))
     }
 
     /// The check's answer: it works again, or it has to stay open, for longer. Changes nothing if the breaker
     /// has turned since the check was [due](Self::check_due).
-    pub fn checked(&self, check: Check, works: bool) {
+    pub fn record_check(&self, check: Check, works: bool) {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
         if state.machine.generation != check.0 {
@@ -268,7 +276,7 @@ impl Breaker {
     ///
     /// # Cancel safety
     /// Dropped in the middle of a check, the check is dropped and the breaker stays open.
-    pub async fn tend<F: Future<Output = bool>>(&self, every: Duration, mut check: impl FnMut() -> F) {
+    pub async fn run_checks<F: Future<Output = bool>>(&self, every: Duration, mut check: impl FnMut() -> F) {
         let clock = &self.0.clock;
         let every = every.max(Duration::from_millis(1));
         loop {
@@ -285,13 +293,13 @@ impl Breaker {
                     }
                 });
                 let works = works.await;
-                self.checked(due, works);
+                self.record_check(due, works);
             }
         }
     }
 }
 
-impl Settle for Breaker {
+impl Settle for CircuitBreaker {
     type Token = Pass;
     #[inline]
     fn settle(&self, pass: Pass, outcome: Outcome) {
@@ -305,24 +313,24 @@ impl Settle for Breaker {
     }
 }
 
-impl<R: ?Sized> Gate<R> for Breaker {
+impl<R: ?Sized> Gate<R> for CircuitBreaker {
     #[inline(always)]
     fn admit(&self, _: &R) -> Result<Pass, Rejected> {
         self.0.admit()
     }
 }
 
-impl Inspect for Breaker {
+impl Inspect for CircuitBreaker {
     fn name(&self) -> &'static str {
-        Breaker::name(self)
+        CircuitBreaker::name(self)
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let status = self.status();
         let flag = |on: bool| if on { 1.0 } else { 0.0 };
-        each("closed", flag(status.phase == Phase::Closed));
-        each("open", flag(status.phase == Phase::Open));
-        each("half_open", flag(status.phase == Phase::HalfOpen));
-        each("ramp", flag(status.phase == Phase::Ramp));
+        each("closed", flag(status.state == CircuitState::Closed));
+        each("open", flag(status.state == CircuitState::Open));
+        each("half_open", flag(status.state == CircuitState::HalfOpen));
+        each("ramp", flag(status.state == CircuitState::Ramp));
         each("blocked", flag(status.blocked.is_some()));
         each("disabled", flag(status.disabled));
         // Unlocked before it is shown: what is shown to is somebody else's code.
@@ -350,7 +358,7 @@ impl Inspect for Breaker {
     }
 }
 
-impl fmt::Debug for Breaker {
+impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Breaker").field("name", &self.0.name).field("status", &self.stands()).finish()
     }

@@ -1,15 +1,15 @@
 //! What can be set on a breaker.
 
-use crate::{Breaker, Breakers, Trip};
+use crate::{CircuitBreaker, KeyedCircuitBreaker, Trip};
 use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer, Outcome, check_name, intern};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The settings of a [`Breaker`]. Plain data; checked when a breaker is built from it.
+/// The settings of a [`CircuitBreaker`]. Plain data; checked when a breaker is built from it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Config {
+pub struct CircuitBreakerConfig {
     /// The name that refusals carry. Default "breaker".
     pub name: String,
     /// When it opens: as soon as any of these says so. Default [`Trip::failures`], as Hystrix has it: half of
@@ -28,8 +28,8 @@ pub struct Config {
     /// says nothing about the dependency.
     pub cancelled: Outcome,
     /// Whether a check of yours decides if it works again, instead of calls: see
-    /// [`tend`](Breaker::tend). Default false.
-    pub checked: bool,
+    /// [`tend`](CircuitBreaker::run). Default false.
+    pub health_checked: bool,
 }
 
 /// How long a breaker stays open: `first`, and `factor` times as long each time it has to open again without
@@ -41,7 +41,7 @@ pub struct OpenTime {
     /// How much longer the next, at least 1.0. Default 2.0; 1.0 is fixed.
     pub factor: f64,
     /// The longest. Default 60 s.
-    pub most: Duration,
+    pub max: Duration,
     /// The share of it that is left to chance, 0.0 to 1.0, so that many do not come back at once. Default
     /// 0.1: up to a tenth shorter.
     pub jitter: f64,
@@ -49,20 +49,20 @@ pub struct OpenTime {
 
 impl Default for OpenTime {
     fn default() -> Self {
-        OpenTime { first: Duration::from_secs(5), factor: 2.0, most: Duration::from_secs(60), jitter: 0.1 }
+        OpenTime { first: Duration::from_secs(5), factor: 2.0, max: Duration::from_secs(60), jitter: 0.1 }
     }
 }
 
 impl OpenTime {
     /// Always the same, to the instant.
     pub const fn fixed(time: Duration) -> Self {
-        OpenTime { first: time, factor: 1.0, most: time, jitter: 0.0 }
+        OpenTime { first: time, factor: 1.0, max: time, jitter: 0.0 }
     }
 
     pub(crate) fn after(&self, before: u32, luck: f64) -> Duration {
         let grown = self.first.as_secs_f64() * self.factor.powf(f64::from(before.min(1_000)));
-        let time = grown.min(self.most.as_secs_f64()) * (1.0 - self.jitter * luck);
-        Duration::try_from_secs_f64(time).unwrap_or(self.most)
+        let time = grown.min(self.max.as_secs_f64()) * (1.0 - self.jitter * luck);
+        Duration::try_from_secs_f64(time).unwrap_or(self.max)
     }
 }
 
@@ -70,7 +70,7 @@ impl OpenTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probes {
     /// How many calls may be out at once, 1 to 1,024. Default 1.
-    pub at_once: u32,
+    pub concurrency: u32,
     /// How many have to succeed, at least 1. Default 1: what follows is the ramp.
     pub successes: u32,
     /// How long one may be out. One that is not back then counts as failed; what it brings later counts for
@@ -80,7 +80,7 @@ pub struct Probes {
 
 impl Default for Probes {
     fn default() -> Self {
-        Probes { at_once: 1, successes: 1, lease: Duration::from_secs(30) }
+        Probes { concurrency: 1, successes: 1, lease: Duration::from_secs(30) }
     }
 }
 
@@ -88,28 +88,28 @@ impl Default for Probes {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ramp {
     /// Over how long the share grows to all of them. Default 5 s; zero: at once.
-    pub over: Duration,
+    pub duration: Duration,
     /// The share that it begins with, 0.0 to 1.0. Default 0.1.
-    pub from: f64,
+    pub start: f64,
     /// The share of the calls since it began that may fail, 0.0 to 1.0. Default 0.1: one failure
     /// among the first nine sends it back, for longer.
-    pub tolerate: f64,
+    pub tolerance: f64,
 }
 
 impl Default for Ramp {
     fn default() -> Self {
-        Ramp { over: Duration::from_secs(5), from: 0.1, tolerate: 0.1 }
+        Ramp { duration: Duration::from_secs(5), start: 0.1, tolerance: 0.1 }
     }
 }
 
 impl Ramp {
     /// No ramp: all at once.
-    pub const NONE: Ramp = Ramp { over: Duration::ZERO, from: 1.0, tolerate: 0.0 };
+    pub const NONE: Ramp = Ramp { duration: Duration::ZERO, start: 1.0, tolerance: 0.0 };
 }
 
-impl Default for Config {
+impl Default for CircuitBreakerConfig {
     fn default() -> Self {
-        Config {
+        CircuitBreakerConfig {
             name: "breaker".into(),
             trips: vec![Trip::failures()],
             open: OpenTime::default(),
@@ -117,12 +117,12 @@ impl Default for Config {
             ramp: Ramp::default(),
             call_timeout: None,
             cancelled: Outcome::Ignored,
-            checked: false,
+            health_checked: false,
         }
     }
 }
 
-impl Config {
+impl CircuitBreakerConfig {
     /// Checks every field.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl Config {
             true => Ok(()),
             false => Err(ConfigError::new(field, given, "0.0 to 1.0")),
         };
-        let OpenTime { first, factor, most, jitter } = self.open;
+        let OpenTime { first, factor, max: most, jitter } = self.open;
         above_zero("open.first", first)?;
         if !(factor >= 1.0 && factor.is_finite()) {
             return Err(ConfigError::new("open.factor", factor, "at least 1.0"));
@@ -147,7 +147,7 @@ impl Config {
             return Err(ConfigError::new("open.most", format!("{most:?}"), "at least the first"));
         }
         share("open.jitter", jitter)?;
-        let Probes { at_once, successes, lease } = self.probes;
+        let Probes { concurrency: at_once, successes, lease } = self.probes;
         if !(1..=1_024).contains(&at_once) {
             return Err(ConfigError::new("probes.at_once", at_once, "1 to 1024"));
         }
@@ -155,8 +155,8 @@ impl Config {
             return Err(ConfigError::new("probes.successes", 0, "at least 1"));
         }
         above_zero("probes.lease", lease)?;
-        share("ramp.from", self.ramp.from)?;
-        share("ramp.tolerate", self.ramp.tolerate)?;
+        share("ramp.from", self.ramp.start)?;
+        share("ramp.tolerate", self.ramp.tolerance)?;
         self.call_timeout.map_or(Ok(()), |timeout| above_zero("call_timeout", timeout))
     }
 }
@@ -169,11 +169,11 @@ pub(crate) fn check_rate(rate: f64) -> Result<(), ConfigError> {
     }
 }
 
-/// Builds a [`Breaker`]; from [`Breaker::builder`].
+/// Builds a [`CircuitBreaker`]; from [`CircuitBreaker::builder`].
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct Builder {
-    config: Config,
+pub struct CircuitBreakerBuilder {
+    config: CircuitBreakerConfig,
     // The first trip that is given replaces the default.
     given: bool,
     clock: Clock,
@@ -181,9 +181,9 @@ pub struct Builder {
     observer: Option<Arc<dyn Observe>>,
 }
 
-impl Builder {
+impl CircuitBreakerBuilder {
     /// Starts from these settings.
-    pub fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: CircuitBreakerConfig) -> Self {
         self.config = config;
         self.given = true;
         self
@@ -235,8 +235,8 @@ impl Builder {
     }
 
     /// Lets a check of yours decide whether it works again, instead of calls.
-    pub fn checked(mut self) -> Self {
-        self.config.checked = true;
+    pub fn health_checked(mut self) -> Self {
+        self.config.health_checked = true;
         self
     }
 
@@ -262,31 +262,31 @@ impl Builder {
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<Breaker, ConfigError> {
+    pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
         self.config.validate()?;
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        Ok(Breaker::of(name, Arc::new(self.config), self.clock, self.dice, observer))
+        Ok(CircuitBreaker::of(name, Arc::new(self.config), self.clock, self.dice, observer))
     }
 }
 
-impl Builder {
-    /// A breaker of these settings for each key, `most` of them at once, 1 to 2³² − 1. See [`Breakers`].
+impl CircuitBreakerBuilder {
+    /// A breaker of these settings for each key, `most` of them at once, 1 to 2³² − 1. See [`KeyedCircuitBreaker`].
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn keyed<K: Hash + Eq + Clone>(self, most: usize) -> Result<Breakers<K>, ConfigError> {
+    pub fn keyed<K: Hash + Eq + Clone>(self, most: usize) -> Result<KeyedCircuitBreaker<K>, ConfigError> {
         self.config.validate()?;
         if most == 0 || u32::try_from(most).is_err() {
             return Err(ConfigError::new("most", most, "1 to 4294967295"));
         }
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        Ok(Breakers::of(name, Arc::new(self.config), most, self.clock, self.dice, observer))
+        Ok(KeyedCircuitBreaker::of(name, Arc::new(self.config), most, self.clock, self.dice, observer))
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for CircuitBreakerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let observed = self.observer.is_some();
         f.debug_struct("Builder").field("config", &self.config).field("observed", &observed).finish()

@@ -1,15 +1,15 @@
 //! The tower face.
 
-use crate::Breaker;
+use crate::CircuitBreaker;
 use plimsoll_core::{GateLayer, layer};
 
-/// The layer of [`Breaker::layer`].
-pub type BreakerLayer = GateLayer<Breaker>;
+/// The layer of [`CircuitBreaker::layer`].
+pub type CircuitBreakerLayer = GateLayer<CircuitBreaker>;
 
-impl Breaker {
+impl CircuitBreaker {
     /// A layer that asks before each call. By default `Err` is a failure; say otherwise by
     /// [`classify`](plimsoll_core::GuardLayer::classify), or by `.http()` from `plimsoll-http`.
-    pub fn layer(&self) -> BreakerLayer {
+    pub fn layer(&self) -> CircuitBreakerLayer {
         layer(self.clone())
     }
 }

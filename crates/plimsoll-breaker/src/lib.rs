@@ -1,7 +1,7 @@
 //! A circuit breaker: stops calling what does not work, and comes back carefully.
 //!
 //! When a dependency is down or slow, calling it on and on makes it worse for both sides: its queue
-//! grows, and ours waits. A [`Breaker`] counts how calls end; when too many end badly it refuses the next
+//! grows, and ours waits. A [`CircuitBreaker`] counts how calls end; when too many end badly it refuses the next
 //! ones at once, tries again after a while with a few, and lets the rest back in by and by.
 //!
 //! The models are fuse, breaky and Klarna's circuit_breaker, as the overload chapter of *Erlang in Anger*
@@ -21,21 +21,21 @@
 //! # On any thread
 //!
 //! ```
-//! use plimsoll_breaker::{Breaker, Trip};
+//! use plimsoll_breaker::{CircuitBreaker, Trip};
 //! use plimsoll_core::{Outcome, Reason};
 //! use std::time::Duration;
 //!
-//! let payments = Breaker::builder()
+//! let payments = CircuitBreaker::builder()
 //!     .name("payments")
 //!     .trip(Trip::failures().ratio(0.5, 20).within(Duration::from_secs(10)))
 //!     .trip(Trip::slow(Duration::from_secs(1)).ratio(0.3, 50))
 //!     .build()?;
 //!
 //! for _ in 0..20 {
-//!     let permit = payments.ask()?;
+//!     let permit = payments.try_acquire()?;
 //!     permit.done(Outcome::Failure); // or `payments.run(..)`, which does both
 //! }
-//! let no = payments.ask().unwrap_err();
+//! let no = payments.try_acquire().unwrap_err();
 //! assert_eq!(no.reason(), Reason::Open);
 //! assert!(no.retry_after().is_some());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,12 +45,12 @@
 //!
 #![cfg_attr(feature = "tower", doc = "```")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]
-//! use plimsoll_breaker::Breaker;
+//! use plimsoll_breaker::CircuitBreaker;
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 //!
 //! # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! # rt.block_on(async {
-//! let breaker = Breaker::new("greeter")?;
+//! let breaker = CircuitBreaker::new("greeter")?;
 //! let service = ServiceBuilder::new()
 //!     .layer(breaker.layer())
 //!     .service(service_fn(async |name: &str| Ok::<_, BoxError>(format!("hello {name}"))));
@@ -59,11 +59,11 @@
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
-//! For many dependencies behind one client: a breaker for each key, [`Breakers`].
+//! For many dependencies behind one client: a breaker for each key, [`KeyedCircuitBreaker`].
 //!
 //! # Time, sharing, cancellation
 //!
-//! A [`Breaker`] is a handle: clones, and all services of all its layers, share one state. Each admitted
+//! A [`CircuitBreaker`] is a handle: clones, and all services of all its layers, share one state. Each admitted
 //! call belongs to the life of the breaker in which it was admitted: a result that comes after the breaker
 //! has turned changes nothing. A call that is cancelled counts as nothing, unless it is [configured](Config::cancelled)
 //! otherwise or was cancelled after the [call time-out](Config::call_timeout). A probe that is cancelled frees its
@@ -74,7 +74,7 @@
 //!
 //! # Features
 //!
-//! - `tower` (default): [`Breaker::layer`]. Brings in `tokio`.
+//! - `tower` (default): [`CircuitBreaker::layer`]. Brings in `tokio`.
 //! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
@@ -91,13 +91,13 @@ mod shared;
 mod status;
 mod trip;
 
-pub use breaker::{Breaker, Check};
-pub use config::{Builder, Config, OpenTime, Probes, Ramp};
+pub use breaker::{Check, CircuitBreaker};
+pub use config::{CircuitBreakerBuilder, CircuitBreakerConfig, OpenTime, Probes, Ramp};
 #[cfg(feature = "tower")]
-pub use layer::BreakerLayer;
-pub use machine::Phase;
+pub use layer::CircuitBreakerLayer;
+pub use machine::CircuitState;
 pub use monitor::{Alarm, Monitor};
 pub use pass::Pass;
-pub use registry::{Breakers, KeyedPass};
+pub use registry::{KeyedCircuitBreaker, KeyedPass};
 pub use status::{Cause, Status};
 pub use trip::Trip;

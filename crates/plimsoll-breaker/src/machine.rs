@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Where a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Phase {
+pub enum CircuitState {
     /// All pass.
     Closed,
     /// None pass.
@@ -29,14 +29,14 @@ pub enum Phase {
     Ramp,
 }
 
-impl Phase {
+impl CircuitState {
     /// Its name in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Phase::Closed => "closed",
-            Phase::Open => "open",
-            Phase::HalfOpen => "half-open",
-            Phase::Ramp => "ramp",
+            CircuitState::Closed => "closed",
+            CircuitState::Open => "open",
+            CircuitState::HalfOpen => "half-open",
+            CircuitState::Ramp => "ramp",
         }
     }
 }
@@ -54,7 +54,7 @@ pub(crate) enum Probe {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
-    pub(crate) phase: Phase,
+    pub(crate) phase: CircuitState,
     /// One more with every change: what was admitted before it concerns the present no more.
     pub(crate) generation: u32,
     pub(crate) since: Instant,
@@ -72,7 +72,7 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(now: Instant) -> Self {
         Machine {
-            phase: Phase::Closed,
+            phase: CircuitState::Closed,
             generation: 0,
             since: now,
             until: now,
@@ -85,7 +85,7 @@ impl Machine {
         }
     }
 
-    fn turn(&mut self, to: Phase, now: Instant, lasts: Duration) {
+    fn turn(&mut self, to: CircuitState, now: Instant, lasts: Duration) {
         self.phase = to;
         self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         self.since = now;
@@ -101,24 +101,24 @@ impl Machine {
     pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_hand: bool) {
         let lasts = time.after(self.opened, luck);
         self.opened = self.opened.saturating_add(u32::from(!by_hand));
-        self.turn(Phase::Open, now, lasts);
+        self.turn(CircuitState::Open, now, lasts);
     }
 
     pub(crate) fn half_open(&mut self, now: Instant) {
-        self.turn(Phase::HalfOpen, now, Duration::ZERO);
+        self.turn(CircuitState::HalfOpen, now, Duration::ZERO);
     }
 
     pub(crate) fn close(&mut self, now: Instant) {
         self.opened = 0;
-        self.turn(Phase::Closed, now, Duration::ZERO);
+        self.turn(CircuitState::Closed, now, Duration::ZERO);
     }
 
     /// It works again: ramp up, or close at once where there is no ramp.
     pub(crate) fn recover(&mut self, now: Instant, ramp: &Ramp) {
-        if ramp.over.is_zero() {
+        if ramp.duration.is_zero() {
             self.close(now);
         } else {
-            self.turn(Phase::Ramp, now, ramp.over);
+            self.turn(CircuitState::Ramp, now, ramp.duration);
         }
     }
 
@@ -132,7 +132,7 @@ impl Machine {
         if self.is_hung(now) {
             return Probe::Hung;
         }
-        if self.leases.len() >= probes.at_once as usize {
+        if self.leases.len() >= probes.concurrency as usize {
             return Probe::Wait;
         }
         let id = self.next;
@@ -146,7 +146,7 @@ impl Machine {
         self.leases.iter().all(|(_, until)| *until <= now)
     }
 
-    /// A probe is back; `None`: without a verdict. Answers what is known now: it works, or it does not.
+    /// A probe is back; `None`: without a verdict. HttpOptions what is known now: it works, or it does not.
     pub(crate) fn proved(&mut self, id: u32, well: Option<bool>, probes: &Probes) -> Option<bool> {
         let at = self.leases.iter().position(|(lease, _)| *lease == id)?;
         self.leases.swap_remove(at);
@@ -163,7 +163,7 @@ impl Machine {
     pub(crate) fn ramped(&mut self, well: bool, ramp: &Ramp) -> bool {
         self.ramped += 1;
         self.failed += u64::from(!well);
-        !well && self.failed as f64 > ramp.tolerate * self.ramped as f64
+        !well && self.failed as f64 > ramp.tolerance * self.ramped as f64
     }
 }
 

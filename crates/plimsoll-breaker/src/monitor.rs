@@ -1,6 +1,6 @@
 //! An alarm with hysteresis.
 
-use crate::{Breaker, Phase};
+use crate::{CircuitBreaker, CircuitState};
 
 /// What a monitor has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,19 +15,19 @@ pub enum Alarm {
 /// so that a breaker that opens and closes does not ring the bell each time. After fuse's monitor.
 ///
 /// ```
-/// use plimsoll_breaker::{Alarm, Breaker, Monitor};
+/// use plimsoll_breaker::{Alarm, CircuitBreaker, Monitor};
 ///
-/// let breaker = Breaker::new("mail")?;
+/// let breaker = CircuitBreaker::new("mail")?;
 /// let mut monitor = Monitor::new(breaker.clone(), 3);
 /// breaker.trip("test");
-/// assert_eq!(monitor.look(), Some(Alarm::Raised));
+/// assert_eq!(monitor.poll(), Some(Alarm::Raised));
 /// breaker.reset();
-/// assert_eq!([monitor.look(), monitor.look(), monitor.look()], [None, None, Some(Alarm::Cleared)]);
+/// assert_eq!([monitor.poll(), monitor.poll(), monitor.poll()], [None, None, Some(Alarm::Cleared)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Monitor {
-    breaker: Breaker,
+    breaker: CircuitBreaker,
     clean: u32,
     // Clean looks that are still wanting; none while there is no alarm.
     wanting: u32,
@@ -35,7 +35,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// Watches `breaker`; `clean` looks in a row clear an alarm. fuse has three, a minute apart.
-    pub fn new(breaker: Breaker, clean: u32) -> Self {
+    pub fn new(breaker: CircuitBreaker, clean: u32) -> Self {
         Monitor { breaker, clean: clean.max(1), wanting: 0 }
     }
 
@@ -44,10 +44,10 @@ impl Monitor {
         self.wanting > 0
     }
 
-    /// Looks; to be called in regular intervals. Answers if that changes something.
-    pub fn look(&mut self) -> Option<Alarm> {
+    /// Looks; to be called in regular intervals. HttpOptions if that changes something.
+    pub fn poll(&mut self) -> Option<Alarm> {
         let status = self.breaker.status();
-        let well = status.disabled || (status.phase == Phase::Closed && status.blocked.is_none());
+        let well = status.disabled || (status.state == CircuitState::Closed && status.blocked.is_none());
         let before = self.wanting;
         self.wanting = if well { before.saturating_sub(1) } else { self.clean };
         match (before > 0, self.wanting > 0) {

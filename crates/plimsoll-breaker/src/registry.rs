@@ -1,6 +1,6 @@
 //! A breaker for each key, and a bound on how many there are.
 
-use crate::{Breaker, Config, Pass};
+use crate::{CircuitBreaker, CircuitBreakerConfig, Pass};
 use plimsoll_core::{
     Bounds, By, ByRef, Clock, Dice, Discipline, Event, Gate, Instant, Keyed, KeyedHashState, Observer,
     Outcome, Permit, Queue, Rejected, RequestInfo, Settle, Ticket,
@@ -23,20 +23,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// takes about half a kilobyte, and for each trip as much again for each thread that counts in it.
 ///
 /// ```
-/// use plimsoll_breaker::{Breaker, Trip};
+/// use plimsoll_breaker::{CircuitBreaker, Trip};
 /// use plimsoll_core::Outcome;
 ///
-/// let hosts = Breaker::builder().name("hosts").trip(Trip::failures().count(1)).keyed::<String>(1_000)?;
-/// hosts.ask("sick.example")?.done(Outcome::Failure);
-/// assert!(hosts.ask("sick.example").is_err());
-/// assert!(hosts.ask("well.example").is_ok());
+/// let hosts = CircuitBreaker::builder().name("hosts").trip(Trip::failures().count(1)).keyed::<String>(1_000)?;
+/// hosts.try_acquire("sick.example")?.done(Outcome::Failure);
+/// assert!(hosts.try_acquire("sick.example").is_err());
+/// assert!(hosts.try_acquire("well.example").is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Breakers<K>(Arc<Registry<K>>);
+pub struct KeyedCircuitBreaker<K>(Arc<Registry<K>>);
 
 struct Registry<K> {
     name: &'static str,
-    config: Arc<Config>,
+    config: Arc<CircuitBreakerConfig>,
     clock: Clock,
     dice: Dice,
     observer: Observer,
@@ -55,7 +55,7 @@ struct Shard<K> {
 
 struct Slot<K> {
     key: K,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
     place: Ticket,
     // Since it was last spared.
     used: bool,
@@ -68,10 +68,10 @@ const SHARDS: usize = 16;
 /// So many of the oldest are looked at for one that may go.
 const LOOKS: usize = 64;
 
-impl<K: Hash + Eq + Clone> Breakers<K> {
+impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     pub(crate) fn of(
         name: &'static str,
-        config: Arc<Config>,
+        config: Arc<CircuitBreakerConfig>,
         most: usize,
         clock: Clock,
         dice: Dice,
@@ -87,7 +87,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
             Mutex::new(Shard { slots: vec![], free: vec![], by_key, order, most })
         };
         let shards = (0..shards).map(shard).collect();
-        Breakers(Arc::new(Registry { name, config, clock, dice, observer, hasher, shards }))
+        KeyedCircuitBreaker(Arc::new(Registry { name, config, clock, dice, observer, hasher, shards }))
     }
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, Shard<K>> {
@@ -99,8 +99,8 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     /// May I call this one, now?
     ///
     /// # Errors
-    /// As for [`Breaker::ask`].
-    pub fn ask<Q>(&self, key: &Q) -> Result<Permit<&Self>, Rejected>
+    /// As for [`CircuitBreaker::try_acquire`].
+    pub fn try_acquire<Q>(&self, key: &Q) -> Result<Permit<&Self>, Rejected>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -109,7 +109,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     }
 
     /// The breaker of this key, made if there is none; `None` if there is no room.
-    pub fn breaker<Q>(&self, key: &Q) -> Option<Breaker>
+    pub fn breaker<Q>(&self, key: &Q) -> Option<CircuitBreaker>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -130,7 +130,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
             }
         }
         let (config, observer) = (its.config.clone(), its.observer.clone());
-        let breaker = Breaker::of(its.name, config, its.clock.clone(), its.dice.clone(), observer);
+        let breaker = CircuitBreaker::of(its.name, config, its.clock.clone(), its.dice.clone(), observer);
         shard.insert(key.to_owned(), breaker.clone());
         drop(shard);
         // Unlocked: dropping a key is somebody else's code.
@@ -140,7 +140,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
 
     /// Forgets this key and its breaker: the next call with it finds a new one. What was admitted by the
     /// old one changes nothing in the new.
-    pub fn remove<Q>(&self, key: &Q) -> Option<Breaker>
+    pub fn remove<Q>(&self, key: &Q) -> Option<CircuitBreaker>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -156,7 +156,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     }
 
     /// Shows each key with its breaker, in no order.
-    pub fn each(&self, mut show: impl FnMut(&K, &Breaker)) {
+    pub fn for_each(&self, mut show: impl FnMut(&K, &CircuitBreaker)) {
         for shard in &self.0.shards {
             // Taken out first: what is shown to is somebody else's code.
             let all: Vec<_> = lock(shard)
@@ -184,15 +184,15 @@ fn lock<K>(shard: &Mutex<Shard<K>>) -> MutexGuard<'_, Shard<K>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<K> Breakers<K> {
+impl<K> KeyedCircuitBreaker<K> {
     /// How many keys there are.
-    pub fn len(&self) -> usize {
+    pub fn key_count(&self) -> usize {
         self.0.shards.iter().map(|shard| lock(shard).by_key.len()).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.key_count() == 0
     }
 
     /// The name that refusals carry.
@@ -212,7 +212,7 @@ impl<K: Hash + Eq + Clone> Shard<K> {
         self.slots.get_mut(n as usize)?.as_mut().filter(|slot| slot.key.borrow() == key)
     }
 
-    fn insert(&mut self, key: K, breaker: Breaker) {
+    fn insert(&mut self, key: K, breaker: CircuitBreaker) {
         let n = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -283,15 +283,15 @@ impl<K: Hash + Eq + Clone> Shard<K> {
     }
 }
 
-/// What a call admitted by [`Breakers`] holds; of one that went on unguarded, nothing.
+/// What a call admitted by [`KeyedCircuitBreaker`] holds; of one that went on unguarded, nothing.
 ///
 /// The breaker itself, not its key: when that has been evicted meanwhile, the result changes nothing, and
 /// a result needs no look at the map.
 #[derive(Debug)]
 #[must_use = "a pass that is not settled is a call that never ends"]
-pub struct KeyedPass(Option<(Breaker, Pass)>);
+pub struct KeyedPass(Option<(CircuitBreaker, Pass)>);
 
-impl<K> Settle for Breakers<K> {
+impl<K> Settle for KeyedCircuitBreaker<K> {
     type Token = KeyedPass;
     fn settle(&self, KeyedPass(token): KeyedPass, outcome: Outcome) {
         if let Some((breaker, pass)) = token {
@@ -305,7 +305,7 @@ impl<K> Settle for Breakers<K> {
     }
 }
 
-impl<K, Q> Keyed<Q> for Breakers<K>
+impl<K, Q> Keyed<Q> for KeyedCircuitBreaker<K>
 where
     K: Hash + Eq + Clone + Borrow<Q>,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -318,14 +318,14 @@ where
 }
 
 // Not derived: a key need not be `Clone` for a handle to be.
-impl<K> Clone for Breakers<K> {
+impl<K> Clone for KeyedCircuitBreaker<K> {
     fn clone(&self) -> Self {
-        Breakers(self.0.clone())
+        KeyedCircuitBreaker(self.0.clone())
     }
 }
 
-impl<K> fmt::Debug for Breakers<K> {
+impl<K> fmt::Debug for KeyedCircuitBreaker<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Breakers").field("name", &self.0.name).field("len", &self.len()).finish()
+        f.debug_struct("Breakers").field("name", &self.0.name).field("len", &self.key_count()).finish()
     }
 }

@@ -1,6 +1,6 @@
 //! Running something behind a breaker.
 
-use crate::Breaker;
+use crate::CircuitBreaker;
 use plimsoll_core::{Outcome, Overload};
 use std::future::Future;
 
@@ -8,7 +8,7 @@ fn by_result<T, E>(result: &Result<T, E>) -> Outcome {
     if result.is_ok() { Outcome::Success } else { Outcome::Failure }
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// Asks, then runs `work`: `Ok` is a success and `Err` a failure.
     ///
     /// # Cancel safety
@@ -19,9 +19,9 @@ impl Breaker {
     ///
     /// # Examples
     /// ```
-    /// # use plimsoll_breaker::Breaker;
+    /// # use plimsoll_breaker::CircuitBreaker;
     /// # plimsoll_core::Clock::system().block_until(None, async {
-    /// let breaker = Breaker::new("orders-db")?;
+    /// let breaker = CircuitBreaker::new("orders-db")?;
     /// let answer = breaker.run(async { Ok::<_, std::io::Error>(42) }).await?;
     /// assert_eq!(answer, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
@@ -43,7 +43,7 @@ impl Breaker {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Overload<E>> {
-        let permit = self.ask()?;
+        let permit = self.try_acquire()?;
         let result = work.await;
         permit.done(classify(&result));
         result.map_err(Overload::Inner)
@@ -56,14 +56,14 @@ impl Breaker {
     ///
     /// # Examples
     /// ```
-    /// # use plimsoll_breaker::Breaker;
-    /// let breaker = Breaker::new("disk")?;
-    /// let text = breaker.run_blocking(|| std::fs::read_to_string("no such file"));
+    /// # use plimsoll_breaker::CircuitBreaker;
+    /// let breaker = CircuitBreaker::new("disk")?;
+    /// let text = breaker.call(|| std::fs::read_to_string("no such file"));
     /// assert!(text.is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn run_blocking<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, Overload<E>> {
-        let permit = self.ask()?;
+    pub fn call<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, Overload<E>> {
+        let permit = self.try_acquire()?;
         let result = work();
         permit.done(by_result(&result));
         result.map_err(Overload::Inner)

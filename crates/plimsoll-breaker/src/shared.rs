@@ -1,7 +1,7 @@
 //! What all handles of a breaker share, and what they do to it.
 
-use crate::config::Config;
-use crate::machine::{Machine, Phase, Probe};
+use crate::config::CircuitBreakerConfig;
+use crate::machine::{CircuitState, Machine, Probe};
 use crate::pass::Pass;
 use crate::status::Cause;
 use crate::trip::{Call, Meter};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(crate) struct Shared {
     pub(crate) name: &'static str,
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: Arc<CircuitBreakerConfig>,
     pub(crate) meters: Box<[Meter]>,
     /// Phase, flags and generation in one word: all that an ask of a closed breaker looks at.
     pub(crate) word: AtomicU64,
@@ -52,12 +52,12 @@ const FAULTY: u64 = 16;
 pub(crate) const LOW: u64 = 255;
 const GENERATION: u32 = 8;
 
-const fn code(phase: Phase) -> u64 {
+const fn code(phase: CircuitState) -> u64 {
     match phase {
-        Phase::Closed => CLOSED,
-        Phase::Open => OPEN,
-        Phase::HalfOpen => HALF_OPEN,
-        Phase::Ramp => RAMP,
+        CircuitState::Closed => CLOSED,
+        CircuitState::Open => OPEN,
+        CircuitState::HalfOpen => HALF_OPEN,
+        CircuitState::Ramp => RAMP,
     }
 }
 
@@ -139,7 +139,11 @@ impl Shared {
             }
             OPEN => {
                 let again = self.open_for();
-                if !again.is_zero() || self.config.checked { Err(self.refuse(again)) } else { self.probe() }
+                if !again.is_zero() || self.config.health_checked {
+                    Err(self.refuse(again))
+                } else {
+                    self.probe()
+                }
             }
             RAMP => {
                 let (since, until) = (self.since.load(Ordering::Relaxed), self.until.load(Ordering::Relaxed));
@@ -150,7 +154,7 @@ impl Shared {
                 }
                 let whole = until.saturating_sub(since).max(1) as f64;
                 let gone = 1.0 - left.as_nanos() as f64 / whole;
-                let share = self.config.ramp.from + (1.0 - self.config.ramp.from) * gone;
+                let share = self.config.ramp.start + (1.0 - self.config.ramp.start) * gone;
                 // The next one may pass: nothing to wait for.
                 if self.dice.chance(share) { pass() } else { Err(self.refuse(Duration::ZERO)) }
             }
@@ -176,19 +180,19 @@ impl Shared {
         let now = self.clock.now();
         let mut state = self.lock();
         match state.machine.phase {
-            Phase::Open if state.machine.until <= now => {
+            CircuitState::Open if state.machine.until <= now => {
                 state.machine.half_open(now);
                 let probe = state.machine.probe(now, &self.config.probes);
                 let word = self.publish(&state);
                 drop(state);
-                self.tell(Phase::HalfOpen.as_str(), "open time over");
+                self.tell(CircuitState::HalfOpen.as_str(), "open time over");
                 match probe {
                     Probe::Go(id) => Ok(Pass::new(word, now).probing(id)),
                     _ => Err(self.refuse(Duration::ZERO)),
                 }
             }
-            Phase::Open => Err(self.refuse(state.machine.until.since(now))),
-            Phase::HalfOpen => match state.machine.probe(now, &self.config.probes) {
+            CircuitState::Open => Err(self.refuse(state.machine.until.since(now))),
+            CircuitState::HalfOpen => match state.machine.probe(now, &self.config.probes) {
                 Probe::Go(id) => Ok(Pass::new(self.word_of(&state), now).probing(id)),
                 // A probe is back long before its lease is over, as a rule.
                 Probe::Wait => Err(self.refuse(Duration::ZERO)),
@@ -197,7 +201,7 @@ impl Shared {
                     Err(self.refuse(self.open_for()))
                 }
             },
-            Phase::Closed | Phase::Ramp => {
+            CircuitState::Closed | CircuitState::Ramp => {
                 // It has turned in the meantime.
                 let word = self.word_of(&state);
                 drop(state);
@@ -314,8 +318,8 @@ impl Shared {
         }
         match state.machine.phase {
             // Whoever comes first finds it out: one who asks, or one who comes back.
-            Phase::HalfOpen if state.machine.is_hung(now) => drop(self.open(state, Cause::Hung)),
-            Phase::HalfOpen => {
+            CircuitState::HalfOpen if state.machine.is_hung(now) => drop(self.open(state, Cause::Hung)),
+            CircuitState::HalfOpen => {
                 let known = match pass.probe() {
                     Some(id) => state.machine.proved(id, well, &self.config.probes),
                     // Reported from the side: a bad word is enough, a good one is not.
@@ -330,14 +334,14 @@ impl Shared {
                     None => {}
                 }
             }
-            Phase::Ramp => {
+            CircuitState::Ramp => {
                 if let Some(well) = well
                     && state.machine.ramped(well, &self.config.ramp)
                 {
                     self.open(state, Cause::Ramp);
                 }
             }
-            Phase::Open | Phase::Closed => {}
+            CircuitState::Open | CircuitState::Closed => {}
         }
     }
 
@@ -355,7 +359,7 @@ impl Shared {
         if !matches!(cause, Cause::Trip(_)) {
             self.span.store(0, Ordering::Relaxed);
         }
-        let by_hand = matches!(cause, Cause::Hand(_));
+        let by_hand = matches!(cause, Cause::Operator(_));
         state.machine.open(self.clock.now(), &self.config.open, self.dice.uniform(), by_hand);
         self.turned(state, cause)
     }
@@ -364,7 +368,7 @@ impl Shared {
     pub(crate) fn turned(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
         state.cause = cause;
         let phase = state.machine.phase;
-        if phase == Phase::Closed {
+        if phase == CircuitState::Closed {
             self.meters.iter().for_each(Meter::clear);
         }
         let word = self.publish(&state);

@@ -1,6 +1,6 @@
 //! How a breaker stands, and why.
 
-use crate::{Phase, Trip};
+use crate::{CircuitState, Trip};
 use plimsoll_core::Instant;
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub enum Cause {
     /// What a check has shown.
     Check,
     /// Someone did it; what he said.
-    Hand(&'static str),
+    Operator(&'static str),
 }
 
 impl Cause {
@@ -34,7 +34,7 @@ impl Cause {
             Cause::Hung => "hung probe",
             Cause::Ramp => "ramp",
             Cause::Check => "check",
-            Cause::Hand(why) => why,
+            Cause::Operator(why) => why,
         }
     }
 }
@@ -53,7 +53,7 @@ impl fmt::Display for Cause {
 #[non_exhaustive]
 pub struct Status {
     /// In which phase it is.
-    pub phase: Phase,
+    pub state: CircuitState,
     /// Since when.
     pub since: Instant,
     /// Until when, if it is open or ramps.
@@ -74,7 +74,7 @@ impl fmt::Display for Status {
         if let Some(why) = self.blocked {
             return write!(f, "blocked: {why}");
         }
-        f.write_str(self.phase.as_str())?;
+        f.write_str(self.state.as_str())?;
         match self.cause {
             Cause::Never => Ok(()),
             cause => write!(f, " ({cause})"),

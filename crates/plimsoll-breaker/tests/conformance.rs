@@ -7,7 +7,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_breaker::{
-    Alarm, Breaker, Builder, Cause, Config, Monitor, OpenTime, Phase, Probes, Ramp, Trip,
+    Alarm, Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, CircuitState, Monitor,
+    OpenTime, Probes, Ramp, Trip,
 };
 use plimsoll_core::{Clock, Dice, Event, Inspect, ManualTime, Observe, Outcome, Overload, Reason};
 use proptest::prelude::*;
@@ -21,8 +22,8 @@ const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
 /// A fuse that stands `intensity` melts within ten seconds, and is blown for a minute.
-fn fuse(intensity: u32, time: &ManualTime) -> Builder {
-    Breaker::builder()
+fn fuse(intensity: u32, time: &ManualTime) -> CircuitBreakerBuilder {
+    CircuitBreaker::builder()
         .trip(Trip::failures().count(intensity + 1).within(10 * S))
         .open(OpenTime::fixed(60 * S))
         .ramp(Ramp::NONE)
@@ -30,21 +31,21 @@ fn fuse(intensity: u32, time: &ManualTime) -> Builder {
         .dice(Dice::seeded(1))
 }
 
-fn install(intensity: u32) -> (Breaker, ManualTime) {
+fn install(intensity: u32) -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
     (fuse(intensity, &time).build().unwrap(), time)
 }
 
-fn melt(breaker: &Breaker, times: u32) {
+fn melt(breaker: &CircuitBreaker, times: u32) {
     (0..times).for_each(|_| breaker.report(Outcome::Failure));
 }
 
 /// Asks, and if it may, succeeds.
-fn passes(breaker: &Breaker) -> bool {
-    breaker.ask().map(|permit| permit.done(Outcome::Success)).is_ok()
+fn passes(breaker: &CircuitBreaker) -> bool {
+    breaker.try_acquire().map(|permit| permit.done(Outcome::Success)).is_ok()
 }
 
-fn run<T, E>(breaker: &Breaker, work: Result<T, E>) -> Result<T, Overload<E>> {
+fn run<T, E>(breaker: &CircuitBreaker, work: Result<T, E>) -> Result<T, Overload<E>> {
     assert_ready!(task::spawn(breaker.run(async { work })).poll())
 }
 
@@ -57,12 +58,13 @@ mod fuse_rows {
     fn what_is_done_to_a_removed_one_changes_nothing_in_its_successor() {
         let time = ManualTime::new();
         let old = fuse(0, &time).name("twice").build().unwrap();
-        let (handle, permit, late) = (old.clone(), old.ask_owned().unwrap(), old.ask_owned().unwrap());
+        let (handle, permit, late) =
+            (old.clone(), old.try_acquire_owned().unwrap(), old.try_acquire_owned().unwrap());
         drop(old);
         let new = fuse(0, &time).name("twice").build().unwrap();
 
         permit.done(Outcome::Failure);
-        assert_eq!((handle.phase(), new.phase()), (Phase::Open, Phase::Closed));
+        assert_eq!((handle.state(), new.state()), (CircuitState::Open, CircuitState::Closed));
         drop(handle);
         late.done(Outcome::Failure);
         assert!(passes(&new));
@@ -74,7 +76,7 @@ mod fuse_rows {
         other.reset();
         other.unblock();
         other.enable();
-        assert_eq!((new.phase(), new.status().blocked), (Phase::Open, Some("test")));
+        assert_eq!((new.state(), new.status().blocked), (CircuitState::Open, Some("test")));
         new.unblock();
         assert!(!passes(&new) && passes(&other));
     }
@@ -102,7 +104,7 @@ mod fuse_rows {
     /// R03: what will not do is refused when it is installed, and named.
     #[test]
     fn settings_that_will_not_do_are_refused_by_name() {
-        let no = |builder: Builder, field: &str| {
+        let no = |builder: CircuitBreakerBuilder, field: &str| {
             let error = builder.build().unwrap_err().to_string();
             assert!(error.contains(field), "{field}: {error}");
         };
@@ -118,39 +120,51 @@ mod fuse_rows {
             (Trip::failures().within(Duration::from_micros(999)), "within"),
             (Trip::slow(Duration::ZERO), "slow"),
         ] {
-            no(Breaker::builder().trip(trip), field);
+            no(CircuitBreaker::builder().trip(trip), field);
         }
         let open = OpenTime::default();
-        no(Breaker::builder().open(OpenTime { first: Duration::ZERO, ..open }), "open.first");
+        no(CircuitBreaker::builder().open(OpenTime { first: Duration::ZERO, ..open }), "open.first");
         for factor in [0.99, -1.0, f64::NAN, f64::INFINITY] {
-            no(Breaker::builder().open(OpenTime { factor, ..open }), "open.factor");
+            no(CircuitBreaker::builder().open(OpenTime { factor, ..open }), "open.factor");
         }
-        no(Breaker::builder().open(OpenTime { most: S, ..open }), "open.most");
+        no(CircuitBreaker::builder().open(OpenTime { max: S, ..open }), "open.most");
         for share in [-0.1, 1.1, f64::NAN] {
-            no(Breaker::builder().open(OpenTime { jitter: share, ..open }), "open.jitter");
-            no(Breaker::builder().ramp(Ramp { from: share, ..Ramp::default() }), "ramp.from");
-            no(Breaker::builder().ramp(Ramp { tolerate: share, ..Ramp::default() }), "ramp.tolerate");
+            no(CircuitBreaker::builder().open(OpenTime { jitter: share, ..open }), "open.jitter");
+            no(CircuitBreaker::builder().ramp(Ramp { start: share, ..Ramp::default() }), "ramp.from");
+            no(CircuitBreaker::builder().ramp(Ramp { tolerance: share, ..Ramp::default() }), "ramp.tolerate");
         }
         for at_once in [0, 1_025] {
-            no(Breaker::builder().probes(Probes { at_once, ..Probes::default() }), "probes.at_once");
+            no(
+                CircuitBreaker::builder().probes(Probes { concurrency: at_once, ..Probes::default() }),
+                "probes.at_once",
+            );
         }
-        no(Breaker::builder().probes(Probes { successes: 0, ..Probes::default() }), "probes.successes");
-        no(Breaker::builder().probes(Probes { lease: Duration::ZERO, ..Probes::default() }), "probes.lease");
-        no(Breaker::builder().call_timeout(Duration::ZERO), "call_timeout");
-        assert!(Breaker::new("").is_err());
+        no(
+            CircuitBreaker::builder().probes(Probes { successes: 0, ..Probes::default() }),
+            "probes.successes",
+        );
+        no(
+            CircuitBreaker::builder().probes(Probes { lease: Duration::ZERO, ..Probes::default() }),
+            "probes.lease",
+        );
+        no(CircuitBreaker::builder().call_timeout(Duration::ZERO), "call_timeout");
+        assert!(CircuitBreaker::new("").is_err());
     }
 
     /// R04: everything else is accepted, and no trip at all means by hand only.
     #[test]
     fn settings_that_do_are_accepted() {
         for n in [1, 2, u32::MAX] {
-            Breaker::builder().trip(Trip::failures().count(n).within(MS)).build().unwrap();
+            CircuitBreaker::builder().trip(Trip::failures().count(n).within(MS)).build().unwrap();
         }
-        Breaker::builder().trip(Trip::failures().consecutive(65_535).within(3_600 * S)).build().unwrap();
-        Breaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).build().unwrap();
-        Breaker::builder().open(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
-        let config = Config { trips: vec![], ..Config::default() };
-        let by_hand = Breaker::builder().config(config).build().unwrap();
+        CircuitBreaker::builder()
+            .trip(Trip::failures().consecutive(65_535).within(3_600 * S))
+            .build()
+            .unwrap();
+        CircuitBreaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).build().unwrap();
+        CircuitBreaker::builder().open(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
+        let config = CircuitBreakerConfig { trips: vec![], ..CircuitBreakerConfig::default() };
+        let by_hand = CircuitBreaker::builder().config(config).build().unwrap();
         melt(&by_hand, 10_000);
         assert!(passes(&by_hand));
         by_hand.trip("test");
@@ -164,8 +178,8 @@ mod fuse_rows {
         let (breaker, _time) = install(1);
         assert_eq!(run::<_, ()>(&breaker, Ok(7)), Ok(7));
         assert_eq!(run::<(), _>(&breaker, Err("no")), Err(Overload::Inner("no")));
-        assert_eq!(breaker.run_blocking(|| Err::<(), _>("no")), Err(Overload::Inner("no")));
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.call(|| Err::<(), _>("no")), Err(Overload::Inner("no")));
+        assert_eq!(breaker.state(), CircuitState::Open);
     }
 
     /// R08: what is run on a blown fuse is never begun.
@@ -174,7 +188,7 @@ mod fuse_rows {
         let (breaker, _time) = install(0);
         melt(&breaker, 1);
         let begun = std::cell::Cell::new(false);
-        let no = breaker.run_blocking(|| {
+        let no = breaker.call(|| {
             begun.set(true);
             Ok::<_, ()>(())
         });
@@ -193,12 +207,12 @@ mod fuse_rows {
     #[test]
     fn what_runs_while_it_opens_ends_as_it_would_have() {
         let (breaker, _time) = install(1);
-        let answer = breaker.run_blocking(|| {
+        let answer = breaker.call(|| {
             melt(&breaker, 2);
             Ok::<_, ()>(7)
         });
         assert_eq!(answer, Ok(7));
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
         assert!(!passes(&breaker));
     }
 
@@ -211,7 +225,7 @@ mod fuse_rows {
             melt(&breaker, intensity);
             assert!(passes(&breaker), "{intensity}");
             melt(&breaker, 1);
-            assert_eq!(breaker.phase(), Phase::Open);
+            assert_eq!(breaker.state(), CircuitState::Open);
             for _ in 0..59 {
                 time.advance(S);
                 melt(&breaker, 3);
@@ -219,7 +233,7 @@ mod fuse_rows {
             }
             time.advance(S);
             assert!(passes(&breaker));
-            assert_eq!(breaker.phase(), Phase::Closed);
+            assert_eq!(breaker.state(), CircuitState::Closed);
             melt(&breaker, intensity);
             assert!(passes(&breaker), "what came while it was blown is not counted");
         }
@@ -235,7 +249,7 @@ mod fuse_rows {
             melt(&breaker, 1);
             time.advance(pause);
             melt(&breaker, 1);
-            assert_eq!(breaker.phase() == Phase::Open, opens, "{pause:?}");
+            assert_eq!(breaker.state() == CircuitState::Open, opens, "{pause:?}");
         }
     }
 
@@ -244,13 +258,13 @@ mod fuse_rows {
     fn asks_that_come_to_nothing_change_nothing() {
         let (breaker, _time) = install(0);
         for _ in 0..100 {
-            breaker.ask().unwrap().refund();
-            drop(breaker.ask().unwrap());
-            breaker.ask_owned().unwrap().done(Outcome::Ignored);
+            breaker.try_acquire().unwrap().refund();
+            drop(breaker.try_acquire().unwrap());
+            breaker.try_acquire_owned().unwrap().done(Outcome::Ignored);
         }
-        assert_eq!((breaker.phase(), breaker.status().cause), (Phase::Closed, Cause::Never));
+        assert_eq!((breaker.state(), breaker.status().cause), (CircuitState::Closed, Cause::Never));
         melt(&breaker, 1);
-        let no = breaker.ask().unwrap_err();
+        let no = breaker.try_acquire().unwrap_err();
         assert_eq!((no.by(), no.reason(), no.retry_after()), ("breaker", Reason::Open, Some(60 * S)));
         assert_eq!((no.observed(), no.limit(), no.window()), (Some(1), Some(1), Some(10 * S)));
     }
@@ -261,7 +275,7 @@ mod fuse_rows {
     fn a_block_refuses_whatever_else_is_done() {
         let (breaker, time) = install(0);
         breaker.block("migration");
-        let no = breaker.ask().unwrap_err();
+        let no = breaker.try_acquire().unwrap_err();
         assert_eq!((no.reason(), no.retry_after()), (Reason::Open, None), "nobody knows how long");
         assert_eq!(breaker.status().to_string(), "blocked: migration");
         breaker.reset();
@@ -289,12 +303,12 @@ mod fuse_rows {
         assert_eq!(breaker.status().blocked, Some("two"));
         time.advance(30 * S);
         breaker.unblock();
-        assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(30 * S), "its open time went on");
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(30 * S), "its open time went on");
         breaker.block("three");
         time.advance(30 * S);
         breaker.unblock();
         assert!(passes(&breaker));
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
     }
 
     /// R21: melts of a disabled fuse. Blocked, ours goes on counting what still comes back; out of action
@@ -305,15 +319,15 @@ mod fuse_rows {
         breaker.block("test");
         melt(&breaker, 2);
         breaker.unblock();
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
 
         let (breaker, time) = install(1);
-        let before = breaker.ask().unwrap();
+        let before = breaker.try_acquire().unwrap();
         melt(&breaker, 1);
         breaker.disable();
         assert_eq!(breaker.status().to_string(), "disabled");
         melt(&breaker, 50);
-        let during = breaker.ask().unwrap();
+        let during = breaker.try_acquire().unwrap();
         breaker.enable();
         breaker.enable();
         before.done(Outcome::Failure);
@@ -342,12 +356,12 @@ mod fuse_rows {
             for _ in 0..3 {
                 time.advance(3 * MS);
                 melt(&breaker, 1);
-                assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(reset));
+                assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(reset));
                 time.advance(reset - Duration::from_nanos(1));
-                assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(Duration::from_nanos(1)));
+                assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(Duration::from_nanos(1)));
                 time.advance(Duration::from_nanos(1));
                 assert!(passes(&breaker));
-                assert_eq!((breaker.phase(), breaker.status().cause), (Phase::Closed, Cause::Probe));
+                assert_eq!((breaker.state(), breaker.status().cause), (CircuitState::Closed, Cause::Probe));
             }
         }
     }
@@ -383,7 +397,7 @@ mod fuse_rows {
         assert!(passes(&breaker), "what is refused changes nothing");
         breaker.set("fault", 1.0).unwrap();
         assert!(!passes(&breaker));
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
         breaker.disable();
         assert!(passes(&breaker), "out of action there are no faults, either");
     }
@@ -394,11 +408,11 @@ mod fuse_rows {
         let (breaker, _time) = install(1);
         for _ in 0..2 {
             let died = catch_unwind(AssertUnwindSafe(|| {
-                let _ = breaker.run_blocking(|| -> Result<(), ()> { panic!("as told") });
+                let _ = breaker.call(|| -> Result<(), ()> { panic!("as told") });
             }));
             assert_eq!(*died.unwrap_err().downcast::<&str>().unwrap(), "as told");
         }
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
     }
 }
 
@@ -425,7 +439,7 @@ mod monitor {
                     _ => None,
                 };
                 raised = expected.map_or(raised, |alarm| alarm == Alarm::Raised);
-                prop_assert_eq!(monitor.look(), expected);
+                prop_assert_eq!(monitor.poll(), expected);
                 prop_assert_eq!(monitor.is_raised(), raised);
             }
         }
@@ -435,20 +449,20 @@ mod monitor {
     fn a_block_raises_it_and_being_out_of_action_does_not() {
         let (breaker, time) = install(0);
         let mut monitor = Monitor::new(breaker.clone(), 1);
-        assert_eq!(monitor.look(), None);
+        assert_eq!(monitor.poll(), None);
         breaker.block("test");
-        assert_eq!(monitor.look(), Some(Alarm::Raised));
+        assert_eq!(monitor.poll(), Some(Alarm::Raised));
         breaker.disable();
-        assert_eq!(monitor.look(), Some(Alarm::Cleared));
+        assert_eq!(monitor.poll(), Some(Alarm::Cleared));
         breaker.enable();
-        assert_eq!(monitor.look(), Some(Alarm::Raised));
+        assert_eq!(monitor.poll(), Some(Alarm::Raised));
         breaker.unblock();
-        assert_eq!(monitor.look(), Some(Alarm::Cleared));
+        assert_eq!(monitor.poll(), Some(Alarm::Cleared));
         // Half-open is not well yet.
         melt(&breaker, 1);
         time.advance(60 * S);
-        let _probe = breaker.ask().unwrap();
-        assert_eq!((breaker.phase(), monitor.look()), (Phase::HalfOpen, Some(Alarm::Raised)));
+        let _probe = breaker.try_acquire().unwrap();
+        assert_eq!((breaker.state(), monitor.poll()), (CircuitState::HalfOpen, Some(Alarm::Raised)));
     }
 }
 
@@ -459,8 +473,8 @@ mod klarna_rows {
 
     /// Klarna's own numbers: ten errors or ten time-outs within a minute, ten calls that took too long within
     /// five.
-    fn klarna(time: &ManualTime) -> Builder {
-        Breaker::builder()
+    fn klarna(time: &ManualTime) -> CircuitBreakerBuilder {
+        CircuitBreaker::builder()
             .name("klarna")
             .trip(Trip::errors().count(10).within(60 * S))
             .trip(Trip::timeouts().count(10).within(60 * S))
@@ -471,8 +485,8 @@ mod klarna_rows {
             .clock(time.clock())
     }
 
-    fn call(breaker: &Breaker, time: &ManualTime, takes: Duration, outcome: Outcome) {
-        let permit = breaker.ask().unwrap();
+    fn call(breaker: &CircuitBreaker, time: &ManualTime, takes: Duration, outcome: Outcome) {
+        let permit = breaker.try_acquire().unwrap();
         time.advance(takes);
         permit.done(outcome);
     }
@@ -488,12 +502,12 @@ mod klarna_rows {
             let time = ManualTime::new();
             let breaker = klarna(&time).build().unwrap();
             for n in 0..10 {
-                assert_eq!(breaker.phase(), Phase::Closed, "{outcome:?} {n}");
+                assert_eq!(breaker.state(), CircuitState::Closed, "{outcome:?} {n}");
                 call(&breaker, &time, takes, outcome);
             }
             assert_eq!(breaker.status().to_string(), status);
             assert_eq!(breaker.status().blocked, None, "that is another flag");
-            assert_eq!(breaker.ask().unwrap_err().observed(), Some(10));
+            assert_eq!(breaker.try_acquire().unwrap_err().observed(), Some(10));
         }
     }
 
@@ -509,7 +523,7 @@ mod klarna_rows {
         for _ in 0..9 {
             call(&breaker, &time, CALL, Outcome::Success);
         }
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
         call(&breaker, &time, CALL, Outcome::Success);
         assert!(matches!(breaker.status().cause, Cause::Trip(trip) if trip.as_str() == "slow calls"));
     }
@@ -521,12 +535,12 @@ mod klarna_rows {
         let time = ManualTime::new();
         let breaker = klarna(&time).build().unwrap();
         for _ in 0..100 {
-            let permit = breaker.ask().unwrap();
+            let permit = breaker.try_acquire().unwrap();
             time.advance(CALL - MS);
             drop(permit);
             time.advance(S);
         }
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
         let never = std::future::pending::<Result<(), ()>>;
         let mut calls: Vec<_> = (0..10).map(|_| task::spawn(breaker.run(never()))).collect();
         for call in &mut calls {
@@ -553,9 +567,9 @@ mod klarna_rows {
         for _ in 0..20 {
             assert_eq!(run("not_found"), Err(Overload::Inner("not_found")));
         }
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
         (0..10).for_each(|_| assert!(run("timeout").is_err()));
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
     }
 
     /// manual_block, deblock, clear: the manual block dominates, and clearing does not end it.
@@ -565,9 +579,12 @@ mod klarna_rows {
         let breaker = klarna(&time).build().unwrap();
         breaker.block("by hand");
         melt(&breaker, 10);
-        assert_eq!((breaker.phase(), breaker.status().to_string()), (Phase::Open, "blocked: by hand".into()));
+        assert_eq!(
+            (breaker.state(), breaker.status().to_string()),
+            (CircuitState::Open, "blocked: by hand".into())
+        );
         breaker.reset();
-        assert_eq!((breaker.phase(), breaker.status().blocked), (Phase::Closed, Some("by hand")));
+        assert_eq!((breaker.state(), breaker.status().blocked), (CircuitState::Closed, Some("by hand")));
         assert!(!passes(&breaker));
         breaker.unblock();
         assert!(passes(&breaker));
@@ -591,7 +608,7 @@ mod klarna_rows {
     #[test]
     fn a_check_decides_when_it_closes() {
         let time = ManualTime::new();
-        let breaker = klarna(&time).checked().build().unwrap();
+        let breaker = klarna(&time).health_checked().build().unwrap();
         assert!(breaker.check_due().is_none());
         answer(&breaker, false);
         assert!(passes(&breaker), "none was due");
@@ -619,9 +636,9 @@ mod klarna_rows {
     fn tended_it_is_checked_when_its_time_is_over() {
         let time = ManualTime::new();
         let lease = Probes { lease: 5 * S, ..Probes::default() };
-        let breaker = klarna(&time).checked().probes(lease).build().unwrap();
+        let breaker = klarna(&time).health_checked().probes(lease).build().unwrap();
         let (checks, works) = (std::cell::Cell::new(0), std::cell::Cell::new(None));
-        let mut tending = task::spawn(breaker.tend(S, || async {
+        let mut tending = task::spawn(breaker.run_checks(S, || async {
             checks.set(checks.get() + 1);
             match works.get() {
                 Some(works) => works,
@@ -641,17 +658,17 @@ mod klarna_rows {
         pass(599);
         assert_eq!(checks.get(), 0);
         pass(1);
-        assert_eq!((checks.get(), breaker.phase()), (1, Phase::Open), "it hangs");
+        assert_eq!((checks.get(), breaker.state()), (1, CircuitState::Open), "it hangs");
         pass(4);
         assert!(breaker.check_due().is_some());
         pass(1);
         assert_eq!((checks.get(), breaker.check_due().is_some()), (1, false), "given up");
         works.set(Some(false));
         pass(600);
-        assert_eq!((checks.get(), breaker.phase()), (2, Phase::Open));
+        assert_eq!((checks.get(), breaker.state()), (2, CircuitState::Open));
         works.set(Some(true));
         pass(600);
-        assert_eq!((checks.get(), breaker.phase()), (3, Phase::Closed));
+        assert_eq!((checks.get(), breaker.state()), (3, CircuitState::Closed));
     }
 
     /// info, info_to_text: how each stands, in a word and in a line.
@@ -669,7 +686,7 @@ mod klarna_rows {
         assert_eq!(status.until.unwrap().since(status.since), 600 * S);
         assert_eq!(status.since, time.clock().now());
         time.advance(600 * S);
-        let hung = breaker.ask().unwrap();
+        let hung = breaker.try_acquire().unwrap();
         says("half-open (10 errors within 60s)");
         time.advance(S);
         assert!(!passes(&breaker));
@@ -703,9 +720,9 @@ mod klarna_rows {
             breaker.report(Outcome::Failure);
             breaker.report(Outcome::Success);
         }
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
         breaker.report(Outcome::TimedOut);
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
     }
 }
 
@@ -713,8 +730,8 @@ mod breaky_rows {
     use super::*;
 
     /// Ten failures, and it is off for ten seconds.
-    fn breaky(time: &ManualTime) -> Builder {
-        Breaker::builder()
+    fn breaky(time: &ManualTime) -> CircuitBreakerBuilder {
+        CircuitBreaker::builder()
             .trip(Trip::failures().count(10).within(60 * S))
             .open(OpenTime::fixed(10 * S))
             .ramp(Ramp::NONE)
@@ -728,13 +745,12 @@ mod breaky_rows {
         let time = ManualTime::new();
         let breaker = breaky(&time).build().unwrap();
         for n in 0..10 {
-            assert_eq!(breaker.phase(), Phase::Closed, "{n}");
-            let died = catch_unwind(AssertUnwindSafe(|| {
-                breaker.run_blocking(|| -> Result<(), ()> { panic!("killed") })
-            }));
+            assert_eq!(breaker.state(), CircuitState::Closed, "{n}");
+            let died =
+                catch_unwind(AssertUnwindSafe(|| breaker.call(|| -> Result<(), ()> { panic!("killed") })));
             assert!(died.is_err());
         }
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
         assert!(run::<_, ()>(&breaker, Ok(())).is_err());
     }
 
@@ -746,10 +762,10 @@ mod breaky_rows {
         let breaker = breaky(&time).build().unwrap();
         melt(&breaker, 10);
         time.advance(10 * S);
-        let first = breaker.ask().unwrap();
+        let first = breaker.try_acquire().unwrap();
         assert!(!passes(&breaker), "one at a time");
         first.done(Outcome::Failure);
-        assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(10 * S));
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(10 * S));
         time.advance(10 * S);
         assert!(passes(&breaker));
         melt(&breaker, 9);
@@ -765,23 +781,23 @@ mod breaky_rows {
         let breakers: Vec<_> = (0..3).map(|_| breaky(&time).build().unwrap()).collect();
         melt(&breakers[1], 10);
         assert_eq!(breakers.iter().map(passes).collect::<Vec<_>>(), [true, false, true]);
-        let no = breakers[1].clone().ask().unwrap_err();
+        let no = breakers[1].clone().try_acquire().unwrap_err();
         assert_eq!(no.to_string(), "breaker refused: open (10 of 10 in 60s), retry after 10s");
     }
 
     /// It works on the system's clock and outside of every runtime, too.
     #[test]
     fn it_needs_nothing_set() {
-        let breaker = Breaker::new("plain").unwrap();
+        let breaker = CircuitBreaker::new("plain").unwrap();
         assert_eq!(Clock::system().block_until(None, breaker.run(async { Ok::<_, ()>(1) })), Some(Ok(1)));
         melt(&breaker, 20);
-        assert_eq!(breaker.phase(), Phase::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
     }
 }
 
 /// The check's answer, if one is due.
-fn answer(breaker: &Breaker, works: bool) {
+fn answer(breaker: &CircuitBreaker, works: bool) {
     if let Some(check) = breaker.check_due() {
-        breaker.checked(check, works);
+        breaker.record_check(check, works);
     }
 }

@@ -2,7 +2,7 @@
 //! stands still, so that nothing depends on how fast anyone is.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_breaker::{Breaker, Builder, OpenTime, Phase, Probes, Ramp, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{ManualTime, Outcome};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -12,16 +12,16 @@ use std::time::Duration;
 const S: Duration = Duration::from_secs(1);
 const THREADS: usize = 4;
 
-fn builder(time: &ManualTime) -> Builder {
-    Breaker::builder().open(OpenTime::fixed(S)).ramp(Ramp::NONE).clock(time.clock())
+fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
+    CircuitBreaker::builder().open(OpenTime::fixed(S)).ramp(Ramp::NONE).clock(time.clock())
 }
 
 /// Shuts and opens again and again while others ask. An ask that began after it was shut, and ended before
 /// anyone began to open it, was refused; and the other way round. Asks that meet a change may go either way.
 fn every_ask_goes_by_what_was_done_before(
-    breaker: &Breaker,
-    shut: impl Fn(&Breaker),
-    open: impl Fn(&Breaker),
+    breaker: &CircuitBreaker,
+    shut: impl Fn(&CircuitBreaker),
+    open: impl Fn(&CircuitBreaker),
 ) {
     // Even: open. One more: shut. Between the two it is `CHANGING`.
     const CHANGING: u64 = u64::MAX;
@@ -33,7 +33,7 @@ fn every_ask_goes_by_what_was_done_before(
             s.spawn(move || {
                 while !over.load(SeqCst) {
                     let before = state.load(SeqCst);
-                    let answer = breaker.ask();
+                    let answer = breaker.try_acquire();
                     let after = state.load(SeqCst);
                     let passed = answer.is_ok();
                     if let Ok(permit) = answer {
@@ -58,7 +58,7 @@ fn every_ask_goes_by_what_was_done_before(
             }
             state.store(n + 1, SeqCst);
             // On this thread, as well.
-            let passes = breaker.ask().map(|permit| permit.done(Outcome::Ignored)).is_ok();
+            let passes = breaker.try_acquire().map(|permit| permit.done(Outcome::Ignored)).is_ok();
             wrong.fetch_add(u32::from(passes != (n % 2 == 1)), SeqCst);
             if n % 50 == 0 {
                 let seen = clear.load(SeqCst);
@@ -72,19 +72,19 @@ fn every_ask_goes_by_what_was_done_before(
     assert_eq!(wrong.into_inner(), 0, "of {clear:?} clear cases");
 }
 
-fn by_hand_only() -> Breaker {
+fn by_hand_only() -> CircuitBreaker {
     let never = Trip::failures().count(u32::MAX);
     builder(&ManualTime::new()).trip(never).build().unwrap()
 }
 
 #[test]
 fn after_a_trip_nothing_passes_and_after_a_reset_everything() {
-    every_ask_goes_by_what_was_done_before(&by_hand_only(), |b| b.trip("test"), Breaker::reset);
+    every_ask_goes_by_what_was_done_before(&by_hand_only(), |b| b.trip("test"), CircuitBreaker::reset);
 }
 
 #[test]
 fn after_a_block_nothing_passes_and_after_its_end_everything() {
-    every_ask_goes_by_what_was_done_before(&by_hand_only(), |b| b.block("test"), Breaker::unblock);
+    every_ask_goes_by_what_was_done_before(&by_hand_only(), |b| b.block("test"), CircuitBreaker::unblock);
 }
 
 #[test]
@@ -92,12 +92,12 @@ fn out_of_action_everything_passes_and_back_in_it_is_closed() {
     let breaker = by_hand_only();
     breaker.block("for good");
     breaker.disable();
-    every_ask_goes_by_what_was_done_before(&breaker, Breaker::enable, Breaker::disable);
+    every_ask_goes_by_what_was_done_before(&breaker, CircuitBreaker::enable, CircuitBreaker::disable);
 }
 
 #[test]
 fn a_certain_fault_is_certain_at_once() {
-    let fault = |share| move |b: &Breaker| b.set_fault(share).unwrap();
+    let fault = |share| move |b: &CircuitBreaker| b.set_fault(share).unwrap();
     every_ask_goes_by_what_was_done_before(&by_hand_only(), fault(1.0), fault(0.0));
 }
 
@@ -109,10 +109,10 @@ fn whoever_opens_it_is_refused_next() {
         thread::scope(|s| {
             for _ in 0..THREADS {
                 s.spawn(|| {
-                    if let Ok(permit) = breaker.ask() {
+                    if let Ok(permit) = breaker.try_acquire() {
                         permit.done(Outcome::Failure);
                     }
-                    assert!(breaker.ask().is_err());
+                    assert!(breaker.try_acquire().is_err());
                 });
             }
         });
@@ -124,7 +124,7 @@ fn whoever_opens_it_is_refused_next() {
 fn no_more_probes_are_out_at_once_than_are_set() {
     for at_once in [1, 3] {
         let time = ManualTime::new();
-        let probes = Probes { at_once, successes: u32::MAX, lease: S };
+        let probes = Probes { concurrency: at_once, successes: u32::MAX, lease: S };
         let breaker = builder(&time).probes(probes).build().unwrap();
         breaker.trip("test");
         time.advance(S);
@@ -136,7 +136,7 @@ fn no_more_probes_are_out_at_once_than_are_set() {
                 s.spawn(move || {
                     barrier.wait();
                     for _ in 0..5_000 {
-                        let Ok(permit) = breaker.ask() else { continue };
+                        let Ok(permit) = breaker.try_acquire() else { continue };
                         most.fetch_max(out.fetch_add(1, SeqCst) + 1, SeqCst);
                         thread::yield_now();
                         out.fetch_sub(1, SeqCst);
@@ -152,8 +152,11 @@ fn no_more_probes_are_out_at_once_than_are_set() {
         });
         assert!((1..=at_once).contains(&most.load(SeqCst)), "{most:?} of {at_once}");
         // All places are there again.
-        let held: Vec<_> = (0..THREADS).map_while(|_| breaker.ask().ok()).collect();
-        assert_eq!((held.len() as u32, breaker.phase()), (at_once.min(THREADS as u32), Phase::HalfOpen));
+        let held: Vec<_> = (0..THREADS).map_while(|_| breaker.try_acquire().ok()).collect();
+        assert_eq!(
+            (held.len() as u32, breaker.state()),
+            (at_once.min(THREADS as u32), CircuitState::HalfOpen)
+        );
     }
 }
 
@@ -171,14 +174,14 @@ fn when_the_time_is_over_one_of_many_is_the_probe() {
             for _ in 0..THREADS {
                 s.spawn(|| {
                     barrier.wait();
-                    if let Ok(permit) = breaker.ask_owned() {
+                    if let Ok(permit) = breaker.try_acquire_owned() {
                         passed.fetch_add(1, SeqCst);
                         std::mem::forget(permit);
                     }
                 });
             }
         });
-        assert_eq!((passed.load(SeqCst), breaker.phase()), (1, Phase::HalfOpen));
+        assert_eq!((passed.load(SeqCst), breaker.state()), (1, CircuitState::HalfOpen));
         breaker.reset();
     }
 }
@@ -194,7 +197,7 @@ fn no_result_of_an_earlier_life_opens_it() {
             breaker.trip("test");
             time.advance(S);
         }
-        let permits: Vec<_> = (0..THREADS).filter_map(|_| breaker.ask_owned().ok()).collect();
+        let permits: Vec<_> = (0..THREADS).filter_map(|_| breaker.try_acquire_owned().ok()).collect();
         assert_eq!(permits.len(), if round % 2 == 1 { 1 } else { THREADS });
         let barrier = Barrier::new(permits.len() + 1);
         thread::scope(|s| {
@@ -207,7 +210,7 @@ fn no_result_of_an_earlier_life_opens_it() {
             barrier.wait();
             breaker.reset();
         });
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
     }
 }
 
@@ -230,7 +233,7 @@ fn failures_of_all_threads_are_counted_together() {
                 }
             });
             breaker.report(Outcome::Failure);
-            assert_eq!(breaker.phase() == Phase::Open, opens);
+            assert_eq!(breaker.state() == CircuitState::Open, opens);
         }
     }
 }

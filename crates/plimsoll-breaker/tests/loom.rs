@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use loom::thread;
-use plimsoll_breaker::{Breaker, OpenTime, Phase, Probes, Ramp, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{Dice, ManualTime, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -30,7 +30,7 @@ fn breaker(at_once: u32) -> (Breaker, ManualTime) {
 /// Asks on a thread of its own, and forgets the permit.
 fn ask(breaker: &Breaker) -> thread::JoinHandle<bool> {
     let breaker = breaker.clone();
-    thread::spawn(move || breaker.ask_owned().map(std::mem::forget).is_ok())
+    thread::spawn(move || breaker.try_acquire_owned().map(std::mem::forget).is_ok())
 }
 
 /// The open time is over and two come at once.
@@ -42,7 +42,7 @@ fn no_more_than_are_set_become_probes() {
             breaker.trip("loom");
             time.advance(S);
             let others = [ask(&breaker), ask(&breaker)];
-            let mine = breaker.ask_owned().map(std::mem::forget).is_ok();
+            let mine = breaker.try_acquire_owned().map(std::mem::forget).is_ok();
             let passed = others.map(|other| other.join().unwrap()).iter().filter(|&&passed| passed).count();
             assert_eq!(passed as u32 + u32::from(mine), at_once);
             assert_eq!(breaker.phase(), Phase::HalfOpen);
@@ -55,7 +55,7 @@ fn no_more_than_are_set_become_probes() {
 fn a_result_of_an_earlier_life_does_not_open_it() {
     explore(|| {
         let (breaker, _time) = breaker(1);
-        let late = breaker.ask_owned().unwrap();
+        let late = breaker.try_acquire_owned().unwrap();
         let fails = thread::spawn(move || late.done(Outcome::Failure));
         breaker.reset();
         fails.join().unwrap();
@@ -70,7 +70,7 @@ fn a_probe_of_an_earlier_life_does_not_open_it() {
         let (breaker, time) = breaker(1);
         breaker.trip("loom");
         time.advance(S);
-        let probe = breaker.ask_owned().unwrap();
+        let probe = breaker.try_acquire_owned().unwrap();
         let fails = thread::spawn(move || probe.done(Outcome::Failure));
         breaker.reset();
         fails.join().unwrap();
@@ -90,12 +90,12 @@ fn after_a_trip_nobody_passes() {
             let breaker = breaker.clone();
             thread::spawn(move || {
                 breaker.trip("loom");
-                assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(S));
+                assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(S));
             })
         };
         saw[usize::from(meets.join().unwrap())].store(true, Relaxed);
         trips.join().unwrap();
-        assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(S));
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(S));
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
 }
@@ -108,14 +108,14 @@ fn a_refusal_has_the_numbers_of_what_it_opened_for() {
     explore(move || {
         let (breaker, time) = breaker(1);
         breaker.report(Outcome::Failure);
-        assert_eq!(breaker.ask().unwrap_err().observed(), Some(1));
+        assert_eq!(breaker.try_acquire().unwrap_err().observed(), Some(1));
         breaker.reset();
         time.advance(S / 2);
         let trips = {
             let breaker = breaker.clone();
             thread::spawn(move || breaker.trip("loom"))
         };
-        let answer = breaker.ask_owned().map(std::mem::forget);
+        let answer = breaker.try_acquire_owned().map(std::mem::forget);
         saw[usize::from(answer.is_ok())].store(true, Relaxed);
         if let Err(no) = answer {
             assert_eq!((no.observed(), no.retry_after()), (None, Some(S)));
@@ -133,10 +133,10 @@ fn two_that_open_it_open_it_once() {
         let open = OpenTime { first: S, factor: 2.0, most: 8 * S, jitter: 0.0 };
         let builder = Breaker::builder().trip(Trip::failures().count(1)).open(open).clock(time.clock());
         let breaker = builder.dice(Dice::seeded(1)).build().unwrap();
-        let permits = [breaker.ask_owned().unwrap(), breaker.ask_owned().unwrap()];
+        let permits = [breaker.try_acquire_owned().unwrap(), breaker.try_acquire_owned().unwrap()];
         let fails = permits.map(|permit| thread::spawn(move || permit.done(Outcome::Failure)));
         fails.map(|thread| thread.join().unwrap());
-        assert_eq!(breaker.ask().unwrap_err().retry_after(), Some(S), "not twice as long");
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(S), "not twice as long");
     });
 }
 
@@ -147,11 +147,11 @@ fn a_cancelled_probe_takes_no_place_with_it() {
         let (breaker, time) = breaker(1);
         breaker.trip("loom");
         time.advance(S);
-        let probe = breaker.ask_owned().unwrap();
+        let probe = breaker.try_acquire_owned().unwrap();
         let cancels = thread::spawn(move || drop(probe));
-        let mine = breaker.ask_owned().ok();
+        let mine = breaker.try_acquire_owned().ok();
         cancels.join().unwrap();
-        let probe = mine.or_else(|| breaker.ask_owned().ok()).unwrap();
+        let probe = mine.or_else(|| breaker.try_acquire_owned().ok()).unwrap();
         probe.done(Outcome::Success);
         assert_eq!(breaker.phase(), Phase::Closed);
     });

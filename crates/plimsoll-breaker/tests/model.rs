@@ -1,7 +1,7 @@
 //! The breaker against a naive oracle – lists, and the time as a number – by random steps on a manual clock.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_breaker::{Breaker, Config, OpenTime, Phase, Probes, Ramp, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{Dice, Instant, ManualTime, Outcome, Permit, Rejected};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -205,9 +205,9 @@ struct Call {
 #[derive(Debug)]
 struct Oracle {
     rules: Vec<Rule>,
-    config: Config,
+    config: CircuitBreakerConfig,
     dice: Dice,
-    phase: Phase,
+    phase: CircuitState,
     life: u64,
     since: u64,
     until: Duration,
@@ -224,7 +224,7 @@ struct Oracle {
 const MS: u64 = 1_000_000;
 
 impl Oracle {
-    fn turn(&mut self, to: Phase, now: u64, lasts: Duration) {
+    fn turn(&mut self, to: CircuitState, now: u64, lasts: Duration) {
         self.phase = to;
         self.life += 1;
         self.since = now;
@@ -232,7 +232,7 @@ impl Oracle {
         self.probes.clear();
         self.good = 0;
         self.ramp = (0, 0);
-        if to == Phase::Closed {
+        if to == CircuitState::Closed {
             self.opened = 0;
             self.seen.iter_mut().for_each(Vec::clear);
         }
@@ -245,14 +245,14 @@ impl Oracle {
     fn open_by(&mut self, now: u64, hand: bool) {
         let open = self.config.open;
         let luck = self.dice.uniform();
-        let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.most.as_secs_f64());
+        let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.max.as_secs_f64());
         self.opened += i32::from(!hand);
-        self.turn(Phase::Open, now, Duration::from_secs_f64(time * (1.0 - open.jitter * luck)));
+        self.turn(CircuitState::Open, now, Duration::from_secs_f64(time * (1.0 - open.jitter * luck)));
     }
 
     fn recover(&mut self, now: u64) {
-        let over = self.config.ramp.over;
-        self.turn(if over.is_zero() { Phase::Closed } else { Phase::Ramp }, now, over);
+        let over = self.config.ramp.duration;
+        self.turn(if over.is_zero() { CircuitState::Closed } else { CircuitState::Ramp }, now, over);
     }
 
     fn hung(&self, now: u64) -> bool {
@@ -261,8 +261,10 @@ impl Oracle {
 
     fn tick(&mut self, now: u64) {
         match self.phase {
-            Phase::Ramp if self.until <= ms(now) => self.turn(Phase::Closed, now, Duration::ZERO),
-            Phase::HalfOpen if self.hung(now) => self.open(now),
+            CircuitState::Ramp if self.until <= ms(now) => {
+                self.turn(CircuitState::Closed, now, Duration::ZERO)
+            }
+            CircuitState::HalfOpen if self.hung(now) => self.open(now),
             _ => {}
         }
     }
@@ -277,26 +279,26 @@ impl Oracle {
         }
         let left = self.until.saturating_sub(ms(now));
         match self.phase {
-            Phase::Ramp if left.is_zero() => self.turn(Phase::Closed, now, Duration::ZERO),
-            Phase::Ramp => {
+            CircuitState::Ramp if left.is_zero() => self.turn(CircuitState::Closed, now, Duration::ZERO),
+            CircuitState::Ramp => {
                 let ramp = self.config.ramp;
-                let gone = 1.0 - left.as_nanos() as f64 / ramp.over.as_nanos() as f64;
-                if !self.dice.chance(ramp.from + (1.0 - ramp.from) * gone) {
+                let gone = 1.0 - left.as_nanos() as f64 / ramp.duration.as_nanos() as f64;
+                if !self.dice.chance(ramp.start + (1.0 - ramp.start) * gone) {
                     return Err(None);
                 }
             }
-            Phase::Open if !left.is_zero() => return Err(Some(left)),
-            Phase::Open if self.config.checked => return Err(None),
-            Phase::Open => self.turn(Phase::HalfOpen, now, Duration::ZERO),
+            CircuitState::Open if !left.is_zero() => return Err(Some(left)),
+            CircuitState::Open if self.config.health_checked => return Err(None),
+            CircuitState::Open => self.turn(CircuitState::HalfOpen, now, Duration::ZERO),
             _ => {}
         }
         let mut probe = false;
-        if self.phase == Phase::HalfOpen {
+        if self.phase == CircuitState::HalfOpen {
             if self.hung(now) {
                 self.open(now);
                 return Err(Some(self.until - ms(now)));
             }
-            if self.probes.len() as u32 == self.config.probes.at_once {
+            if self.probes.len() as u32 == self.config.probes.concurrency {
                 return Err(None);
             }
             self.probes.push((id, now));
@@ -305,7 +307,7 @@ impl Oracle {
         Ok(Call { life: self.life, began: now, probe })
     }
 
-    /// What has ended so; `None`: reported. Answers what each rule says where it might open, for the caller to
+    /// What has ended so; `None`: reported. HttpOptions what each rule says where it might open, for the caller to
     /// decide by what happened.
     fn end(&mut self, id: usize, call: Option<Call>, outcome: Outcome, now: u64) -> Says {
         let timed =
@@ -330,7 +332,7 @@ impl Oracle {
             _ => weighed.contains(&Some(false)).then_some(true),
         };
         match self.phase {
-            Phase::Closed => {
+            CircuitState::Closed => {
                 let mut says = Says::No;
                 for (rule, seen) in self.rules.iter().zip(&mut self.seen) {
                     let weighs = rule.weighs(outcome, took, cancelled);
@@ -347,8 +349,8 @@ impl Oracle {
                 }
                 return says;
             }
-            Phase::HalfOpen if self.hung(now) => self.open(now),
-            Phase::HalfOpen => {
+            CircuitState::HalfOpen if self.hung(now) => self.open(now),
+            CircuitState::HalfOpen => {
                 let probe = call.is_some_and(|call| call.probe);
                 self.probes.retain(|p| p.0 != id);
                 match well {
@@ -362,11 +364,11 @@ impl Oracle {
                     _ => {}
                 }
             }
-            Phase::Ramp => {
+            CircuitState::Ramp => {
                 if let Some(well) = well {
                     self.ramp = (self.ramp.0 + 1, self.ramp.1 + u32::from(!well));
                     let (all, bad) = self.ramp;
-                    if !well && f64::from(bad) > self.config.ramp.tolerate * f64::from(all) {
+                    if !well && f64::from(bad) > self.config.ramp.tolerance * f64::from(all) {
                         self.open(now);
                     }
                 }
@@ -377,23 +379,23 @@ impl Oracle {
     }
 }
 
-fn config() -> impl Strategy<Value = (Vec<Rule>, Config)> {
+fn config() -> impl Strategy<Value = (Vec<Rule>, CircuitBreakerConfig)> {
     let open = (1..60u64, prop_oneof![Just(1.0), 1.0..3.0], 0..200u64, prop_oneof![Just(0.0), 0.0..1.0])
         .prop_map(|(first, factor, more, jitter)| OpenTime {
             first: ms(first * 10),
             factor,
-            most: ms(first * 10 + more * 10),
+            max: ms(first * 10 + more * 10),
             jitter,
         });
     let probes = (1..4u32, 1..4u32, 1..100u64).prop_map(|(at_once, successes, lease)| Probes {
-        at_once,
+        concurrency: at_once,
         successes,
         lease: ms(lease * 10),
     });
     let ramp = prop_oneof![
         Just(Ramp::NONE),
         (1..100u64, 0.0..1.0, prop_oneof![Just(0.0), Just(0.25), Just(0.5), 0.0..1.0])
-            .prop_map(|(over, from, tolerate)| Ramp { over: ms(over * 10), from, tolerate }),
+            .prop_map(|(over, start, tolerance)| Ramp { duration: ms(over * 10), start, tolerance }),
     ];
     let timeout = prop::option::of((1..300u64).prop_map(ms));
     let cancelled = prop_oneof![3 => Just(Outcome::Ignored), 1 => outcome()];
@@ -402,7 +404,19 @@ fn config() -> impl Strategy<Value = (Vec<Rule>, Config)> {
         |(rules, open, probes, ramp, call_timeout, cancelled, checked)| {
             let trips = rules.iter().map(Rule::trip).collect();
             let name = "model".into();
-            (rules, Config { name, trips, open, probes, ramp, call_timeout, cancelled, checked })
+            (
+                rules,
+                CircuitBreakerConfig {
+                    name,
+                    trips,
+                    open,
+                    probes,
+                    ramp,
+                    call_timeout,
+                    cancelled,
+                    health_checked: checked,
+                },
+            )
         },
     )
 }
@@ -417,13 +431,13 @@ proptest! {
     ) {
         let time = ManualTime::new();
         let dice = Dice::seeded(seed);
-        let breaker = Breaker::builder().config(config.clone()).clock(time.clock()).dice(dice).build().unwrap();
+        let breaker = CircuitBreaker::builder().config(config.clone()).clock(time.clock()).dice(dice).build().unwrap();
         let mut model = Oracle {
             seen: vec![vec![]; rules.len()],
             rules,
             config,
             dice: Dice::seeded(seed),
-            phase: Phase::Closed,
+            phase: CircuitState::Closed,
             life: 0,
             since: 0,
             until: Duration::ZERO,
@@ -434,14 +448,14 @@ proptest! {
             blocked: false,
             disabled: false,
         };
-        let mut out: Vec<(usize, Permit<Breaker>, Call)> = vec![];
+        let mut out: Vec<(usize, Permit<CircuitBreaker>, Call)> = vec![];
         for (id, step) in steps.into_iter().enumerate() {
             // The clock is only ever a whole number of milliseconds.
             let now = time.clock().now().as_nanos() / MS;
             let take = |out: &mut Vec<_>, i: Index| (!out.is_empty()).then(|| out.swap_remove(i.index(out.len())));
             let mut says = Says::No;
             match step {
-                Step::Ask => match (breaker.ask_owned(), model.ask(id, now)) {
+                Step::Ask => match (breaker.try_acquire_owned(), model.ask(id, now)) {
                     (Ok(permit), Ok(call)) => out.push((id, permit, call)),
                     (Err(no), Err(again)) => prop_assert_eq!(Rejected::retry_after(&no), again),
                     other => prop_assert!(false, "{:?}: {:?}", model, other),
@@ -479,7 +493,7 @@ proptest! {
                 }
                 Step::Reset => {
                     breaker.reset();
-                    model.turn(Phase::Closed, now, Duration::ZERO);
+                    model.turn(CircuitState::Closed, now, Duration::ZERO);
                 }
                 Step::Block | Step::Unblock => {
                     model.blocked = matches!(step, Step::Block);
@@ -492,15 +506,15 @@ proptest! {
                 Step::Enable => {
                     breaker.enable();
                     if std::mem::take(&mut model.disabled) {
-                        model.turn(Phase::Closed, now, Duration::ZERO);
+                        model.turn(CircuitState::Closed, now, Duration::ZERO);
                     }
                 }
                 Step::Checked(works) => {
-                    let due = model.config.checked && model.phase == Phase::Open && model.until <= ms(now);
+                    let due = model.config.health_checked && model.phase == CircuitState::Open && model.until <= ms(now);
                     let check = breaker.check_due();
                     prop_assert_eq!(check.is_some(), due);
                     if let Some(check) = check {
-                        breaker.checked(check, works);
+                        breaker.record_check(check, works);
                     }
                     match (due, works) {
                         (true, true) => model.recover(now),
@@ -509,15 +523,15 @@ proptest! {
                     }
                 }
             }
-            if says == Says::Yes || says == Says::Either && breaker.phase() == Phase::Open {
+            if says == Says::Yes || says == Says::Either && breaker.state() == CircuitState::Open {
                 model.open(now);
             }
             // Looking does what is due by time alone.
             model.tick(time.clock().now().as_nanos() / MS);
             let status = breaker.status();
-            prop_assert_eq!((breaker.phase(), status.phase), (model.phase, model.phase), "{:?}", model);
+            prop_assert_eq!((breaker.state(), status.state), (model.phase, model.phase), "{:?}", model);
             prop_assert_eq!(status.since.as_nanos(), model.since * MS);
-            let lasts = matches!(model.phase, Phase::Open | Phase::Ramp).then_some(model.until);
+            let lasts = matches!(model.phase, CircuitState::Open | CircuitState::Ramp).then_some(model.until);
             prop_assert_eq!(status.until.map(|at| Duration::from_nanos(at.as_nanos())), lasts);
             prop_assert_eq!((status.blocked.is_some(), status.disabled), (model.blocked, model.disabled));
         }

@@ -2,7 +2,7 @@
 //! that its settings give.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_breaker::{Breaker, Config, OpenTime, Phase, Probes, Ramp, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{Dice, ManualTime, Outcome, Permit};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,24 +21,24 @@ fn trips() -> impl Strategy<Value = Vec<Trip>> {
     prop::collection::vec(trip, 1..4)
 }
 
-fn config() -> impl Strategy<Value = Config> {
+fn config() -> impl Strategy<Value = CircuitBreakerConfig> {
     let open = (1..500u32, 1.0..4.0, 0..3_000u32, 0.0..=1.0).prop_map(|(first, factor, more, jitter)| {
-        OpenTime { first: MS * first, factor, most: MS * (first + more), jitter }
+        OpenTime { first: MS * first, factor, max: MS * (first + more), jitter }
     });
     let probes = (1..6u32, 1..6u32, 1..2_000u32).prop_map(|(at_once, successes, lease)| Probes {
-        at_once,
+        concurrency: at_once,
         successes,
         lease: MS * lease,
     });
     let ramp = (0..2_000u32, 0.0..=1.0, 0.0..=1.0).prop_map(|(over, from, tolerate)| Ramp {
-        over: MS * over,
-        from,
-        tolerate,
+        duration: MS * over,
+        start: from,
+        tolerance: tolerate,
     });
     let cancelled = prop_oneof![Just(Outcome::Ignored), Just(Outcome::Failure), Just(Outcome::TimedOut)];
     let timeout = prop::option::of((1..200u32).prop_map(|n| MS * n));
     (trips(), open, probes, ramp, cancelled, timeout, prop::bool::weighted(0.2)).prop_map(
-        |(trips, open, probes, ramp, cancelled, call_timeout, checked)| Config {
+        |(trips, open, probes, ramp, cancelled, call_timeout, checked)| CircuitBreakerConfig {
             name: "wedge".into(),
             trips,
             open,
@@ -46,13 +46,18 @@ fn config() -> impl Strategy<Value = Config> {
             ramp,
             call_timeout,
             cancelled,
-            checked,
+            health_checked: checked,
         },
     )
 }
 
 /// Does something at random, bad things more often than not.
-fn mischief(breaker: &Breaker, time: &ManualTime, dice: &Dice, kept: &mut Vec<Permit<Breaker>>) {
+fn mischief(
+    breaker: &CircuitBreaker,
+    time: &ManualTime,
+    dice: &Dice,
+    kept: &mut Vec<Permit<CircuitBreaker>>,
+) {
     match dice.below(20) {
         0 => breaker.block("mischief"),
         1 => breaker.unblock(),
@@ -63,7 +68,7 @@ fn mischief(breaker: &Breaker, time: &ManualTime, dice: &Dice, kept: &mut Vec<Pe
         6 => breaker.report(Outcome::Failure),
         7 => {
             if let Some(check) = breaker.check_due() {
-                breaker.checked(check, dice.chance(0.5));
+                breaker.record_check(check, dice.chance(0.5));
             }
         }
         8..=11 => time.advance(MS * dice.below(700) as u32),
@@ -72,7 +77,7 @@ fn mischief(breaker: &Breaker, time: &ManualTime, dice: &Dice, kept: &mut Vec<Pe
             late.done(if dice.chance(0.5) { Outcome::Failure } else { Outcome::Success });
         }
         _ => {
-            let Ok(permit) = breaker.ask_owned() else { return };
+            let Ok(permit) = breaker.try_acquire_owned() else { return };
             match dice.below(8) {
                 0 => drop(permit),
                 1 => permit.refund(),
@@ -103,7 +108,7 @@ proptest! {
         gap in 1..100u32,
     ) {
         let (time, dice, gap) = (ManualTime::new(), Dice::seeded(seed), MS * gap);
-        let builder = Breaker::builder().config(config.clone()).clock(time.clock());
+        let builder = CircuitBreaker::builder().config(config.clone()).clock(time.clock());
         let breaker = builder.dice(Dice::seeded(!seed)).build().unwrap();
         let mut kept = vec![];
         for _ in 0..steps {
@@ -112,24 +117,24 @@ proptest! {
         // From here on it works. What is still out stays out for ever.
         breaker.unblock();
         breaker.enable();
-        let Config { open, probes, ramp, .. } = config;
+        let CircuitBreakerConfig { open, probes, ramp, .. } = config;
         // A probe that hangs has a lease, and then it is open for the longest time; then as many calls
         // as are wanted succeed, and the ramp ends with one more. Each of these is seen by the next call.
-        let bound = probes.lease + open.most + ramp.over + gap * (probes.successes + 3);
+        let bound = probes.lease + open.max + ramp.duration + gap * (probes.successes + 3);
         let healthy = time.clock().now();
         let mut closed = None;
         while time.clock().now().since(healthy) <= bound + 100 * gap {
             if let Some(check) = breaker.check_due() {
-                breaker.checked(check, true);
+                breaker.record_check(check, true);
             }
-            if let Ok(permit) = breaker.ask() {
+            if let Ok(permit) = breaker.try_acquire() {
                 permit.done(Outcome::Success);
             }
             let now = time.clock().now();
-            if breaker.phase() == Phase::Closed {
+            if breaker.state() == CircuitState::Closed {
                 let since = *closed.get_or_insert(now);
                 prop_assert!(since.since(healthy) <= bound, "after {:?}, not {:?}", since.since(healthy), bound);
-                breaker.ask().unwrap().refund();
+                breaker.try_acquire().unwrap().refund();
             } else {
                 prop_assert!(closed.is_none(), "it stays closed");
             }

@@ -1,7 +1,7 @@
 //! A breaker for each key, and never more than the bound.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use plimsoll_breaker::{Breaker, Breakers, OpenTime, Phase, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitState, KeyedCircuitBreaker, OpenTime, Trip};
 use plimsoll_core::{Event, Gate, ManualTime, Observe, Outcome, Permit, Reason};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,8 +23,8 @@ impl Ear {
     }
 }
 
-fn hosts(time: &ManualTime, most: usize, ear: &Arc<Ear>) -> Breakers<String> {
-    Breaker::builder()
+fn hosts(time: &ManualTime, most: usize, ear: &Arc<Ear>) -> KeyedCircuitBreaker<String> {
+    CircuitBreaker::builder()
         .name("hosts")
         .trip(Trip::failures().count(1))
         .open(OpenTime::fixed(10 * SECOND))
@@ -34,8 +34,8 @@ fn hosts(time: &ManualTime, most: usize, ear: &Arc<Ear>) -> Breakers<String> {
         .unwrap()
 }
 
-fn fail(hosts: &Breakers<String>, host: &str) {
-    hosts.ask(host).unwrap().done(Outcome::Failure);
+fn fail(hosts: &KeyedCircuitBreaker<String>, host: &str) {
+    hosts.try_acquire(host).unwrap().done(Outcome::Failure);
 }
 
 #[test]
@@ -43,23 +43,23 @@ fn each_key_has_a_breaker_of_its_own() {
     let (time, ear) = (ManualTime::new(), Arc::default());
     let hosts = hosts(&time, 100, &ear);
     fail(&hosts, "sick");
-    let no = hosts.ask("sick").unwrap_err();
+    let no = hosts.try_acquire("sick").unwrap_err();
     assert_eq!((no.by(), no.reason(), no.retry_after()), ("hosts", Reason::Open, Some(10 * SECOND)));
-    hosts.ask("well").unwrap().done(Outcome::Success);
-    assert_eq!(hosts.len(), 2);
+    hosts.try_acquire("well").unwrap().done(Outcome::Success);
+    assert_eq!(hosts.key_count(), 2);
     let mut seen = vec![];
-    hosts.each(|host, breaker| seen.push((host.clone(), breaker.phase())));
+    hosts.for_each(|host, breaker| seen.push((host.clone(), breaker.state())));
     seen.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(seen, [("sick".into(), Phase::Open), ("well".into(), Phase::Closed)]);
+    assert_eq!(seen, [("sick".into(), CircuitState::Open), ("well".into(), CircuitState::Closed)]);
     time.advance(10 * SECOND);
-    assert!(hosts.ask("sick").is_ok(), "a probe");
+    assert!(hosts.try_acquire("sick").is_ok(), "a probe");
 }
 
 #[test]
 fn a_setting_that_will_not_do_is_named() {
-    let no = |most| Breaker::builder().keyed::<u32>(most).unwrap_err().to_string();
+    let no = |most| CircuitBreaker::builder().keyed::<u32>(most).unwrap_err().to_string();
     assert_eq!(no(0), "most = 0 is not allowed: it must be 1 to 4294967295");
-    assert!(Breaker::builder().trip(Trip::failures().count(0)).keyed::<u32>(1).is_err());
+    assert!(CircuitBreaker::builder().trip(Trip::failures().count(0)).keyed::<u32>(1).is_err());
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn keys_from_outside_cannot_fill_the_memory() {
     let (time, ear) = (ManualTime::new(), Arc::default());
     let hosts = hosts(&time, 64, &ear);
     for n in 0..10_000 {
-        hosts.ask(format!("host {n}").as_str()).unwrap().done(Outcome::Success);
-        assert!(hosts.len() <= 64);
+        hosts.try_acquire(format!("host {n}").as_str()).unwrap().done(Outcome::Success);
+        assert!(hosts.key_count() <= 64);
     }
     assert_eq!(ear.unguarded(), 0, "closed ones went");
 }
@@ -76,23 +76,23 @@ fn keys_from_outside_cannot_fill_the_memory() {
 #[test]
 fn the_least_recently_used_closed_one_goes_and_open_ones_stay() {
     let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts: Breakers<u32> = Breaker::builder()
+    let hosts: KeyedCircuitBreaker<u32> = CircuitBreaker::builder()
         .name("hosts")
         .trip(Trip::failures().count(1))
         .clock(time.clock())
         .observe(Arc::<Ear>::clone(&ear))
         .keyed(1)
         .unwrap();
-    hosts.ask(&1).unwrap().done(Outcome::Failure);
-    let passes = hosts.ask(&2).unwrap();
-    assert_eq!((hosts.len(), ear.unguarded()), (1, 1), "it passes, unguarded, and that is said");
+    hosts.try_acquire(&1).unwrap().done(Outcome::Failure);
+    let passes = hosts.try_acquire(&2).unwrap();
+    assert_eq!((hosts.key_count(), ear.unguarded()), (1, 1), "it passes, unguarded, and that is said");
     passes.done(Outcome::Failure);
-    assert!(hosts.ask(&2).is_ok(), "nothing is counted for it");
-    assert!(hosts.ask(&1).is_err(), "the open one stays");
+    assert!(hosts.try_acquire(&2).is_ok(), "nothing is counted for it");
+    assert!(hosts.try_acquire(&1).is_err(), "the open one stays");
     hosts.breaker(&1).unwrap().reset();
-    hosts.ask(&3).unwrap().done(Outcome::Success);
+    hosts.try_acquire(&3).unwrap().done(Outcome::Success);
     let mut keys = vec![];
-    hosts.each(|key, _| keys.push(*key));
+    hosts.for_each(|key, _| keys.push(*key));
     assert_eq!(keys, [3]);
 }
 
@@ -105,8 +105,8 @@ fn one_that_is_used_again_and_again_is_not_evicted() {
     mark.block("a mark that would be gone with it");
     for n in 0..2_000 {
         time.advance(SECOND);
-        assert!(hosts.ask("busy").is_err(), "after {n}");
-        hosts.ask(format!("{n}").as_str()).unwrap().done(Outcome::Success);
+        assert!(hosts.try_acquire("busy").is_err(), "after {n}");
+        hosts.try_acquire(format!("{n}").as_str()).unwrap().done(Outcome::Success);
     }
 }
 
@@ -114,11 +114,11 @@ fn one_that_is_used_again_and_again_is_not_evicted() {
 fn a_result_for_a_key_that_was_removed_changes_nothing_in_the_next() {
     let (time, ear) = (ManualTime::new(), Arc::default());
     let hosts = hosts(&time, 8, &ear);
-    let late = hosts.ask("host").unwrap();
+    let late = hosts.try_acquire("host").unwrap();
     assert!(hosts.remove("host").is_some() && hosts.remove("host").is_none());
-    hosts.ask("host").unwrap().done(Outcome::Success);
+    hosts.try_acquire("host").unwrap().done(Outcome::Success);
     late.done(Outcome::Failure);
-    assert_eq!(hosts.breaker("host").unwrap().phase(), Phase::Closed);
+    assert_eq!(hosts.breaker("host").unwrap().state(), CircuitState::Closed);
 }
 
 #[test]
@@ -136,13 +136,13 @@ fn a_request_says_what_its_key_is() {
     assert!(by.admit(&request("sick")).is_err() && by_ref.admit(&request("sick")).is_err());
     let pass = by_ref.admit(&request("well")).unwrap();
     drop(Permit::new(&by_ref, pass));
-    assert_eq!(hosts.len(), 2);
+    assert_eq!(hosts.key_count(), 2);
     assert!(format!("{by:?} {by_ref:?}").contains("hosts"));
 }
 
 #[test]
 fn many_threads_with_many_keys_hold_to_the_bound() {
-    let hosts = Breaker::builder().keyed::<u64>(50).unwrap();
+    let hosts = CircuitBreaker::builder().keyed::<u64>(50).unwrap();
     std::thread::scope(|s| {
         for thread in 0..4u64 {
             let hosts = hosts.clone();
@@ -150,10 +150,10 @@ fn many_threads_with_many_keys_hold_to_the_bound() {
                 for n in 0..3_000u64 {
                     let key = (n * (thread + 1)) % 200;
                     let outcome = if n % 3 == 0 { Outcome::Failure } else { Outcome::Success };
-                    if let Ok(permit) = hosts.ask(&key) {
+                    if let Ok(permit) = hosts.try_acquire(&key) {
                         permit.done(outcome);
                     }
-                    assert!(hosts.len() <= 50);
+                    assert!(hosts.key_count() <= 50);
                 }
             });
         }
@@ -165,12 +165,13 @@ fn many_threads_with_many_keys_hold_to_the_bound() {
 fn as_many_keys_as_the_bound_keep_their_breakers() {
     let (time, ear) = (ManualTime::new(), Arc::default());
     for most in [16, 100, 1_000] {
-        let builder = Breaker::builder().name("hosts").trip(Trip::failures().count(5)).clock(time.clock());
+        let builder =
+            CircuitBreaker::builder().name("hosts").trip(Trip::failures().count(5)).clock(time.clock());
         let hosts = builder.observe(Arc::<Ear>::clone(&ear)).keyed::<usize>(most).unwrap();
         for _ in 0..5 {
-            (0..most).for_each(|host| hosts.ask(&host).unwrap().done(Outcome::Failure));
+            (0..most).for_each(|host| hosts.try_acquire(&host).unwrap().done(Outcome::Failure));
         }
-        assert!((0..most).all(|host| hosts.ask(&host).is_err()), "{most}");
+        assert!((0..most).all(|host| hosts.try_acquire(&host).is_err()), "{most}");
     }
 }
 
@@ -180,10 +181,10 @@ fn whoever_has_been_open_for_his_time_and_is_not_asked_makes_room() {
     let (time, ear) = (ManualTime::new(), Arc::default());
     let hosts = hosts(&time, 20, &ear);
     (0..20).for_each(|n| fail(&hosts, &format!("gone {n}")));
-    assert!(hosts.ask("new").is_ok() && ear.unguarded() == 1);
+    assert!(hosts.try_acquire("new").is_ok() && ear.unguarded() == 1);
     time.advance(3_600 * SECOND);
-    (0..100).for_each(|n| hosts.ask(format!("new {n}").as_str()).unwrap().done(Outcome::Success));
-    assert_eq!((ear.unguarded(), hosts.len()), (1, 20));
+    (0..100).for_each(|n| hosts.try_acquire(format!("new {n}").as_str()).unwrap().done(Outcome::Success));
+    assert_eq!((ear.unguarded(), hosts.key_count()), (1, 20));
 }
 
 /// A block is until it is taken back, not until enough other keys are asked for.
@@ -192,26 +193,26 @@ fn a_flood_of_keys_undoes_no_block() {
     let (time, ear) = (ManualTime::new(), Arc::default());
     let hosts = hosts(&time, 16, &ear);
     hosts.breaker("abuser").unwrap().block("abuse");
-    (0..999).for_each(|n| hosts.ask(format!("{n}").as_str()).unwrap().done(Outcome::Success));
-    assert!(hosts.ask("abuser").is_err());
+    (0..999).for_each(|n| hosts.try_acquire(format!("{n}").as_str()).unwrap().done(Outcome::Success));
+    assert!(hosts.try_acquire("abuser").is_err());
 }
 
 /// Keys are somebody else's code: one that looks at the registry when it is dropped waits for nobody.
 #[test]
 fn keys_are_dropped_unlocked() {
     use std::sync::OnceLock;
-    static HOSTS: OnceLock<Breakers<Curious>> = OnceLock::new();
+    static HOSTS: OnceLock<KeyedCircuitBreaker<Curious>> = OnceLock::new();
     #[derive(Clone, PartialEq, Eq, Hash)]
     struct Curious(u32);
     impl Drop for Curious {
         fn drop(&mut self) {
-            let _ = HOSTS.get().map(Breakers::len);
+            let _ = HOSTS.get().map(KeyedCircuitBreaker::key_count);
         }
     }
-    let hosts = HOSTS.get_or_init(|| Breaker::builder().keyed(2).unwrap());
+    let hosts = HOSTS.get_or_init(|| CircuitBreaker::builder().keyed(2).unwrap());
     for n in 0..20 {
-        hosts.ask(&Curious(n)).unwrap().done(Outcome::Success);
+        hosts.try_acquire(&Curious(n)).unwrap().done(Outcome::Success);
     }
     hosts.remove(&Curious(19));
-    hosts.each(|_, _| {});
+    hosts.for_each(|_, _| {});
 }

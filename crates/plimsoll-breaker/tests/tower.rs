@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
-use plimsoll_breaker::{Breaker, Builder, OpenTime, Phase, Ramp, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Ramp, Trip};
 use plimsoll_core::{ManualTime, Outcome, Overload, Reason, Rejected};
 use std::cell::Cell;
 use std::future::{pending, ready};
@@ -15,15 +15,15 @@ use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 const S: Duration = Duration::from_secs(1);
 
 /// Two failures open it for a second.
-fn builder(time: &ManualTime) -> Builder {
-    Breaker::builder()
+fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
+    CircuitBreaker::builder()
         .trip(Trip::failures().count(2))
         .open(OpenTime::fixed(S))
         .ramp(Ramp::NONE)
         .clock(time.clock())
 }
 
-fn breaker() -> (Breaker, ManualTime) {
+fn breaker() -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
     (builder(&time).build().unwrap(), time)
 }
@@ -49,7 +49,7 @@ fn a_refused_call_never_reaches_the_inner_service() {
     assert_eq!(calls.get(), 2);
     time.advance(S);
     assert_eq!(assert_ready_ok!(task::spawn(service.call(false)).poll()), 7);
-    assert_eq!((calls.get(), breaker.phase()), (3, Phase::Closed));
+    assert_eq!((calls.get(), breaker.state()), (3, CircuitState::Closed));
 }
 
 /// State that `layer()` makes is a breaker per route in axum: one open, the other closed, over one dependency.
@@ -80,7 +80,7 @@ fn a_service_that_is_readied_and_left_alone_is_no_probe() {
         assert_ready_ok!(service.enter(|cx, mut s| s.poll_ready(cx)));
     }
     assert_ready_ok!(task::spawn(service().oneshot(())).poll());
-    assert_eq!(breaker.phase(), Phase::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_dropped_call_counts_as_it_is_set() {
         }
         time.advance(takes);
         drop(calls);
-        assert_eq!(breaker.phase() == Phase::Open, opens, "{cancelled:?} {timeout:?} {takes:?}");
+        assert_eq!(breaker.state() == CircuitState::Open, opens, "{cancelled:?} {timeout:?} {takes:?}");
     }
 }
 
@@ -124,9 +124,9 @@ fn a_dropped_probe_leaves_its_place_to_another() {
     assert_pending!(hangs.poll());
     assert_ready_err!(task::spawn(service.call(false)).poll());
     drop(hangs);
-    assert_eq!(breaker.phase(), Phase::HalfOpen);
+    assert_eq!(breaker.state(), CircuitState::HalfOpen);
     assert_ready_ok!(task::spawn(service.call(false)).poll());
-    assert_eq!(breaker.phase(), Phase::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[test]
@@ -140,13 +140,13 @@ fn a_panic_in_the_inner_service_is_a_failure() {
     for _ in 0..2 {
         catch_unwind(AssertUnwindSafe(|| drop(service.call(true)))).unwrap_err();
     }
-    assert_eq!(breaker.phase(), Phase::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
     time.advance(S);
     // A probe, too; and it counts before the future is dropped.
     let mut call = task::spawn(service.call(false));
-    assert_eq!(breaker.phase(), Phase::HalfOpen);
+    assert_eq!(breaker.state(), CircuitState::HalfOpen);
     catch_unwind(AssertUnwindSafe(|| call.poll().is_ready())).unwrap_err();
-    assert_eq!(breaker.phase(), Phase::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 #[test]
@@ -165,11 +165,11 @@ fn a_classifier_says_what_counts() {
         assert_ready_err!(task::spawn(service.call(0)).poll());
         assert_eq!(assert_ready_ok!(task::spawn(service.call(429)).poll()), 429);
     }
-    assert_eq!(breaker.phase(), Phase::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     for _ in 0..2 {
         assert_eq!(assert_ready_ok!(task::spawn(service.call(503)).poll()), 503);
     }
-    assert_eq!(breaker.phase(), Phase::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
     assert!(assert_ready_err!(task::spawn(service.call(200)).poll()).is::<Rejected>());
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 /// A row of sleepers.
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub(crate) struct Notify {
     // Whether anyone stands in the row; written with it locked. Ringing for nobody is one load.
     waiting: AtomicBool,
     row: Mutex<Row>,
@@ -56,9 +56,9 @@ pub(crate) enum Order {
 /// One's number in the row, while one stands in it.
 pub(crate) type Number = Option<u64>;
 
-impl Bell {
+impl Notify {
     pub(crate) fn new() -> Self {
-        Bell { waiting: AtomicBool::new(false), row: Mutex::new(Row::default()) }
+        Notify { waiting: AtomicBool::new(false), row: Mutex::new(Row::default()) }
     }
 
     fn row(&self) -> MutexGuard<'_, Row> {

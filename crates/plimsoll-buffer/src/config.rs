@@ -9,31 +9,31 @@ use std::time::Duration;
 
 /// The settings of a [`Mailbox`]. Plain data; checked when a mailbox is built from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct MailboxConfig {
     /// The name that refusals carry. Default "mailbox".
     pub name: String,
     /// What is taken first, and what goes when it is full. Default [`Discipline::Fifo`]: a queue that
     /// evicts the oldest.
     pub discipline: Discipline,
     /// How many items each shard may hold, 1 to 2³² − 1. Default 1,024, as logplex has it.
-    pub count: usize,
+    pub capacity: usize,
     /// How heavy all items of a shard together may be, in the unit of the weigher. Default `u64::MAX`.
     /// Anything else needs a weigher: [`Builder::weight`] or [`Builder::bytes`].
-    pub weight: u64,
+    pub max_weight: u64,
     /// How old an item may get; `None`, the default, for any age. With 200 ms and more, arrivals are
     /// stamped by the system's coarse clock, and an item may go up to two ticks (4 to 10 ms each) early.
-    pub age: Option<Duration>,
+    pub max_age: Option<Duration>,
     /// Over how many shards producers are spread, 1 to 64. Default 1. More of them keep many producers
     /// out of each other's way, at the price of the order among items of different shards.
     pub shards: usize,
     /// How a producer picks its shard. Default [`Pick::TwoChoices`].
-    pub pick: Pick,
+    pub pick: ShardPick,
 }
 
 /// How a producer picks one of several shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Pick {
+pub enum ShardPick {
     /// Any.
     Random,
     /// The emptier of two at random, which keeps the fullest shard within log log n of the emptiest
@@ -45,21 +45,21 @@ pub enum Pick {
 /// The most shards there can be.
 pub(crate) const MOST_SHARDS: usize = 64;
 
-impl Default for Config {
+impl Default for MailboxConfig {
     fn default() -> Self {
-        Config {
+        MailboxConfig {
             name: "mailbox".into(),
             discipline: Discipline::Fifo,
-            count: 1_024,
-            weight: u64::MAX,
-            age: None,
+            capacity: 1_024,
+            max_weight: u64::MAX,
+            max_age: None,
             shards: 1,
-            pick: Pick::default(),
+            pick: ShardPick::default(),
         }
     }
 }
 
-impl Config {
+impl MailboxConfig {
     /// Checks every field.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Config {
     }
 
     pub(crate) const fn bounds(&self) -> Bounds {
-        Bounds { capacity: self.count, max_weight: self.weight, max_age: self.age }
+        Bounds { capacity: self.capacity, max_weight: self.max_weight, max_age: self.max_age }
     }
 }
 
@@ -99,18 +99,18 @@ pub(crate) fn check_shards(shards: usize) -> Result<(), ConfigError> {
 
 /// Builds a [`Mailbox`]; from [`Mailbox::builder`].
 #[must_use = "a builder does nothing until it is built"]
-pub struct Builder<T> {
-    config: Config,
+pub struct MailboxBuilder<T> {
+    config: MailboxConfig,
     weigher: Option<Weigher<T>>,
     clock: Clock,
     dice: Dice,
     observer: Option<Arc<dyn Observe>>,
 }
 
-impl<T> Default for Builder<T> {
+impl<T> Default for MailboxBuilder<T> {
     fn default() -> Self {
-        Builder {
-            config: Config::default(),
+        MailboxBuilder {
+            config: MailboxConfig::default(),
             weigher: None,
             clock: Clock::system(),
             dice: Dice::default(),
@@ -119,9 +119,9 @@ impl<T> Default for Builder<T> {
     }
 }
 
-impl<T> Builder<T> {
+impl<T> MailboxBuilder<T> {
     /// Starts from these settings.
-    pub fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: MailboxConfig) -> Self {
         self.config = config;
         self
     }
@@ -139,8 +139,8 @@ impl<T> Builder<T> {
     }
 
     /// How many items each shard may hold, 1 to 2³² − 1.
-    pub fn count(mut self, count: usize) -> Self {
-        self.config.count = count;
+    pub fn capacity(mut self, count: usize) -> Self {
+        self.config.capacity = count;
         self
     }
 
@@ -148,23 +148,23 @@ impl<T> Builder<T> {
     /// the whole bound is refused with `TooLarge`.
     ///
     /// `weigh` is called once an offer, by its producer, before anything is locked.
-    pub fn weight(mut self, most: u64, weigh: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Self {
-        self.config.weight = most;
+    pub fn max_weight(mut self, most: u64, weigh: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Self {
+        self.config.max_weight = most;
         self.weigher = Some(Box::new(weigh));
         self
     }
 
     /// How many bytes all items of a shard together may hold.
-    pub fn bytes(self, most: u64) -> Self
+    pub fn max_bytes(self, most: u64) -> Self
     where
         T: Weigh,
     {
-        self.weight(most, |item| u32::try_from(item.bytes_held()).unwrap_or(u32::MAX))
+        self.max_weight(most, |item| u32::try_from(item.bytes_held()).unwrap_or(u32::MAX))
     }
 
     /// How old an item may get.
-    pub fn age(mut self, age: Duration) -> Self {
-        self.config.age = Some(age);
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.config.max_age = Some(age);
         self
     }
 
@@ -175,7 +175,7 @@ impl<T> Builder<T> {
     }
 
     /// How a producer picks its shard.
-    pub fn pick(mut self, pick: Pick) -> Self {
+    pub fn pick(mut self, pick: ShardPick) -> Self {
         self.config.pick = pick;
         self
     }
@@ -204,9 +204,9 @@ impl<T> Builder<T> {
     /// A setting that will not do, named with its value and what is allowed.
     pub fn build(self) -> Result<Mailbox<T>, ConfigError> {
         self.config.validate()?;
-        if self.config.weight != u64::MAX && self.weigher.is_none() {
+        if self.config.max_weight != u64::MAX && self.weigher.is_none() {
             let allowed = "set together with a weigher, by `weight` or `bytes` of the builder";
-            return Err(ConfigError::new("weight", self.config.weight, allowed));
+            return Err(ConfigError::new("weight", self.config.max_weight, allowed));
         }
         let name = intern(&self.config.name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
@@ -214,7 +214,7 @@ impl<T> Builder<T> {
     }
 }
 
-impl<T> fmt::Debug for Builder<T> {
+impl<T> fmt::Debug for MailboxBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("config", &self.config)

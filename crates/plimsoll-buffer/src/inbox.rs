@@ -4,7 +4,7 @@ use crate::bell::{Number, Order};
 use crate::lost::{Delivery, Lost, Mail};
 use crate::mailbox::Usage;
 use crate::shared::Shared;
-use crate::taking::Hand;
+use crate::taking::Cursor;
 use futures_core::Stream;
 use plimsoll_core::Sleep;
 use plimsoll_core::sync::Ordering;
@@ -24,8 +24,8 @@ use std::time::Duration;
 /// |---|---|---|
 /// | [`take`](Self::take) | the next item | never |
 /// | [`take_up_to`](Self::take_up_to) | some items, and what was lost | never |
-/// | [`take_timeout`](Self::take_timeout) | the next item | on the calling thread |
-/// | [`mail_timeout`](Self::mail_timeout) | all items, and what was lost | on the calling thread |
+/// | [`blocking_take_timeout`](Self::blocking_take_timeout) | the next item | on the calling thread |
+/// | [`blocking_mail_timeout`](Self::blocking_mail_timeout) | all items, and what was lost | on the calling thread |
 /// | [`take_wait`](Self::take_wait) | the next item | in async code |
 /// | [`mail`](Self::mail), [`mail_into`](Self::mail_into) | all items, and what was lost | in async code |
 /// | [`mail_up_to`](Self::mail_up_to) | some items, and what was lost | in async code |
@@ -34,24 +34,24 @@ use std::time::Duration;
 /// | [`into_stream`](Self::into_stream) | items one by one, with word of each gap | in async code |
 pub struct Inbox<T> {
     shared: Arc<Shared<T>>,
-    hand: Hand<T>,
+    hand: Cursor<T>,
 }
 
 /// What a filter says of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Filter {
     /// Take it.
-    Keep,
+    Take,
     /// Throw it out; it is counted as lost.
-    Lose,
+    Discard,
     /// Leave it, and all that come after it.
-    Skip,
+    Stop,
 }
 
 impl<T> Inbox<T> {
     pub(crate) fn open(shared: Arc<Shared<T>>) -> Self {
         shared.inboxes.fetch_add(1, Ordering::AcqRel);
-        Inbox { shared, hand: Hand::new() }
+        Inbox { shared, hand: Cursor::new() }
     }
 
     /// The next item, if there is one.
@@ -76,7 +76,7 @@ impl<T> Inbox<T> {
     /// `None` after that, and once the mailbox is closed and empty.
     ///
     /// It blocks the thread: inside an async task use [`take_wait`](Self::take_wait).
-    pub fn take_timeout(&mut self, timeout: Duration) -> Option<T> {
+    pub fn blocking_take_timeout(&mut self, timeout: Duration) -> Option<T> {
         let clock = self.shared.clock.clone();
         clock.block_until(Some(clock.now() + timeout), self.take_wait()).flatten()
     }
@@ -85,7 +85,7 @@ impl<T> Inbox<T> {
     /// mail after that. `None` once the mailbox is closed and all was told.
     ///
     /// It blocks the thread: inside an async task use `mail`.
-    pub fn mail_timeout(&mut self, timeout: Duration) -> Option<Mail<T>> {
+    pub fn blocking_mail_timeout(&mut self, timeout: Duration) -> Option<Mail<T>> {
         let clock = self.shared.clock.clone();
         clock
             .block_until(Some(clock.now() + timeout), self.mail())
@@ -108,8 +108,8 @@ impl<T> Inbox<T> {
 
     /// Takes back word of a loss that could not be passed on: it will be told again, together with what
     /// was lost since. Where the items could not be passed on either, [`Mail::into_lost`] counts them in.
-    pub fn untold(&mut self, lost: Lost) {
-        self.shared.untold(lost);
+    pub fn restore_losses(&mut self, lost: Lost) {
+        self.shared.restore_losses(lost);
     }
 
     /// Waits until there is something to tell, then takes all of it: items, and what was lost. `None`
@@ -166,7 +166,7 @@ impl<T> Inbox<T> {
     }
 
     /// Waits until `filter` lets something through, and takes that: it is asked for one item after the
-    /// other, until it says [`Verdict::Skip`] or there are no more. What it loses is counted as lost.
+    /// other, until it says [`Filter::Stop`] or there are no more. What it loses is counted as lost.
     /// `None` once the mailbox is closed and there is nothing more that it lets through.
     ///
     /// The filter runs with nothing locked; producers go on while it does. An item that it skipped is
@@ -178,7 +178,7 @@ impl<T> Inbox<T> {
     ///
     /// # Examples
     /// ```
-    /// # use plimsoll_buffer::{Mailbox, Verdict};
+    /// # use plimsoll_buffer::{Mailbox, Filter};
     /// # plimsoll_core::Clock::system().block_until(None, async {
     /// let mailbox = Mailbox::new(100)?;
     /// let mut inbox = mailbox.inbox();
@@ -188,16 +188,16 @@ impl<T> Inbox<T> {
     /// // One line a mail, and no debug lines.
     /// let mut room = 1;
     /// let mail = inbox.mail_with(|line| match line {
-    ///     _ if line.starts_with("debug") => Verdict::Lose,
-    ///     _ if room == 0 => Verdict::Skip,
-    ///     _ => { room -= 1; Verdict::Keep }
+    ///     _ if line.starts_with("debug") => Filter::Discard,
+    ///     _ if room == 0 => Filter::Stop,
+    ///     _ => { room -= 1; Filter::Take }
     /// }).await.unwrap();
     /// assert_eq!(mail.items, ["info b"]);
     /// assert_eq!(mail.lost.filtered, 2);
-    /// assert_eq!(mailbox.usage().count, 1);
+    /// assert_eq!(mailbox.usage().len, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
     /// ```
-    pub async fn mail_with(&mut self, mut filter: impl FnMut(&T) -> Verdict) -> Option<Mail<T>> {
+    pub async fn mail_with(&mut self, mut filter: impl FnMut(&T) -> Filter) -> Option<Mail<T>> {
         self.wait(Order::Once, |shared, hand| {
             let (items, lost) = shared.take_with(hand, &mut filter);
             let mail = Mail::new(items, lost);
@@ -206,7 +206,7 @@ impl<T> Inbox<T> {
         .await
     }
 
-    /// Waits until there is something to tell, items or a loss, and takes nothing. Answers `false` once the
+    /// Waits until there is something to tell, items or a loss, and takes nothing. HttpOptions `false` once the
     /// mailbox is closed and all was told.
     ///
     /// Go on with something that tells losses as well, such as [`take_up_to`](Self::take_up_to): after
@@ -234,11 +234,11 @@ impl<T> Inbox<T> {
     }
 
     /// Waits until `attempt` gives something; `None` once it gives nothing although all is closed.
-    fn wait<R, F>(&mut self, order: Order, attempt: F) -> Waiting<'_, T, F>
+    fn wait<R, F>(&mut self, order: Order, attempt: F) -> TakeFuture<'_, T, F>
     where
-        F: FnMut(&Shared<T>, &mut Hand<T>) -> Option<R>,
+        F: FnMut(&Shared<T>, &mut Cursor<T>) -> Option<R>,
     {
-        Waiting { shared: &self.shared, hand: &mut self.hand, number: None, order, attempt, expiry: None }
+        TakeFuture { shared: &self.shared, hand: &mut self.hand, number: None, order, attempt, expiry: None }
     }
 }
 
@@ -260,9 +260,9 @@ impl<T> fmt::Debug for Inbox<T> {
     }
 }
 
-struct Waiting<'a, T, F> {
+struct TakeFuture<'a, T, F> {
     shared: &'a Shared<T>,
-    hand: &'a mut Hand<T>,
+    hand: &'a mut Cursor<T>,
     number: Number,
     order: Order,
     attempt: F,
@@ -271,11 +271,11 @@ struct Waiting<'a, T, F> {
 }
 
 // Nothing in it is ever pinned.
-impl<T, F> Unpin for Waiting<'_, T, F> {}
+impl<T, F> Unpin for TakeFuture<'_, T, F> {}
 
-impl<T, R, F> Future for Waiting<'_, T, F>
+impl<T, R, F> Future for TakeFuture<'_, T, F>
 where
-    F: FnMut(&Shared<T>, &mut Hand<T>) -> Option<R>,
+    F: FnMut(&Shared<T>, &mut Cursor<T>) -> Option<R>,
 {
     type Output = Option<R>;
 
@@ -298,7 +298,7 @@ where
     }
 }
 
-impl<T, F> Drop for Waiting<'_, T, F> {
+impl<T, F> Drop for TakeFuture<'_, T, F> {
     fn drop(&mut self) {
         self.shared.mail.leave(&mut self.number);
     }
@@ -351,10 +351,10 @@ impl<T> Deliveries<T> {
         std::future::poll_fn(|cx| Pin::new(&mut *next.0).poll_next(cx)).await
     }
 
-    /// Takes back word of a loss that could not be passed on; see [`Inbox::untold`].
+    /// Takes back word of a loss that could not be passed on; see [`Inbox::restore_losses`].
     pub fn untold(&mut self, lost: Lost) {
         self.over = false;
-        self.inbox.untold(lost);
+        self.inbox.restore_losses(lost);
     }
 
     /// The inbox again.

@@ -27,7 +27,7 @@
 //!
 //! // Positions of ships: the newest is worth most, and after a minute it is worth nothing.
 //! let buckets = Discipline::TimeBuckets { slice: Duration::from_secs(10), slices: 6 };
-//! let positions = Mailbox::builder().name("positions").discipline(buckets).count(10_000).build()?;
+//! let positions = Mailbox::builder().name("positions").discipline(buckets).capacity(10_000).build()?;
 //!
 //! let mut inbox = positions.inbox();
 //! std::thread::scope(|s| {
@@ -39,7 +39,7 @@
 //!     });
 //!     let (mut seen, mut lost) = (0, 0);
 //!     // Sleeps until there is something to tell; `mail().await` does in async code.
-//!     while let Some(mail) = inbox.mail_timeout(Duration::from_secs(1)) {
+//!     while let Some(mail) = inbox.blocking_mail_timeout(Duration::from_secs(1)) {
 //!         seen += mail.items.len() as u64;
 //!         lost += mail.lost.total();
 //!     }
@@ -100,13 +100,13 @@ mod weigh;
 #[doc = include_str!("disciplines.md")]
 pub mod disciplines {}
 
-pub use config::{Builder, Config, Pick};
-pub use inbox::{Deliveries, Inbox, Verdict};
+pub use config::{MailboxBuilder, MailboxConfig, ShardPick};
+pub use inbox::{Deliveries, Filter, Inbox};
 #[cfg(feature = "tower")]
 pub use layer::BufferLayer;
 pub use layer::{Buffer, BufferBuilder, BufferConfig};
 pub use lost::{Delivery, Lost, Mail};
 pub use mailbox::{Mailbox, OfferWait, Usage};
-pub use offer::{Kept, Refused};
+pub use offer::{Displaced, OfferError};
 pub use plimsoll_core::{Bounds, Discipline};
 pub use weigh::Weigh;

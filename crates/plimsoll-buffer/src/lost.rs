@@ -32,7 +32,7 @@ pub struct Lost {
     /// Waited too long.
     pub expired: u64,
     /// Found no room, and went back to their producers.
-    pub refused: u64,
+    pub rejected: u64,
     /// Were heavier than the whole bound, and went back to their producers.
     pub too_large: u64,
     /// Were thrown out by the consumer's own filter.
@@ -59,7 +59,7 @@ impl Lost {
         [
             (self.evicted, "evicted"),
             (self.expired, "expired"),
-            (self.refused, "refused"),
+            (self.rejected, "refused"),
             (self.too_large, "too large"),
             (self.filtered, "filtered"),
             (self.undelivered, "undelivered"),
@@ -72,7 +72,7 @@ impl Lost {
             Reason::Expired => &mut self.expired,
             Reason::TooLarge => &mut self.too_large,
             Reason::Filtered => &mut self.filtered,
-            _ => &mut self.refused,
+            _ => &mut self.rejected,
         };
         *cell = cell.saturating_add(count);
     }
@@ -83,7 +83,7 @@ impl AddAssign for Lost {
     fn add_assign(&mut self, other: Lost) {
         self.evicted = self.evicted.saturating_add(other.evicted);
         self.expired = self.expired.saturating_add(other.expired);
-        self.refused = self.refused.saturating_add(other.refused);
+        self.rejected = self.rejected.saturating_add(other.rejected);
         self.too_large = self.too_large.saturating_add(other.too_large);
         self.filtered = self.filtered.saturating_add(other.filtered);
         self.undelivered = self.undelivered.saturating_add(other.undelivered);
@@ -141,7 +141,7 @@ impl<T> Mail<T> {
         Mail { items, lost }
     }
 
-    /// It could not be passed on: all of it counts as lost, for [`Inbox::untold`](crate::Inbox::untold).
+    /// It could not be passed on: all of it counts as lost, for [`Inbox::restore_losses`](crate::Inbox::restore_losses).
     /// The items are dropped.
     pub fn into_lost(self) -> Lost {
         let undelivered = self.lost.undelivered.saturating_add(self.items.len() as u64);

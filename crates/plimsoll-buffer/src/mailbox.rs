@@ -1,9 +1,9 @@
 //! The producer's end.
 
 use crate::bell::{Number, Order};
-use crate::config::{Builder, check_bounds, check_shards};
+use crate::config::{MailboxBuilder, check_bounds, check_shards};
 use crate::inbox::Inbox;
-use crate::offer::{Kept, Refused};
+use crate::offer::{Displaced, OfferError};
 use crate::shared::Shared;
 use plimsoll_core::sync::Ordering;
 use plimsoll_core::{Bounds, ConfigError, ControlError, Discipline, Inspect, Sleep};
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// |---|---|---|
 /// | [`offer`](Self::offer) | another goes, or the item comes back: at once | anywhere |
 /// | [`offer_wait`](Self::offer_wait) | waits for room | in async code |
-/// | [`offer_timeout`](Self::offer_timeout) | waits for room, so long | on a plain thread |
+/// | [`blocking_offer_timeout`](Self::blocking_offer_timeout) | waits for room, so long | on a plain thread |
 ///
 /// What is held stays when nobody takes it: see [`inbox`](Self::inbox).
 pub struct Mailbox<T>(Arc<Shared<T>>);
@@ -37,12 +37,12 @@ impl<T> Mailbox<T> {
     /// # Errors
     /// If `count` is 0 or above 2³² − 1.
     pub fn new(count: usize) -> Result<Self, ConfigError> {
-        Self::builder().count(count).build()
+        Self::builder().capacity(count).build()
     }
 
     /// Sets everything else.
-    pub fn builder() -> Builder<T> {
-        Builder::default()
+    pub fn builder() -> MailboxBuilder<T> {
+        MailboxBuilder::default()
     }
 
     /// Offers an item; never waits.
@@ -60,14 +60,14 @@ impl<T> Mailbox<T> {
     /// let displaced: Vec<_> = (1..=3).flat_map(|n| fresh.offer(n).unwrap()).collect();
     /// assert_eq!(displaced, [(1, Reason::Evicted)]);
     ///
-    /// let firm = Mailbox::builder().count(2).discipline(Discipline::KeepOldest).build()?;
+    /// let firm = Mailbox::builder().capacity(2).discipline(Discipline::KeepOldest).build()?;
     /// let refused: Vec<_> = (1..=3).filter_map(|n| firm.offer(n).err()).collect();
     /// assert_eq!(*refused[0].item(), 3);
     /// assert_eq!(refused[0].to_string(), "mailbox refused: full (2 of 2)");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline(always)]
-    pub fn offer(&self, item: T) -> Result<Kept<T>, Refused<T>> {
+    pub fn offer(&self, item: T) -> Result<Displaced<T>, OfferError<T>> {
         self.0.offer(item)
     }
 
@@ -96,7 +96,7 @@ impl<T> Mailbox<T> {
     ///
     /// # Errors
     /// As there, and with `Expired` if there was no room within the time; that counts as refused.
-    pub fn offer_timeout(&self, item: T, timeout: Duration) -> Result<(), Refused<T>> {
+    pub fn blocking_offer_timeout(&self, item: T, timeout: Duration) -> Result<(), OfferError<T>> {
         let clock = &self.0.clock;
         let mut offer = self.offer_wait(item);
         match clock.block_until(Some(clock.now() + timeout), &mut offer) {
@@ -122,7 +122,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Waits until no inbox is open: its owner has dropped it, or panicked. For the heir who is to open
-    /// the next. Answers at once if none is open now.
+    /// the next. HttpOptions at once if none is open now.
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -163,7 +163,7 @@ impl<T> Mailbox<T> {
     ///
     /// # Errors
     /// If `count` is 0 or above 2³² − 1; nothing has changed then.
-    pub fn resize(&self, count: usize) -> Result<(), ControlError> {
+    pub fn set_capacity(&self, count: usize) -> Result<(), ControlError> {
         check_bounds(Bounds::with_capacity(count))?;
         self.0.set(|_, its| its.capacity = count);
         Ok(())
@@ -245,7 +245,7 @@ impl<T: Send> Inspect for Mailbox<T> {
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let usage = self.usage();
-        each("held", usage.count as f64);
+        each("held", usage.len as f64);
         each("weight_held", usage.weight as f64);
         each("count", usage.bounds.capacity as f64);
         each("weight", usage.bounds.max_weight as f64);
@@ -264,7 +264,7 @@ impl<T: Send> Inspect for Mailbox<T> {
             }
         };
         match knob {
-            "count" => self.resize(whole("count", f64::from(u32::MAX), "1 to 4294967295")? as usize),
+            "count" => self.set_capacity(whole("count", f64::from(u32::MAX), "1 to 4294967295")? as usize),
             "weight" => {
                 let weight = whole("weight", u64::MAX as f64, "a whole number, at least 1")? as u64;
                 self.check(Bounds { max_weight: weight, ..Bounds::with_capacity(1) })?;
@@ -305,7 +305,7 @@ impl<T> fmt::Debug for Mailbox<T> {
 #[non_exhaustive]
 pub struct Usage {
     /// How many items it holds.
-    pub count: usize,
+    pub len: usize,
     /// How heavy they are together; 0 if nothing is weighed.
     pub weight: u64,
     /// The bounds of each shard.
@@ -317,7 +317,7 @@ pub struct Usage {
 impl Usage {
     pub(crate) fn of<T>(shared: &Shared<T>) -> Self {
         let (count, weight) = shared.held();
-        Usage { count, weight, bounds: shared.settings().1, shards: shared.active() }
+        Usage { len: count, weight, bounds: shared.settings().1, shards: shared.active() }
     }
 }
 
@@ -344,7 +344,7 @@ impl<T> OfferWait<T> {
 }
 
 impl<T> Future for OfferWait<T> {
-    type Output = Result<(), Refused<T>>;
+    type Output = Result<(), OfferError<T>>;
 
     /// # Panics
     /// When polled after its end.

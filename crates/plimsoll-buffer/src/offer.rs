@@ -6,16 +6,16 @@ use std::fmt;
 /// The item was kept. Others may have had to go for it: iterate to have them, each with the reason.
 ///
 /// Where one has gone at most, nothing was allocated.
-pub struct Kept<T>(pub(crate) OneOrMany<(T, Reason)>);
+pub struct Displaced<T>(pub(crate) OneOrMany<(T, Reason)>);
 
-impl<T> Kept<T> {
+impl<T> Displaced<T> {
     /// Whether nothing had to go.
     pub fn is_clean(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl<T> Iterator for Kept<T> {
+impl<T> Iterator for Displaced<T> {
     type Item = (T, Reason);
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -26,9 +26,9 @@ impl<T> Iterator for Kept<T> {
     }
 }
 
-impl<T> ExactSizeIterator for Kept<T> {}
+impl<T> ExactSizeIterator for Displaced<T> {}
 
-impl<T> fmt::Debug for Kept<T> {
+impl<T> fmt::Debug for Displaced<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kept").field("displaced", &self.0.len()).finish()
     }
@@ -37,15 +37,15 @@ impl<T> fmt::Debug for Kept<T> {
 /// The item was not kept; here it is again, with the reason: `Full`, `TooLarge`, `Expired` (no room within
 /// the time) or `Closed`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Refused<T> {
+pub struct OfferError<T> {
     item: T,
     rejected: Rejected,
 }
 
-impl<T> Refused<T> {
+impl<T> OfferError<T> {
     #[inline]
     pub(crate) const fn new(item: T, rejected: Rejected) -> Self {
-        Refused { item, rejected }
+        OfferError { item, rejected }
     }
 
     /// The item.
@@ -75,22 +75,22 @@ impl<T> Refused<T> {
     }
 }
 
-impl<T> From<Refused<T>> for Rejected {
-    fn from(refused: Refused<T>) -> Self {
+impl<T> From<OfferError<T>> for Rejected {
+    fn from(refused: OfferError<T>) -> Self {
         refused.rejected
     }
 }
 
-impl<T> fmt::Debug for Refused<T> {
+impl<T> fmt::Debug for OfferError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Refused").field(&self.rejected).finish()
     }
 }
 
-impl<T> fmt::Display for Refused<T> {
+impl<T> fmt::Display for OfferError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.rejected.fmt(f)
     }
 }
 
-impl<T> std::error::Error for Refused<T> {}
+impl<T> std::error::Error for OfferError<T> {}

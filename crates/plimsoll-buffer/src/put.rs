@@ -1,6 +1,6 @@
 //! The producers' side: what becomes of an offer.
 
-use crate::offer::{Kept, Refused};
+use crate::offer::{Displaced, OfferError};
 use crate::shard::{ALONE, FULL, PLAIN, REFUSED, Shard, State};
 use crate::shared::{NO_STAMP, ROUGH, Shared};
 use plimsoll_core::sync::{MutexGuard, Ordering};
@@ -24,7 +24,7 @@ impl<T> Shared<T> {
     }
 
     #[inline(always)]
-    pub(crate) fn offer(&self, item: T) -> Result<Kept<T>, Refused<T>> {
+    pub(crate) fn offer(&self, item: T) -> Result<Displaced<T>, OfferError<T>> {
         let flags = self.first.flags();
         if flags & PLAIN == 0 {
             return match flags & (ALONE | FULL | REFUSED) {
@@ -53,7 +53,7 @@ impl<T> Shared<T> {
         drop(state);
         self.mail.ring();
         self.tell_kept(&displaced);
-        Ok(Kept(displaced))
+        Ok(Displaced(displaced))
     }
 
     #[inline]
@@ -68,7 +68,7 @@ impl<T> Shared<T> {
 
     /// [`offer`](Self::offer) to a mailbox that does not only count.
     #[inline(never)]
-    fn offer_any(&self, item: T) -> Result<Kept<T>, Refused<T>> {
+    fn offer_any(&self, item: T) -> Result<Displaced<T>, OfferError<T>> {
         let shard = self.shard();
         let item = if shard.flags() & (FULL | REFUSED) == FULL | REFUSED {
             match self.refuse_full(shard, item) {
@@ -84,7 +84,7 @@ impl<T> Shared<T> {
 
     /// A refusal that need only be counted. The item comes back if there is nothing to count it in.
     #[inline(always)]
-    fn refuse_full(&self, shard: &Shard<T>, item: T) -> Result<Refused<T>, T> {
+    fn refuse_full(&self, shard: &Shard<T>, item: T) -> Result<OfferError<T>, T> {
         let Some(refusals) = self.refusals.get() else { return Err(item) };
         refusals.add();
         if shard.flags() & REFUSED == 0 {
@@ -92,11 +92,17 @@ impl<T> Shared<T> {
             self.note_refusals(shard);
         }
         self.observer.emit(|| Event::Rejected(self.full(shard)));
-        Ok(Refused::new(item, self.full(shard)))
+        Ok(OfferError::new(item, self.full(shard)))
     }
 
     #[inline(always)]
-    fn push(&self, shard: &Shard<T>, item: T, weight: u32, now: Instant) -> Result<Kept<T>, Refused<T>> {
+    fn push(
+        &self,
+        shard: &Shard<T>,
+        item: T,
+        weight: u32,
+        now: Instant,
+    ) -> Result<Displaced<T>, OfferError<T>> {
         let state = shard.lock();
         self.push_locked(shard, state, item, weight, now)
     }
@@ -109,7 +115,7 @@ impl<T> Shared<T> {
         item: T,
         weight: u32,
         now: Instant,
-    ) -> Result<Kept<T>, Refused<T>> {
+    ) -> Result<Displaced<T>, OfferError<T>> {
         if state.closed {
             drop(state);
             return Err(self.refuse(item, Rejected::new(self.name, Reason::Closed)));
@@ -138,7 +144,7 @@ impl<T> Shared<T> {
                     self.space.ring();
                 }
                 self.tell_kept(&displaced);
-                Ok(Kept(displaced))
+                Ok(Displaced(displaced))
             }
             Err((item, reason)) => Err(self.not_kept(shard, state, item, weight, reason, displaced)),
         }
@@ -160,7 +166,7 @@ impl<T> Shared<T> {
         weight: u32,
         reason: Reason,
         displaced: OneOrMany<(T, Reason)>,
-    ) -> Refused<T> {
+    ) -> OfferError<T> {
         state.lose(reason, 1, &self.clock);
         let no = Rejected::new(self.name, reason);
         let Bounds { capacity: count, max_weight: most, .. } = state.line.bounds();
@@ -183,9 +189,9 @@ impl<T> Shared<T> {
         self.refuse(item, no)
     }
 
-    fn refuse(&self, item: T, no: Rejected) -> Refused<T> {
+    fn refuse(&self, item: T, no: Rejected) -> OfferError<T> {
         self.observer.emit(|| Event::Rejected(no));
-        Refused::new(item, no)
+        OfferError::new(item, no)
     }
 
     #[inline(always)]
@@ -205,7 +211,7 @@ impl<T> Shared<T> {
     }
 
     /// An offer that gave up waiting for room.
-    pub(crate) fn give_up(&self, item: T) -> Refused<T> {
+    pub(crate) fn give_up(&self, item: T) -> OfferError<T> {
         let shard = self.shard();
         let mut state = shard.lock();
         state.lose(Reason::Full, 1, &self.clock);
@@ -216,7 +222,11 @@ impl<T> Shared<T> {
 
     /// Keeps the item if there is room for it, without anything having to go; it stays in its place if it
     /// has to wait.
-    pub(crate) fn offer_if_room(&self, place: &mut Option<T>, weight: u32) -> Option<Result<(), Refused<T>>> {
+    pub(crate) fn offer_if_room(
+        &self,
+        place: &mut Option<T>,
+        weight: u32,
+    ) -> Option<Result<(), OfferError<T>>> {
         let mut item = place.take()?;
         let active = self.active();
         let first = if active > 1 { self.dice.below(active as u64) as usize } else { 0 };

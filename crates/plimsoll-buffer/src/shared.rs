@@ -1,7 +1,7 @@
 //! What producers and consumers share: the shards, and who waits for them.
 
-use crate::bell::Bell;
-use crate::config::{Config, MOST_SHARDS, Pick};
+use crate::bell::Notify;
+use crate::config::{MOST_SHARDS, MailboxConfig, ShardPick};
 use crate::shard::{Shard, State};
 use plimsoll_core::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use plimsoll_core::{Bounds, Clock, Dice, Discipline, Event, Instant, Observer, Reason, StripedCounter};
@@ -16,7 +16,7 @@ pub(crate) struct Shared<T> {
     pub(crate) dice: Dice,
     pub(crate) observer: Observer,
     pub(crate) weigher: Option<Weigher<T>>,
-    pick: Pick,
+    pick: ShardPick,
     /// How arrivals are stamped: see [`stamp`].
     pub(crate) stamp: AtomicU32,
     pub(crate) first: Shard<T>,
@@ -32,11 +32,11 @@ pub(crate) struct Shared<T> {
     pub(crate) producers: AtomicUsize,
     pub(crate) inboxes: AtomicUsize,
     /// Consumers wait for something to be told.
-    pub(crate) mail: Bell,
+    pub(crate) mail: Notify,
     /// Producers wait for room.
-    pub(crate) space: Bell,
+    pub(crate) space: Notify,
     /// Heirs wait for the last inbox to go.
-    pub(crate) orphan: Bell,
+    pub(crate) orphan: Notify,
 }
 
 pub(crate) const NO_STAMP: u32 = 0;
@@ -61,7 +61,7 @@ fn stamp(discipline: Discipline, bounds: Bounds) -> u32 {
 impl<T> Shared<T> {
     pub(crate) fn new(
         name: &'static str,
-        config: &Config,
+        config: &MailboxConfig,
         weigher: Option<Weigher<T>>,
         clock: Clock,
         dice: Dice,
@@ -85,9 +85,9 @@ impl<T> Shared<T> {
             closed: AtomicBool::new(false),
             producers: AtomicUsize::new(0),
             inboxes: AtomicUsize::new(0),
-            mail: Bell::new(),
-            space: Bell::new(),
-            orphan: Bell::new(),
+            mail: Notify::new(),
+            space: Notify::new(),
+            orphan: Notify::new(),
         };
         shared.set_shards(config.shards);
         shared
@@ -166,8 +166,8 @@ impl<T> Shared<T> {
         let one = self.dice.below(active);
         let shard = self.at(one as usize);
         match self.pick {
-            Pick::Random => shard,
-            Pick::TwoChoices => {
+            ShardPick::Random => shard,
+            ShardPick::TwoChoices => {
                 let other = self.at(((one + 1 + self.dice.below(active - 1)) % active) as usize);
                 if other.len() < shard.len() { other } else { shard }
             }

@@ -1,6 +1,6 @@
 //! The consumers' side: what is taken, and what is told.
 
-use crate::inbox::Verdict;
+use crate::inbox::Filter;
 use crate::lost::{Delivery, Lost};
 use crate::shard::{PLAIN, Shard};
 use crate::shared::Shared;
@@ -26,7 +26,7 @@ impl<T> Shared<T> {
 
     /// The next item. Shards are taken from in turn.
     #[inline]
-    pub(crate) fn take(&self, hand: &mut Hand<T>) -> Option<T> {
+    pub(crate) fn take(&self, hand: &mut Cursor<T>) -> Option<T> {
         if self.first.flags() & PLAIN != 0 {
             let mut state = self.first.lock();
             if state.plain {
@@ -40,7 +40,7 @@ impl<T> Shared<T> {
         self.take_any(hand)
     }
 
-    fn take_any(&self, hand: &mut Hand<T>) -> Option<T> {
+    fn take_any(&self, hand: &mut Cursor<T>) -> Option<T> {
         let now = self.now();
         let made = self.made();
         let mut item = None;
@@ -60,7 +60,7 @@ impl<T> Shared<T> {
     }
 
     /// Up to `most` items to the end of `out`, and what was lost.
-    pub(crate) fn take_many(&self, hand: &mut Hand<T>, most: usize, out: &mut Vec<T>) -> Lost {
+    pub(crate) fn take_many(&self, hand: &mut Cursor<T>, most: usize, out: &mut Vec<T>) -> Lost {
         let now = self.now();
         let made = self.made();
         let before = out.len();
@@ -87,7 +87,7 @@ impl<T> Shared<T> {
     }
 
     /// The next thing of a stream: an item, or a gap that is due.
-    pub(crate) fn take_next(&self, hand: &mut Hand<T>) -> Option<Delivery<T>> {
+    pub(crate) fn take_next(&self, hand: &mut Cursor<T>) -> Option<Delivery<T>> {
         let now = self.now();
         let made = self.made();
         let mut found = None;
@@ -124,8 +124,8 @@ impl<T> Shared<T> {
     /// Items that `filter` lets through, until it says to stop.
     pub(crate) fn take_with(
         &self,
-        hand: &mut Hand<T>,
-        filter: &mut dyn FnMut(&T) -> Verdict,
+        hand: &mut Cursor<T>,
+        filter: &mut dyn FnMut(&T) -> Filter,
     ) -> (Vec<T>, Lost) {
         let mut taking = Taking { shared: self, kept: vec![], filtered: 0, over: false };
         let made = self.made();
@@ -149,14 +149,14 @@ impl<T> Shared<T> {
                 let mut back = PutBack { shared: self, shard, item: Some(picked) };
                 // With nothing locked: the filter is somebody else's code, and may take its time.
                 match back.item.as_ref().map(|(item, _)| filter(item)) {
-                    Some(Verdict::Keep) => taking.kept.extend(back.item.take().map(|(item, _)| item)),
-                    Some(Verdict::Lose) => {
+                    Some(Filter::Take) => taking.kept.extend(back.item.take().map(|(item, _)| item)),
+                    Some(Filter::Discard) => {
                         taking.filtered += 1;
                         let gone = back.item.take();
                         shard.lock().lose(Reason::Filtered, 1, &self.clock);
                         drop(gone);
                     }
-                    Some(Verdict::Skip) | None => break 'shards,
+                    Some(Filter::Stop) | None => break 'shards,
                 }
             }
         }
@@ -186,7 +186,7 @@ impl<T> Shared<T> {
         if count == 0 {
             return Lost::default();
         }
-        Lost { refused: count, since: Some(self.clock.wall(self.clock.now())), ..Lost::default() }
+        Lost { rejected: count, since: Some(self.clock.wall(self.clock.now())), ..Lost::default() }
     }
 
     /// Before the last look of one who is about to sleep: refusals that are being counted are counted, or
@@ -198,7 +198,7 @@ impl<T> Shared<T> {
     }
 
     /// Takes back a telling that did not arrive.
-    pub(crate) fn untold(&self, lost: Lost) {
+    pub(crate) fn restore_losses(&self, lost: Lost) {
         let mut state = self.first.lock();
         let gap = state.line.front();
         state.losses.untold(lost, gap, &self.clock);
@@ -224,14 +224,14 @@ fn told(lost: Lost) -> Lost {
 
 /// A consumer's place among the shards, and a place to put what it finds too old.
 #[derive(Debug)]
-pub(crate) struct Hand<T> {
+pub(crate) struct Cursor<T> {
     next: usize,
     expired: Vec<T>,
 }
 
-impl<T> Hand<T> {
+impl<T> Cursor<T> {
     pub(crate) const fn new() -> Self {
-        Hand { next: 0, expired: Vec::new() }
+        Cursor { next: 0, expired: Vec::new() }
     }
 
     #[inline]
@@ -263,7 +263,7 @@ impl<T> Drop for Taking<'_, T> {
             let count = self.kept.len() as u64;
             shared.observer.emit(|| Event::Delivered { by: shared.name, count });
             shared.space.ring_for(self.kept.len());
-            shared.untold(Lost { undelivered: count, ..Lost::default() });
+            shared.restore_losses(Lost { undelivered: count, ..Lost::default() });
         }
     }
 }

@@ -21,8 +21,8 @@ fn nothing_is_allocated_once_it_is_warm() {
     ] {
         for weighed in [false, true] {
             let time = ManualTime::new();
-            let builder = Mailbox::builder().count(100).discipline(discipline).clock(time.clock());
-            let builder = if weighed { builder.weight(1_000, |_: &u64| 10).age(s) } else { builder };
+            let builder = Mailbox::builder().capacity(100).discipline(discipline).clock(time.clock());
+            let builder = if weighed { builder.max_weight(1_000, |_: &u64| 10).max_age(s) } else { builder };
             let mailbox = builder.build().unwrap();
             let mut inbox = mailbox.inbox();
             let mut out = Vec::with_capacity(200);

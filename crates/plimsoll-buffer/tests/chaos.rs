@@ -3,7 +3,7 @@
 //! it to supervision trees.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_buffer::{Discipline, Inbox, Lost, Mailbox, OfferWait, Verdict};
+use plimsoll_buffer::{Discipline, Filter, Inbox, Lost, Mailbox, OfferWait};
 use plimsoll_core::{Dice, ManualTime};
 use std::collections::HashSet;
 use std::future::Future;
@@ -34,7 +34,7 @@ fn poll<F: Future>(future: F) -> Poll<F::Output> {
 fn run(seed: u64, discipline: Discipline, shards: usize) {
     let (time, dice) = (ManualTime::new(), Dice::seeded(seed));
     let mailbox = Mailbox::builder()
-        .count(4)
+        .capacity(4)
         .shards(shards)
         .discipline(discipline)
         .clock(time.clock())
@@ -86,7 +86,7 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
                         Poll::Pending => Default::default(),
                     },
                     _ => {
-                        let held = mailbox.usage().count > 0;
+                        let held = mailbox.usage().len > 0;
                         assert!(poll(inbox.notified()) == Poll::Ready(true) || !held);
                         Default::default()
                     }
@@ -100,9 +100,9 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
                 let died = catch_unwind(AssertUnwindSafe(|| {
                     let filter = |_: &u64| match dice.below(8) {
                         0 => panic!("a filter dies"),
-                        1..=2 => Verdict::Lose,
-                        3 => Verdict::Skip,
-                        _ => Verdict::Keep,
+                        1..=2 => Filter::Discard,
+                        3 => Filter::Stop,
+                        _ => Filter::Take,
                     };
                     match poll(inbox.mail_with(filter)) {
                         Poll::Ready(mail) => mail.map(|mail| (mail.items, mail.lost)),
@@ -117,14 +117,14 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
             }
             14 => time.advance(Duration::from_millis(dice.below(30))),
             _ => match dice.below(4) {
-                0 => mailbox.resize(1 + any(6)).unwrap(),
+                0 => mailbox.set_capacity(1 + any(6)).unwrap(),
                 1 => mailbox.set_discipline(DISCIPLINES[any(DISCIPLINES.len())]).unwrap(),
                 2 => mailbox.set_shards(1 + any(4)).unwrap(),
                 // What was told could not be passed on.
                 _ => {
                     if let Some(inbox) = inboxes.first_mut() {
                         let lost = std::mem::take(&mut books.told);
-                        inbox.untold(lost);
+                        inbox.restore_losses(lost);
                     }
                 }
             },
@@ -143,10 +143,10 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
         books.told += mail.lost;
         assert!(mail.items.into_iter().all(|id| books.delivered.insert(id)), "delivered twice");
     }
-    assert_eq!(mailbox.usage().count, 0);
+    assert_eq!(mailbox.usage().len, 0);
     assert!(books.displaced.is_disjoint(&books.delivered) && books.back.is_disjoint(&books.delivered));
     let told = books.told;
-    let refused = told.refused + told.too_large;
+    let refused = told.rejected + told.too_large;
     assert!(refused <= given_up, "seed {seed}, {discipline}: {told} of {given_up} that came back");
     let lost = told.total() - refused;
     assert_eq!(

@@ -1,7 +1,7 @@
 //! The handles: settings, waiting on threads and in tasks, cancelling, closing, shards.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_buffer::{Bounds, Delivery, Discipline, Lost, Mailbox, Pick, Weigh};
+use plimsoll_buffer::{Bounds, Delivery, Discipline, Lost, Mailbox, ShardPick, Weigh};
 use plimsoll_core::{ConfigError, Dice, Inspect, ManualTime, Reason};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,8 +21,8 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
     let new = Mailbox::<String>::builder;
     assert_eq!(no(new().shards(65).build()), "shards = 65 is not allowed: it must be 1 to 64");
     assert_eq!(no(new().shards(0).build()), "shards = 0 is not allowed: it must be 1 to 64");
-    assert!(no(new().age(Duration::ZERO).build()).starts_with("age = 0ns"));
-    assert!(no(new().bytes(0).build()).starts_with("weight = 0"));
+    assert!(no(new().max_age(Duration::ZERO).build()).starts_with("age = 0ns"));
+    assert!(no(new().max_bytes(0).build()).starts_with("weight = 0"));
     assert!(no(new().name("").build()).starts_with("name"));
     let slice = Duration::from_secs(1);
     let one = Discipline::TimeBuckets { slice, slices: 1 };
@@ -33,7 +33,7 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
         no(new().discipline(short).build()),
         "interval = 1s is not allowed: it must be at least the target"
     );
-    let unweighed = plimsoll_buffer::Config { weight: 7, ..Default::default() };
+    let unweighed = plimsoll_buffer::MailboxConfig { max_weight: 7, ..Default::default() };
     assert!(no(new().config(unweighed).build()).contains("weigher"));
 }
 
@@ -41,7 +41,7 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
 fn a_live_setting_that_will_not_do_changes_nothing() {
     let mailbox: Mailbox<u8> = Mailbox::new(3).unwrap();
     let before = (mailbox.bounds(), mailbox.discipline(), mailbox.shards());
-    assert!(mailbox.resize(0).is_err());
+    assert!(mailbox.set_capacity(0).is_err());
     assert!(mailbox.set_bounds(Bounds { max_weight: 5, ..Bounds::with_capacity(3) }).is_err());
     assert!(
         mailbox.set_bounds(Bounds { max_age: Some(Duration::ZERO), ..Bounds::with_capacity(3) }).is_err()
@@ -68,18 +68,18 @@ fn a_live_setting_that_will_not_do_changes_nothing() {
 
 #[test]
 fn the_handles_show_themselves() {
-    let mailbox = Mailbox::builder().name("jobs").count(2).build().unwrap();
+    let mailbox = Mailbox::builder().name("jobs").capacity(2).build().unwrap();
     let inbox = mailbox.inbox();
     mailbox.offer(1).unwrap();
     let text = format!("{mailbox:?} {inbox:?} {:?} {:?}", mailbox.offer_wait(2), mailbox.offer(2));
-    for part in ["jobs", "Fifo", "count: 2", "inboxes: 1", "closed: false", "OfferWait", "Kept"] {
+    for part in ["jobs", "Fifo", "len: 2", "inboxes: 1", "closed: false", "OfferWait", "Displaced"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
 
 #[test]
 fn weight_bounds_what_is_held_and_one_too_heavy_is_refused_whatever_there_is_room_for() {
-    let mailbox: Mailbox<Vec<u8>> = Mailbox::builder().bytes(1_000).build().unwrap();
+    let mailbox: Mailbox<Vec<u8>> = Mailbox::builder().max_bytes(1_000).build().unwrap();
     let own = size_of::<Vec<u8>>();
     for _ in 0..3 {
         let mut small = Vec::with_capacity(400 - own);
@@ -87,10 +87,10 @@ fn weight_bounds_what_is_held_and_one_too_heavy_is_refused_whatever_there_is_roo
         assert_eq!(small.bytes_held(), 400, "what it holds, not what it shows");
         let _ = mailbox.offer(small).unwrap();
     }
-    assert_eq!((mailbox.usage().count, mailbox.usage().weight), (2, 800));
+    assert_eq!((mailbox.usage().len, mailbox.usage().weight), (2, 800));
     let no = mailbox.offer(vec![0; 2_000]).unwrap_err();
     assert_eq!(no.to_string(), format!("mailbox refused: too large ({} of 1000)", 2_000 + own));
-    assert_eq!(mailbox.usage().count, 2, "nothing had to go for it");
+    assert_eq!(mailbox.usage().len, 2, "nothing had to go for it");
     let lost = mailbox.inbox().lost();
     assert_eq!((lost.evicted, lost.too_large), (1, 1));
 }
@@ -98,7 +98,7 @@ fn weight_bounds_what_is_held_and_one_too_heavy_is_refused_whatever_there_is_roo
 #[test]
 fn producers_wait_for_room_in_order_and_displace_nothing() {
     for discipline in [Discipline::Fifo, Discipline::Lifo, Discipline::KeepOldest] {
-        let mailbox = Mailbox::builder().count(1).discipline(discipline).build().unwrap();
+        let mailbox = Mailbox::builder().capacity(1).discipline(discipline).build().unwrap();
         let mut inbox = mailbox.inbox();
         assert_ready_ok!(task::spawn(mailbox.offer_wait(0)).poll());
         let mut waits: Vec<_> = (1..=3).map(|n| task::spawn(mailbox.offer_wait(n))).collect();
@@ -133,8 +133,12 @@ fn one_who_gives_up_waiting_for_room_has_his_item_and_passes_the_room_on() {
 #[test]
 fn room_that_comes_about_by_age_is_given_to_who_waits() {
     let time = ManualTime::new();
-    let mailbox =
-        Mailbox::builder().count(1).age(Duration::from_millis(10)).clock(time.clock()).build().unwrap();
+    let mailbox = Mailbox::builder()
+        .capacity(1)
+        .max_age(Duration::from_millis(10))
+        .clock(time.clock())
+        .build()
+        .unwrap();
     let mut inbox = mailbox.inbox();
     mailbox.offer(1).unwrap();
     let mut waits = task::spawn(mailbox.offer_wait(2));
@@ -148,22 +152,22 @@ fn room_that_comes_about_by_age_is_given_to_who_waits() {
 #[test]
 fn a_thread_waits_for_room_or_for_an_item_as_long_as_it_says() {
     let time = ManualTime::new();
-    let mailbox = Mailbox::builder().count(1).clock(time.clock()).build().unwrap();
+    let mailbox = Mailbox::builder().capacity(1).clock(time.clock()).build().unwrap();
     let mut inbox = mailbox.inbox();
     mailbox.offer(1).unwrap();
-    let no = mailbox.offer_timeout(2, Duration::ZERO).unwrap_err();
+    let no = mailbox.blocking_offer_timeout(2, Duration::ZERO).unwrap_err();
     assert_eq!((no.reason(), no.into_item()), (Reason::Expired, 2));
-    assert_eq!(inbox.lost().refused, 1, "he was refused, and that is told");
+    assert_eq!(inbox.lost().rejected, 1, "he was refused, and that is told");
     std::thread::scope(|s| {
-        let waits = s.spawn(|| mailbox.offer_timeout(3, LONG));
-        assert_eq!(inbox.take_timeout(LONG), Some(1));
+        let waits = s.spawn(|| mailbox.blocking_offer_timeout(3, LONG));
+        assert_eq!(inbox.blocking_take_timeout(LONG), Some(1));
         waits.join().unwrap().unwrap();
-        assert_eq!(inbox.take_timeout(LONG), Some(3));
-        let waits = s.spawn(move || inbox.take_timeout(LONG));
+        assert_eq!(inbox.blocking_take_timeout(LONG), Some(3));
+        let waits = s.spawn(move || inbox.blocking_take_timeout(LONG));
         mailbox.offer(4).unwrap();
         assert_eq!(waits.join().unwrap(), Some(4));
     });
-    assert_eq!(mailbox.inbox().take_timeout(Duration::ZERO), None);
+    assert_eq!(mailbox.inbox().blocking_take_timeout(Duration::ZERO), None);
 }
 
 /// Cancelled at any await, nothing that was held is lost and nobody's turn is.
@@ -199,7 +203,7 @@ fn a_panic_of_a_filter_loses_nothing_that_it_had_not_decided_about() {
     let died = catch_unwind(AssertUnwindSafe(|| {
         let filter = |n: &i32| match n {
             3 => panic!("the filter dies"),
-            _ => plimsoll_buffer::Verdict::Lose,
+            _ => plimsoll_buffer::Filter::Discard,
         };
         let _ = task::spawn(inbox.mail_with(filter)).poll();
     }));
@@ -217,7 +221,7 @@ fn a_filter_may_offer_to_the_mailbox_it_filters() {
         if *n > 0 {
             let _ = mailbox.offer(n / 2);
         }
-        plimsoll_buffer::Verdict::Keep
+        plimsoll_buffer::Filter::Take
     };
     assert_eq!(assert_ready!(task::spawn(inbox.mail_with(halve)).poll()).unwrap().items, [3]);
     assert_eq!(inbox.take(), Some(1), "what came while it thought is for the next mail");
@@ -234,14 +238,14 @@ fn an_item_that_offers_when_it_is_dropped_does_not_lock_up() {
     }
     let time = ManualTime::new();
     let ten = Duration::from_millis(10);
-    let mailbox = Mailbox::builder().count(2).age(ten).clock(time.clock()).build().unwrap();
+    let mailbox = Mailbox::builder().capacity(2).max_age(ten).clock(time.clock()).build().unwrap();
     let mut inbox = mailbox.inbox();
     let echo = || Some(Echo(mailbox.clone()));
     (0..4).for_each(|_| drop(mailbox.offer(echo())));
     time.advance(ten);
     assert!(inbox.take().is_none() || inbox.take().is_some());
     (0..4).for_each(|_| drop(mailbox.offer(echo())));
-    mailbox.resize(1).unwrap();
+    mailbox.set_capacity(1).unwrap();
     mailbox.set_discipline(Discipline::Lifo).unwrap();
     time.advance(ten);
     let _ = inbox.take_up_to(9);
@@ -281,7 +285,7 @@ fn closing_refuses_what_comes_wakes_who_waits_and_leaves_what_is_held() {
 #[test]
 fn a_new_discipline_holds_for_what_is_held() {
     let time = ManualTime::new();
-    let mailbox = Mailbox::builder().count(4).clock(time.clock()).build().unwrap();
+    let mailbox = Mailbox::builder().capacity(4).clock(time.clock()).build().unwrap();
     let mut inbox = mailbox.inbox();
     (1..=4).for_each(|n| drop(mailbox.offer(n)));
     time.advance(LONG);
@@ -300,18 +304,18 @@ fn a_new_discipline_holds_for_what_is_held() {
 mod sharded {
     use super::*;
 
-    fn mailbox(shards: usize, pick: Pick) -> Mailbox<u64> {
-        let builder = Mailbox::builder().count(10).shards(shards).pick(pick).dice(Dice::seeded(7));
+    fn mailbox(shards: usize, pick: ShardPick) -> Mailbox<u64> {
+        let builder = Mailbox::builder().capacity(10).shards(shards).pick(pick).dice(Dice::seeded(7));
         builder.build().unwrap()
     }
 
     #[test]
     fn bounds_hold_in_each_shard_and_the_books_balance() {
-        for pick in [Pick::Random, Pick::TwoChoices] {
+        for pick in [ShardPick::Random, ShardPick::TwoChoices] {
             let mailbox = mailbox(4, pick);
             let mut inbox = mailbox.inbox();
             let displaced: usize = (0..1_000).map(|n| mailbox.offer(n).unwrap().count()).sum();
-            assert_eq!(mailbox.usage().count, 40, "{pick:?}");
+            assert_eq!(mailbox.usage().len, 40, "{pick:?}");
             let mail = inbox.take_up_to(usize::MAX);
             assert_eq!((mail.items.len(), mail.lost.evicted), (40, displaced as u64));
             assert_eq!(displaced, 960);
@@ -325,17 +329,17 @@ mod sharded {
             let mailbox = mailbox(8, pick);
             (0..80).map(|n| mailbox.offer(n).unwrap().count()).sum::<usize>()
         };
-        let (random, two) = (lost_at_first(Pick::Random), lost_at_first(Pick::TwoChoices));
+        let (random, two) = (lost_at_first(ShardPick::Random), lost_at_first(ShardPick::TwoChoices));
         assert!(two < random, "{two} lost, and {random} by one choice, with room for all");
         assert!(two <= 4, "{two}");
     }
 
     #[test]
     fn shards_are_drained_in_turn() {
-        let mailbox = mailbox(4, Pick::TwoChoices);
+        let mailbox = mailbox(4, ShardPick::TwoChoices);
         let mut inbox = mailbox.inbox();
         (0..40).for_each(|n| drop(mailbox.offer(n)));
-        let held = mailbox.usage().count;
+        let held = mailbox.usage().len;
         let mail = inbox.take_up_to(8);
         assert_eq!(mail.items.len(), 8);
         // Two from each: the oldest of all shards are among them, none is taken to its end.
@@ -347,7 +351,7 @@ mod sharded {
 
     #[test]
     fn their_number_changes_while_it_runs_and_nothing_is_lost() {
-        let mailbox = mailbox(1, Pick::Random);
+        let mailbox = mailbox(1, ShardPick::Random);
         let mut inbox = mailbox.inbox();
         let (mut offered, mut gone, mut taken) = (0, 0, 0);
         for shards in [4, 2, 64, 1, 3] {
@@ -358,7 +362,7 @@ mod sharded {
                 offered += 1;
             }
             taken += inbox.take_up_to(7).items.len();
-            assert_eq!(offered, gone + taken + mailbox.usage().count);
+            assert_eq!(offered, gone + taken + mailbox.usage().len);
         }
         mailbox.close();
         while let Some(mail) = assert_ready!(task::spawn(inbox.mail()).poll()) {
@@ -371,7 +375,7 @@ mod sharded {
 
     #[test]
     fn one_who_waits_is_called_by_any_shard_also_a_new_one() {
-        let mailbox = mailbox(1, Pick::Random);
+        let mailbox = mailbox(1, ShardPick::Random);
         let mut inbox = mailbox.inbox();
         let mut asks = task::spawn(inbox.mail());
         assert_pending!(asks.poll());
@@ -388,7 +392,7 @@ mod sharded {
     fn many_threads_at_once_keep_the_books() {
         const EACH: u64 = 5_000;
         for discipline in [Discipline::Fifo, Discipline::KeepOldest, Discipline::Lifo] {
-            let mailbox = Mailbox::builder().count(16).shards(3).discipline(discipline).build().unwrap();
+            let mailbox = Mailbox::builder().capacity(16).shards(3).discipline(discipline).build().unwrap();
             let (displaced, refused, taken) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
             let told = std::sync::Mutex::new(Lost::default());
             std::thread::scope(|s| {
@@ -419,14 +423,14 @@ mod sharded {
                     .collect();
                 for n in 0..200 {
                     mailbox.set_shards(1 + n % 5).unwrap();
-                    mailbox.resize(8 + n % 16).unwrap();
+                    mailbox.set_capacity(8 + n % 16).unwrap();
                 }
                 producers.into_iter().for_each(|p| p.join().unwrap());
                 mailbox.close();
             });
             let told = told.into_inner().unwrap();
-            assert_eq!(mailbox.usage().count, 0);
-            assert_eq!(told.refused, refused.load(SeqCst), "{discipline}");
+            assert_eq!(mailbox.usage().len, 0);
+            assert_eq!(told.rejected, refused.load(SeqCst), "{discipline}");
             assert!(told.evicted >= displaced.load(SeqCst), "resizing evicts, too");
             assert_eq!(taken.load(SeqCst) + told.total(), 3 * EACH, "{discipline}");
         }
@@ -476,7 +480,7 @@ fn waiting_at_both_ends_loses_no_wake_up() {
         })
         .collect();
     std::thread::scope(|s| {
-        s.spawn(|| (0..EACH).for_each(|n| mailbox.offer_timeout(n, LONG).unwrap()));
+        s.spawn(|| (0..EACH).for_each(|n| mailbox.blocking_offer_timeout(n, LONG).unwrap()));
     });
     rt.block_on(async {
         for producer in producers {

@@ -165,8 +165,8 @@ proptest! {
         let bounds = Bounds { capacity: 5, max_weight: 30, max_age: None };
         let mailbox = Mailbox::builder()
             .discipline(DISCIPLINES[first])
-            .count(bounds.capacity)
-            .weight(bounds.max_weight, |item: &Item| item.weight)
+            .capacity(bounds.capacity)
+            .max_weight(bounds.max_weight, |item: &Item| item.weight)
             .clock(time.clock())
             .observe(ear.clone())
             .build()
@@ -211,7 +211,7 @@ proptest! {
                 }
                 Step::Advance(ms) => time.advance(Duration::from_millis(ms)),
                 Step::SetBounds(count, weight, age) => {
-                    let bounds = Bounds { capacity, max_weight, max_age: age.map(Duration::from_millis) };
+                    let bounds = Bounds { capacity: count, max_weight: weight, max_age: age.map(Duration::from_millis) };
                     mailbox.set_bounds(bounds).unwrap();
                     model.set(model.discipline, bounds, now);
                 }
@@ -226,20 +226,20 @@ proptest! {
                 }
             }
             let usage = mailbox.usage();
-            prop_assert_eq!((usage.count, usage.weight), (model.items.len(), model.weight()));
-            prop_assert!(usage.count <= usage.bounds.capacity && usage.weight <= usage.bounds.max_weight);
+            prop_assert_eq!((usage.len, usage.weight), (model.items.len(), model.weight()));
+            prop_assert!(usage.len <= usage.bounds.capacity && usage.weight <= usage.bounds.max_weight);
             let sums = *ear.0.lock().unwrap();
             prop_assert_eq!(sums[KEPT] + sums[REFUSED], pushed);
             prop_assert_eq!(sums[DELIVERED], delivered);
             // Pushed = delivered + lost + held, as the observer, the model and (below) the mail have it.
-            prop_assert_eq!(sums[KEPT], delivered + sums[LOST] + usage.count as u64);
+            prop_assert_eq!(sums[KEPT], delivered + sums[LOST] + usage.len as u64);
             prop_assert_eq!(sums[LOST], model.lost.len() as u64);
         }
         told += inbox.lost();
         let of = |reason| model.lost.iter().filter(|(_, why)| *why == reason).count() as u64;
         prop_assert_eq!(told.evicted, of(Reason::Evicted));
         prop_assert_eq!(told.expired, of(Reason::Expired));
-        prop_assert_eq!([told.refused, told.too_large], refused);
-        prop_assert_eq!(pushed, delivered + told.total() + mailbox.usage().count as u64);
+        prop_assert_eq!([told.rejected, told.too_large], refused);
+        prop_assert_eq!(pushed, delivered + told.total() + mailbox.usage().len as u64);
     }
 }

@@ -10,7 +10,8 @@ use tokio_test::{assert_pending, assert_ready};
 
 fn mailbox(count: usize, discipline: Discipline) -> (Mailbox<u32>, ManualTime) {
     let time = ManualTime::new();
-    let mailbox = Mailbox::builder().count(count).discipline(discipline).clock(time.clock()).build().unwrap();
+    let mailbox =
+        Mailbox::builder().capacity(count).discipline(discipline).clock(time.clock()).build().unwrap();
     (mailbox, time)
 }
 
@@ -81,7 +82,7 @@ fn a_gap_is_told_although_nothing_comes_any_more() {
     assert_eq!(all(&mut stream), [Ok(1), Ok(2), Err(3)]);
 
     // Nothing is held, and someone waits: he is woken for the loss alone.
-    let heavy = Mailbox::builder().weight(10, |n: &u32| *n).build().unwrap();
+    let heavy = Mailbox::builder().max_weight(10, |n: &u32| *n).build().unwrap();
     let mut stream = heavy.inbox().into_stream();
     let mut waits = task::spawn(stream.next());
     assert_pending!(waits.poll());
@@ -110,7 +111,7 @@ fn a_slice_that_went_whole_is_told_when_someone_asks_although_nothing_is_left() 
 fn losses_of_one_gap_are_told_at_once_with_their_reasons_and_the_first_moment() {
     let time = ManualTime::new();
     let mailbox =
-        Mailbox::builder().count(4).age(Duration::from_secs(10)).clock(time.clock()).build().unwrap();
+        Mailbox::builder().capacity(4).max_age(Duration::from_secs(10)).clock(time.clock()).build().unwrap();
     let mut inbox = mailbox.inbox();
     time.advance(Duration::from_millis(43_445_120)); // 12:04:05.120
     offer(&mailbox, 0..304);
@@ -140,18 +141,18 @@ fn a_notice_that_was_not_delivered_is_told_again_with_what_was_lost_since() {
     assert_eq!((frame.items.len(), frame.lost.total()), (15, 3));
     // The sink says no: 15 items and 3 that were to be told.
     time.advance(Duration::from_secs(1));
-    inbox.untold(frame.into_lost());
+    inbox.restore_losses(frame.into_lost());
     offer(&mailbox, 0..18);
     let frame = inbox.take_up_to(usize::MAX);
     assert_eq!(frame.items.len(), 15);
     assert_eq!((frame.lost.total(), frame.lost.undelivered, frame.lost.evicted), (21, 15, 6));
     assert_eq!(frame.lost.since, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)), "the earliest");
-    inbox.untold(Lost::default());
+    inbox.restore_losses(Lost::default());
     assert_pending!(task::spawn(inbox.mail()).poll());
     // Nothing was lost before the frame: then it is the frame that is lost, since now.
     offer(&mailbox, 0..1);
     let frame = inbox.take_up_to(usize::MAX);
-    inbox.untold(frame.into_lost());
+    inbox.restore_losses(frame.into_lost());
     assert_eq!(inbox.lost().to_string(), "1 item lost since 00:00:02.000: 1 undelivered");
 }
 
@@ -172,9 +173,9 @@ fn shrinking_and_growing_keep_the_count_exact() {
     let (mailbox, _) = mailbox(1_024, Discipline::Fifo);
     let mut inbox = mailbox.inbox();
     offer(&mailbox, 0..1_024);
-    mailbox.resize(10).unwrap();
+    mailbox.set_capacity(10).unwrap();
     offer(&mailbox, 0..5);
-    mailbox.resize(1_024).unwrap();
+    mailbox.set_capacity(1_024).unwrap();
     offer(&mailbox, 0..100);
     let mail = inbox.take_up_to(usize::MAX);
     assert_eq!((mail.items.len(), mail.lost.total()), (110, 1_024 + 5 - 10));
@@ -184,21 +185,21 @@ fn shrinking_and_growing_keep_the_count_exact() {
 /// budget goes alone.
 #[test]
 fn a_budget_is_a_filter_and_nothing_is_lost_by_it() {
-    use plimsoll_buffer::Verdict;
+    use plimsoll_buffer::Filter;
     let mailbox = Mailbox::new(100).unwrap();
     let mut inbox = mailbox.inbox();
     for word in ["four", "four", "four", "a pig of a message", "four"] {
         let _ = mailbox.offer(word);
     }
     let mut frames = vec![];
-    while inbox.usage().count > 0 {
+    while inbox.usage().len > 0 {
         let mut used = 0;
         let budget = |word: &&str| {
             if used > 0 && used + word.len() > 10 {
-                return Verdict::Skip;
+                return Filter::Stop;
             }
             used += word.len();
-            Verdict::Keep
+            Filter::Take
         };
         let frame = assert_ready!(task::spawn(inbox.mail_with(budget)).poll()).unwrap();
         assert!(frame.lost.is_empty());
@@ -233,7 +234,7 @@ fn refusals_are_counted_exactly_while_they_are_told() {
             seen += mail.items.len() as u64;
             lost += mail.lost;
         }
-        assert_eq!((lost.refused, lost.total()), (refused, refused));
+        assert_eq!((lost.rejected, lost.total()), (refused, refused));
         assert_eq!(seen + refused, 3 * EACH);
     });
 }

@@ -2,7 +2,7 @@
 //! the test says so.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_buffer::{Discipline, Inbox, Lost, Mailbox, Verdict};
+use plimsoll_buffer::{Discipline, Filter, Inbox, Lost, Mailbox};
 use plimsoll_core::{ManualTime, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn kinds() -> [Discipline; 4] {
 
 fn mailbox(discipline: Discipline) -> Mailbox<u32> {
     let clock = ManualTime::new().clock();
-    Mailbox::builder().count(SIZE).discipline(discipline).clock(clock).build().unwrap()
+    Mailbox::builder().capacity(SIZE).discipline(discipline).clock(clock).build().unwrap()
 }
 
 /// Offers all of these, whatever becomes of them.
@@ -91,7 +91,7 @@ fn of_twice_the_size_half_is_lost_and_the_right_half() {
         let (items, lost) = mail(&mut inbox);
         assert_eq!(items, left(kind, 6), "{kind}");
         let refused = if kind == Discipline::KeepOldest { 3 } else { 0 };
-        assert_eq!((lost.evicted, lost.refused, lost.total()), (3 - refused, refused, 3), "{kind}");
+        assert_eq!((lost.evicted, lost.rejected, lost.total()), (3 - refused, refused, 3), "{kind}");
         offer(&mailbox, 7..=7);
         assert_eq!(mail(&mut inbox), (vec![7], Lost::default()), "{kind}: counted once");
     }
@@ -106,7 +106,7 @@ async fn every_way_in_is_the_same() {
         let _ = mailbox.offer(1);
         mailbox.clone().offer_wait(2).await.unwrap();
         let its = mailbox.clone();
-        tokio::task::spawn_blocking(move || its.offer_timeout(3, Duration::from_secs(9)))
+        tokio::task::spawn_blocking(move || its.blocking_offer_timeout(3, Duration::from_secs(9)))
             .await
             .unwrap()
             .unwrap();
@@ -124,10 +124,10 @@ fn a_filter_that_skips_takes_one_at_a_time_in_order() {
         for expected in left(kind, 3) {
             let mut room = 1;
             let one = |_: &u32| match room {
-                0 => Verdict::Skip,
+                0 => Filter::Stop,
                 _ => {
                     room -= 1;
-                    Verdict::Keep
+                    Filter::Take
                 }
             };
             let mail = assert_ready!(task::spawn(inbox.mail_with(one)).poll()).unwrap();
@@ -148,7 +148,7 @@ fn a_filter_that_skips_everything_waits_and_is_asked_again() {
         {
             let mut mail = task::spawn(inbox.mail_with(|_| {
                 open += 1;
-                if open > 2 { Verdict::Keep } else { Verdict::Skip }
+                if open > 2 { Filter::Take } else { Filter::Stop }
             }));
             assert_pending!(mail.poll());
             for n in 2..=3 {
@@ -161,7 +161,7 @@ fn a_filter_that_skips_everything_waits_and_is_asked_again() {
             }
         }
         assert_eq!(open, 3 + kept, "{kind}: asked once a time");
-        assert_eq!(mailbox.usage().count, 0, "{kind}");
+        assert_eq!(mailbox.usage().len, 0, "{kind}");
     }
 }
 
@@ -173,7 +173,7 @@ fn what_a_filter_loses_is_counted_once() {
         let mut inbox = mailbox.inbox();
         offer(&mailbox, 1..=3);
         let mut first = true;
-        let filter = |_: &u32| if std::mem::take(&mut first) { Verdict::Keep } else { Verdict::Lose };
+        let filter = |_: &u32| if std::mem::take(&mut first) { Filter::Take } else { Filter::Discard };
         let filtered = assert_ready!(task::spawn(inbox.mail_with(filter)).poll()).unwrap();
         assert_eq!(filtered.items, left(kind, 3)[..1], "{kind}");
         assert_eq!((filtered.lost.filtered, filtered.lost.total()), (2, 2), "{kind}");
@@ -194,7 +194,7 @@ fn who_ceases_to_ask_is_passive_and_may_ask_in_another_way() {
             assert_pending!(asks.poll());
         }
         offer(&mailbox, [1]);
-        assert_eq!(mailbox.usage().count, 1, "{kind}: nobody asks, so it accumulates");
+        assert_eq!(mailbox.usage().len, 1, "{kind}: nobody asks, so it accumulates");
         // Passive, then notified: at once, for there is something.
         assert!(said(&mut inbox));
         // Notified, and not asked yet: told again when asked again, and nothing was taken.
@@ -221,10 +221,10 @@ fn a_mailbox_is_resized_while_it_runs() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
         offer(&mailbox, 1..=3);
-        mailbox.resize(5).unwrap();
+        mailbox.set_capacity(5).unwrap();
         offer(&mailbox, 4..=5);
-        assert_eq!((inbox.usage().count, inbox.lost().total()), (5, 0), "{kind}");
-        mailbox.resize(2).unwrap();
+        assert_eq!((inbox.usage().len, inbox.lost().total()), (5, 0), "{kind}");
+        mailbox.set_capacity(2).unwrap();
         let (items, lost) = mail(&mut inbox);
         let kept = match kind {
             Discipline::KeepOldest => vec![1, 2],
@@ -232,7 +232,7 @@ fn a_mailbox_is_resized_while_it_runs() {
             _ => vec![4, 5],
         };
         assert_eq!((items, lost.evicted, lost.total()), (kept, 3, 3), "{kind}");
-        assert!(mailbox.resize(0).is_err());
+        assert!(mailbox.set_capacity(0).is_err());
         assert_eq!(mailbox.bounds().capacity, 2);
     }
 }
@@ -263,10 +263,10 @@ fn sizes_stay_right_however_often_it_is_filled_and_emptied() {
         let mut inbox = mailbox.inbox();
         for round in 0..20 {
             offer(&mailbox, 0..3 + round);
-            let thrown = assert_ready!(task::spawn(inbox.mail_with(|_| Verdict::Lose)).poll()).unwrap();
+            let thrown = assert_ready!(task::spawn(inbox.mail_with(|_| Filter::Discard)).poll()).unwrap();
             assert!(thrown.items.is_empty());
             assert_eq!((thrown.lost.filtered, thrown.lost.total()), (3, u64::from(3 + round)), "{kind}");
-            assert_eq!(inbox.usage().count, 0);
+            assert_eq!(inbox.usage().len, 0);
         }
     }
 }
@@ -316,7 +316,7 @@ fn an_heir_takes_over_from_an_owner_that_panicked() {
         assert_ready!(heir.poll());
         assert_eq!(mailbox.inboxes(), 0);
         let mut inbox = mailbox.inbox();
-        assert_eq!(mailbox.usage().count, 3, "{kind}: passive until asked");
+        assert_eq!(mailbox.usage().len, 3, "{kind}: passive until asked");
         assert_eq!(mail(&mut inbox).0, left(kind, 5), "{kind}");
         // Told once: while there is an owner again, an heir waits again.
         assert_pending!(task::spawn(mailbox.orphaned()).poll());
@@ -363,9 +363,9 @@ fn of_twice_the_size_exactly_the_size_has_to_go() {
                 .sum();
             assert_eq!(went, SIZE, "{kind}, round {round}");
             drop(inbox);
-            let before = mailbox.usage().count;
+            let before = mailbox.usage().len;
             let _next = mailbox.inbox();
-            assert_eq!(mailbox.usage().count, before, "{kind}");
+            assert_eq!(mailbox.usage().len, before, "{kind}");
         }
     }
 }

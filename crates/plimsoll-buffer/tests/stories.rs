@@ -1,7 +1,7 @@
 //! Bugs that once were here, each with its story.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_buffer::{Delivery, Discipline, Lost, Mailbox, Verdict};
+use plimsoll_buffer::{Delivery, Discipline, Filter, Lost, Mailbox};
 use plimsoll_core::{Event, ManualTime, Observe, Reason};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +43,7 @@ fn a_cancelled_next_leaves_its_turn_to_another_consumer() {
 fn what_one_consumer_skips_another_is_called_for() {
     let mailbox = Mailbox::new(8).unwrap();
     let (mut picky, mut other) = (mailbox.inbox(), mailbox.inbox());
-    let mut skips = task::spawn(picky.mail_with(|_| Verdict::Skip));
+    let mut skips = task::spawn(picky.mail_with(|_| Filter::Stop));
     assert_pending!(skips.poll());
     let mut takes = task::spawn(other.mail());
     assert_pending!(takes.poll());
@@ -58,7 +58,7 @@ fn what_one_consumer_skips_another_is_called_for() {
 #[test]
 fn what_is_too_old_keeps_nothing_new_out() {
     let time = ManualTime::new();
-    let builder = Mailbox::builder().count(2).discipline(Discipline::KeepOldest).age(100 * MS);
+    let builder = Mailbox::builder().capacity(2).discipline(Discipline::KeepOldest).max_age(100 * MS);
     let mailbox = builder.clock(time.clock()).build().unwrap();
     assert_eq!((0..3).filter(|&n| mailbox.offer(n).is_err()).count(), 1);
     time.advance(100 * MS);
@@ -69,7 +69,7 @@ fn what_is_too_old_keeps_nothing_new_out() {
 /// A refusal that was counted in the moment of a telling waited for the next traffic.
 #[test]
 fn once_producers_are_done_every_refusal_can_be_told() {
-    let mailbox = Mailbox::builder().count(1).discipline(Discipline::KeepOldest).build().unwrap();
+    let mailbox = Mailbox::builder().capacity(1).discipline(Discipline::KeepOldest).build().unwrap();
     let mut inbox = mailbox.inbox();
     for _ in 0..300 {
         let (mut refused, mut told, mut taken) = (0, 0, 0);
@@ -97,7 +97,7 @@ fn a_mail_ends_at_what_was_held_when_it_began() {
     (0..10).for_each(|n| drop(mailbox.offer(n)));
     let slow = |n: &u32| {
         let _ = mailbox.offer(n + 100); // faster than it is emptied
-        Verdict::Keep
+        Filter::Take
     };
     let mail = assert_ready!(task::spawn(inbox.mail_with(slow)).poll()).unwrap();
     assert_eq!(mail.items.len(), 10);
@@ -112,7 +112,7 @@ fn a_filter_that_panics_leaves_the_room_to_producers_and_the_books_right() {
     let mut waits = task::spawn(mailbox.offer_wait(3));
     assert_pending!(waits.poll());
     let died = catch_unwind(AssertUnwindSafe(|| {
-        let filter = |n: &i32| if *n == 1 { Verdict::Keep } else { panic!("it dies") };
+        let filter = |n: &i32| if *n == 1 { Filter::Take } else { panic!("it dies") };
         let _ = task::spawn(inbox.mail_with(filter)).poll();
     }));
     assert!(died.is_err());
@@ -132,7 +132,7 @@ fn an_item_that_panics_when_it_is_dropped_takes_none_along() {
         }
     }
     let time = ManualTime::new();
-    let mailbox = Mailbox::builder().age(10 * MS).clock(time.clock()).build().unwrap();
+    let mailbox = Mailbox::builder().max_age(10 * MS).clock(time.clock()).build().unwrap();
     let mut inbox = mailbox.inbox();
     for n in [13, 14] {
         let _ = mailbox.offer(Item(n));
@@ -150,7 +150,7 @@ fn an_item_that_panics_when_it_is_dropped_takes_none_along() {
 /// A light item displaced a heavy one, and nobody told those who waited for the room that was left.
 #[test]
 fn room_that_comes_about_by_an_eviction_is_given_to_who_waits() {
-    let mailbox = Mailbox::builder().weight(10, |n: &u32| *n).build().unwrap();
+    let mailbox = Mailbox::builder().max_weight(10, |n: &u32| *n).build().unwrap();
     let _ = mailbox.offer(10).unwrap();
     let mut waits = task::spawn(mailbox.offer_wait(5));
     assert_pending!(waits.poll());
@@ -178,10 +178,10 @@ fn a_stream_that_has_ended_tells_what_is_given_back_to_it() {
 #[test]
 fn what_was_skipped_and_grows_too_old_is_told_then() {
     let time = ManualTime::new();
-    let mailbox = Mailbox::builder().age(10 * MS).shards(2).clock(time.clock()).build().unwrap();
+    let mailbox = Mailbox::builder().max_age(10 * MS).shards(2).clock(time.clock()).build().unwrap();
     let mut inbox = mailbox.inbox();
     (0..4).for_each(|n| drop(mailbox.offer(n)));
-    let mut mail = task::spawn(inbox.mail_with(|_| Verdict::Skip));
+    let mut mail = task::spawn(inbox.mail_with(|_| Filter::Stop));
     assert_pending!(mail.poll());
     time.advance(10 * MS);
     assert!(mail.is_woken());
@@ -204,7 +204,7 @@ impl Observe for Ear {
 #[test]
 fn whatever_goes_is_told_to_the_observer() {
     let (time, ear) = (ManualTime::new(), Arc::new(Ear::default()));
-    let builder = Mailbox::builder().age(10 * MS).shards(4).clock(time.clock()).observe(ear.clone());
+    let builder = Mailbox::builder().max_age(10 * MS).shards(4).clock(time.clock()).observe(ear.clone());
     let mailbox = builder.build().unwrap();
     (0..8).for_each(|n| drop(mailbox.offer(n)));
     time.advance(10 * MS);
@@ -219,7 +219,7 @@ fn whatever_goes_is_told_to_the_observer() {
 #[test]
 fn room_that_comes_about_by_age_goes_to_the_first() {
     let time = ManualTime::new();
-    let mailbox = Mailbox::builder().count(1).age(10 * MS).clock(time.clock()).build().unwrap();
+    let mailbox = Mailbox::builder().capacity(1).max_age(10 * MS).clock(time.clock()).build().unwrap();
     let _ = mailbox.offer(0).unwrap();
     let mut first = task::spawn(mailbox.offer_wait(1));
     let mut second = task::spawn(mailbox.offer_wait(2));
@@ -256,7 +256,7 @@ fn an_item_is_weighed_once_however_long_it_waits() {
         its.fetch_add(1, SeqCst);
         *n
     };
-    let mailbox = Mailbox::builder().weight(10, weigh).build().unwrap();
+    let mailbox = Mailbox::builder().max_weight(10, weigh).build().unwrap();
     let mut inbox = mailbox.inbox();
     let _ = mailbox.offer(10).unwrap();
     let mut waits = task::spawn(mailbox.offer_wait(5));
@@ -299,10 +299,10 @@ fn one_item_or_some_can_be_waited_for() {
     }
     let some = assert_ready!(task::spawn(inbox.mail_up_to(2)).poll()).unwrap();
     assert_eq!((some.items, some.lost), (vec![2, 3], Lost::default()));
-    assert_eq!(inbox.mail_timeout(Duration::ZERO).unwrap().items, [4, 5]);
-    assert!(inbox.mail_timeout(Duration::ZERO).unwrap().is_empty(), "nothing within the time");
+    assert_eq!(inbox.blocking_mail_timeout(Duration::ZERO).unwrap().items, [4, 5]);
+    assert!(inbox.blocking_mail_timeout(Duration::ZERO).unwrap().is_empty(), "nothing within the time");
     mailbox.close();
-    assert!(inbox.mail_timeout(Duration::ZERO).is_none());
+    assert!(inbox.blocking_mail_timeout(Duration::ZERO).is_none());
     assert_eq!(assert_ready!(task::spawn(inbox.take_wait()).poll()), None);
     let refused = mailbox.offer(6).unwrap_err();
     assert_eq!(refused.reason(), Reason::Closed);

@@ -73,7 +73,7 @@ impl fmt::Display for Priority {
     }
 }
 
-/// Reads the [`Facts`] off a request. `()` reads nothing: one unit, of normal priority.
+/// Reads the [`RequestInfo`] off a request. `()` reads nothing: one unit, of normal priority.
 pub trait ReadInfo<R: ?Sized> {
     /// What `request` says.
     fn read(&self, request: &R) -> RequestInfo;

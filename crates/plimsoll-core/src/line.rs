@@ -36,9 +36,9 @@ pub struct Position {
 /// the operation is given, in the order in which it went.
 ///
 /// ```
-/// use plimsoll_core::{Bounds, Discipline, Instant, Line, Reason};
+/// use plimsoll_core::{Bounds, Discipline, Instant, Queue, Reason};
 ///
-/// let mut line = Line::new(Discipline::Fifo, Bounds::count(3), false);
+/// let mut line = Queue::new(Discipline::Fifo, Bounds::with_capacity(3), false);
 /// let (now, mut lost) = (Instant::default(), vec![]);
 /// for item in 'a'..='e' {
 ///     line.push(item, 0, now, &mut |item, reason| lost.push((item, reason)))?;

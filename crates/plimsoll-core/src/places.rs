@@ -63,7 +63,7 @@ impl FixedCapacity {
         limit(self.word())
     }
 
-    /// Changes how many places there are; nobody inside is thrown out. Answers whether someone waits.
+    /// Changes how many places there are; nobody inside is thrown out. HttpOptions whether someone waits.
     pub fn set_limit(&self, limit: u32) -> bool {
         let bits = u64::from(limit.min(Self::MAX)) << BITS;
         let mut word = self.word();

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Where places come from: a number, later a rate or a limit that adapts.
 ///
 /// [`waiting`](Self::waiting) and [`finish`](Self::finish) have to be ordered by one atomic word, as in
-/// [`Places`](crate::Places): a place is freed while another begins to wait, and one must see the other.
+/// [`FixedCapacity`](crate::FixedCapacity): a place is freed while another begins to wait, and one must see the other.
 pub trait Capacity: Send + Sync {
     /// What someone inside holds.
     type Token: Send;

@@ -21,10 +21,10 @@ use std::time::Duration;
 /// instruction. Threads beyond the first 32 share one. A sum may miss what is counted while it is taken.
 ///
 /// ```
-/// use plimsoll_core::{Instant, Window};
+/// use plimsoll_core::{Instant, SlidingWindow};
 /// use std::time::Duration;
 ///
-/// let window = Window::<1>::new(Duration::from_secs(10));
+/// let window = SlidingWindow::<1>::new(Duration::from_secs(10));
 /// let start = Instant::default();
 /// window.add(0, 0, start);
 /// window.add(0, 0, start + Duration::from_secs(5));

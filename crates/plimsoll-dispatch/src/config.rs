@@ -1,7 +1,7 @@
 //! What can be set on a dispatch pool.
 
 use crate::slots::MOST;
-use crate::{Dispatch, Pick};
+use crate::{Dispatch, SlotPick};
 use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer, check_name, intern};
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 /// The settings of a [`Dispatch`]. Plain data; checked when one is built from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct DispatchConfig {
     /// The name that refusals carry. Default "dispatch".
     pub name: String,
     /// How many slots, 1 to 2²⁰. Default 10, as dispcount.
     pub slots: u32,
     /// Which slot is tried first. Default [`Pick::Random`].
-    pub pick: Pick,
+    pub pick: SlotPick,
     /// How many slots are tried before the answer is "busy", 1 and more. Default 8: a pool of up to eight is
     /// busy only if all are. dispcount tries 1.
     pub probes: u32,
@@ -28,12 +28,12 @@ pub struct Config {
     pub keep_dropped: bool,
 }
 
-impl Default for Config {
+impl Default for DispatchConfig {
     fn default() -> Self {
-        Config {
+        DispatchConfig {
             name: "dispatch".into(),
             slots: 10,
-            pick: Pick::Random,
+            pick: SlotPick::Random,
             probes: 8,
             max_idle: None,
             keep_dropped: true,
@@ -41,7 +41,7 @@ impl Default for Config {
     }
 }
 
-impl Config {
+impl DispatchConfig {
     /// Checks every field.
     ///
     /// # Errors
@@ -65,24 +65,24 @@ pub(crate) fn check_slots(slots: u32) -> Result<(), ConfigError> {
 
 /// Builds a [`Dispatch`]; from [`Dispatch::builder`].
 #[must_use = "a builder does nothing until it is built"]
-pub struct Builder<T> {
-    pub(crate) config: Config,
+pub struct DispatchBuilder<T> {
+    pub(crate) config: DispatchConfig,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) observer: Option<Arc<dyn Observe>>,
     of: PhantomData<fn(T)>,
 }
 
-impl<T> Default for Builder<T> {
+impl<T> Default for DispatchBuilder<T> {
     fn default() -> Self {
-        let (config, clock, dice) = (Config::default(), Clock::system(), Dice::thread());
-        Builder { config, clock, dice, observer: None, of: PhantomData }
+        let (config, clock, dice) = (DispatchConfig::default(), Clock::system(), Dice::thread());
+        DispatchBuilder { config, clock, dice, observer: None, of: PhantomData }
     }
 }
 
-impl<T> Builder<T> {
+impl<T> DispatchBuilder<T> {
     /// Starts from these settings.
-    pub fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: DispatchConfig) -> Self {
         self.config = config;
         self
     }
@@ -100,7 +100,7 @@ impl<T> Builder<T> {
     }
 
     /// Which slot is tried first.
-    pub fn pick(mut self, pick: Pick) -> Self {
+    pub fn pick(mut self, pick: SlotPick) -> Self {
         self.config.pick = pick;
         self
     }
@@ -158,9 +158,9 @@ impl<T> Builder<T> {
     }
 }
 
-impl<T> Clone for Builder<T> {
+impl<T> Clone for DispatchBuilder<T> {
     fn clone(&self) -> Self {
-        Builder {
+        DispatchBuilder {
             config: self.config.clone(),
             clock: self.clock.clone(),
             dice: self.dice.clone(),
@@ -170,7 +170,7 @@ impl<T> Clone for Builder<T> {
     }
 }
 
-impl<T> fmt::Debug for Builder<T> {
+impl<T> fmt::Debug for DispatchBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let observed = self.observer.is_some();
         f.debug_struct("Builder").field("config", &self.config).field("observed", &observed).finish()

@@ -2,9 +2,9 @@
 
 use crate::cell::Cell;
 use crate::chunks::Chunks;
-use crate::config::{Builder, Config, check_slots};
-use crate::lease::{Answer, Lease, Vacant};
-use crate::slots::{Seat, Slots};
+use crate::config::{DispatchBuilder, DispatchConfig, check_slots};
+use crate::lease::{Checkout, Lease, Vacant};
+use crate::slots::{Slot, Slots};
 use plimsoll_core::sync::{Mutex, MutexGuard};
 use plimsoll_core::{
     Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, KeyedHashState, Observer, Outcome, Permit,
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// | [`checkout`](Self::checkout), [`checkout_owned`](Self::checkout_owned) | `Reuse`, `Make` or `Busy` | a slot with its resource |
 /// | [`checkout_for`](Self::checkout_for) | the same, by a hash | a key that keeps to its slot |
 /// | [`checkout_within`](Self::checkout_within) | the same, tried again for a while | who can wait a little |
-/// | [`ask`](Self::ask), [`ask_owned`](Self::ask_owned), the layer | a permit or `Busy` | a seat alone |
+/// | [`try_acquire`](Self::try_acquire), [`try_acquire_owned`](Self::try_acquire_owned), the layer | a permit or `Busy` | a seat alone |
 pub struct Dispatch<T>(Arc<Inner<T>>);
 
 pub(crate) struct Inner<T> {
@@ -58,14 +58,14 @@ impl<T> Dispatch<T> {
     }
 
     /// Sets everything else.
-    pub fn builder() -> Builder<T> {
-        Builder::default()
+    pub fn builder() -> DispatchBuilder<T> {
+        DispatchBuilder::default()
     }
 
-    pub(crate) fn of(builder: Builder<T>) -> Self {
+    pub(crate) fn of(builder: DispatchBuilder<T>) -> Self {
         let (name, observer) = builder.known();
-        let Builder { config, clock, dice, .. } = builder;
-        let Config { slots, pick, probes, max_idle, keep_dropped, .. } = config;
+        let DispatchBuilder { config, clock, dice, .. } = builder;
+        let DispatchConfig { slots, pick, probes, max_idle, keep_dropped, .. } = config;
         let pool = Dispatch(Arc::new(Inner {
             name,
             clock,
@@ -84,18 +84,18 @@ impl<T> Dispatch<T> {
 
     /// A slot, now, or none.
     #[inline(always)]
-    pub fn checkout(&self) -> Answer<T, &Self> {
+    pub fn checkout(&self) -> Checkout<T, &Self> {
         self.answer(self, None)
     }
 
     /// [`checkout`](Self::checkout), with a lease that owns its handle.
-    pub fn checkout_owned(&self) -> Answer<T, Self> {
+    pub fn checkout_owned(&self) -> Checkout<T, Self> {
         self.answer(self.clone(), None)
     }
 
     /// The slot that `key` names, or one of those after it: what has
     /// the same key meets the same resource, as long as the number of slots stays the same and it is free.
-    pub fn checkout_for<K: Hash + ?Sized>(&self, key: &K) -> Answer<T, &Self> {
+    pub fn checkout_for<K: Hash + ?Sized>(&self, key: &K) -> Checkout<T, &Self> {
         self.answer(self, Some(self.0.hasher.hash_one(key)))
     }
 
@@ -109,7 +109,7 @@ impl<T> Dispatch<T> {
     ///
     /// # Panics
     /// When it has to wait inside a tokio runtime that was built without a timer.
-    pub async fn checkout_within(&self, longest: Duration) -> Answer<T, &Self> {
+    pub async fn checkout_within(&self, longest: Duration) -> Checkout<T, &Self> {
         let until = self.0.clock.now() + longest;
         let mut pause = Duration::from_micros(100);
         loop {
@@ -125,28 +125,28 @@ impl<T> Dispatch<T> {
     }
 
     #[inline(always)]
-    fn answer<H: AsRef<Dispatch<T>>>(&self, handle: H, hash: Option<u64>) -> Answer<T, H> {
+    fn answer<H: AsRef<Dispatch<T>>>(&self, handle: H, hash: Option<u64>) -> Checkout<T, H> {
         self.answered(handle, self.0.slots.take(hash))
     }
 
     #[inline(always)]
-    fn answered<H: AsRef<Dispatch<T>>>(&self, handle: H, found: Result<Seat, Reason>) -> Answer<T, H> {
+    fn answered<H: AsRef<Dispatch<T>>>(&self, handle: H, found: Result<Slot, Reason>) -> Checkout<T, H> {
         let its = &*self.0;
         let seat = match found {
             Ok(seat) => seat,
-            Err(reason) => return Answer::Busy(its.refused(reason)),
+            Err(reason) => return Checkout::Busy(its.refused(reason)),
         };
         its.observer.emit(|| Event::Admitted { by: its.name });
         let cell = its.cells.get(seat.slot);
         match cell.and_then(Cell::take) {
             Some(resource) if !cell.is_some_and(|cell| its.is_stale(cell)) => {
-                Answer::Reuse(Lease::new(handle, seat, resource))
+                Checkout::Reuse(Lease::new(handle, seat, resource))
             }
             stale => {
                 let vacant = Vacant::new(handle, seat);
                 // What was idle for too long goes by the way, and if that panics, so does the slot.
                 drop(stale);
-                Answer::Make(vacant)
+                Checkout::Make(vacant)
             }
         }
     }
@@ -156,20 +156,20 @@ impl<T> Dispatch<T> {
     /// # Errors
     /// `Busy` if none of those that were tried is free, `Closed` after [`close`](Self::close).
     #[inline(always)]
-    pub fn ask(&self) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
         self.seat().map(|seat| Permit::new(self, seat))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle.
     ///
     /// # Errors
-    /// As for `ask`.
-    pub fn ask_owned(&self) -> Result<Permit<Self>, Rejected> {
+    /// As for `try_acquire`.
+    pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
         self.seat().map(|seat| Permit::new(self.clone(), seat))
     }
 
     #[inline(always)]
-    fn seat(&self) -> Result<Seat, Rejected> {
+    fn seat(&self) -> Result<Slot, Rejected> {
         let its = &*self.0;
         match its.slots.take(None) {
             Ok(seat) => {
@@ -185,7 +185,7 @@ impl<T> Dispatch<T> {
     ///
     /// # Errors
     /// If `slots` is 0 or above 2²⁰; nothing has changed then.
-    pub fn resize(&self, slots: u32) -> Result<(), ControlError> {
+    pub fn set_slots(&self, slots: u32) -> Result<(), ControlError> {
         check_slots(slots)?;
         // The cells first: who gets a new slot finds one.
         self.0.cells.grow(slots);
@@ -263,7 +263,7 @@ impl<T> Dispatch<T> {
     }
 
     /// How many are out. Looks at each.
-    pub fn taken(&self) -> u32 {
+    pub fn in_use(&self) -> u32 {
         self.0.slots.taken()
     }
 
@@ -326,7 +326,7 @@ impl<T> Inner<T> {
 
     /// A slot comes back, with its resource or without.
     #[inline(always)]
-    pub(crate) fn put_back(&self, seat: Seat, resource: Option<Box<T>>, event: Event) {
+    pub(crate) fn put_back(&self, seat: Slot, resource: Option<Box<T>>, event: Event) {
         self.observer.emit(|| event);
         let slot = seat.slot;
         let mut gone = None;
@@ -378,13 +378,13 @@ impl<T> Inner<T> {
 }
 
 impl<T> Settle for Dispatch<T> {
-    type Token = Seat;
+    type Token = Slot;
     #[inline]
-    fn settle(&self, seat: Seat, outcome: Outcome) {
+    fn settle(&self, seat: Slot, outcome: Outcome) {
         self.0.end(seat, Event::Completed { by: self.0.name, outcome });
     }
     #[inline]
-    fn refund(&self, seat: Seat) {
+    fn refund(&self, seat: Slot) {
         self.0.end(seat, Event::Refunded { by: self.0.name });
     }
 }
@@ -392,14 +392,14 @@ impl<T> Settle for Dispatch<T> {
 impl<T> Inner<T> {
     /// A seat comes back; what is in the slot, if anything, was not touched.
     #[inline(always)]
-    fn end(&self, seat: Seat, event: Event) {
+    fn end(&self, seat: Slot, event: Event) {
         self.observer.emit(|| event);
         let filled = self.slots.is_filled(seat.slot);
         self.release(seat, filled);
     }
 
     #[inline(always)]
-    fn release(&self, seat: Seat, filled: bool) {
+    fn release(&self, seat: Slot, filled: bool) {
         let slot = seat.slot;
         if self.slots.free(seat, filled) {
             self.came_back(slot, filled);
@@ -409,7 +409,7 @@ impl<T> Inner<T> {
 
 impl<R: ?Sized, T> Gate<R> for Dispatch<T> {
     #[inline]
-    fn admit(&self, _: &R) -> Result<Seat, Rejected> {
+    fn admit(&self, _: &R) -> Result<Slot, Rejected> {
         self.seat()
     }
 }
@@ -420,14 +420,14 @@ impl<T: Send> Inspect for Dispatch<T> {
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("slots", f64::from(self.slots()));
-        each("taken", f64::from(self.taken()));
+        each("taken", f64::from(self.in_use()));
         each("idle", self.idle() as f64);
     }
     /// Knob: `slots` (whole slots).
     fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         match knob {
             "slots" if value.fract() == 0.0 && (1.0..=f64::from(crate::slots::MOST)).contains(&value) => {
-                self.resize(value as u32)
+                self.set_slots(value as u32)
             }
             "slots" => Err(ControlError::new("slots", value, "a whole number from 1 to 1048576")),
             other => Err(ControlError::new("knob", other, "slots")),
@@ -452,7 +452,7 @@ impl<T> fmt::Debug for Dispatch<T> {
         f.debug_struct("Dispatch")
             .field("name", &self.name())
             .field("slots", &self.slots())
-            .field("taken", &self.taken())
+            .field("taken", &self.in_use())
             .field("closed", &self.is_closed())
             .finish()
     }

@@ -1,7 +1,7 @@
 //! What a checkout hands out.
 
 use crate::Dispatch;
-use crate::slots::Seat;
+use crate::slots::Slot;
 use plimsoll_core::{Event, Outcome, Rejected};
 use std::fmt;
 use std::future::Future;
@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 /// The answer to a checkout.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped at once was checked out for nothing"]
-pub enum Answer<T, H: AsRef<Dispatch<T>>> {
+pub enum Checkout<T, H: AsRef<Dispatch<T>>> {
     /// A slot with its resource.
     Reuse(Lease<T, H>),
     /// A slot that has none: you make it.
@@ -19,7 +19,7 @@ pub enum Answer<T, H: AsRef<Dispatch<T>>> {
     Busy(Rejected),
 }
 
-impl<T, H: AsRef<Dispatch<T>>> Answer<T, H> {
+impl<T, H: AsRef<Dispatch<T>>> Checkout<T, H> {
     /// The lease, with a resource that is made by `make` if there is none.
     ///
     /// # Errors
@@ -27,15 +27,15 @@ impl<T, H: AsRef<Dispatch<T>>> Answer<T, H> {
     #[inline]
     pub fn or_make(self, make: impl FnOnce() -> T) -> Result<Lease<T, H>, Rejected> {
         match self {
-            Answer::Reuse(lease) => Ok(lease),
-            Answer::Make(vacant) => Ok(vacant.fill(make())),
-            Answer::Busy(no) => Err(no),
+            Checkout::Reuse(lease) => Ok(lease),
+            Checkout::Make(vacant) => Ok(vacant.fill(make())),
+            Checkout::Busy(no) => Err(no),
         }
     }
 
     /// Whether there was no slot.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Answer::Busy(_))
+        matches!(self, Checkout::Busy(_))
     }
 }
 
@@ -43,13 +43,13 @@ impl<T, H: AsRef<Dispatch<T>>> Answer<T, H> {
 #[must_use = "dropped at once it frees the slot"]
 pub struct Vacant<T, H: AsRef<Dispatch<T>>> {
     // `None` once it has become a lease.
-    held: Option<(H, Seat)>,
+    held: Option<(H, Slot)>,
     of: std::marker::PhantomData<fn(T)>,
 }
 
 impl<T, H: AsRef<Dispatch<T>>> Vacant<T, H> {
     #[inline]
-    pub(crate) fn new(handle: H, seat: Seat) -> Self {
+    pub(crate) fn new(handle: H, seat: Slot) -> Self {
         Vacant { held: Some((handle, seat)), of: std::marker::PhantomData }
     }
 
@@ -102,13 +102,13 @@ fn ending() -> Outcome {
 #[must_use = "dropped at once it frees the slot"]
 pub struct Lease<T, H: AsRef<Dispatch<T>>> {
     // The resource is moved by its address, however large it is. `None` once it has ended.
-    held: Option<(H, Seat, Box<T>)>,
+    held: Option<(H, Slot, Box<T>)>,
     returned: bool,
 }
 
 impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
     #[inline(always)]
-    pub(crate) fn new(handle: H, seat: Seat, resource: Box<T>) -> Self {
+    pub(crate) fn new(handle: H, seat: Slot, resource: Box<T>) -> Self {
         Lease { held: Some((handle, seat, resource)), returned: false }
     }
 

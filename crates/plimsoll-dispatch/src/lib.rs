@@ -18,13 +18,13 @@
 //! # On any thread
 //!
 //! ```
-//! use plimsoll_dispatch::{Answer, Dispatch};
+//! use plimsoll_dispatch::{Checkout, Dispatch};
 //!
 //! let pool = Dispatch::<String>::new(2)?;
 //! match pool.checkout() {
-//!     Answer::Reuse(connection) => println!("again: {}", *connection),
-//!     Answer::Make(vacant) => vacant.fill("connection 1".into()).put_back(),
-//!     Answer::Busy(no) => println!("{no}"),
+//!     Checkout::Reuse(connection) => println!("again: {}", *connection),
+//!     Checkout::Make(vacant) => vacant.fill("connection 1".into()).put_back(),
+//!     Checkout::Busy(no) => println!("{no}"),
 //! }
 //! let first = pool.checkout().or_make(|| "another".into())?;
 //! let second = pool.checkout().or_make(|| "another".into())?;
@@ -36,15 +36,15 @@
 //! # With a factory that takes its time
 //!
 //! ```
-//! use plimsoll_dispatch::{Answer, Dispatch};
+//! use plimsoll_dispatch::{Checkout, Dispatch};
 //!
 //! # async fn connect() -> Result<String, std::io::Error> { Ok("connection".into()) }
 //! # plimsoll_core::Clock::system().block_until(None, async {
 //! let pool = Dispatch::<String>::new(10)?;
 //! let connection = match pool.checkout() {
-//!     Answer::Reuse(lease) => lease,
-//!     Answer::Make(vacant) => vacant.make(connect()).await?, // cancelled or failed, it frees the slot
-//!     Answer::Busy(no) => return Err(no.into()),
+//!     Checkout::Reuse(lease) => lease,
+//!     Checkout::Make(vacant) => vacant.make(connect()).await?, // cancelled or failed, it frees the slot
+//!     Checkout::Busy(no) => return Err(no.into()),
 //! };
 //! // … use it; if it turns out broken: connection.discard(), and the next one makes another
 //! connection.put_back();
@@ -95,8 +95,8 @@ mod lease;
 mod slots;
 mod workers;
 
-pub use config::{Builder, Config};
+pub use config::{DispatchBuilder, DispatchConfig};
 pub use dispatch::Dispatch;
-pub use lease::{Answer, Lease, Vacant};
-pub use slots::{Pick, Seat};
-pub use workers::{Unworked, Worker, Workers};
+pub use lease::{Checkout, Lease, Vacant};
+pub use slots::{Slot, SlotPick};
+pub use workers::{SubmitError, Worker, Workers};

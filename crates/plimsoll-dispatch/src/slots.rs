@@ -12,24 +12,24 @@ use std::fmt;
 /// A slot that was taken. Plain data: it goes back to where it came from.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a seat that is not given back is taken for ever"]
-pub struct Seat {
+pub struct Slot {
     pub(crate) slot: u32,
     pub(crate) life: u32,
 }
 
-impl plimsoll_core::Pack for Seat {
+impl plimsoll_core::Pack for Slot {
     fn pack(self) -> [u64; 2] {
         [u64::from(self.slot), u64::from(self.life)]
     }
     fn unpack([slot, life]: [u64; 2]) -> Self {
-        Seat { slot: slot as u32, life: life as u32 }
+        Slot { slot: slot as u32, life: life as u32 }
     }
 }
 
 /// Which slot is tried first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Pick {
+pub enum SlotPick {
     /// Any, by chance: no two threads meet more often than they have to.
     #[default]
     Random,
@@ -57,7 +57,7 @@ pub(crate) struct Slots {
     // How many may be used, and whether it is closed.
     limit: AtomicU32,
     next: AtomicU32,
-    pub(crate) pick: Pick,
+    pub(crate) pick: SlotPick,
     pub(crate) probes: u32,
     dice: Dice,
 }
@@ -69,7 +69,7 @@ pub(crate) const MOST: u32 = 1 << 20;
 
 impl Slots {
     /// So many slots, all free.
-    pub(crate) fn new(limit: u32, pick: Pick, probes: u32, dice: Dice) -> Self {
+    pub(crate) fn new(limit: u32, pick: SlotPick, probes: u32, dice: Dice) -> Self {
         let slots = Slots {
             words: Chunks::new(),
             limit: AtomicU32::new(0),
@@ -116,13 +116,13 @@ impl Slots {
 
     /// Takes a slot, or says why there is none; the one that `hash` names, first of all.
     #[inline(always)]
-    pub(crate) fn take(&self, hash: Option<u64>) -> Result<Seat, Reason> {
+    pub(crate) fn take(&self, hash: Option<u64>) -> Result<Slot, Reason> {
         let limit = self.limit.load(Ordering::Relaxed);
         if limit & CLOSED != 0 {
             return Err(Reason::Closed);
         }
         let first = self.first(hash, limit);
-        if self.pick == Pick::TwoChoices && hash.is_none() {
+        if self.pick == SlotPick::TwoChoices && hash.is_none() {
             return self.take_of_two(first, limit);
         }
         self.take_from(first, limit)
@@ -134,19 +134,19 @@ impl Slots {
         let scaled = |bits: u64| ((u128::from(bits) * u128::from(limit)) >> 64) as u32;
         match (self.pick, hash) {
             (_, Some(hash)) => scaled(hash),
-            (Pick::Lowest, None) => 0,
+            (SlotPick::Lowest, None) => 0,
             // Relaxed: it is only to be different.
-            (Pick::RoundRobin, None) => self.next.fetch_add(1, Ordering::Relaxed) % limit,
+            (SlotPick::RoundRobin, None) => self.next.fetch_add(1, Ordering::Relaxed) % limit,
             _ => self.dice.below(u64::from(limit)) as u32,
         }
     }
 
     /// The first free one of so many as may be tried.
     #[inline(always)]
-    fn take_from(&self, first: u32, limit: u32) -> Result<Seat, Reason> {
+    fn take_from(&self, first: u32, limit: u32) -> Result<Slot, Reason> {
         let mut slot = first;
         // The lowest of all, however many are tried otherwise.
-        let probes = if self.pick == Pick::Lowest { limit } else { self.probes.min(limit) };
+        let probes = if self.pick == SlotPick::Lowest { limit } else { self.probes.min(limit) };
         for _ in 0..probes {
             if let Some(seat) = self.take_slot(slot) {
                 return Ok(seat);
@@ -156,7 +156,7 @@ impl Slots {
         Err(Reason::Busy)
     }
 
-    fn take_of_two(&self, first: u32, limit: u32) -> Result<Seat, Reason> {
+    fn take_of_two(&self, first: u32, limit: u32) -> Result<Slot, Reason> {
         let second = self.dice.below(u64::from(limit)) as u32;
         let look = |slot| self.word(slot).map_or(TAKEN, |word| word.load(Ordering::Relaxed));
         let (first, second) = match (look(first) & (TAKEN | FILLED), look(second) & (TAKEN | FILLED)) {
@@ -174,7 +174,7 @@ impl Slots {
 
     /// Takes this very slot, if it is free.
     #[inline(always)]
-    pub(crate) fn take_slot(&self, slot: u32) -> Option<Seat> {
+    pub(crate) fn take_slot(&self, slot: u32) -> Option<Slot> {
         let word = self.word(slot)?;
         // Relaxed: a busy slot is left after one load, without writing.
         let mut seen = word.load(Ordering::Relaxed);
@@ -190,8 +190,8 @@ impl Slots {
     }
 
     #[inline(always)]
-    fn taken_now(&self, slot: u32, seen: u64) -> Option<Seat> {
-        let seat = Seat { slot, life: (seen / LIFE) as u32 };
+    fn taken_now(&self, slot: u32, seen: u64) -> Option<Slot> {
+        let seat = Slot { slot, life: (seen / LIFE) as u32 };
         let limit = self.limit.load(Ordering::SeqCst);
         if limit & CLOSED != 0 || slot >= limit {
             // It was made smaller, or closed, meanwhile, and what was in it is, or will be, taken out.
@@ -202,18 +202,18 @@ impl Slots {
     }
 
     /// Takes this very slot if it is free, whatever the limit says.
-    pub(crate) fn seize(&self, slot: u32) -> Option<Seat> {
+    pub(crate) fn seize(&self, slot: u32) -> Option<Slot> {
         let word = self.word(slot)?;
         let seen = word.load(Ordering::Relaxed);
         let free = seen & TAKEN == 0;
         let seized =
             free && word.compare_exchange(seen, seen | TAKEN, Ordering::SeqCst, Ordering::Relaxed).is_ok();
-        seized.then_some(Seat { slot, life: (seen / LIFE) as u32 })
+        seized.then_some(Slot { slot, life: (seen / LIFE) as u32 })
     }
 
     /// Gives the slot back; answers whether it was this seat's. `filled`: there is a resource in it.
     #[inline(always)]
-    pub(crate) fn free(&self, seat: Seat, filled: bool) -> bool {
+    pub(crate) fn free(&self, seat: Slot, filled: bool) -> bool {
         let Some(word) = self.word(seat.slot) else { return false };
         let seen = word.load(Ordering::Relaxed);
         let life = (seen / LIFE) as u32;

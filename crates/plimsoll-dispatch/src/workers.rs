@@ -1,8 +1,8 @@
 //! Workers with a direct hand-off: no queue between who has a job and who does it.
 
-use crate::Pick;
+use crate::SlotPick;
 use crate::chunks::Chunks;
-use crate::slots::{Seat, Slots};
+use crate::slots::{Slot, Slots};
 use plimsoll_core::sync::{AtomicUsize, Ordering};
 use plimsoll_core::sync::{Mutex, MutexGuard};
 use plimsoll_core::{
@@ -37,8 +37,8 @@ use std::task::{Context, Poll, Waker};
 ///     })
 /// }).collect();
 /// tokio::task::yield_now().await; // both are idle now
-/// assert!(hands.give(1).is_ok() && hands.give(2).is_ok());
-/// let busy = hands.give(3).unwrap_err(); // at once, and the job is yours still
+/// assert!(hands.submit(1).is_ok() && hands.submit(2).is_ok());
+/// let busy = hands.submit(3).unwrap_err(); // at once, and the job is yours still
 /// assert_eq!(busy.job, 3);
 /// hands.close(); // they finish what they have
 /// for task in tasks { task.await?; }
@@ -55,25 +55,25 @@ struct Shared<J> {
     hands: AtomicUsize,
     // A slot is free while its worker is idle.
     slots: Slots,
-    desks: Chunks<Desk<J>>,
+    desks: Chunks<Handoff<J>>,
     clock: Clock,
     // Whose workers are gone, and may be replaced.
-    gone: Mutex<Vec<(u32, Option<Seat>)>>,
+    gone: Mutex<Vec<(u32, Option<Slot>)>>,
 }
 
 /// Where a job lies for the moment between giving and taking.
-struct Desk<J>(Mutex<Papers<J>>);
+struct Handoff<J>(Mutex<Papers<J>>);
 
 /// A job with the seat of the worker who is to do it, and how to wake that.
-type Papers<J> = (Option<(Seat, J)>, Option<Waker>);
+type Papers<J> = (Option<(Slot, J)>, Option<Waker>);
 
-impl<J> Default for Desk<J> {
+impl<J> Default for Handoff<J> {
     fn default() -> Self {
-        Desk(Mutex::new((None, None)))
+        Handoff(Mutex::new((None, None)))
     }
 }
 
-impl<J> Desk<J> {
+impl<J> Handoff<J> {
     fn lock(&self) -> MutexGuard<'_, Papers<J>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,20 +81,20 @@ impl<J> Desk<J> {
 
 /// A job that no worker took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unworked<J> {
+pub struct SubmitError<J> {
     /// The job.
     pub job: J,
     /// Why: `Busy`, or `Closed`.
-    pub why: Rejected,
+    pub rejected: Rejected,
 }
 
-impl<J> fmt::Display for Unworked<J> {
+impl<J> fmt::Display for SubmitError<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.why.fmt(f)
+        self.rejected.fmt(f)
     }
 }
 
-impl<J: fmt::Debug> std::error::Error for Unworked<J> {}
+impl<J: fmt::Debug> std::error::Error for SubmitError<J> {}
 
 impl<J> Workers<J> {
     /// A handle to hand jobs to, and so many workers to be put to work.
@@ -121,7 +121,7 @@ impl<J> Workers<J> {
         // All are tried: a job is not refused while a worker is idle.
         // Loom wants the same dice each time.
         let dice = if cfg!(plimsoll_loom) { Dice::seeded(1) } else { Dice::thread() };
-        let slots = Slots::new(workers, Pick::Random, workers, dice);
+        let slots = Slots::new(workers, SlotPick::Random, workers, dice);
         let desks = Chunks::new();
         desks.grow(workers);
         let observer = observer.map_or(Observer::none(), |o| Observer::new(o, name));
@@ -144,11 +144,11 @@ impl<J> Workers<J> {
     ///
     /// # Errors
     /// The job comes back if no worker is idle (`Busy`), or after [`close`](Self::close) (`Closed`).
-    pub fn give(&self, job: J) -> Result<(), Unworked<J>> {
+    pub fn submit(&self, job: J) -> Result<(), SubmitError<J>> {
         let its = &*self.0;
         let seat = match its.slots.take(None) {
             Ok(seat) => seat,
-            Err(reason) => return Err(Unworked { job, why: self.refused(reason) }),
+            Err(reason) => return Err(SubmitError { job, rejected: self.refused(reason) }),
         };
         its.observer.emit(|| Event::Admitted { by: its.name });
         if let Some(desk) = its.desks.get(seat.slot) {
@@ -183,7 +183,7 @@ impl<J> Workers<J> {
         Some(Worker { shared: self.0.clone(), slot, seat, working: false })
     }
 
-    fn gone(&self) -> MutexGuard<'_, Vec<(u32, Option<Seat>)>> {
+    fn gone(&self) -> MutexGuard<'_, Vec<(u32, Option<Slot>)>> {
         self.0.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -222,7 +222,7 @@ pub struct Worker<J> {
     shared: Arc<Shared<J>>,
     slot: u32,
     // While it is not idle.
-    seat: Option<Seat>,
+    seat: Option<Slot>,
     working: bool,
 }
 
@@ -246,7 +246,7 @@ impl<J> Worker<J> {
     }
 
     /// [`next`](Self::next) on a plain thread, no runtime needed.
-    pub fn next_blocking(&mut self) -> Option<J> {
+    pub fn blocking_next(&mut self) -> Option<J> {
         let clock = self.shared.clock.clone();
         clock.block_until(None, self.next()).flatten()
     }
@@ -263,7 +263,7 @@ impl<J> Worker<J> {
 struct Idle<'a, J>(&'a mut Worker<J>);
 
 impl<J> Idle<'_, J> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Seat, J)>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Slot, J)>> {
         let its = &*self.0.shared;
         let waker = cx.waker().clone();
         let Some(desk) = its.desks.get(self.0.slot) else { return Poll::Ready(None) };

@@ -3,12 +3,12 @@
 
 use allocation_counter::measure;
 use plimsoll_core::Outcome;
-use plimsoll_dispatch::{Dispatch, Pick, Workers};
+use plimsoll_dispatch::{Dispatch, SlotPick, Workers};
 use tokio_test::{assert_ready, task};
 
 #[test]
 fn neither_a_checkout_nor_a_refusal_nor_a_seat_allocates() {
-    for pick in [Pick::Random, Pick::RoundRobin, Pick::TwoChoices, Pick::Lowest] {
+    for pick in [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest] {
         let pool = Dispatch::<[u64; 100]>::builder().slots(1).pick(pick).build().unwrap();
         pool.checkout().or_make(|| [0; 100]).unwrap().put_back();
         let made = measure(|| {
@@ -16,8 +16,8 @@ fn neither_a_checkout_nor_a_refusal_nor_a_seat_allocates() {
                 pool.checkout().or_make(|| [0; 100]).unwrap().put_back();
                 drop(pool.checkout_owned().or_make(|| [0; 100]).unwrap());
                 drop(pool.checkout_for("key").or_make(|| [0; 100]).unwrap());
-                let seat = pool.ask().unwrap();
-                assert!(pool.checkout().is_busy() && pool.ask().is_err());
+                let seat = pool.try_acquire().unwrap();
+                assert!(pool.checkout().is_busy() && pool.try_acquire().is_err());
                 seat.done(Outcome::Success);
             }
         });
@@ -32,8 +32,8 @@ fn a_hand_off_allocates_nothing() {
     let mut next = task::spawn(worker.next());
     assert!(next.poll().is_pending());
     let made = measure(|| {
-        hands.give(1).unwrap();
-        assert!(hands.give(2).is_err());
+        hands.submit(1).unwrap();
+        assert!(hands.submit(2).is_err());
     });
     assert_eq!(made.count_total, 0);
     assert_eq!(assert_ready!(next.poll()), Some(1));

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Clock, Dice, ManualTime};
-use plimsoll_dispatch::{Answer, Dispatch, Pick, Workers};
+use plimsoll_dispatch::{Checkout, Dispatch, SlotPick, Workers};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -36,9 +36,9 @@ async fn visit(pool: Dispatch<u32>, dice: Dice) {
         _ => pool.checkout_within(Duration::from_millis(3)).await,
     };
     let mut lease = match answer {
-        Answer::Busy(_) => return,
-        Answer::Reuse(lease) => lease,
-        Answer::Make(vacant) => {
+        Checkout::Busy(_) => return,
+        Checkout::Reuse(lease) => lease,
+        Checkout::Make(vacant) => {
             let make = async {
                 point(&dice).await;
                 if dice.chance(0.2) { Err("no") } else { Ok(1) }
@@ -59,7 +59,7 @@ async fn visit(pool: Dispatch<u32>, dice: Dice) {
             vacant.fill(9).put_back();
         }
         2 => drop(lease),
-        3 => std::mem::drop(pool.ask_owned()),
+        3 => std::mem::drop(pool.try_acquire_owned()),
         _ => lease.put_back(),
     }
 }
@@ -88,7 +88,7 @@ fn stir(mut tasks: Vec<Task>, dice: &Dice, mut aside: impl FnMut()) {
 
 #[test]
 fn whatever_happens_nobody_keeps_a_slot() {
-    let picks = [Pick::Random, Pick::RoundRobin, Pick::TwoChoices, Pick::Lowest];
+    let picks = [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest];
     for (seed, pick) in (0..200).zip(picks.into_iter().cycle()) {
         let (dice, time) = (Dice::seeded(seed), ManualTime::new());
         let pool = Dispatch::builder().slots(3).pick(pick).dice(dice.clone()).clock(time.clock());
@@ -97,13 +97,13 @@ fn whatever_happens_nobody_keeps_a_slot() {
         stir(tasks, &dice, || {
             time.advance(Duration::from_micros(dice.below(500)));
             match dice.below(200) {
-                0 => pool.resize(1 + dice.below(5) as u32).unwrap(),
+                0 => pool.set_slots(1 + dice.below(5) as u32).unwrap(),
                 1 => drop(pool.sweep()),
                 _ => {}
             }
-            assert!(pool.taken() <= 5);
+            assert!(pool.in_use() <= 5);
         });
-        assert_eq!(pool.taken(), 0, "seed {seed}");
+        assert_eq!(pool.in_use(), 0, "seed {seed}");
         let slots = pool.slots();
         let all: Vec<_> = (0..200).filter_map(|_| pool.checkout().or_make(|| 1).ok()).collect();
         assert_eq!(all.len() as u32, slots, "seed {seed}");
@@ -130,7 +130,7 @@ fn whatever_happens_to_workers_no_job_is_lost() {
         let mut tasks: Vec<Task> = all.into_iter().map(serve).collect();
         let mut cx = Context::from_waker(Waker::noop());
         for n in 0..500 {
-            given += u64::from(hands.give(n).is_ok());
+            given += u64::from(hands.submit(n).is_ok());
             let at = dice.below(tasks.len() as u64) as usize;
             let polled = catch_unwind(AssertUnwindSafe(|| tasks[at].as_mut().poll(&mut cx)));
             if !matches!(polled, Ok(Poll::Pending)) || dice.chance(0.02) {

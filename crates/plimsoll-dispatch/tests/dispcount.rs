@@ -6,20 +6,20 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, ManualTime, Reason};
-use plimsoll_dispatch::{Answer, Builder, Dispatch, Pick};
+use plimsoll_dispatch::{Checkout, Dispatch, DispatchBuilder, SlotPick};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio_test::{assert_pending, assert_ready, task};
 
-const PICKS: [Pick; 4] = [Pick::Random, Pick::RoundRobin, Pick::TwoChoices, Pick::Lowest];
+const PICKS: [SlotPick; 4] = [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest];
 const MS: Duration = Duration::from_millis(1);
 
-fn builder(slots: u32, pick: Pick) -> Builder<u32> {
+fn builder(slots: u32, pick: SlotPick) -> DispatchBuilder<u32> {
     Dispatch::builder().slots(slots).pick(pick).probes(slots).dice(Dice::seeded(1))
 }
 
-fn each(test: impl Fn(Pick)) {
+fn each(test: impl Fn(SlotPick)) {
     PICKS.into_iter().for_each(test);
 }
 
@@ -36,7 +36,7 @@ fn two_pools_are_independent() {
         assert!(one.checkout().is_busy());
         drop(take(&other));
         drop(held);
-        assert_eq!((one.taken(), other.taken()), (0, 0));
+        assert_eq!((one.in_use(), other.in_use()), (0, 0));
     });
 }
 
@@ -49,7 +49,7 @@ fn a_stopped_one_is_stopped_and_another_can_be_built() {
         let clone = pool.clone();
         assert_eq!(pool.close(), [7, 7]);
         assert!(clone.close().is_empty() && clone.is_closed());
-        let Answer::Busy(no) = clone.checkout() else { panic!("it is closed") };
+        let Checkout::Busy(no) = clone.checkout() else { panic!("it is closed") };
         assert_eq!(no.reason(), Reason::Closed);
         drop(take(&builder(2, pick).build().unwrap()));
     });
@@ -81,8 +81,8 @@ fn the_death_of_the_borrower_frees_the_slot() {
         })
         .join()
         .unwrap_err();
-        assert_eq!(pool.taken(), 0);
-        assert!(matches!(pool.checkout(), Answer::Make(_)), "what it was in the middle of using is gone");
+        assert_eq!(pool.in_use(), 0);
+        assert!(matches!(pool.checkout(), Checkout::Make(_)), "what it was in the middle of using is gone");
     });
 }
 
@@ -92,11 +92,11 @@ fn an_error_in_making_frees_the_slot() {
     each(|pick| {
         let pool = builder(1, pick).build().unwrap();
         for _ in 0..2 {
-            let Answer::Make(vacant) = pool.checkout() else { panic!("nothing is in it") };
+            let Checkout::Make(vacant) = pool.checkout() else { panic!("nothing is in it") };
             let made = task::spawn(vacant.make(async { Err("no") })).poll();
             assert_eq!(assert_ready!(made).map(drop), Err("no"));
         }
-        assert_eq!(pool.taken(), 0);
+        assert_eq!(pool.in_use(), 0);
     });
 }
 
@@ -108,7 +108,7 @@ fn a_crash_in_making_leaves_it_usable() {
         let crash = || drop(pool.checkout().or_make(|| std::panic::resume_unwind(Box::new("crash"))));
         assert!(catch_unwind(AssertUnwindSafe(crash)).is_err());
         drop(take(&pool));
-        assert_eq!((pool.taken(), pool.idle()), (0, 1));
+        assert_eq!((pool.in_use(), pool.idle()), (0, 1));
     });
 }
 
@@ -124,7 +124,7 @@ fn a_checkout_with_a_time_out_keeps_to_it() {
         time.advance(199 * MS);
         assert_pending!(waits.poll());
         time.advance(MS);
-        let Answer::Busy(no) = assert_ready!(waits.poll()) else { panic!("it is out") };
+        let Checkout::Busy(no) = assert_ready!(waits.poll()) else { panic!("it is out") };
         assert_eq!(no.reason(), Reason::Busy);
     });
 }
@@ -152,7 +152,7 @@ proptest! {
             } else if !held.is_empty() {
                 held.swap_remove(which.index(held.len())).put_back();
             }
-            prop_assert_eq!(pool.taken() as usize, held.len());
+            prop_assert_eq!(pool.in_use() as usize, held.len());
             prop_assert!(made <= slots);
         }
     }
@@ -161,12 +161,12 @@ proptest! {
 /// lhttpc: `no_socket` is "you may connect yourself": the slot is counted, and a slow connect holds up nobody.
 #[test]
 fn a_slow_connect_holds_up_nobody() {
-    let pool = builder(2, Pick::Lowest).build().unwrap();
-    let Answer::Make(slow) = pool.checkout() else { panic!("nothing is in it") };
+    let pool = builder(2, SlotPick::Lowest).build().unwrap();
+    let Checkout::Make(slow) = pool.checkout() else { panic!("nothing is in it") };
     let mut connects = task::spawn(slow.make(std::future::pending::<Result<u32, ()>>()));
     assert_pending!(connects.poll());
     drop(take(&pool));
-    let Answer::Reuse(_other) = pool.checkout() else { panic!("there is another") };
+    let Checkout::Reuse(_other) = pool.checkout() else { panic!("there is another") };
     assert!(pool.checkout().is_busy(), "the one that connects is counted");
     drop(connects);
     assert!(!pool.checkout().is_busy());
@@ -176,22 +176,22 @@ fn a_slow_connect_holds_up_nobody() {
 #[test]
 fn a_connection_is_used_again_until_it_has_been_idle_for_too_long() {
     let time = ManualTime::new();
-    let pool = builder(4, Pick::Lowest).max_idle(100 * MS).clock(time.clock()).build().unwrap();
+    let pool = builder(4, SlotPick::Lowest).max_idle(100 * MS).clock(time.clock()).build().unwrap();
     drop(take(&pool));
     for _ in 0..3 {
         time.advance(100 * MS);
-        assert!(matches!(pool.checkout(), Answer::Reuse(_)));
+        assert!(matches!(pool.checkout(), Checkout::Reuse(_)));
     }
     time.advance(101 * MS);
-    assert!(matches!(pool.checkout(), Answer::Make(_)));
-    assert_eq!((pool.idle(), pool.taken()), (0, 0));
+    assert!(matches!(pool.checkout(), Checkout::Make(_)));
+    assert_eq!((pool.idle(), pool.in_use()), (0, 0));
 }
 
 /// redo's block: a time-out of the command that runs replaces the connection; nobody reads another's answer from it.
 #[test]
 fn a_timed_out_call_replaces_its_connection() {
     let time = ManualTime::new();
-    let pool = builder(1, Pick::Lowest).keep_dropped(false).clock(time.clock()).build().unwrap();
+    let pool = builder(1, SlotPick::Lowest).keep_dropped(false).clock(time.clock()).build().unwrap();
     let clock = time.clock();
     let call = {
         let pool = pool.clone();
@@ -208,5 +208,5 @@ fn a_timed_out_call_replaces_its_connection() {
     time.advance(5 * MS);
     assert_ready!(timer.poll());
     drop(timed);
-    assert!(matches!(pool.checkout(), Answer::Make(_)), "half an answer may be in it");
+    assert!(matches!(pool.checkout(), Checkout::Make(_)), "half an answer may be in it");
 }

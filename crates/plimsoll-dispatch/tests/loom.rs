@@ -6,7 +6,7 @@
 use loom::future::block_on;
 use loom::thread;
 use plimsoll_core::{Clock, Dice, ManualTime, Reason};
-use plimsoll_dispatch::{Answer, Dispatch, Pick, Workers};
+use plimsoll_dispatch::{Checkout, Dispatch, SlotPick, Workers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
@@ -102,7 +102,7 @@ fn a_seat_and_a_lease_exclude_each_other() {
         let (pool, inside) = (pool(1), Arc::new(AtomicU32::new(0)));
         let (asks, its) = (pool.clone(), inside.clone());
         let other = thread::spawn(move || {
-            if let Ok(_permit) = asks.ask() {
+            if let Ok(_permit) = asks.try_acquire() {
                 assert_eq!(its.fetch_add(1, SeqCst), 0);
                 thread::yield_now();
                 its.fetch_sub(1, SeqCst);

@@ -2,15 +2,15 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::Dice;
-use plimsoll_dispatch::{Answer, Dispatch, Lease, Pick, Vacant};
+use plimsoll_dispatch::{Checkout, Dispatch, Lease, SlotPick, Vacant};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-fn picks() -> impl Strategy<Value = Pick> {
-    prop::sample::select(vec![Pick::Random, Pick::RoundRobin, Pick::TwoChoices, Pick::Lowest])
+fn picks() -> impl Strategy<Value = SlotPick> {
+    prop::sample::select(vec![SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest])
 }
 
 #[derive(Clone, Debug)]
@@ -72,16 +72,16 @@ proptest! {
         for step in all {
             match step {
                 Step::Checkout => match pool.checkout_owned() {
-                    Answer::Reuse(lease) => {
+                    Checkout::Reuse(lease) => {
                         prop_assert!(!closed && alive.lock().unwrap().contains(&lease.0));
                         prop_assert!(leases.iter().all(|other| other.0 != lease.0), "in two hands");
                         leases.push(lease);
                     }
-                    Answer::Make(free) => {
+                    Checkout::Make(free) => {
                         prop_assert!(!closed);
                         vacant.push(free);
                     }
-                    Answer::Busy(no) => {
+                    Checkout::Busy(no) => {
                         prop_assert_eq!(no.reason(), if closed { plimsoll_core::Reason::Closed } else { plimsoll_core::Reason::Busy });
                         let out = (vacant.len() + leases.len()) as u32;
                         // Of those that are out some may be beyond a limit that was lowered.
@@ -98,7 +98,7 @@ proptest! {
                 Step::Discard(at) => if let Some(lease) = pick_one(&mut leases, &at) { lease.discard() },
                 Step::Remake(at) => if let Some(lease) = pick_one(&mut leases, &at) { vacant.push(lease.remake()) },
                 Step::Resize(to) => {
-                    pool.resize(to).unwrap();
+                    pool.set_slots(to).unwrap();
                     limit = to;
                     resized = true;
                 }
@@ -108,7 +108,7 @@ proptest! {
                 }
             }
             let out = vacant.len() + leases.len();
-            prop_assert_eq!(pool.taken() as usize, out);
+            prop_assert_eq!(pool.in_use() as usize, out);
             prop_assert_eq!(pool.slots(), limit);
             prop_assert!(resized || out <= limit as usize);
             // What is alive is in a hand, or idle.
@@ -147,7 +147,7 @@ fn work(run: &Run, jobs: &[Job]) {
         let others = run.out.fetch_add(1, SeqCst);
         let came = run.came.fetch_add(1, SeqCst) + 1;
         match run.pool.checkout() {
-            Answer::Busy(no) => {
+            Checkout::Busy(no) => {
                 assert_eq!(no.reason(), plimsoll_core::Reason::Busy);
                 assert!(others > 0 || run.came.load(SeqCst) != came, "busy with nobody there");
                 run.out.fetch_sub(1, SeqCst);
@@ -169,7 +169,7 @@ fn work(run: &Run, jobs: &[Job]) {
                     0 => lease.discard(),
                     1 => drop(lease.remake()),
                     2 if run.resizes => {
-                        run.pool.resize(1 + u32::from(job.yields)).unwrap();
+                        run.pool.set_slots(1 + u32::from(job.yields)).unwrap();
                         lease.put_back();
                     }
                     _ => lease.put_back(),
@@ -200,7 +200,7 @@ proptest! {
         });
         let granted = run.granted.into_inner();
         prop_assert!(granted >= 1 && granted <= asked as u64);
-        prop_assert_eq!((run.pool.taken(), run.out.into_inner()), (0, 0));
+        prop_assert_eq!((run.pool.in_use(), run.out.into_inner()), (0, 0));
         let slots = run.pool.slots();
         prop_assert!(run.pool.idle() <= slots as usize);
         // Nothing was lost: all can be had, each once, and not one more.
@@ -215,7 +215,7 @@ proptest! {
     /// One thread and one seat more than all others hold: it is never told "busy".
     #[test]
     fn with_a_slot_for_each_thread_nobody_is_busy(pick in picks(), threads in 1u32..5) {
-        let pool = Dispatch::<u32>::builder().slots(threads).pick(Pick::Lowest).probes(1).build().unwrap();
+        let pool = Dispatch::<u32>::builder().slots(threads).pick(SlotPick::Lowest).probes(1).build().unwrap();
         drop(pool);
         let pool = Dispatch::builder().slots(2 * threads).pick(pick).probes(2 * threads).build().unwrap();
         std::thread::scope(|scope| {
@@ -223,6 +223,6 @@ proptest! {
                 scope.spawn(|| (0..200).for_each(|n| drop(pool.checkout().or_make(|| n).unwrap())));
             }
         });
-        prop_assert_eq!(pool.taken(), 0);
+        prop_assert_eq!(pool.in_use(), 0);
     }
 }

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Event, Gate, Inspect, ManualTime, Observe, Outcome, Pack, Reason, Settle};
-use plimsoll_dispatch::{Answer, Builder, Dispatch, Lease, Pick, Workers};
+use plimsoll_dispatch::{Checkout, Dispatch, DispatchBuilder, Lease, SlotPick, Workers};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
@@ -11,8 +11,8 @@ use tokio_test::{assert_pending, assert_ready, task};
 
 const MS: Duration = Duration::from_millis(1);
 
-fn builder(slots: u32) -> Builder<u32> {
-    Dispatch::builder().slots(slots).dice(Dice::seeded(1)).pick(Pick::Lowest)
+fn builder(slots: u32) -> DispatchBuilder<u32> {
+    Dispatch::builder().slots(slots).dice(Dice::seeded(1)).pick(SlotPick::Lowest)
 }
 
 fn pool(slots: u32) -> Dispatch<u32> {
@@ -23,8 +23,8 @@ fn take(pool: &Dispatch<u32>) -> Lease<u32, &Dispatch<u32>> {
     pool.checkout().or_make(|| 7).unwrap()
 }
 
-fn is_made(answer: Answer<u32, &Dispatch<u32>>) -> bool {
-    matches!(answer, Answer::Make(_))
+fn is_made(answer: Checkout<u32, &Dispatch<u32>>) -> bool {
+    matches!(answer, Checkout::Make(_))
 }
 
 fn panics(work: impl FnOnce()) {
@@ -48,7 +48,7 @@ impl Observe for Ear {
 fn what_breaks_is_made_again_and_its_slot_is_free() {
     let pool = pool(1);
     take(&pool).discard();
-    assert_eq!((pool.taken(), pool.idle()), (0, 0));
+    assert_eq!((pool.in_use(), pool.idle()), (0, 0));
     assert!(is_made(pool.checkout()));
     // To make it again oneself keeps the slot.
     let vacant = take(&pool).remake();
@@ -63,30 +63,30 @@ fn a_cancelled_making_owns_nothing_later() {
     let time = ManualTime::new();
     let clock = time.clock();
     let pool = builder(1).clock(clock.clone()).build().unwrap();
-    let Answer::Make(vacant) = pool.checkout() else { panic!("nothing is in it") };
+    let Checkout::Make(vacant) = pool.checkout() else { panic!("nothing is in it") };
     let wake = clock.sleep_until(clock.now() + 10 * MS);
     let mut making = task::spawn(vacant.make(async move {
         wake.await;
         Ok::<_, ()>(1)
     }));
     assert_pending!(making.poll());
-    assert_eq!(pool.taken(), 1);
+    assert_eq!(pool.in_use(), 1);
     drop(making); // its caller's time is over
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
     time.advance(10 * MS); // when it would have been made
-    assert_eq!((pool.taken(), pool.idle()), (0, 0));
-    let Answer::Make(unpolled) = pool.checkout() else { panic!("nothing is in it") };
+    assert_eq!((pool.in_use(), pool.idle()), (0, 0));
+    let Checkout::Make(unpolled) = pool.checkout() else { panic!("nothing is in it") };
     drop(unpolled.make(async { Ok::<_, ()>(1) }));
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
 }
 
 /// Q7: dispcount's check-in is a message; the one who had sent it was told "busy" 18 times in a hundred.
 #[test]
 fn whoever_puts_it_back_can_have_it_again() {
-    for pick in [Pick::Random, Pick::RoundRobin, Pick::TwoChoices, Pick::Lowest] {
+    for pick in [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest] {
         let pool = builder(1).pick(pick).build().unwrap();
         (0..1_000).for_each(|_| drop(pool.checkout().or_make(|| 7).unwrap()));
-        (0..1_000).for_each(|_| drop(pool.ask().unwrap()));
+        (0..1_000).for_each(|_| drop(pool.try_acquire().unwrap()));
     }
 }
 
@@ -119,17 +119,17 @@ fn a_seat_that_comes_back_twice_frees_nobody_elses() {
     pool.refund(Pack::unpack(first));
     let second = pool.admit(&()).unwrap().pack();
     pool.settle(Pack::unpack(first), Outcome::Success);
-    assert_eq!(pool.taken(), 1);
-    assert!(pool.ask().is_err());
+    assert_eq!(pool.in_use(), 1);
+    assert!(pool.try_acquire().is_err());
     pool.refund(Pack::unpack(second));
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
 }
 
 #[test]
 fn what_has_the_same_key_keeps_its_slot() {
     let pool = builder(16).build().unwrap();
     for key in 0..100 {
-        let Answer::Make(vacant) = pool.checkout_for(&key) else { continue };
+        let Checkout::Make(vacant) = pool.checkout_for(&key) else { continue };
         vacant.fill(key).put_back();
     }
     for key in 0..100 {
@@ -151,7 +151,7 @@ fn of_two_that_which_has_a_resource_is_preferred() {
         });
         made.count() as f64 / 2_000.0
     };
-    let (two, any) = (share(Pick::TwoChoices), share(Pick::Random));
+    let (two, any) = (share(SlotPick::TwoChoices), share(SlotPick::Random));
     assert!((0.2..0.3).contains(&two), "{two}");
     assert!((0.45..0.55).contains(&any), "{any}");
 }
@@ -161,7 +161,8 @@ fn of_two_that_which_has_a_resource_is_preferred() {
 fn of_two_that_which_was_emptied_is_not_preferred() {
     let time = ManualTime::new();
     let made = (0..400).filter(|&seed| {
-        let pool = builder(2).pick(Pick::TwoChoices).dice(Dice::seeded(seed)).probes(2).clock(time.clock());
+        let pool =
+            builder(2).pick(SlotPick::TwoChoices).dice(Dice::seeded(seed)).probes(2).clock(time.clock());
         let pool = pool.max_idle(MS).build().unwrap();
         let (one, other) = (take(&pool), take(&pool));
         one.put_back();
@@ -187,10 +188,10 @@ fn the_lowest_uses_as_few_as_possible() {
 #[test]
 fn so_many_are_tried_as_are_set() {
     let busy = |probes| {
-        let pool = builder(10).pick(Pick::Random).probes(probes).build().unwrap();
+        let pool = builder(10).pick(SlotPick::Random).probes(probes).build().unwrap();
         let mut held = vec![];
-        while pool.taken() < 9 {
-            held.extend(pool.ask().ok());
+        while pool.in_use() < 9 {
+            held.extend(pool.try_acquire().ok());
         }
         (0..1_000).filter(|_| pool.checkout().is_busy()).count()
     };
@@ -209,12 +210,12 @@ fn what_lies_idle_for_too_long_is_swept() {
     other.put_back();
     time.advance(5 * MS);
     assert_eq!(pool.sweep(), 1);
-    assert_eq!((pool.idle(), pool.taken()), (1, 1));
+    assert_eq!((pool.idle(), pool.in_use()), (1, 1));
     time.advance(6 * MS);
     assert_eq!((pool.sweep(), pool.sweep()), (1, 0));
     out.put_back();
     assert_eq!(pool.sweep(), 0, "what was used a moment ago is not idle");
-    assert!(matches!(pool.checkout(), Answer::Make(_)));
+    assert!(matches!(pool.checkout(), Checkout::Make(_)));
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn what_was_only_dropped_is_kept_or_not_as_is_set() {
             let _lease = take(&pool);
             die()
         });
-        assert_eq!((pool.idle(), pool.taken()), (0, 0), "never after a panic");
+        assert_eq!((pool.idle(), pool.in_use()), (0, 0), "never after a panic");
     }
 }
 
@@ -248,13 +249,13 @@ fn a_resource_whose_end_panics_takes_no_slot_with_it() {
     let pool = Dispatch::builder().slots(1).max_idle(MS).clock(time.clock()).build().unwrap();
     let bomb = || pool.checkout().or_make(|| Bomb(true)).unwrap();
     panics(|| bomb().discard());
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
     panics(|| drop(bomb().remake()));
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
     bomb().put_back();
     time.advance(2 * MS);
     panics(|| drop(pool.checkout())); // it was idle for too long
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
     let last = bomb();
     pool.close();
     let mut drained = task::spawn(pool.drained());
@@ -268,17 +269,17 @@ fn a_resource_whose_end_panics_takes_no_slot_with_it() {
 fn it_is_made_smaller_and_larger_while_leases_are_out() {
     let pool = builder(4).probes(200).build().unwrap();
     let held: Vec<_> = (0..4).map(|n| pool.checkout().or_make(|| n).unwrap()).collect();
-    pool.resize(2).unwrap();
-    assert_eq!((pool.slots(), pool.taken()), (2, 4), "nobody is thrown out");
+    pool.set_slots(2).unwrap();
+    assert_eq!((pool.slots(), pool.in_use()), (2, 4), "nobody is thrown out");
     assert!(pool.checkout().is_busy());
     drop(held);
-    assert_eq!((pool.taken(), pool.idle()), (0, 2), "what is beyond is not kept");
-    pool.resize(200).unwrap();
+    assert_eq!((pool.in_use(), pool.idle()), (0, 2), "what is beyond is not kept");
+    pool.set_slots(200).unwrap();
     let all: Vec<_> = (0..201).map_while(|n| pool.checkout().or_make(|| n).ok()).collect();
     assert_eq!(all.len(), 200);
     pool.set("slots", 1.0).unwrap();
     assert!(pool.set("slots", 0.5).is_err() && pool.set("slots", 0.0).is_err());
-    assert!(pool.resize(0).is_err() && pool.resize(u32::MAX).is_err());
+    assert!(pool.set_slots(0).is_err() && pool.set_slots(u32::MAX).is_err());
     assert_eq!(pool.slots(), 1);
 }
 
@@ -294,9 +295,9 @@ fn it_closes_in_peace() {
     out.put_back();
     assert!(early.is_woken());
     assert_ready!(early.poll());
-    assert_eq!((pool.taken(), pool.idle()), (0, 0));
-    assert_eq!(pool.ask().unwrap_err().reason(), Reason::Closed);
-    let Answer::Busy(no) = assert_ready!(task::spawn(pool.checkout_within(MS)).poll()) else { panic!() };
+    assert_eq!((pool.in_use(), pool.idle()), (0, 0));
+    assert_eq!(pool.try_acquire().unwrap_err().reason(), Reason::Closed);
+    let Checkout::Busy(no) = assert_ready!(task::spawn(pool.checkout_within(MS)).poll()) else { panic!() };
     assert_eq!(no.reason(), Reason::Closed, "at once");
 }
 
@@ -321,7 +322,7 @@ fn whoever_can_wait_has_it_soon_after_it_is_free() {
     assert!((90..140).contains(&polls), "{polls}");
     held.put_back();
     time.advance(10 * MS);
-    assert!(matches!(assert_ready!(waits.poll()), Answer::Reuse(_)));
+    assert!(matches!(assert_ready!(waits.poll()), Checkout::Reuse(_)));
 }
 
 #[cfg(feature = "test-util")]
@@ -337,7 +338,7 @@ async fn whoever_waits_in_a_runtime_waits_by_its_clock() {
         drop(held);
     });
     let start = Clock::system().now();
-    assert!(matches!(pool.checkout_within(1_000 * MS).await, Answer::Reuse(_)));
+    assert!(matches!(pool.checkout_within(1_000 * MS).await, Checkout::Reuse(_)));
     assert!((30 * MS..=41 * MS).contains(&Clock::system().now().since(start)));
     releases.await.unwrap();
 }
@@ -350,10 +351,10 @@ fn the_books_balance() {
     take(&pool).put_back();
     take(&pool).discard();
     drop(pool.checkout());
-    drop(pool.ask());
-    pool.ask().unwrap().refund();
+    drop(pool.try_acquire());
+    pool.try_acquire().unwrap().refund();
     let held = take(&pool);
-    drop((pool.checkout(), pool.ask()));
+    drop((pool.checkout(), pool.try_acquire()));
     drop(held);
     panics(|| {
         let _lease = take(&pool);
@@ -377,19 +378,19 @@ mod workers {
     #[test]
     fn a_job_goes_to_an_idle_worker_or_comes_back() {
         let (hands, mut all) = Workers::new(2).unwrap();
-        assert_eq!(hands.give("early").unwrap_err().why.reason(), Reason::Busy, "nobody is idle yet");
+        assert_eq!(hands.submit("early").unwrap_err().rejected.reason(), Reason::Busy, "nobody is idle yet");
         let (mut one, mut other) = (all.remove(0), all.remove(0));
         let mut first = task::spawn(one.next());
         assert_pending!(first.poll());
         assert_eq!(hands.idle(), 1);
-        hands.give("a").unwrap();
+        hands.submit("a").unwrap();
         assert!(first.is_woken());
-        assert_eq!(hands.give("b").unwrap_err().job, "b");
+        assert_eq!(hands.submit("b").unwrap_err().job, "b");
         assert_eq!(assert_ready!(first.poll()), Some("a"));
         drop(first);
         let mut second = task::spawn(other.next());
         assert_pending!(second.poll());
-        hands.give("b").unwrap();
+        hands.submit("b").unwrap();
         assert_eq!(assert_ready!(second.poll()), Some("b"));
         assert_eq!(hands.idle(), 0);
     }
@@ -401,12 +402,12 @@ mod workers {
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
         drop(waits);
-        assert!(hands.give(1).is_err(), "it is not idle any more");
+        assert!(hands.submit(1).is_err(), "it is not idle any more");
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
-        hands.give(2).unwrap();
+        hands.submit(2).unwrap();
         drop(waits); // with a job on its desk
-        assert!(hands.give(3).is_err());
+        assert!(hands.submit(3).is_err());
         assert_eq!(assert_ready!(task::spawn(worker.next()).poll()), Some(2));
     }
 
@@ -418,7 +419,7 @@ mod workers {
         let mut worker = all.remove(0);
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
-        hands.give(1).unwrap();
+        hands.submit(1).unwrap();
         assert_eq!(assert_ready!(waits.poll()), Some(1));
         drop(waits);
         panics(move || {
@@ -426,11 +427,11 @@ mod workers {
             die()
         });
         assert_eq!((hands.missing(), hands.idle()), (1, 0));
-        assert!(hands.give(2).is_err());
+        assert!(hands.submit(2).is_err());
         let mut worker = hands.replace().unwrap();
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
-        hands.give(2).unwrap();
+        hands.submit(2).unwrap();
         drop(waits);
         drop(worker);
         assert_eq!(hands.missing(), 1);
@@ -445,7 +446,7 @@ mod workers {
         let (mut busy, mut idle) = (all.remove(0), all.remove(0));
         let mut has = task::spawn(busy.next());
         assert_pending!(has.poll());
-        hands.give(1).unwrap();
+        hands.submit(1).unwrap();
         let mut waits = task::spawn(idle.next());
         assert_pending!(waits.poll());
         hands.close();
@@ -454,8 +455,8 @@ mod workers {
         assert_eq!(assert_ready!(has.poll()), Some(1), "it was handed over before");
         drop(has);
         assert_eq!(assert_ready!(task::spawn(busy.next()).poll()), None);
-        let back = hands.give(2).unwrap_err();
-        assert_eq!((back.job, back.why.reason()), (2, Reason::Closed));
+        let back = hands.submit(2).unwrap_err();
+        assert_eq!((back.job, back.rejected.reason()), (2, Reason::Closed));
     }
 
     #[test]
@@ -467,14 +468,14 @@ mod workers {
             for mut worker in all {
                 let sum = &sum;
                 scope.spawn(move || {
-                    while let Some(job) = worker.next_blocking() {
+                    while let Some(job) = worker.blocking_next() {
                         sum.fetch_add(job, SeqCst);
                     }
                 });
             }
             for n in 0..JOBS {
                 let mut job = n;
-                while let Err(busy) = hands.give(job) {
+                while let Err(busy) = hands.submit(job) {
                     job = busy.job;
                     std::thread::yield_now();
                 }

@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex};
 
 /// The settings of a [`RandomDrop`]. Plain data; checked when one is built from it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Config {
+pub struct RandomDropConfig {
     /// The name that refusals carry. Default "drop".
     pub name: String,
     /// The share that is kept, 0.0 to 1.0. Default 1.0: everything.
     pub keep: f64,
 }
 
-impl Default for Config {
+impl Default for RandomDropConfig {
     fn default() -> Self {
-        Config { name: "drop".into(), keep: 1.0 }
+        RandomDropConfig { name: "drop".into(), keep: 1.0 }
     }
 }
 
-impl Config {
+impl RandomDropConfig {
     /// Checks every field.
     ///
     /// # Errors
@@ -45,15 +45,15 @@ pub(crate) fn check(keep: f64) -> Result<(), ConfigError> {
 /// Builds a [`RandomDrop`]; from [`RandomDrop::builder`].
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct Builder {
-    config: Config,
+pub struct RandomDropBuilder {
+    config: RandomDropConfig,
     dice: Dice,
     observer: Option<Arc<dyn Observe>>,
 }
 
-impl Builder {
+impl RandomDropBuilder {
     /// Starts from these settings.
-    pub fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: RandomDropConfig) -> Self {
         self.config = config;
         self
     }
@@ -97,7 +97,7 @@ impl Builder {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for RandomDropBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let observed = self.observer.is_some();
         f.debug_struct("Builder").field("config", &self.config).field("observed", &observed).finish()

@@ -19,16 +19,16 @@ pub(crate) const BINS: usize = LEVELS * COHORTS;
 
 /// Those above `bin` are kept, those below are not, those in it by this share.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Line {
+pub(crate) struct Threshold {
     pub(crate) bin: usize,
     pub(crate) share: f64,
 }
 
 /// Everybody is kept.
-pub(crate) const OPEN: Line = Line { bin: 0, share: 1.0 };
+pub(crate) const OPEN: Threshold = Threshold { bin: 0, share: 1.0 };
 
 /// Nobody is kept, not even of those who were never seen.
-pub(crate) const SHUT: Line = Line { bin: BINS - 1, share: 0.0 };
+pub(crate) const SHUT: Threshold = Threshold { bin: BINS - 1, share: 0.0 };
 
 /// Counts decay over a second.
 const MEMORY: f64 = 1.0;
@@ -68,7 +68,7 @@ impl Histogram {
     }
 
     /// The line under which `rate` a second is admitted.
-    pub(crate) fn line(&self, rate: f64) -> Line {
+    pub(crate) fn line(&self, rate: f64) -> Threshold {
         let mut left = rate;
         let last = self.levels.iter().position(|level| level.get() > 0.0);
         for level in (0..LEVELS).rev() {
@@ -90,17 +90,17 @@ impl Histogram {
     }
 
     /// The line in one level, of which this share is kept.
-    fn within(&self, level: usize, share: f64) -> Line {
+    fn within(&self, level: usize, share: f64) -> Threshold {
         let first = level * COHORTS;
         let bins = self.bins.get(first..first + COHORTS).unwrap_or_default();
         let mut left = share * bins.iter().sum::<f64>();
         for (cohort, n) in bins.iter().enumerate().rev() {
             if *n > left {
-                return Line { bin: first + cohort, share: left / n };
+                return Threshold { bin: first + cohort, share: left / n };
             }
             left -= n;
         }
-        Line { bin: first, share: 1.0 }
+        Threshold { bin: first, share: 1.0 }
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     /// How many a second of a level get over the line.
-    fn kept(line: Line, rates: &[f64], level: usize) -> f64 {
+    fn kept(line: Threshold, rates: &[f64], level: usize) -> f64 {
         let bins = rates.iter().enumerate().skip(level * COHORTS).take(COHORTS);
         bins.map(|(bin, rate)| match bin.cmp(&line.bin) {
             std::cmp::Ordering::Greater => *rate,

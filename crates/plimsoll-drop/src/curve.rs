@@ -32,7 +32,7 @@ impl Curve {
     }
 
     /// Your own. What it says is cut to 0.0 to 1.0, and what is not a number is 1.0.
-    pub fn own(keep: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
+    pub fn new(keep: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
         Curve(Shape::Own(Arc::new(keep)))
     }
 

@@ -77,7 +77,7 @@ impl Rate {
 
 /// Feed-forward and PI on the admitted rate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keep {
+pub(crate) struct RateController {
     target: f64,
     tick: f64,
     arrivals: Rate,
@@ -94,7 +94,7 @@ pub(crate) struct Aim {
     /// The rate to admit.
     pub(crate) rate: f64,
     /// The delay is far above its target: tick more often.
-    pub(crate) hot: bool,
+    pub(crate) overloaded: bool,
     /// The rate at which work leaves, if it is known.
     pub(crate) capacity: Option<f64>,
 }
@@ -109,12 +109,12 @@ const MOST: f64 = 0.15;
 /// While refusing and nothing waits, the capacity is forgotten over so many seconds, and tried anew.
 const PROBE: f64 = 3.0;
 
-impl Keep {
+impl RateController {
     pub(crate) fn new(target: f64, tick: f64, capacity: Option<f64>) -> Self {
         // Worth 64 events, so that it is gone by at once and yields to what is measured.
         let hint = |rate: f64| Rate::known(rate, target.max(64.0 / rate));
         let departures = capacity.map_or(Rate::default(), hint);
-        Keep { target, tick, arrivals: Rate::default(), departures, z: 0.0, keep: 1.0 }
+        RateController { target, tick, arrivals: Rate::default(), departures, z: 0.0, keep: 1.0 }
     }
 
     pub(crate) fn set_target(&mut self, target: f64, tick: f64) {
@@ -147,7 +147,7 @@ impl Keep {
             (self.departures.n >= 8.0 && self.departures.t >= d / 2.0) || (self.departures.n >= 1.0 && hot);
         if !known || mu <= 0.0 {
             self.keep = 1.0;
-            return Aim { keep: 1.0, rate: f64::INFINITY, hot, capacity: None };
+            return Aim { keep: 1.0, rate: f64::INFINITY, overloaded: hot, capacity: None };
         }
         // Four of what is longer, the target or a tick: with two ticks only, the noise between two of them drives the
         // proportional term into its limit, where the integral rests: a single server then waits too long.
@@ -165,23 +165,23 @@ impl Keep {
         }
         let rate = mu * (1.0 + p + self.z).max(FLOOR);
         self.keep = (rate / lambda).min(1.0);
-        Aim { keep: self.keep, rate, hot, capacity: Some(mu) }
+        Aim { keep: self.keep, rate, overloaded: hot, capacity: Some(mu) }
     }
 }
 
 /// Where only a delay is known: PI on the logarithm of the share that is kept, whose gain is the same at any
 /// load, too.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LogKeep {
+pub(crate) struct LogController {
     target: f64,
     tick: f64,
     log: f64,
     before: f64,
 }
 
-impl LogKeep {
+impl LogController {
     pub(crate) fn new(target: f64, tick: f64) -> Self {
-        LogKeep { target, tick, log: 0.0, before: 0.0 }
+        LogController { target, tick, log: 0.0, before: 0.0 }
     }
 
     pub(crate) fn set_target(&mut self, target: f64, tick: f64) {

@@ -9,8 +9,8 @@
 //! | guard | drops | steered by |
 //! |---|---|---|
 //! | [`RandomDrop`] | a share, by priority if you like | you: any thread changes it |
-//! | [`Shedder`] | the least important, as many as it takes | the delay of the queue behind it |
-//! | [`Throttle`] | what the server would refuse anyway | what the server refused lately |
+//! | [`LoadShedder`] | the least important, as many as it takes | the delay of the queue behind it |
+//! | [`AdaptiveThrottle`] | what the server would refuse anyway | what the server refused lately |
 //!
 //! *Not* for work of which every item matters. A fixed rate alone is not for a load that varies: it
 //! is right for one load only.
@@ -54,7 +54,7 @@
 //!
 //! # The controller
 //!
-//! A [`Shedder`] keeps the delay of the queue behind it at its target, 5 ms unless set. It steers the *rate* that it
+//! A [`LoadShedder`] keeps the delay of the queue behind it at its target, 5 ms unless set. It steers the *rate* that it
 //! admits: the capacity of what is behind is measured as work leaves it and fed forward, and a proportional and an
 //! integral term do the rest. (Steering the probability of dropping instead, as PIE does, has a gain that grows
 //! with the load, and is lost at twenty times the capacity.) Priorities come first: who is dropped is decided by one
@@ -63,13 +63,13 @@
 //!
 //! What it misses: below some 100 requests a second it is slow, for a delay of 5 ms is less than one of them. With
 //! one server whose work varies much, choose a target of five times the mean work and more. The first overload
-//! ever, before the capacity is known, is met late: give a [`capacity_hint`](ShedderBuilder::capacity_hint).
+//! ever, before the capacity is known, is met late: give a [`capacity_hint`](LoadShedderBuilder::capacity_hint).
 //! `busy` has to mean that *all* workers are: a pool that is limited elsewhere is measured wrongly.
 //!
 //! # Time, sharing, cancellation
 //!
 //! All three are handles: clones share everything, and a changed rate is seen by every thread at its next draw.
-//! Nothing is held by who was kept. A [`Shedder`] ticks on those who ask; no thread works in the background.
+//! Nothing is held by who was kept. A [`LoadShedder`] ticks on those who ask; no thread works in the background.
 //!
 //! # Features
 //!
@@ -87,11 +87,11 @@ mod shedder;
 mod signal;
 mod throttle;
 
-pub use config::{Builder, Config};
+pub use config::{RandomDropBuilder, RandomDropConfig};
 pub use curve::Curve;
 pub use random::RandomDrop;
 #[cfg(feature = "tower")]
 pub use random::RandomDropLayer;
-pub use shedder::{Anyone, Control, Shedder, ShedderBuilder};
-pub use signal::{Reading, Signal};
-pub use throttle::{Throttle, ThrottleBuilder};
+pub use shedder::{Control, LoadShedder, LoadShedderBuilder, NoAccount};
+pub use signal::{Signal, SignalReading};
+pub use throttle::{AdaptiveThrottle, AdaptiveThrottleBuilder};

@@ -1,6 +1,6 @@
 //! The handle.
 
-use crate::config::{Builder, check};
+use crate::config::{RandomDropBuilder, check};
 use crate::cursor::{LEVELS, level};
 use plimsoll_core::{
     By, ConfigError, ControlError, Dice, Event, Gate, InfoFn, Inspect, Keyed, Observer, Outcome, Permit,
@@ -38,14 +38,14 @@ impl RandomDrop {
     }
 
     /// Sets everything else.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> RandomDropBuilder {
+        RandomDropBuilder::default()
     }
 
     /// Rolls the dice: `true` means go on. Ask before the item is built.
     #[inline]
     pub fn keep(&self) -> bool {
-        self.keep_of(Priority::NORMAL)
+        self.keep_for_priority(Priority::NORMAL)
     }
 
     /// Builds the item only if it is kept.
@@ -65,7 +65,7 @@ impl RandomDrop {
 
     /// [`keep`](Self::keep), by the rate of this priority.
     #[inline]
-    pub fn keep_of(&self, priority: Priority) -> bool {
+    pub fn keep_for_priority(&self, priority: Priority) -> bool {
         let keep = self.roll(priority);
         // One branch that is always the same, and none on `keep`, which nothing can predict.
         self.0.observer.emit_all(|tell| {
@@ -83,17 +83,17 @@ impl RandomDrop {
     /// # Errors
     /// `Dropped`.
     #[inline]
-    pub fn ask(&self) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
         self.decide(Priority::NORMAL).map(|()| Permit::new(self, ()))
     }
 
     /// The share that is kept now, of normal priority.
     pub fn keep_rate(&self) -> f64 {
-        self.keep_rate_of(Priority::NORMAL)
+        self.keep_rate_for(Priority::NORMAL)
     }
 
     /// The share that is kept now of this priority.
-    pub fn keep_rate_of(&self, priority: Priority) -> f64 {
+    pub fn keep_rate_for(&self, priority: Priority) -> f64 {
         self.rates().get(level(priority)).copied().unwrap_or(1.0)
     }
 
@@ -111,7 +111,7 @@ impl RandomDrop {
     ///
     /// # Errors
     /// If `keep` is not in 0.0..=1.0; nothing has changed then.
-    pub fn set_keep_of(&self, priority: Priority, keep: f64) -> Result<(), ControlError> {
+    pub fn set_keep_for(&self, priority: Priority, keep: f64) -> Result<(), ControlError> {
         check(keep)?;
         self.set(keep, |n| n == level(priority));
         Ok(())

@@ -1,9 +1,9 @@
 //! Random drop that steers itself: the handle.
 
 use crate::Curve;
-use crate::cursor::{BINS, COHORTS, Histogram, Line, OPEN, SHUT, level};
-use crate::keep::{Keep, LogKeep, Pie, Tick};
-use crate::signal::{Reading, Signal, Source};
+use crate::cursor::{BINS, COHORTS, Histogram, OPEN, SHUT, Threshold, level};
+use crate::keep::{LogController, Pie, RateController, Tick};
+use crate::signal::{Signal, SignalReading, SignalSource};
 use plimsoll_core::{
     By, ByRef, Clock, ConfigError, ControlError, Dice, Event, Gate, InfoFn, Inspect, Instant, Keyed,
     KeyedHashState, Observe, Observer, Outcome, Permit, Priority, Reason, Rejected, RequestInfo, Settle,
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How a [`Shedder`] is steered.
+/// How a [`LoadShedder`] is steered.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Control {
@@ -37,18 +37,18 @@ pub enum Control {
 ///
 /// What is less important is dropped before anything more important is; within one priority the accounts
 /// are spread over 128 cohorts, so that one account's requests are kept or dropped together, for a while:
-/// after each [turnover](ShedderBuilder::turnover) they are spread anew.
+/// after each [reshuffle_every](LoadShedderBuilder::reshuffle_every) they are spread anew.
 ///
 /// ```
-/// use plimsoll_drop::{Reading, Shedder, Signal};
+/// use plimsoll_drop::{SignalReading, LoadShedder, Signal};
 /// use plimsoll_core::Priority;
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::sync::Arc;
 ///
 /// let waiting = Arc::new(AtomicU64::new(0)); // the length of your queue
 /// let depth = waiting.clone();
-/// let shedder = Shedder::builder()
-///     .signal(Signal::of(move || Reading::new().depth(depth.load(Ordering::Relaxed))))
+/// let shedder = LoadShedder::builder()
+///     .signal(Signal::new(move || SignalReading::new().depth(depth.load(Ordering::Relaxed))))
 ///     .build()?;
 /// if shedder.keep(Priority::NORMAL) {
 ///     // build the item only now, and queue it
@@ -57,11 +57,11 @@ pub enum Control {
 /// ```
 ///
 /// It ticks by itself, on whoever asks; where long pauses between asks are to be expected, let
-/// [`tend`](Self::tend) run beside, or call [`tick`](Self::tick).
+/// [`tend`](Self::run) run beside, or call [`tick`](Self::tick).
 ///
 #[doc = include_str!("controller.md")]
 #[derive(Clone)]
-pub struct Shedder(Arc<Inner>);
+pub struct LoadShedder(Arc<Inner>);
 
 struct Inner {
     name: &'static str,
@@ -108,7 +108,7 @@ struct Machine {
 }
 
 enum Steered {
-    Rate(Keep, LogKeep),
+    Rate(RateController, LogController),
     Pie(Pie),
     Curve(Curve, bool),
 }
@@ -118,15 +118,15 @@ const NOTHING: f64 = f64::NEG_INFINITY;
 
 const BIN_BITS: u32 = 10;
 
-fn packed(line: Line) -> u64 {
+fn packed(line: Threshold) -> u64 {
     Dice::threshold(line.share) << BIN_BITS | line.bin as u64
 }
 
 /// A request of nobody in particular.
 #[derive(Clone, Copy, Debug)]
-pub struct Anyone;
+pub struct NoAccount;
 
-impl Shedder {
+impl LoadShedder {
     /// One that keeps the delay behind it at 5 ms, by how many are in flight through it: `workers` are served
     /// at once.
     ///
@@ -137,8 +137,8 @@ impl Shedder {
     }
 
     /// Sets everything else.
-    pub fn builder() -> ShedderBuilder {
-        ShedderBuilder::default()
+    pub fn builder() -> LoadShedderBuilder {
+        LoadShedderBuilder::default()
     }
 
     /// Rolls the dice for something of this priority: `true` means go on. Ask before the item is built.
@@ -179,15 +179,15 @@ impl Shedder {
     /// # Errors
     /// `Dropped`.
     #[inline]
-    pub fn ask(&self, priority: Priority) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire(&self, priority: Priority) -> Result<Permit<&Self>, Rejected> {
         self.admit_bin(self.anyone(priority)).map(|()| Permit::new(self, ()))
     }
 
-    /// [`ask`](Self::ask), for an account.
+    /// [`try_acquire`](Self::try_acquire), for an account.
     ///
     /// # Errors
     /// `Dropped`.
-    pub fn ask_for<K: Hash + ?Sized>(
+    pub fn try_acquire_for<K: Hash + ?Sized>(
         &self,
         priority: Priority,
         account: &K,
@@ -195,11 +195,11 @@ impl Shedder {
         self.admit_bin(self.of_account(priority, account)).map(|()| Permit::new(self, ()))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle.
     ///
     /// # Errors
     /// `Dropped`.
-    pub fn ask_owned(&self, priority: Priority) -> Result<Permit<Self>, Rejected> {
+    pub fn try_acquire_owned(&self, priority: Priority) -> Result<Permit<Self>, Rejected> {
         self.admit_bin(self.anyone(priority)).map(|()| Permit::new(self.clone(), ()))
     }
 
@@ -233,7 +233,7 @@ impl Shedder {
     ///
     /// # Cancel safety
     /// Can be dropped at any time.
-    pub async fn tend(&self) {
+    pub async fn run(&self) {
         loop {
             let due = Instant::from_nanos(self.0.due.load(Ordering::Relaxed));
             // Somebody else's tick may move it to an eighth of that.
@@ -249,7 +249,7 @@ impl Shedder {
     }
 
     /// How many a second leave the queue when it is never empty, as far as is known. To be given as
-    /// [`capacity_hint`](ShedderBuilder::capacity_hint) after a restart.
+    /// [`capacity_hint`](LoadShedderBuilder::capacity_hint) after a restart.
     pub fn capacity(&self) -> Option<f64> {
         match f64::from_bits(self.0.capacity.load(Ordering::Relaxed)) {
             none if none <= 0.0 => None,
@@ -282,7 +282,7 @@ impl Shedder {
         Ok(())
     }
 
-    /// How many are in flight: were admitted by [`ask`](Self::ask) or the layer, and have not ended.
+    /// How many are in flight: were admitted by [`try_acquire`](Self::try_acquire) or the layer, and have not ended.
     pub fn in_flight(&self) -> u64 {
         self.0.in_flight()
     }
@@ -306,8 +306,8 @@ impl Shedder {
     pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(
         &self,
         facts: P,
-    ) -> By<Self, fn(&R) -> Anyone, InfoFn<P>> {
-        By::new(self.clone(), (|_| Anyone) as fn(&R) -> Anyone).info(facts)
+    ) -> By<Self, fn(&R) -> NoAccount, InfoFn<P>> {
+        By::new(self.clone(), (|_| NoAccount) as fn(&R) -> NoAccount).info(facts)
     }
 
     /// A layer that drops before the inner service is called: all of normal priority.
@@ -367,8 +367,8 @@ impl Inner {
     fn is_over_ceiling(&self) -> bool {
         let ceiling = self.ceiling.load(Ordering::Relaxed);
         let depth = match &self.signal.0 {
-            Source::InFlight(workers) => self.in_flight().saturating_sub(*workers),
-            Source::Own(_) => {
+            SignalSource::InFlight(workers) => self.in_flight().saturating_sub(*workers),
+            SignalSource::Own(_) => {
                 let then = self.admitted_then.load(Ordering::Relaxed);
                 let came = self.admitted.load(Ordering::Relaxed).saturating_sub(then);
                 let most = self.depth_then.load(Ordering::Relaxed).saturating_add(came);
@@ -407,7 +407,7 @@ impl Inner {
         self.ticking.store(false, Ordering::Release);
     }
 
-    fn tick(&self, machine: &mut Machine, now: u64, since: u64, admitted: u64, reading: Reading) {
+    fn tick(&self, machine: &mut Machine, now: u64, since: u64, admitted: u64, reading: SignalReading) {
         let dt = since as f64 / 1e9;
         let target = self.target.load(Ordering::Relaxed);
         let usual = tick_of(Duration::from_nanos(target));
@@ -427,7 +427,7 @@ impl Inner {
         let departures = match (reading.departed, depth, &self.signal.0) {
             // The first says nothing: what left before is not of this tick.
             (Some(departed), _, _) => machine.departed.map_or(0, |then| departed.saturating_sub(then)) as f64,
-            (None, Some(depth), Source::Own(_)) => (newly - (depth - machine.depth)).max(0.0),
+            (None, Some(depth), SignalSource::Own(_)) => (newly - (depth - machine.depth)).max(0.0),
             _ => ended.saturating_sub(machine.ended) as f64,
         };
         let busy = reading.busy.unwrap_or(depth.unwrap_or(0.0) > 0.0 && machine.depth > 0.0);
@@ -456,14 +456,14 @@ impl Inner {
         self.due.store(now.saturating_add(next), Ordering::Relaxed);
     }
 
-    fn read(&self) -> Reading {
+    fn read(&self) -> SignalReading {
         match &self.signal.0 {
-            Source::Own(read) => read(),
-            Source::InFlight(workers) => {
+            SignalSource::Own(read) => read(),
+            SignalSource::InFlight(workers) => {
                 let inside = self.in_flight();
                 let was_idle = self.idle.swap(inside < *workers, Ordering::Relaxed);
                 let depth = inside.saturating_sub(*workers);
-                Reading::new().depth(depth).busy(!was_idle && inside >= *workers)
+                SignalReading::new().depth(depth).busy(!was_idle && inside >= *workers)
             }
         }
     }
@@ -474,7 +474,7 @@ impl Inner {
         if done {
             self.ended.fetch_add(1, Ordering::Relaxed);
         }
-        if let Source::InFlight(workers) = self.signal.0
+        if let SignalSource::InFlight(workers) = self.signal.0
             && inside < workers
             && !self.idle.load(Ordering::Relaxed)
         {
@@ -512,7 +512,7 @@ impl Machine {
                     let depth = depth.unwrap_or(0.0);
                     let delay = seconds.or_else(|| keep.capacity().map(|rate| depth / rate)).unwrap_or(0.0);
                     let aim = keep.tick(Tick { dt, arrivals, departures, depth, delay, busy });
-                    (if aim.keep < 1.0 { aim.rate } else { f64::INFINITY }, aim.hot, aim.capacity)
+                    (if aim.keep < 1.0 { aim.rate } else { f64::INFINITY }, aim.overloaded, aim.capacity)
                 }
             },
             Steered::Pie(pie) => {
@@ -532,7 +532,7 @@ impl Machine {
     }
 }
 
-impl Settle for Shedder {
+impl Settle for LoadShedder {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
         self.0.end(Event::Completed { by: self.0.name, outcome }, true);
@@ -543,25 +543,25 @@ impl Settle for Shedder {
     }
 }
 
-impl<R: ?Sized> Gate<R> for Shedder {
+impl<R: ?Sized> Gate<R> for LoadShedder {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
         self.admit_bin(self.anyone(Priority::NORMAL))
     }
 }
 
-impl<K: Hash + ?Sized> Keyed<K> for Shedder {
+impl<K: Hash + ?Sized> Keyed<K> for LoadShedder {
     fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<(), Rejected> {
         self.admit_bin(self.of_account(facts.priority, key))
     }
 }
 
-impl Keyed<Anyone> for Shedder {
-    fn admit_for(&self, _: &Anyone, facts: RequestInfo) -> Result<(), Rejected> {
+impl Keyed<NoAccount> for LoadShedder {
+    fn admit_for(&self, _: &NoAccount, facts: RequestInfo) -> Result<(), Rejected> {
         self.admit_bin(self.anyone(facts.priority))
     }
 }
 
-impl Inspect for Shedder {
+impl Inspect for LoadShedder {
     fn name(&self) -> &'static str {
         self.0.name
     }
@@ -583,7 +583,7 @@ impl Inspect for Shedder {
     }
 }
 
-impl fmt::Debug for Shedder {
+impl fmt::Debug for LoadShedder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shedder")
             .field("name", &self.name())
@@ -595,10 +595,10 @@ impl fmt::Debug for Shedder {
     }
 }
 
-/// Builds a [`Shedder`]; from [`Shedder::builder`].
+/// Builds a [`LoadShedder`]; from [`LoadShedder::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct ShedderBuilder {
+pub struct LoadShedderBuilder {
     name: String,
     target: Duration,
     control: Control,
@@ -610,9 +610,9 @@ pub struct ShedderBuilder {
     observer: Option<Arc<dyn Observe>>,
 }
 
-impl Default for ShedderBuilder {
+impl Default for LoadShedderBuilder {
     fn default() -> Self {
-        ShedderBuilder {
+        LoadShedderBuilder {
             name: "shedder".into(),
             target: Duration::from_millis(5),
             control: Control::Rate,
@@ -635,7 +635,7 @@ fn check_target(target: Duration) -> Result<(), ConfigError> {
     Ok(())
 }
 
-impl ShedderBuilder {
+impl LoadShedderBuilder {
     /// The name that refusals carry. Default "shedder". See [`intern`] for what a name costs.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -670,7 +670,7 @@ impl ShedderBuilder {
     }
 
     /// How long an account stays in its cohort, 1 s and more. Default 1 h.
-    pub fn turnover(mut self, turnover: Duration) -> Self {
+    pub fn reshuffle_every(mut self, turnover: Duration) -> Self {
         self.turnover = turnover;
         self
     }
@@ -697,7 +697,7 @@ impl ShedderBuilder {
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<Shedder, ConfigError> {
+    pub fn build(self) -> Result<LoadShedder, ConfigError> {
         check_name(&self.name)?;
         check_target(self.target)?;
         if let Some(capacity) = self.capacity.filter(|a_second| !(*a_second > 0.0 && *a_second <= 1e9)) {
@@ -706,14 +706,15 @@ impl ShedderBuilder {
         if self.turnover < Duration::from_secs(1) {
             return Err(ConfigError::new("turnover", format!("{:?}", self.turnover), "1 s or more"));
         }
-        if let Source::InFlight(0) = self.signal.0 {
+        if let SignalSource::InFlight(0) = self.signal.0 {
             return Err(ConfigError::new("signal.workers", 0, "1 or more"));
         }
         let (target, tick) = (self.target.as_secs_f64(), tick_of(self.target).as_secs_f64());
         let steered = match self.control {
-            Control::Rate => {
-                Steered::Rate(Keep::new(target, tick, self.capacity), LogKeep::new(target, tick))
-            }
+            Control::Rate => Steered::Rate(
+                RateController::new(target, tick, self.capacity),
+                LogController::new(target, tick),
+            ),
             Control::Pie => Steered::Pie(Pie::new(target)),
             Control::Curve(curve) => curve.validate().map(|()| Steered::Curve(curve, false))?,
             Control::Red(curve) => curve.validate().map(|()| Steered::Curve(curve, true))?,
@@ -729,7 +730,7 @@ impl ShedderBuilder {
             delay: None,
             average: 0.0,
         };
-        Ok(Shedder(Arc::new(Inner {
+        Ok(LoadShedder(Arc::new(Inner {
             name,
             hasher: self.dice.hasher(),
             observer: self.observer.map_or(Observer::none(), |o| Observer::new(o, name)),
@@ -758,7 +759,7 @@ impl ShedderBuilder {
     }
 }
 
-impl fmt::Debug for ShedderBuilder {
+impl fmt::Debug for LoadShedderBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShedderBuilder")
             .field("name", &self.name)

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// | depth (and delay, departures, busy) | the admitted rate: best |
 /// | delay alone | the share that is kept: slower, and not for very long queues |
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Reading {
+pub struct SignalReading {
     /// How long those waited that began lately – or, where nothing began, how long the first in line has waited.
     pub delay: Option<Duration>,
     /// How many wait.
@@ -24,10 +24,10 @@ pub struct Reading {
     pub busy: Option<bool>,
 }
 
-impl Reading {
+impl SignalReading {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Reading { delay: None, depth: None, departed: None, busy: None }
+        SignalReading { delay: None, depth: None, departed: None, busy: None }
     }
 
     /// With this delay.
@@ -61,33 +61,33 @@ impl Reading {
 
 /// Where a shedder reads it.
 #[derive(Clone)]
-pub struct Signal(pub(crate) Source);
+pub struct Signal(pub(crate) SignalSource);
 
 #[derive(Clone)]
-pub(crate) enum Source {
+pub(crate) enum SignalSource {
     InFlight(u64),
-    Own(Arc<dyn Fn() -> Reading + Send + Sync>),
+    Own(Arc<dyn Fn() -> SignalReading + Send + Sync>),
 }
 
 impl Signal {
     /// Its own books: how many are inside, of whom `workers` are served at once and the others wait. For a gate in
     /// front of a service that queues.
     pub const fn in_flight(workers: u32) -> Self {
-        Signal(Source::InFlight(workers as u64))
+        Signal(SignalSource::InFlight(workers as u64))
     }
 
-    /// A closure, called at each tick, by whoever ticks: in the middle of a [`keep`](crate::Shedder::keep). Be quick, and
+    /// A closure, called at each tick, by whoever ticks: in the middle of a [`keep`](crate::LoadShedder::keep). Be quick, and
     /// take no lock that is held by those who ask.
-    pub fn of(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
-        Signal(Source::Own(Arc::new(read)))
+    pub fn new(read: impl Fn() -> SignalReading + Send + Sync + 'static) -> Self {
+        Signal(SignalSource::Own(Arc::new(read)))
     }
 }
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Source::InFlight(workers) => write!(f, "Signal(in flight, {workers} workers)"),
-            Source::Own(_) => f.write_str("Signal(own)"),
+            SignalSource::InFlight(workers) => write!(f, "Signal(in flight, {workers} workers)"),
+            SignalSource::Own(_) => f.write_str("Signal(own)"),
         }
     }
 }

@@ -20,21 +20,21 @@ use std::time::Duration;
 /// Only [`Overloaded`](Outcome::Overloaded) counts as not accepted: a server that answers with an error has done the
 /// work, and what was cancelled says nothing. What was refused locally counts as a request, which is
 /// what makes it last; it is forgotten with the window. So after a long outage it takes minutes until nothing is
-/// refused any more, and the longer the more one asks: choose a shorter [window](ThrottleBuilder::within), or a larger
-/// [floor](ThrottleBuilder::floor), where that is too long.
+/// refused any more, and the longer the more one asks: choose a shorter [window](AdaptiveThrottleBuilder::within), or a larger
+/// [floor](AdaptiveThrottleBuilder::floor), where that is too long.
 ///
 /// ```
-/// use plimsoll_drop::Throttle;
+/// use plimsoll_drop::AdaptiveThrottle;
 /// use plimsoll_core::Outcome;
 ///
-/// let throttle = Throttle::new()?;
-/// let permit = throttle.ask()?;
+/// let throttle = AdaptiveThrottle::new()?;
+/// let permit = throttle.try_acquire()?;
 /// // … the call …
 /// permit.done(Outcome::Overloaded); // or Success, Failure …
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Throttle(Arc<Inner>);
+pub struct AdaptiveThrottle(Arc<Inner>);
 
 struct Inner {
     name: &'static str,
@@ -57,18 +57,18 @@ struct Inner {
 const REQUESTS: usize = 0;
 const ACCEPTS: usize = 1;
 
-impl Throttle {
+impl AdaptiveThrottle {
     /// With K = 2 over two minutes, and one attempt a second in any case.
     ///
     /// # Errors
-    /// Never; as [`build`](ThrottleBuilder::build).
+    /// Never; as [`build`](AdaptiveThrottleBuilder::build).
     pub fn new() -> Result<Self, ConfigError> {
         Self::builder().build()
     }
 
     /// Sets everything else.
-    pub fn builder() -> ThrottleBuilder {
-        ThrottleBuilder::default()
+    pub fn builder() -> AdaptiveThrottleBuilder {
+        AdaptiveThrottleBuilder::default()
     }
 
     /// May I ask the server, now?
@@ -76,15 +76,15 @@ impl Throttle {
     /// # Errors
     /// `Dropped`.
     #[inline]
-    pub fn ask(&self) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
         self.decide().map(|()| Permit::new(self, ()))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle.
     ///
     /// # Errors
-    /// As for `ask`.
-    pub fn ask_owned(&self) -> Result<Permit<Self>, Rejected> {
+    /// As for `try_acquire`.
+    pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
         self.decide().map(|()| Permit::new(self.clone(), ()))
     }
 
@@ -104,7 +104,7 @@ impl Throttle {
     }
 
     /// The chance to be refused now.
-    pub fn refusal_rate(&self) -> f64 {
+    pub fn rejection_rate(&self) -> f64 {
         self.0.chance(self.0.clock.now()).max(0.0)
     }
 
@@ -158,7 +158,7 @@ impl Inner {
     }
 }
 
-impl Settle for Throttle {
+impl Settle for AdaptiveThrottle {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
         let its = &*self.0;
@@ -181,19 +181,19 @@ impl Settle for Throttle {
     }
 }
 
-impl<R: ?Sized> Gate<R> for Throttle {
+impl<R: ?Sized> Gate<R> for AdaptiveThrottle {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
         self.decide()
     }
 }
 
-impl Inspect for Throttle {
+impl Inspect for AdaptiveThrottle {
     fn name(&self) -> &'static str {
         self.0.name
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let (requests, accepts) = self.counts();
-        each("refuse", self.refusal_rate());
+        each("refuse", self.rejection_rate());
         each("requests", requests as f64);
         each("accepts", accepts as f64);
     }
@@ -202,22 +202,22 @@ impl Inspect for Throttle {
     }
 }
 
-impl fmt::Debug for Throttle {
+impl fmt::Debug for AdaptiveThrottle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (requests, accepts) = self.counts();
         f.debug_struct("Throttle")
             .field("name", &self.name())
             .field("requests", &requests)
             .field("accepts", &accepts)
-            .field("refuse", &self.refusal_rate())
+            .field("refuse", &self.rejection_rate())
             .finish()
     }
 }
 
-/// Builds a [`Throttle`]; from [`Throttle::builder`].
+/// Builds a [`AdaptiveThrottle`]; from [`AdaptiveThrottle::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct ThrottleBuilder {
+pub struct AdaptiveThrottleBuilder {
     name: String,
     k: f64,
     span: Duration,
@@ -228,9 +228,9 @@ pub struct ThrottleBuilder {
     observer: Option<Arc<dyn Observe>>,
 }
 
-impl Default for ThrottleBuilder {
+impl Default for AdaptiveThrottleBuilder {
     fn default() -> Self {
-        ThrottleBuilder {
+        AdaptiveThrottleBuilder {
             name: "throttle".into(),
             k: 2.0,
             span: Duration::from_secs(120),
@@ -243,7 +243,7 @@ impl Default for ThrottleBuilder {
     }
 }
 
-impl ThrottleBuilder {
+impl AdaptiveThrottleBuilder {
     /// The name that refusals carry. Default "throttle". See [`intern`] for what a name costs.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -258,7 +258,7 @@ impl ThrottleBuilder {
     }
 
     /// Over what time it is counted, 1 s to 1 h. Default 2 minutes.
-    pub fn within(mut self, span: Duration) -> Self {
+    pub fn window(mut self, span: Duration) -> Self {
         self.span = span;
         self
     }
@@ -271,7 +271,7 @@ impl ThrottleBuilder {
     }
 
     /// Whether a call that timed out was not accepted either. Default `false`.
-    pub fn timeouts_count(mut self, count: bool) -> Self {
+    pub fn count_timeouts(mut self, count: bool) -> Self {
         self.timeouts = count;
         self
     }
@@ -298,7 +298,7 @@ impl ThrottleBuilder {
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<Throttle, ConfigError> {
+    pub fn build(self) -> Result<AdaptiveThrottle, ConfigError> {
         check_name(&self.name)?;
         if !(1.0..=1e6).contains(&self.k) {
             return Err(ConfigError::new("k", self.k, "1.0 to 1000000.0"));
@@ -310,7 +310,7 @@ impl ThrottleBuilder {
             return Err(ConfigError::new("floor", self.floor, "0.0 to 1000000.0 attempts a second"));
         }
         let name = intern(&self.name);
-        Ok(Throttle(Arc::new(Inner {
+        Ok(AdaptiveThrottle(Arc::new(Inner {
             name,
             observer: self.observer.map_or(Observer::none(), |o| Observer::new(o, name)),
             k: self.k,
@@ -327,7 +327,7 @@ impl ThrottleBuilder {
     }
 }
 
-impl fmt::Debug for ThrottleBuilder {
+impl fmt::Debug for AdaptiveThrottleBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThrottleBuilder")
             .field("name", &self.name)

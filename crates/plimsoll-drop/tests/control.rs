@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, ManualTime, Priority};
-use plimsoll_drop::{Control, Curve, Reading, Shedder, Signal};
+use plimsoll_drop::{Control, Curve, LoadShedder, Signal, SignalReading};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,13 +11,13 @@ use std::time::Duration;
 const N: Priority = Priority::NORMAL;
 
 /// A shedder whose signal says what is written there.
-fn scripted(control: Control, target: Duration) -> (Shedder, Arc<Mutex<Reading>>, ManualTime) {
-    let (time, says) = (ManualTime::new(), Arc::new(Mutex::new(Reading::new())));
+fn scripted(control: Control, target: Duration) -> (LoadShedder, Arc<Mutex<SignalReading>>, ManualTime) {
+    let (time, says) = (ManualTime::new(), Arc::new(Mutex::new(SignalReading::new())));
     let reads = says.clone();
-    let shedder = Shedder::builder()
+    let shedder = LoadShedder::builder()
         .control(control)
         .target(target)
-        .signal(Signal::of(move || *reads.lock().unwrap()))
+        .signal(Signal::new(move || *reads.lock().unwrap()))
         .clock(time.clock())
         .dice(Dice::seeded(1))
         .build()
@@ -27,7 +27,7 @@ fn scripted(control: Control, target: Duration) -> (Shedder, Arc<Mutex<Reading>>
 
 fn refused(curve: &Curve) -> String {
     let [one, two] = [Control::Curve(curve.clone()), Control::Red(curve.clone())]
-        .map(|control| Shedder::builder().control(control).build().unwrap_err().to_string());
+        .map(|control| LoadShedder::builder().control(control).build().unwrap_err().to_string());
     assert_eq!(one, two);
     one
 }
@@ -61,10 +61,10 @@ fn a_curve_keeps_what_it_says() {
         [0.0, 10.0, 20.0, 30.0, f64::INFINITY].map(|load| line.keep(load)),
         [1.0, 1.0, 0.75, 0.5, 0.5]
     );
-    let own = Curve::own(|load| load);
+    let own = Curve::new(|load| load);
     assert_eq!([-3.0, 0.0, 0.3, 7.0, f64::INFINITY].map(|load| own.keep(load)), [0.0, 0.0, 0.3, 1.0, 1.0]);
     // What cannot be known drops nobody.
-    for curve in [Curve::own(|_| f64::NAN), Curve::linear(1.0, 2.0)] {
+    for curve in [Curve::new(|_| f64::NAN), Curve::linear(1.0, 2.0)] {
         assert_eq!(curve.keep(f64::NAN), 1.0);
     }
     assert_eq!(
@@ -75,7 +75,7 @@ fn a_curve_keeps_what_it_says() {
 
 #[test]
 fn a_curve_goes_by_the_depth_and_else_by_the_delay() {
-    let (shedder, says, time) = scripted(Control::Curve(Curve::own(|load| load)), Duration::from_millis(10));
+    let (shedder, says, time) = scripted(Control::Curve(Curve::new(|load| load)), Duration::from_millis(10));
     let rate = |reading| {
         *says.lock().unwrap() = reading;
         shedder.keep(N);
@@ -84,10 +84,10 @@ fn a_curve_goes_by_the_depth_and_else_by_the_delay() {
         shedder.keep_rate()
     };
     let delay = Duration::from_millis(250);
-    assert_eq!(rate(Reading::new().delay(delay)), 0.25);
-    assert_eq!(rate(Reading::new()), 0.25, "nothing began: it is still what it was");
-    assert_eq!(rate(Reading::new().depth(1).delay(delay)), 1.0);
-    assert_eq!(rate(Reading::new().depth(0).delay(delay)), 0.0);
+    assert_eq!(rate(SignalReading::new().delay(delay)), 0.25);
+    assert_eq!(rate(SignalReading::new()), 0.25, "nothing began: it is still what it was");
+    assert_eq!(rate(SignalReading::new().depth(1).delay(delay)), 1.0);
+    assert_eq!(rate(SignalReading::new().depth(0).delay(delay)), 0.0);
 }
 
 /// A weight of 0.002 an arrival, whatever the ticks.
@@ -103,7 +103,7 @@ fn red_follows_the_average_over_the_arrivals() {
             500..1_000 => 0,
             _ => 300 * u64::from(tick % 2),
         };
-        *says.lock().unwrap() = Reading::new().depth(depth);
+        *says.lock().unwrap() = SignalReading::new().depth(depth);
         for _ in 0..1 + tick % 7 {
             shedder.keep(N);
             came += 1;
@@ -170,7 +170,7 @@ proptest! {
             Rfc8033 { qdelay_ref: 0.015, drop_prob: 0.0, qdelay_old: 0.0, burst_allowance: 150 };
         for (ticks, millis) in script {
             for _ in 0..ticks {
-                *says.lock().unwrap() = Reading::new().delay(Duration::from_millis(millis));
+                *says.lock().unwrap() = SignalReading::new().delay(Duration::from_millis(millis));
                 for _ in 0..3 {
                     shedder.keep(N);
                 }
@@ -190,7 +190,7 @@ fn pie_by_the_depth_does_not_take_a_tick_without_departures_for_an_empty_queue()
     let mut departed = 0;
     let mut tick = |left: u64| {
         departed += left;
-        *says.lock().unwrap() = Reading::new().depth(500).departed(departed).busy(true);
+        *says.lock().unwrap() = SignalReading::new().depth(500).departed(departed).busy(true);
         for _ in 0..100 {
             shedder.keep(N);
         }
@@ -222,7 +222,7 @@ fn delay_alone(service: f64, servers: usize, load: f64, target: f64, settled: f6
             let begins = free.max(came);
             *free = begins + service;
             let mut says = says.lock().unwrap();
-            *says = Reading::new().delay(Duration::from_secs_f64(begins - came));
+            *says = SignalReading::new().delay(Duration::from_secs_f64(begins - came));
             if begins > settled {
                 sum += begins - came;
                 n += 1.0;
@@ -258,7 +258,7 @@ fn a_share_is_kept_at_low_rates_too() {
         for keep in [0.1, 0.3, 0.5, 0.9] {
             let (shedder, says, time) =
                 scripted(Control::Curve(Curve::step(0.0, keep)), Duration::from_millis(5));
-            *says.lock().unwrap() = Reading::new().depth(1);
+            *says.lock().unwrap() = SignalReading::new().depth(1);
             let dice = Dice::seeded(9);
             let (mut now, mut came, mut kept) = (0.0_f64, 0.0, 0.0);
             while came < 40_000.0 {
@@ -278,7 +278,7 @@ fn a_share_is_kept_at_low_rates_too() {
 #[test]
 fn a_curve_that_says_nothing_keeps_nobody() {
     let (shedder, says, time) = scripted(Control::Curve(Curve::step(1.0, 0.0)), Duration::from_millis(5));
-    *says.lock().unwrap() = Reading::new().depth(1);
+    *says.lock().unwrap() = SignalReading::new().depth(1);
     time.advance(Duration::from_millis(10));
     shedder.tick();
     for priority in 0..=255 {

@@ -2,17 +2,17 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Gate, ManualTime, Priority, RequestInfo};
-use plimsoll_drop::{Control, Curve, Reading, Shedder, Signal};
+use plimsoll_drop::{Control, Curve, LoadShedder, Signal, SignalReading};
 use std::time::Duration;
 
 const TURNOVER: Duration = Duration::from_secs(100);
 
 /// Keeps this share, whatever comes.
-fn share(keep: f64, time: &ManualTime) -> Shedder {
-    Shedder::builder()
+fn share(keep: f64, time: &ManualTime) -> LoadShedder {
+    LoadShedder::builder()
         .control(Control::Curve(Curve::step(0.0, keep)))
-        .signal(Signal::of(|| Reading::new().depth(1)))
-        .turnover(TURNOVER)
+        .signal(Signal::new(|| SignalReading::new().depth(1)))
+        .reshuffle_every(TURNOVER)
         .clock(time.clock())
         .dice(Dice::seeded(3))
         .build()
@@ -20,7 +20,7 @@ fn share(keep: f64, time: &ManualTime) -> Shedder {
 }
 
 /// Two thousand accounts in turn, a request a millisecond each tenth: of how many seconds, and what each got.
-fn kept_of_accounts(shedder: &Shedder, time: &ManualTime, rounds: u32) -> Vec<f64> {
+fn kept_of_accounts(shedder: &LoadShedder, time: &ManualTime, rounds: u32) -> Vec<f64> {
     let mut kept = vec![0.0; 2_000];
     for _ in 0..rounds {
         for (account, kept) in kept.iter_mut().enumerate() {
@@ -41,7 +41,7 @@ fn an_accounts_requests_are_kept_or_dropped_together_and_spread_anew() {
         (first.iter().filter(|k| **k > 0.99).count(), first.iter().filter(|k| **k < 0.01).count());
     // The line moves a little with the histogram: those in a cohort or three are cut in parts.
     assert!(all > 900 && none > 900 && all + none > 1_900, "{all} whole, {none} not at all");
-    // The turnover is where the clock says; ten seconds later all is counted anew.
+    // The reshuffle_every is where the clock says; ten seconds later all is counted anew.
     time.advance(TURNOVER - Duration::from_secs(25));
     let _ = kept_of_accounts(&shedder, &time, 100);
     let second = kept_of_accounts(&shedder, &time, 100);

@@ -37,13 +37,13 @@ fn each_priority_has_a_rate_of_its_own() {
     let drop = RandomDrop::builder().keep(0.5).dice(Dice::seeded(40)).build().unwrap();
     let rates = [0.0, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 0.999];
     for (level, keep) in rates.into_iter().enumerate() {
-        drop.set_keep_of(Priority(level as u8 * 32 + 5), keep).unwrap();
+        drop.set_keep_for(Priority(level as u8 * 32 + 5), keep).unwrap();
     }
     let mut kept = [0.0; 8];
     for n in 0..8 * DRAWS {
         // All priorities of a level, in turn.
         let priority = (n % 256) as u8;
-        kept[usize::from(priority / 32)] += f64::from(u8::from(drop.keep_of(Priority(priority))));
+        kept[usize::from(priority / 32)] += f64::from(u8::from(drop.keep_for_priority(Priority(priority))));
     }
     let chi_square: f64 =
         kept.iter().zip(rates).map(|(kept, rate)| deviation(*kept, f64::from(DRAWS), rate)).sum();
@@ -53,18 +53,18 @@ fn each_priority_has_a_rate_of_its_own() {
 #[test]
 fn a_level_that_is_set_leaves_the_others() {
     let drop = RandomDrop::new(0.5).unwrap();
-    drop.set_keep_of(Priority(70), 0.0).unwrap();
+    drop.set_keep_for(Priority(70), 0.0).unwrap();
     for priority in 0..=255 {
         let its = if (64..96).contains(&priority) { 0.0 } else { 0.5 };
-        assert_eq!(drop.keep_rate_of(Priority(priority)), its, "{priority}");
+        assert_eq!(drop.keep_rate_for(Priority(priority)), its, "{priority}");
     }
     assert_eq!(
-        drop.set_keep_of(Priority::LOW, 2.0).unwrap_err().to_string(),
+        drop.set_keep_for(Priority::LOW, 2.0).unwrap_err().to_string(),
         drop.set_keep(2.0).unwrap_err().to_string()
     );
-    assert_eq!((drop.keep_rate_of(Priority::LOW), drop.keep_rate()), (0.0, 0.5), "nothing has changed");
+    assert_eq!((drop.keep_rate_for(Priority::LOW), drop.keep_rate()), (0.0, 0.5), "nothing has changed");
     drop.set_keep(1.0).unwrap();
-    assert!((0..=255).all(|priority| drop.keep_rate_of(Priority(priority)) == 1.0), "all of them");
+    assert!((0..=255).all(|priority| drop.keep_rate_for(Priority(priority)) == 1.0), "all of them");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn nothing_is_built_that_is_dropped() {
 #[test]
 fn a_gate_with_facts_drops_by_the_requests_priority() {
     let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
-    drop.set_keep_of(Priority::HIGH, 1.0).unwrap();
+    drop.set_keep_for(Priority::HIGH, 1.0).unwrap();
     let gate = drop.info(|priority: &u8| RequestInfo::new().priority(Priority(*priority)));
     for priority in 0..=255 {
         match gate.admit(&priority) {
@@ -180,7 +180,7 @@ fn as_a_gate_it_says_who_dropped() {
     let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
     let no = drop.admit(&()).unwrap_err();
     assert_eq!((no.by(), no.reason()), ("telemetry", Reason::Dropped));
-    assert_eq!(drop.ask().unwrap_err().to_string(), "telemetry refused: dropped");
+    assert_eq!(drop.try_acquire().unwrap_err().to_string(), "telemetry refused: dropped");
     drop.set_keep(1.0).unwrap();
-    drop.ask().unwrap().refund();
+    drop.try_acquire().unwrap().refund();
 }

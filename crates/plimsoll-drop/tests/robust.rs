@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Inspect, ManualTime, Outcome, Priority};
-use plimsoll_drop::{Control, Curve, Reading, Shedder, ShedderBuilder, Signal, Throttle};
+use plimsoll_drop::{
+    AdaptiveThrottle, Control, Curve, LoadShedder, LoadShedderBuilder, Signal, SignalReading,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
@@ -10,8 +12,8 @@ use std::time::Duration;
 const N: Priority = Priority::NORMAL;
 const TICK: Duration = Duration::from_millis(10);
 
-fn set(time: &ManualTime) -> ShedderBuilder {
-    Shedder::builder().clock(time.clock()).dice(Dice::seeded(1))
+fn set(time: &ManualTime) -> LoadShedderBuilder {
+    LoadShedder::builder().clock(time.clock()).dice(Dice::seeded(1))
 }
 
 /// Runs it on a thread of its own, and fails if it has not ended after a minute: it hangs.
@@ -33,10 +35,10 @@ fn a_signal_that_panics_stops_nothing() {
     let counts = calls.clone();
     let shedder = set(&time)
         .control(Control::Curve(Curve::step(0.0, 0.0)))
-        .signal(Signal::of(move || {
+        .signal(Signal::new(move || {
             let call = counts.fetch_add(1, Ordering::Relaxed);
             assert!(call % 2 == 1, "every other time: this message is expected");
-            Reading::new().depth(1)
+            SignalReading::new().depth(1)
         }))
         .build()
         .unwrap();
@@ -53,13 +55,13 @@ fn a_signal_that_panics_stops_nothing() {
 fn a_curve_that_panics_stops_nothing() {
     let (time, calls) = (ManualTime::new(), Arc::new(AtomicU64::new(0)));
     let counts = calls.clone();
-    let curve = Curve::own(move |_| {
+    let curve = Curve::new(move |_| {
         assert!(counts.fetch_add(1, Ordering::Relaxed) > 0, "the first time: this message is expected");
         0.0
     });
     let shedder = set(&time)
         .control(Control::Curve(curve))
-        .signal(Signal::of(|| Reading::new().depth(1)))
+        .signal(Signal::new(|| SignalReading::new().depth(1)))
         .build()
         .unwrap();
     for _ in 0..3 {
@@ -72,18 +74,18 @@ fn a_curve_that_panics_stops_nothing() {
 #[test]
 fn a_signal_may_ask_its_shedder() {
     ends(|| {
-        let (time, itself) = (ManualTime::new(), Arc::new(OnceLock::<Shedder>::new()));
+        let (time, itself) = (ManualTime::new(), Arc::new(OnceLock::<LoadShedder>::new()));
         let (knows, calls) = (itself.clone(), Arc::new(AtomicU64::new(0)));
         let counts = calls.clone();
         let shedder = set(&time)
-            .signal(Signal::of(move || {
+            .signal(Signal::new(move || {
                 let shedder = knows.get().unwrap();
                 counts.fetch_add(1, Ordering::Relaxed);
                 let _ = (shedder.keep_rate(), shedder.capacity(), format!("{shedder:?}"), shedder.keep(N));
                 shedder.read(&mut |_, _| {});
                 shedder.tick();
                 shedder.set_target(Duration::from_millis(7)).unwrap();
-                Reading::new().depth(shedder.in_flight())
+                SignalReading::new().depth(shedder.in_flight())
             }))
             .build()
             .unwrap();
@@ -106,12 +108,12 @@ fn two_threads_tick_and_one_reads() {
         let wrong = Arc::new(AtomicU64::new(0));
         let notes = wrong.clone();
         let shedder = set(&time)
-            .signal(Signal::of(move || {
+            .signal(Signal::new(move || {
                 notes.fetch_add(inside.fetch_add(1, Ordering::SeqCst), Ordering::Relaxed);
                 counts.fetch_add(1, Ordering::Relaxed);
                 std::thread::yield_now();
                 inside.fetch_sub(1, Ordering::SeqCst);
-                Reading::new().depth(3)
+                SignalReading::new().depth(3)
             }))
             .build()
             .unwrap();
@@ -137,8 +139,8 @@ fn in_flight_are_those_with_a_permit_and_nobody_else() {
     let shedder = set(&time).signal(Signal::in_flight(4)).build().unwrap();
     assert!(shedder.keep(N) && shedder.keep_for(N, "ann") && shedder.keep_with(N, || ()).is_some());
     assert_eq!(shedder.in_flight(), 0);
-    let (one, two) = (shedder.ask(N).unwrap(), shedder.ask_for(N, "ann").unwrap());
-    let (three, four) = (shedder.ask_owned(N).unwrap(), shedder.ask_owned(N).unwrap());
+    let (one, two) = (shedder.try_acquire(N).unwrap(), shedder.try_acquire_for(N, "ann").unwrap());
+    let (three, four) = (shedder.try_acquire_owned(N).unwrap(), shedder.try_acquire_owned(N).unwrap());
     assert_eq!(shedder.in_flight(), 4);
     one.refund();
     two.done(Outcome::Failure);
@@ -158,7 +160,7 @@ fn what_is_given_back_is_no_departure() {
         let time = ManualTime::new();
         let shedder =
             set(&time).signal(Signal::in_flight(1)).target(Duration::from_millis(500)).build().unwrap();
-        let mut held: Vec<_> = (0..20).map(|_| shedder.ask_owned(N).unwrap()).collect();
+        let mut held: Vec<_> = (0..20).map(|_| shedder.try_acquire_owned(N).unwrap()).collect();
         for n in 1..=2_000 {
             time.advance(TICK);
             held.pop().unwrap().done(Outcome::Success);
@@ -167,7 +169,7 @@ fn what_is_given_back_is_no_departure() {
             }
             while held.len() < 20 {
                 // Whoever is dropped asks again later: there is always a queue.
-                match shedder.ask_owned(Priority::CRITICAL) {
+                match shedder.try_acquire_owned(Priority::CRITICAL) {
                     Ok(permit) => held.push(permit),
                     Err(_) => break,
                 }
@@ -189,7 +191,7 @@ fn an_hours_pause_is_forgotten_at_once() {
     let depth = Arc::new(AtomicU64::new(0));
     let reads = depth.clone();
     let shedder = set(&time)
-        .signal(Signal::of(move || Reading::new().depth(reads.load(Ordering::Relaxed))))
+        .signal(Signal::new(move || SignalReading::new().depth(reads.load(Ordering::Relaxed))))
         .build()
         .unwrap();
     // A thousand a second leave, five thousand come.
@@ -224,10 +226,10 @@ fn extreme_settings_work() {
     let (least, most) = (Duration::from_micros(1), Duration::from_secs(3_600));
     for (turnover, target) in [(long, least), (Duration::MAX, most), (Duration::from_secs(1), least)] {
         let time = ManualTime::new();
-        let shedder = set(&time).turnover(turnover).target(target).build().unwrap();
+        let shedder = set(&time).reshuffle_every(turnover).target(target).build().unwrap();
         for _ in 0..1_000 {
             time.advance(Duration::from_secs(1));
-            let permit = shedder.ask_for(N, "ann");
+            let permit = shedder.try_acquire_for(N, "ann");
             assert!(shedder.in_flight() <= 1 && permit.is_ok(), "{shedder:?}");
         }
         assert_eq!(shedder.target(), target);
@@ -248,15 +250,15 @@ fn extreme_settings_work() {
 
 #[test]
 fn what_will_not_do_is_named_with_its_value() {
-    let error = |builder: ShedderBuilder| builder.build().unwrap_err().to_string();
-    let new = Shedder::builder;
+    let error = |builder: LoadShedderBuilder| builder.build().unwrap_err().to_string();
+    let new = LoadShedder::builder;
     for (said, names) in [
         (error(new().target(Duration::ZERO)), "target = 0ns "),
         (error(new().target(Duration::from_secs(3_601))), "target = 3601s "),
         (error(new().capacity_hint(0.0)), "capacity_hint = 0 "),
         (error(new().capacity_hint(f64::NAN)), "capacity_hint = NaN "),
         (error(new().capacity_hint(f64::INFINITY)), "capacity_hint = inf "),
-        (error(new().turnover(Duration::from_millis(999))), "turnover = 999ms "),
+        (error(new().reshuffle_every(Duration::from_millis(999))), "turnover = 999ms "),
         (error(new().signal(Signal::in_flight(0))), "signal.workers = 0 "),
         (error(new().name("")), "name"),
     ] {
@@ -266,7 +268,7 @@ fn what_will_not_do_is_named_with_its_value() {
 
 #[test]
 fn the_target_is_a_knob() {
-    let shedder = Shedder::new(2).unwrap();
+    let shedder = LoadShedder::new(2).unwrap();
     shedder.set("target", 0.25).unwrap();
     let mut seen = vec![];
     shedder.read(&mut |name, value| seen.push((name, value)));
@@ -279,12 +281,12 @@ fn the_target_is_a_knob() {
 }
 
 /// Counts how often the signal is read.
-fn counted(builder: ShedderBuilder) -> (Shedder, Arc<AtomicU64>) {
+fn counted(builder: LoadShedderBuilder) -> (LoadShedder, Arc<AtomicU64>) {
     let calls = Arc::new(AtomicU64::new(0));
     let counts = calls.clone();
-    let signal = Signal::of(move || {
+    let signal = Signal::new(move || {
         counts.fetch_add(1, Ordering::Relaxed);
-        Reading::new().depth(0)
+        SignalReading::new().depth(0)
     });
     (builder.signal(signal).build().unwrap(), calls)
 }
@@ -294,7 +296,7 @@ fn it_is_tended_on_a_manual_clock() {
     use std::task::{Context, Waker};
     let time = ManualTime::new();
     let (shedder, calls) = counted(set(&time));
-    let mut tends = std::pin::pin!(shedder.tend());
+    let mut tends = std::pin::pin!(shedder.run());
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..1_000 {
         assert!(tends.as_mut().poll(&mut cx).is_pending());
@@ -307,8 +309,8 @@ fn it_is_tended_on_a_manual_clock() {
 #[cfg(all(feature = "tower", feature = "test-util"))]
 #[tokio::test(start_paused = true)]
 async fn it_is_tended_on_tokios_paused_time() {
-    let (shedder, calls) = counted(Shedder::builder());
-    let tends = tokio::spawn(async move { shedder.tend().await });
+    let (shedder, calls) = counted(LoadShedder::builder());
+    let tends = tokio::spawn(async move { shedder.run().await });
     let clock = plimsoll_core::Clock::system();
     clock.sleep_until(clock.now() + Duration::from_secs(10)).await;
     tends.abort();
@@ -322,10 +324,10 @@ fn a_decision_allocates_nothing() {
     let shedder = set(&time).signal(Signal::in_flight(1)).capacity_hint(1_000.0).build().unwrap();
     let half = set(&time)
         .control(Control::Curve(Curve::step(0.0, 0.5)))
-        .signal(Signal::of(|| Reading::new().depth(1)))
+        .signal(Signal::new(|| SignalReading::new().depth(1)))
         .build()
         .unwrap();
-    let throttle = Throttle::builder().clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
+    let throttle = AdaptiveThrottle::builder().clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
     let (mut kept, mut refused) = (0, 0);
     let mut decide = || {
         for n in 0..2_000_u32 {
@@ -334,10 +336,10 @@ fn a_decision_allocates_nothing() {
             let all = [
                 half.keep(N),
                 half.keep_for(N, &n),
-                half.ask(N).is_ok(),
-                half.ask_for(N, "ann").is_ok(),
-                shedder.ask(N).map(|permit| permit.done(Outcome::Success)).is_ok(),
-                throttle.ask().map(|permit| permit.done(Outcome::Overloaded)).is_ok(),
+                half.try_acquire(N).is_ok(),
+                half.try_acquire_for(N, "ann").is_ok(),
+                shedder.try_acquire(N).map(|permit| permit.done(Outcome::Success)).is_ok(),
+                throttle.try_acquire().map(|permit| permit.done(Outcome::Overloaded)).is_ok(),
             ];
             kept += all.iter().filter(|yes| **yes).count();
             refused += all.iter().filter(|yes| !**yes).count();

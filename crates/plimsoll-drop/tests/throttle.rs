@@ -2,21 +2,25 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Gate, Inspect, ManualTime, Outcome, Reason};
-use plimsoll_drop::{Throttle, ThrottleBuilder};
+use plimsoll_drop::{AdaptiveThrottle, AdaptiveThrottleBuilder};
 use std::time::Duration;
 
 const MILLI: Duration = Duration::from_millis(1);
 
-fn set(time: &ManualTime) -> ThrottleBuilder {
-    Throttle::builder().clock(time.clock()).dice(Dice::seeded(2)).floor(0.0).within(Duration::from_secs(10))
+fn set(time: &ManualTime) -> AdaptiveThrottleBuilder {
+    AdaptiveThrottle::builder()
+        .clock(time.clock())
+        .dice(Dice::seeded(2))
+        .floor(0.0)
+        .window(Duration::from_secs(10))
 }
 
 /// Asks so many times, a millisecond apart, of a server that answers like this; how many were sent.
-fn ask(throttle: &Throttle, time: &ManualTime, times: u32, outcome: Outcome) -> u32 {
+fn ask(throttle: &AdaptiveThrottle, time: &ManualTime, times: u32, outcome: Outcome) -> u32 {
     (0..times)
         .map(|_| {
             time.advance(MILLI);
-            throttle.ask().map_or(0, |permit| {
+            throttle.try_acquire().map_or(0, |permit| {
                 permit.done(outcome);
                 1
             })
@@ -43,7 +47,7 @@ fn it_refuses_by_the_formula_over_its_window() {
                 3 => 0.0,
                 _ => 0.9,
             });
-            let accepted = match throttle.ask() {
+            let accepted = match throttle.try_acquire() {
                 Ok(permit) => {
                     permit.done(if accepts { Outcome::Success } else { Outcome::Overloaded });
                     accepts
@@ -63,7 +67,7 @@ fn it_refuses_by_the_formula_over_its_window() {
                     (least.0..=most.0).contains(&requests) && (least.1..=most.1).contains(&accepted),
                     "at {n}"
                 );
-                let rate = throttle.refusal_rate();
+                let rate = throttle.rejection_rate();
                 assert!((rate - formula(k, requests as f64, accepted as f64)).abs() < 1e-12, "{rate} at {n}");
             }
         }
@@ -79,8 +83,8 @@ fn the_refused_are_as_many_as_it_says() {
     let (mut refused, mut expected) = (0.0, 0.0);
     for _ in 0..50_000 {
         time.advance(MILLI);
-        expected += throttle.refusal_rate();
-        match throttle.ask() {
+        expected += throttle.rejection_rate();
+        match throttle.try_acquire() {
             Ok(permit) => {
                 permit.done(if chance.chance(0.25) { Outcome::Success } else { Outcome::Overloaded })
             }
@@ -104,15 +108,15 @@ fn only_an_overload_counts() {
         let throttle = set(&time).build().unwrap();
         assert_eq!(ask(&throttle, &time, 100, outcome), 100);
         assert_eq!(throttle.counts(), counts, "{outcome:?}");
-        assert_eq!(throttle.refusal_rate(), 0.0);
+        assert_eq!(throttle.rejection_rate(), 0.0);
     }
     for (throttle, outcome) in [
-        (Throttle::builder(), Outcome::Overloaded),
-        (Throttle::builder().timeouts_count(true), Outcome::TimedOut),
+        (AdaptiveThrottle::builder(), Outcome::Overloaded),
+        (AdaptiveThrottle::builder().count_timeouts(true), Outcome::TimedOut),
     ] {
         let throttle = throttle.build().unwrap();
         for _ in 0..3 {
-            if let Ok(permit) = throttle.ask_owned() {
+            if let Ok(permit) = throttle.try_acquire_owned() {
                 permit.done(outcome);
             }
         }
@@ -122,10 +126,10 @@ fn only_an_overload_counts() {
 
 #[test]
 fn what_never_began_says_nothing() {
-    let throttle = Throttle::new().unwrap();
-    throttle.ask().unwrap().refund();
-    drop(throttle.ask().unwrap());
-    drop(throttle.ask_owned().unwrap());
+    let throttle = AdaptiveThrottle::new().unwrap();
+    throttle.try_acquire().unwrap().refund();
+    drop(throttle.try_acquire().unwrap());
+    drop(throttle.try_acquire_owned().unwrap());
     assert_eq!(throttle.counts(), (0, 0));
 }
 
@@ -137,13 +141,13 @@ fn local_refusals_count_and_are_forgotten_with_the_window() {
     assert!(sent < 50, "{sent} were sent");
     assert_eq!(throttle.counts(), (5_000, 0), "the refused too");
     let no = loop {
-        if let Err(no) = throttle.ask() {
+        if let Err(no) = throttle.try_acquire() {
             break no;
         }
     };
     assert_eq!((no.by(), no.reason(), no.retry_after()), ("client", Reason::Dropped, None));
     time.advance(Duration::from_secs(12));
-    assert_eq!((throttle.counts(), throttle.refusal_rate()), ((0, 0), 0.0));
+    assert_eq!((throttle.counts(), throttle.rejection_rate()), ((0, 0), 0.0));
     assert_eq!(ask(&throttle, &time, 1_000, Outcome::Success), 1_000);
 }
 
@@ -156,7 +160,7 @@ fn k_says_how_much_more_is_sent_than_is_accepted() {
         let mut sent = 0.0;
         for n in 0..20_000 {
             time.advance(MILLI);
-            if let Ok(permit) = throttle.ask() {
+            if let Ok(permit) = throttle.try_acquire() {
                 sent += 1.0;
                 permit.done(if n % 10 < 6 { Outcome::Success } else { Outcome::Overloaded });
             }
@@ -171,13 +175,13 @@ fn it_recovers_when_the_server_does() {
     let time = ManualTime::new();
     let throttle = set(&time).floor(1.0).build().unwrap();
     ask(&throttle, &time, 60_000, Outcome::Overloaded);
-    assert!(throttle.refusal_rate() > 0.99);
+    assert!(throttle.rejection_rate() > 0.99);
     let mut windows = 0;
     while ask(&throttle, &time, 10_000, Outcome::Success) < 10_000 {
         windows += 1;
         assert!(windows < 12, "it refuses still: {throttle:?}");
     }
-    assert_eq!(throttle.refusal_rate(), 0.0);
+    assert_eq!(throttle.rejection_rate(), 0.0);
 }
 
 #[test]
@@ -200,12 +204,12 @@ fn to_look_at_it_changes_nothing() {
         (0..5_000)
             .map(|n| {
                 if look {
-                    let _ = (format!("{throttle:?}"), throttle.counts(), throttle.refusal_rate());
+                    let _ = (format!("{throttle:?}"), throttle.counts(), throttle.rejection_rate());
                     throttle.read(&mut |_, _| {});
                 }
                 let outcome = if n % 5 == 0 { Outcome::Success } else { Outcome::Overloaded };
                 time.advance(MILLI);
-                throttle.ask().map(|permit| permit.done(outcome)).is_ok()
+                throttle.try_acquire().map(|permit| permit.done(outcome)).is_ok()
             })
             .collect::<Vec<_>>()
     };
@@ -215,21 +219,21 @@ fn to_look_at_it_changes_nothing() {
 
 #[test]
 fn what_will_not_do_is_named_with_its_value() {
-    let error = |builder: ThrottleBuilder| builder.build().unwrap_err().to_string();
-    let new = Throttle::builder;
+    let error = |builder: AdaptiveThrottleBuilder| builder.build().unwrap_err().to_string();
+    let new = AdaptiveThrottle::builder;
     for (said, names) in [
         (error(new().k(0.99)), "k = 0.99 "),
         (error(new().k(f64::NAN)), "k = NaN "),
         (error(new().k(1e7)), "k = 10000000 "),
-        (error(new().within(Duration::from_millis(999))), "within = 999ms "),
-        (error(new().within(Duration::from_secs(3_601))), "within = 3601s "),
+        (error(new().window(Duration::from_millis(999))), "within = 999ms "),
+        (error(new().window(Duration::from_secs(3_601))), "within = 3601s "),
         (error(new().floor(-1.0)), "floor = -1 "),
         (error(new().floor(f64::NAN)), "floor = NaN "),
         (error(new().name("")), "name"),
     ] {
         assert!(said.starts_with(names) && said.contains("not allowed"), "{said}");
     }
-    let throttle = Throttle::new().unwrap();
+    let throttle = AdaptiveThrottle::new().unwrap();
     assert!(throttle.set("k", 3.0).unwrap_err().to_string().contains('k'));
     let _: () = throttle.admit(&()).unwrap();
     assert_eq!((throttle.name(), Inspect::name(&throttle)), ("throttle", "throttle"));

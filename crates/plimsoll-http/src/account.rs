@@ -8,9 +8,9 @@ use plimsoll_core::ConfigError;
 ///
 /// ```
 /// use plimsoll_http::Header;
-/// use plimsoll_limit::{KeyedLimiter, Quota};
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
-/// let limits = KeyedLimiter::<str>::new(Quota::per_second(10).burst(1))?;
+/// let limits = KeyedRateLimiter::<str>::new(Quota::per_second(10).burst(1))?;
 /// let gate = limits.by_option_ref(Header::new("x-api-key")?.or_exempt());
 ///
 /// # use plimsoll_core::Gate;
@@ -41,16 +41,16 @@ impl Header {
 
     /// For `.by_option_ref(..)`: requests without it pass unasked and uncounted.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<&str> + Clone + Send + Sync + 'static {
-        move |request: &Request<B>| self.of(request)
+        move |request: &Request<B>| self.get(request)
     }
 
     /// For `.by_ref(..)`: all requests without it share one account, that of the empty text.
     pub fn or_shared<B>(self) -> impl Fn(&Request<B>) -> &str + Clone + Send + Sync + 'static {
-        move |request: &Request<B>| self.of(request).unwrap_or_default()
+        move |request: &Request<B>| self.get(request).unwrap_or_default()
     }
 
     /// The header in this request: the first, if there are several, and none if it is not text.
-    pub fn of<'a, B>(&self, request: &'a Request<B>) -> Option<&'a str> {
+    pub fn get<'a, B>(&self, request: &'a Request<B>) -> Option<&'a str> {
         request.headers().get(&self.0)?.to_str().ok()
     }
 }
@@ -72,9 +72,9 @@ pub fn method<B>(request: &Request<B>) -> &str {
 ///
 /// ```
 /// use plimsoll_http::{HttpExt, all_but};
-/// use plimsoll_limit::{Limiter, Quota};
+/// use plimsoll_limit::{RateLimiter, Quota};
 ///
-/// let limiter = Limiter::new(Quota::per_second(100))?;
+/// let limiter = RateLimiter::new(Quota::per_second(100))?;
 /// let app: axum::Router = axum::Router::new()
 ///     .route("/health", axum::routing::get(async || "well"))
 ///     .layer(limiter.layer().only(all_but(["/health"])).http());

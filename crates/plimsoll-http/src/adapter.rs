@@ -15,9 +15,9 @@ use std::net::SocketAddr;
 /// ```
 /// use axum::{Router, routing::get};
 /// use plimsoll_http::{HttpExt, matched_route};
-/// use plimsoll_limit::{KeyedLimiter, Quota};
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
-/// let limits = KeyedLimiter::<str>::new(Quota::per_second(10))?;
+/// let limits = KeyedRateLimiter::<str>::new(Quota::per_second(10))?;
 /// let app: Router = Router::new()
 ///     .route("/users/{id}", get(async || "a user"))
 ///     .layer(plimsoll_core::layer(limits.by_option_ref(matched_route)).http());

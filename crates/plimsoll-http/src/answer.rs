@@ -1,6 +1,6 @@
 //! A refusal as an HTTP response.
 
-use crate::{Answers, fields};
+use crate::{HttpOptions, fields};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use plimsoll_core::{Reason, Rejected};
@@ -64,7 +64,7 @@ fn problem_type(reason: Reason) -> Option<&'static str> {
 
 /// The whole answer: status, `Retry-After` where a time is known, the `RateLimit` fields where a quota refused, and
 /// a problem body. The refusal itself rides along in the extensions, for guards and logs further out.
-pub(crate) fn response<B: From<String>>(no: Rejected, answers: &Answers) -> Response<B> {
+pub(crate) fn response<B: From<String>>(no: Rejected, answers: &HttpOptions) -> Response<B> {
     let status = status(no.reason());
     let title = status.canonical_reason().unwrap_or("Refused");
     let retry = no.retry_after().map(|after| retry_after_seconds(answers.spread(after)));

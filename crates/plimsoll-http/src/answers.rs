@@ -7,34 +7,34 @@ use std::time::Duration;
 /// [`http_with`](crate::HttpExt::http_with). The default is that of [`http`](crate::HttpExt::http).
 ///
 /// ```
-/// use plimsoll_http::{Answers, HttpExt};
-/// use plimsoll_limit::{Limiter, Quota};
+/// use plimsoll_http::{HttpOptions, HttpExt};
+/// use plimsoll_limit::{RateLimiter, Quota};
 ///
-/// let answers = Answers::new().legacy_fields(true).jitter(0.1);
-/// let limiter = Limiter::new(Quota::per_minute(600))?;
+/// let answers = HttpOptions::new().legacy_fields(true).jitter(0.1);
+/// let limiter = RateLimiter::new(Quota::per_minute(600))?;
 /// let app: axum::Router = axum::Router::new()
 ///     .route("/", axum::routing::get(async || "hello"))
 ///     .layer(limiter.layer().http_with(answers));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Answers {
+pub struct HttpOptions {
     pub(crate) fields: bool,
     pub(crate) legacy: bool,
     jitter: f32,
     dice: Dice,
 }
 
-impl Default for Answers {
+impl Default for HttpOptions {
     fn default() -> Self {
-        Answers::new()
+        HttpOptions::new()
     }
 }
 
-impl Answers {
+impl HttpOptions {
     /// `RateLimit` fields, no legacy ones, a jitter of a quarter.
     pub const fn new() -> Self {
-        Answers { fields: true, legacy: false, jitter: 0.25, dice: Dice::thread() }
+        HttpOptions { fields: true, legacy: false, jitter: 0.25, dice: Dice::thread() }
     }
 
     /// Whether answers carry `RateLimit` and `RateLimit-Policy`. Default: they do, where a guard has something to

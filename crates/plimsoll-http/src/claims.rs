@@ -8,34 +8,34 @@ use plimsoll_core::{ConfigError, Priority, RequestInfo};
 ///
 /// ```
 /// use plimsoll_core::Priority;
-/// use plimsoll_http::{Claims, Header};
-/// use plimsoll_limit::{KeyedLimiter, Quota};
+/// use plimsoll_http::{RequestAttributes, Header};
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
 /// // A unit for each 64 KiB begun; whoever does not say how much comes pays for 1 MiB.
-/// let claims = Claims::new().cost_by_length(65_536, 16).priority_by("x-priority", Priority::NORMAL)?;
+/// let claims = RequestAttributes::new().cost_by_length(65_536, 16).priority_by("x-priority", Priority::NORMAL)?;
 ///
-/// let limits = KeyedLimiter::<str>::new(Quota::per_second(100))?;
-/// let gate = limits.by_ref(Header::new("x-api-key")?.or_shared()).info(claims.read());
+/// let limits = KeyedRateLimiter::<str>::new(Quota::per_second(100))?;
+/// let gate = limits.by_ref(Header::new("x-api-key")?.or_shared()).info(claims.reader());
 /// # let gate: &dyn plimsoll_core::Gate<http::Request<()>, Token = _> = &gate;
 /// # let upload = http::Request::post("/").header("content-length", 100_000).body(())?;
 /// # assert!(gate.admit(&upload).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A cost of your own is a closure: `.info(|r: &Request<_>| Facts::new().cost(rows(r)))`, or, over what is claimed,
-/// `.info(move |r| claims.of(r).cost(rows(r)))`.
+/// A cost of your own is a closure: `.info(|r: &Request<_>| RequestInfo::new().cost(rows(r)))`, or, over what is claimed,
+/// `.info(move |r| claims.info(r).cost(rows(r)))`.
 #[derive(Clone, Debug, Default)]
-pub struct Claims {
+pub struct RequestAttributes {
     // Bytes in a unit; units of a length that is not said.
     length: Option<(u64, u32)>,
     // Where it stands, and the highest that is believed.
     priority: Option<(HeaderName, Priority)>,
 }
 
-impl Claims {
+impl RequestAttributes {
     /// Believes nothing: one unit, of normal priority.
     pub const fn new() -> Self {
-        Claims { length: None, priority: None }
+        RequestAttributes { length: None, priority: None }
     }
 
     /// A unit for each `bytes_a_unit` begun of `Content-Length`, and at least one; `unknown` units where that is
@@ -62,12 +62,12 @@ impl Claims {
     }
 
     /// For `.info(..)`.
-    pub fn read<B>(self) -> impl Fn(&Request<B>) -> RequestInfo + Clone + Send + Sync + 'static {
-        move |request: &Request<B>| self.of(request)
+    pub fn reader<B>(self) -> impl Fn(&Request<B>) -> RequestInfo + Clone + Send + Sync + 'static {
+        move |request: &Request<B>| self.info(request)
     }
 
     /// What this request claims.
-    pub fn of<B>(&self, request: &Request<B>) -> RequestInfo {
+    pub fn info<B>(&self, request: &Request<B>) -> RequestInfo {
         let facts = RequestInfo::new();
         let facts = match self.length {
             Some((unit, unknown)) => facts.cost(cost(request, unit, unknown)),

@@ -30,10 +30,10 @@ pub struct PeerAddr(pub SocketAddr);
 ///
 /// ```
 /// use plimsoll_http::ClientAddr;
-/// use plimsoll_limit::{KeyedLimiter, Quota};
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
 /// use std::net::IpAddr;
 ///
-/// let limits = KeyedLimiter::<IpAddr>::new(Quota::per_second(10))?;
+/// let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_second(10))?;
 /// let gate = limits.by(ClientAddr::behind(1).or_shared());
 ///
 /// # use plimsoll_core::Gate;
@@ -79,16 +79,16 @@ impl ClientAddr {
 
     /// For `.by_option(..)`: requests without an address pass unasked and uncounted.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<IpAddr> + Clone + Send + Sync + 'static {
-        move |request: &Request<B>| self.of(request)
+        move |request: &Request<B>| self.get(request)
     }
 
     /// For `.by(..)`: all requests without an address share one account, that of `::`.
     pub fn or_shared<B>(self) -> impl Fn(&Request<B>) -> IpAddr + Clone + Send + Sync + 'static {
-        move |request: &Request<B>| self.of(request).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+        move |request: &Request<B>| self.get(request).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
     }
 
     /// The client's address in this request.
-    pub fn of<B>(&self, request: &Request<B>) -> Option<IpAddr> {
+    pub fn get<B>(&self, request: &Request<B>) -> Option<IpAddr> {
         let found = match self.proxies {
             0 => peer(request.extensions()).map(|peer| peer.ip()),
             n => {

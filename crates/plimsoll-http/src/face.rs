@@ -1,15 +1,15 @@
 //! `.http()`.
 
 use crate::answer::response;
-use crate::{Answers, ByStatus, fields};
+use crate::{ByStatus, HttpOptions, fields};
 use http::Response;
 use plimsoll_core::{AsError, Classify, ClassifyFn, GuardLayer, OnError, Permit, Rejected, Reply, Settle};
 
-/// Answers refusals with an HTTP response, reads outcomes off the status, and says what is left of a quota.
+/// HttpOptions refusals with an HTTP response, reads outcomes off the status, and says what is left of a quota.
 #[derive(Clone, Debug, Default)]
 pub struct Http<C = ByStatus> {
     classify: C,
-    answers: Answers,
+    answers: HttpOptions,
 }
 
 impl<B, E, G, C> Reply<Response<B>, E, G> for Http<C>
@@ -41,27 +41,27 @@ pub trait HttpExt: Sized {
     /// The same layer with the HTTP face.
     type Layer;
 
-    /// Answers a refusal with 429 or 503, `Retry-After` and a problem body, and reads the outcome
+    /// HttpOptions a refusal with 429 or 503, `Retry-After` and a problem body, and reads the outcome
     /// of a call off its status – or by the classifier that was set with `classify` before. What a rate limit has
     /// to say stands in the `RateLimit` fields of all answers.
     fn http(self) -> Self::Layer {
-        self.http_with(Answers::new())
+        self.http_with(HttpOptions::new())
     }
 
     /// [`http`](Self::http), with other settings.
-    fn http_with(self, answers: Answers) -> Self::Layer;
+    fn http_with(self, answers: HttpOptions) -> Self::Layer;
 }
 
 impl<M, G> HttpExt for GuardLayer<M, G, AsError<OnError>> {
     type Layer = GuardLayer<M, G, Http>;
-    fn http_with(self, answers: Answers) -> Self::Layer {
+    fn http_with(self, answers: HttpOptions) -> Self::Layer {
         self.reply(|OnError| Http { classify: ByStatus, answers })
     }
 }
 
 impl<M, G, F, T, E> HttpExt for GuardLayer<M, G, AsError<ClassifyFn<F, T, E>>> {
     type Layer = GuardLayer<M, G, Http<ClassifyFn<F, T, E>>>;
-    fn http_with(self, answers: Answers) -> Self::Layer {
+    fn http_with(self, answers: HttpOptions) -> Self::Layer {
         self.reply(|classify| Http { classify, answers })
     }
 }

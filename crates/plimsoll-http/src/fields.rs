@@ -1,6 +1,6 @@
 //! The `RateLimit` fields: draft-ietf-httpapi-ratelimit-headers-10, lists of structured fields (RFC 9651).
 
-use crate::{Answers, retry_after_seconds};
+use crate::{HttpOptions, retry_after_seconds};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use plimsoll_core::{Allowance, Reason, Rejected};
 use std::fmt::Write;
@@ -95,7 +95,7 @@ fn up(time: Duration) -> u64 {
 /// Says of an admitted call what `tell` tells. Nothing told costs nothing.
 pub(crate) fn admitted(
     headers: &mut HeaderMap,
-    answers: &Answers,
+    answers: &HttpOptions,
     tell: impl FnOnce(&mut dyn FnMut(Allowance)),
 ) {
     let (mut lines, mut least): (_, Option<Allowance>) = (Lines::default(), None);
@@ -114,7 +114,7 @@ pub(crate) fn admitted(
 }
 
 /// Says what a refusal says of the quota behind it.
-pub(crate) fn refused(headers: &mut HeaderMap, answers: &Answers, no: &Rejected) {
+pub(crate) fn refused(headers: &mut HeaderMap, answers: &HttpOptions, no: &Rejected) {
     let Some(said) = Said::refused(no) else { return };
     if answers.fields {
         let mut lines = Lines::default();

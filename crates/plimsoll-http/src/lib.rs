@@ -31,17 +31,17 @@
 //! | anything else | all of them | a function of your own |
 //!
 //! Who has no address, or not the header, is exempt (`.or_exempt()`) or shares one account with all like it
-//! (`.or_shared()`): you say which, and it is never an error. [`Claims`] reads cost and priority for `.info(..)`;
+//! (`.or_shared()`): you say which, and it is never an error. [`RequestAttributes`] reads cost and priority for `.info(..)`;
 //! [`all_but`] exempts paths, for `.only(..)`.
 //!
 //! ```
 //! use axum::{Router, routing::get};
 //! use plimsoll_http::{ClientAddr, HttpExt, all_but};
-//! use plimsoll_limit::{KeyedLimiter, Quota};
+//! use plimsoll_limit::{KeyedRateLimiter, Quota};
 //! use std::net::IpAddr;
 //!
 //! // One proxy stands in front: the client is the last address that it wrote.
-//! let limits = KeyedLimiter::<IpAddr>::new(Quota::per_second(10).burst(20))?;
+//! let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_second(10).burst(20))?;
 //! let by_client = plimsoll_core::layer(limits.by(ClientAddr::behind(1).or_shared()));
 //! let app: Router = Router::new()
 //!     .route("/", get(async || "hello"))
@@ -66,7 +66,7 @@
 //! `Access-Control-Expose-Headers` names them.
 //!
 //! `Retry-After` is rounded up and up to a quarter late, by chance: those who were refused together should not come
-//! back together. [`Answers`] turns each of these on and off.
+//! back together. [`HttpOptions`] turns each of these on and off.
 //!
 //! # What is guarded
 //!
@@ -75,7 +75,7 @@
 //!
 //! A place is held until the handler has answered, not until the body has been sent: a streamed body
 //! that goes on reading from the bottleneck does so outside the line. Hold a permit of the valve
-//! ([`ask_owned`](https://docs.rs/plimsoll-valve)) inside such a stream until it ends.
+//! ([`try_acquire_owned`](https://docs.rs/plimsoll-valve)) inside such a stream until it ends.
 //!
 //! What stands in front of the guard is not guarded by it: the kernel's accept queue, TLS, HTTP
 //! parsing, and every layer further out. A refusal is cheap, but it comes after those.
@@ -100,8 +100,8 @@ pub use account::{Header, all_but, method, path};
 #[cfg(feature = "axum")]
 pub use adapter::matched_route;
 pub use answer::{retry_after_seconds, status};
-pub use answers::Answers;
-pub use claims::Claims;
+pub use answers::HttpOptions;
+pub use claims::RequestAttributes;
 pub use classify::{ByStatus, outcome};
 pub use client::{ClientAddr, PeerAddr};
 pub use face::{Http, HttpExt};

@@ -3,8 +3,8 @@
 
 use http::{HeaderValue, Method, Request};
 use plimsoll_core::{Gate, Priority, RequestInfo};
-use plimsoll_http::{Claims, ClientAddr, Header, PeerAddr, all_but, method, path};
-use plimsoll_limit::{KeyedLimiter, Quota};
+use plimsoll_http::{ClientAddr, Header, PeerAddr, RequestAttributes, all_but, method, path};
+use plimsoll_limit::{KeyedRateLimiter, Quota};
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,12 +18,12 @@ fn with(name: &'static str, lines: &[&[u8]]) -> Request<()> {
 
 fn xff(proxies: usize, lines: &[&str]) -> Option<IpAddr> {
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
-    ClientAddr::behind(proxies).of(&with("x-forwarded-for", &lines))
+    ClientAddr::behind(proxies).get(&with("x-forwarded-for", &lines))
 }
 
 fn forwarded(proxies: usize, lines: &[&str]) -> Option<IpAddr> {
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
-    ClientAddr::behind(proxies).by_forwarded().of(&with("forwarded", &lines))
+    ClientAddr::behind(proxies).by_forwarded().get(&with("forwarded", &lines))
 }
 
 fn ip(text: &str) -> Option<IpAddr> {
@@ -53,12 +53,12 @@ fn an_empty_place_is_missing_and_does_not_bring_the_next_one_forward() {
 fn behind_no_proxy_the_peer_counts_and_headers_do_not() {
     let at = |text: &str| text.parse::<SocketAddr>().unwrap();
     let mut request = with("x-forwarded-for", &[b"6.6.6.6"]);
-    assert_eq!(ClientAddr::peer().of(&request), None);
+    assert_eq!(ClientAddr::peer().get(&request), None);
     request.extensions_mut().insert(at("10.0.0.7:4000"));
-    assert_eq!(ClientAddr::peer().of(&request), ip("10.0.0.7"));
-    assert_eq!(ClientAddr::behind(1).of(&request), ip("6.6.6.6"));
+    assert_eq!(ClientAddr::peer().get(&request), ip("10.0.0.7"));
+    assert_eq!(ClientAddr::behind(1).get(&request), ip("6.6.6.6"));
     request.extensions_mut().insert(PeerAddr(at("[::ffff:10.0.0.8]:4000")));
-    assert_eq!(ClientAddr::behind(0).of(&request), ip("10.0.0.8"), "what was set for us comes first");
+    assert_eq!(ClientAddr::behind(0).get(&request), ip("10.0.0.8"), "what was set for us comes first");
 }
 
 #[cfg(feature = "axum")]
@@ -67,7 +67,7 @@ fn axum_knows_the_peer() {
     let mut request = Request::new(());
     let peer: SocketAddr = "10.0.0.9:4000".parse().unwrap();
     request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-    assert_eq!(ClientAddr::peer().of(&request), ip("10.0.0.9"));
+    assert_eq!(ClientAddr::peer().get(&request), ip("10.0.0.9"));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn ports_brackets_and_clothes_come_off() {
         assert_eq!(xff(1, &["6.6.6.6", text]), None, "{text}");
     }
     let request = with("x-forwarded-for", &[b"2001:db8:1:2:3:4:5:6"]);
-    let cut = |bits| ClientAddr::behind(1).ipv6_prefix(bits).of(&request);
+    let cut = |bits| ClientAddr::behind(1).ipv6_prefix(bits).get(&request);
     assert_eq!(cut(128), ip("2001:db8:1:2:3:4:5:6"));
     assert_eq!(cut(255), ip("2001:db8:1:2:3:4:5:6"));
     assert_eq!(cut(48), ip("2001:db8:1::"));
@@ -172,9 +172,9 @@ proptest! {
         for name in ["x-forwarded-for", "forwarded", "x-priority", "content-length"] {
             let request = with(name, &lines);
             let client = ClientAddr::behind(n).ipv6_prefix(bits);
-            let _ = (client.of(&request), client.by_forwarded().of(&request));
-            let claims = Claims::new().cost_by_length(0, 3).priority_by("x-priority", Priority::LOW).unwrap();
-            let facts = claims.of(&request);
+            let _ = (client.get(&request), client.by_forwarded().get(&request));
+            let claims = RequestAttributes::new().cost_by_length(0, 3).priority_by("x-priority", Priority::LOW).unwrap();
+            let facts = claims.info(&request);
             prop_assert!(facts.cost >= 1 && facts.priority <= Priority::NORMAL);
         }
     }
@@ -203,15 +203,15 @@ proptest! {
             let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
             let request = with(name, &lines);
             let by = |n| if forwarded { ClientAddr::behind(n).by_forwarded() } else { ClientAddr::behind(n) };
-            prop_assert_eq!(by(1).of(&request), Some(proxy));
-            prop_assert_eq!(by(2).of(&request), Some(client));
+            prop_assert_eq!(by(1).get(&request), Some(proxy));
+            prop_assert_eq!(by(2).get(&request), Some(client));
         }
     }
 }
 
 #[test]
 fn without_an_address_requests_are_exempt_or_share_one_account() {
-    let limits = KeyedLimiter::<IpAddr>::new(Quota::per_hour(1)).unwrap();
+    let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_hour(1)).unwrap();
     let exempt = limits.by_option(ClientAddr::behind(1).or_exempt());
     let nobody = Request::new(());
     assert!((0..10).all(|_| exempt.admit(&nobody).is_ok()));
@@ -224,7 +224,7 @@ fn without_an_address_requests_are_exempt_or_share_one_account() {
 
 #[test]
 fn without_a_header_requests_are_exempt_or_share_one_account() {
-    let limits = KeyedLimiter::<str>::new(Quota::per_hour(1)).unwrap();
+    let limits = KeyedRateLimiter::<str>::new(Quota::per_hour(1)).unwrap();
     let key = Header::new("X-Api-Key").unwrap();
     let exempt = limits.by_option_ref(key.clone().or_exempt());
     let shared = limits.by_ref(key.or_shared());
@@ -242,7 +242,7 @@ fn without_a_header_requests_are_exempt_or_share_one_account() {
 
 #[test]
 fn an_account_by_path_or_method_or_any_function() {
-    let limits = KeyedLimiter::<str>::new(Quota::per_hour(1)).unwrap();
+    let limits = KeyedRateLimiter::<str>::new(Quota::per_hour(1)).unwrap();
     let ask = |method: &str, uri: &str| Request::builder().method(method).uri(uri).body(()).unwrap();
     let by_path = limits.by_ref(path);
     assert!(by_path.admit(&ask("GET", "/a?x=1")).is_ok());
@@ -261,8 +261,8 @@ fn an_account_by_path_or_method_or_any_function() {
 
 #[test]
 fn a_cost_is_read_off_the_length() {
-    let claims = Claims::new().cost_by_length(1_000, 7);
-    let cost = |length: &str| claims.of(&with("content-length", &[length.as_bytes()])).cost;
+    let claims = RequestAttributes::new().cost_by_length(1_000, 7);
+    let cost = |length: &str| claims.info(&with("content-length", &[length.as_bytes()])).cost;
     for (length, units) in [("0", 1), ("1", 1), ("1000", 1), ("1001", 2), ("18446744073709551615", u32::MAX)]
     {
         assert_eq!(cost(length), units, "{length}");
@@ -271,19 +271,19 @@ fn a_cost_is_read_off_the_length() {
         assert_eq!(cost(lie), 7, "{lie}");
     }
     let mut post = Request::new(());
-    assert_eq!(claims.of(&post).cost, 1, "a GET has no body");
+    assert_eq!(claims.info(&post).cost, 1, "a GET has no body");
     *post.method_mut() = Method::POST;
-    assert_eq!(claims.of(&post).cost, 7, "how much comes, it does not say");
+    assert_eq!(claims.info(&post).cost, 7, "how much comes, it does not say");
     let mut get = with("transfer-encoding", &[b"chunked"]);
     *get.method_mut() = Method::GET;
-    assert_eq!(claims.of(&get).cost, 7);
-    assert_eq!(Claims::new().of(&post), RequestInfo::new());
+    assert_eq!(claims.info(&get).cost, 7);
+    assert_eq!(RequestAttributes::new().info(&post), RequestInfo::new());
 }
 
 #[test]
 fn a_priority_is_believed_up_to_the_highest() {
-    let claims = Claims::new().priority_by("x-priority", Priority::HIGH).unwrap();
-    let said = |text: &str| claims.of(&with("x-priority", &[text.as_bytes()])).priority;
+    let claims = RequestAttributes::new().priority_by("x-priority", Priority::HIGH).unwrap();
+    let said = |text: &str| claims.info(&with("x-priority", &[text.as_bytes()])).priority;
     assert_eq!(said("background"), Priority::BACKGROUND);
     assert_eq!(said(" Low "), Priority::LOW);
     assert_eq!(said("0"), Priority(0));
@@ -292,5 +292,5 @@ fn a_priority_is_believed_up_to_the_highest() {
     for nothing in ["", "256", "-1", "urgent", "1.5", "low, high"] {
         assert_eq!(said(nothing), Priority::NORMAL, "{nothing}");
     }
-    assert!(Claims::new().priority_by("", Priority::HIGH).is_err());
+    assert!(RequestAttributes::new().priority_by("", Priority::HIGH).is_err());
 }

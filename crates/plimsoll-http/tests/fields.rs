@@ -7,8 +7,8 @@ use axum::{Router, routing::get};
 use plimsoll_core::{
     Allowance, Dice, Gate, ManualTime, Outcome, Permit, Reason, Rejected, Reply, Settle, layer,
 };
-use plimsoll_http::{Answers, Header, Http, HttpExt};
-use plimsoll_limit::{Class, KeyedLimiter, Limiter, Quota, Tiers};
+use plimsoll_http::{Header, Http, HttpExt, HttpOptions};
+use plimsoll_limit::{Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
 use plimsoll_valve::Valve;
 use proptest::prelude::*;
 use sfv::{List, ListEntry, Parser};
@@ -73,19 +73,19 @@ fn app() -> Router {
     Router::new().route("/", get(async || "hello"))
 }
 
-async fn told(allowances: &[Allowance], answers: Answers) -> HeaderMap {
+async fn told(allowances: &[Allowance], answers: HttpOptions) -> HeaderMap {
     let gate = Set(Ok(allowances.to_vec()));
     call(app().layer(layer(gate).http_with(answers))).await.headers().clone()
 }
 
-async fn refused(no: Rejected, answers: Answers) -> HeaderMap {
+async fn refused(no: Rejected, answers: HttpOptions) -> HeaderMap {
     call(app().layer(layer(Set(Err(no))).http_with(answers))).await.headers().clone()
 }
 
 #[tokio::test]
 async fn an_admitted_answer_says_what_is_left_of_each_quota() {
     let all = [allow("burst", 100, 60.0, 50, 29.5), allow("daily", 1_000, 86_400.0, 999, 86.4)];
-    let headers = told(&all, Answers::new()).await;
+    let headers = told(&all, HttpOptions::new()).await;
     assert_eq!(
         policies(&headers),
         [member("burst", &[("q", 100), ("w", 60)]), member("daily", &[("q", 1000), ("w", 86_400)])]
@@ -101,7 +101,7 @@ async fn an_admitted_answer_says_what_is_left_of_each_quota() {
 #[tokio::test]
 async fn a_burst_that_comes_back_within_a_second_is_told_as_what_a_second_brings() {
     let all = [allow("fast", 10, 0.1, 3, 0.05), allow("odd", 10, 1.5, 0, 1.2), allow("full", 5, 1.0, 5, 0.0)];
-    let headers = told(&all, Answers::new()).await;
+    let headers = told(&all, HttpOptions::new()).await;
     let told = [("fast", 100, 1), ("odd", 10, 2), ("full", 5, 1)];
     assert_eq!(policies(&headers), told.map(|(name, q, w)| member(name, &[("q", q), ("w", w)])));
     let told = [("fast", 3, 1), ("odd", 0, 2), ("full", 5, 0)];
@@ -120,7 +120,8 @@ async fn a_quota_is_told_as_it_was_set() {
         (Quota::per_second(50).burst(100), 100, 2),
         (Quota::per_minute(40).burst(1), 1, 2),
     ] {
-        let headers = call(app().layer(Limiter::new(quota).unwrap().layer().http())).await.headers().clone();
+        let headers =
+            call(app().layer(RateLimiter::new(quota).unwrap().layer().http())).await.headers().clone();
         assert_eq!(policies(&headers), [member("limit", &[("q", q), ("w", w)])], "{quota}");
     }
 }
@@ -131,7 +132,7 @@ async fn a_refusal_says_whose_quota_it_was() {
         .numbers(10, 8)
         .over(Duration::from_secs(2))
         .retry_in(Duration::from_millis(1_200));
-    let headers = refused(no, Answers::new()).await;
+    let headers = refused(no, HttpOptions::new()).await;
     assert_eq!(policies(&headers), [member("api/free/account", &[("q", 10), ("w", 2)])]);
     assert_eq!(
         limits(&headers),
@@ -139,13 +140,13 @@ async fn a_refusal_says_whose_quota_it_was() {
         "two, and it wanted more"
     );
 
-    let headers = refused(Rejected::new("x", Reason::TooLarge).numbers(10, 50), Answers::new()).await;
+    let headers = refused(Rejected::new("x", Reason::TooLarge).numbers(10, 50), HttpOptions::new()).await;
     assert_eq!(policies(&headers), [member("x", &[("q", 10)])]);
     assert!(limits(&headers).is_empty() && !headers.contains_key("retry-after"), "it is no use to come back");
 
     // A valve has no quota, nor has a limit that says no numbers.
     for no in [Rejected::new("x", Reason::Full).numbers(16, 16), Rejected::new("x", Reason::Limited)] {
-        let headers = refused(no, Answers::new().legacy_fields(true)).await;
+        let headers = refused(no, HttpOptions::new().legacy_fields(true)).await;
         assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{headers:?}");
     }
 }
@@ -159,7 +160,7 @@ async fn what_an_inner_layer_said_stays_and_each_policy_is_said_once() {
         allow("outer", 3, 3.0, 3, 0.0),
         allow("outer", 4, 4.0, 4, 0.0),
     ]));
-    let answers = Answers::new().legacy_fields(true);
+    let answers = HttpOptions::new().legacy_fields(true);
     let app = app().layer(layer(inner).http_with(answers.clone())).layer(layer(outer).http_with(answers));
     let headers = call(app).await.headers().clone();
     let names = |members: Vec<Member>| members.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
@@ -183,14 +184,14 @@ async fn what_a_handler_said_stays_even_if_it_is_nonsense() {
 #[tokio::test]
 async fn the_legacy_fields_speak_of_the_limit_with_the_least_left() {
     let all = [allow("a", 100, 60.0, 50, 29.5), allow("b", 10, 60.0, 3, 40.5), allow("c", 10, 60.0, 3, 1.0)];
-    let headers = told(&all, Answers::new().legacy_fields(true).rate_limit_fields(false)).await;
+    let headers = told(&all, HttpOptions::new().legacy_fields(true).rate_limit_fields(false)).await;
     assert_eq!(headers["x-ratelimit-limit"], "10");
     assert_eq!(headers["x-ratelimit-remaining"], "3");
     assert_eq!(headers["x-ratelimit-reset"], "41");
     assert!(!headers.contains_key("ratelimit") && !headers.contains_key("ratelimit-policy"));
 
     let no = Rejected::new("b", Reason::Limited).numbers(10, 10).retry_in(Duration::from_millis(100));
-    let headers = refused(no, Answers::new().legacy_fields(true)).await;
+    let headers = refused(no, HttpOptions::new().legacy_fields(true)).await;
     assert_eq!(headers["x-ratelimit-remaining"], "0");
     assert_eq!(headers["x-ratelimit-reset"], "1");
     assert_eq!(limits(&headers), [member("b", &[("r", 0), ("t", 1)])]);
@@ -213,7 +214,7 @@ proptest! {
         let all: Vec<_> =
             names.iter().map(|name| Allowance { name, limit, window, remaining, reset }).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let headers = runtime.block_on(told(&all, Answers::new().legacy_fields(true)));
+        let headers = runtime.block_on(told(&all, HttpOptions::new().legacy_fields(true)));
         let ascii = |name: &str| name.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect::<String>();
         let mut expected: Vec<String> = vec![];
         for name in names.iter().map(|name| ascii(name)) {
@@ -240,7 +241,7 @@ proptest! {
     fn retry_after_is_spread_and_never_early(millis in 0u64..100_000_000, share in 0.0f32..1.0, seed: u64) {
         let after = Duration::from_millis(millis);
         let no = Rejected::new("x", Reason::Limited).numbers(1, 1).over(after).retry_in(after);
-        let answers = Answers::new().jitter(share).dice(Dice::seeded(seed));
+        let answers = HttpOptions::new().jitter(share).dice(Dice::seeded(seed));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let headers = runtime.block_on(refused(no, answers));
         let said: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
@@ -253,28 +254,28 @@ proptest! {
 #[tokio::test]
 async fn a_jitter_spreads_those_who_come_back() {
     let no = Rejected::new("x", Reason::Limited).retry_in(Duration::from_secs(100));
-    let said = async |answers: Answers| {
+    let said = async |answers: HttpOptions| {
         let headers = refused(no, answers).await;
         headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap()
     };
     let dice = Dice::seeded(7);
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..500 {
-        seen.insert(said(Answers::new().dice(dice.clone())).await);
+        seen.insert(said(HttpOptions::new().dice(dice.clone())).await);
     }
     assert!(seen.first() >= Some(&100) && seen.last() <= Some(&125), "{seen:?}");
     assert!(seen.len() > 20, "{seen:?}");
     for none in [0.0, -1.0, f32::NAN] {
-        assert_eq!(said(Answers::new().jitter(none)).await, 100);
+        assert_eq!(said(HttpOptions::new().jitter(none)).await, 100);
     }
-    assert!(said(Answers::new().jitter(f32::INFINITY)).await <= 200);
+    assert!(said(HttpOptions::new().jitter(f32::INFINITY)).await <= 200);
 }
 
 /// Four limits, one request: all of them are told, and the one that refuses is named.
 #[tokio::test]
 async fn tiers_tell_of_the_account_the_class_and_all() {
     let time = ManualTime::new();
-    let limits_of = Tiers::<str>::builder()
+    let limits_of = TieredRateLimiter::<str>::builder()
         .name("api")
         .global(Quota::per_second(100).burst(200))
         .class(Class::new("free").each(Quota::per_minute(60).burst(2)).all(Quota::per_second(20)))
@@ -311,7 +312,7 @@ async fn tiers_tell_of_the_account_the_class_and_all() {
 async fn who_comes_back_when_told_is_admitted() {
     let time = ManualTime::new();
     let limiter =
-        Limiter::builder().quota(Quota::per_minute(7).burst(3)).clock(time.clock()).build().unwrap();
+        RateLimiter::builder().quota(Quota::per_minute(7).burst(3)).clock(time.clock()).build().unwrap();
     let app = app().layer(limiter.layer().http());
     for _ in 0..200 {
         let response = call(app.clone()).await;
@@ -331,18 +332,18 @@ fn a_guard_that_tells_nothing_pays_nothing() {
     let none: Result<Response<String>, ()> = Ok(Response::new(String::new()));
     let mut answer = Some(none);
     let counted = allocation_counter::measure(|| {
-        let permit = valve.ask_owned().unwrap();
+        let permit = valve.try_acquire_owned().unwrap();
         answer = answer.take().map(|answer| face.finished(answer, permit));
     });
     assert_eq!(counted.count_total, 0);
-    assert_eq!(valve.inside(), 0);
+    assert_eq!(valve.in_flight(), 0);
 }
 
 #[test]
 fn reading_an_account_allocates_nothing() {
-    let limits = KeyedLimiter::<str>::new(Quota::per_second(1_000_000)).unwrap();
+    let limits = KeyedRateLimiter::<str>::new(Quota::per_second(1_000_000)).unwrap();
     let gate = limits.by_ref(Header::new("x-api-key").unwrap().or_shared());
-    let addresses = KeyedLimiter::<std::net::IpAddr>::new(Quota::per_second(1_000_000)).unwrap();
+    let addresses = KeyedRateLimiter::<std::net::IpAddr>::new(Quota::per_second(1_000_000)).unwrap();
     let xff = addresses.by(plimsoll_http::ClientAddr::behind(2).or_shared());
     let forwarded = addresses.by(plimsoll_http::ClientAddr::behind(2).by_forwarded().or_shared());
     let request = Request::builder()

@@ -138,9 +138,9 @@ async fn one_line_for_all_routes_and_health_is_exempt() {
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     }
-    assert_eq!(valve.inside(), 1);
+    assert_eq!(valve.in_flight(), 1);
     assert_eq!(app.oneshot(ask("/health")).await.unwrap().status(), StatusCode::OK);
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
-    assert_eq!(valve.inside(), 0, "a cancelled handler gives its place back");
+    assert_eq!(valve.in_flight(), 0, "a cancelled handler gives its place back");
 }

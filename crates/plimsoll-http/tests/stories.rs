@@ -6,7 +6,7 @@ use axum::http::{Request, Response, StatusCode};
 use axum::{Router, routing::get};
 use plimsoll_core::{ManualTime, layer};
 use plimsoll_http::{ClientAddr, HttpExt};
-use plimsoll_limit::{KeyedLimiter, Limiter, Quota};
+use plimsoll_limit::{KeyedRateLimiter, Quota, RateLimiter};
 use std::net::IpAddr;
 use std::time::Duration;
 use tower::ServiceExt;
@@ -28,7 +28,7 @@ async fn call(app: &Router, path: &str, forwarded_for: Option<&str>) -> Response
 async fn nobody_is_told_to_come_back_in_zero_seconds() {
     let time = ManualTime::new();
     let quota = Quota::per_second(50).burst(1);
-    let limiter = Limiter::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
     let app = app().layer(limiter.layer().http());
     assert_eq!(call(&app, "/", None).await.status(), StatusCode::OK);
     let response = call(&app, "/", None).await;
@@ -41,7 +41,7 @@ async fn nobody_is_told_to_come_back_in_zero_seconds() {
 async fn four_a_second_are_four_a_second() {
     let time = ManualTime::new();
     let quota = Quota::per_second(4).burst(1);
-    let limiter = Limiter::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
     let app = app().layer(limiter.layer().http());
     let mut served = 0;
     for _ in 0..1_000 {
@@ -54,20 +54,20 @@ async fn four_a_second_are_four_a_second() {
 /// The left-most address of X-Forwarded-For was the account: whoever wrote another one there was another client.
 #[tokio::test]
 async fn inventing_addresses_makes_no_new_client() {
-    let limits = KeyedLimiter::<IpAddr>::new(Quota::per_hour(5)).unwrap();
+    let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_hour(5)).unwrap();
     let app = app().layer(layer(limits.by(ClientAddr::behind(1).or_shared())).http());
     let mut served = 0;
     for n in 0..50 {
         let invented = format!("198.51.100.{n}, 203.0.113.9");
         served += u32::from(call(&app, "/", Some(&invented)).await.status() == StatusCode::OK);
     }
-    assert_eq!((served, limits.accounts()), (5, 1));
+    assert_eq!((served, limits.key_count()), (5, 1));
 }
 
 /// Without connect info every request was answered with 500, "Unable To Extract Key!".
 #[tokio::test]
 async fn a_missing_address_is_no_error() {
-    let limits = KeyedLimiter::<IpAddr>::new(Quota::per_hour(2)).unwrap();
+    let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_hour(2)).unwrap();
     let exempt = app().layer(layer(limits.by_option(ClientAddr::peer().or_exempt())).http());
     for _ in 0..10 {
         assert_eq!(call(&exempt, "/", None).await.status(), StatusCode::OK);
@@ -83,7 +83,7 @@ async fn a_missing_address_is_no_error() {
 /// axum calls a layer once a route: one limit stands before all of them.
 #[tokio::test]
 async fn all_routes_share_one_limit() {
-    let limiter = Limiter::new(Quota::per_hour(3)).unwrap();
+    let limiter = RateLimiter::new(Quota::per_hour(3)).unwrap();
     let app = app().layer(limiter.layer().http());
     let mut served = 0;
     for n in 0..10 {
@@ -96,7 +96,7 @@ async fn all_routes_share_one_limit() {
 #[cfg(feature = "axum")]
 #[tokio::test]
 async fn each_route_is_an_account_and_not_each_path() {
-    let limits = KeyedLimiter::<str>::new(Quota::per_hour(2)).unwrap();
+    let limits = KeyedRateLimiter::<str>::new(Quota::per_hour(2)).unwrap();
     let app = Router::new()
         .route("/users/{id}", get(async || "a user"))
         .route("/orders", get(async || "orders"))
@@ -106,5 +106,5 @@ async fn each_route_is_an_account_and_not_each_path() {
         seen.push(call(&app, path, None).await.status().as_u16());
     }
     assert_eq!(seen, [200, 200, 429, 200, 404, 404, 404]);
-    assert_eq!(limits.accounts(), 2);
+    assert_eq!(limits.key_count(), 2);
 }

@@ -19,7 +19,7 @@ fn line(router: Router, plan: &Plan) -> Router {
     let wait = plan.deadline.saturating_sub(plan.service_time) / 4;
     let room = (plan.capacity() * wait.as_secs_f64() / 2.0).ceil() as u32;
     let inside = u32::try_from(plan.slots).unwrap_or(u32::MAX);
-    let valve = Valve::builder().name("demo").inside(inside).room(room).longest_wait(wait).build();
+    let valve = Valve::builder().name("demo").concurrency(inside).queue(room).max_wait(wait).build();
     match valve {
         Ok(valve) => router.layer(valve.wait_layer().http()),
         // `Plan` allows no slots, deadline or service time that a valve would refuse.

@@ -1,4 +1,4 @@
-//! Reading the values of flags: strict, and each refusal says what is allowed.
+//! SignalReading the values of flags: strict, and each refusal says what is allowed.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A dependency that is not well for a while, and who stands before it: faults, and what a breaker makes of them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use plimsoll::breaker::{Config, OpenTime, Probes, Ramp};
+use plimsoll::breaker::{CircuitBreakerConfig, OpenTime, Probes, Ramp};
 use plimsoll::{Outcome as Ended, Trip};
 use plimsoll_lab::Progress;
 use plimsoll_lab::run::{Outcome, Row, Verdict, run};
@@ -77,8 +77,12 @@ fn a_server_that_hangs_goes_on_or_begins_anew() {
 #[test]
 fn a_breaker_is_told_of_failures_but_not_of_what_a_valve_beside_it_refuses() {
     let trip = Trip::failures().ratio(0.5, 4).within(50 * MS);
-    let config =
-        Config { trips: vec![trip], open: OpenTime::fixed(20 * MS), ramp: Ramp::NONE, ..Config::default() };
+    let config = CircuitBreakerConfig {
+        trips: vec![trip],
+        open: OpenTime::fixed(20 * MS),
+        ramp: Ramp::NONE,
+        ..CircuitBreakerConfig::default()
+    };
     let fails = case(FaultKind::Fails { after: MS }, S);
     let record = simulate(&fails, &Policy::Breaker(config.clone()), 1).unwrap();
     let met = record.faults[0];
@@ -107,7 +111,7 @@ fn row<'a>(outcome: &'a Outcome, policy: &str) -> &'a Row {
     outcome.of(policy).next().unwrap()
 }
 
-fn config(scenario: &Scenario) -> &Config {
+fn config(scenario: &Scenario) -> &CircuitBreakerConfig {
     match &scenario.policies[0].1 {
         Policy::Breaker(config) | Policy::BreakerValve { breaker: config, .. } => config,
         other => panic!("{other:?}"),
@@ -150,10 +154,10 @@ fn behind_a_breaker_it_is_back_within_the_open_time_and_the_ramp() {
         let scenario = dependency(&[policy]);
         let config = config(&scenario);
         let deadline = scenario.steps[0].case.clients.deadline.unwrap();
-        let usual = (config.open.most + config.ramp.over).as_secs_f64();
+        let usual = (config.open.max + config.ramp.duration).as_secs_f64();
         // A probe that was on its way when the fault ended may still fail, or be the one in twenty thousand that is
         // slow while all is well: that costs one more open time.
-        let most = (2 * config.open.most + config.ramp.over + deadline).as_secs_f64();
+        let most = (2 * config.open.max + config.ramp.duration + deadline).as_secs_f64();
         let mut all = Vec::new();
         for seed in 1..=10 {
             let outcome = outcome(&scenario, seed, 1);
@@ -174,16 +178,28 @@ fn behind_a_breaker_it_is_back_within_the_open_time_and_the_ramp() {
 fn nobody_is_wedged_whatever_the_breaker_and_the_fault_are() {
     let scenario = dependency(&["breaker"]);
     let plain = config(&scenario).clone();
-    let probes = |at_once, successes, lease| Probes { at_once, successes, lease };
+    let probes = |at_once, successes, lease| Probes { concurrency: at_once, successes, lease };
     let configs = [
         ("as shipped", plain.clone()),
-        ("one trip", Config { trips: vec![plain.trips[0]], ..plain.clone() }),
-        ("no ramp", Config { ramp: Ramp::NONE, ..plain.clone() }),
-        ("many probes", Config { probes: probes(10, 10, 300 * MS), ..plain.clone() }),
-        ("many, all at once", Config { probes: probes(5, 3, 300 * MS), ramp: Ramp::NONE, ..plain.clone() }),
-        ("a lease shorter than a call", Config { probes: probes(2, 1, 50 * MS), ..plain.clone() }),
-        ("a lease that ends with the call", Config { probes: probes(1, 1, 200 * MS), ..plain.clone() }),
-        ("no call time-out", Config { call_timeout: None, cancelled: Ended::TimedOut, ..plain }),
+        ("one trip", CircuitBreakerConfig { trips: vec![plain.trips[0]], ..plain.clone() }),
+        ("no ramp", CircuitBreakerConfig { ramp: Ramp::NONE, ..plain.clone() }),
+        ("many probes", CircuitBreakerConfig { probes: probes(10, 10, 300 * MS), ..plain.clone() }),
+        (
+            "many, all at once",
+            CircuitBreakerConfig { probes: probes(5, 3, 300 * MS), ramp: Ramp::NONE, ..plain.clone() },
+        ),
+        (
+            "a lease shorter than a call",
+            CircuitBreakerConfig { probes: probes(2, 1, 50 * MS), ..plain.clone() },
+        ),
+        (
+            "a lease that ends with the call",
+            CircuitBreakerConfig { probes: probes(1, 1, 200 * MS), ..plain.clone() },
+        ),
+        (
+            "no call time-out",
+            CircuitBreakerConfig { call_timeout: None, cancelled: Ended::TimedOut, ..plain },
+        ),
     ];
     let case = &scenario.steps[0].case;
     for forgets in [false, true] {

@@ -1,19 +1,19 @@
-//! The same rule for every account, in a table: what [`KeyedLimiter`](crate::KeyedLimiter) and
-//! [`Tiers`](crate::Tiers) have in common.
+//! The same rule for every account, in a table: what [`KeyedRateLimiter`](crate::KeyedRateLimiter) and
+//! [`TieredRateLimiter`](crate::TieredRateLimiter) have in common.
 
 use crate::gcra::{NEVER, Rate};
-use crate::slot::{NOBODY, Taken};
+use crate::slot::{EMPTY, Taken};
 use crate::table::Table;
 use plimsoll_core::Dice;
 
 #[derive(Debug)]
-pub(crate) struct Accounts {
+pub(crate) struct GcraTable {
     pub(crate) table: Table,
 }
 
-impl Accounts {
+impl GcraTable {
     pub(crate) fn new(accounts: usize, dice: &Dice) -> Self {
-        Accounts { table: Table::new(accounts, dice) }
+        GcraTable { table: Table::new(accounts, dice) }
     }
 
     /// Takes units from an account: its slot, or when there are so many.
@@ -41,10 +41,10 @@ impl Accounts {
             let full = |free: u64| (free < now).then_some(free);
             // What was taken from the common slot was perhaps taken by this account, or it would have had two quotas.
             let (_, common) = self.table.common(hash);
-            let fresh = common.free(NOBODY, rate.interval, now).map_or(now, |free| free.max(now));
+            let fresh = common.free(EMPTY, rate.interval, now).map_or(now, |free| free.max(now));
             let Some((n, slot)) = self.table.move_in(hash, rate.interval, fresh, full) else {
                 let (n, slot) = self.table.shared(hash);
-                return match slot.take(NOBODY, rate, now, units) {
+                return match slot.take(EMPTY, rate, now, units) {
                     Taken::NotBefore(at) => Err(at),
                     _ => Ok(n),
                 };

@@ -1,7 +1,7 @@
 //! What all limiters have: a name, a clock, an observer, and lines to wait in.
 
 use crate::gcra::{NEVER, Rate};
-use crate::keyed::Yard;
+use crate::keyed::WaitQueues;
 use plimsoll_core::{
     Clock, ConfigError, ControlError, Dice, Event, Observe, Observer, Reason, Rejected, check_name, intern,
 };
@@ -20,7 +20,7 @@ pub struct Common {
     pub(crate) name: &'static str,
     pub(crate) clock: Clock,
     pub(crate) observer: Observer,
-    pub(crate) yard: Arc<Yard>,
+    pub(crate) yard: Arc<WaitQueues>,
 }
 
 /// There is enough. Whoever refuses says a later instant than he was asked at, and no instant is before zero.
@@ -161,7 +161,7 @@ impl Setup {
     pub(crate) fn common(&self) -> Common {
         let name = intern(&self.name);
         let observer = self.observer.clone().map_or(Observer::none(), |o| Observer::new(o, name));
-        let yard = Yard::new(name, self.clock.clone(), self.room, self.longest_wait);
+        let yard = WaitQueues::new(name, self.clock.clone(), self.room, self.longest_wait);
         Common { name, clock: self.clock.clone(), observer, yard: Arc::new(yard) }
     }
 }
@@ -253,7 +253,7 @@ macro_rules! controls {
         /// Changes how many may wait at once, and for how long. Those who wait keep their place and their time.
         ///
         /// # Errors
-        /// If `room` is above 2³¹ − 1, or `longest_wait` is zero while `room` is not; nothing has changed then.
+        /// If `room` is above 2³¹ − 1, or `max_wait` is zero while `room` is not; nothing has changed then.
         pub fn set_room(
             &self,
             room: u32,

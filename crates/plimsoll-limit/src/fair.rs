@@ -1,12 +1,12 @@
 //! One rate, shared fairly.
 
 use crate::Quota;
-use crate::accounts::Accounts;
+use crate::accounts::GcraTable;
 use crate::common::{Common, Setup, controls, refusal, setters};
 use crate::gcra::{NEVER, Rate};
-use crate::live::Live;
-use crate::slot::{NOBODY, Slot, Taken};
-use crate::spent::Spent;
+use crate::live::LiveQuota;
+use crate::slot::{EMPTY, Entry, Taken};
+use crate::spent::Charge;
 use crate::table::{OVERFLOW, Table};
 use crate::tide::{self, FORGOTTEN, TAU, Used, ticks};
 use crate::wait::{AcquireUnits, Asks};
@@ -20,7 +20,7 @@ use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// What an account has a right to, of a [`FairLimiter`].
+/// What an account has a right to, of a [`FairRateLimiter`].
 ///
 /// ```
 /// use plimsoll_limit::{Quota, Share};
@@ -71,32 +71,32 @@ impl Share {
 /// more often gets no more for it. The sum never exceeds the quota, however many accounts there are.
 ///
 /// ```
-/// use plimsoll_limit::{FairLimiter, Quota};
+/// use plimsoll_limit::{FairRateLimiter, Quota};
 ///
-/// let limiter = FairLimiter::<str>::new(Quota::per_second(1_000).burst(100))?;
-/// assert!(limiter.ask("ann").is_ok());
+/// let limiter = FairRateLimiter::<str>::new(Quota::per_second(1_000).burst(100))?;
+/// assert!(limiter.try_acquire("ann").is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// Give it a burst of at least 20 units and 10 ms of its rate: below that the fill of the bucket says too little,
-/// and an [event](Event::Warned) says so when it is built.
+/// and an [event](Event::Misconfigured) says so when it is built.
 ///
 #[doc = include_str!("fairness.md")]
-pub struct FairLimiter<K: ?Sized>(Arc<Inner<K>>);
+pub struct FairRateLimiter<K: ?Sized>(Arc<Inner<K>>);
 
 type ShareOf<K> = Arc<dyn Fn(&K) -> Share + Send + Sync>;
 
 struct Inner<K: ?Sized> {
     common: Common,
     cap: &'static str,
-    live: Live,
-    slot: Slot,
+    live: LiveQuota,
+    slot: Entry,
     // Of 64-bit floating point.
     level: AtomicU64,
     last: AtomicU64,
     table: Table,
     // Made for the first account with a cap.
-    caps: OnceLock<Accounts>,
+    caps: OnceLock<GcraTable>,
     room: usize,
     dice: plimsoll_core::Dice,
     share_of: Option<ShareOf<K>>,
@@ -120,9 +120,9 @@ impl<K: ?Sized> Inner<K> {
     }
 
     /// Takes from the account's own cap, the level's line and the global quota, in this order.
-    fn take(&self, hash: u64, share: Share, units: u32, now: u64) -> Result<Spent, Rejected> {
+    fn take(&self, hash: u64, share: Share, units: u32, now: u64) -> Result<Charge, Rejected> {
         let (name, rate) = (self.common.name, self.live.rate());
-        let free = self.slot.free(NOBODY, rate.interval, now).unwrap_or(now);
+        let free = self.slot.free(EMPTY, rate.interval, now).unwrap_or(now);
         let left = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
         let fill = tide::fill(left, rate.burst);
         let level = self.moved(fill, now, rate);
@@ -139,7 +139,7 @@ impl<K: ?Sized> Inner<K> {
             }
         };
         let slot = self.under_line(hash, share, units, now, fill, level, rate).inspect_err(|_| undo())?;
-        match self.slot.take(NOBODY, rate, now, units) {
+        match self.slot.take(EMPTY, rate, now, units) {
             Taken::Yes => {}
             // Somebody was faster.
             Taken::NotBefore(at) => {
@@ -152,7 +152,7 @@ impl<K: ?Sized> Inner<K> {
         let slot = if self.table.is_shared(slot) { self.settle_down(hash, slot, units, now) } else { slot };
         // In place of a burst, where its cap is.
         let cap = capped.map_or(0, |(n, _)| n + 1);
-        Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: cap })
+        Ok(Charge { slot, units, at: now, class: 0, interval: rate.interval, burst: cap })
     }
 
     /// Moves the level, by whoever comes a millisecond after the last one who did.
@@ -171,7 +171,7 @@ impl<K: ?Sized> Inner<K> {
     }
 
     fn under_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
-        let caps = self.caps.get_or_init(|| Accounts::new(self.room, &self.dice));
+        let caps = self.caps.get_or_init(|| GcraTable::new(self.room, &self.dice));
         caps.take(hash, cap.rule(), now, units).map_err(|at| refusal(self.cap, cap.rule(), units, now, at))
     }
 
@@ -198,11 +198,11 @@ impl<K: ?Sized> Inner<K> {
                 None => {
                     let tail = self.tail * 1e9 / rate.interval as f64 * TAU;
                     let fill = tide::fill_of_many(fill);
-                    match self.table.porch(hash, |word| unseen(word, ticks(now)).is_some()) {
-                        Some((n, slot)) => (n, slot, NOBODY, tail, fill),
+                    match self.table.probation(hash, |word| unseen(word, ticks(now)).is_some()) {
+                        Some((n, slot)) => (n, slot, EMPTY, tail, fill),
                         None => {
                             let (n, slot) = self.table.shared(hash);
-                            (n, slot, NOBODY, tail / OVERFLOW as f64, fill)
+                            (n, slot, EMPTY, tail / OVERFLOW as f64, fill)
                         }
                     }
                 }
@@ -250,7 +250,7 @@ impl<K: ?Sized> Inner<K> {
         }
     }
 
-    fn undo(&self, spent: &Spent) {
+    fn undo(&self, spent: &Charge) {
         let now = self.common.clock.now().as_nanos();
         self.slot.refund(now, spent.units, spent.at, spent.interval);
         self.unuse(spent.slot, spent.units, now, spent.at);
@@ -261,7 +261,7 @@ impl<K: ?Sized> Inner<K> {
     }
 
     #[cold]
-    fn behind(&self, hash: u64, share: Share, units: u32) -> Result<Spent, Rejected> {
+    fn behind(&self, hash: u64, share: Share, units: u32) -> Result<Charge, Rejected> {
         if self.common.yard.is_closed() {
             return Err(self.common.closed());
         }
@@ -275,7 +275,7 @@ impl<K: ?Sized> Inner<K> {
     }
 }
 
-impl<K: Hash + ?Sized> FairLimiter<K> {
+impl<K: Hash + ?Sized> FairRateLimiter<K> {
     /// Shares this quota evenly.
     ///
     /// # Errors
@@ -297,46 +297,46 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
     /// back is exact for the first and the last, and an estimate for its share. `Closed` after
     /// [`close`](Self::close).
     #[inline]
-    pub fn ask(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
-        self.ask_n(key, 1)
+    pub fn try_acquire(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
+        self.try_acquire_n(key, 1)
     }
 
-    /// [`ask`](Self::ask) for several units at once: all or none.
+    /// [`try_acquire`](Self::try_acquire) for several units at once: all or none.
     ///
     /// # Errors
-    /// As for `ask`; `TooLarge` if there are never so many.
+    /// As for `try_acquire`; `TooLarge` if there are never so many.
     #[inline]
-    pub fn ask_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
         self.spend(key, units).map(|spent| Permit::new(self, spent))
     }
 
-    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    /// [`try_acquire`](Self::try_acquire), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check(&self, key: &K) -> Result<(), Rejected> {
-        self.ask(key).map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire(key).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    /// [`try_acquire_n`](Self::try_acquire_n), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check_n(&self, key: &K, units: u32) -> Result<(), Rejected> {
-        self.ask_n(key, units).map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire_n(key, units).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     #[inline]
-    pub fn ask_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
+    pub fn try_acquire_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
         self.spend(key, 1).map(|spent| Permit::new(self.clone(), spent))
     }
 
     #[inline]
-    fn spend(&self, key: &K, units: u32) -> Result<Spent, Rejected> {
+    fn spend(&self, key: &K, units: u32) -> Result<Charge, Rejected> {
         let ((hash, share), its) = (self.who(key), &*self.0);
         let quiet = its.common.yard.is_quiet();
         let now = its.common.clock.now().as_nanos();
@@ -348,7 +348,7 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
     }
 
     /// Waits until there is a unit for this account, in the order of asking; accounts do not stand in each
-    /// other's line. At most [`longest_wait`](Self::longest_wait).
+    /// other's line. At most [`max_wait`](Self::max_wait).
     ///
     /// # Cancel safety
     /// Dropped while it waits, it leaves the line and has spent nothing.
@@ -369,7 +369,7 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
-    pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+    pub fn blocking_acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
         let (hash, share) = self.who(key);
         let asks = Sharer { its: &*self.0, hash, share };
         match self.0.common.clock.block_until(None, AcquireUnits::new(asks, 1, timeout)) {
@@ -405,11 +405,11 @@ impl<K: Hash + ?Sized> FairLimiter<K> {
     }
 }
 
-impl<K: ?Sized> FairLimiter<K> {
+impl<K: ?Sized> FairRateLimiter<K> {
     /// Sets everything else.
-    pub fn builder() -> FairBuilder<K> {
+    pub fn builder() -> FairRateLimiterBuilder<K> {
         let quota = Quota::per_second(1_000).burst(100);
-        FairBuilder { setup: Setup::new("fair"), quota, share_of: None, tail: 0.05 }
+        FairRateLimiterBuilder { setup: Setup::new("fair"), quota, share_of: None, tail: 0.05 }
     }
 
     /// Changes the quota that is shared. What is owed stays owed.
@@ -437,17 +437,17 @@ impl<K: ?Sized> FairLimiter<K> {
     }
 
     /// How many accounts are remembered.
-    pub fn accounts(&self) -> usize {
+    pub fn key_count(&self) -> usize {
         self.0.table.len()
     }
 
     /// How many can be.
-    pub fn most_accounts(&self) -> usize {
+    pub fn max_keys(&self) -> usize {
         self.0.table.room()
     }
 
     /// How often an account without a slot of its own asked: each once at its beginning, and in a flood of new
-    /// ones all of them. Together they get the [tail](FairBuilder::tail).
+    /// ones all of them. Together they get the [tail](FairRateLimiterBuilder::tail).
     pub fn overflowed(&self) -> u64 {
         self.0.table.overflowed()
     }
@@ -463,7 +463,7 @@ struct Sharer<'a, K: ?Sized> {
 }
 
 impl<K: ?Sized> Asks for Sharer<'_, K> {
-    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+    fn take(&self, units: u32, now: u64) -> Result<Charge, Rejected> {
         self.its.take(self.hash, self.share, units, now)
     }
     fn account(&self) -> u64 {
@@ -474,37 +474,37 @@ impl<K: ?Sized> Asks for Sharer<'_, K> {
     }
 }
 
-impl<K: ?Sized> Settle for FairLimiter<K> {
-    type Token = Spent;
+impl<K: ?Sized> Settle for FairRateLimiter<K> {
+    type Token = Charge;
     #[inline]
-    fn settle(&self, _: Spent, outcome: Outcome) {
+    fn settle(&self, _: Charge, outcome: Outcome) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn refund(&self, spent: Spent) {
+    fn refund(&self, spent: Charge) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Refunded { by: common.name });
         self.0.undo(&spent);
     }
 }
 
-impl<K: Hash + ?Sized> Keyed<K> for FairLimiter<K> {
+impl<K: Hash + ?Sized> Keyed<K> for FairRateLimiter<K> {
     #[inline]
-    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Spent, Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Charge, Rejected> {
         self.spend(key, facts.cost)
     }
 }
 
-impl<K: ?Sized> Inspect for FairLimiter<K> {
+impl<K: ?Sized> Inspect for FairRateLimiter<K> {
     fn name(&self) -> &'static str {
-        FairLimiter::name(self)
+        FairRateLimiter::name(self)
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let quota = self.quota();
         each("rate", quota.rate());
         each("burst", f64::from(quota.burst_size()));
         each("fair_share", self.fair_share());
-        each("accounts", self.accounts() as f64);
+        each("accounts", self.key_count() as f64);
         each("overflowed", self.overflowed() as f64);
         each("waiting", f64::from(self.waiting()));
     }
@@ -514,28 +514,28 @@ impl<K: ?Sized> Inspect for FairLimiter<K> {
     }
 }
 
-impl<K: ?Sized> Clone for FairLimiter<K> {
+impl<K: ?Sized> Clone for FairRateLimiter<K> {
     fn clone(&self) -> Self {
-        FairLimiter(self.0.clone())
+        FairRateLimiter(self.0.clone())
     }
 }
 
-impl<K: ?Sized> fmt::Debug for FairLimiter<K> {
+impl<K: ?Sized> fmt::Debug for FairRateLimiter<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FairLimiter")
             .field("name", &self.name())
             .field("quota", &self.quota())
             .field("fair_share", &self.fair_share())
-            .field("accounts", &self.accounts())
+            .field("accounts", &self.key_count())
             .field("waiting", &self.waiting())
             .field("closed", &self.is_closed())
             .finish()
     }
 }
 
-/// Builds a [`FairLimiter`]; from [`FairLimiter::builder`].
+/// Builds a [`FairRateLimiter`]; from [`FairRateLimiter::builder`].
 #[must_use = "a builder does nothing until it is built"]
-pub struct FairBuilder<K: ?Sized> {
+pub struct FairRateLimiterBuilder<K: ?Sized> {
     setup: Setup,
     quota: Quota,
     share_of: Option<ShareOf<K>>,
@@ -561,7 +561,7 @@ impl Common {
 
 const SMALL: &str = "a burst of at least 20 units and 10 ms of the rate: below that shares are uneven";
 
-impl<K: ?Sized> FairBuilder<K> {
+impl<K: ?Sized> FairRateLimiterBuilder<K> {
     /// What is shared. Default 1,000 a second, 100 at once.
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = quota;
@@ -590,7 +590,7 @@ impl<K: ?Sized> FairBuilder<K> {
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<FairLimiter<K>, ConfigError> {
+    pub fn build(self) -> Result<FairRateLimiter<K>, ConfigError> {
         self.setup.validate()?;
         check(&self.quota)?;
         if !(self.tail > 0.0 && self.tail <= 1.0) {
@@ -598,13 +598,13 @@ impl<K: ?Sized> FairBuilder<K> {
         }
         let (common, quota) = (self.setup.common(), self.quota);
         common.warn(&quota);
-        Ok(FairLimiter(Arc::new(Inner {
+        Ok(FairRateLimiter(Arc::new(Inner {
             cap: intern(&format!("{}/cap", self.setup.name)),
             level: AtomicU64::new(quota.rate().to_bits()),
             last: AtomicU64::new(common.clock.now().as_nanos()),
             common,
-            live: Live::new(quota),
-            slot: Slot::counting(quota.rule().interval),
+            live: LiveQuota::new(quota),
+            slot: Entry::counting(quota.rule().interval),
             table: Table::new(self.setup.accounts, &self.setup.dice),
             caps: OnceLock::new(),
             room: self.setup.accounts,
@@ -615,14 +615,14 @@ impl<K: ?Sized> FairBuilder<K> {
     }
 }
 
-impl<K: ?Sized> Clone for FairBuilder<K> {
+impl<K: ?Sized> Clone for FairRateLimiterBuilder<K> {
     fn clone(&self) -> Self {
         let (setup, share_of) = (self.setup.clone(), self.share_of.clone());
-        FairBuilder { setup, quota: self.quota, share_of, tail: self.tail }
+        FairRateLimiterBuilder { setup, quota: self.quota, share_of, tail: self.tail }
     }
 }
 
-impl<K: ?Sized> fmt::Debug for FairBuilder<K> {
+impl<K: ?Sized> fmt::Debug for FairRateLimiterBuilder<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FairBuilder")
             .field("setup", &self.setup)

@@ -28,15 +28,15 @@ impl Hasher for AsIs {
 type Map<V> = DashMap<u64, V, BuildHasherDefault<AsIs>>;
 
 /// Accounts that were named by hand, by hash.
-pub(crate) struct Named<V> {
+pub(crate) struct Overrides<V> {
     map: Map<V>,
     // How many. Nobody looks while there is none.
     any: AtomicU32,
 }
 
-impl<V: Copy> Named<V> {
+impl<V: Copy> Overrides<V> {
     pub(crate) fn new() -> Self {
-        Named { map: Map::default(), any: AtomicU32::new(0) }
+        Overrides { map: Map::default(), any: AtomicU32::new(0) }
     }
 
     #[inline(always)]
@@ -75,10 +75,10 @@ impl<V: Copy> Named<V> {
 }
 
 /// All lines of a limiter: one for each account that somebody waits for, none for the others.
-pub(crate) struct Yard {
+pub(crate) struct WaitQueues {
     name: &'static str,
     clock: Clock,
-    lines: Map<Arc<Line>>,
+    lines: Map<Arc<WaitQueue>>,
     // How many wait in all, and whether it was closed.
     state: AtomicU64,
     size: AtomicU32,
@@ -89,12 +89,12 @@ const CLOSED: u64 = 1 << 63;
 
 /// Those who wait for one account. The room has one place: who is on it is the head of the line, and asks
 /// the limiter again whenever its time has come; the others stand behind.
-pub(crate) struct Line {
+pub(crate) struct WaitQueue {
     room: Arc<Semaphore<FixedCapacity>>,
     head: Mutex<Option<Waker>>,
 }
 
-impl Line {
+impl WaitQueue {
     /// Wakes the head on what may change its time.
     fn rouse(&self) {
         let waker = lock(&self.head).take();
@@ -106,9 +106,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Yard {
+impl WaitQueues {
     pub(crate) fn new(name: &'static str, clock: Clock, size: u32, longest: Duration) -> Self {
-        let yard = Yard {
+        let yard = WaitQueues {
             name,
             clock,
             lines: Map::default(),
@@ -192,7 +192,7 @@ impl Yard {
     }
 
     // Taken out first: wakers are somebody else's code, and must not be called under a lock of the map.
-    fn lines(&self) -> Vec<(u64, Arc<Line>)> {
+    fn lines(&self) -> Vec<(u64, Arc<WaitQueue>)> {
         self.lines.iter().map(|line| (*line.key(), line.clone())).collect()
     }
 
@@ -203,7 +203,7 @@ impl Yard {
 
     /// One more waits in this line, if there is room for one more at all. `Err`: how many wait. Who stands
     /// in a second line is not counted again.
-    pub(crate) fn stand(self: &Arc<Self>, account: u64, counted: bool) -> Result<Standing, u32> {
+    pub(crate) fn stand(self: &Arc<Self>, account: u64, counted: bool) -> Result<Waiter, u32> {
         let size = if counted { u64::from(self.size()) } else { u64::MAX };
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
@@ -221,27 +221,27 @@ impl Yard {
             let places = FixedCapacity::new(1);
             let room =
                 Semaphore::new(self.name, places, self.clock.clone(), FixedCapacity::MAX, Duration::MAX);
-            Arc::new(Line { room: Arc::new(room), head: Mutex::new(None) })
+            Arc::new(WaitQueue { room: Arc::new(room), head: Mutex::new(None) })
         };
         let line = self.lines.entry(account).or_insert_with(new).clone();
         // Closed in this very moment: `close` may have missed the line.
         if self.is_closed() {
             line.room.close();
         }
-        Ok(Standing { yard: self.clone(), account, counted, line: Some(line) })
+        Ok(Waiter { yard: self.clone(), account, counted, line: Some(line) })
     }
 }
 
 /// One who waits. Dropped, it leaves; the last one takes the line with it.
-pub(crate) struct Standing {
-    yard: Arc<Yard>,
+pub(crate) struct Waiter {
+    yard: Arc<WaitQueues>,
     account: u64,
     counted: bool,
-    line: Option<Arc<Line>>,
+    line: Option<Arc<WaitQueue>>,
 }
 
-impl Standing {
-    fn line(&self) -> &Line {
+impl Waiter {
+    fn line(&self) -> &WaitQueue {
         match &self.line {
             Some(line) => line,
             None => unreachable!("it is taken when it is dropped"),
@@ -269,7 +269,7 @@ impl Standing {
     }
 }
 
-impl Drop for Standing {
+impl Drop for Waiter {
     fn drop(&mut self) {
         drop(self.line.take());
         self.yard.forget(self.account);
@@ -279,7 +279,7 @@ impl Drop for Standing {
     }
 }
 
-impl fmt::Debug for Yard {
+impl fmt::Debug for WaitQueues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Yard").field("waiting", &self.waiting()).field("size", &self.size()).finish()
     }

@@ -2,10 +2,10 @@
 //!
 //! | guard | limits | as |
 //! |---|---|---|
-//! | [`Limiter`] | all who ask | one [`Quota`] |
-//! | [`KeyedLimiter`] | each account | a quota each |
-//! | [`Tiers`] | all, each class, each account | asked as one: all or nothing |
-//! | [`FairLimiter`] | all, but nobody at the cost of others | one quota, shared max-min fairly |
+//! | [`RateLimiter`] | all who ask | one [`Quota`] |
+//! | [`KeyedRateLimiter`] | each account | a quota each |
+//! | [`TieredRateLimiter`] | all, each class, each account | asked as one: all or nothing |
+//! | [`FairRateLimiter`] | all, but nobody at the cost of others | one quota, shared max-min fairly |
 //!
 //! A global limit alone is unfair: one account can use it up for all. Limits for each account alone add up to
 //! more than the system can do, as soon as there are many. So the overload chapter of *Erlang in Anger* leaves
@@ -17,13 +17,13 @@
 //! # On any thread
 //!
 //! ```
-//! use plimsoll_limit::{KeyedLimiter, Quota};
+//! use plimsoll_limit::{KeyedRateLimiter, Quota};
 //! use plimsoll_core::Reason;
 //!
-//! let limiter = KeyedLimiter::<str>::new(Quota::per_minute(60).burst(2))?;
-//! assert!(limiter.ask("ann").is_ok());
-//! assert!(limiter.ask_n("ann", 2).is_err()); // one is left
-//! let no = limiter.ask_n("ann", 3).unwrap_err();
+//! let limiter = KeyedRateLimiter::<str>::new(Quota::per_minute(60).burst(2))?;
+//! assert!(limiter.try_acquire("ann").is_ok());
+//! assert!(limiter.try_acquire_n("ann", 2).is_err()); // one is left
+//! let no = limiter.try_acquire_n("ann", 3).unwrap_err();
 //! assert_eq!(no.reason(), Reason::TooLarge); // never, rather than later
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -32,12 +32,12 @@
 //!
 #![cfg_attr(feature = "tower", doc = "```")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]
-//! use plimsoll_limit::{KeyedLimiter, Quota};
+//! use plimsoll_limit::{KeyedRateLimiter, Quota};
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 //!
 //! # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! # rt.block_on(async {
-//! let limiter = KeyedLimiter::<str>::new(Quota::per_second(50).burst(100))?;
+//! let limiter = KeyedRateLimiter::<str>::new(Quota::per_second(50).burst(100))?;
 //! let service = ServiceBuilder::new()
 //!     .layer(plimsoll_core::layer(limiter.by_ref(|account: &&'static str| *account)))
 //!     .service(service_fn(async |name: &'static str| Ok::<_, BoxError>(format!("hello {name}"))));
@@ -51,17 +51,17 @@
 //! In any span of time d a quota of rate r and burst b admits at most b + r·d units, less what is given back,
 //! however many threads ask. On a manual clock that is exact. The system's clock is read
 //! roughly first, so that a decision costs a few nanoseconds, and precisely only before a refusal: in
-//! production count its ticks to d, some 4 to 20 ms. [`FairLimiter`] reads the precise clock each time.
+//! production count its ticks to d, some 4 to 20 ms. [`FairRateLimiter`] reads the precise clock each time.
 //!
 //! `retry_after` is when there are so many units, if nobody else takes them, and never too early. It is an estimate in two
-//! places: where a [`FairLimiter`] says that an account has had its share, and for whoever is refused because others stand in
+//! places: where a [`FairRateLimiter`] says that an account has had its share, and for whoever is refused because others stand in
 //! line, each of whom is counted with one unit.
 //!
 //! Those who wait are served in the order of asking, each account in a line of its own. Where a limit of many accounts of
-//! [`Tiers`] holds them up, one from each account stands in a second line for that, and newcomers do not overtake it.
+//! [`TieredRateLimiter`] holds them up, one from each account stands in a second line for that, and newcomers do not overtake it.
 //!
 //! Shares are coarse where they are small: whole units are counted, over about two seconds. Shares of ten units in two
-//! seconds and more are measured, and [`FairLimiter`] says how they came out; of smaller ones nothing is promised.
+//! seconds and more are measured, and [`FairRateLimiter`] says how they came out; of smaller ones nothing is promised.
 //!
 //! While a quota is being changed, and only then, two who ask in the same nanosecond may be given a unit too many; it is owed,
 //! and the next ones wait for it.
@@ -75,7 +75,7 @@
 //! nobody's is, newcomers share 64 common ones by hash until there is room. A flood of new keys so cannot
 //! grow the memory, and takes nothing from those who are known.
 //!
-//! [Caps](Share::at_most) of a [`FairLimiter`] want a second table of the same size, made for the first account that has one.
+//! [Caps](Share::at_most) of a [`FairRateLimiter`] want a second table of the same size, made for the first account that has one.
 //!
 //! Who is known takes no lock: a decision is an exchange of one word, tried again where somebody was faster. A reader may
 //! spin for a moment while another account moves into the very slot. Moving in takes one of 64 locks, by hash; so does standing in
@@ -92,7 +92,7 @@
 //!
 //! The rule is that of the `governor` crate, and its limiter is the oracle of our tests. The cell is our own, because
 //! several things cannot be said over its interface: a refund; a quota that is changed while
-//! what is owed is kept; the fill that [`FairLimiter`] steers by; intervals rounded up. A limiter of that crate
+//! what is owed is kept; the fill that [`FairRateLimiter`] steers by; intervals rounded up. A limiter of that crate
 //! that you have becomes a gate as `Governed`. (By the same clock the two cells take the same time, 9 ns on the machine of
 //! our benches; what our limiters save is the reading of the clock, and the map.)
 //!
@@ -126,12 +126,12 @@ mod wait;
 
 #[cfg(feature = "governor")]
 pub use adapter::Governed;
-pub use fair::{FairBuilder, FairLimiter, Share};
-pub use limiter::{Limiter, LimiterBuilder};
-pub use per_account::{KeyedLimiter, KeyedLimiterBuilder};
+pub use fair::{FairRateLimiter, FairRateLimiterBuilder, Share};
+pub use limiter::{RateLimiter, RateLimiterBuilder};
+pub use per_account::{KeyedRateLimiter, KeyedRateLimiterBuilder};
 pub use quota::Quota;
-pub use spent::Spent;
-pub use tiers::{Class, Tiers, TiersBuilder};
+pub use spent::Charge;
+pub use tiers::{Class, TieredRateLimiter, TieredRateLimiterBuilder};
 pub use wait::AcquireUnits;
 
 use gcra::Rate;
@@ -144,7 +144,7 @@ fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
         name,
         limit: u64::from(rate.burst),
         window: Duration::from_nanos(rate.span()),
-        remaining: u64::from(rate.left(free, now)),
+        remaining: u64::from(rate.remaining(free, now)),
         reset: Duration::from_nanos(free.saturating_sub(now)),
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::common::{Common, NOW, Setup, controls, is_close, setters};
 use crate::gcra::Rate;
-use crate::live::Live;
-use crate::slot::{NOBODY, Slot, Taken};
-use crate::spent::Spent;
+use crate::live::LiveQuota;
+use crate::slot::{EMPTY, Entry, Taken};
+use crate::spent::Charge;
 use crate::wait::{AcquireUnits, Asks};
 use crate::{Quota, allowance};
 use plimsoll_core::{
@@ -20,37 +20,37 @@ use std::time::Duration;
 ///
 /// | ask by | waits | where |
 /// |---|---|---|
-/// | [`ask`](Self::ask), [`ask_n`](Self::ask_n), [`ask_owned`](Self::ask_owned) | never | anywhere |
+/// | [`try_acquire`](Self::try_acquire), [`try_acquire_n`](Self::try_acquire_n), [`try_acquire_owned`](Self::try_acquire_owned) | never | anywhere |
 /// | [`acquire`](Self::acquire), [`acquire_n`](Self::acquire_n), [`acquire_owned`](Self::acquire_owned) | in order | in async code |
-/// | [`acquire_timeout`](Self::acquire_timeout) | in the same order | on a plain thread |
+/// | [`blocking_acquire_timeout`](Self::blocking_acquire_timeout) | in the same order | on a plain thread |
 ///
 /// A permit may be dropped at once: the units stay spent, unless they are [given back](Permit::refund).
 ///
 /// ```
-/// use plimsoll_limit::{Limiter, Quota};
+/// use plimsoll_limit::{RateLimiter, Quota};
 /// use plimsoll_core::Reason;
 ///
-/// let limiter = Limiter::new(Quota::per_second(10).burst(2))?;
-/// assert!(limiter.ask().is_ok() && limiter.ask().is_ok());
-/// let no = limiter.ask().unwrap_err();
+/// let limiter = RateLimiter::new(Quota::per_second(10).burst(2))?;
+/// assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
+/// let no = limiter.try_acquire().unwrap_err();
 /// assert_eq!(no.reason(), Reason::Limited);
 /// assert!(no.retry_after().is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Limiter(Arc<Inner>);
+pub struct RateLimiter(Arc<Inner>);
 
 struct Inner {
     common: Common,
-    live: Live,
-    slot: Slot,
+    live: LiveQuota,
+    slot: Entry,
 }
 
 impl Inner {
     /// Takes units: [`NOW`], or the instant before which there are not so many.
     #[inline(always)]
     fn not_before(&self, rate: Rate, now: u64, units: u32) -> u64 {
-        match self.slot.take(NOBODY, rate, now, units) {
+        match self.slot.take(EMPTY, rate, now, units) {
             Taken::Yes => NOW,
             Taken::NotBefore(at) => at,
             Taken::Gone => unreachable!("nobody moves in here"),
@@ -66,7 +66,7 @@ impl Inner {
     }
 }
 
-impl Limiter {
+impl RateLimiter {
     /// A limiter with this quota.
     ///
     /// # Errors
@@ -76,8 +76,8 @@ impl Limiter {
     }
 
     /// Sets everything else.
-    pub fn builder() -> LimiterBuilder {
-        LimiterBuilder { setup: Setup::new("limit"), quota: Quota::per_second(100) }
+    pub fn builder() -> RateLimiterBuilder {
+        RateLimiterBuilder { setup: Setup::new("limit"), quota: Quota::per_second(100) }
     }
 
     /// May I, now? Never waits, and never overtakes those who do.
@@ -85,48 +85,48 @@ impl Limiter {
     /// # Errors
     /// `Limited`, with the time until there is a unit; `Closed` after [`close`](Self::close).
     #[inline]
-    pub fn ask(&self) -> Result<Permit<&Self>, Rejected> {
-        self.ask_n(1)
+    pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
+        self.try_acquire_n(1)
     }
 
-    /// [`ask`](Self::ask) for several units at once: all or none.
+    /// [`try_acquire`](Self::try_acquire) for several units at once: all or none.
     ///
     /// # Errors
-    /// As for `ask`; `TooLarge` if there are never so many.
+    /// As for `try_acquire`; `TooLarge` if there are never so many.
     #[inline]
-    pub fn ask_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
         self.spend(units, |spent| Permit::new(self, spent))
     }
 
-    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    /// [`try_acquire`](Self::try_acquire), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check(&self) -> Result<(), Rejected> {
-        self.ask().map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire().map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    /// [`try_acquire_n`](Self::try_acquire_n), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check_n(&self, units: u32) -> Result<(), Rejected> {
-        self.ask_n(units).map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire_n(units).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     #[inline]
-    pub fn ask_owned(&self) -> Result<Permit<Self>, Rejected> {
+    pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
         self.spend(1, |spent| Permit::new(self.clone(), spent))
     }
 
     /// May so many? `hold` makes of what is spent what the caller is handed. All that comes back
     /// from a call is numbers in registers: what is put together in memory takes longer to read than to decide.
     #[inline(always)]
-    fn spend<T>(&self, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
+    fn spend<T>(&self, units: u32, hold: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
         let its = &*self.0;
         if !its.common.is_plain() {
             return match self.spend_watched(units) {
@@ -138,7 +138,7 @@ impl Limiter {
     }
 
     #[inline(always)]
-    fn decide<T>(&self, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
+    fn decide<T>(&self, units: u32, hold: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
         let its = &*self.0;
         let rate = its.live.rate();
         let mut now = its.common.clock.coarse().as_nanos();
@@ -156,7 +156,7 @@ impl Limiter {
     /// Somebody waits or listens, or it is closed.
     #[cold]
     #[inline(never)]
-    fn spend_watched(&self, units: u32) -> Result<Spent, Rejected> {
+    fn spend_watched(&self, units: u32) -> Result<Charge, Rejected> {
         let common = &self.0.common;
         common.told(if common.yard.is_quiet() {
             self.decide(units, |spent| spent)
@@ -167,23 +167,23 @@ impl Limiter {
 
     /// Somebody waits, or it is closed.
     #[cold]
-    fn behind_others(&self, units: u32) -> Result<Spent, Rejected> {
+    fn behind_others(&self, units: u32) -> Result<Charge, Rejected> {
         let common = &self.0.common;
         if common.yard.is_closed() {
             return Err(common.closed());
         }
-        if common.yard.has(NOBODY) {
+        if common.yard.has(EMPTY) {
             let (rate, now) = (self.0.live.rate(), common.clock.now().as_nanos());
-            let free = self.0.slot.free(NOBODY, rate.interval, now).unwrap_or(now);
+            let free = self.0.slot.free(EMPTY, rate.interval, now).unwrap_or(now);
             let at = rate.take(free, now, units).err().unwrap_or(now);
             // They go first, each with one unit at least.
-            let ahead = rate.interval.saturating_mul(common.yard.ahead(NOBODY));
+            let ahead = rate.interval.saturating_mul(common.yard.ahead(EMPTY));
             return Err(common.limited(rate, units, now, at.saturating_add(ahead)));
         }
         self.decide(units, |spent| spent)
     }
 
-    /// Waits until there is a unit, in the order of asking, at most [`longest_wait`](Self::longest_wait). Who
+    /// Waits until there is a unit, in the order of asking, at most [`max_wait`](Self::max_wait). Who
     /// would have to wait longer than that is refused as soon as it is known.
     ///
     /// # Cancel safety
@@ -198,9 +198,9 @@ impl Limiter {
     ///
     /// # Examples
     /// ```
-    /// # use plimsoll_limit::{Limiter, Quota};
+    /// # use plimsoll_limit::{RateLimiter, Quota};
     /// # plimsoll_core::Clock::system().block_until(None, async {
-    /// let limiter = Limiter::new(Quota::per_second(200).burst(1))?;
+    /// let limiter = RateLimiter::new(Quota::per_second(200).burst(1))?;
     /// for _ in 0..3 {
     ///     limiter.acquire().await?; // every 5 ms
     /// }
@@ -242,7 +242,7 @@ impl Limiter {
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+    pub fn blocking_acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
         match self.0.common.clock.block_until(None, AcquireUnits::new(self.clone(), 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
             None => unreachable!("it blocks until it has been answered"),
@@ -283,9 +283,9 @@ impl Limiter {
     }
 
     /// How many units are left now.
-    pub fn left(&self) -> u32 {
+    pub fn remaining(&self) -> u32 {
         let (rate, now) = (self.0.live.rate(), self.0.common.clock.now().as_nanos());
-        self.0.slot.free(NOBODY, rate.interval, now).map_or(rate.burst, |free| rate.left(free, now))
+        self.0.slot.free(EMPTY, rate.interval, now).map_or(rate.burst, |free| rate.remaining(free, now))
     }
 
     controls!();
@@ -312,12 +312,12 @@ impl Limiter {
 }
 
 #[inline(always)]
-fn spent(rate: Rate, units: u32, at: u64) -> Spent {
-    Spent { slot: 0, units, at, class: 0, interval: rate.interval, burst: 0 }
+fn spent(rate: Rate, units: u32, at: u64) -> Charge {
+    Charge { slot: 0, units, at, class: 0, interval: rate.interval, burst: 0 }
 }
 
-impl Asks for Limiter {
-    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+impl Asks for RateLimiter {
+    fn take(&self, units: u32, now: u64) -> Result<Charge, Rejected> {
         let rate = self.0.live.rate();
         match self.0.not_before(rate, now, units) {
             NOW => Ok(spent(rate, units, now)),
@@ -325,69 +325,69 @@ impl Asks for Limiter {
         }
     }
     fn account(&self) -> u64 {
-        NOBODY
+        EMPTY
     }
     fn common(&self) -> &Common {
         &self.0.common
     }
 }
 
-impl Settle for Limiter {
-    type Token = Spent;
+impl Settle for RateLimiter {
+    type Token = Charge;
     #[inline]
-    fn settle(&self, _: Spent, outcome: Outcome) {
+    fn settle(&self, _: Charge, outcome: Outcome) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn refund(&self, spent: Spent) {
+    fn refund(&self, spent: Charge) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Refunded { by: common.name });
         // By the rough clock, as it was mostly taken: by the precise one some of it would seem to be back already.
         self.0.slot.refund(common.clock.coarse().as_nanos(), spent.units, spent.at, spent.interval);
-        common.yard.rouse(NOBODY);
+        common.yard.rouse(EMPTY);
     }
-    fn allowances(&self, _: &Spent, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, _: &Charge, each: &mut dyn FnMut(Allowance)) {
         let (rate, now) = (self.0.live.rate(), self.0.common.clock.now().as_nanos());
-        if let Some(free) = self.0.slot.free(NOBODY, rate.interval, now) {
+        if let Some(free) = self.0.slot.free(EMPTY, rate.interval, now) {
             each(allowance(self.0.common.name, rate, free, now));
         }
     }
 }
 
-impl<R: ?Sized> Gate<R> for Limiter {
+impl<R: ?Sized> Gate<R> for RateLimiter {
     #[inline]
-    fn admit(&self, _: &R) -> Result<Spent, Rejected> {
+    fn admit(&self, _: &R) -> Result<Charge, Rejected> {
         self.spend(1, |spent| spent)
     }
 }
 
-impl Keyed<()> for Limiter {
+impl Keyed<()> for RateLimiter {
     #[inline]
-    fn admit_for(&self, (): &(), facts: RequestInfo) -> Result<Spent, Rejected> {
+    fn admit_for(&self, (): &(), facts: RequestInfo) -> Result<Charge, Rejected> {
         self.spend(facts.cost, |spent| spent)
     }
 }
 
-impl<R: ?Sized> Wait<R> for Limiter {
-    type Place = Spent;
-    type Waiting = AcquireUnits<Limiter>;
-    fn wait(&self, _: &R) -> AcquireUnits<Limiter> {
+impl<R: ?Sized> Wait<R> for RateLimiter {
+    type Place = Charge;
+    type Waiting = AcquireUnits<RateLimiter>;
+    fn wait(&self, _: &R) -> AcquireUnits<RateLimiter> {
         AcquireUnits::new(self.clone(), 1, Duration::MAX)
     }
-    fn enter(&self, spent: Spent, _: &R) -> Result<Spent, Rejected> {
+    fn enter(&self, spent: Charge, _: &R) -> Result<Charge, Rejected> {
         Ok(spent)
     }
 }
 
-impl Inspect for Limiter {
+impl Inspect for RateLimiter {
     fn name(&self) -> &'static str {
-        Limiter::name(self)
+        RateLimiter::name(self)
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let quota = self.quota();
         each("rate", quota.rate());
         each("burst", f64::from(quota.burst_size()));
-        each("left", f64::from(self.left()));
+        each("left", f64::from(self.remaining()));
         each("waiting", f64::from(self.waiting()));
     }
     /// Knobs: `rate` (units a second), `burst` (whole units).
@@ -396,27 +396,27 @@ impl Inspect for Limiter {
     }
 }
 
-impl fmt::Debug for Limiter {
+impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")
             .field("name", &self.name())
             .field("quota", &self.quota())
-            .field("left", &self.left())
+            .field("left", &self.remaining())
             .field("waiting", &self.waiting())
             .field("closed", &self.is_closed())
             .finish()
     }
 }
 
-/// Builds a [`Limiter`]; from [`Limiter::builder`].
+/// Builds a [`RateLimiter`]; from [`RateLimiter::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct LimiterBuilder {
+pub struct RateLimiterBuilder {
     setup: Setup,
     quota: Quota,
 }
 
-impl LimiterBuilder {
+impl RateLimiterBuilder {
     /// How much is allowed. Default 100 a second.
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = quota;
@@ -429,11 +429,11 @@ impl LimiterBuilder {
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<Limiter, ConfigError> {
+    pub fn build(self) -> Result<RateLimiter, ConfigError> {
         self.setup.validate()?;
         self.quota.validate()?;
-        let (common, live) = (self.setup.common(), Live::new(self.quota));
-        let slot = Slot::counting(self.quota.rule().interval);
-        Ok(Limiter(Arc::new(Inner { common, live, slot })))
+        let (common, live) = (self.setup.common(), LiveQuota::new(self.quota));
+        let slot = Entry::counting(self.quota.rule().interval);
+        Ok(RateLimiter(Arc::new(Inner { common, live, slot })))
     }
 }

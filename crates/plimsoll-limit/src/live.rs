@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 /// Two numbers that belong together, behind a sequence count: readers never wait for each other.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct LiveQuota {
     // Odd while the numbers change.
     version: AtomicU64,
     interval: AtomicU64,
@@ -16,10 +16,10 @@ pub(crate) struct Live {
     quota: Mutex<Quota>,
 }
 
-impl Live {
+impl LiveQuota {
     pub(crate) fn new(quota: Quota) -> Self {
         let Rate { interval, burst } = quota.rule();
-        Live {
+        LiveQuota {
             version: AtomicU64::new(0),
             interval: AtomicU64::new(interval),
             burst: AtomicU32::new(burst),

@@ -1,10 +1,10 @@
 //! A limit for each account.
 
-use crate::accounts::Accounts;
+use crate::accounts::GcraTable;
 use crate::common::{Common, Setup, controls, is_close, setters};
 use crate::gcra::Rate;
-use crate::live::Live;
-use crate::spent::Spent;
+use crate::live::LiveQuota;
+use crate::spent::Charge;
 use crate::wait::{AcquireUnits, Asks};
 use crate::{Quota, allowance};
 use plimsoll_core::{
@@ -22,28 +22,28 @@ use std::time::Duration;
 /// borrowed or not. Keys are not kept.
 ///
 /// ```
-/// use plimsoll_limit::{KeyedLimiter, Quota};
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
-/// let limiter = KeyedLimiter::<str>::new(Quota::per_second(5).burst(2))?;
-/// assert!(limiter.ask("ann").is_ok() && limiter.ask("ann").is_ok());
-/// assert!(limiter.ask("ann").is_err());
-/// assert!(limiter.ask("bob").is_ok());
+/// let limiter = KeyedRateLimiter::<str>::new(Quota::per_second(5).burst(2))?;
+/// assert!(limiter.try_acquire("ann").is_ok() && limiter.try_acquire("ann").is_ok());
+/// assert!(limiter.try_acquire("ann").is_err());
+/// assert!(limiter.try_acquire("bob").is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It takes 24 bytes an account, for as many [accounts](KeyedLimiterBuilder::accounts) as it was built for,
+/// It takes 24 bytes an account, for as many [accounts](KeyedRateLimiterBuilder::accounts) as it was built for,
 /// and never more: when there is no room, an account is forgotten whose quota is full again, which changes
 /// nothing for it; and while there is none, newcomers share 64 quotas among them, by hash. Those who
 /// are known keep their own.
-pub struct KeyedLimiter<K: ?Sized>(Arc<Inner<K>>);
+pub struct KeyedRateLimiter<K: ?Sized>(Arc<Inner<K>>);
 
 type QuotaOf<K> = Arc<dyn Fn(&K) -> Quota + Send + Sync>;
 
 struct Inner<K: ?Sized> {
     common: Common,
-    live: Live,
+    live: LiveQuota,
     quota_of: Option<QuotaOf<K>>,
-    accounts: Accounts,
+    accounts: GcraTable,
 }
 
 impl<K: ?Sized> Inner<K> {
@@ -56,7 +56,7 @@ impl<K: ?Sized> Inner<K> {
     }
 }
 
-impl<K: Hash + ?Sized> KeyedLimiter<K> {
+impl<K: Hash + ?Sized> KeyedRateLimiter<K> {
     /// A limiter with this quota for each account.
     ///
     /// # Errors
@@ -66,8 +66,12 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     }
 
     /// Sets everything else.
-    pub fn builder() -> KeyedLimiterBuilder<K> {
-        KeyedLimiterBuilder { setup: Setup::new("accounts"), quota: Quota::per_second(100), quota_of: None }
+    pub fn builder() -> KeyedRateLimiterBuilder<K> {
+        KeyedRateLimiterBuilder {
+            setup: Setup::new("accounts"),
+            quota: Quota::per_second(100),
+            quota_of: None,
+        }
     }
 
     #[inline(always)]
@@ -88,48 +92,48 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     /// # Errors
     /// `Limited`, with the time until there is a unit; `Closed` after [`close`](Self::close).
     #[inline]
-    pub fn ask(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
-        self.ask_n(key, 1)
+    pub fn try_acquire(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
+        self.try_acquire_n(key, 1)
     }
 
-    /// [`ask`](Self::ask) for several units at once: all or none.
+    /// [`try_acquire`](Self::try_acquire) for several units at once: all or none.
     ///
     /// # Errors
-    /// As for `ask`; `TooLarge` if there are never so many.
+    /// As for `try_acquire`; `TooLarge` if there are never so many.
     #[inline]
-    pub fn ask_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
         self.spend(key, units, |spent| Permit::new(self, spent))
     }
 
-    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    /// [`try_acquire`](Self::try_acquire), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check(&self, key: &K) -> Result<(), Rejected> {
-        self.ask(key).map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire(key).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    /// [`try_acquire_n`](Self::try_acquire_n), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check_n(&self, key: &K, units: u32) -> Result<(), Rejected> {
-        self.ask_n(key, units).map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire_n(key, units).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     #[inline]
-    pub fn ask_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
+    pub fn try_acquire_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
         self.spend(key, 1, |spent| Permit::new(self.clone(), spent))
     }
 
     /// May so many? `hold` makes of what is spent what the caller is handed, in here: put together in memory first, it
     /// would take longer to read than to decide.
     #[inline(always)]
-    fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
+    fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
         let account = self.account(key);
         if !self.0.common.is_plain() {
             return match account.take_watched(units) {
@@ -144,7 +148,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     }
 
     /// Waits until there is a unit for this account, in the order of asking; accounts do not wait for each
-    /// other. At most [`longest_wait`](Self::longest_wait): who would have to wait longer is refused as soon as
+    /// other. At most [`max_wait`](Self::max_wait): who would have to wait longer is refused as soon as
     /// it is known.
     ///
     /// # Cancel safety
@@ -176,7 +180,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
-    pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+    pub fn blocking_acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
         match self.0.common.clock.block_until(None, AcquireUnits::new(self.account(key), 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
             None => unreachable!("it blocks until it has been answered"),
@@ -184,10 +188,10 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     }
 
     /// How many units this account has left now, if it is remembered; otherwise, all.
-    pub fn left(&self, key: &K) -> u32 {
+    pub fn remaining(&self, key: &K) -> u32 {
         let account = self.account(key);
         let now = self.0.common.clock.now().as_nanos();
-        account.rate.left(self.0.accounts.free(account.hash, account.rate, now), now)
+        account.rate.remaining(self.0.accounts.free(account.hash, account.rate, now), now)
     }
 
     /// A gate that asks with what `key` makes of a request.
@@ -217,7 +221,7 @@ impl<K: Hash + ?Sized> KeyedLimiter<K> {
     }
 }
 
-impl<K: ?Sized> KeyedLimiter<K> {
+impl<K: ?Sized> KeyedRateLimiter<K> {
     /// Changes the quota of every account. What each owes stays owed. (Where a closure says each account's
     /// quota, that goes on saying it.) It goes once through the whole table.
     ///
@@ -240,12 +244,12 @@ impl<K: ?Sized> KeyedLimiter<K> {
     }
 
     /// How many accounts are remembered.
-    pub fn accounts(&self) -> usize {
+    pub fn key_count(&self) -> usize {
         self.0.accounts.table.len()
     }
 
     /// How many can be.
-    pub fn most_accounts(&self) -> usize {
+    pub fn max_keys(&self) -> usize {
         self.0.accounts.table.room()
     }
 
@@ -259,7 +263,7 @@ impl<K: ?Sized> KeyedLimiter<K> {
 
 /// One account of a limiter, while it is asked.
 pub(crate) struct Account<'a, K: ?Sized> {
-    limiter: &'a KeyedLimiter<K>,
+    limiter: &'a KeyedRateLimiter<K>,
     hash: u64,
     rate: Rate,
 }
@@ -271,7 +275,7 @@ impl<K: ?Sized> Account<'_, K> {
     }
 
     #[inline(always)]
-    fn take_at(&self, rate: Rate, units: u32) -> Result<Spent, Rejected> {
+    fn take_at(&self, rate: Rate, units: u32) -> Result<Charge, Rejected> {
         let its = &*self.limiter.0;
         let mut now = its.common.clock.coarse().as_nanos();
         let mut taken = its.accounts.take(self.hash, rate, now, units);
@@ -282,14 +286,14 @@ impl<K: ?Sized> Account<'_, K> {
         }
         match taken {
             Ok(slot) => {
-                Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
+                Ok(Charge { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
             }
             Err(at) => Err(its.common.limited(rate, units, now, at)),
         }
     }
 
     #[inline(always)]
-    fn take(&self, units: u32) -> Result<Spent, Rejected> {
+    fn take(&self, units: u32) -> Result<Charge, Rejected> {
         self.take_at(self.rate, units)
     }
 
@@ -301,12 +305,12 @@ impl<K: ?Sized> Account<'_, K> {
     /// Somebody waits or listens, or it is closed.
     #[cold]
     #[inline(never)]
-    fn take_watched(&self, units: u32) -> Result<Spent, Rejected> {
+    fn take_watched(&self, units: u32) -> Result<Charge, Rejected> {
         let common = &self.limiter.0.common;
         common.told(if common.yard.is_quiet() { self.take(units) } else { self.behind(units) })
     }
 
-    fn behind(&self, units: u32) -> Result<Spent, Rejected> {
+    fn behind(&self, units: u32) -> Result<Charge, Rejected> {
         let its = &*self.limiter.0;
         if its.common.yard.is_closed() {
             return Err(its.common.closed());
@@ -324,11 +328,11 @@ impl<K: ?Sized> Account<'_, K> {
 }
 
 impl<K: ?Sized> Asks for Account<'_, K> {
-    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+    fn take(&self, units: u32, now: u64) -> Result<Charge, Rejected> {
         let (its, rate) = (&*self.limiter.0, self.rate_now());
         match its.accounts.take(self.hash, rate, now, units) {
             Ok(slot) => {
-                Ok(Spent { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
+                Ok(Charge { slot, units, at: now, class: 0, interval: rate.interval, burst: self.burst() })
             }
             Err(at) => Err(its.common.limited(rate, units, now, at)),
         }
@@ -341,8 +345,8 @@ impl<K: ?Sized> Asks for Account<'_, K> {
     }
 }
 
-impl<K: ?Sized> KeyedLimiter<K> {
-    fn undo(&self, spent: Spent) {
+impl<K: ?Sized> KeyedRateLimiter<K> {
+    fn undo(&self, spent: Charge) {
         let its = &*self.0;
         its.accounts.refund(
             spent.slot,
@@ -360,19 +364,19 @@ impl<K: ?Sized> KeyedLimiter<K> {
     }
 }
 
-impl<K: ?Sized> Settle for KeyedLimiter<K> {
-    type Token = Spent;
+impl<K: ?Sized> Settle for KeyedRateLimiter<K> {
+    type Token = Charge;
     #[inline]
-    fn settle(&self, _: Spent, outcome: Outcome) {
+    fn settle(&self, _: Charge, outcome: Outcome) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn refund(&self, spent: Spent) {
+    fn refund(&self, spent: Charge) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Refunded { by: common.name });
         self.undo(spent);
     }
-    fn allowances(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, spent: &Charge, each: &mut dyn FnMut(Allowance)) {
         let its = &*self.0;
         let now = its.common.clock.now().as_nanos();
         let Some((interval, free)) = its.accounts.read(spent.slot) else { return };
@@ -385,22 +389,22 @@ impl<K: ?Sized> Settle for KeyedLimiter<K> {
     }
 }
 
-impl<K: Hash + ?Sized> Keyed<K> for KeyedLimiter<K> {
+impl<K: Hash + ?Sized> Keyed<K> for KeyedRateLimiter<K> {
     #[inline]
-    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Spent, Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Charge, Rejected> {
         self.spend(key, facts.cost, |spent| spent)
     }
 }
 
-impl<K: ?Sized> Inspect for KeyedLimiter<K> {
+impl<K: ?Sized> Inspect for KeyedRateLimiter<K> {
     fn name(&self) -> &'static str {
-        KeyedLimiter::name(self)
+        KeyedRateLimiter::name(self)
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let quota = self.quota();
         each("rate", quota.rate());
         each("burst", f64::from(quota.burst_size()));
-        each("accounts", self.accounts() as f64);
+        each("accounts", self.key_count() as f64);
         each("overflowed", self.overflowed() as f64);
         each("waiting", f64::from(self.waiting()));
     }
@@ -411,34 +415,34 @@ impl<K: ?Sized> Inspect for KeyedLimiter<K> {
 }
 
 // Not derived: a key need not be `Clone`.
-impl<K: ?Sized> Clone for KeyedLimiter<K> {
+impl<K: ?Sized> Clone for KeyedRateLimiter<K> {
     fn clone(&self) -> Self {
-        KeyedLimiter(self.0.clone())
+        KeyedRateLimiter(self.0.clone())
     }
 }
 
-impl<K: ?Sized> fmt::Debug for KeyedLimiter<K> {
+impl<K: ?Sized> fmt::Debug for KeyedRateLimiter<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedLimiter")
             .field("name", &self.name())
             .field("quota", &self.quota())
-            .field("accounts", &self.accounts())
-            .field("most_accounts", &self.most_accounts())
+            .field("accounts", &self.key_count())
+            .field("most_accounts", &self.max_keys())
             .field("waiting", &self.waiting())
             .field("closed", &self.is_closed())
             .finish()
     }
 }
 
-/// Builds a [`KeyedLimiter`]; from [`KeyedLimiter::builder`].
+/// Builds a [`KeyedRateLimiter`]; from [`KeyedRateLimiter::builder`].
 #[must_use = "a builder does nothing until it is built"]
-pub struct KeyedLimiterBuilder<K: ?Sized> {
+pub struct KeyedRateLimiterBuilder<K: ?Sized> {
     setup: Setup,
     quota: Quota,
     quota_of: Option<QuotaOf<K>>,
 }
 
-impl<K: ?Sized> KeyedLimiterBuilder<K> {
+impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     /// How much each account is allowed. Default 100 a second.
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = quota;
@@ -458,26 +462,26 @@ impl<K: ?Sized> KeyedLimiterBuilder<K> {
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<KeyedLimiter<K>, ConfigError> {
+    pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError> {
         self.setup.validate()?;
         self.quota.validate()?;
-        Ok(KeyedLimiter(Arc::new(Inner {
+        Ok(KeyedRateLimiter(Arc::new(Inner {
             common: self.setup.common(),
-            live: Live::new(self.quota),
+            live: LiveQuota::new(self.quota),
             quota_of: self.quota_of,
-            accounts: Accounts::new(self.setup.accounts, &self.setup.dice),
+            accounts: GcraTable::new(self.setup.accounts, &self.setup.dice),
         })))
     }
 }
 
-impl<K: ?Sized> Clone for KeyedLimiterBuilder<K> {
+impl<K: ?Sized> Clone for KeyedRateLimiterBuilder<K> {
     fn clone(&self) -> Self {
         let (setup, quota_of) = (self.setup.clone(), self.quota_of.clone());
-        KeyedLimiterBuilder { setup, quota: self.quota, quota_of }
+        KeyedRateLimiterBuilder { setup, quota: self.quota, quota_of }
     }
 }
 
-impl<K: ?Sized> fmt::Debug for KeyedLimiterBuilder<K> {
+impl<K: ?Sized> fmt::Debug for KeyedRateLimiterBuilder<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedLimiterBuilder").field("setup", &self.setup).field("quota", &self.quota).finish()
     }

@@ -16,18 +16,18 @@ use crate::gcra::{NEVER, Rate, refunded, rescaled};
 use plimsoll_core::sync::{AtomicU64, Ordering, pause};
 
 /// The hash of nobody.
-pub(crate) const NOBODY: u64 = 0;
+pub(crate) const EMPTY: u64 = 0;
 
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Entry {
     hash: AtomicU64,
     state: AtomicU64,
     tag: AtomicU64,
 }
 
-impl Default for Slot {
+impl Default for Entry {
     fn default() -> Self {
-        Slot { hash: AtomicU64::new(NOBODY), state: AtomicU64::new(0), tag: AtomicU64::new(0) }
+        Entry { hash: AtomicU64::new(EMPTY), state: AtomicU64::new(0), tag: AtomicU64::new(0) }
     }
 }
 
@@ -55,11 +55,11 @@ pub(crate) enum Taken {
     Gone,
 }
 
-impl Slot {
+impl Entry {
     /// Nobody's, and free; what is owed will be counted by this interval. (A slot that is counted by none begins
     /// with its first rescaling, which rounds up: a nanosecond short of its burst where time begins at zero.)
     pub(crate) fn counting(interval: u64) -> Self {
-        Slot { tag: AtomicU64::new(next_tag(0, interval)), ..Slot::default() }
+        Entry { tag: AtomicU64::new(next_tag(0, interval)), ..Entry::default() }
     }
 
     #[inline(always)]
@@ -226,7 +226,7 @@ impl Slot {
 
     /// Another account moves in, if the one that is here may go, by its state. `fresh` must differ from every
     /// state that may go.
-    /// Answers whether it was empty.
+    /// HttpOptions whether it was empty.
     pub(crate) fn move_in(
         &self,
         hash: u64,
@@ -235,12 +235,12 @@ impl Slot {
         may_go: impl Fn(u64) -> bool,
     ) -> Option<bool> {
         let tag = self.tag.load(Ordering::Acquire);
-        let empty = self.is(NOBODY);
+        let empty = self.is(EMPTY);
         if tag & CHANGING != 0 || !(empty || may_go(self.glance())) || !self.lock(tag) {
             return None;
         }
         let state = self.state.load(Ordering::Relaxed);
-        let empty = self.is(NOBODY);
+        let empty = self.is(EMPTY);
         // Failed: who is here has just taken one, and stays.
         if (empty || may_go(state)) && self.exchange(state, fresh) {
             self.hash.store(hash, Ordering::Release);

@@ -8,7 +8,7 @@ use plimsoll_core::Pack;
 /// not already on their way: of a permit that is held for long, fewer and fewer.
 #[derive(Debug)]
 #[must_use = "units that are not settled cannot be given back"]
-pub struct Spent {
+pub struct Charge {
     pub(crate) slot: u32,
     pub(crate) units: u32,
     // Nanoseconds.
@@ -28,7 +28,7 @@ const CLASS: u64 = 1 << 10;
 
 /// Packed, it forgets the burst of a quota that a closure said, and so no header tells of it; and the interval,
 /// so that a quota which is made slower meanwhile gives more back.
-impl Pack for Spent {
+impl Pack for Charge {
     fn pack(self) -> [u64; 2] {
         let at = (self.at / CLASS).min(u64::MAX / CLASS - 1);
         // Earlier by up to a microsecond: so much less is given back.
@@ -36,7 +36,7 @@ impl Pack for Spent {
     }
     fn unpack([what, when]: [u64; 2]) -> Self {
         let (slot, units) = ((what >> 32) as u32, what as u32);
-        Spent {
+        Charge {
             slot,
             units,
             at: when / CLASS * CLASS,

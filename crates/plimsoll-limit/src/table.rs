@@ -4,7 +4,7 @@
 //! share overflow slots by hash; there is one more for all who wait to be let in. Keys are not kept, only their hashes under a secret: 64 bits tell accounts
 //! apart. A slot is given to another only when its account has nothing left to remember.
 
-use crate::slot::{NOBODY, Slot};
+use crate::slot::{EMPTY, Entry};
 use plimsoll_core::sync::{AtomicUsize, Mutex, Ordering};
 use plimsoll_core::{Dice, KeyedHashState, StripedCounter};
 use std::fmt;
@@ -20,11 +20,11 @@ const DOORS: usize = if cfg!(plimsoll_loom) { 2 } else { 64 };
 
 #[repr(align(64))]
 #[derive(Default)]
-struct Set([Slot; WAYS]);
+struct Set([Entry; WAYS]);
 
 pub(crate) struct Table {
     sets: Box<[Set]>,
-    overflow: Box<[Slot]>,
+    overflow: Box<[Entry]>,
     doors: Box<[Mutex<()>]>,
     hasher: KeyedHashState,
     used: AtomicUsize,
@@ -33,7 +33,7 @@ pub(crate) struct Table {
 }
 
 /// Where an account is: a slot, and its number.
-pub(crate) type At<'a> = (u32, &'a Slot);
+pub(crate) type At<'a> = (u32, &'a Entry);
 
 impl Table {
     /// For at least `accounts`, in whole sets.
@@ -41,7 +41,7 @@ impl Table {
         let sets = accounts.div_ceil(WAYS).max(1);
         Table {
             sets: (0..sets).map(|_| Set::default()).collect(),
-            overflow: (0..=OVERFLOW).map(|_| Slot::default()).collect(),
+            overflow: (0..=OVERFLOW).map(|_| Entry::default()).collect(),
             doors: (0..DOORS).map(|_| Mutex::new(())).collect(),
             hasher: dice.hasher(),
             used: AtomicUsize::new(0),
@@ -52,7 +52,7 @@ impl Table {
     /// The hash of a key; never that of nobody.
     #[inline(always)]
     pub(crate) fn hash<K: Hash + ?Sized>(&self, key: &K) -> u64 {
-        self.hasher.hash_one(key).max(NOBODY + 1)
+        self.hasher.hash_one(key).max(EMPTY + 1)
     }
 
     /// The two sets of a hash, which may be the same.
@@ -111,13 +111,13 @@ impl Table {
     }
 
     /// The slot that all newcomers share for whom there is room: an empty slot, or one that may go.
-    pub(crate) fn porch(&self, hash: u64, may_go: impl Fn(u64) -> bool) -> Option<At<'_>> {
-        self.both(hash).find(|(_, slot)| slot.is(NOBODY) || may_go(slot.glance()))?;
+    pub(crate) fn probation(&self, hash: u64, may_go: impl Fn(u64) -> bool) -> Option<At<'_>> {
+        self.both(hash).find(|(_, slot)| slot.is(EMPTY) || may_go(slot.glance()))?;
         self.overflowed.add();
         Some(((self.sets.len() * WAYS + OVERFLOW) as u32, self.overflow.get(OVERFLOW)?))
     }
 
-    pub(crate) fn at(&self, n: u32) -> Option<&Slot> {
+    pub(crate) fn at(&self, n: u32) -> Option<&Entry> {
         let n = n as usize;
         let slot = self.sets.get(n / WAYS).and_then(|Set(slots)| slots.get(n % WAYS));
         slot.or_else(|| self.overflow.get(n - self.sets.len() * WAYS))
@@ -139,7 +139,7 @@ impl Table {
         rank: impl Fn(u64) -> Option<u64>,
     ) -> Option<At<'_>> {
         let both = || self.both(hash);
-        let ranked = |slot: &Slot| if slot.is(NOBODY) { Some(0) } else { rank(slot.glance()) };
+        let ranked = |slot: &Entry| if slot.is(EMPTY) { Some(0) } else { rank(slot.glance()) };
         // In a flood there is none, and nobody need wait at the door to learn it. But the last one may have been
         // taken since we looked, or be taken right now, by somebody who brings the same account. The state is
         // read before the tag: if it is that of him who moves in, he is seen to, or has finished.
@@ -169,8 +169,8 @@ impl Table {
     }
 
     /// All slots that somebody owes something in, or did.
-    pub(crate) fn slots_in_use(&self) -> impl Iterator<Item = &Slot> {
-        let own = self.sets.iter().flat_map(|Set(slots)| slots).filter(|slot| !slot.is(NOBODY));
+    pub(crate) fn slots_in_use(&self) -> impl Iterator<Item = &Entry> {
+        let own = self.sets.iter().flat_map(|Set(slots)| slots).filter(|slot| !slot.is(EMPTY));
         own.chain(&self.overflow)
     }
 

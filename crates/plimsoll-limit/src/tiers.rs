@@ -1,12 +1,12 @@
 //! Limits within limits, asked as one.
 
-use crate::accounts::Accounts;
+use crate::accounts::GcraTable;
 use crate::common::{Common, Setup, controls, refusal, setters};
 use crate::gcra::Rate;
-use crate::keyed::Named;
-use crate::live::Live;
-use crate::slot::{NOBODY, Slot, Taken};
-use crate::spent::{NOWHERE, Spent};
+use crate::keyed::Overrides;
+use crate::live::LiveQuota;
+use crate::slot::{EMPTY, Entry, Taken};
+use crate::spent::{Charge, NOWHERE};
 use crate::wait::{AcquireUnits, Asks};
 use crate::{Quota, allowance};
 use plimsoll_core::{
@@ -68,56 +68,56 @@ impl Class {
 /// any limit; of two who ask in the same instant for the last unit, both may be refused.
 ///
 /// ```
-/// use plimsoll_limit::{Class, Quota, Tiers};
+/// use plimsoll_limit::{Class, Quota, TieredRateLimiter};
 ///
-/// let limits = Tiers::<str>::builder()
+/// let limits = TieredRateLimiter::<str>::builder()
 ///     .name("api")
 ///     .global(Quota::per_second(1_000).burst(100))
 ///     .class(Class::new("free").each(Quota::per_second(5).burst(2)))
 ///     .class(Class::new("premium").each(Quota::per_second(50).burst(100)))
 ///     .class_of(|account| if account.starts_with("p-") { "premium" } else { "free" })
 ///     .build()?;
-/// assert!(limits.ask("ann").is_ok() && limits.ask("ann").is_ok());
-/// let no = limits.ask("ann").unwrap_err();
+/// assert!(limits.try_acquire("ann").is_ok() && limits.try_acquire("ann").is_ok());
+/// let no = limits.try_acquire("ann").unwrap_err();
 /// assert_eq!(no.by(), "api/free/account");
-/// assert!((0..10).all(|_| limits.ask("p-bob").is_ok()));
+/// assert!((0..10).all(|_| limits.try_acquire("p-bob").is_ok()));
 ///
 /// limits.assign("ann", "premium")?; // while it runs; what ann owes stays owed
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// What is left of the global limit goes to whoever comes first. To share it fairly, put a
-/// [`FairLimiter`](crate::FairLimiter) in its place: `layer((tiers.by_ref(account), fair.by_ref(account)))`.
-pub struct Tiers<K: ?Sized>(Arc<Inner>, PhantomData<fn(&K)>, ClassOf<K>);
+/// [`FairRateLimiter`](crate::FairRateLimiter) in its place: `layer((tiers.by_ref(account), fair.by_ref(account)))`.
+pub struct TieredRateLimiter<K: ?Sized>(Arc<Inner>, PhantomData<fn(&K)>, ClassOf<K>);
 
 type ClassOf<K> = Option<Arc<dyn Fn(&K) -> &'static str + Send + Sync>>;
 
 struct Inner {
     common: Common,
     global: Option<Tier>,
-    classes: Vec<Kind>,
+    classes: Vec<ClassLimits>,
     // Class and own quota of those who were named.
-    named: Named<(Option<u16>, Option<Quota>)>,
-    accounts: Accounts,
+    named: Overrides<(Option<u16>, Option<Quota>)>,
+    accounts: GcraTable,
 }
 
 /// One limit of many accounts.
 struct Tier {
     name: &'static str,
-    live: Live,
-    slot: Slot,
+    live: LiveQuota,
+    slot: Entry,
 }
 
-struct Kind {
+struct ClassLimits {
     name: &'static str,
     account: &'static str,
-    each: Option<Live>,
+    each: Option<LiveQuota>,
     all: Option<Tier>,
 }
 
 impl Tier {
     fn new(name: &str, quota: Quota) -> Self {
-        Tier { name: intern(name), live: Live::new(quota), slot: Slot::counting(quota.rule().interval) }
+        Tier { name: intern(name), live: LiveQuota::new(quota), slot: Entry::counting(quota.rule().interval) }
     }
 
     fn set(&self, quota: Quota, now: u64) {
@@ -126,17 +126,17 @@ impl Tier {
     }
 
     fn free(&self, rate: Rate, now: u64) -> u64 {
-        self.slot.free(NOBODY, rate.interval, now).unwrap_or(now)
+        self.slot.free(EMPTY, rate.interval, now).unwrap_or(now)
     }
 
     #[inline(always)]
     fn offer(&self, now: u64, units: u32) -> Option<(u64, u64)> {
-        self.slot.offer(NOBODY, self.live.rate(), now, units)
+        self.slot.offer(EMPTY, self.live.rate(), now, units)
     }
 
     #[inline(never)]
     fn take(&self, rate: Rate, now: u64, units: u32) -> Result<(), u64> {
-        match self.slot.take(NOBODY, rate, now, units) {
+        match self.slot.take(EMPTY, rate, now, units) {
             Taken::Yes => Ok(()),
             Taken::NotBefore(at) => Err(at),
             Taken::Gone => unreachable!("nobody moves in here"),
@@ -151,7 +151,7 @@ const CLASSES: usize = OWN as usize - 1;
 
 /// Whose turn it is, worked out once.
 #[derive(Clone, Copy)]
-struct Who {
+struct Caller {
     hash: u64,
     class: u16,
     own: Option<Quota>,
@@ -159,7 +159,7 @@ struct Who {
 
 /// What holds for one who asks, read once.
 struct Rates<'a> {
-    kind: &'a Kind,
+    kind: &'a ClassLimits,
     each: Option<Rate>,
     all: Option<(&'a Tier, Rate)>,
     global: Option<(&'a Tier, Rate)>,
@@ -167,7 +167,7 @@ struct Rates<'a> {
 
 /// The tier that refuses for longest.
 #[derive(Clone, Copy)]
-struct No {
+struct Refusal {
     by: &'static str,
     rate: Rate,
     at: u64,
@@ -175,7 +175,7 @@ struct No {
 
 impl Inner {
     #[inline(always)]
-    fn kind(&self, class: u16) -> &Kind {
+    fn kind(&self, class: u16) -> &ClassLimits {
         match self.classes.get(usize::from(class & !OWN)).or(self.classes.first()) {
             Some(kind) => kind,
             None => unreachable!("there is at least one class"),
@@ -190,7 +190,7 @@ impl Inner {
     /// What most are asked: an account that is known, of a class, and all have enough. `None` says nothing, and has taken
     /// nothing. Every tier is read before anything is taken, as in [`take`](Self::take), and nothing is read twice.
     #[inline(always)]
-    fn take_usual(&self, who: Who, units: u32, now: u64) -> Option<(u32, u64)> {
+    fn take_usual(&self, who: Caller, units: u32, now: u64) -> Option<(u32, u64)> {
         if who.own.is_some() {
             return None;
         }
@@ -247,19 +247,19 @@ impl Inner {
     }
 
     #[inline]
-    fn who(&self, hash: u64, said: impl FnOnce() -> u16) -> Who {
+    fn who(&self, hash: u64, said: impl FnOnce() -> u16) -> Caller {
         let (class, own) = self.named.get(hash).unwrap_or((None, None));
-        Who { hash, class: class.unwrap_or_else(said), own }
+        Caller { hash, class: class.unwrap_or_else(said), own }
     }
 
     /// The quotas that hold for one who asks.
     #[inline]
-    fn rates(&self, who: Who) -> Rates<'_> {
+    fn rates(&self, who: Caller) -> Rates<'_> {
         let kind = self.kind(who.class);
         let own = who.own.map(|own| own.rule());
         Rates {
             kind,
-            each: own.or_else(|| kind.each.as_ref().map(Live::rate)),
+            each: own.or_else(|| kind.each.as_ref().map(LiveQuota::rate)),
             all: kind.all.as_ref().map(|tier| (tier, tier.live.rate())),
             global: self.global.as_ref().map(|tier| (tier, tier.live.rate())),
         }
@@ -267,13 +267,13 @@ impl Inner {
 
     /// Who refuses for longest. Takes nothing.
     #[inline]
-    fn refuses(&self, rates: &Rates<'_>, hash: u64, units: u32, now: u64) -> Option<No> {
-        let mut no: Option<No> = None;
+    fn refuses(&self, rates: &Rates<'_>, hash: u64, units: u32, now: u64) -> Option<Refusal> {
+        let mut no: Option<Refusal> = None;
         let mut see = |by, rate: Rate, free| {
             if let Err(at) = rate.take(free, now, units)
                 && no.is_none_or(|no| at > no.at)
             {
-                no = Some(No { by, rate, at });
+                no = Some(Refusal { by, rate, at });
             }
         };
         if let Some(rate) = rates.each {
@@ -287,7 +287,7 @@ impl Inner {
 
     /// All or nothing, as of `now`.
     #[inline]
-    fn take(&self, who: Who, units: u32, now: u64) -> Result<(u32, u64), No> {
+    fn take(&self, who: Caller, units: u32, now: u64) -> Result<(u32, u64), Refusal> {
         let rates = self.rates(who);
         // First without taking anything: whoever refuses has written nothing, and all say how long.
         if let Some(no) = self.refuses(&rates, who.hash, units, now) {
@@ -296,7 +296,7 @@ impl Inner {
         let Rates { kind, each, all, global } = rates;
         // Then for good, and back if somebody else was faster.
         let slot = match each {
-            Some(rate) => self.accounts.take(who.hash, rate, now, units).map_err(|at| No {
+            Some(rate) => self.accounts.take(who.hash, rate, now, units).map_err(|at| Refusal {
                 by: kind.account,
                 rate,
                 at,
@@ -307,45 +307,45 @@ impl Inner {
             && let Err(at) = tier.take(rate, now, units)
         {
             self.back(slot, None, units, now);
-            return Err(No { by: tier.name, rate, at });
+            return Err(Refusal { by: tier.name, rate, at });
         }
         if let Some((tier, rate)) = global
             && let Err(at) = tier.take(rate, now, units)
         {
             self.back(slot, all.map(|(tier, _)| tier), units, now);
-            return Err(No { by: tier.name, rate, at });
+            return Err(Refusal { by: tier.name, rate, at });
         }
         Ok((slot, each.map_or(u64::MAX, |rate| rate.interval)))
     }
 
     #[cold]
     #[inline(never)]
-    fn spend(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
+    fn spend(&self, who: Caller, units: u32) -> Result<Charge, Rejected> {
         let (now, taken) = self.common.decide(|now| self.take(who, units, now), |no| no.at);
         self.spent(who, units, now, taken)
     }
 
     fn spent(
         &self,
-        who: Who,
+        who: Caller,
         units: u32,
         now: u64,
-        taken: Result<(u32, u64), No>,
-    ) -> Result<Spent, Rejected> {
+        taken: Result<(u32, u64), Refusal>,
+    ) -> Result<Charge, Rejected> {
         match taken {
             Ok((slot, interval)) => {
                 let (burst, class) =
                     who.own.map_or((0, who.class), |own| (own.burst_size(), who.class | OWN));
-                Ok(Spent { slot, units, at: now, class, interval, burst })
+                Ok(Charge { slot, units, at: now, class, interval, burst })
             }
-            Err(No { by, rate, at }) => Err(refusal(by, rate, units, now, at)),
+            Err(Refusal { by, rate, at }) => Err(refusal(by, rate, units, now, at)),
         }
     }
 
     /// Somebody waits or listens, or it is closed.
     #[cold]
     #[inline(never)]
-    fn spend_watched(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
+    fn spend_watched(&self, who: Caller, units: u32) -> Result<Charge, Rejected> {
         let quiet = self.common.yard.is_quiet();
         self.common.told(if quiet { self.spend(who, units) } else { self.behind(who, units) })
     }
@@ -361,12 +361,12 @@ impl Inner {
     }
 
     /// Whether somebody waits for the same account, or for one of the limits of many.
-    fn is_behind(&self, who: Who) -> bool {
+    fn is_behind(&self, who: Caller) -> bool {
         let yard = &self.common.yard;
         yard.has(who.hash) || yard.has(1) || yard.has(u64::from(who.class) + 2)
     }
 
-    fn undo(&self, spent: &Spent) {
+    fn undo(&self, spent: &Charge) {
         // By the rough clock, as it was mostly taken.
         let now = self.common.clock.coarse().as_nanos();
         self.accounts.refund(spent.slot, now, spent.units, spent.at, spent.interval);
@@ -381,7 +381,7 @@ impl Inner {
         }
     }
 
-    fn behind(&self, who: Who, units: u32) -> Result<Spent, Rejected> {
+    fn behind(&self, who: Caller, units: u32) -> Result<Charge, Rejected> {
         if self.common.yard.is_closed() {
             return Err(self.common.closed());
         }
@@ -391,18 +391,18 @@ impl Inner {
             let rate = rates.each.or(known).unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
             // They go first, whatever there is.
             let ahead = rate.interval.saturating_mul(self.common.yard.ahead(who.hash).max(1));
-            let first = No { by: rates.kind.account, rate, at: now.saturating_add(ahead) };
+            let first = Refusal { by: rates.kind.account, rate, at: now.saturating_add(ahead) };
             let no = self.refuses(&rates, who.hash, units, now);
-            let No { by, rate, at } = no.filter(|no| no.at > first.at).unwrap_or(first);
+            let Refusal { by, rate, at } = no.filter(|no| no.at > first.at).unwrap_or(first);
             return Err(refusal(by, rate, units, now, at));
         }
         self.spend(who, units)
     }
 }
 
-impl<K: Hash + ?Sized> Tiers<K> {
+impl<K: Hash + ?Sized> TieredRateLimiter<K> {
     #[inline(always)]
-    fn who(&self, key: &K) -> Who {
+    fn who(&self, key: &K) -> Caller {
         let hash = self.0.accounts.table.hash(key);
         self.0.who(hash, || self.said(key))
     }
@@ -420,54 +420,54 @@ impl<K: Hash + ?Sized> Tiers<K> {
     /// # Errors
     /// `Limited`, with the time until all tiers have a unit; `Closed` after [`close`](Self::close).
     #[inline]
-    pub fn ask(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
-        self.ask_n(key, 1)
+    pub fn try_acquire(&self, key: &K) -> Result<Permit<&Self>, Rejected> {
+        self.try_acquire_n(key, 1)
     }
 
-    /// [`ask`](Self::ask) for several units at once: all or none.
+    /// [`try_acquire`](Self::try_acquire) for several units at once: all or none.
     ///
     /// # Errors
-    /// As for `ask`; `TooLarge` if one of the tiers never has so many.
+    /// As for `try_acquire`; `TooLarge` if one of the tiers never has so many.
     #[inline]
-    pub fn ask_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
+    pub fn try_acquire_n(&self, key: &K, units: u32) -> Result<Permit<&Self>, Rejected> {
         self.spend(key, units, |spent| Permit::new(self, spent))
     }
 
-    /// [`ask`](Self::ask), for those who need no permit: the units stay spent.
+    /// [`try_acquire`](Self::try_acquire), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check(&self, key: &K) -> Result<(), Rejected> {
-        self.ask(key).map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire(key).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask_n`](Self::ask_n), for those who need no permit: the units stay spent.
+    /// [`try_acquire_n`](Self::try_acquire_n), for those who need no permit: the units stay spent.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     pub fn check_n(&self, key: &K, units: u32) -> Result<(), Rejected> {
-        self.ask_n(key, units).map(|permit| permit.done(Outcome::Ignored))
+        self.try_acquire_n(key, units).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     #[inline]
-    pub fn ask_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
+    pub fn try_acquire_owned(&self, key: &K) -> Result<Permit<Self>, Rejected> {
         self.spend(key, 1, |spent| Permit::new(self.clone(), spent))
     }
 
     /// May so many? `hold` makes of what is spent what the caller is handed, in here: put together in memory first, it
     /// would take longer to read than to decide.
     #[inline(always)]
-    fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Spent) -> T) -> Result<T, Rejected> {
+    fn spend<T>(&self, key: &K, units: u32, hold: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
         let (who, its) = (self.who(key), &*self.0);
         let plain = its.common.is_plain();
         if plain {
             let now = its.common.clock.coarse().as_nanos();
             if let Some((slot, interval)) = its.take_usual(who, units, now) {
-                return Ok(hold(Spent { slot, units, at: now, class: who.class, interval, burst: 0 }));
+                return Ok(hold(Charge { slot, units, at: now, class: who.class, interval, burst: 0 }));
             }
         }
         match if plain { its.spend(who, units) } else { its.spend_watched(who, units) } {
@@ -477,7 +477,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     }
 
     /// Waits until all tiers have a unit for this account, in the order of asking; accounts do not stand in
-    /// each other's line. At most [`longest_wait`](Self::longest_wait): who would have to wait longer is refused
+    /// each other's line. At most [`max_wait`](Self::max_wait): who would have to wait longer is refused
     /// as soon as it is known.
     ///
     /// # Cancel safety
@@ -510,7 +510,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
-    pub fn acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+    pub fn blocking_acquire_timeout(&self, key: &K, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
         let asks = self.member(key);
         match self.0.common.clock.block_until(None, AcquireUnits::new(asks, 1, timeout)) {
             Some(spent) => spent.map(|spent| Permit::new(self, spent)),
@@ -518,7 +518,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
         }
     }
 
-    /// Puts this account into a class by hand, whatever [`class_of`](TiersBuilder::class_of) says. What it owes
+    /// Puts this account into a class by hand, whatever [`class_of`](TieredRateLimiterBuilder::class_of) says. What it owes
     /// stays owed. Each account that is named takes some memory until it is [forgotten](Self::forget).
     ///
     /// # Errors
@@ -542,7 +542,7 @@ impl<K: Hash + ?Sized> Tiers<K> {
     }
 
     /// Forgets what was said of this account by hand.
-    pub fn forget(&self, key: &K) {
+    pub fn unassign(&self, key: &K) {
         self.0.named.forget(self.0.accounts.table.hash(key));
         self.0.common.yard.rouse_all();
     }
@@ -574,10 +574,10 @@ impl<K: Hash + ?Sized> Tiers<K> {
     }
 }
 
-impl<K: ?Sized> Tiers<K> {
+impl<K: ?Sized> TieredRateLimiter<K> {
     /// Sets everything.
-    pub fn builder() -> TiersBuilder<K> {
-        TiersBuilder { setup: Setup::new("tiers"), global: None, classes: vec![], class_of: None }
+    pub fn builder() -> TieredRateLimiterBuilder<K> {
+        TieredRateLimiterBuilder { setup: Setup::new("tiers"), global: None, classes: vec![], class_of: None }
     }
 
     fn check_class(&self, class: &str) -> Result<u16, ControlError> {
@@ -628,12 +628,12 @@ impl<K: ?Sized> Tiers<K> {
     }
 
     /// How many accounts are remembered.
-    pub fn accounts(&self) -> usize {
+    pub fn key_count(&self) -> usize {
         self.0.accounts.table.len()
     }
 
     /// How many can be.
-    pub fn most_accounts(&self) -> usize {
+    pub fn max_keys(&self) -> usize {
         self.0.accounts.table.room()
     }
 
@@ -653,7 +653,7 @@ struct Member<'a> {
 }
 
 impl Asks for Member<'_> {
-    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected> {
+    fn take(&self, units: u32, now: u64) -> Result<Charge, Rejected> {
         let who = self.its.who(self.hash, || self.said);
         self.its.spent(who, units, now, self.its.take(who, units, now))
     }
@@ -671,26 +671,27 @@ impl Asks for Member<'_> {
     }
 }
 
-impl<K: ?Sized> Settle for Tiers<K> {
-    type Token = Spent;
+impl<K: ?Sized> Settle for TieredRateLimiter<K> {
+    type Token = Charge;
     #[inline]
-    fn settle(&self, _: Spent, outcome: Outcome) {
+    fn settle(&self, _: Charge, outcome: Outcome) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Completed { by: common.name, outcome });
     }
-    fn refund(&self, spent: Spent) {
+    fn refund(&self, spent: Charge) {
         let common = &self.0.common;
         common.observer.emit(|| Event::Refunded { by: common.name });
         self.0.undo(&spent);
     }
-    fn allowances(&self, spent: &Spent, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, spent: &Charge, each: &mut dyn FnMut(Allowance)) {
         let its = &*self.0;
         let now = its.common.clock.now().as_nanos();
         let kind = its.kind(spent.class);
         if let Some((interval, free)) = its.accounts.read(spent.slot) {
             let own = (spent.burst > 0).then_some(Rate { interval, burst: spent.burst });
             // A quota of its own that is not known any more is not told as that of its class.
-            let of_class = if spent.class & OWN == 0 { kind.each.as_ref().map(Live::rate) } else { None };
+            let of_class =
+                if spent.class & OWN == 0 { kind.each.as_ref().map(LiveQuota::rate) } else { None };
             if let Some(rate) = own.or(of_class) {
                 each(allowance(kind.account, rate, free, now));
             }
@@ -702,16 +703,16 @@ impl<K: ?Sized> Settle for Tiers<K> {
     }
 }
 
-impl<K: Hash + ?Sized> Keyed<K> for Tiers<K> {
+impl<K: Hash + ?Sized> Keyed<K> for TieredRateLimiter<K> {
     #[inline]
-    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Spent, Rejected> {
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<Charge, Rejected> {
         self.spend(key, facts.cost, |spent| spent)
     }
 }
 
-impl<K: ?Sized> Inspect for Tiers<K> {
+impl<K: ?Sized> Inspect for TieredRateLimiter<K> {
     fn name(&self) -> &'static str {
-        Tiers::name(self)
+        TieredRateLimiter::name(self)
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         if let Some(tier) = &self.0.global {
@@ -719,9 +720,9 @@ impl<K: ?Sized> Inspect for Tiers<K> {
             let now = self.0.common.clock.now().as_nanos();
             each("rate", quota.rate());
             each("burst", f64::from(quota.burst_size()));
-            each("left", f64::from(rate.left(tier.free(rate, now), now)));
+            each("left", f64::from(rate.remaining(tier.free(rate, now), now)));
         }
-        each("accounts", self.accounts() as f64);
+        each("accounts", self.key_count() as f64);
         each("named", self.0.named.len() as f64);
         each("overflowed", self.overflowed() as f64);
         each("waiting", f64::from(self.waiting()));
@@ -735,35 +736,35 @@ impl<K: ?Sized> Inspect for Tiers<K> {
     }
 }
 
-impl<K: ?Sized> Clone for Tiers<K> {
+impl<K: ?Sized> Clone for TieredRateLimiter<K> {
     fn clone(&self) -> Self {
-        Tiers(self.0.clone(), PhantomData, self.2.clone())
+        TieredRateLimiter(self.0.clone(), PhantomData, self.2.clone())
     }
 }
 
-impl<K: ?Sized> fmt::Debug for Tiers<K> {
+impl<K: ?Sized> fmt::Debug for TieredRateLimiter<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quota = |tier: &Option<Tier>| tier.as_ref().map(|tier| tier.live.quota());
         let mut debug = f.debug_struct("Tiers");
         debug.field("name", &self.name()).field("global", &quota(&self.0.global));
         for kind in &self.0.classes {
-            let each = kind.each.as_ref().map(Live::quota);
+            let each = kind.each.as_ref().map(LiveQuota::quota);
             debug.field(kind.name, &format_args!("each {each:?}, all {:?}", quota(&kind.all)));
         }
-        debug.field("accounts", &self.accounts()).field("waiting", &self.waiting()).finish()
+        debug.field("accounts", &self.key_count()).field("waiting", &self.waiting()).finish()
     }
 }
 
-/// Builds [`Tiers`]; from [`Tiers::builder`].
+/// Builds [`TieredRateLimiter`]; from [`TieredRateLimiter::builder`].
 #[must_use = "a builder does nothing until it is built"]
-pub struct TiersBuilder<K: ?Sized> {
+pub struct TieredRateLimiterBuilder<K: ?Sized> {
     setup: Setup,
     global: Option<Quota>,
     classes: Vec<Class>,
     class_of: ClassOf<K>,
 }
 
-impl<K: ?Sized> TiersBuilder<K> {
+impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     /// What all together are allowed. Default: no limit.
     pub fn global(mut self, quota: Quota) -> Self {
         self.global = Some(quota);
@@ -789,7 +790,7 @@ impl<K: ?Sized> TiersBuilder<K> {
     ///
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<Tiers<K>, ConfigError> {
+    pub fn build(self) -> Result<TieredRateLimiter<K>, ConfigError> {
         self.setup.validate()?;
         let quotas = self.classes.iter().flat_map(|class| [&class.each, &class.all]);
         quotas.flatten().chain(&self.global).try_for_each(Quota::validate)?;
@@ -813,26 +814,26 @@ impl<K: ?Sized> TiersBuilder<K> {
             }
         }
         let name = &self.setup.name;
-        let kind = |class: &Class| Kind {
+        let kind = |class: &Class| ClassLimits {
             name: intern(&class.name),
             account: intern(&format!("{name}/{}/account", class.name)),
-            each: class.each.map(Live::new),
+            each: class.each.map(LiveQuota::new),
             all: class.all.map(|quota| Tier::new(&format!("{name}/{}", class.name), quota)),
         };
         let inner = Inner {
             common: self.setup.common(),
             global: self.global.map(|quota| Tier::new(&format!("{name}/global"), quota)),
             classes: self.classes.iter().map(kind).collect(),
-            named: Named::new(),
-            accounts: Accounts::new(self.setup.accounts, &self.setup.dice),
+            named: Overrides::new(),
+            accounts: GcraTable::new(self.setup.accounts, &self.setup.dice),
         };
-        Ok(Tiers(Arc::new(inner), PhantomData, self.class_of))
+        Ok(TieredRateLimiter(Arc::new(inner), PhantomData, self.class_of))
     }
 }
 
-impl<K: ?Sized> Clone for TiersBuilder<K> {
+impl<K: ?Sized> Clone for TieredRateLimiterBuilder<K> {
     fn clone(&self) -> Self {
-        TiersBuilder {
+        TieredRateLimiterBuilder {
             setup: self.setup.clone(),
             global: self.global,
             classes: self.classes.clone(),
@@ -841,7 +842,7 @@ impl<K: ?Sized> Clone for TiersBuilder<K> {
     }
 }
 
-impl<K: ?Sized> fmt::Debug for TiersBuilder<K> {
+impl<K: ?Sized> fmt::Debug for TieredRateLimiterBuilder<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TiersBuilder")
             .field("setup", &self.setup)

@@ -1,8 +1,8 @@
 //! Waiting for units: in order for each account, no account for another.
 
-use crate::Spent;
+use crate::Charge;
 use crate::common::Common;
-use crate::keyed::Standing;
+use crate::keyed::Waiter;
 use pin_project_lite::pin_project;
 use plimsoll_core::{Acquire, Event, FixedCapacity, Instant, Place, Reason, Rejected, Sleep};
 use std::fmt;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// What one who waits asks, again and again. It is nobody's business but this crate's.
 pub trait Asks: Unpin {
     /// Takes the units or says when, as of `now`; tells nobody, and does not look whether others wait.
-    fn take(&self, units: u32, now: u64) -> Result<Spent, Rejected>;
+    fn take(&self, units: u32, now: u64) -> Result<Charge, Rejected>;
     /// For whom.
     fn account(&self) -> u64;
     /// If what refused is a limit of many accounts: the line of all who wait for that, one from each account.
@@ -83,7 +83,7 @@ pin_project! {
 struct Queued {
     // Before the line, which holds it.
     place: Option<Place>,
-    standing: Option<Standing>,
+    standing: Option<Waiter>,
 }
 
 impl Queued {
@@ -107,7 +107,7 @@ impl<A: Asks> AcquireUnits<A> {
         AcquireUnits { asks, units, patience, since, until, own, many, stage: Stage::New }
     }
 
-    fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Spent, Rejected>> {
+    fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Charge, Rejected>> {
         let mut me = self.project();
         let common = me.asks.common();
         loop {
@@ -191,7 +191,7 @@ fn comes_in_time(no: &Rejected, now: Instant, until: Instant) -> bool {
 }
 
 impl<A: Asks> Future for AcquireUnits<A> {
-    type Output = Result<Spent, Rejected>;
+    type Output = Result<Charge, Rejected>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let decision = ready!(self.as_mut().step(cx));

@@ -3,7 +3,9 @@
 
 use allocation_counter::measure;
 use plimsoll_core::{ManualTime, Reason};
-use plimsoll_limit::{Class, FairLimiter, KeyedLimiter, Limiter, Quota, Share, Tiers};
+use plimsoll_limit::{
+    Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, Share, TieredRateLimiter,
+};
 
 const QUOTA: Quota = Quota::per_second(10).burst(100);
 
@@ -26,38 +28,44 @@ fn nothing(name: &str, mut ask: impl FnMut() -> Option<Reason>) {
 #[test]
 fn an_ask_allocates_nothing() {
     let clock = || ManualTime::new().clock();
-    let limiter = Limiter::builder().quota(QUOTA).clock(clock()).build().unwrap();
-    nothing("limiter", || limiter.ask().err().map(|no| no.reason()));
-    let keyed = KeyedLimiter::<str>::builder().quota(QUOTA).clock(clock()).build().unwrap();
-    nothing("keyed", || keyed.ask("ann").err().map(|no| no.reason()));
+    let limiter = RateLimiter::builder().quota(QUOTA).clock(clock()).build().unwrap();
+    nothing("limiter", || limiter.try_acquire().err().map(|no| no.reason()));
+    let keyed = KeyedRateLimiter::<str>::builder().quota(QUOTA).clock(clock()).build().unwrap();
+    nothing("keyed", || keyed.try_acquire("ann").err().map(|no| no.reason()));
     // Nor for a newcomer, nor for one whose quota a closure says.
-    nothing("a newcomer", || keyed.ask("bob").err().map(|no| no.reason()));
-    let by_closure = KeyedLimiter::<str>::builder().quota_of(|_| QUOTA).clock(clock()).build().unwrap();
-    nothing("quota_of", || by_closure.ask("ann").err().map(|no| no.reason()));
+    nothing("a newcomer", || keyed.try_acquire("bob").err().map(|no| no.reason()));
+    let by_closure = KeyedRateLimiter::<str>::builder().quota_of(|_| QUOTA).clock(clock()).build().unwrap();
+    nothing("quota_of", || by_closure.try_acquire("ann").err().map(|no| no.reason()));
     for full in ["each", "all", "global"] {
         let more = |tier: &str| if tier == full { QUOTA } else { QUOTA.burst(1_000) };
         let class = Class::new("free").each(more("each")).all(more("all"));
-        let tiers =
-            Tiers::<str>::builder().global(more("global")).class(class).clock(clock()).build().unwrap();
-        nothing(full, || tiers.ask("ann").err().map(|no| no.reason()));
+        let tiers = TieredRateLimiter::<str>::builder()
+            .global(more("global"))
+            .class(class)
+            .clock(clock())
+            .build()
+            .unwrap();
+        nothing(full, || tiers.try_acquire("ann").err().map(|no| no.reason()));
         tiers.assign("eve", "free").unwrap();
         tiers.set_global(QUOTA.burst(500)).unwrap();
         tiers.set_all("free", QUOTA.burst(500)).unwrap();
         if full == "each" {
-            nothing("one who was named", || tiers.ask("eve").err().map(|no| no.reason()));
+            nothing("one who was named", || tiers.try_acquire("eve").err().map(|no| no.reason()));
         }
     }
-    let fair = FairLimiter::<str>::builder().quota(QUOTA).clock(clock()).build().unwrap();
-    nothing("fair", || fair.ask("ann").err().map(|no| no.reason()));
+    let fair = FairRateLimiter::<str>::builder().quota(QUOTA).clock(clock()).build().unwrap();
+    nothing("fair", || fair.try_acquire("ann").err().map(|no| no.reason()));
     let share = |_: &str| Share::weight(2.0).at_least(1.0).at_most(Quota::per_second(5).burst(50));
-    let capped = FairLimiter::<str>::builder().quota(QUOTA).share_of(share).clock(clock()).build().unwrap();
-    nothing("capped", || capped.ask("ann").err().map(|no| no.reason()));
+    let capped =
+        FairRateLimiter::<str>::builder().quota(QUOTA).share_of(share).clock(clock()).build().unwrap();
+    nothing("capped", || capped.try_acquire("ann").err().map(|no| no.reason()));
 }
 
 #[test]
 fn given_back_it_allocates_nothing_either() {
-    let keyed = KeyedLimiter::<u64>::builder().quota(QUOTA).clock(ManualTime::new().clock()).build().unwrap();
-    let seen = measure(|| (0..300).for_each(|_| keyed.ask(&1).unwrap().refund()));
+    let keyed =
+        KeyedRateLimiter::<u64>::builder().quota(QUOTA).clock(ManualTime::new().clock()).build().unwrap();
+    let seen = measure(|| (0..300).for_each(|_| keyed.try_acquire(&1).unwrap().refund()));
     assert_eq!(seen.count_total, 0);
 }
 
@@ -65,7 +73,7 @@ fn given_back_it_allocates_nothing_either() {
 #[test]
 fn accounts_take_what_is_said() {
     for accounts in [1_000, 100_000] {
-        let seen = measure(|| drop(KeyedLimiter::<u64>::builder().accounts(accounts).build().unwrap()));
+        let seen = measure(|| drop(KeyedRateLimiter::<u64>::builder().accounts(accounts).build().unwrap()));
         let own = accounts as u64 * 24;
         // Whatever there is beside them: what is shared, the doors, the lines, the name.
         assert!((own..own + 40_000).contains(&seen.bytes_max), "{} for {accounts}", seen.bytes_max);

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Event, ManualTime, Observe, Reason};
-use plimsoll_limit::{FairBuilder, FairLimiter, Quota, Share};
+use plimsoll_limit::{FairRateLimiter, FairRateLimiterBuilder, Quota, Share};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ const RATE: u32 = 1_000;
 const BURST: u32 = 100;
 const QUOTA: Quota = Quota::per_second(RATE).burst(BURST);
 
-fn builder(time: &ManualTime) -> FairBuilder<u64> {
-    FairLimiter::builder().quota(QUOTA).clock(time.clock()).dice(Dice::seeded(1))
+fn builder(time: &ManualTime) -> FairRateLimiterBuilder<u64> {
+    FairRateLimiter::builder().quota(QUOTA).clock(time.clock()).dice(Dice::seeded(1))
 }
 
 /// One account: how often it asks in a second, and for how many.
@@ -30,7 +30,7 @@ fn asker(key: u64, a_second: u32) -> Asker {
 /// Runs so many milliseconds; what each was admitted in units a second, after the first `settle` of them. Looks that in no
 /// window the sum is more than the quota.
 fn run(
-    limiter: &FairLimiter<u64>,
+    limiter: &FairRateLimiter<u64>,
     time: &ManualTime,
     askers: &[Asker],
     millis: u64,
@@ -118,14 +118,14 @@ fn a_cap_is_given_back() {
         };
         let limiter = builder(&time).accounts(8).share_of(cap).build().unwrap();
         for key in 0..others {
-            drop(limiter.ask(&key));
+            drop(limiter.try_acquire(&key));
             time.advance(20 * MS);
         }
-        assert_eq!(limiter.accounts() == limiter.most_accounts(), others > 0);
+        assert_eq!(limiter.key_count() == limiter.max_keys(), others > 0);
         time.advance(200 * MS);
         for _ in 0..10 {
-            let permits = [limiter.ask(&1_000).unwrap(), limiter.ask(&1_000).unwrap()];
-            assert_eq!(limiter.ask(&1_000).unwrap_err().by(), "fair/cap");
+            let permits = [limiter.try_acquire(&1_000).unwrap(), limiter.try_acquire(&1_000).unwrap()];
+            assert_eq!(limiter.try_acquire(&1_000).unwrap_err().by(), "fair/cap");
             permits.into_iter().for_each(|permit| permit.refund());
         }
     }
@@ -155,7 +155,7 @@ fn who_was_away_for_long_is_let_in_at_once() {
         all.push(asker(0, 300));
         run(&limiter, &time, &all, 3_000, 0);
         time.advance(Duration::from_secs(hours * 3_600));
-        assert!(limiter.ask(&0).is_ok(), "{hours} h");
+        assert!(limiter.try_acquire(&0).is_ok(), "{hours} h");
         let got = run(&limiter, &time, &all, 6_000, 2_000);
         near(got[10], 1_000.0 / 11.0, 0.2);
     }
@@ -200,7 +200,7 @@ impl Observe for Ear {
 
 #[test]
 fn a_small_burst_is_warned_of_and_one_of_one_is_refused() {
-    let no = FairLimiter::<u64>::new(QUOTA.burst(1)).unwrap_err().to_string();
+    let no = FairRateLimiter::<u64>::new(QUOTA.burst(1)).unwrap_err().to_string();
     assert!(no.contains("quota.burst") && no.contains("2 or more"), "{no}");
     let ear = Arc::new(Ear::default());
     let warned = || {
@@ -208,7 +208,7 @@ fn a_small_burst_is_warned_of_and_one_of_one_is_refused() {
         told.iter().filter(|event| matches!(event, Event::Misconfigured { by: "small", .. })).count()
     };
     let build = |burst| {
-        FairLimiter::<u64>::builder()
+        FairRateLimiter::<u64>::builder()
             .name("small")
             .quota(QUOTA.burst(burst))
             .observe(ear.clone())
@@ -233,8 +233,8 @@ fn what_is_given_back_was_never_used() {
     let time = ManualTime::new();
     let limiter = builder(&time).build().unwrap();
     for _ in 0..1_000 {
-        limiter.ask_n(&1, BURST).unwrap().refund();
+        limiter.try_acquire_n(&1, BURST).unwrap().refund();
     }
     limiter.check_n(&1, BURST).unwrap();
-    assert_eq!(limiter.ask(&2).unwrap_err().reason(), Reason::Limited);
+    assert_eq!(limiter.try_acquire(&2).unwrap_err().reason(), Reason::Limited);
 }

@@ -3,7 +3,7 @@
 
 use allocation_counter::measure;
 use plimsoll_core::{Dice, ManualTime};
-use plimsoll_limit::{KeyedLimiter, Quota};
+use plimsoll_limit::{KeyedRateLimiter, Quota};
 use std::time::Duration;
 
 const ACCOUNTS: usize = 100_000;
@@ -14,8 +14,8 @@ const KNOWN: u64 = 1_000;
 /// Slices of the flood; a second goes by between them.
 const SLICES: u64 = 20;
 
-fn table(quota: Quota, time: &ManualTime) -> KeyedLimiter<u64> {
-    let builder = KeyedLimiter::<u64>::builder().quota(quota).accounts(ACCOUNTS);
+fn table(quota: Quota, time: &ManualTime) -> KeyedRateLimiter<u64> {
+    let builder = KeyedRateLimiter::<u64>::builder().quota(quota).accounts(ACCOUNTS);
     builder.clock(time.clock()).dice(Dice::seeded(7)).build().unwrap()
 }
 
@@ -38,7 +38,7 @@ fn ten_million_keys_grow_nothing_and_take_nothing_from_those_who_are_known() {
             *left = (*left + 20).min(BURST * 5);
         }
     };
-    let ask = |key: &u64| limiter.ask(key).is_ok();
+    let ask = |key: &u64| limiter.try_acquire(key).is_ok();
     asked(&ask);
     let bytes: u64 = (0..SLICES)
         .map(|slice| {
@@ -47,7 +47,8 @@ fn ten_million_keys_grow_nothing_and_take_nothing_from_those_who_are_known() {
                     let (limiter, each) = (&limiter, FLOOD / SLICES / THREADS);
                     let from = KNOWN + (slice * THREADS + thread) * each;
                     move || {
-                        measure(|| (from..from + each).for_each(|key| drop(limiter.ask(&key)))).bytes_total
+                        measure(|| (from..from + each).for_each(|key| drop(limiter.try_acquire(&key))))
+                            .bytes_total
                     }
                 };
                 let threads: Vec<_> = (0..THREADS).map(|thread| s.spawn(flood(thread))).collect();
@@ -59,15 +60,15 @@ fn ten_million_keys_grow_nothing_and_take_nothing_from_those_who_are_known() {
         })
         .sum();
     assert_eq!(bytes, 0, "memory grew");
-    assert_eq!(limiter.most_accounts(), ACCOUNTS);
-    assert_eq!(limiter.accounts(), ACCOUNTS, "it is full, and no fuller");
+    assert_eq!(limiter.max_keys(), ACCOUNTS);
+    assert_eq!(limiter.key_count(), ACCOUNTS, "it is full, and no fuller");
 }
 
 /// With the clock standing still nobody who owes goes, and all newcomers together get 64 quotas.
 #[test]
 fn newcomers_without_room_share_64_quotas() {
     let time = ManualTime::new();
-    let limiter = KeyedLimiter::<u64>::builder()
+    let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(Quota::per_second(4).burst(BURST))
         .accounts(64)
         .clock(time.clock())
@@ -76,25 +77,25 @@ fn newcomers_without_room_share_64_quotas() {
         .unwrap();
     // Until it is full.
     let known: Vec<u64> =
-        (0..100_000).filter(|key| limiter.overflowed() == 0 && limiter.ask(key).is_ok()).collect();
+        (0..100_000).filter(|key| limiter.overflowed() == 0 && limiter.try_acquire(key).is_ok()).collect();
     let mut key = 1_000_000;
-    while limiter.accounts() < limiter.most_accounts() {
+    while limiter.key_count() < limiter.max_keys() {
         key += 1;
-        drop(limiter.ask(&key));
+        drop(limiter.try_acquire(&key));
     }
-    let flood = |from: u64| (from..from + 100_000).filter(|key| limiter.ask(key).is_ok()).count();
+    let flood = |from: u64| (from..from + 100_000).filter(|key| limiter.try_acquire(key).is_ok()).count();
     let shared = 64 * BURST as usize;
     assert!(flood(2_000_000) <= shared);
     assert_eq!(flood(3_000_000), 0, "it is used up");
     // Meanwhile those who are known have what they had.
     for key in &known[..known.len() - 1] {
-        assert!((1..BURST).all(|_| limiter.ask(key).is_ok()) && limiter.ask(key).is_err());
+        assert!((1..BURST).all(|_| limiter.try_acquire(key).is_ok()) && limiter.try_acquire(key).is_err());
     }
     // In a second what comes back of the 64, and no more: those who are known owe still.
     time.advance(Duration::from_secs(1));
     let more = flood(4_000_000);
     // Who had asked once has nothing left to remember, and its slot is a newcomer's.
-    let moved = limiter.most_accounts() * BURST as usize;
+    let moved = limiter.max_keys() * BURST as usize;
     assert!(more <= 64 * 4 + moved, "{more}");
 }
 
@@ -102,23 +103,23 @@ fn newcomers_without_room_share_64_quotas() {
 #[test]
 fn whose_quota_is_full_again_goes_first() {
     let time = ManualTime::new();
-    let builder = KeyedLimiter::<u64>::builder().quota(Quota::per_second(1).burst(10)).accounts(8);
+    let builder = KeyedRateLimiter::<u64>::builder().quota(Quota::per_second(1).burst(10)).accounts(8);
     let limiter = builder.clock(time.clock()).build().unwrap();
     for key in 0..8 {
-        assert!(limiter.ask(&key).is_ok());
+        assert!(limiter.try_acquire(&key).is_ok());
         time.advance(Duration::from_millis(100));
     }
-    let _ = limiter.ask_n(&0, 9).map(drop);
-    let _ = limiter.ask_n(&1, 9).map(drop);
-    assert_eq!((limiter.accounts(), limiter.overflowed()), (8, 0));
+    let _ = limiter.try_acquire_n(&0, 9).map(drop);
+    let _ = limiter.try_acquire_n(&1, 9).map(drop);
+    assert_eq!((limiter.key_count(), limiter.overflowed()), (8, 0));
     // Now 2 and 3 are full again: 2 since 0.1 s longer.
     time.advance(Duration::from_millis(550));
-    assert!(limiter.ask_n(&100, 10).is_ok() && limiter.ask_n(&101, 10).is_ok());
+    assert!(limiter.try_acquire_n(&100, 10).is_ok() && limiter.try_acquire_n(&101, 10).is_ok());
     assert_eq!(limiter.overflowed(), 0);
-    drop(limiter.ask(&102));
+    drop(limiter.try_acquire(&102));
     assert_eq!(limiter.overflowed(), 1, "nobody else may go");
     for (key, most) in [(0, 1), (1, 1), (4, 9), (5, 9), (6, 9), (7, 9), (100, 0), (101, 0)] {
-        let left = (0..10).filter(|_| limiter.ask(&key).is_ok()).count();
+        let left = (0..10).filter(|_| limiter.try_acquire(&key).is_ok()).count();
         assert_eq!(left, most, "account {key}");
     }
 }

@@ -7,7 +7,7 @@
 
 use loom::thread;
 use plimsoll_core::{Dice, ManualTime, Reason};
-use plimsoll_limit::{KeyedLimiter, Limiter, Quota};
+use plimsoll_limit::{KeyedRateLimiter, Quota, RateLimiter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -60,7 +60,7 @@ fn of_a_slot_no_more_is_taken_than_there_is() {
         let mine = limiter.check().is_ok();
         let passed = others.map(|other| other.join().unwrap()).iter().filter(|&&passed| passed).count();
         assert_eq!(passed + usize::from(mine), 2);
-        assert_eq!(limiter.left(), 0);
+        assert_eq!(limiter.remaining(), 0);
     });
 }
 
@@ -144,7 +144,10 @@ fn what_is_owed_stays_owed_while_it_is_counted_anew() {
             let set = sets(&limiter, Quota::per_hour(to).burst(2));
             assert_eq!([(); 2].map(|()| limiter.check().is_ok()), [true, false]);
             set.join().unwrap();
-            assert_eq!(limiter.ask().unwrap_err().retry_after(), Some(Quota::per_hour(to).interval()));
+            assert_eq!(
+                limiter.try_acquire().unwrap_err().retry_after(),
+                Some(Quota::per_hour(to).interval())
+            );
         });
     }
 }
@@ -192,7 +195,7 @@ fn an_account_owes_what_it_owed_while_it_is_counted_anew() {
         let passed = [1, 2, 1].map(|key| limiter.check(&key).is_ok());
         set.join().unwrap();
         assert_eq!(passed, [true, true, false]);
-        assert_eq!((limiter.left(&1), limiter.left(&2)), (0, 1));
+        assert_eq!((limiter.remaining(&1), limiter.remaining(&2)), (0, 1));
     });
 }
 
@@ -203,13 +206,13 @@ fn what_is_given_back_is_had_once() {
     let saw = seen.clone();
     explore(move || {
         let limiter = limiter(Quota::per_hour(1).burst(2));
-        let permit = limiter.ask_owned().unwrap();
+        let permit = limiter.try_acquire_owned().unwrap();
         let back = thread::spawn(move || permit.refund());
         let passed = [limiter.check().is_ok(), limiter.check().is_ok()];
         back.join().unwrap();
         assert!(passed[0]);
         saw[usize::from(passed[1])].store(true, Relaxed);
-        assert_eq!(limiter.left(), u32::from(!passed[1]));
+        assert_eq!(limiter.remaining(), u32::from(!passed[1]));
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
 }
@@ -219,7 +222,7 @@ fn what_is_given_back_is_had_once() {
 fn what_is_given_back_late_is_nobodys() {
     explore(|| {
         let (limiter, time) = keyed(Quota::per_second(1).burst(2));
-        let permit = limiter.ask_owned(&1).unwrap();
+        let permit = limiter.try_acquire_owned(&1).unwrap();
         time.advance(S);
         limiter.check_n(&3, 2).unwrap();
         time.advance(S / 2);
@@ -244,7 +247,7 @@ fn a_quota_is_read_whole() {
             thread::spawn(move || limiter.set_quota(Quota::per_minute(1).burst(3)).unwrap())
         };
         for _ in 0..2 {
-            let no = limiter.ask_n(2).unwrap_err();
+            let no = limiter.try_acquire_n(2).unwrap_err();
             assert_eq!(no.reason(), Reason::Limited);
             let old = no.limit() == Some(2);
             let window = if old { 2 * 3_600 * S } else { 3 * 60 * S };

@@ -2,9 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use governor::clock::FakeRelativeClock;
-use governor::{Quota as Theirs, RateLimiter};
+use governor::{Quota as Theirs, RateLimiter as TheirLimiter};
 use plimsoll_core::{Inspect, Instant, ManualTime, Pack, Permit, Reason, Rejected, Settle};
-use plimsoll_limit::{Class, KeyedLimiter, Limiter, Quota, Spent, Tiers};
+use plimsoll_limit::{Charge, Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::collections::HashMap;
@@ -125,9 +125,9 @@ impl Gap {
     }
 }
 
-fn limiter(quota: Quota) -> (Limiter, ManualTime) {
+fn limiter(quota: Quota) -> (RateLimiter, ManualTime) {
     let time = ManualTime::new();
-    (Limiter::builder().quota(quota).clock(time.clock()).build().unwrap(), time)
+    (RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap(), time)
 }
 
 proptest! {
@@ -147,9 +147,9 @@ proptest! {
             time.advance(ns(gap));
             bucket.pass(now);
             let whole = i128::from(bucket.interval);
-            prop_assert_eq!(i128::from(limiter.left()), bucket.left / whole);
+            prop_assert_eq!(i128::from(limiter.remaining()), bucket.left / whole);
             let expected = bucket.take(now, units);
-            prop_assert_eq!(said(limiter.ask_n(units)), expected, "{} units at {}", units, now);
+            prop_assert_eq!(said(limiter.try_acquire_n(units)), expected, "{} units at {}", units, now);
             told = expected.err().flatten().unwrap_or(0);
         }
     }
@@ -163,7 +163,7 @@ proptest! {
         let (limiter, time) = limiter(Quota::per(1, ns(interval)).burst(burst));
         let theirs = Theirs::with_period(ns(interval)).unwrap().allow_burst(NonZeroU32::new(burst).unwrap());
         let clock = FakeRelativeClock::default();
-        let theirs = RateLimiter::direct_with_clock(theirs, clock.clone());
+        let theirs = TheirLimiter::direct_with_clock(theirs, clock.clone());
         let mut told = 0;
         for (gap, units) in steps {
             let gap = ns(gap.nanos(interval, told));
@@ -179,7 +179,7 @@ proptest! {
                     Err(_) => Err(None),
                 }
             };
-            prop_assert_eq!(said(limiter.ask_n(units)), expected);
+            prop_assert_eq!(said(limiter.try_acquire_n(units)), expected);
             told = expected.err().flatten().unwrap_or(0);
         }
     }
@@ -190,16 +190,16 @@ proptest! {
     ) {
         prop_assume!(units <= quota.burst_size());
         let (limiter, time) = limiter(quota);
-        while limiter.ask_n(units).is_ok() {}
+        while limiter.try_acquire_n(units).is_ok() {}
         time.advance(ns(later % (quota.interval().as_nanos() as u64 * u64::from(taken + 1))));
-        while limiter.ask_n(units).is_ok() {}
-        let wait = limiter.ask_n(units).unwrap_err().retry_after().unwrap();
+        while limiter.try_acquire_n(units).is_ok() {}
+        let wait = limiter.try_acquire_n(units).unwrap_err().retry_after().unwrap();
         prop_assert!(wait > Duration::ZERO);
         time.advance(wait - ns(1));
-        let early = limiter.ask_n(units).map(drop).unwrap_err();
+        let early = limiter.try_acquire_n(units).map(drop).unwrap_err();
         prop_assert_eq!(early.retry_after(), Some(ns(1)));
         time.advance(ns(1));
-        prop_assert!(limiter.ask_n(units).is_ok());
+        prop_assert!(limiter.try_acquire_n(units).is_ok());
     }
 
     /// With accounts that come back, in a table with room for all of them.
@@ -214,7 +214,7 @@ proptest! {
             if by_key { Quota::per(1 + key % 3, ns(1_000 * u64::from(key % 7 + 1))).burst(1 + key % 5) } else { quota }
         };
         let time = ManualTime::new();
-        let builder = KeyedLimiter::<u32>::builder().quota(quota).accounts(4_096).clock(time.clock());
+        let builder = KeyedRateLimiter::<u32>::builder().quota(quota).accounts(4_096).clock(time.clock());
         let limiter = if by_key { builder.quota_of(of) } else { builder }.build().unwrap();
         let mut buckets = HashMap::new();
         let (mut now, mut told) = (0, 0);
@@ -224,10 +224,10 @@ proptest! {
             now += gap;
             time.advance(ns(gap));
             let expected = buckets.entry(key).or_insert_with(|| Bucket::new(of(&key))).take(now, units);
-            prop_assert_eq!(said(limiter.ask_n(&key, units)), expected);
+            prop_assert_eq!(said(limiter.try_acquire_n(&key, units)), expected);
             told = expected.err().flatten().unwrap_or(0);
         }
-        prop_assert!(limiter.accounts() <= buckets.len());
+        prop_assert!(limiter.key_count() <= buckets.len());
         prop_assert_eq!(limiter.overflowed(), 0);
     }
 }
@@ -259,9 +259,9 @@ fn world() -> impl Strategy<Value = World> {
     (some(), (some(), some()), (some(), some())).prop_map(|(global, free, premium)| (global, [free, premium]))
 }
 
-fn tiers((global, classes): World) -> (Tiers<u8>, ManualTime) {
+fn tiers((global, classes): World) -> (TieredRateLimiter<u8>, ManualTime) {
     let time = ManualTime::new();
-    let mut builder = Tiers::<u8>::builder().name("api").accounts(64).clock(time.clock());
+    let mut builder = TieredRateLimiter::<u8>::builder().name("api").accounts(64).clock(time.clock());
     for (name, (each, all)) in ["free", "premium"].into_iter().zip(classes) {
         let class = Class::new(name);
         let class = each.map_or(class.clone(), |quota| class.each(quota));
@@ -303,7 +303,7 @@ proptest! {
                     continue;
                 }
                 Deed::Forget(key) => {
-                    limits.forget(&key);
+                    limits.unassign(&key);
                     named.remove(&key);
                     continue;
                 }
@@ -332,7 +332,7 @@ proptest! {
             let name = ["free", "premium"][class];
             refusals.extend(all[class].as_mut().map(|bucket| bucket.see(now, units).map(drop)));
             refusals.extend(global.as_mut().map(|bucket| bucket.see(now, units).map(drop)));
-            let answer = limits.ask_n(&key, units);
+            let answer = limits.try_acquire_n(&key, units);
             if let Err(no) = &answer {
                 let of = [format!("api/{name}/account"), format!("api/{name}"), "api/global".into()];
                 prop_assert!(of.iter().any(|of| of == no.by()), "{}", no);
@@ -376,7 +376,7 @@ proptest! {
         let (limiter, time) = limiter(quota);
         let interval = quota.interval().as_nanos() as u64;
         let (mut now, mut told) = (0, 0);
-        let mut held: Vec<(u64, u32, Permit<Limiter>)> = vec![];
+        let mut held: Vec<(u64, u32, Permit<RateLimiter>)> = vec![];
         for (gap, units, back) in steps {
             let gap = gap.nanos(interval, told);
             now += gap;
@@ -410,7 +410,7 @@ proptest! {
             now += gap;
             time.advance(ns(gap));
             loop {
-                match limiter.ask() {
+                match limiter.try_acquire() {
                     Ok(_) => admitted.push((now, 1)),
                     Err(no) => {
                         told = no.retry_after().unwrap().as_nanos() as u64;
@@ -429,7 +429,7 @@ proptest! {
         steps in prop::collection::vec((gap(), 1..4u32, prop::option::weighted(0.2, quota())), 1..80),
     ) {
         let (limiter, time) = limiter(first);
-        let keyed = KeyedLimiter::<u8>::builder().quota(first).accounts(8).clock(time.clock()).build().unwrap();
+        let keyed = KeyedRateLimiter::<u8>::builder().quota(first).accounts(8).clock(time.clock()).build().unwrap();
         let mut exact = Bucket::new(first);
         // So much later than exact, in nanoseconds.
         let mut behind = 0u64;
@@ -446,7 +446,7 @@ proptest! {
                 behind = (u128::from(behind) * u128::from(exact.interval)).div_ceil(u128::from(from)) as u64 + 1;
                 continue;
             }
-            let (mine, its) = (said(limiter.ask_n(units)), said(keyed.ask_n(&1, units)));
+            let (mine, its) = (said(limiter.try_acquire_n(units)), said(keyed.try_acquire_n(&1, units)));
             let lo = exact.see(now, units);
             for answer in [mine, its] {
                 match (lo, answer) {
@@ -464,8 +464,8 @@ proptest! {
                 if mine.is_err() || its.is_err() {
                     now += behind;
                     time.advance(ns(behind));
-                    prop_assert!(mine.is_ok() || limiter.ask_n(units).is_ok());
-                    prop_assert!(its.is_ok() || keyed.ask_n(&1, units).is_ok());
+                    prop_assert!(mine.is_ok() || limiter.try_acquire_n(units).is_ok());
+                    prop_assert!(its.is_ok() || keyed.try_acquire_n(&1, units).is_ok());
                 }
             }
         }
@@ -515,9 +515,9 @@ fn a_quota_that_will_not_do_is_named() {
         ),
     ] {
         assert_eq!(no(quota), says);
-        assert_eq!(Limiter::new(quota).unwrap_err().to_string(), says);
-        assert_eq!(KeyedLimiter::<str>::new(quota).unwrap_err().to_string(), says);
-        let live = Limiter::new(Quota::per_second(1)).unwrap();
+        assert_eq!(RateLimiter::new(quota).unwrap_err().to_string(), says);
+        assert_eq!(KeyedRateLimiter::<str>::new(quota).unwrap_err().to_string(), says);
+        let live = RateLimiter::new(Quota::per_second(1)).unwrap();
         assert_eq!(live.set_quota(quota).unwrap_err().to_string(), says);
         assert_eq!(live.quota(), Quota::per_second(1), "nothing has changed");
     }
@@ -540,15 +540,15 @@ fn a_quota_from_a_closure_that_will_not_do_admits_nothing() {
         Quota::at_most(0, Duration::from_secs(1)).burst(1),
         Quota::per_day(1).burst(u32::MAX),
     ];
-    let limiter = KeyedLimiter::<usize>::builder().quota_of(move |&n| bad[n]).build().unwrap();
+    let limiter = KeyedRateLimiter::<usize>::builder().quota_of(move |&n| bad[n]).build().unwrap();
     for (key, what) in bad.iter().enumerate() {
-        assert_eq!(limiter.ask(&key).unwrap_err().reason(), Reason::TooLarge, "{what}");
-        assert_eq!(limiter.ask(&key).unwrap_err().retry_after(), None);
+        assert_eq!(limiter.try_acquire(&key).unwrap_err().reason(), Reason::TooLarge, "{what}");
+        assert_eq!(limiter.try_acquire(&key).unwrap_err().retry_after(), None);
     }
     let share = move |&n: &usize| plimsoll_limit::Share::default().at_most(bad[n]);
-    let fair = plimsoll_limit::FairLimiter::<usize>::builder().share_of(share).build().unwrap();
+    let fair = plimsoll_limit::FairRateLimiter::<usize>::builder().share_of(share).build().unwrap();
     for (key, bad) in bad.iter().enumerate() {
-        assert_eq!(fair.ask(&key).unwrap_err().reason(), Reason::TooLarge, "{bad}");
+        assert_eq!(fair.try_acquire(&key).unwrap_err().reason(), Reason::TooLarge, "{bad}");
     }
 }
 
@@ -560,22 +560,22 @@ fn who_was_shut_out_owes_what_it_owed() {
     let (time, shut) = (ManualTime::new(), Arc::new(AtomicBool::new(false)));
     let out = shut.clone();
     let quota = Quota::per(1, ns(S)).burst(5_000);
-    let limiter = KeyedLimiter::<str>::builder()
+    let limiter = KeyedRateLimiter::<str>::builder()
         .quota_of(move |_| if out.load(Relaxed) { Quota::per_second(0) } else { quota })
         .clock(time.clock())
         .build()
         .unwrap();
-    let _ = limiter.ask_n("ann", 5_000).unwrap();
+    let _ = limiter.try_acquire_n("ann", 5_000).unwrap();
     shut.store(true, Relaxed);
-    assert_eq!(limiter.ask("ann").unwrap_err().reason(), Reason::TooLarge);
+    assert_eq!(limiter.try_acquire("ann").unwrap_err().reason(), Reason::TooLarge);
     shut.store(false, Relaxed);
-    assert_eq!(limiter.ask_n("ann", 5_000).unwrap_err().retry_after(), Some(ns(5_000 * S)));
+    assert_eq!(limiter.try_acquire_n("ann", 5_000).unwrap_err().retry_after(), Some(ns(5_000 * S)));
 }
 
 #[test]
 fn a_number_can_be_looked_at_and_turned() {
     let (limiter, time) = limiter(Quota::per_second(10).burst(4));
-    let _ = limiter.ask_n(3).unwrap();
+    let _ = limiter.try_acquire_n(3).unwrap();
     let seen = |limiter: &dyn Inspect| {
         let mut seen = vec![];
         limiter.read(&mut |what, value| seen.push((what, value)));
@@ -586,7 +586,7 @@ fn a_number_can_be_looked_at_and_turned() {
     limiter.set("burst", 5.0).unwrap();
     assert_eq!(seen(&limiter), [("rate", 1.0), ("burst", 5.0), ("left", 2.0), ("waiting", 0.0)]);
     time.advance(Duration::from_secs(1));
-    assert_eq!(limiter.left(), 3);
+    assert_eq!(limiter.remaining(), 3);
     for (knob, value, says) in [
         ("rate", 0.0, "rate = 0 is not allowed: it must be above 0, at most 1e9 units a second"),
         ("rate", 1.1e9, "rate = 1100000000 is not allowed: it must be above 0, at most 1e9 units a second"),
@@ -598,23 +598,27 @@ fn a_number_can_be_looked_at_and_turned() {
         assert_eq!(limiter.set(knob, value).unwrap_err().to_string(), says);
     }
     assert!(limiter.set("rate", 1e-9).is_err(), "a unit in 30 years");
-    let keyed = KeyedLimiter::<str>::new(Quota::per_second(10)).unwrap();
-    assert!(keyed.ask("ann").is_ok());
+    let keyed = KeyedRateLimiter::<str>::new(Quota::per_second(10)).unwrap();
+    assert!(keyed.try_acquire("ann").is_ok());
     let numbers = [("rate", 10.0), ("burst", 10.0), ("accounts", 1.0), ("overflowed", 0.0), ("waiting", 0.0)];
     assert_eq!(seen(&keyed), numbers);
-    let without = Tiers::<str>::builder().class(Class::new("free")).build().unwrap();
+    let without = TieredRateLimiter::<str>::builder().class(Class::new("free")).build().unwrap();
     assert!(without.set("rate", 1.0).is_err());
-    let tiers =
-        Tiers::<str>::builder().class(Class::new("free")).global(Quota::per_second(1)).build().unwrap();
+    let tiers = TieredRateLimiter::<str>::builder()
+        .class(Class::new("free"))
+        .global(Quota::per_second(1))
+        .build()
+        .unwrap();
     tiers.set("rate", 2.0).unwrap();
     assert_eq!(seen(&tiers)[0], ("rate", 2.0));
 }
 
 #[test]
 fn tiers_that_will_not_do_are_named() {
-    let new = Tiers::<str>::builder;
+    let new = TieredRateLimiter::<str>::builder;
     let class = |name: &str| Class::new(name);
-    let no = |builder: plimsoll_limit::TiersBuilder<str>| builder.build().unwrap_err().to_string();
+    let no =
+        |builder: plimsoll_limit::TieredRateLimiterBuilder<str>| builder.build().unwrap_err().to_string();
     assert_eq!(no(new()), "classes = 0 is not allowed: it must be 1 to 511 of them");
     assert!(no(new().class(class(""))).contains("class.name"));
     assert!(no(new().class(class("global"))).contains("class.name"));
@@ -637,22 +641,23 @@ fn what_was_spent_fits_two_words() {
     time.advance_to(Instant::from_nanos(123_456_789_012_345));
     for unpack in [false, true] {
         let spent = plimsoll_core::Gate::admit(&limiter, "request").unwrap();
-        assert_eq!(limiter.left(), 9);
+        assert_eq!(limiter.remaining(), 9);
         let spent = if unpack {
             let words = spent.pack();
             assert_ne!(words[1], u64::MAX);
-            Spent::unpack(words)
+            Charge::unpack(words)
         } else {
             spent
         };
         limiter.refund(spent);
         let owed = if unpack { 1_024 } else { 0 };
-        let full = limiter.ask_n(10).map(drop).err().map_or(0, |no| no.retry_after().unwrap().as_nanos());
+        let full =
+            limiter.try_acquire_n(10).map(drop).err().map_or(0, |no| no.retry_after().unwrap().as_nanos());
         assert!(full <= owed, "{full}");
         time.advance(Duration::from_secs(1));
     }
     // Of tiers: class and slot are kept.
-    let tiers = Tiers::<str>::builder()
+    let tiers = TieredRateLimiter::<str>::builder()
         .class(Class::new("free"))
         .class(Class::new("premium").each(Quota::per_second(1)).all(Quota::per_second(1)))
         .class_of(|_| "premium")
@@ -662,7 +667,7 @@ fn what_was_spent_fits_two_words() {
     let gate = plimsoll_core::Packed(tiers.by_ref(|name: &&'static str| *name));
     for _ in 0..3 {
         let words = plimsoll_core::Gate::admit(&gate, &"ann").unwrap();
-        assert!(tiers.ask("ann").is_err());
+        assert!(tiers.try_acquire("ann").is_err());
         gate.refund(words);
         time.advance(ns(1_024));
     }

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Event, ManualTime, Observe, Reason};
-use plimsoll_limit::{Class, KeyedLimiter, Limiter, Quota, Tiers};
+use plimsoll_limit::{Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_test::task::spawn;
@@ -11,20 +11,20 @@ use tokio_test::task::spawn;
 /// and a tuple whose second gate refused used up the first.
 #[test]
 fn on_the_systems_clock_what_is_given_back_at_once_is_whole_again() {
-    let limiter = Limiter::new(Quota::per_hour(500)).unwrap();
-    let keyed = KeyedLimiter::<u64>::new(Quota::per_hour(500)).unwrap();
+    let limiter = RateLimiter::new(Quota::per_hour(500)).unwrap();
+    let keyed = KeyedRateLimiter::<u64>::new(Quota::per_hour(500)).unwrap();
     for _ in 0..500 {
-        limiter.ask_n(500).unwrap().refund();
-        keyed.ask_n(&7, 500).unwrap().refund();
+        limiter.try_acquire_n(500).unwrap().refund();
+        keyed.try_acquire_n(&7, 500).unwrap().refund();
     }
-    assert_eq!((limiter.left(), keyed.left(&7)), (500, 500));
+    assert_eq!((limiter.remaining(), keyed.remaining(&7)), (500, 500));
 }
 
 /// governor#171: keys from outside fill the memory until somebody calls for a cleaning. Here nobody has to.
 #[test]
 fn nobody_has_to_clean_up() {
     let time = ManualTime::new();
-    let limiter = KeyedLimiter::<u64>::builder()
+    let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(Quota::per_second(1))
         .accounts(64)
         .clock(time.clock())
@@ -34,8 +34,8 @@ fn nobody_has_to_clean_up() {
         let _ = limiter.check(&key);
         time.advance(Duration::from_millis(1));
     }
-    assert!(limiter.accounts() <= limiter.most_accounts());
-    assert_eq!(limiter.most_accounts(), 64);
+    assert!(limiter.key_count() <= limiter.max_keys());
+    assert_eq!(limiter.max_keys(), 64);
 }
 
 /// governor#219: a limit per minute let more than that through in the first minute. Who needs the promise has it.
@@ -43,7 +43,7 @@ fn nobody_has_to_clean_up() {
 fn at_most_so_many_in_any_minute_is_a_promise() {
     let time = ManualTime::new();
     let in_a_minute = |quota| {
-        let limiter = Limiter::builder().quota(quota).clock(time.clock()).build().unwrap();
+        let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
         let mut admitted = 0;
         for _ in 0..60_000 {
             admitted += u32::from(limiter.check().is_ok());
@@ -60,7 +60,7 @@ fn at_most_so_many_in_any_minute_is_a_promise() {
 fn of_many_accounts_that_wait_for_a_limit_of_all_one_wakes_for_a_unit() {
     const WAIT: u64 = 200;
     let time = ManualTime::new();
-    let tiers = Tiers::<u64>::builder()
+    let tiers = TieredRateLimiter::<u64>::builder()
         .global(Quota::per_second(10).burst(1))
         .class(Class::new("all"))
         .longest_wait(Duration::from_secs(3_600))
@@ -96,7 +96,7 @@ fn of_many_accounts_that_wait_for_a_limit_of_all_one_wakes_for_a_unit() {
 #[test]
 fn who_waits_for_a_limit_of_all_is_not_overtaken_by_those_who_only_ask() {
     let time = ManualTime::new();
-    let tiers = Tiers::<&str>::builder()
+    let tiers = TieredRateLimiter::<&str>::builder()
         .global(Quota::per_second(100).burst(1))
         .class(Class::new("all"))
         .clock(time.clock())
@@ -129,7 +129,7 @@ impl Observe for Ear {
 #[test]
 fn the_books_are_kept_by_the_guards_name_and_the_refusal_names_the_tier() {
     let ear = Arc::new(Ear::default());
-    let tiers = Tiers::<str>::builder()
+    let tiers = TieredRateLimiter::<str>::builder()
         .name("api")
         .class(Class::new("free").each(Quota::per_hour(1)))
         .clock(ManualTime::new().clock())
@@ -151,7 +151,7 @@ fn the_books_are_kept_by_the_guards_name_and_the_refusal_names_the_tier() {
 fn who_comes_from_a_shared_slot_has_one_burst() {
     let time = ManualTime::new();
     time.advance(Duration::from_secs(1));
-    let limiter = KeyedLimiter::<u64>::builder()
+    let limiter = KeyedRateLimiter::<u64>::builder()
         .quota_of(|key| if *key == 99 { Quota::per_hour(10) } else { Quota::per_second(1) })
         .accounts(8)
         .clock(time.clock())

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{ManualTime, Permit, Settle};
-use plimsoll_limit::{Class, FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
+use plimsoll_limit::{Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -12,7 +12,7 @@ const ASKS: u64 = 20_000;
 const BURST: u32 = 30_000;
 const QUOTA: Quota = Quota::per_hour(1).burst(BURST);
 
-/// What `ask` says yes to, asked by all threads at once; each is told its number and how often it has asked.
+/// What `try_acquire` says yes to, asked by all threads at once; each is told its number and how often it has asked.
 fn admitted(ask: impl Fn(u64, u64) -> u64 + Sync) -> u64 {
     let (barrier, sum) = (Barrier::new(THREADS as usize), AtomicU64::new(0));
     std::thread::scope(|s| {
@@ -31,8 +31,8 @@ fn admitted(ask: impl Fn(u64, u64) -> u64 + Sync) -> u64 {
 #[test]
 fn a_limiter_admits_its_burst_and_not_one_more() {
     for units in [1, 2, 3, 7] {
-        let limiter = Limiter::builder().quota(QUOTA).clock(ManualTime::new().clock()).build().unwrap();
-        let all = admitted(|_, _| limiter.ask_n(units).map_or(0, |_| u64::from(units)));
+        let limiter = RateLimiter::builder().quota(QUOTA).clock(ManualTime::new().clock()).build().unwrap();
+        let all = admitted(|_, _| limiter.try_acquire_n(units).map_or(0, |_| u64::from(units)));
         assert_eq!(all, u64::from(BURST / units * units).min(THREADS * ASKS * u64::from(units)));
     }
 }
@@ -41,7 +41,7 @@ fn a_limiter_admits_its_burst_and_not_one_more() {
 fn each_of_a_few_accounts_gets_its_burst_and_not_one_more() {
     const KEYS: u64 = 16;
     let quota = Quota::per_hour(1).burst(1_000);
-    let limiter = KeyedLimiter::<u64>::builder()
+    let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(quota)
         .accounts(64)
         .clock(ManualTime::new().clock())
@@ -50,17 +50,17 @@ fn each_of_a_few_accounts_gets_its_burst_and_not_one_more() {
     let counts: Vec<_> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     admitted(|thread, n| {
         let key = (thread * 7 + n) % KEYS;
-        limiter.ask(&key).map_or(0, |_| counts[key as usize].fetch_add(1, SeqCst))
+        limiter.try_acquire(&key).map_or(0, |_| counts[key as usize].fetch_add(1, SeqCst))
     });
     assert!(counts.iter().all(|count| count.load(SeqCst) == 1_000), "{counts:?}");
-    assert_eq!((limiter.accounts(), limiter.overflowed()), (KEYS as usize, 0));
+    assert_eq!((limiter.key_count(), limiter.overflowed()), (KEYS as usize, 0));
 }
 
 /// All accounts that fit owe something, and cannot go: the others share 64 quotas.
 #[test]
 fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
     let quota = Quota::per_hour(1).burst(3);
-    let limiter = KeyedLimiter::<u64>::builder()
+    let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(quota)
         .accounts(512)
         .clock(ManualTime::new().clock())
@@ -70,7 +70,7 @@ fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
     let all = admitted(|thread, n| {
         // Everyone brings each key, at about the same time.
         let key = (n + thread % 3) % keys.len() as u64;
-        limiter.ask(&key).map_or(0, |_| {
+        limiter.try_acquire(&key).map_or(0, |_| {
             keys[key as usize].fetch_add(1, SeqCst);
             1
         })
@@ -78,15 +78,15 @@ fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
     // Whoever came late has not asked for all that it has: now it does.
     let mut more = 0;
     for (n, key) in keys.iter().enumerate() {
-        while limiter.ask(&(n as u64)).is_ok() {
+        while limiter.try_acquire(&(n as u64)).is_ok() {
             more += 1;
             key.fetch_add(1, SeqCst);
         }
     }
-    assert_eq!(limiter.accounts(), limiter.most_accounts());
+    assert_eq!(limiter.key_count(), limiter.max_keys());
     assert!(keys.iter().all(|key| key.load(SeqCst) <= 3), "no account has two quotas");
     // Each slot's, and each shared one's; who moves in from a shared one begins with what is owed there.
-    assert!(all + more <= 3 * (limiter.most_accounts() as u64 + 64), "{all} + {more}");
+    assert!(all + more <= 3 * (limiter.max_keys() as u64 + 64), "{all} + {more}");
     assert!(all + more >= 3 * 64, "{all} + {more}");
 }
 
@@ -98,12 +98,12 @@ fn an_account_that_is_forgotten_and_brought_back_by_all_at_once_has_one_quota() 
     let time = ManualTime::new();
     let quota = Quota::per_second(1);
     let limiter =
-        KeyedLimiter::<u64>::builder().quota(quota).accounts(8).clock(time.clock()).build().unwrap();
+        KeyedRateLimiter::<u64>::builder().quota(quota).accounts(8).clock(time.clock()).build().unwrap();
     let barrier = Barrier::new(THREADS as usize);
     for round in 0..ROUNDS {
         // All slots are those of strangers who owe nothing any more.
         time.advance(Duration::from_secs(10));
-        (0..8).for_each(|n| drop(limiter.ask(&(1_000_000 + round * 8 + n))));
+        (0..8).for_each(|n| drop(limiter.try_acquire(&(1_000_000 + round * 8 + n))));
         time.advance(Duration::from_secs(10));
         let yes = [const { AtomicU64::new(0) }; 2];
         std::thread::scope(|s| {
@@ -112,7 +112,7 @@ fn an_account_that_is_forgotten_and_brought_back_by_all_at_once_has_one_quota() 
                 s.spawn(move || {
                     barrier.wait();
                     for key in [thread % 2, (thread + 1) % 2] {
-                        yes[key as usize].fetch_add(u64::from(limiter.ask(&key).is_ok()), SeqCst);
+                        yes[key as usize].fetch_add(u64::from(limiter.try_acquire(&key).is_ok()), SeqCst);
                     }
                 });
             }
@@ -126,7 +126,7 @@ fn tiers_are_never_over_any_of_their_limits() {
     let (each, all, global) = (300, 4_000, 6_000);
     let quota = |burst| Quota::per_hour(1).burst(burst);
     let class = |name| Class::new(name).each(quota(each)).all(quota(all));
-    let limits = Tiers::<u64>::builder()
+    let limits = TieredRateLimiter::<u64>::builder()
         .global(quota(global))
         .class(class("free"))
         .class(class("premium"))
@@ -138,7 +138,7 @@ fn tiers_are_never_over_any_of_their_limits() {
     let keys: Vec<_> = (0..64).map(|_| AtomicU64::new(0)).collect();
     let sum = admitted(|thread, n| {
         let (key, units) = ((thread * 5 + n) % 64, 1 + n % 3);
-        if limits.ask_n(&key, units as u32).is_err() {
+        if limits.try_acquire_n(&key, units as u32).is_err() {
             return 0;
         }
         keys[key as usize].fetch_add(units, SeqCst);
@@ -151,7 +151,7 @@ fn tiers_are_never_over_any_of_their_limits() {
     assert!(sum <= u64::from(global), "{sum}");
     // And nothing is lost for ever by refusing each other: what is left is there for one who asks alone.
     let mut more = 0;
-    while let Some(key) = (0..64).find(|key| limits.ask(key).is_ok()) {
+    while let Some(key) = (0..64).find(|key| limits.try_acquire(key).is_ok()) {
         more += 1;
         assert!(key < 64 && more <= u64::from(global));
     }
@@ -160,22 +160,22 @@ fn tiers_are_never_over_any_of_their_limits() {
 
 #[test]
 fn a_fair_limiter_admits_no_more_than_its_burst() {
-    let limiter = FairLimiter::<u64>::builder()
+    let limiter = FairRateLimiter::<u64>::builder()
         .quota(QUOTA)
         .accounts(1_024)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
-    let all = admitted(|thread, n| u64::from(limiter.ask(&((thread * 3 + n) % 10)).is_ok()));
+    let all = admitted(|thread, n| u64::from(limiter.try_acquire(&((thread * 3 + n) % 10)).is_ok()));
     assert!(all <= u64::from(BURST), "{all}");
     // Nor do newcomers get more who have no slots.
-    let limiter = FairLimiter::<u64>::builder()
+    let limiter = FairRateLimiter::<u64>::builder()
         .quota(QUOTA)
         .accounts(8)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
-    let all = admitted(|thread, n| u64::from(limiter.ask(&(thread << 32 | n)).is_ok()));
+    let all = admitted(|thread, n| u64::from(limiter.try_acquire(&(thread << 32 | n)).is_ok()));
     assert!(all <= u64::from(BURST), "{all}");
 }
 
@@ -197,19 +197,26 @@ fn what_is_given_back_is_not_had_twice() {
     }
     let quota = Quota::per_hour(1).burst(500);
     let (time, held) = (ManualTime::new(), AtomicU64::new(0));
-    let limiter = Limiter::builder().quota(quota).clock(time.clock()).build().unwrap();
-    hammer(&held, 500, |_| limiter.ask_owned().ok());
+    let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
+    hammer(&held, 500, |_| limiter.try_acquire_owned().ok());
     assert_eq!(held.into_inner(), 500);
-    let keyed = KeyedLimiter::<u64>::builder().quota(quota).accounts(64).clock(time.clock()).build().unwrap();
+    let keyed =
+        KeyedRateLimiter::<u64>::builder().quota(quota).accounts(64).clock(time.clock()).build().unwrap();
     let held = AtomicU64::new(0);
-    hammer(&held, 1_500, |key| keyed.ask_owned(&key).ok());
+    hammer(&held, 1_500, |key| keyed.try_acquire_owned(&key).ok());
     assert_eq!(held.into_inner(), 1_500);
     let class = Class::new("all").each(quota);
-    let tiers =
-        Tiers::<u64>::builder().global(quota).class(class).accounts(64).clock(time.clock()).build().unwrap();
-    hammer(&AtomicU64::new(0), 500, |key| tiers.ask_owned(&key).ok());
-    let fair = FairLimiter::<u64>::builder().quota(quota).accounts(64).clock(time.clock()).build().unwrap();
-    hammer(&AtomicU64::new(0), 500, |key| fair.ask_owned(&key).ok());
+    let tiers = TieredRateLimiter::<u64>::builder()
+        .global(quota)
+        .class(class)
+        .accounts(64)
+        .clock(time.clock())
+        .build()
+        .unwrap();
+    hammer(&AtomicU64::new(0), 500, |key| tiers.try_acquire_owned(&key).ok());
+    let fair =
+        FairRateLimiter::<u64>::builder().quota(quota).accounts(64).clock(time.clock()).build().unwrap();
+    hammer(&AtomicU64::new(0), 500, |key| fair.try_acquire_owned(&key).ok());
 }
 
 /// Threads that still go by the old quota meet those that go by the new one. Units are counted, and their
@@ -217,8 +224,8 @@ fn what_is_given_back_is_not_had_twice() {
 #[test]
 fn a_quota_that_is_changed_all_the_time_admits_no_more() {
     let slow = |n: u64| Quota::per(1, Duration::from_secs(100 + n % 7)).burst(5_000);
-    let limiter = Limiter::builder().quota(slow(0)).clock(ManualTime::new().clock()).build().unwrap();
-    let keyed = KeyedLimiter::<u8>::builder()
+    let limiter = RateLimiter::builder().quota(slow(0)).clock(ManualTime::new().clock()).build().unwrap();
+    let keyed = KeyedRateLimiter::<u8>::builder()
         .quota(slow(0))
         .accounts(8)
         .clock(ManualTime::new().clock())
@@ -228,14 +235,14 @@ fn a_quota_that_is_changed_all_the_time_admits_no_more() {
         if thread == 0 && n % 10 == 0 {
             limiter.set_quota(slow(n)).unwrap();
         }
-        u64::from(limiter.ask().is_ok())
+        u64::from(limiter.try_acquire().is_ok())
     });
     assert!((4_990..=5_000).contains(&all), "{all}");
     let all = admitted(|thread, n| {
         if thread == 0 && n % 10 == 0 {
             keyed.set_quota(slow(n)).unwrap();
         }
-        u64::from(keyed.ask(&1).is_ok())
+        u64::from(keyed.try_acquire(&1).is_ok())
     });
     assert!((4_990..=5_000).contains(&all), "{all}");
 }

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Clock, Event, Inspect, ManualTime, Observe, Permit, Reason, Rejected};
-use plimsoll_limit::{Class, FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
+use plimsoll_limit::{Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -14,14 +14,17 @@ const S: Duration = Duration::from_secs(1);
 const NS: Duration = Duration::from_nanos(1);
 const ONE: Quota = Quota::per_second(1);
 
-fn limiter(quota: Quota) -> (Limiter, ManualTime) {
+fn limiter(quota: Quota) -> (RateLimiter, ManualTime) {
     let time = ManualTime::new();
-    (Limiter::builder().quota(quota).room(8).longest_wait(60 * S).clock(time.clock()).build().unwrap(), time)
+    (
+        RateLimiter::builder().quota(quota).room(8).longest_wait(60 * S).clock(time.clock()).build().unwrap(),
+        time,
+    )
 }
 
-fn keyed(quota: Quota) -> (KeyedLimiter<u64>, ManualTime) {
+fn keyed(quota: Quota) -> (KeyedRateLimiter<u64>, ManualTime) {
     let time = ManualTime::new();
-    let builder = KeyedLimiter::builder().quota(quota).accounts(64).room(8).longest_wait(60 * S);
+    let builder = KeyedRateLimiter::builder().quota(quota).accounts(64).room(8).longest_wait(60 * S);
     (builder.clock(time.clock()).build().unwrap(), time)
 }
 
@@ -39,7 +42,7 @@ fn call<'a, T>(future: impl Future<Output = Result<T, Rejected>> + 'a) -> Call<'
 #[test]
 fn those_who_wait_go_in_the_order_of_asking_at_exactly_the_rate() {
     let (limiter, time) = limiter(ONE);
-    assert!(limiter.ask().is_ok());
+    assert!(limiter.try_acquire().is_ok());
     let mut calls: Vec<_> = (0..5).map(|_| call(limiter.acquire())).collect();
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
     assert_eq!(limiter.waiting(), 5);
@@ -59,7 +62,7 @@ fn those_who_wait_go_in_the_order_of_asking_at_exactly_the_rate() {
 #[test]
 fn a_waiter_is_polled_no_more_often_than_it_must_be() {
     let (limiter, time) = limiter(ONE);
-    assert!(limiter.ask().is_ok());
+    assert!(limiter.try_acquire().is_ok());
     let mut calls: Vec<_> = (0..5).map(|_| call(limiter.acquire())).collect();
     let (mut polls, mut done) = (0, 0);
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
@@ -86,12 +89,12 @@ fn a_waiter_is_polled_no_more_often_than_it_must_be() {
 #[test]
 fn accounts_do_not_stand_in_each_others_line() {
     let (limiter, time) = keyed(ONE);
-    assert!(limiter.ask(&1).is_ok());
+    assert!(limiter.try_acquire(&1).is_ok());
     let (mut first, mut second) = (call(limiter.acquire(&1)), call(limiter.acquire(&1)));
     assert_pending!(first.poll());
     assert_pending!(second.poll());
     assert_eq!(assert_ready!(call(limiter.acquire(&2)).poll()), None);
-    assert!(limiter.ask(&3).is_ok());
+    assert!(limiter.try_acquire(&3).is_ok());
     let mut other = call(limiter.acquire(&2));
     assert_pending!(other.poll());
     time.advance(S);
@@ -106,7 +109,7 @@ fn accounts_do_not_stand_in_each_others_line() {
 fn all_accounts_together_are_bounded() {
     let (limiter, time) = keyed(ONE);
     for key in 0..8 {
-        assert!(limiter.ask(&key).is_ok());
+        assert!(limiter.try_acquire(&key).is_ok());
     }
     let keys: Vec<u64> = (0..8).collect();
     let mut calls: Vec<_> = keys.iter().map(|key| call(limiter.acquire(key))).collect();
@@ -134,7 +137,7 @@ fn all_accounts_together_are_bounded() {
 fn who_would_come_too_late_is_refused_at_once() {
     let (limiter, time) = limiter(Quota::per_minute(1).burst(2));
     limiter.set_room(8, 90 * S).unwrap();
-    let _ = limiter.ask_n(2).unwrap();
+    let _ = limiter.try_acquire_n(2).unwrap();
     let no = assert_ready!(task::spawn(limiter.acquire_n(2)).poll()).map(drop).unwrap_err();
     assert_eq!((no.reason(), no.retry_after()), (Reason::Limited, Some(120 * S)));
     assert_eq!(assert_ready!(call(limiter.acquire_n(3)).poll()), Some(Reason::TooLarge));
@@ -152,7 +155,7 @@ fn who_would_come_too_late_is_refused_at_once() {
 fn who_waits_expires() {
     let (limiter, time) = limiter(Quota::per_minute(1));
     limiter.set_room(8, 60 * S).unwrap();
-    assert!(limiter.ask().is_ok());
+    assert!(limiter.try_acquire().is_ok());
     let (mut first, mut second) = (call(limiter.acquire()), call(limiter.acquire()));
     assert_pending!(first.poll());
     time.advance(S);
@@ -164,7 +167,7 @@ fn who_waits_expires() {
     assert_eq!(assert_ready!(second.poll()), Some(Reason::Limited));
     // Behind a head that is never polled.
     limiter.set_quota(Quota::per_second(1).burst(100)).unwrap();
-    (0..99).for_each(|_| drop(limiter.ask()));
+    (0..99).for_each(|_| drop(limiter.try_acquire()));
     let (mut head, mut behind) = (call(limiter.acquire()), call(limiter.acquire()));
     assert_pending!(head.poll());
     assert_pending!(behind.poll());
@@ -178,51 +181,52 @@ fn who_waits_expires() {
 #[test]
 fn an_ask_does_not_overtake_those_who_wait() {
     let (limiter, time) = keyed(ONE);
-    assert!(limiter.ask(&1).is_ok());
+    assert!(limiter.try_acquire(&1).is_ok());
     let mut waits = call(limiter.acquire(&1));
     assert_pending!(waits.poll());
     time.advance(S);
-    let no = limiter.ask(&1).map(drop).unwrap_err();
+    let no = limiter.try_acquire(&1).map(drop).unwrap_err();
     assert_eq!((no.reason(), no.retry_after()), (Reason::Limited, Some(S)));
-    assert_eq!(limiter.ask_n(&1, 2).map(drop).unwrap_err().reason(), Reason::TooLarge);
-    assert!(limiter.ask(&2).is_ok());
+    assert_eq!(limiter.try_acquire_n(&1, 2).map(drop).unwrap_err().reason(), Reason::TooLarge);
+    assert!(limiter.try_acquire(&2).is_ok());
     assert_eq!(assert_ready!(waits.poll()), None);
     time.advance(S);
-    assert!(limiter.ask(&1).is_ok());
+    assert!(limiter.try_acquire(&1).is_ok());
 }
 
 #[test]
 fn nor_in_tiers_nor_in_fair_shares() {
     let time = ManualTime::new();
     let class = Class::new("free").each(ONE.burst(2));
-    let tiers = Tiers::<u64>::builder().global(ONE.burst(3)).class(class).room(8).clock(time.clock());
+    let tiers =
+        TieredRateLimiter::<u64>::builder().global(ONE.burst(3)).class(class).room(8).clock(time.clock());
     let tiers = tiers.build().unwrap();
-    let _ = tiers.ask_n(&1, 2).unwrap();
+    let _ = tiers.try_acquire_n(&1, 2).unwrap();
     let mut waits = call(tiers.acquire(&1));
     assert_pending!(waits.poll());
     time.advance(S);
-    assert_eq!(reason(tiers.ask(&1)), Some(Reason::Limited));
-    let no = tiers.ask_n(&1, 3).map(drop).unwrap_err();
+    assert_eq!(reason(tiers.try_acquire(&1)), Some(Reason::Limited));
+    let no = tiers.try_acquire_n(&1, 3).map(drop).unwrap_err();
     assert_eq!(
         (no.by(), no.reason()),
         ("tiers/free/account", Reason::TooLarge),
         "never, while others wait too"
     );
-    let no = tiers.ask_n(&1, 2).map(drop).unwrap_err();
+    let no = tiers.try_acquire_n(&1, 2).map(drop).unwrap_err();
     assert!(no.retry_after() >= Some(S), "{no:?}");
-    assert!(tiers.ask(&2).is_ok());
+    assert!(tiers.try_acquire(&2).is_ok());
     assert_eq!(assert_ready!(waits.poll()), None);
-    let fair = FairLimiter::<u64>::builder().quota(Quota::per_second(20)).room(8).clock(time.clock());
+    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_second(20)).room(8).clock(time.clock());
     let fair = fair.build().unwrap();
-    assert!(fair.ask(&1).is_ok());
+    assert!(fair.try_acquire(&1).is_ok());
     // It is known, and has used nothing for long, when another takes all.
     time.advance(10 * S);
-    let _ = fair.ask_n(&2, 20).unwrap();
+    let _ = fair.try_acquire_n(&2, 20).unwrap();
     let mut waits = call(fair.acquire(&1));
     assert_pending!(waits.poll());
     time.advance(S / 20);
-    assert_eq!(reason(fair.ask(&1)), Some(Reason::Limited));
-    assert_eq!(reason(fair.ask_n(&1, 21)), Some(Reason::TooLarge));
+    assert_eq!(reason(fair.try_acquire(&1)), Some(Reason::Limited));
+    assert_eq!(reason(fair.try_acquire_n(&1, 21)), Some(Reason::TooLarge));
     assert_eq!(assert_ready!(waits.poll()), None);
 }
 
@@ -231,7 +235,7 @@ fn nor_in_tiers_nor_in_fair_shares() {
 fn who_goes_away_takes_nothing_and_leaves_nothing() {
     for at in 0..5 {
         let (limiter, time) = limiter(ONE);
-        assert!(limiter.ask().is_ok());
+        assert!(limiter.try_acquire().is_ok());
         let mut stays = call(limiter.acquire());
         let mut goes = call(limiter.acquire());
         match at {
@@ -259,7 +263,7 @@ fn who_goes_away_takes_nothing_and_leaves_nothing() {
         }
         time.advance(S * 3 - S * at / 3);
         assert_eq!(assert_ready!(stays.poll()), None, "{at}");
-        assert!(limiter.ask().is_err(), "{at}: nothing was spent by who left; it filled up to one");
+        assert!(limiter.try_acquire().is_err(), "{at}: nothing was spent by who left; it filled up to one");
         assert_eq!(limiter.waiting(), 0);
     }
 }
@@ -267,7 +271,7 @@ fn who_goes_away_takes_nothing_and_leaves_nothing() {
 #[test]
 fn close_wakes_all_and_admits_nobody() {
     let (limiter, _time) = keyed(ONE);
-    assert!(limiter.ask(&1).is_ok() && limiter.ask(&2).is_ok());
+    assert!(limiter.try_acquire(&1).is_ok() && limiter.try_acquire(&2).is_ok());
     let keys = [1, 1, 1, 2];
     let mut calls: Vec<_> = keys.iter().map(|key| call(limiter.acquire(key))).collect();
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
@@ -278,15 +282,15 @@ fn close_wakes_all_and_admits_nobody() {
     }
     assert!(limiter.is_closed());
     assert_eq!(limiter.waiting(), 0);
-    assert_eq!(reason(limiter.ask(&3)), Some(Reason::Closed));
+    assert_eq!(reason(limiter.try_acquire(&3)), Some(Reason::Closed));
     assert_eq!(assert_ready!(call(limiter.acquire(&3)).poll()), Some(Reason::Closed));
-    assert_eq!(reason(limiter.acquire_timeout(&3, S)), Some(Reason::Closed));
+    assert_eq!(reason(limiter.blocking_acquire_timeout(&3, S)), Some(Reason::Closed));
 }
 
 #[test]
 fn a_quota_that_is_changed_wakes_the_head() {
     let (limiter, time) = limiter(Quota::per_minute(2).burst(1));
-    assert!(limiter.ask().is_ok());
+    assert!(limiter.try_acquire().is_ok());
     let mut waits = call(limiter.acquire());
     assert_pending!(waits.poll());
     limiter.set_quota(ONE).unwrap();
@@ -301,7 +305,7 @@ fn a_quota_that_is_changed_wakes_the_head() {
 #[test]
 fn what_is_given_back_wakes_the_head() {
     let (limiter, _time) = keyed(Quota::per_minute(2).burst(1));
-    let held = limiter.ask(&1).unwrap();
+    let held = limiter.try_acquire(&1).unwrap();
     let mut waits = call(limiter.acquire(&1));
     assert_pending!(waits.poll());
     held.refund();
@@ -309,9 +313,10 @@ fn what_is_given_back_wakes_the_head() {
     assert_eq!(assert_ready!(waits.poll()), None);
     // In tiers it may be another account's unit, too.
     let time = ManualTime::new();
-    let tiers = Tiers::<u64>::builder().global(ONE).class(Class::new("all")).room(8).clock(time.clock());
+    let tiers =
+        TieredRateLimiter::<u64>::builder().global(ONE).class(Class::new("all")).room(8).clock(time.clock());
     let tiers = tiers.build().unwrap();
-    let held = tiers.ask(&1).unwrap();
+    let held = tiers.try_acquire(&1).unwrap();
     let mut waits = call(tiers.acquire(&2));
     assert_pending!(waits.poll());
     held.refund();
@@ -321,10 +326,11 @@ fn what_is_given_back_wakes_the_head() {
 #[test]
 fn who_is_promoted_while_it_waits_waits_no_longer() {
     let time = ManualTime::new();
-    let tiers = Tiers::<u64>::builder().class(Class::new("free").each(Quota::per_minute(1).burst(1)));
+    let tiers =
+        TieredRateLimiter::<u64>::builder().class(Class::new("free").each(Quota::per_minute(1).burst(1)));
     let tiers = tiers.class(Class::new("premium").each(ONE.burst(9))).room(8).longest_wait(60 * S);
     let tiers = tiers.clock(time.clock()).build().unwrap();
-    let _ = tiers.ask(&1).unwrap();
+    let _ = tiers.try_acquire(&1).unwrap();
     let mut waits = call(tiers.acquire(&1));
     assert_pending!(waits.poll());
     tiers.assign(&1, "premium").unwrap();
@@ -336,10 +342,12 @@ fn who_is_promoted_while_it_waits_waits_no_longer() {
 fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
     let time = ManualTime::new();
     let class = Class::new("free").each(Quota::per_minute(2).burst(1)).all(Quota::per_minute(2).burst(1));
-    let tiers =
-        Tiers::<u64>::builder().global(Quota::per_minute(2).burst(1)).class(class).longest_wait(60 * S);
+    let tiers = TieredRateLimiter::<u64>::builder()
+        .global(Quota::per_minute(2).burst(1))
+        .class(class)
+        .longest_wait(60 * S);
     let tiers = tiers.room(8).clock(time.clock()).build().unwrap();
-    let _ = tiers.ask(&1).unwrap();
+    let _ = tiers.try_acquire(&1).unwrap();
     let mut waits = call(tiers.acquire(&1));
     assert_pending!(waits.poll());
     for change in [0, 1, 2] {
@@ -353,9 +361,9 @@ fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
     }
     time.advance(S);
     assert_eq!(assert_ready!(waits.poll()), None);
-    let fair = FairLimiter::<u64>::builder().quota(Quota::per_minute(2).burst(2)).longest_wait(60 * S);
+    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_minute(2).burst(2)).longest_wait(60 * S);
     let fair = fair.room(8).clock(time.clock()).build().unwrap();
-    assert!(fair.ask(&1).is_ok());
+    assert!(fair.try_acquire(&1).is_ok());
     let mut waits = call(fair.acquire(&1));
     assert_pending!(waits.poll());
     fair.set_quota(Quota::per_second(2)).unwrap();
@@ -367,7 +375,7 @@ fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
 fn a_rate_of_nearly_nothing_recovers() {
     let (limiter, time) = limiter(ONE);
     limiter.set_room(8, Duration::from_secs(86_400 * 365)).unwrap();
-    assert!(limiter.ask().is_ok());
+    assert!(limiter.try_acquire().is_ok());
     let mut waits = call(limiter.acquire());
     assert_pending!(waits.poll());
     limiter.set("rate", 1e-6).unwrap();
@@ -394,7 +402,7 @@ fn a_rate_of_nearly_nothing_recovers() {
 #[test]
 fn several_units_are_waited_for_at_once() {
     let (limiter, time) = limiter(ONE.burst(5));
-    let _ = limiter.ask_n(5).unwrap();
+    let _ = limiter.try_acquire_n(5).unwrap();
     let (mut four, mut one) = (call(limiter.acquire_n(4)), call(limiter.acquire_n(1)));
     assert_pending!(four.poll());
     assert_pending!(one.poll());
@@ -414,7 +422,7 @@ fn several_units_are_waited_for_at_once() {
 fn no_line_is_left_behind() {
     let (limiter, time) = keyed(ONE);
     limiter.set_room(1_000, 60 * S).unwrap();
-    let lines = |limiter: &KeyedLimiter<u64>| {
+    let lines = |limiter: &KeyedRateLimiter<u64>| {
         let mut waiting = f64::NAN;
         Inspect::read(limiter, &mut |what, value| {
             if what == "waiting" {
@@ -426,7 +434,7 @@ fn no_line_is_left_behind() {
     let clean = allocation_counter::measure(|| {
         for round in 0..50u64 {
             let keys: Vec<u64> = (round * 20..round * 20 + 20).collect();
-            keys.iter().for_each(|key| drop(limiter.ask(key)));
+            keys.iter().for_each(|key| drop(limiter.try_acquire(key)));
             let mut calls: Vec<_> = keys.iter().map(|key| call(limiter.acquire(key))).collect();
             calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
             assert_eq!(lines(&limiter), 20.0);
@@ -445,7 +453,7 @@ fn no_line_is_left_behind() {
 
 /// Lets the time of a world go by as soon as the head of a line sleeps in it, until `done`. Who stands behind has
 /// much longer to go. If nothing comes of it, all are sent away, and fail.
-fn drive(time: &ManualTime, limiter: &Limiter, done: impl Fn() -> bool) {
+fn drive(time: &ManualTime, limiter: &RateLimiter, done: impl Fn() -> bool) {
     let mut tries = 0;
     while !done() {
         let soon = time.clock().now() + S;
@@ -470,7 +478,7 @@ fn threads_wait_in_the_same_line() {
                 s.spawn(|| {
                     for _ in 0..5 {
                         // 20 in all, ten a second: nobody waits for more than a second.
-                        let _ = limiter.acquire_timeout(30 * S).unwrap();
+                        let _ = limiter.blocking_acquire_timeout(30 * S).unwrap();
                         got.lock().unwrap().push(time.clock().now().as_nanos());
                     }
                 })
@@ -487,14 +495,18 @@ fn threads_wait_in_the_same_line() {
 #[test]
 fn a_thread_gives_up_when_its_own_time_is_over() {
     let (limiter, time) = limiter(Quota::per_second(1));
-    assert!(limiter.ask().is_ok());
-    assert_eq!(reason(limiter.acquire_timeout(S - NS)), Some(Reason::Limited), "it would come too late");
+    assert!(limiter.try_acquire().is_ok());
+    assert_eq!(
+        reason(limiter.blocking_acquire_timeout(S - NS)),
+        Some(Reason::Limited),
+        "it would come too late"
+    );
     let waits = call(limiter.acquire());
     let mut waits = waits;
     assert_pending!(waits.poll());
     std::thread::scope(|s| {
         // Behind another, who never goes on.
-        let expires = s.spawn(|| reason(limiter.acquire_timeout(S)));
+        let expires = s.spawn(|| reason(limiter.blocking_acquire_timeout(S)));
         drive(&time, &limiter, || expires.is_finished());
         assert_eq!(expires.join().unwrap(), Some(Reason::Expired));
     });
@@ -515,7 +527,8 @@ impl Observe for Ear {
 #[test]
 fn each_who_asked_is_told_of_once() {
     let (time, ear) = (ManualTime::new(), Arc::new(Ear::default()));
-    let limiter = Limiter::builder().name("told").quota(ONE).room(2).longest_wait(10 * S).clock(time.clock());
+    let limiter =
+        RateLimiter::builder().name("told").quota(ONE).room(2).longest_wait(10 * S).clock(time.clock());
     let limiter = limiter.observe(ear.clone()).build().unwrap();
     let mut heard = 0;
     let mut news = || {
@@ -525,7 +538,7 @@ fn each_who_asked_is_told_of_once() {
         new
     };
     let by = "told";
-    limiter.ask().unwrap().done(plimsoll_core::Outcome::Success);
+    limiter.try_acquire().unwrap().done(plimsoll_core::Outcome::Success);
     let ended = |outcome| Event::Completed { by, outcome };
     assert_eq!(news(), [Event::Admitted { by }, ended(plimsoll_core::Outcome::Success)]);
     let (mut gets, mut leaves) = (task::spawn(limiter.acquire()), task::spawn(limiter.acquire()));
@@ -546,7 +559,7 @@ fn each_who_asked_is_told_of_once() {
 #[test]
 fn an_acquire_runs_on_any_clock() {
     // On the system's clock, with nothing to wait for.
-    let limiter = Limiter::new(Quota::per_second(1_000)).unwrap();
+    let limiter = RateLimiter::new(Quota::per_second(1_000)).unwrap();
     let got = Clock::system().block_until(None, limiter.acquire()).unwrap();
     assert!(got.is_ok());
 }
@@ -560,8 +573,12 @@ mod in_a_runtime {
     /// Forty at once, ten a second: the last one after three seconds.
     #[tokio::test(start_paused = true)]
     async fn a_layer_that_waits_admits_at_exactly_the_rate() {
-        let limiter =
-            Limiter::builder().quota(Quota::per_second(10)).room(64).longest_wait(60 * S).build().unwrap();
+        let limiter = RateLimiter::builder()
+            .quota(Quota::per_second(10))
+            .room(64)
+            .longest_wait(60 * S)
+            .build()
+            .unwrap();
         let begin = Clock::system().now();
         let service = tower::ServiceBuilder::new().layer(limiter.wait_layer()).service(service_fn(
             move |n: u32| async move { Ok::<_, BoxError>((n, Clock::system().now().since(begin))) },
@@ -579,8 +596,9 @@ mod in_a_runtime {
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_is_cancelled_leaves_the_line() {
-        let limiter = KeyedLimiter::<u64>::builder().quota(ONE).room(8).longest_wait(60 * S).build().unwrap();
-        assert!(limiter.ask(&1).is_ok());
+        let limiter =
+            KeyedRateLimiter::<u64>::builder().quota(ONE).room(8).longest_wait(60 * S).build().unwrap();
+        assert!(limiter.try_acquire(&1).is_ok());
         let (clock, mut waits) = (Clock::system(), Box::pin(limiter.acquire(&1)));
         assert!(std::future::poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx).is_pending())).await);
         clock.sleep_until(clock.now() + S / 2).await;
@@ -598,7 +616,7 @@ mod in_a_runtime {
     /// Clones that were made ready and never called have taken nothing.
     #[tokio::test(start_paused = true)]
     async fn ready_clones_that_are_dropped_burn_nothing() {
-        let limiter = Limiter::new(Quota::per_second(5)).unwrap();
+        let limiter = RateLimiter::new(Quota::per_second(5)).unwrap();
         let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
         let gate = tower::ServiceBuilder::new().layer(limiter.layer()).service(work);
         let waits = tower::ServiceBuilder::new().layer(limiter.wait_layer()).service(work);
@@ -607,6 +625,6 @@ mod in_a_runtime {
             std::future::poll_fn(|cx| Service::<()>::poll_ready(&mut gate, cx)).await.unwrap();
             std::future::poll_fn(|cx| Service::<()>::poll_ready(&mut waits, cx)).await.unwrap();
         }
-        assert_eq!(limiter.left(), 5);
+        assert_eq!(limiter.remaining(), 5);
     }
 }

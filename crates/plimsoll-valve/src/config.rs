@@ -10,46 +10,46 @@ use std::time::Duration;
 
 /// The settings of a [`Valve`]. Plain data; checked when a valve is built from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct ValveConfig {
     /// The name that refusals carry. Default "valve".
     pub name: String,
     /// How many may be inside at once, 1 to 2³¹ − 1. Default 1; set it to what the bottleneck can
     /// serve at once.
-    pub inside: u32,
+    pub concurrency: u32,
     /// How many may wait for a place. Default 0: ask now or never.
     ///
     /// A room that takes longer to serve than the longest wait only holds callers who will be
     /// turned away anyway: it need not be larger than `longest_wait × inside ÷ service time`.
-    pub room: u32,
+    pub queue: u32,
     /// How long one may wait. Default 100 ms. Choose a fraction of the callers' own time-out, so
     /// that enough of it is left for the work.
-    pub longest_wait: Duration,
+    pub max_wait: Duration,
     /// Who of those who wait is next, and who goes when the room is full. Default
     /// [`KeepOldest`](Discipline::KeepOldest): the one who came first, and newcomers are refused.
     pub discipline: Discipline,
 }
 
-impl Default for Config {
+impl Default for ValveConfig {
     fn default() -> Self {
-        Config {
+        ValveConfig {
             name: "valve".into(),
-            inside: 1,
-            room: 0,
-            longest_wait: Duration::from_millis(100),
+            concurrency: 1,
+            queue: 0,
+            max_wait: Duration::from_millis(100),
             discipline: Discipline::KeepOldest,
         }
     }
 }
 
-impl Config {
+impl ValveConfig {
     /// Checks every field.
     ///
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_name(&self.name)?;
-        check_inside(self.inside)?;
-        check_room(self.room, self.longest_wait)?;
+        check_inside(self.concurrency)?;
+        check_room(self.queue, self.max_wait)?;
         self.discipline.validate()
     }
 }
@@ -74,15 +74,15 @@ pub(crate) fn check_room(room: u32, longest: Duration) -> Result<(), ConfigError
 /// Builds a [`Valve`]; from [`Valve::builder`].
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct Builder {
-    config: Config,
+pub struct ValveBuilder {
+    config: ValveConfig,
     clock: Clock,
     observer: Option<Arc<dyn Observe>>,
 }
 
-impl Builder {
+impl ValveBuilder {
     /// Starts from these settings.
-    pub fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: ValveConfig) -> Self {
         self.config = config;
         self
     }
@@ -94,20 +94,20 @@ impl Builder {
     }
 
     /// How many may be inside at once, 1 to 2³¹ − 1.
-    pub fn inside(mut self, inside: u32) -> Self {
-        self.config.inside = inside;
+    pub fn concurrency(mut self, inside: u32) -> Self {
+        self.config.concurrency = inside;
         self
     }
 
     /// How many may wait for a place.
-    pub fn room(mut self, room: u32) -> Self {
-        self.config.room = room;
+    pub fn queue(mut self, room: u32) -> Self {
+        self.config.queue = room;
         self
     }
 
     /// How long one may wait.
-    pub fn longest_wait(mut self, longest: Duration) -> Self {
-        self.config.longest_wait = longest;
+    pub fn max_wait(mut self, longest: Duration) -> Self {
+        self.config.max_wait = longest;
         self
     }
 
@@ -135,7 +135,8 @@ impl Builder {
     /// A setting that will not do, named with its value and what is allowed.
     pub fn build(self) -> Result<Valve, ConfigError> {
         self.config.validate()?;
-        let Config { name, inside, room, longest_wait, discipline } = self.config;
+        let ValveConfig { name, concurrency: inside, queue: room, max_wait: longest_wait, discipline } =
+            self.config;
         let name = intern(&name);
         let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
         let room = Semaphore::new(name, FixedCapacity::new(inside), self.clock, room, longest_wait)
@@ -145,7 +146,7 @@ impl Builder {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for ValveBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let observed = self.observer.is_some();
         f.debug_struct("Builder").field("config", &self.config).field("observed", &observed).finish()

@@ -26,11 +26,11 @@
 //! use plimsoll_core::{Outcome, Reason};
 //!
 //! let valve = Valve::new(2)?; // two inside, nobody waits
-//! let one = valve.ask()?;
-//! let two = valve.ask()?;
-//! assert_eq!(valve.ask().unwrap_err().reason(), Reason::Full);
+//! let one = valve.try_acquire()?;
+//! let two = valve.try_acquire()?;
+//! assert_eq!(valve.try_acquire().unwrap_err().reason(), Reason::Full);
 //! one.done(Outcome::Success);
-//! assert!(valve.ask().is_ok());
+//! assert!(valve.try_acquire().is_ok());
 //! # drop(two);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -45,7 +45,7 @@
 //!
 //! # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! # rt.block_on(async {
-//! let valve = Valve::builder().inside(16).room(32).longest_wait(Duration::from_millis(100)).build()?;
+//! let valve = Valve::builder().concurrency(16).queue(32).max_wait(Duration::from_millis(100)).build()?;
 //! let service = ServiceBuilder::new()
 //!     .layer(valve.wait_layer()) // or `valve.layer()`, which never waits
 //!     .service(service_fn(async |name: &str| Ok::<_, BoxError>(format!("hello {name}"))));
@@ -74,7 +74,7 @@ mod layer;
 mod valve;
 mod wait;
 
-pub use config::{Builder, Config};
+pub use config::{ValveBuilder, ValveConfig};
 #[cfg(feature = "tower")]
 pub use layer::{ValveLayer, ValveWaitLayer};
 pub use valve::Valve;

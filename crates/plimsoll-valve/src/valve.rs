@@ -1,6 +1,6 @@
 //! The handle.
 
-use crate::config::{Builder, check_inside, check_room};
+use crate::config::{ValveBuilder, check_inside, check_room};
 use plimsoll_core::{
     Capacity, ConfigError, ControlError, Discipline, FixedCapacity, Gate, Inspect, Outcome, Permit, Place,
     Rejected, Semaphore, Settle,
@@ -13,9 +13,9 @@ use std::time::Duration;
 ///
 /// | ask by | waits | where |
 /// |---|---|---|
-/// | [`ask`](Self::ask), [`ask_owned`](Self::ask_owned) | never | anywhere |
+/// | [`try_acquire`](Self::try_acquire), [`try_acquire_owned`](Self::try_acquire_owned) | never | anywhere |
 /// | [`acquire`](Self::acquire), [`acquire_owned`](Self::acquire_owned) | in the room | in async code |
-/// | [`acquire_timeout`](Self::acquire_timeout) | in the same room | on a plain thread |
+/// | [`blocking_acquire_timeout`](Self::blocking_acquire_timeout) | in the same room | on a plain thread |
 /// | [`run`](Self::run) | in the room, then runs a future | in async code |
 #[derive(Clone)]
 pub struct Valve(pub(crate) Arc<Semaphore<FixedCapacity>>);
@@ -26,12 +26,12 @@ impl Valve {
     /// # Errors
     /// If `inside` is 0 or above 2³¹ − 1.
     pub fn new(inside: u32) -> Result<Self, ConfigError> {
-        Self::builder().inside(inside).build()
+        Self::builder().concurrency(inside).build()
     }
 
     /// Sets everything else.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> ValveBuilder {
+        ValveBuilder::default()
     }
 
     /// May I, now? Never waits, and never overtakes those who do.
@@ -39,16 +39,16 @@ impl Valve {
     /// # Errors
     /// `Full` if every place is taken or others wait for one; `Closed` after [`close`](Self::close).
     #[inline(always)]
-    pub fn ask(&self) -> Result<Permit<&Valve>, Rejected> {
+    pub fn try_acquire(&self) -> Result<Permit<&Valve>, Rejected> {
         self.0.try_acquire().map(|place| Permit::new(self, place))
     }
 
-    /// [`ask`](Self::ask), with a permit that owns its handle and may go to another task or thread.
+    /// [`try_acquire`](Self::try_acquire), with a permit that owns its handle and may go to another task or thread.
     ///
     /// # Errors
-    /// As for `ask`.
+    /// As for `try_acquire`.
     #[inline]
-    pub fn ask_owned(&self) -> Result<Permit<Valve>, Rejected> {
+    pub fn try_acquire_owned(&self) -> Result<Permit<Valve>, Rejected> {
         self.0.try_acquire().map(|place| Permit::new(self.clone(), place))
     }
 
@@ -57,7 +57,7 @@ impl Valve {
     ///
     /// # Errors
     /// If `inside` is 0 or above 2³¹ − 1; nothing has changed then.
-    pub fn set_inside(&self, inside: u32) -> Result<(), ControlError> {
+    pub fn set_concurrency(&self, inside: u32) -> Result<(), ControlError> {
         check_inside(inside)?;
         if self.0.capacity().set_limit(inside) {
             self.0.pump();
@@ -69,8 +69,8 @@ impl Valve {
     /// the time they were promised.
     ///
     /// # Errors
-    /// If `room` is above 2³¹ − 1, or `longest_wait` is zero while `room` is not; nothing has changed then.
-    pub fn set_room(&self, room: u32, longest_wait: Duration) -> Result<(), ControlError> {
+    /// If `room` is above 2³¹ − 1, or `max_wait` is zero while `room` is not; nothing has changed then.
+    pub fn set_queue_and_wait(&self, room: u32, longest_wait: Duration) -> Result<(), ControlError> {
         check_room(room, longest_wait)?;
         self.0.set_queue_and_wait(room, longest_wait);
         Ok(())
@@ -99,22 +99,22 @@ impl Valve {
     }
 
     /// How many are inside now.
-    pub fn inside(&self) -> u32 {
+    pub fn in_flight(&self) -> u32 {
         self.0.capacity().in_flight()
     }
 
     /// How many may be inside.
-    pub fn limit(&self) -> u32 {
+    pub fn concurrency(&self) -> u32 {
         self.0.capacity().limit()
     }
 
     /// How many wait now.
-    pub fn waiting(&self) -> u32 {
+    pub fn queued(&self) -> u32 {
         self.0.queued()
     }
 
     /// How many may wait.
-    pub fn room(&self) -> u32 {
+    pub fn queue_limit(&self) -> u32 {
         self.0.queue_limit()
     }
 
@@ -124,7 +124,7 @@ impl Valve {
     }
 
     /// How long one may wait.
-    pub fn longest_wait(&self) -> Duration {
+    pub fn max_wait(&self) -> Duration {
         self.0.max_wait()
     }
 
@@ -158,13 +158,13 @@ impl Inspect for Valve {
         Valve::name(self)
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
-        each("inside", f64::from(self.inside()));
-        each("limit", f64::from(self.limit()));
-        each("waiting", f64::from(self.waiting()));
-        each("room", f64::from(self.room()));
-        each("longest_wait", self.longest_wait().as_secs_f64());
+        each("inside", f64::from(self.in_flight()));
+        each("limit", f64::from(self.concurrency()));
+        each("waiting", f64::from(self.queued()));
+        each("room", f64::from(self.queue_limit()));
+        each("longest_wait", self.max_wait().as_secs_f64());
     }
-    /// Knobs: `limit` (whole places), `room` (whole places), `longest_wait` (seconds).
+    /// Knobs: `limit` (whole places), `room` (whole places), `max_wait` (seconds).
     fn set(&self, knob: &str, value: f64) -> Result<(), ControlError> {
         let whole = |field| {
             if value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value) {
@@ -176,17 +176,17 @@ impl Inspect for Valve {
         match knob {
             "limit" => match whole("limit")? {
                 0 => Err(ControlError::new("limit", value, "1 to 2147483647")),
-                limit => self.set_inside(limit),
+                limit => self.set_concurrency(limit),
             },
             "room" => {
                 let room = whole("room")?;
-                check_room(room, self.longest_wait())?;
+                check_room(room, self.max_wait())?;
                 self.0.set_queue(room);
                 Ok(())
             }
             "longest_wait" => match Duration::try_from_secs_f64(value) {
                 Ok(longest) => {
-                    check_room(self.room(), longest)?;
+                    check_room(self.queue_limit(), longest)?;
                     self.0.set_max_wait(longest);
                     Ok(())
                 }
@@ -201,11 +201,11 @@ impl fmt::Debug for Valve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Valve")
             .field("name", &self.name())
-            .field("inside", &self.inside())
-            .field("limit", &self.limit())
-            .field("waiting", &self.waiting())
-            .field("room", &self.room())
-            .field("longest_wait", &self.longest_wait())
+            .field("inside", &self.in_flight())
+            .field("limit", &self.concurrency())
+            .field("waiting", &self.queued())
+            .field("room", &self.queue_limit())
+            .field("longest_wait", &self.max_wait())
             .field("discipline", &self.discipline())
             .field("closed", &self.is_closed())
             .finish()

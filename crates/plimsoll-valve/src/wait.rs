@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 impl Valve {
-    /// Waits for a place, in order, at most [`longest_wait`](Self::longest_wait). A valve with no
+    /// Waits for a place, in order, at most [`max_wait`](Self::max_wait). A valve with no
     /// room – [`Valve::new`] makes one – answers at once.
     ///
     /// # Cancel safety
@@ -19,15 +19,15 @@ impl Valve {
     ///
     /// # Panics
     /// When it has to wait inside a tokio runtime that was built without a timer
-    /// (`enable_time` or `enable_all`). So do all that wait, but for `acquire_timeout`.
+    /// (`enable_time` or `enable_all`). So do all that wait, but for `blocking_acquire_timeout`.
     ///
     /// # Examples
     /// ```
     /// # use plimsoll_valve::Valve;
     /// # plimsoll_core::Clock::system().block_until(None, async {
-    /// let valve = Valve::builder().inside(1).room(8).build()?;
+    /// let valve = Valve::builder().concurrency(1).queue(8).build()?;
     /// let permit = valve.acquire().await?;
-    /// assert_eq!(valve.inside(), 1);
+    /// assert_eq!(valve.concurrency(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
     /// ```
     pub async fn acquire(&self) -> Result<Permit<&Valve>, Rejected> {
@@ -63,17 +63,17 @@ impl Valve {
     /// ```
     /// # use plimsoll_valve::Valve;
     /// # use std::time::Duration;
-    /// let valve = Valve::builder().inside(1).room(8).build()?;
-    /// let held = valve.acquire_timeout(Duration::from_millis(5))?;
+    /// let valve = Valve::builder().concurrency(1).queue(8).build()?;
+    /// let held = valve.blocking_acquire_timeout(Duration::from_millis(5))?;
     /// std::thread::scope(|s| {
-    ///     let waits = s.spawn(|| valve.acquire_timeout(Duration::from_secs(60)).map(|_| ()));
+    ///     let waits = s.spawn(|| valve.blocking_acquire_timeout(Duration::from_secs(60)).map(|_| ()));
     ///     drop(held);
     ///     // Either it came before the drop and waited, or after.
     ///     assert!(matches!(waits.join(), Ok(Ok(())) | Ok(Err(_))));
     /// });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Valve>, Rejected> {
+    pub fn blocking_acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Valve>, Rejected> {
         match self.0.clock().block_until(None, self.0.acquire_within(timeout)) {
             Some(turn) => turn.map(|place| Permit::new(self, place)),
             None => unreachable!("it blocks until the turn is over"),

@@ -125,14 +125,14 @@ proptest! {
         let ms = Duration::from_millis;
         let time = ManualTime::new();
         let clock = time.clock();
-        let valve = Valve::builder().inside(limit).room(room).longest_wait(ms(20)).discipline(discipline).clock(clock.clone()).build().unwrap();
+        let valve = Valve::builder().concurrency(limit).queue(room).max_wait(ms(20)).discipline(discipline).clock(clock.clone()).build().unwrap();
         let mut model = Oracle { inside: 0, limit, room, longest: ms(20), closed: false, discipline, line: VecDeque::new(), evicted: vec![] };
         let mut permits: Vec<Permit<Valve>> = vec![];
         let mut waiters: Vec<(usize, Fate, Acquiring)> = vec![];
         let mut ids = 0;
         for step in steps {
             match step {
-                Step::Ask => match (valve.ask_owned(), model.ask()) {
+                Step::Ask => match (valve.try_acquire_owned(), model.ask()) {
                     (Ok(permit), Ok(())) => permits.push(permit),
                     (Err(no), Err(reason)) => prop_assert_eq!(no.reason(), reason),
                     other => prop_assert!(false, "{:?}", other),
@@ -180,11 +180,11 @@ proptest! {
                     }
                 }
                 Step::SetInside(n) => {
-                    valve.set_inside(n).unwrap();
+                    valve.set_concurrency(n).unwrap();
                     model.limit = n;
                 }
                 Step::SetRoom(size, wait) => {
-                    valve.set_room(size, ms(wait)).unwrap();
+                    valve.set_queue_and_wait(size, ms(wait)).unwrap();
                     (model.room, model.longest) = (size, ms(wait));
                 }
                 Step::SetDiscipline(to) => {
@@ -227,11 +227,11 @@ proptest! {
                     i += 1;
                 }
             }
-            prop_assert_eq!(valve.inside(), model.inside);
-            prop_assert_eq!(valve.waiting() as usize, model.line.len());
+            prop_assert_eq!(valve.in_flight(), model.inside);
+            prop_assert_eq!(valve.queued() as usize, model.line.len());
         }
         drop((permits, waiters));
-        prop_assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+        prop_assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
         prop_assert_eq!(time.next_sleeper(), None);
     }
 }

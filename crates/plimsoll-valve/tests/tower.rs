@@ -13,7 +13,7 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::load_shed::LoadShed;
 use tower::{BoxError, Layer, Service, service_fn};
 
-/// Answers after as many polls as asked for, ready after as many again; panics at one of them.
+/// HttpOptions after as many polls as asked for, ready after as many again; panics at one of them.
 #[derive(Clone)]
 struct Slow {
     polls: u32,
@@ -55,7 +55,10 @@ fn echo() -> impl Service<u32, Response = u32, Error = BoxError, Future = Ready<
 fn valve(inside: u32, room: u32) -> (Valve, ManualTime) {
     let time = ManualTime::new();
     let wait = Duration::from_millis(100);
-    (Valve::builder().inside(inside).room(room).longest_wait(wait).clock(time.clock()).build().unwrap(), time)
+    (
+        Valve::builder().concurrency(inside).queue(room).max_wait(wait).clock(time.clock()).build().unwrap(),
+        time,
+    )
 }
 
 /// Over a limiter that reserves in `poll_ready`, a handle that was shed once keeps a place in the
@@ -67,7 +70,7 @@ fn a_handle_that_was_shed_and_then_idles_takes_no_capacity() {
     let mut a = task::spawn(LoadShed::new(valve.layer().layer(echo())));
     let mut b = task::spawn(LoadShed::new(valve.layer().layer(echo())));
 
-    let held = valve.ask().unwrap();
+    let held = valve.try_acquire().unwrap();
     assert_ready_ok!(b.enter(|cx, mut s| s.poll_ready(cx)));
     assert_ready_err!(task::spawn(b.call(1)).poll()); // shed
     assert_ready_ok!(b.enter(|cx, mut s| s.poll_ready(cx))); // readied again, and left alone
@@ -86,7 +89,7 @@ fn a_handle_whose_call_gave_up_waiting_takes_no_capacity() {
     let (valve, _time) = valve(1, 8);
     let mut a = valve.wait_layer().layer(echo());
     let mut b = valve.wait_layer().layer(echo());
-    let held = valve.ask().unwrap();
+    let held = valve.try_acquire().unwrap();
     let mut waits = task::spawn(b.call(1));
     assert_pending!(waits.poll());
     drop(waits);
@@ -94,7 +97,7 @@ fn a_handle_whose_call_gave_up_waiting_takes_no_capacity() {
     for n in 0..5 {
         assert_eq!(assert_ready_ok!(task::spawn(a.call(n)).poll()), n);
     }
-    assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+    assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
 }
 
 /// State that `layer()` makes is a limit per route in axum, which limits nothing.
@@ -121,7 +124,7 @@ fn cancelled_at_any_await_everything_comes_back() {
         for polls in 0..8 {
             let (valve, _time) = valve(1, 4);
             let mut service = valve.wait_layer().layer(Slow { polls: 3, unready: 2, panics_at: None });
-            let held = waits.then(|| valve.ask().unwrap());
+            let held = waits.then(|| valve.try_acquire().unwrap());
             let mut call = task::spawn(service.call(()));
             let mut next = task::spawn(service.call(()));
             let mut held = held;
@@ -137,7 +140,7 @@ fn cancelled_at_any_await_everything_comes_back() {
             drop(held);
             // Whatever the first one held, the second has it now.
             while next.poll().is_pending() {}
-            assert_eq!((valve.inside(), valve.waiting()), (0, 0), "after {polls} polls, ended: {ended}");
+            assert_eq!((valve.in_flight(), valve.queued()), (0, 0), "after {polls} polls, ended: {ended}");
         }
     }
 }
@@ -149,10 +152,10 @@ fn a_panic_in_the_inner_service_gives_everything_back() {
         let slow = Slow { polls: 3, unready: 0, panics_at: Some(at) };
         let mut call = task::spawn(valve.wait_layer().layer(slow.clone()).call(()));
         catch_unwind(AssertUnwindSafe(|| while call.poll().is_pending() {})).unwrap_err();
-        assert_eq!(valve.inside(), 0, "given back before the future is dropped");
+        assert_eq!(valve.in_flight(), 0, "given back before the future is dropped");
         let mut call = task::spawn(valve.layer().layer(slow).call(()));
         catch_unwind(AssertUnwindSafe(|| while call.poll().is_pending() {})).unwrap_err();
-        assert_eq!(valve.inside(), 0);
+        assert_eq!(valve.in_flight(), 0);
     }
 }
 
@@ -160,7 +163,7 @@ fn a_panic_in_the_inner_service_gives_everything_back() {
 fn a_waiting_call_is_refused_when_its_time_is_up() {
     let (valve, time) = valve(1, 1);
     let mut service = valve.wait_layer().layer(echo());
-    let _held = valve.ask().unwrap();
+    let _held = valve.try_acquire().unwrap();
     let mut waits = task::spawn(service.call(1));
     assert_pending!(waits.poll());
     let full = assert_ready_err!(task::spawn(service.call(2)).poll());
@@ -176,7 +179,7 @@ fn a_waiting_call_is_refused_when_its_time_is_up() {
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn under_tokios_paused_time_a_wait_expires_at_once() {
-    let valve = Valve::builder().inside(1).room(1).longest_wait(Duration::from_secs(3600)).build().unwrap();
-    let _held = valve.ask().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(1).max_wait(Duration::from_secs(3600)).build().unwrap();
+    let _held = valve.try_acquire().unwrap();
     assert_eq!(valve.acquire().await.unwrap_err().reason(), Reason::Expired);
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use plimsoll_core::{Clock, ManualTime, Outcome, Overload, Reason};
-use plimsoll_valve::{Config, Valve};
+use plimsoll_valve::{Valve, ValveConfig};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -17,24 +17,26 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
     };
     assert_eq!(text(Valve::new(0)), "inside = 0 is not allowed: it must be 1 to 2147483647");
     assert!(text(Valve::new(u32::MAX)).contains("inside = 4294967295"));
-    assert!(text(Valve::builder().room(u32::MAX).build()).contains("room = 4294967295"));
-    let no_time = text(Valve::builder().room(1).longest_wait(Duration::ZERO).build());
+    assert!(text(Valve::builder().queue(u32::MAX).build()).contains("room = 4294967295"));
+    let no_time = text(Valve::builder().queue(1).max_wait(Duration::ZERO).build());
     assert!(no_time.starts_with("longest_wait = 0ns is not allowed"), "{no_time}");
-    assert!(Valve::builder().config(Config { inside: 3, ..Config::default() }).build().is_ok());
+    assert!(
+        Valve::builder().config(ValveConfig { concurrency: 3, ..ValveConfig::default() }).build().is_ok()
+    );
 }
 
 #[test]
 fn a_live_setting_that_will_not_do_changes_nothing() {
-    let valve = Valve::builder().inside(3).room(4).build().unwrap();
-    assert_eq!(valve.set_inside(0).unwrap_err().field(), "inside");
-    assert_eq!(valve.set_room(9, Duration::ZERO).unwrap_err().field(), "longest_wait");
-    assert_eq!((valve.limit(), valve.room()), (3, 4));
+    let valve = Valve::builder().concurrency(3).queue(4).build().unwrap();
+    assert_eq!(valve.set_concurrency(0).unwrap_err().field(), "inside");
+    assert_eq!(valve.set_queue_and_wait(9, Duration::ZERO).unwrap_err().field(), "longest_wait");
+    assert_eq!((valve.concurrency(), valve.queue_limit()), (3, 4));
 }
 
 #[test]
 fn the_handle_shows_itself() {
-    let valve = Valve::builder().name("orders").inside(2).room(1).build().unwrap();
-    let _one = valve.ask().unwrap();
+    let valve = Valve::builder().name("orders").concurrency(2).queue(1).build().unwrap();
+    let _one = valve.try_acquire().unwrap();
     let shown = format!("{valve:?}");
     assert!(
         shown.contains("\"orders\"") && shown.contains("inside: 1") && shown.contains("limit: 2"),
@@ -44,48 +46,48 @@ fn the_handle_shows_itself() {
 
 #[test]
 fn raising_the_number_inside_lets_those_in_who_wait() {
-    let valve = Valve::builder().inside(1).room(4).longest_wait(LONG).build().unwrap();
-    let _held = valve.ask().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(4).max_wait(LONG).build().unwrap();
+    let _held = valve.try_acquire().unwrap();
     let mut waiters: Vec<_> = (0..3).map(|_| task::spawn(valve.acquire())).collect();
     for w in &mut waiters {
         assert_pending!(w.poll());
     }
-    valve.set_inside(3).unwrap();
+    valve.set_concurrency(3).unwrap();
     let woken: Vec<_> = waiters.iter().map(|w| w.is_woken()).collect();
     assert_eq!(woken, [true, true, false], "in order, and no more than there are places");
-    assert_eq!((valve.inside(), valve.waiting()), (3, 1));
-    valve.set_inside(1).unwrap();
+    assert_eq!((valve.in_flight(), valve.queued()), (3, 1));
+    valve.set_concurrency(1).unwrap();
     let _in = assert_ready_ok!(waiters[0].poll());
-    assert_eq!(valve.inside(), 3, "nobody is thrown out");
+    assert_eq!(valve.in_flight(), 3, "nobody is thrown out");
 }
 
 #[test]
 fn newcomers_do_not_overtake() {
-    let valve = Valve::builder().inside(1).room(4).longest_wait(LONG).build().unwrap();
-    let held = valve.ask().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(4).max_wait(LONG).build().unwrap();
+    let held = valve.try_acquire().unwrap();
     let mut first = task::spawn(valve.acquire());
     assert_pending!(first.poll());
     drop(held);
-    assert_eq!(valve.ask().unwrap_err().reason(), Reason::Full, "the place is the waiter's");
+    assert_eq!(valve.try_acquire().unwrap_err().reason(), Reason::Full, "the place is the waiter's");
     let permit = assert_ready_ok!(first.poll());
     permit.done(Outcome::Success);
-    assert!(valve.ask().is_ok());
+    assert!(valve.try_acquire().is_ok());
 }
 
 #[test]
 fn closing_refuses_those_who_wait_and_all_who_come() {
-    let valve = Valve::builder().inside(1).room(4).longest_wait(LONG).build().unwrap();
-    let held = valve.ask().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(4).max_wait(LONG).build().unwrap();
+    let held = valve.try_acquire().unwrap();
     let mut waits = task::spawn(valve.acquire());
     assert_pending!(waits.poll());
     valve.close();
     assert!(waits.is_woken() && valve.is_closed());
     assert_eq!(assert_ready_err!(waits.poll()).reason(), Reason::Closed);
-    assert_eq!(valve.ask().unwrap_err().reason(), Reason::Closed);
-    assert_eq!(valve.acquire_timeout(LONG).unwrap_err().reason(), Reason::Closed);
-    assert_eq!(valve.inside(), 1, "who is inside finishes in peace");
+    assert_eq!(valve.try_acquire().unwrap_err().reason(), Reason::Closed);
+    assert_eq!(valve.blocking_acquire_timeout(LONG).unwrap_err().reason(), Reason::Closed);
+    assert_eq!(valve.in_flight(), 1, "who is inside finishes in peace");
     drop(held);
-    assert_eq!(valve.inside(), 0);
+    assert_eq!(valve.in_flight(), 0);
 }
 
 #[test]
@@ -95,11 +97,11 @@ fn run_tells_a_refusal_from_a_failure() {
     block(Box::pin(async {
         assert_eq!(valve.run(async { Ok::<_, &str>(1) }).await, Ok(1));
         assert_eq!(valve.run(async { Err::<(), _>("broken") }).await, Err(Overload::Inner("broken")));
-        let _held = valve.ask().unwrap();
+        let _held = valve.try_acquire().unwrap();
         let no = valve.run(async { Ok::<_, &str>(1) }).await.unwrap_err();
         assert_eq!(no.rejected().unwrap().reason(), Reason::Full);
     }) as std::pin::Pin<Box<dyn Future<Output = ()> + '_>>);
-    assert_eq!(valve.inside(), 0);
+    assert_eq!(valve.in_flight(), 0);
 }
 
 /// SafetyValve 2.5.1's `run` loses the slot when the function raises and the process lives on.
@@ -110,15 +112,15 @@ fn a_panic_in_run_gives_the_place_back() {
     let mut run = task::spawn(valve.run(work));
     catch_unwind(AssertUnwindSafe(|| run.poll().is_ready())).unwrap_err();
     drop(run);
-    assert_eq!(valve.inside(), 0);
+    assert_eq!(valve.in_flight(), 0);
 }
 
 /// In SafetyValve 2.5.1's CoDel queue a waiter that was killed is later started, and its slot is lost.
 #[test]
 fn a_waiter_that_is_gone_is_never_started() {
     let time = ManualTime::new();
-    let valve = Valve::builder().inside(1).room(8).longest_wait(LONG).clock(time.clock()).build().unwrap();
-    let held = valve.ask().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(LONG).clock(time.clock()).build().unwrap();
+    let held = valve.try_acquire().unwrap();
     let mut waiters: Vec<_> = (0..5).map(|_| task::spawn(valve.acquire())).collect();
     for w in &mut waiters {
         assert_pending!(w.poll());
@@ -132,21 +134,21 @@ fn a_waiter_that_is_gone_is_never_started() {
     drop(assert_ready_ok!(waiters[0].poll()));
     drop(assert_ready_ok!(waiters[1].poll()));
     drop(waiters);
-    assert_eq!((valve.inside(), valve.waiting(), time.next_sleeper()), (0, 0, None));
+    assert_eq!((valve.in_flight(), valve.queued(), time.next_sleeper()), (0, 0, None));
 }
 
 #[test]
 fn a_thread_gives_up_at_its_own_time_out_or_the_longest_wait() {
     let time = ManualTime::new();
     let clock = time.clock();
-    let valve = Valve::builder().inside(1).room(8).longest_wait(LONG).clock(clock).build().unwrap();
-    let _held = valve.ask().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(LONG).clock(clock).build().unwrap();
+    let _held = valve.try_acquire().unwrap();
     for timeout in [Duration::from_millis(5), LONG * 2] {
         std::thread::scope(|s| {
-            let waits = s.spawn(|| valve.acquire_timeout(timeout).unwrap_err());
+            let waits = s.spawn(|| valve.blocking_acquire_timeout(timeout).unwrap_err());
             while !waits.is_finished() {
                 // Only once it waits, or it would begin to wait in the moved time.
-                if valve.waiting() == 1 {
+                if valve.queued() == 1 {
                     time.advance(timeout.min(LONG));
                 }
                 std::thread::yield_now();
@@ -154,7 +156,7 @@ fn a_thread_gives_up_at_its_own_time_out_or_the_longest_wait() {
             assert_eq!(waits.join().unwrap().reason(), Reason::Expired);
         });
     }
-    assert_eq!(valve.waiting(), 0);
+    assert_eq!(valve.queued(), 0);
 }
 
 /// Threads and tasks wait in one room; everyone gets in, never more than two at once. A wake-up
@@ -162,7 +164,7 @@ fn a_thread_gives_up_at_its_own_time_out_or_the_longest_wait() {
 #[test]
 fn threads_and_tasks_waiting_together_lose_no_wake_up() {
     const EACH: u32 = 2_000;
-    let valve = Valve::builder().inside(2).room(64).longest_wait(LONG).build().unwrap();
+    let valve = Valve::builder().concurrency(2).queue(64).max_wait(LONG).build().unwrap();
     let (now, most, served) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
     let work = || {
         most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
@@ -174,7 +176,7 @@ fn threads_and_tasks_waiting_together_lose_no_wake_up() {
         for _ in 0..3 {
             s.spawn(|| {
                 for _ in 0..EACH {
-                    let permit = valve.acquire_timeout(LONG).unwrap();
+                    let permit = valve.blocking_acquire_timeout(LONG).unwrap();
                     work();
                     drop(permit);
                 }
@@ -201,7 +203,7 @@ fn threads_and_tasks_waiting_together_lose_no_wake_up() {
         });
     });
     assert_eq!(served.load(SeqCst), 6 * EACH);
-    assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+    assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
     assert!(most.load(SeqCst) <= 2);
 }
 
@@ -213,7 +215,7 @@ mod disciplines {
 
     fn valve(time: &ManualTime, discipline: Discipline) -> Valve {
         let wait = Duration::from_millis(100);
-        let builder = Valve::builder().inside(1).room(2).longest_wait(wait).discipline(discipline);
+        let builder = Valve::builder().concurrency(1).queue(2).max_wait(wait).discipline(discipline);
         builder.clock(time.clock()).build().unwrap()
     }
 
@@ -221,7 +223,7 @@ mod disciplines {
     fn the_newest_enters_first_and_the_oldest_makes_room_and_is_told_at_once() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::Lifo);
-        let held = valve.ask().unwrap();
+        let held = valve.try_acquire().unwrap();
         let mut waits: Vec<_> = (0..3).map(|_| task::spawn(valve.acquire())).collect();
         assert_pending!(waits[0].poll());
         time.advance(Duration::from_millis(7));
@@ -241,7 +243,7 @@ mod disciplines {
         let time = ManualTime::new();
         let slice = Duration::from_millis(10);
         let valve = valve(&time, Discipline::TimeBuckets { slice, slices: 2 });
-        let held = valve.ask().unwrap();
+        let held = valve.try_acquire().unwrap();
         let mut old = task::spawn(valve.acquire());
         time.advance(Duration::from_millis(8));
         assert_pending!(old.poll());
@@ -260,7 +262,7 @@ mod disciplines {
     fn a_new_discipline_holds_for_those_who_wait_already() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::KeepOldest);
-        let held = valve.ask().unwrap();
+        let held = valve.try_acquire().unwrap();
         let mut waits = task::spawn(valve.acquire());
         assert_pending!(waits.poll());
         assert!(valve.set_discipline(Discipline::LifoWithAge { max_age: Duration::ZERO }).is_err());
@@ -271,7 +273,7 @@ mod disciplines {
         assert!(waits.is_woken());
         assert_eq!(assert_ready!(waits.poll()).unwrap_err().reason(), Reason::Expired);
         drop(held);
-        assert_eq!((valve.inside(), valve.waiting()), (0, 0));
+        assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
     }
 
     /// The line counts from the change, he from his coming: he looked too early, and then no more
@@ -280,7 +282,7 @@ mod disciplines {
     fn who_waited_before_time_was_kept_is_told_when_it_is_up() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::KeepOldest);
-        let held = valve.ask().unwrap();
+        let held = valve.try_acquire().unwrap();
         let mut waits = task::spawn(valve.acquire());
         assert_pending!(waits.poll());
         time.advance(Duration::from_millis(20));
@@ -297,7 +299,7 @@ mod disciplines {
     fn who_stays_for_a_newer_one_goes_with_it() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::LifoWithAge { max_age: Duration::from_millis(10) });
-        let held = valve.ask().unwrap();
+        let held = valve.try_acquire().unwrap();
         let mut old = task::spawn(valve.acquire());
         assert_pending!(old.poll());
         time.advance(Duration::from_millis(8));
@@ -327,16 +329,16 @@ mod disciplines {
         ] {
             let time = ManualTime::new();
             let valve = valve(&time, discipline);
-            let held = valve.ask().unwrap();
+            let held = valve.try_acquire().unwrap();
             let mut waits: Vec<_> = (0..2).map(|_| task::spawn(valve.acquire())).collect();
             waits.iter_mut().for_each(|w| assert_pending!(w.poll()));
             drop(waits.remove(0));
-            assert_eq!(valve.waiting(), 1, "{discipline}");
+            assert_eq!(valve.queued(), 1, "{discipline}");
             drop(held); // grants the other, who goes away before he looks
             assert!(waits[0].is_woken(), "{discipline}");
             drop(waits);
-            assert_eq!((valve.inside(), valve.waiting()), (0, 0), "{discipline}");
-            assert!(valve.ask().is_ok(), "{discipline}");
+            assert_eq!((valve.in_flight(), valve.queued()), (0, 0), "{discipline}");
+            assert!(valve.try_acquire().is_ok(), "{discipline}");
         }
     }
 }

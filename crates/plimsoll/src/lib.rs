@@ -16,7 +16,7 @@
 //! use std::time::Duration;
 //!
 //! // The database pool behind this API has 16 connections: so many may be inside.
-//! let valve = Valve::builder().inside(16).room(32).longest_wait(Duration::from_millis(100)).build()?;
+//! let valve = Valve::builder().concurrency(16).queue(32).max_wait(Duration::from_millis(100)).build()?;
 //! let app: Router =
 //!     Router::new().route("/", get(async || "hello")).layer(valve.wait_layer().http());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -29,10 +29,10 @@
 //! use plimsoll::prelude::*;
 //! use std::time::Duration;
 //!
-//! let valve = Valve::builder().inside(2).room(8).build()?;
+//! let valve = Valve::builder().concurrency(2).queue(8).build()?;
 //! std::thread::scope(|s| {
 //!     for _ in 0..4 {
-//!         s.spawn(|| match valve.acquire_timeout(Duration::from_secs(1)) {
+//!         s.spawn(|| match valve.blocking_acquire_timeout(Duration::from_secs(1)) {
 //!             Ok(_permit) => { /* the work */ }
 //!             Err(refused) => eprintln!("{refused}"),
 //!         });
@@ -63,7 +63,7 @@
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
 #[cfg(feature = "breaker")]
-pub use plimsoll_breaker::{self as breaker, Breaker, Breakers, Trip};
+pub use plimsoll_breaker::{self as breaker, CircuitBreaker, KeyedCircuitBreaker, Trip};
 #[cfg(feature = "buffer")]
 pub use plimsoll_buffer::{self as buffer, Buffer, Inbox, Mailbox};
 #[cfg(feature = "metrics")]
@@ -81,11 +81,13 @@ pub use plimsoll_core::{
 #[cfg(feature = "dispatch")]
 pub use plimsoll_dispatch::{self as dispatch, Dispatch, Workers};
 #[cfg(feature = "drop")]
-pub use plimsoll_drop::{self as drop, RandomDrop, Shedder, Throttle};
+pub use plimsoll_drop::{self as drop, AdaptiveThrottle, LoadShedder, RandomDrop};
 #[cfg(feature = "http")]
-pub use plimsoll_http::{self as http, Answers, ByStatus, ClientAddr, Http, HttpExt};
+pub use plimsoll_http::{self as http, ByStatus, ClientAddr, Http, HttpExt, HttpOptions};
 #[cfg(feature = "limit")]
-pub use plimsoll_limit::{self as limit, FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
+pub use plimsoll_limit::{
+    self as limit, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter,
+};
 #[cfg(feature = "valve")]
 pub use plimsoll_valve::{self as valve, Valve};
 
@@ -97,15 +99,15 @@ pub mod prelude {
     pub use crate::HttpExt;
     #[cfg(feature = "valve")]
     pub use crate::Valve;
-    #[cfg(feature = "breaker")]
-    pub use crate::{Breaker, Trip};
+    #[cfg(feature = "drop")]
+    pub use crate::{AdaptiveThrottle, LoadShedder, RandomDrop};
     #[cfg(feature = "buffer")]
     pub use crate::{Buffer, Discipline, Inbox, Mailbox};
+    #[cfg(feature = "breaker")]
+    pub use crate::{CircuitBreaker, Trip};
     #[cfg(feature = "limit")]
-    pub use crate::{FairLimiter, KeyedLimiter, Limiter, Quota, Tiers};
+    pub use crate::{FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
     pub use crate::{Outcome, Overload, Permit, Reason, Rejected};
-    #[cfg(feature = "drop")]
-    pub use crate::{RandomDrop, Shedder, Throttle};
 }
 
 #[doc = include_str!("guide.md")]

@@ -56,12 +56,12 @@ impl<M, G, C> GuardLayer<M, G, AsError<C>> {
         self.reply(|_| AsError(ClassifyFn::new(classify)))
     }
 
-    /// Answers [`Overload`](crate::Overload), for an inner error that has no `From<Rejected>`.
+    /// HttpOptions [`Overload`](crate::Overload), for an inner error that has no `From<Rejected>`.
     pub fn wrap(self) -> GuardLayer<M, G, Wrapped<C>> {
         self.reply(Wrapped)
     }
 
-    /// Answers a refusal with a response made by `respond`; the error type stays as it was.
+    /// HttpOptions a refusal with a response made by `respond`; the error type stays as it was.
     pub fn respond<T, F: Fn(Rejected) -> T>(self, respond: F) -> GuardLayer<M, G, Respond<F, C>> {
         self.reply(|classify| Respond(respond, classify))
     }

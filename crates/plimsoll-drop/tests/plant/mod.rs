@@ -1,7 +1,7 @@
 //! A queue with some servers, whatever is put before it, and what comes: event by event, in virtual time.
 
 use plimsoll_core::{Dice, Instant, ManualTime, Permit, Priority};
-use plimsoll_drop::{Control, RandomDrop, Reading, Shedder, Signal};
+use plimsoll_drop::{Control, LoadShedder, RandomDrop, Signal, SignalReading};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -114,7 +114,7 @@ pub(crate) struct Seen {
 
 struct Queue {
     /// Since when, and the permit of a guard that gives one.
-    waiting: VecDeque<(u64, Option<Permit<Shedder>>)>,
+    waiting: VecDeque<(u64, Option<Permit<LoadShedder>>)>,
     idle: Vec<usize>,
     waited: f64,
     begun: u64,
@@ -134,7 +134,7 @@ fn exponential(dice: &Dice) -> f64 {
 
 impl Queue {
     /// The mean wait of those begun since the last reading, or else the age of the first in line.
-    fn read(&mut self, noise: bool, delay_only: bool) -> Reading {
+    fn read(&mut self, noise: bool, delay_only: bool) -> SignalReading {
         let age = self.waiting.front().map_or(0.0, |(at, _)| self.now.saturating_sub(*at) as f64);
         let mut delay = if self.begun > 0 { self.waited / self.begun as f64 } else { age };
         (self.waited, self.begun) = (0.0, 0);
@@ -144,7 +144,7 @@ impl Queue {
             delay *= (0.5 * normal - 0.125).exp();
         }
         let busy = !std::mem::take(&mut self.was_empty) && self.idle.is_empty();
-        let reading = Reading::new().delay(Duration::from_nanos(delay as u64));
+        let reading = SignalReading::new().delay(Duration::from_nanos(delay as u64));
         if delay_only {
             return reading;
         }
@@ -158,8 +158,8 @@ fn due(free_at: &mut BinaryHeap<Reverse<(u64, usize)>>, at: u64) -> Option<(u64,
 }
 
 enum Before {
-    Shedder(Box<Shedder>),
-    Asked(Box<Shedder>),
+    Shedder(Box<LoadShedder>),
+    Asked(Box<LoadShedder>),
     Fixed(RandomDrop),
 }
 
@@ -198,10 +198,10 @@ impl Plant {
         };
         let (queue, noise) = (queue.clone(), self.noise);
         let delay_only = matches!(self.guard, Guard::DelayOnly);
-        let builder = Shedder::builder()
+        let builder = LoadShedder::builder()
             .target(Duration::from_secs_f64(self.target))
             .control(control)
-            .signal(Signal::of(move || queue.lock().unwrap().read(noise, delay_only)))
+            .signal(Signal::new(move || queue.lock().unwrap().read(noise, delay_only)))
             .clock(time.clock())
             .dice(dice);
         let builder = if self.hint { builder.capacity_hint(self.capacity()) } else { builder };
@@ -228,7 +228,7 @@ impl Plant {
         }));
         let guard = self.guard(&time, &queue);
         let mut free_at: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
-        let mut serves: Vec<Option<Permit<Shedder>>> = (0..self.servers).map(|_| None).collect();
+        let mut serves: Vec<Option<Permit<LoadShedder>>> = (0..self.servers).map(|_| None).collect();
         let mut seen = Vec::new();
         let (mut now, mut began) = (0.0_f64, 0.0_f64);
         for spell in spells {
@@ -301,7 +301,7 @@ impl Plant {
                 let (keep, permit) = match (&guard, account) {
                     (Before::Fixed(fixed), _) => (fixed.keep(), None),
                     (Before::Asked(shedder), _) => {
-                        let asked = shedder.ask_owned(priority).ok();
+                        let asked = shedder.try_acquire_owned(priority).ok();
                         (asked.is_some(), asked)
                     }
                     (Before::Shedder(shedder), None) => (shedder.keep(priority), None),

@@ -110,15 +110,15 @@ pub struct Turns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Our `FairLimiter`.
+    /// Our `FairRateLimiter`.
     Tide,
     /// Weighted water-filling over estimates of each account's demand, anew each 100 ms.
     Scan,
     /// Core-stateless fair queueing: dropped with probability 1 − α/r.
     Csfq,
-    /// Our `KeyedLimiter` at a fixed part of the rate for each account, before our `Limiter`.
+    /// Our `KeyedRateLimiter` at a fixed part of the rate for each account, before our `RateLimiter`.
     PerAccount,
-    /// Our `Limiter` alone.
+    /// Our `RateLimiter` alone.
     Naive,
 }
 

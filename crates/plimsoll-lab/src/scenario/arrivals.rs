@@ -1,4 +1,4 @@
-//! Reading the arrivals: one stream for each load of the trigger.
+//! SignalReading the arrivals: one stream for each load of the trigger.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! Reading a circuit breaker: what is not given is as the breaker itself has it.
+//! SignalReading a circuit breaker: what is not given is as the breaker itself has it.
 
 use std::time::Duration;
 
 use plimsoll::Trip;
-use plimsoll::breaker::{Config, OpenTime, Probes, Ramp};
+use plimsoll::breaker::{CircuitBreakerConfig, OpenTime, Probes, Ramp};
 use toml::Spanned;
 
 use crate::scenario::raw;
@@ -28,7 +28,11 @@ pub(super) const BREAKER_VALVE: &[&str] = &[
 ];
 
 impl Reader<'_> {
-    pub(super) fn breaker(&self, raw: &Spanned<raw::Policy>, deadline: Option<Duration>) -> Read<Config> {
+    pub(super) fn breaker(
+        &self,
+        raw: &Spanned<raw::Policy>,
+        deadline: Option<Duration>,
+    ) -> Read<CircuitBreakerConfig> {
         let keys = raw.as_ref();
         let (open, probes, ramp) = (OpenTime::default(), Probes::default(), Ramp::default());
         // As `Trip` has it.
@@ -43,19 +47,20 @@ impl Reader<'_> {
             trips.push(when(Trip::slow(self.time("policy.slow", slow, NANO..=HOUR)?)));
         }
         let first = self.time_unless("policy.open", &keys.open, NANO, open.first)?;
-        let most = self.time_unless("policy.open_most", &keys.open_most, first, open.most.max(first))?;
-        let at_once = self.whole_or("policy.at_once", &keys.at_once, 1..=1_024)?.unwrap_or(probes.at_once);
+        let most = self.time_unless("policy.open_most", &keys.open_most, first, open.max.max(first))?;
+        let at_once =
+            self.whole_or("policy.at_once", &keys.at_once, 1..=1_024)?.unwrap_or(probes.concurrency);
         let lease = self.time_unless("policy.lease", &keys.lease, NANO, probes.lease)?;
-        let over = self.time_unless("policy.ramp", &keys.ramp, Duration::ZERO, ramp.over)?;
+        let over = self.time_unless("policy.ramp", &keys.ramp, Duration::ZERO, ramp.duration)?;
         let call_timeout = keys.call_timeout.as_ref();
         let call_timeout = call_timeout.map(|given| self.time("policy.call_timeout", given, NANO..=HOUR));
-        Ok(Config {
+        Ok(CircuitBreakerConfig {
             trips,
-            open: OpenTime { first, most, ..open },
-            probes: Probes { at_once, lease, ..probes },
-            ramp: Ramp { over, ..ramp },
+            open: OpenTime { first, max: most, ..open },
+            probes: Probes { concurrency: at_once, lease, ..probes },
+            ramp: Ramp { duration: over, ..ramp },
             call_timeout: call_timeout.transpose()?.or(deadline),
-            ..Config::default()
+            ..CircuitBreakerConfig::default()
         })
     }
 }
@@ -77,16 +82,16 @@ mod tests {
         };
         let policy = |keys: &str| read("x", "x.toml", &text(keys), None).unwrap().policies.remove(0).1;
         let ms = Duration::from_millis;
-        let plain = Config { call_timeout: Some(ms(210)), ..Config::default() };
+        let plain = CircuitBreakerConfig { call_timeout: Some(ms(210)), ..CircuitBreakerConfig::default() };
         assert_eq!(policy("kind = \"breaker\""), Policy::Breaker(plain.clone()));
         let given = "kind = \"breaker+valve\"\nratio = 0.2\ncalls = 5\nwithin = \"1s\"\nslow = \"50ms\"\nopen = \"90s\"\n\
                      at_once = 3\nlease = \"300ms\"\nramp = \"0s\"\ncall_timeout = \"100ms\"";
         let when = |trip: Trip| trip.ratio(0.2, 5).within(ms(1_000));
-        let breaker = Config {
+        let breaker = CircuitBreakerConfig {
             trips: vec![when(Trip::failures()), when(Trip::slow(ms(50)))],
-            open: OpenTime { first: ms(90_000), most: ms(90_000), ..plain.open },
-            probes: Probes { at_once: 3, lease: ms(300), ..plain.probes },
-            ramp: Ramp { over: Duration::ZERO, ..plain.ramp },
+            open: OpenTime { first: ms(90_000), max: ms(90_000), ..plain.open },
+            probes: Probes { concurrency: 3, lease: ms(300), ..plain.probes },
+            ramp: Ramp { duration: Duration::ZERO, ..plain.ramp },
             call_timeout: Some(ms(100)),
             ..plain
         };

@@ -1,4 +1,4 @@
-//! Reading a buffer: the policy whose keys depend on its discipline.
+//! SignalReading a buffer: the policy whose keys depend on its discipline.
 
 use std::time::Duration;
 

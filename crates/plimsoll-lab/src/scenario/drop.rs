@@ -1,4 +1,4 @@
-//! Reading a shedder, a dispatch pool and a throttle: what is not given is as they have it themselves.
+//! SignalReading a shedder, a dispatch pool and a throttle: what is not given is as they have it themselves.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn dispatch(&self, keys: &raw::Policy, server: &ServerPlan) -> Read<Policy> {
-        let usual = plimsoll::dispatch::Config::default().probes;
+        let usual = plimsoll::dispatch::DispatchConfig::default().probes;
         Ok(Policy::Dispatch {
             seats: self.whole_or("policy.seats", &keys.seats, 1..=1_000_000)?.unwrap_or(server.slots),
             probes: self.whole_or("policy.probes", &keys.probes, 1..=1_000_000)?.unwrap_or(usual),

@@ -1,4 +1,4 @@
-//! Reading the policies, and those that are compared where none is named.
+//! SignalReading the policies, and those that are compared where none is named.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Reading the server: its slots, its service times, what happens to them.
+//! SignalReading the server: its slots, its service times, what happens to them.
 
 use std::time::Duration;
 

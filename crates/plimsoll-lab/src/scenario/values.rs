@@ -1,4 +1,4 @@
-//! Reading single values; each refusal says what would have been accepted.
+//! SignalReading single values; each refusal says what would have been accepted.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use plimsoll::breaker::Config;
+use plimsoll::breaker::CircuitBreakerConfig;
 use plimsoll::drop::{Control, Curve, Signal};
 use plimsoll::{
-    Breaker, Buffer, ConfigError, Discipline, Dispatch, ManualTime, Outcome, RandomDrop, Shedder, Throttle,
-    Valve, layer,
+    AdaptiveThrottle, Buffer, CircuitBreaker, ConfigError, Discipline, Dispatch, LoadShedder, ManualTime,
+    Outcome, RandomDrop, Valve, layer,
 };
 use tower_layer::Layer;
 
@@ -129,11 +129,11 @@ pub enum Policy {
         inside: u32,
     },
     /// A circuit breaker.
-    Breaker(Config),
+    Breaker(CircuitBreakerConfig),
     /// A circuit breaker and a valve as one tuple: what the valve refuses, the breaker gets back.
     BreakerValve {
         /// The breaker's settings.
-        breaker: Config,
+        breaker: CircuitBreakerConfig,
         /// How many may be inside.
         inside: u32,
     },
@@ -160,9 +160,9 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
     let server = Server::new(&case.server, dice(seed, 3));
     let inner = server.clone();
     let drop = |keep| RandomDrop::builder().keep(keep).dice(dice(seed, 4)).build();
-    let valve = |inside| Valve::builder().inside(inside).clock(time.clock());
-    let breaker = |config: &Config| {
-        let breaker = Breaker::builder().config(config.clone());
+    let valve = |inside| Valve::builder().concurrency(inside).clock(time.clock());
+    let breaker = |config: &CircuitBreakerConfig| {
+        let breaker = CircuitBreaker::builder().config(config.clone());
         breaker.clock(time.clock()).dice(dice(seed, 5)).build()
     };
     Ok(match *policy {
@@ -172,7 +172,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             drive(service, server, &time, case, seed)
         }
         Policy::Waiting { inside, room, longest_wait } => {
-            let valve = valve(inside).room(room).longest_wait(longest_wait).build()?;
+            let valve = valve(inside).queue(room).max_wait(longest_wait).build()?;
             drive(valve.wait_layer().layer(inner), server, &time, case, seed)
         }
         Policy::Buffer { concurrency, count, age, discipline } => {
@@ -186,7 +186,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             drive(service, server, &time, case, seed)
         }
         Policy::Shedder { workers, target, steer, capacity_hint } => {
-            let shedder = Shedder::builder().target(target).control(steer.into());
+            let shedder = LoadShedder::builder().target(target).control(steer.into());
             let shedder = shedder.signal(Signal::in_flight(workers)).clock(time.clock()).dice(dice(seed, 6));
             let shedder = match capacity_hint {
                 Some(a_second) => shedder.capacity_hint(a_second),
@@ -204,7 +204,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             drive(pool.layer().layer(inner), server, &time, case, seed)
         }
         Policy::ThrottleValve { k, within, floor, inside } => {
-            let throttle = Throttle::builder().name(THROTTLE).k(k).within(within).floor(floor);
+            let throttle = AdaptiveThrottle::builder().name(THROTTLE).k(k).window(within).floor(floor);
             let throttle = throttle.clock(time.clock()).dice(dice(seed, 9)).build()?;
             let outside = throttle.layer().classify(|answer: Result<&(), &NotGood>| match answer {
                 Ok(()) => Outcome::Success,
@@ -222,7 +222,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             drive(service, server, &time, case, seed)
         }
         Policy::Three { keep, inside, room, longest_wait } => {
-            let waiting = valve(inside).room(room).longest_wait(longest_wait).build()?;
+            let waiting = valve(inside).queue(room).max_wait(longest_wait).build()?;
             let all = valve(inside.saturating_add(room)).build()?;
             let service = drop(keep)?.layer().layer(all.layer().layer(waiting.wait_layer().layer(inner)));
             drive(service, server, &time, case, seed)

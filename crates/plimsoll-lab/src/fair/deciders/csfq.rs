@@ -99,7 +99,7 @@ impl Decide for Csfq {
             return false;
         }
         self.passed += 1.0;
-        let admitted = self.global.ask(at);
+        let admitted = self.global.try_acquire(at);
         self.refused |= !admitted;
         admitted
     }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plimsoll::{
-    ConfigError, ControlError, FairLimiter, Instant, Keyed, KeyedLimiter, Limiter, ManualTime, Outcome,
-    Quota, Settle,
+    ConfigError, ControlError, FairRateLimiter, Instant, Keyed, KeyedRateLimiter, ManualTime, Outcome, Quota,
+    RateLimiter, Settle,
 };
 use plimsoll::{RequestInfo, limit::Share};
 
@@ -17,7 +17,7 @@ use crate::sim::dice;
 /// What all policies end in.
 pub(super) struct Naive {
     time: ManualTime,
-    limiter: Limiter,
+    limiter: RateLimiter,
     burst: u32,
 }
 
@@ -34,19 +34,19 @@ impl Naive {
     pub(super) fn new(case: &Case) -> Result<Self, ConfigError> {
         let time = ManualTime::new();
         let limiter =
-            Limiter::builder().quota(quota(case.rate(0), case.burst)).clock(time.clock()).build()?;
+            RateLimiter::builder().quota(quota(case.rate(0), case.burst)).clock(time.clock()).build()?;
         Ok(Naive { time, limiter, burst: case.burst })
     }
 
-    pub(super) fn ask(&self, at: u64) -> bool {
+    pub(super) fn try_acquire(&self, at: u64) -> bool {
         self.time.advance_to(Instant::from_nanos(at));
-        self.limiter.ask().is_ok()
+        self.limiter.try_acquire().is_ok()
     }
 }
 
 impl Decide for Naive {
     fn admits(&mut self, at: u64, _: u64, _: &Claim) -> bool {
-        self.ask(at)
+        self.try_acquire(at)
     }
     fn set_rate(&mut self, at: u64, rate: u32) -> Result<(), ConfigError> {
         self.time.advance_to(Instant::from_nanos(at));
@@ -67,7 +67,7 @@ fn write<T>(asked: &Asked<T>, value: T) {
 
 pub(super) struct Tide {
     time: ManualTime,
-    limiter: FairLimiter<u64>,
+    limiter: FairRateLimiter<u64>,
     asked: Option<Asked<Share>>,
     burst: u32,
 }
@@ -75,7 +75,7 @@ pub(super) struct Tide {
 impl Tide {
     pub(super) fn new(case: &Case, seed: u64) -> Result<Self, ConfigError> {
         let time = ManualTime::new();
-        let mut builder = FairLimiter::builder()
+        let mut builder = FairRateLimiter::builder()
             .quota(quota(case.rate(0), case.burst))
             .accounts(case.table)
             .tail(case.tail)
@@ -129,7 +129,7 @@ impl Decide for Tide {
 pub(super) struct PerAccount {
     time: ManualTime,
     global: Naive,
-    limiter: KeyedLimiter<u64>,
+    limiter: KeyedRateLimiter<u64>,
     asked: Asked<Quota>,
     weights: f64,
     rate: u32,
@@ -140,7 +140,7 @@ impl PerAccount {
         let time = ManualTime::new();
         let asked = Arc::new(Mutex::new(quota(1, 1)));
         let of = asked.clone();
-        let limiter = KeyedLimiter::builder()
+        let limiter = KeyedRateLimiter::builder()
             .accounts(case.table)
             .quota_of(move |_: &u64| read(&of))
             .clock(time.clock())
@@ -167,7 +167,7 @@ impl Decide for PerAccount {
         write(&self.asked, Quota::per(1, Duration::from_secs_f64(1.0 / rate)).burst(rate.ceil() as u32));
         self.time.advance_to(Instant::from_nanos(at));
         let Ok(spent) = self.limiter.admit_for(&who, RequestInfo::new()) else { return false };
-        if self.global.ask(at) {
+        if self.global.try_acquire(at) {
             self.limiter.settle(spent, Outcome::Success);
             return true;
         }

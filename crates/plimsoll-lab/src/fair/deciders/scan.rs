@@ -82,7 +82,7 @@ impl Decide for Scan {
         let (rate, now) = (claim.at(self.level, f64::INFINITY), at as f64 / 1e9);
         let next = account.free.max(now) + 1.0 / rate;
         let until = now + BURST.min(self.burst / rate).max(2.0 / rate);
-        let admitted = rate > 0.0 && next <= until && self.global.ask(at);
+        let admitted = rate > 0.0 && next <= until && self.global.try_acquire(at);
         if admitted {
             account.free = next;
         }
