@@ -37,7 +37,7 @@
 //!
 //! {"detail":"Too many requests in this time. Slow down, and come back later.","guard":"api/stranger/account","reason":"limited","retry_after":3,"status":429,"title":"Too Many Requests","type":"https://iana.org/assignments/http-problem-types#quota-exceeded","violated-policies":["api/stranger/account"]}
 //!
-//! $ curl -i localhost:3001/health    # never refused, never counted
+//! $ curl -i localhost:3001/health    # never rejected, never counted
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
 //! content-length: 5

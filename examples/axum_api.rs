@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --example axum_api
 //! curl -i localhost:3000/orders        # served, or 503 with a problem body
-//! curl -i localhost:3000/health        # never refused
+//! curl -i localhost:3000/health        # never rejected
 //! curl -i localhost:3000/reports       # one at a time, and only half of them: a tuple
 //! ```
 //!

@@ -62,7 +62,7 @@ async fn main() -> Result<(), BoxError> {
     println!("{orders}\n{prices}");
     let bothered = sick.served_sick.load(Relaxed);
     println!("while prices was sick it was wanted {wanted} times, and bothered {bothered} times");
-    assert_eq!(orders.refused.load(Relaxed), 0, "the healthy host was never refused");
+    assert_eq!(orders.rejected.load(Relaxed), 0, "the healthy host was never rejected");
     assert!(bothered * 4 < wanted, "the sick host was spared");
     assert_eq!(prices.breaker.state(), CircuitState::Closed, "and is called again");
     Ok(())
@@ -81,7 +81,7 @@ struct Called {
     breaker: CircuitBreaker,
     wanted: AtomicU32,
     answered: AtomicU32,
-    refused: AtomicU32,
+    rejected: AtomicU32,
 }
 
 impl Caller {
@@ -106,7 +106,7 @@ impl Caller {
             breaker,
             wanted: AtomicU32::new(0),
             answered: AtomicU32::new(0),
-            refused: AtomicU32::new(0),
+            rejected: AtomicU32::new(0),
         });
         self.hosts.insert(name, called.clone());
         Ok(called)
@@ -117,7 +117,7 @@ impl Caller {
         let host = self.hosts.get(name).ok_or_else(|| Overload::Inner("no such host".into()))?;
         host.wanted.fetch_add(1, Relaxed);
         let permit = host.breaker.try_acquire().inspect_err(|_| {
-            host.refused.fetch_add(1, Relaxed);
+            host.rejected.fetch_add(1, Relaxed);
         })?;
         match timeout(CALL_TIMEOUT, self.http.get(host.uri.clone())).await {
             Ok(Ok(answer)) => {
@@ -140,10 +140,10 @@ impl Caller {
 
 impl fmt::Display for Called {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [wanted, answered, refused] =
-            [&self.wanted, &self.answered, &self.refused].map(|count| count.load(Relaxed));
+        let [wanted, answered, rejected] =
+            [&self.wanted, &self.answered, &self.rejected].map(|count| count.load(Relaxed));
         let (name, status) = (self.breaker.name(), self.breaker.status());
-        write!(f, "{name}: wanted {wanted} times, {answered} answers, {refused} refused; now {status}")
+        write!(f, "{name}: wanted {wanted} times, {answered} answers, {rejected} rejected; now {status}")
     }
 }
 
@@ -164,7 +164,7 @@ struct Turns(Instant);
 
 impl Observe for Turns {
     fn event(&self, event: Event) {
-        if let Event::StateChanged { by, to, why } = event {
+        if let Event::StateChanged { by, to, why, .. } = event {
             println!("{:>5} ms  {by}: {to} ({why})", self.0.elapsed().as_millis());
         }
     }

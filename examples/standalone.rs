@@ -16,11 +16,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let valve =
         Valve::builder().name("disk").concurrency(2).queue(3).max_wait(Duration::from_millis(50)).build()?;
     let report = RandomDrop::new(0.5)?;
-    let (served, refused) = (AtomicU32::new(0), AtomicU32::new(0));
+    let (served, rejected) = (AtomicU32::new(0), AtomicU32::new(0));
 
     std::thread::scope(|s| {
         for producer in 0..8 {
-            let (valve, report, served, refused) = (&valve, &report, &served, &refused);
+            let (valve, report, served, rejected) = (&valve, &report, &served, &rejected);
             s.spawn(move || {
                 for job in 0..20 {
                     match valve.blocking_acquire_timeout(Duration::from_millis(20)) {
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                             }
                         }
                         Err(no) => {
-                            refused.fetch_add(1, Relaxed);
+                            rejected.fetch_add(1, Relaxed);
                             if no.reason() == Reason::Full {
                                 std::thread::sleep(Duration::from_millis(1)); // something else
                             }
@@ -44,8 +44,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
 
-    println!("{served:?} jobs done, {refused:?} refused; the valve now: {valve:?}");
-    assert_eq!(served.into_inner() + refused.into_inner(), 160);
+    println!("{served:?} jobs done, {rejected:?} rejected; the valve now: {valve:?}");
+    assert_eq!(served.into_inner() + rejected.into_inner(), 160);
     assert_eq!(valve.in_flight(), 0);
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The valve is set too tight. In shadow it decides and tells, and refuses nobody; what it would have
-//! refused is counted. Then it is turned on, found too tight, and widened while it runs.
+//! rejected is counted. Then it is turned on, found too tight, and widened while it runs.
 
 use plimsoll::prelude::*;
 use plimsoll::{Event, Inspect, Mode, Observe, Shadow, layer};
@@ -18,7 +18,7 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 #[derive(Debug, Default)]
 struct Watch {
     admitted: AtomicU32,
-    refused: AtomicU32,
+    rejected: AtomicU32,
     would_refuse: AtomicU32,
 }
 
@@ -26,8 +26,8 @@ impl Observe for Watch {
     fn event(&self, event: Event) {
         let count = match event {
             Event::Admitted { .. } => &self.admitted,
-            Event::Rejected(_) => &self.refused,
-            Event::Shadowed(_) => &self.would_refuse,
+            Event::Rejected { .. } => &self.rejected,
+            Event::Shadowed { .. } => &self.would_refuse,
             _ => return,
         };
         count.fetch_add(1, Relaxed);

@@ -77,7 +77,7 @@ async fn one_line_over_all_connections_and_routes() {
             let (status, body) = fetch(client, at, "/a").await;
             assert_eq!(status, 503);
             assert!(body.contains(r#""reason":"full""#), "{body}");
-            assert_eq!(fetch(client, at, "/health").await, (200, "well".into()), "never refused");
+            assert_eq!(fetch(client, at, "/health").await, (200, "well".into()), "never rejected");
         }
         gate.add_permits(2);
         assert_eq!(a.await.unwrap(), (200, "done".into()));
@@ -156,7 +156,7 @@ fn said<B>(response: &Response<B>, name: &str) -> Vec<String> {
     response.headers().get_all(name).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
 }
 
-/// TieredRateLimiter before a real server: what is left stands in every answer, refused or not, and a streamed body comes as it
+/// TieredRateLimiter before a real server: what is left stands in every answer, rejected or not, and a streamed body comes as it
 /// was sent.
 #[tokio::test]
 async fn limits_by_account_tell_what_is_left_and_leave_bodies_alone() {

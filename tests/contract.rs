@@ -8,9 +8,9 @@ use plimsoll::breaker::{OpenTime, Probes, Ramp};
 use plimsoll::drop::{Control, Curve, Signal, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedRateLimiter, LoadShedder, Mode,
-    Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Shadow, Then, TieredRateLimiter, Trip, Valve,
-    Wait,
+    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedExt, KeyedRateLimiter,
+    LoadShedder, Mode, Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Shadow, Then,
+    TieredRateLimiter, Trip, Valve, Wait,
 };
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
@@ -83,17 +83,16 @@ type Press = (Box<dyn FnMut()>, Option<Box<dyn FnMut()>>, Box<dyn FnMut()>, Held
 
 /// Saturates, busies and relieves a valve with a room of three; how much it holds.
 fn waiting(valve: &Valve) -> Press {
-    const WAIT: Duration = Duration::from_millis(100);
     let (mut fill, mut empty) = press(valve);
     let (busy, mut unbusy) = press(valve);
     let (watched, shut, open) = (valve.clone(), valve.clone(), valve.clone());
     // Full inside, and nobody may wait.
     let saturate = move || {
         fill();
-        shut.set_queue_and_wait(0, WAIT).unwrap();
+        shut.set_queue(0).unwrap();
     };
     let relieve = move || {
-        open.set_queue_and_wait(3, WAIT).unwrap();
+        open.set_queue(3).unwrap();
         empty();
         unbusy();
     };
@@ -232,7 +231,7 @@ fn breaker_edges() -> Vec<Edge> {
 fn buffer(kit: &Kit, discipline: Discipline) -> Built {
     let buffer = Buffer::builder()
         .concurrency(INSIDE)
-        .count(3)
+        .queue(3)
         .discipline(discipline)
         .clock(kit.clock())
         .observe(kit.observer())
@@ -241,7 +240,7 @@ fn buffer(kit: &Kit, discipline: Discipline) -> Built {
     let held: Rc<RefCell<Vec<Permit<Buffer>>>> = Rc::default();
     let (takes, its) = (held.clone(), buffer.clone());
     let fill = move || {
-        while its.serving() < its.concurrency() && its.waiting() == 0 {
+        while its.in_flight() < its.concurrency() && its.queued() == 0 {
             let mut turn = std::pin::pin!(its.wait(&()));
             let mut cx = Context::from_waker(Waker::noop());
             match turn.as_mut().poll(&mut cx) {
@@ -257,14 +256,14 @@ fn buffer(kit: &Kit, discipline: Discipline) -> Built {
         // Full inside, and nobody may wait.
         saturate: Box::new(move || {
             fill();
-            shut.resize(0).unwrap();
+            shut.set_queue(0).unwrap();
         }),
         busy: Some(Box::new(busy)),
         relieve: Box::new(move || {
-            open.resize(3).unwrap();
+            open.set_queue(3).unwrap();
             held.borrow_mut().clear();
         }),
-        held: Held::By(Box::new(move || u64::from(watched.serving() + watched.waiting()))),
+        held: Held::By(Box::new(move || u64::from(watched.in_flight() + watched.queued()))),
         limit: Some(u64::from(INSIDE)),
         shadow: None,
         guards: 1,
@@ -278,8 +277,8 @@ fn buffer_edges() -> Vec<Edge> {
     vec![
         ("no name", refusal(Buffer::builder().name("").build())),
         ("none at once", refusal(Buffer::builder().concurrency(0).build())),
-        ("too many", refusal(Buffer::builder().count(u32::MAX).build())),
-        ("no time to wait", refusal(Buffer::builder().age(zero).build())),
+        ("too many", refusal(Buffer::builder().queue(u32::MAX).build())),
+        ("no time to wait", refusal(Buffer::builder().max_wait(zero).build())),
         ("no time in a stack", with(Discipline::LifoWithAge { max_age: zero })),
         ("no target", with(Discipline::CoDel { target: zero, interval: slice })),
         (
@@ -289,7 +288,7 @@ fn buffer_edges() -> Vec<Edge> {
         ("slices of no length", with(Discipline::TimeBuckets { slice: zero, slices: 2 })),
         ("one slice", with(Discipline::TimeBuckets { slice, slices: 1 })),
         ("none at once, live", refusal(live.set_concurrency(0))),
-        ("no time to wait, live", refusal(live.set_age(zero))),
+        ("no time to wait, live", refusal(live.set_max_wait(zero))),
     ]
 }
 
@@ -417,7 +416,7 @@ fn tuple(kit: &Kit) -> Built {
 }
 
 fn valve_edges() -> Vec<Edge> {
-    let live = Valve::new(1).unwrap();
+    let live = Valve::builder().queue(1).build().unwrap();
     vec![
         ("no name", refusal(Valve::builder().name("").build())),
         ("nobody inside", refusal(Valve::new(0))),
@@ -425,7 +424,7 @@ fn valve_edges() -> Vec<Edge> {
         ("too large a room", refusal(Valve::builder().queue(u32::MAX).build())),
         ("a room without time", refusal(Valve::builder().queue(1).max_wait(Duration::ZERO).build())),
         ("nobody inside, live", refusal(live.set_concurrency(0))),
-        ("a room without time, live", refusal(live.set_queue_and_wait(1, Duration::ZERO))),
+        ("a room without time, live", refusal(live.set_max_wait(Duration::ZERO))),
     ]
 }
 
@@ -481,7 +480,7 @@ where
 }
 
 fn limiter(kit: &Kit) -> RateLimiter {
-    let new = RateLimiter::builder().quota(UNITS).room(3).longest_wait(100 * A_SECOND);
+    let new = RateLimiter::builder().quota(UNITS).queue(3).max_wait(100 * A_SECOND);
     new.clock(kit.clock()).observe(kit.observer()).build().unwrap()
 }
 
@@ -514,16 +513,18 @@ fn limiter_waiter(kit: &Kit) -> Built {
         // Nothing is left, and nobody may wait.
         saturate: Box::new(move || {
             spend();
-            shut.set_room(0, A_SECOND).unwrap();
+            shut.set_queue(0).unwrap();
+            shut.set_max_wait(A_SECOND).unwrap();
         }),
         busy: Some(Box::new(busy)),
         relieve: Box::new(move || {
-            open.set_room(3, 100 * A_SECOND).unwrap();
+            open.set_queue(3).unwrap();
+            open.set_max_wait(100 * A_SECOND).unwrap();
             ahead.borrow_mut().clear();
             spent.borrow_mut().clear();
             time.advance(10 * A_SECOND);
         }),
-        held: Held::InLine(Box::new(move || u64::from(watched.waiting()) - by_hand.borrow().len() as u64)),
+        held: Held::InLine(Box::new(move || u64::from(watched.queued()) - by_hand.borrow().len() as u64)),
         limit: None,
         shadow: None,
         guards: 1,
@@ -531,20 +532,20 @@ fn limiter_waiter(kit: &Kit) -> Built {
 }
 
 fn keyed_limiter(kit: &Kit) -> Built {
-    let new = KeyedRateLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
+    let new = KeyedRateLimiter::<u64>::builder().quota(UNITS).max_keys(8).dice(kit.dice.clone());
     let limiter = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
     units_by_key(kit, limiter.by(|_: &Request| 7))
 }
 
 fn tiers(kit: &Kit) -> Built {
-    let new = TieredRateLimiter::<u64>::builder().global(UNITS).accounts(8).dice(kit.dice.clone());
+    let new = TieredRateLimiter::<u64>::builder().global(UNITS).max_keys(8).dice(kit.dice.clone());
     let new = new.class(Class::new("free").each(UNITS).all(UNITS));
     let tiers = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
     units_by_key(kit, tiers.by(|_: &Request| 7))
 }
 
 fn fair_limiter(kit: &Kit) -> Built {
-    let new = FairRateLimiter::<u64>::builder().quota(UNITS).accounts(8).dice(kit.dice.clone());
+    let new = FairRateLimiter::<u64>::builder().quota(UNITS).max_keys(8).dice(kit.dice.clone());
     let limiter = new.clock(kit.clock()).observe(kit.observer()).build().unwrap();
     units_by_key(kit, limiter.by(|_: &Request| 7))
 }
@@ -559,10 +560,10 @@ fn quota_edges() -> Vec<Edge> {
         ("a unit in a century", with(Quota::per(1, 36_500 * 86_400 * A_SECOND))),
         ("more at once than any window may hold", with(Quota::at_most(5, A_SECOND).burst(6))),
         ("no name", refusal(RateLimiter::builder().name("").build())),
-        ("too large a room", refusal(RateLimiter::builder().room(u32::MAX).build())),
-        ("a room without time", refusal(RateLimiter::builder().longest_wait(Duration::ZERO).build())),
+        ("too large a room", refusal(RateLimiter::builder().queue(u32::MAX).build())),
+        ("a room without time", refusal(RateLimiter::builder().max_wait(Duration::ZERO).build())),
         ("no units, live", refusal(live.set_quota(Quota::per_second(0)))),
-        ("a room without time, live", refusal(live.set_room(1, Duration::ZERO))),
+        ("a room without time, live", refusal(live.set_max_wait(Duration::ZERO))),
     ]
 }
 
@@ -572,8 +573,8 @@ fn keyed_edges() -> Vec<Edge> {
     vec![
         ("no units", refusal(KeyedRateLimiter::<u64>::new(Quota::per_second(0)))),
         ("no name", refusal(new().name("").build())),
-        ("no accounts", refusal(new().accounts(0).build())),
-        ("too many accounts", refusal(new().accounts(usize::MAX).build())),
+        ("no accounts", refusal(new().max_keys(0).build())),
+        ("too many accounts", refusal(new().max_keys(usize::MAX).build())),
         ("no units, live", refusal(live.set_quota(Quota::per_second(0)))),
     ]
 }
@@ -588,7 +589,7 @@ fn tiers_edges() -> Vec<Edge> {
         ("no units for each", refusal(new().class(Class::new("free").each(none)).build())),
         ("no units for a class", refusal(new().class(Class::new("free").all(none)).build())),
         ("a class without a name", refusal(new().global(UNITS).class(Class::new("")).build())),
-        ("no accounts", refusal(new().global(UNITS).accounts(0).build())),
+        ("no accounts", refusal(new().global(UNITS).max_keys(0).build())),
         ("an unknown class, live", refusal(live.assign(&1, "gold"))),
         ("a quota of an unknown class, live", refusal(live.set_each("gold", UNITS))),
         ("no units for one, live", refusal(live.assign_quota(&1, none))),
@@ -603,7 +604,7 @@ fn fair_edges() -> Vec<Edge> {
         ("no tail", refusal(new().tail(0.0).build())),
         ("a tail of more than all", refusal(new().tail(1.1).build())),
         ("not a tail", refusal(new().tail(f64::NAN).build())),
-        ("no accounts", refusal(new().accounts(0).build())),
+        ("no accounts", refusal(new().max_keys(0).build())),
     ]
 }
 

@@ -117,7 +117,7 @@ fn asks_and_waits<T: Send>(
     let taken = (0..1_000).take_while(|_| ask().is_ok()).count();
     assert!(at_once.contains(&taken), "{taken}");
     let no = ask().map(|_| ()).unwrap_err();
-    assert_eq!(no.reason(), Reason::Limited);
+    assert!(matches!(no.reason(), Reason::Limited | Reason::Throttled));
     assert!(no.retry_after().is_some());
     std::thread::scope(|s| {
         let waits = [s.spawn(|| wait().map(|_| ())), s.spawn(|| wait().map(|_| ()))];
@@ -130,7 +130,7 @@ fn asks_and_waits<T: Send>(
             }
             std::thread::yield_now();
         }
-        close(); // Whoever waited for ever would be refused now.
+        close(); // Whoever waited for ever would be rejected now.
         waits.into_iter().for_each(|waits| waits.join().unwrap().unwrap());
     });
     assert_eq!(waiting(), 0);
@@ -144,17 +144,17 @@ const LONG: Duration = Duration::from_secs(100_000_000);
 #[test]
 fn a_limiter_is_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let limiter = RateLimiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
-    let watch = (|| limiter.waiting(), || limiter.close());
+    let limiter = RateLimiter::builder().quota(TWO).max_wait(LONG).clock(time.clock()).build().unwrap();
+    let watch = (|| limiter.queued(), || limiter.close());
     asks_and_waits(&time, || limiter.try_acquire(), || limiter.blocking_acquire_timeout(LONG), watch, 2..=2);
 }
 
 #[test]
 fn a_limiter_by_account_is_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let new = KeyedRateLimiter::<str>::builder().quota(TWO).longest_wait(LONG);
+    let new = KeyedRateLimiter::<str>::builder().quota(TWO).max_wait(LONG);
     let limiter = new.clock(time.clock()).build().unwrap();
-    let watch = (|| limiter.waiting(), || limiter.close());
+    let watch = (|| limiter.queued(), || limiter.close());
     asks_and_waits(
         &time,
         || limiter.try_acquire("ann"),
@@ -167,12 +167,10 @@ fn a_limiter_by_account_is_asked_and_waited_for_on_threads() {
 #[test]
 fn tiers_are_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let new = TieredRateLimiter::<str>::builder()
-        .global(TWO)
-        .class(Class::new("free").each(TWO))
-        .longest_wait(LONG);
+    let new =
+        TieredRateLimiter::<str>::builder().global(TWO).class(Class::new("free").each(TWO)).max_wait(LONG);
     let tiers = new.clock(time.clock()).build().unwrap();
-    let watch = (|| tiers.waiting(), || tiers.close());
+    let watch = (|| tiers.queued(), || tiers.close());
     asks_and_waits(
         &time,
         || tiers.try_acquire("ann"),
@@ -185,9 +183,9 @@ fn tiers_are_asked_and_waited_for_on_threads() {
 #[test]
 fn a_fair_limiter_is_asked_and_waited_for_on_threads() {
     let time = ManualTime::new();
-    let new = FairRateLimiter::<str>::builder().quota(Quota::per_second(100)).longest_wait(LONG);
+    let new = FairRateLimiter::<str>::builder().quota(Quota::per_second(100)).max_wait(LONG);
     let limiter = new.clock(time.clock()).build().unwrap();
-    let watch = (|| limiter.waiting(), || limiter.close());
+    let watch = (|| limiter.queued(), || limiter.close());
     asks_and_waits(
         &time,
         || limiter.try_acquire("ann"),
@@ -201,9 +199,9 @@ fn a_fair_limiter_is_asked_and_waited_for_on_threads() {
 #[test]
 fn a_thread_waits_no_longer_than_it_said() {
     let time = ManualTime::new();
-    let limiter = RateLimiter::builder().quota(TWO).longest_wait(LONG).clock(time.clock()).build().unwrap();
+    let limiter = RateLimiter::builder().quota(TWO).max_wait(LONG).clock(time.clock()).build().unwrap();
     limiter.check_n(2).unwrap();
     let no = limiter.blocking_acquire_timeout(Duration::from_secs(60)).unwrap_err();
-    assert_eq!(no.reason(), Reason::Limited, "half an hour is longer than a minute");
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(no.reason(), Reason::Throttled, "half an hour is longer than a minute");
+    assert_eq!(limiter.queued(), 0);
 }

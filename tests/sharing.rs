@@ -58,11 +58,11 @@ async fn a_routers_layer_is_one_line_with_and_without_with_state() {
 /// The same for requests that wait in a buffer, and in a clone of its handle.
 #[tokio::test]
 async fn a_buffer_is_one_line_over_all_routes() {
-    let buffer = Buffer::builder().concurrency(1).count(0).build().unwrap();
+    let buffer = Buffer::builder().concurrency(1).queue(0).build().unwrap();
     let app = Router::new().route("/a", get(forever)).layer(buffer.layer().http());
     let app = app.merge(Router::new().route("/b", get(forever)).layer(buffer.clone().layer().http()));
     let first = tokio::spawn(app.clone().oneshot(ask("/a")));
-    while buffer.serving() == 0 {
+    while buffer.in_flight() == 0 {
         tokio::task::yield_now().await;
     }
     for path in ["/a", "/b"] {
@@ -107,7 +107,7 @@ async fn a_route_with_a_valve_of_its_own_has_its_own_line() {
     assert_eq!(
         (all.in_flight(), heavy.in_flight()),
         (1, 1),
-        "who was refused further in holds nothing further out"
+        "who was rejected further in holds nothing further out"
     );
     first.abort();
 }
@@ -127,8 +127,8 @@ async fn a_limiter_is_one_quota_over_clones_layers_and_services() {
     limiter.clone().check().unwrap();
     assert_eq!(limiter.remaining(), 0);
     limiter.close();
-    for refused in [one.oneshot(()).await, two.oneshot(()).await] {
-        assert_eq!(refused.unwrap_err().downcast_ref::<Rejected>().unwrap().reason(), Reason::Closed);
+    for rejected in [one.oneshot(()).await, two.oneshot(()).await] {
+        assert_eq!(rejected.unwrap_err().downcast_ref::<Rejected>().unwrap().reason(), Reason::Closed);
     }
 }
 

@@ -86,7 +86,7 @@ impl Tally {
             ("delivered", self.delivered.into()),
             ("evicted", self.lost.evicted.into()),
             ("expired", self.lost.expired.into()),
-            ("refused", self.lost.rejected.into()),
+            ("rejected", self.lost.rejected.into()),
             ("adds up", adds_up.into()),
             ("p50 ms", millis(self.percentile(50.0))),
             ("p99 ms", millis(self.percentile(99.0))),

@@ -52,10 +52,10 @@ pub(crate) fn open() -> Vec<Case> {
     assert!(recloser.call(well).is_err() && failsafe.call(well).is_err(), "they are open");
     let half = Target::Ratio(0.50);
     let peers = vec![
-        Peer::new("recloser", "refused", recloser_called(recloser)).target(1, half).target(2, half),
-        Peer::new("failsafe", "refused", failsafe_called(failsafe)).target(1, half).target(2, half),
+        Peer::new("recloser", "rejected", recloser_called(recloser)).target(1, half).target(2, half),
+        Peer::new("failsafe", "rejected", failsafe_called(failsafe)).target(1, half).target(2, half),
     ];
-    vec![Case::new("refused", called(opened()), peers)]
+    vec![Case::new("rejected", called(opened()), peers)]
 }
 
 pub(crate) fn record() -> Vec<Case> {

@@ -77,12 +77,12 @@ pub(crate) fn drain() -> Vec<Case> {
 
 pub(crate) fn refuse() -> Vec<Case> {
     let peers = vec![
-        Peer::new("tokio", "mpsc try_send", tokio_refused())
+        Peer::new("tokio", "mpsc try_send", tokio_rejected())
             .target(1, Target::Nanos(3.0))
             .target(2, Target::Nanos(5.0)),
-        Peer::new("flume", "try_send", flume_refused()),
-        Peer::new("async-channel", "try_send", async_refused()),
-        Peer::new("crossbeam-queue", "ArrayQueue push", array_refused()),
+        Peer::new("flume", "try_send", flume_rejected()),
+        Peer::new("async-channel", "try_send", async_rejected()),
+        Peer::new("crossbeam-queue", "ArrayQueue push", array_rejected()),
     ];
     let ours = offering(Mailbox::builder().discipline(Discipline::KeepOldest));
     vec![Case::new("keep-oldest, full", ours, peers)]
@@ -219,7 +219,7 @@ fn array_cycle() -> Side {
     })
 }
 
-fn array_refused() -> Side {
+fn array_rejected() -> Side {
     let queue = Arc::new(ArrayQueue::new(BOUND));
     fill(BOUND, |n| queue.push(n));
     numbered(queue, |queue, n| {
@@ -249,7 +249,7 @@ fn async_cycle() -> Side {
     })
 }
 
-fn async_refused() -> Side {
+fn async_rejected() -> Side {
     let channel: Async = async_channel::bounded(BOUND);
     fill(BOUND, |n| channel.0.try_send(n));
     numbered(channel, |(sender, _), n| {
@@ -264,7 +264,7 @@ fn flume_cycle() -> Side {
     })
 }
 
-fn flume_refused() -> Side {
+fn flume_rejected() -> Side {
     let channel = flume::bounded::<u64>(BOUND);
     fill(BOUND, |n| channel.0.try_send(n));
     numbered(channel, |(sender, _), n| {
@@ -285,7 +285,7 @@ fn flume_drained() -> Side {
     )
 }
 
-fn tokio_refused() -> Side {
+fn tokio_rejected() -> Side {
     let (sender, receiver) = tokio::sync::mpsc::channel::<u64>(BOUND);
     fill(BOUND, |n| sender.try_send(n));
     numbered((sender, Arc::new(receiver)), |(sender, _), n| {

@@ -4,7 +4,7 @@ use crate::limits::{PLENTY as UNITS, plenty};
 use crate::side::{Case, Peer, Side, Target};
 use axum::body::Body;
 use http::{Request, Response};
-use plimsoll::{KeyedRateLimiter, RateLimiter, Rejected, Valve};
+use plimsoll::{KeyedExt, KeyedRateLimiter, RateLimiter, Rejected, Valve};
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
@@ -20,7 +20,7 @@ use tower_governor::key_extractor::{GlobalKeyExtractor, KeyExtractor};
 use tower_governor::{GovernorError, GovernorLayer};
 use tower_resilience_ratelimiter::RateLimiterLayer;
 
-/// More places than threads: nobody waits, nobody is refused.
+/// More places than threads: nobody waits, nobody is rejected.
 const PLENTY: u32 = 1_024;
 
 /// A service that is always ready and answers at once.

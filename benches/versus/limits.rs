@@ -131,7 +131,7 @@ pub(crate) fn fair() -> Vec<Case> {
 pub(crate) fn memory() -> Vec<Bytes> {
     let mut kept = None;
     let all = allocation_counter::measure(|| {
-        let limiter = KeyedRateLimiter::<u64>::builder().quota(plenty()).accounts(2 * MILLION as usize);
+        let limiter = KeyedRateLimiter::<u64>::builder().quota(plenty()).max_keys(2 * MILLION as usize);
         let limiter = limiter.build().expect("valid settings");
         (0..MILLION).for_each(|key| limiter.asked_for(&key));
         assert!(limiter.key_count() as u64 > MILLION / 100 * 99, "nearly each has a slot of its own");
@@ -317,6 +317,6 @@ fn asked<A: Asked>(limiter: &A, draws: &'static Draws) -> Side {
 }
 
 fn accounts(n: u64, room: usize) -> (KeyedRateLimiter<u64>, Arc<Accounts>) {
-    let limiter = KeyedRateLimiter::builder().quota(plenty()).accounts(room).build().expect("valid settings");
+    let limiter = KeyedRateLimiter::builder().quota(plenty()).max_keys(room).build().expect("valid settings");
     (known(limiter, n), known(Arc::new(Accounts::keyed(their_plenty())), n))
 }

@@ -57,7 +57,7 @@ pub(crate) const GROUPS: &[Group] = &[
         what: Time(permit::metrics),
     },
     Group { name: "layer-admit", about: "a call through a concurrency layer", what: Time(layers::admit) },
-    Group { name: "layer-refuse", about: "a call refused by a layer", what: Time(layers::refuse) },
+    Group { name: "layer-refuse", about: "a call rejected by a layer", what: Time(layers::refuse) },
     Group {
         name: "layer-wait",
         about: "a call through a layer that may wait, and need not",
@@ -113,7 +113,11 @@ pub(crate) const GROUPS: &[Group] = &[
         about: "a message taken with many others, into a recycled vector",
         what: Time(buffers::drain),
     },
-    Group { name: "buffer-refuse", about: "an offer refused by a full mailbox", what: Time(buffers::refuse) },
+    Group {
+        name: "buffer-refuse",
+        about: "an offer rejected by a full mailbox",
+        what: Time(buffers::refuse),
+    },
     Group {
         name: "self-check",
         about: "the harness itself: the same work, and twice the work",

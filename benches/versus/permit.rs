@@ -6,7 +6,7 @@ use plimsoll::Valve;
 use std::hint::black_box;
 use std::sync::Arc;
 
-/// More places than threads: nobody is refused.
+/// More places than threads: nobody is rejected.
 const PLENTY: u32 = 1_024;
 
 pub(crate) fn permit() -> Vec<Case> {
@@ -15,14 +15,17 @@ pub(crate) fn permit() -> Vec<Case> {
         Peer::new("async-lock", "Semaphore", async_semaphore(PLENTY)),
         Peer::new("parking_lot", "Mutex<count>", counted(PLENTY)),
     ];
-    let refused = vec![
+    let rejected = vec![
         Peer::new("async-lock", "Semaphore", async_semaphore(0))
             .target(1, Target::Nanos(2.0))
             .target(2, Target::Nanos(2.0)),
         Peer::new("tokio", "Semaphore", tokio_semaphore(0)),
         Peer::new("parking_lot", "Mutex<count>", counted(0)),
     ];
-    vec![Case::new("taken and given back", valve(PLENTY), taken), Case::new("refused", full_valve(), refused)]
+    vec![
+        Case::new("taken and given back", valve(PLENTY), taken),
+        Case::new("rejected", full_valve(), rejected),
+    ]
 }
 
 /// What listening costs: the same permit with decisions and outcomes counted. The peer is our own
@@ -50,7 +53,7 @@ pub(crate) fn metrics() -> Vec<Case> {
             Side::new(move || plenty.clone(), ask),
             peer(valve(PLENTY)),
         ),
-        Case::new("refused, counted", full(of(1)), peer(full_valve())),
+        Case::new("rejected, counted", full(of(1)), peer(full_valve())),
     ]
 }
 

@@ -6,7 +6,7 @@ use crate::pass::Pass;
 use crate::shared::{CLOSED, HALF_OPEN, LOW, OPEN, PHASE, RAMP, Shared, State};
 use crate::status::{Cause, Status};
 use crate::trip::Meter;
-use plimsoll_core::sync::{AtomicU64, Mutex, Ordering};
+use plimsoll_core::parts::sync::{AtomicU64, Mutex, Ordering};
 use plimsoll_core::{
     Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observer, Outcome, Permit,
     Rejected, Settle,
@@ -308,7 +308,7 @@ impl Settle for CircuitBreaker {
         self.0.ended(pass.started(), pass.generation(), pass.probe(), outcome);
     }
     fn refund(&self, pass: Pass) {
-        self.0.observer.emit(|| Event::Refunded { by: self.0.name });
+        self.0.observer.emit(|| Event::refunded(self.0.name));
         self.0.refund(pass);
     }
 }

@@ -1,7 +1,8 @@
 //! What can be set on a breaker.
 
 use crate::{CircuitBreaker, KeyedCircuitBreaker, Trip};
-use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer, Outcome, check_name, intern};
+use plimsoll_core::parts::intern;
+use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer, Outcome};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -128,7 +129,7 @@ impl CircuitBreakerConfig {
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_name(&self.name)?;
+        plimsoll_core::parts::check::name(&self.name)?;
         self.trips.iter().try_for_each(Trip::validate)?;
         let above_zero = |field, given: Duration| match given.is_zero() {
             true => Err(ConfigError::new(field, "0ns", "above 0")),

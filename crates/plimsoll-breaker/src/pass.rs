@@ -1,7 +1,7 @@
 //! What an admitted call holds.
 
 use crate::shared::generation;
-use plimsoll_core::{Instant, Pack};
+use plimsoll_core::{Instant, Pack, Words};
 
 /// What an admitted call holds: in which life of the breaker it was admitted, when it began, and which
 /// probe it is. Plain data; it goes back through [`Settle`](plimsoll_core::Settle).
@@ -51,12 +51,11 @@ impl Pass {
 }
 
 impl Pack for Pass {
-    fn pack(self) -> [u64; 2] {
-        // No probe is `u32::MAX`, so the word is never all ones.
-        [self.started, u64::from(self.probe) << 32 | u64::from(self.generation)]
+    fn pack(self) -> Words {
+        [self.started, u64::from(self.probe), u64::from(self.generation), 0]
     }
-    fn unpack([started, word]: [u64; 2]) -> Self {
-        Pass { started, generation: word as u32, probe: (word >> 32) as u32 }
+    fn unpack([started, probe, generation, _]: Words) -> Self {
+        Pass { started, generation: generation as u32, probe: probe as u32 }
     }
 }
 

@@ -1,9 +1,10 @@
 //! A breaker for each key, and a bound on how many there are.
 
 use crate::{CircuitBreaker, CircuitBreakerConfig, Pass};
+use plimsoll_core::parts::{Bounds, KeyedHashState, Queue, Ticket};
 use plimsoll_core::{
-    Bounds, By, ByRef, Clock, Dice, Discipline, Event, Gate, Instant, Keyed, KeyedHashState, Observer,
-    Outcome, Permit, Queue, Rejected, RequestInfo, Settle, Ticket,
+    By, ByRef, Clock, Dice, Discipline, Event, Gate, Instant, Keyed, Observer, Outcome, Permit, Rejected,
+    RequestInfo, Settle,
 };
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -125,7 +126,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
             gone = shard.evict(its.clock.now());
             if gone.is_none() {
                 drop(shard);
-                its.observer.emit(|| Event::Unguarded { by: its.name });
+                its.observer.emit(|| Event::unguarded(its.name));
                 return None;
             }
         }

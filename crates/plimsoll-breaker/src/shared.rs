@@ -5,7 +5,7 @@ use crate::machine::{CircuitState, Machine, Probe};
 use crate::pass::Pass;
 use crate::status::Cause;
 use crate::trip::{Call, Meter};
-use plimsoll_core::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use plimsoll_core::{Clock, Dice, Event, Instant, Observer, Outcome, Reason, Rejected};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl Shared {
         // Acquire: whoever sees a phase sees what was written for it.
         let word = self.word.load(Ordering::Acquire);
         (word & LOW == CLOSED).then(|| {
-            self.observer.emit(|| Event::Admitted { by: self.name });
+            self.observer.emit(|| Event::admitted(self.name));
             Pass::new(word, self.started())
         })
     }
@@ -100,7 +100,7 @@ impl Shared {
             let again = self.open_for();
             if !again.is_zero() {
                 // Made twice where someone listens: each move of a refusal costs more than making it.
-                self.observer.emit(|| Event::Rejected(self.refuse(again)));
+                self.observer.emit(|| Event::rejected(self.refuse(again)));
                 return Err(self.refuse(again));
             }
         }
@@ -238,7 +238,7 @@ impl Shared {
 
     #[inline(never)]
     pub(crate) fn ended(&self, started: Instant, generation: u32, probe: Option<u32>, outcome: Outcome) {
-        self.observer.emit(|| Event::Completed { by: self.name, outcome });
+        self.observer.emit(|| Event::completed(self.name, outcome));
         let word = self.word.load(Ordering::Acquire);
         // Closed, without any flag, and still the life of the breaker in which it was admitted: one look.
         let admitted = u64::from(generation) << GENERATION;
@@ -378,7 +378,7 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, to: &'static str, why: &'static str) {
-        self.observer.emit(|| Event::StateChanged { by: self.name, to, why });
+        self.observer.emit(|| Event::state_changed(self.name, to, why));
     }
 
     fn word_of(&self, state: &State) -> u64 {

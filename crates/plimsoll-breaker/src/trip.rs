@@ -1,6 +1,7 @@
 //! When a breaker opens: values that combine.
 
-use plimsoll_core::{ConfigError, Instant, Outcome, SlidingWindow};
+use plimsoll_core::parts::SlidingWindow;
+use plimsoll_core::{ConfigError, Instant, Outcome};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;

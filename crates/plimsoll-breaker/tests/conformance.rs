@@ -101,7 +101,7 @@ mod fuse_rows {
         assert!(!passes(&breaker));
     }
 
-    /// R03: what will not do is refused when it is installed, and named.
+    /// R03: what will not do is rejected when it is installed, and named.
     #[test]
     fn settings_that_will_not_do_are_refused_by_name() {
         let no = |builder: CircuitBreakerBuilder, field: &str| {
@@ -346,7 +346,7 @@ mod fuse_rows {
         assert!(!passes(&breaker));
     }
 
-    /// R22, R23: the programme of a blown fuse is a delay, then healing: refused for the whole of it, and told
+    /// R22, R23: the programme of a blown fuse is a delay, then healing: rejected for the whole of it, and told
     /// how long it still is; whole at its end. Ours sees by a probe whether it works, and then closes.
     #[test]
     fn it_is_open_for_its_time_to_the_instant_and_then_heals() {
@@ -376,7 +376,7 @@ mod fuse_rows {
             fn event(&self, event: Event) {
                 match event {
                     Event::Admitted { .. } => self.0.lock().unwrap().0 += 1,
-                    Event::Rejected(_) => self.0.lock().unwrap().1 += 1,
+                    Event::Rejected { .. } => self.0.lock().unwrap().1 += 1,
                     _ => {}
                 }
             }
@@ -386,15 +386,15 @@ mod fuse_rows {
         let mut seen = (0, 0);
         for (share, expected) in [(0.0, 0..=0), (0.3, 2_800..=3_200), (1.0, 10_000..=10_000), (0.0, 0..=0)] {
             breaker.set_fault(share).unwrap();
-            let refused = (0..10_000).filter(|_| !passes(&breaker)).count() as u32;
-            assert!(expected.contains(&refused), "{share}: {refused}");
-            seen = (seen.0 + 10_000 - refused, seen.1 + refused);
+            let rejected = (0..10_000).filter(|_| !passes(&breaker)).count() as u32;
+            assert!(expected.contains(&rejected), "{share}: {rejected}");
+            seen = (seen.0 + 10_000 - rejected, seen.1 + rejected);
             assert_eq!(*told.0.lock().unwrap(), seen);
         }
         for share in [-1e-6, 1.000001, f64::NAN] {
             assert!(breaker.set_fault(share).is_err());
         }
-        assert!(passes(&breaker), "what is refused changes nothing");
+        assert!(passes(&breaker), "what is rejected changes nothing");
         breaker.set("fault", 1.0).unwrap();
         assert!(!passes(&breaker));
         assert_eq!(breaker.state(), CircuitState::Closed);
@@ -782,7 +782,7 @@ mod breaky_rows {
         melt(&breakers[1], 10);
         assert_eq!(breakers.iter().map(passes).collect::<Vec<_>>(), [true, false, true]);
         let no = breakers[1].clone().try_acquire().unwrap_err();
-        assert_eq!(no.to_string(), "breaker refused: open (10 of 10 in 60s), retry after 10s");
+        assert_eq!(no.to_string(), "breaker rejected: open (10 of 10 in 60s), retry after 10s");
     }
 
     /// It works on the system's clock and outside of every runtime, too.

@@ -17,7 +17,7 @@ fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
 }
 
 /// Shuts and opens again and again while others ask. An ask that began after it was shut, and ended before
-/// anyone began to open it, was refused; and the other way round. Asks that meet a change may go either way.
+/// anyone began to open it, was rejected; and the other way round. Asks that meet a change may go either way.
 fn every_ask_goes_by_what_was_done_before(
     breaker: &CircuitBreaker,
     shut: impl Fn(&CircuitBreaker),
@@ -101,7 +101,7 @@ fn a_certain_fault_is_certain_at_once() {
     every_ask_goes_by_what_was_done_before(&by_hand_only(), fault(1.0), fault(0.0));
 }
 
-/// The failure that is one too many opens it before `done` returns: who fails knows that the next is refused.
+/// The failure that is one too many opens it before `done` returns: who fails knows that the next is rejected.
 #[test]
 fn whoever_opens_it_is_refused_next() {
     let breaker = builder(&ManualTime::new()).trip(Trip::failures().count(1)).build().unwrap();

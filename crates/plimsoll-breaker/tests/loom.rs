@@ -19,16 +19,16 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 }
 
 /// One failure opens it for a second.
-fn breaker(at_once: u32) -> (Breaker, ManualTime) {
+fn breaker(at_once: u32) -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
     let builder =
-        Breaker::builder().trip(Trip::failures().count(1)).open(OpenTime::fixed(S)).ramp(Ramp::NONE);
-    let builder = builder.probes(Probes { at_once, ..Probes::default() }).dice(Dice::seeded(1));
+        CircuitBreaker::builder().trip(Trip::failures().count(1)).open(OpenTime::fixed(S)).ramp(Ramp::NONE);
+    let builder = builder.probes(Probes { concurrency: at_once, ..Probes::default() }).dice(Dice::seeded(1));
     (builder.clock(time.clock()).build().unwrap(), time)
 }
 
 /// Asks on a thread of its own, and forgets the permit.
-fn ask(breaker: &Breaker) -> thread::JoinHandle<bool> {
+fn ask(breaker: &CircuitBreaker) -> thread::JoinHandle<bool> {
     let breaker = breaker.clone();
     thread::spawn(move || breaker.try_acquire_owned().map(std::mem::forget).is_ok())
 }
@@ -45,7 +45,7 @@ fn no_more_than_are_set_become_probes() {
             let mine = breaker.try_acquire_owned().map(std::mem::forget).is_ok();
             let passed = others.map(|other| other.join().unwrap()).iter().filter(|&&passed| passed).count();
             assert_eq!(passed as u32 + u32::from(mine), at_once);
-            assert_eq!(breaker.phase(), Phase::HalfOpen);
+            assert_eq!(breaker.state(), CircuitState::HalfOpen);
         });
     }
 }
@@ -59,7 +59,7 @@ fn a_result_of_an_earlier_life_does_not_open_it() {
         let fails = thread::spawn(move || late.done(Outcome::Failure));
         breaker.reset();
         fails.join().unwrap();
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
     });
 }
 
@@ -74,7 +74,7 @@ fn a_probe_of_an_earlier_life_does_not_open_it() {
         let fails = thread::spawn(move || probe.done(Outcome::Failure));
         breaker.reset();
         fails.join().unwrap();
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
     });
 }
 
@@ -130,8 +130,9 @@ fn a_refusal_has_the_numbers_of_what_it_opened_for() {
 fn two_that_open_it_open_it_once() {
     explore(|| {
         let time = ManualTime::new();
-        let open = OpenTime { first: S, factor: 2.0, most: 8 * S, jitter: 0.0 };
-        let builder = Breaker::builder().trip(Trip::failures().count(1)).open(open).clock(time.clock());
+        let open = OpenTime { first: S, factor: 2.0, max: 8 * S, jitter: 0.0 };
+        let builder =
+            CircuitBreaker::builder().trip(Trip::failures().count(1)).open(open).clock(time.clock());
         let breaker = builder.dice(Dice::seeded(1)).build().unwrap();
         let permits = [breaker.try_acquire_owned().unwrap(), breaker.try_acquire_owned().unwrap()];
         let fails = permits.map(|permit| thread::spawn(move || permit.done(Outcome::Failure)));
@@ -153,6 +154,6 @@ fn a_cancelled_probe_takes_no_place_with_it() {
         cancels.join().unwrap();
         let probe = mine.or_else(|| breaker.try_acquire_owned().ok()).unwrap();
         probe.done(Outcome::Success);
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.state(), CircuitState::Closed);
     });
 }

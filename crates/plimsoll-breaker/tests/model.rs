@@ -269,7 +269,7 @@ impl Oracle {
         }
     }
 
-    /// Admitted, or refused with the time after which it may come again.
+    /// Admitted, or rejected with the time after which it may come again.
     fn ask(&mut self, id: usize, now: u64) -> Result<Call, Option<Duration>> {
         if self.disabled {
             return Ok(Call { life: self.life, began: now, probe: false });

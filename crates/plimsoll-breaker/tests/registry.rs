@@ -19,7 +19,7 @@ impl Observe for Ear {
 
 impl Ear {
     fn unguarded(&self) -> usize {
-        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Unguarded { by: "hosts" })).count()
+        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Unguarded { by: "hosts", .. })).count()
     }
 }
 

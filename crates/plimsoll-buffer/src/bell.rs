@@ -3,8 +3,8 @@
 //! Who rings has changed something under a shard's lock before; who waits stands in the row first and
 //! then looks once more under the same lock. One of the two sees the other.
 
-use plimsoll_core::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use plimsoll_core::wake;
+use plimsoll_core::parts::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use plimsoll_core::parts::wake;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};

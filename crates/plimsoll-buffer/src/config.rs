@@ -2,7 +2,8 @@
 
 use crate::shared::{Shared, Weigher};
 use crate::{Mailbox, Weigh};
-use plimsoll_core::{Bounds, Clock, ConfigError, Dice, Discipline, Observe, Observer, check_name, intern};
+use plimsoll_core::parts::{Bounds, intern};
+use plimsoll_core::{Clock, ConfigError, Dice, Discipline, Observe, Observer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,7 @@ impl MailboxConfig {
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_name(&self.name)?;
+        plimsoll_core::parts::check::name(&self.name)?;
         self.discipline.validate()?;
         check_bounds(self.bounds())?;
         check_shards(self.shards)
@@ -145,7 +146,7 @@ impl<T> MailboxBuilder<T> {
     }
 
     /// How heavy all items of a shard together may be, as `weigh` weighs them. An item heavier than
-    /// the whole bound is refused with `TooLarge`.
+    /// the whole bound is rejected with `TooLarge`.
     ///
     /// `weigh` is called once an offer, by its producer, before anything is locked.
     pub fn max_weight(mut self, most: u64, weigh: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Self {

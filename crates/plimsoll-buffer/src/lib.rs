@@ -13,7 +13,7 @@
 //!    offer ──────► ┌───────────────────────────┐ ◄───── take, mail, stream: when it can
 //!    offer_wait ─► │ count, weight, age: bound │ ─────► items, and what was lost
 //!                  └────────────┬──────────────┘
-//!            displaced, refused ▼ back to the producer, counted
+//!            displaced, rejected ▼ back to the producer, counted
 //! ```
 //!
 //! *Not* for work of which nothing may be lost: that wants [back-pressure](Mailbox::offer_wait) all the
@@ -87,6 +87,7 @@
 mod bell;
 mod config;
 mod inbox;
+#[cfg(feature = "tower")]
 mod layer;
 mod lost;
 mod mailbox;
@@ -103,10 +104,10 @@ pub mod disciplines {}
 pub use config::{MailboxBuilder, MailboxConfig, ShardPick};
 pub use inbox::{Deliveries, Filter, Inbox};
 #[cfg(feature = "tower")]
-pub use layer::BufferLayer;
-pub use layer::{Buffer, BufferBuilder, BufferConfig};
+pub use layer::{Buffer, BufferBuilder, BufferConfig, BufferLayer};
 pub use lost::{Delivery, Lost, Mail};
 pub use mailbox::{Mailbox, OfferWait, Usage};
 pub use offer::{Displaced, OfferError};
-pub use plimsoll_core::{Bounds, Discipline};
+pub use plimsoll_core::Discipline;
+pub use plimsoll_core::parts::Bounds;
 pub use weigh::Weigh;

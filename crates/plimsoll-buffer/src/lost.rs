@@ -59,7 +59,7 @@ impl Lost {
         [
             (self.evicted, "evicted"),
             (self.expired, "expired"),
-            (self.rejected, "refused"),
+            (self.rejected, "rejected"),
             (self.too_large, "too large"),
             (self.filtered, "filtered"),
             (self.undelivered, "undelivered"),

@@ -5,8 +5,9 @@ use crate::config::{MailboxBuilder, check_bounds, check_shards};
 use crate::inbox::Inbox;
 use crate::offer::{Displaced, OfferError};
 use crate::shared::Shared;
-use plimsoll_core::sync::Ordering;
-use plimsoll_core::{Bounds, ConfigError, ControlError, Discipline, Inspect, Sleep};
+use plimsoll_core::parts::sync::Ordering;
+use plimsoll_core::parts::{Bounds, Sleep};
+use plimsoll_core::{ConfigError, ControlError, Discipline, Inspect};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -61,9 +62,9 @@ impl<T> Mailbox<T> {
     /// assert_eq!(displaced, [(1, Reason::Evicted)]);
     ///
     /// let firm = Mailbox::builder().capacity(2).discipline(Discipline::KeepOldest).build()?;
-    /// let refused: Vec<_> = (1..=3).filter_map(|n| firm.offer(n).err()).collect();
-    /// assert_eq!(*refused[0].item(), 3);
-    /// assert_eq!(refused[0].to_string(), "mailbox refused: full (2 of 2)");
+    /// let rejected: Vec<_> = (1..=3).filter_map(|n| firm.offer(n).err()).collect();
+    /// assert_eq!(*rejected[0].item(), 3);
+    /// assert_eq!(rejected[0].to_string(), "mailbox rejected: full (2 of 2)");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline(always)]
@@ -95,7 +96,7 @@ impl<T> Mailbox<T> {
     /// It blocks the thread: inside an async task use `offer_wait`.
     ///
     /// # Errors
-    /// As there, and with `Expired` if there was no room within the time; that counts as refused.
+    /// As there, and with `Expired` if there was no room within the time; that counts as rejected.
     pub fn blocking_offer_timeout(&self, item: T, timeout: Duration) -> Result<(), OfferError<T>> {
         let clock = &self.0.clock;
         let mut offer = self.offer_wait(item);

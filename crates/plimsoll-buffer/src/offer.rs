@@ -1,6 +1,7 @@
 //! What becomes of an offer.
 
-use plimsoll_core::{OneOrMany, Reason, Rejected};
+use plimsoll_core::parts::OneOrMany;
+use plimsoll_core::{Reason, Rejected};
 use std::fmt;
 
 /// The item was kept. Others may have had to go for it: iterate to have them, each with the reason.
@@ -30,7 +31,7 @@ impl<T> ExactSizeIterator for Displaced<T> {}
 
 impl<T> fmt::Debug for Displaced<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").field("displaced", &self.0.len()).finish()
+        f.debug_struct("Displaced").field("displaced", &self.0.len()).finish()
     }
 }
 
@@ -76,14 +77,14 @@ impl<T> OfferError<T> {
 }
 
 impl<T> From<OfferError<T>> for Rejected {
-    fn from(refused: OfferError<T>) -> Self {
-        refused.rejected
+    fn from(rejected: OfferError<T>) -> Self {
+        rejected.rejected
     }
 }
 
 impl<T> fmt::Debug for OfferError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Refused").field(&self.rejected).finish()
+        f.debug_tuple("OfferError").field(&self.rejected).finish()
     }
 }
 

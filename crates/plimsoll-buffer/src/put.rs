@@ -3,8 +3,9 @@
 use crate::offer::{Displaced, OfferError};
 use crate::shard::{ALONE, FULL, PLAIN, REFUSED, Shard, State};
 use crate::shared::{NO_STAMP, ROUGH, Shared};
-use plimsoll_core::sync::{MutexGuard, Ordering};
-use plimsoll_core::{Bounds, Event, Instant, OneOrMany, Reason, Rejected, StripedCounter};
+use plimsoll_core::parts::sync::{MutexGuard, Ordering};
+use plimsoll_core::parts::{Bounds, OneOrMany, StripedCounter};
+use plimsoll_core::{Event, Instant, Reason, Rejected};
 
 const REFUSES_ALONE: u32 = ALONE | FULL | REFUSED;
 
@@ -29,7 +30,7 @@ impl<T> Shared<T> {
         if flags & PLAIN == 0 {
             return match flags & (ALONE | FULL | REFUSED) {
                 REFUSES_ALONE => match self.refuse_full(&self.first, item) {
-                    Ok(refused) => Err(refused),
+                    Ok(rejected) => Err(rejected),
                     Err(item) => self.offer_any(item),
                 },
                 _ => self.offer_any(item),
@@ -59,9 +60,9 @@ impl<T> Shared<T> {
     #[inline]
     fn tell_kept(&self, displaced: &OneOrMany<(T, Reason)>) {
         self.observer.emit_all(|tell| {
-            tell(Event::Enqueued { by: self.name });
+            tell(Event::enqueued(self.name));
             for (_, reason) in displaced.iter() {
-                tell(Event::Lost { by: self.name, reason: *reason, count: 1 });
+                tell(Event::lost(self.name, *reason, 1));
             }
         });
     }
@@ -72,7 +73,7 @@ impl<T> Shared<T> {
         let shard = self.shard();
         let item = if shard.flags() & (FULL | REFUSED) == FULL | REFUSED {
             match self.refuse_full(shard, item) {
-                Ok(refused) => return Err(refused),
+                Ok(rejected) => return Err(rejected),
                 Err(item) => item,
             }
         } else {
@@ -91,7 +92,7 @@ impl<T> Shared<T> {
             // Told of in between: this one has to be told of again.
             self.note_refusals(shard);
         }
-        self.observer.emit(|| Event::Rejected(self.full(shard)));
+        self.observer.emit(|| Event::rejected(self.full(shard)));
         Ok(OfferError::new(item, self.full(shard)))
     }
 
@@ -179,18 +180,18 @@ impl<T> Shared<T> {
         shard.measure(&state);
         if shard.flags() & FULL != 0 {
             self.refusals.get_or_init(StripedCounter::default);
-            shard.mark_refused();
+            shard.mark_rejected();
         }
         drop(state);
         self.mail.ring();
         for (_, reason) in displaced {
-            self.observer.emit(|| Event::Lost { by: self.name, reason, count: 1 });
+            self.observer.emit(|| Event::lost(self.name, reason, 1));
         }
         self.refuse(item, no)
     }
 
     fn refuse(&self, item: T, no: Rejected) -> OfferError<T> {
-        self.observer.emit(|| Event::Rejected(no));
+        self.observer.emit(|| Event::rejected(no));
         OfferError::new(item, no)
     }
 
@@ -205,7 +206,7 @@ impl<T> Shared<T> {
         let mut state = shard.lock();
         // What counts it is added up when it is told; here is its gap.
         state.lose(Reason::Full, 0, &self.clock);
-        shard.mark_refused();
+        shard.mark_rejected();
         drop(state);
         self.mail.ring();
     }

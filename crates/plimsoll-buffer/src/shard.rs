@@ -1,8 +1,9 @@
 //! One line of items behind its lock, with the books of what it lost.
 
 use crate::lost::Lost;
-use plimsoll_core::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
-use plimsoll_core::{Bounds, Clock, Discipline, Instant, Position, Queue, Reason, Ticket};
+use plimsoll_core::parts::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
+use plimsoll_core::parts::{Bounds, Position, Queue, Ticket};
+use plimsoll_core::{Clock, Discipline, Instant, Reason};
 use std::sync::PoisonError;
 #[cfg(not(plimsoll_loom))]
 use std::sync::TryLockError;
@@ -154,7 +155,7 @@ impl<T> Shard<T> {
     }
 
     /// Under the lock: refusals that follow need only be counted.
-    pub(crate) fn mark_refused(&self) {
+    pub(crate) fn mark_rejected(&self) {
         self.flags.store(self.flags() | REFUSED, Ordering::Relaxed);
     }
 

@@ -3,8 +3,9 @@
 use crate::bell::Notify;
 use crate::config::{MOST_SHARDS, MailboxConfig, ShardPick};
 use crate::shard::{Shard, State};
-use plimsoll_core::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use plimsoll_core::{Bounds, Clock, Dice, Discipline, Event, Instant, Observer, Reason, StripedCounter};
+use plimsoll_core::parts::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use plimsoll_core::parts::{Bounds, StripedCounter};
+use plimsoll_core::{Clock, Dice, Discipline, Event, Instant, Observer, Reason};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -271,7 +272,7 @@ impl<T> Shared<T> {
 
     pub(crate) fn tell_lost(&self, reason: Reason, count: usize) {
         if count > 0 {
-            self.observer.emit(|| Event::Lost { by: self.name, reason, count: count as u64 });
+            self.observer.emit(|| Event::lost(self.name, reason, count as u64));
         }
     }
 

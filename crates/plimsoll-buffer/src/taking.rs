@@ -4,8 +4,9 @@ use crate::inbox::Filter;
 use crate::lost::{Delivery, Lost};
 use crate::shard::{PLAIN, Shard};
 use crate::shared::Shared;
-use plimsoll_core::sync::Ordering;
-use plimsoll_core::{Event, Position, Reason, StripedCounter};
+use plimsoll_core::parts::sync::Ordering;
+use plimsoll_core::parts::{Position, StripedCounter};
+use plimsoll_core::{Event, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl<T> Shared<T> {
@@ -14,7 +15,7 @@ impl<T> Shared<T> {
         self.space.ring_for(count + expired.len());
         self.tell_lost(Reason::Expired, expired.len());
         if count > 0 {
-            self.observer.emit(|| Event::Delivered { by: self.name, count: count as u64 });
+            self.observer.emit(|| Event::delivered(self.name, count as u64));
         }
         if !expired.is_empty() {
             // Somebody else's code runs when they are dropped: a panic in it must not take along what was
@@ -33,7 +34,7 @@ impl<T> Shared<T> {
                 let item = state.line.pop_plain()?;
                 drop(state);
                 self.space.ring();
-                self.observer.emit(|| Event::Delivered { by: self.name, count: 1 });
+                self.observer.emit(|| Event::delivered(self.name, 1));
                 return Some(item);
             }
         }
@@ -261,7 +262,7 @@ impl<T> Drop for Taking<'_, T> {
         if !self.over && !self.kept.is_empty() {
             // They have left the mailbox, and nobody gets them.
             let count = self.kept.len() as u64;
-            shared.observer.emit(|| Event::Delivered { by: shared.name, count });
+            shared.observer.emit(|| Event::delivered(shared.name, count));
             shared.space.ring_for(self.kept.len());
             shared.restore_losses(Lost { undelivered: count, ..Lost::default() });
         }

@@ -56,8 +56,8 @@ fn call(service: &Guarded, n: u32) -> Call {
     call
 }
 
-fn buffer(time: &ManualTime, count: u32, discipline: Discipline) -> Buffer {
-    let builder = Buffer::builder().concurrency(1).count(count).discipline(discipline).age(100 * MS);
+fn buffer(time: &ManualTime, queue: u32, discipline: Discipline) -> Buffer {
+    let builder = Buffer::builder().concurrency(1).queue(queue).discipline(discipline).max_wait(100 * MS);
     builder.clock(time.clock()).build().unwrap()
 }
 
@@ -73,26 +73,27 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
         no(new().concurrency(0).build()),
         "concurrency = 0 is not allowed: it must be 1 to 2147483647"
     );
-    assert!(no(new().count(u32::MAX).build()).starts_with("count = 4294967295"));
-    assert!(no(new().age(Duration::ZERO).build()).starts_with("age = 0ns"));
+    assert!(no(new().queue(u32::MAX).build()).starts_with("queue = 4294967295"));
+    assert!(no(new().max_wait(Duration::ZERO).build()).starts_with("max_wait = 0ns"));
     assert!(no(new().name("").build()).starts_with("name"));
     let lifo = Discipline::LifoWithAge { max_age: Duration::ZERO };
     assert!(
-        no(new().config(BufferConfig { discipline: lifo, ..Default::default() }).build()).starts_with("age")
+        no(new().config(BufferConfig { discipline: lifo, ..Default::default() }).build())
+            .starts_with("max_age")
     );
     let live = new().build().unwrap();
     assert!(
         live.set_concurrency(0).is_err()
-            && live.resize(u32::MAX).is_err()
-            && live.set_age(Duration::ZERO).is_err()
+            && live.set_queue(u32::MAX).is_err()
+            && live.set_max_wait(Duration::ZERO).is_err()
     );
     assert!(
-        live.set_discipline(lifo).is_err() && live.set("count", 0.5).is_err() && live.set("x", 1.0).is_err()
+        live.set_discipline(lifo).is_err() && live.set("queue", 0.5).is_err() && live.set("x", 1.0).is_err()
     );
-    live.set("count", 3.0).unwrap();
-    live.set("age", 0.5).unwrap();
+    live.set("queue", 3.0).unwrap();
+    live.set("max_wait", 0.5).unwrap();
     live.set("concurrency", 2.0).unwrap();
-    assert_eq!((live.count(), live.age(), live.concurrency()), (3, 500 * MS, 2));
+    assert_eq!((live.queue_limit(), live.max_wait(), live.concurrency()), (3, 500 * MS, 2));
     assert!(format!("{live:?}").contains("discipline: Fifo"));
 }
 
@@ -111,7 +112,7 @@ fn the_evicted_is_told_at_once_and_never_begins() {
     assert_eq!(assert_ready!(served.poll()).unwrap(), 0);
     assert_pending!(calls[1].poll());
     assert_eq!(inner.begun(), [2], "the oldest of those who are left");
-    assert_eq!((buffer.serving(), buffer.waiting()), (1, 1));
+    assert_eq!((buffer.in_flight(), buffer.queued()), (1, 1));
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn who_has_waited_too_long_is_told_so_then() {
         let no = refusal(&mut waits);
         assert_eq!((no.reason(), no.window()), (Reason::Expired, Some(longest)), "{discipline}");
         assert_eq!(inner.begun(), [0]);
-        assert_eq!(buffer.waiting(), 0);
+        assert_eq!(buffer.queued(), 0);
         time.advance(100 * MS); // to the start of a slice again
     }
 }
@@ -166,7 +167,7 @@ fn a_panic_in_one_call_harms_no_other() {
     assert_pending!(after.poll());
     inner.finish();
     assert_eq!(assert_ready!(after.poll()).unwrap(), 2);
-    assert_eq!((buffer.serving(), buffer.waiting()), (0, 0));
+    assert_eq!((buffer.in_flight(), buffer.queued()), (0, 0));
 }
 
 #[test]
@@ -179,11 +180,11 @@ fn a_cancelled_call_gives_back_its_turn_or_its_place() {
         let waits = call(&service, 1);
         let granted = call(&service, 2);
         drop(waits);
-        assert_eq!(buffer.waiting(), 1, "{discipline}");
+        assert_eq!(buffer.queued(), 1, "{discipline}");
         drop(served); // in the middle of its work
         assert!(granted.is_woken());
         drop(granted); // granted, and gone before it looked
-        assert_eq!((buffer.serving(), buffer.waiting()), (0, 0), "{discipline}");
+        assert_eq!((buffer.in_flight(), buffer.queued()), (0, 0), "{discipline}");
         let _again = call(&service, 3);
         assert_eq!(inner.begun().last(), Some(&3));
     }
@@ -216,5 +217,5 @@ fn it_is_always_ready_and_holds_nothing_for_an_idle_handle() {
             assert!(service.poll_ready(cx).is_ready());
         }
     });
-    assert_eq!((buffer.serving(), buffer.waiting()), (0, 0));
+    assert_eq!((buffer.in_flight(), buffer.queued()), (0, 0));
 }

@@ -146,9 +146,9 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
     assert_eq!(mailbox.usage().len, 0);
     assert!(books.displaced.is_disjoint(&books.delivered) && books.back.is_disjoint(&books.delivered));
     let told = books.told;
-    let refused = told.rejected + told.too_large;
-    assert!(refused <= given_up, "seed {seed}, {discipline}: {told} of {given_up} that came back");
-    let lost = told.total() - refused;
+    let rejected = told.rejected + told.too_large;
+    assert!(rejected <= given_up, "seed {seed}, {discipline}: {told} of {given_up} that came back");
+    let lost = told.total() - rejected;
     assert_eq!(
         books.offered,
         books.delivered.len() as u64 + lost + given_up,

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 fn mailbox(count: usize, discipline: Discipline) -> Mailbox<u32> {
     let clock = ManualTime::new().clock(); // nobody moves it: whoever is not called waits for ever
-    Mailbox::builder().count(count).discipline(discipline).clock(clock).build().unwrap()
+    Mailbox::builder().capacity(count).discipline(discipline).clock(clock).build().unwrap()
 }
 
 fn explore(test: impl Fn() + Sync + Send + 'static) {
@@ -116,11 +116,11 @@ fn a_refusal_is_told_once_however_it_meets_the_telling() {
             thread::spawn(move || mailbox.offer(3).is_err())
         };
         let first = inbox.take_up_to(9);
-        let refused = 1 + u64::from(offers.join().unwrap());
+        let rejected = 1 + u64::from(offers.join().unwrap());
         mailbox.close();
         let rest = block_on(inbox.mail());
-        let told = first.lost.refused + rest.as_ref().map_or(0, |mail| mail.lost.refused);
-        assert_eq!(told, refused);
+        let told = first.lost.rejected + rest.as_ref().map_or(0, |mail| mail.lost.rejected);
+        assert_eq!(told, rejected);
         let items = first.items.len() as u64 + rest.map_or(0, |mail| mail.items.len() as u64);
         assert_eq!(items + told, 3);
     });

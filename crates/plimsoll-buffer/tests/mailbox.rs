@@ -89,7 +89,7 @@ fn weight_bounds_what_is_held_and_one_too_heavy_is_refused_whatever_there_is_roo
     }
     assert_eq!((mailbox.usage().len, mailbox.usage().weight), (2, 800));
     let no = mailbox.offer(vec![0; 2_000]).unwrap_err();
-    assert_eq!(no.to_string(), format!("mailbox refused: too large ({} of 1000)", 2_000 + own));
+    assert_eq!(no.to_string(), format!("mailbox rejected: too_large ({} of 1000)", 2_000 + own));
     assert_eq!(mailbox.usage().len, 2, "nothing had to go for it");
     let lost = mailbox.inbox().lost();
     assert_eq!((lost.evicted, lost.too_large), (1, 1));
@@ -157,7 +157,7 @@ fn a_thread_waits_for_room_or_for_an_item_as_long_as_it_says() {
     mailbox.offer(1).unwrap();
     let no = mailbox.blocking_offer_timeout(2, Duration::ZERO).unwrap_err();
     assert_eq!((no.reason(), no.into_item()), (Reason::Expired, 2));
-    assert_eq!(inbox.lost().rejected, 1, "he was refused, and that is told");
+    assert_eq!(inbox.lost().rejected, 1, "he was rejected, and that is told");
     std::thread::scope(|s| {
         let waits = s.spawn(|| mailbox.blocking_offer_timeout(3, LONG));
         assert_eq!(inbox.blocking_take_timeout(LONG), Some(1));
@@ -294,10 +294,10 @@ fn a_new_discipline_holds_for_what_is_held() {
     time.advance(Duration::from_secs(1));
     assert_eq!((inbox.take(), inbox.lost().expired), (None, 3));
     mailbox.set_discipline(Discipline::KeepOldest).unwrap();
-    let refused = (1..=6).filter(|&n| mailbox.offer(n).is_err()).count();
-    assert_eq!((refused, inbox.take()), (2, Some(1)));
+    let rejected = (1..=6).filter(|&n| mailbox.offer(n).is_err()).count();
+    assert_eq!((rejected, inbox.take()), (2, Some(1)));
     mailbox.set_discipline(Discipline::Fifo).unwrap();
-    assert_eq!((5..=7).flat_map(|n| mailbox.offer(n).unwrap()).count(), 2, "nothing is refused now");
+    assert_eq!((5..=7).flat_map(|n| mailbox.offer(n).unwrap()).count(), 2, "nothing is rejected now");
     assert_eq!(inbox.take_up_to(9).items, [4, 5, 6, 7]);
 }
 
@@ -393,7 +393,7 @@ mod sharded {
         const EACH: u64 = 5_000;
         for discipline in [Discipline::Fifo, Discipline::KeepOldest, Discipline::Lifo] {
             let mailbox = Mailbox::builder().capacity(16).shards(3).discipline(discipline).build().unwrap();
-            let (displaced, refused, taken) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+            let (displaced, rejected, taken) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
             let told = std::sync::Mutex::new(Lost::default());
             std::thread::scope(|s| {
                 for _ in 0..2 {
@@ -410,12 +410,12 @@ mod sharded {
                 let producers: Vec<_> = (0..3)
                     .map(|_| {
                         let mailbox = mailbox.clone();
-                        let (displaced, refused) = (&displaced, &refused);
+                        let (displaced, rejected) = (&displaced, &rejected);
                         s.spawn(move || {
                             for n in 0..EACH {
                                 match mailbox.offer(n) {
                                     Ok(kept) => displaced.fetch_add(kept.count() as u64, SeqCst),
-                                    Err(_) => refused.fetch_add(1, SeqCst),
+                                    Err(_) => rejected.fetch_add(1, SeqCst),
                                 };
                             }
                         })
@@ -430,7 +430,7 @@ mod sharded {
             });
             let told = told.into_inner().unwrap();
             assert_eq!(mailbox.usage().len, 0);
-            assert_eq!(told.rejected, refused.load(SeqCst), "{discipline}");
+            assert_eq!(told.rejected, rejected.load(SeqCst), "{discipline}");
             assert!(told.evicted >= displaced.load(SeqCst), "resizing evicts, too");
             assert_eq!(taken.load(SeqCst) + told.total(), 3 * EACH, "{discipline}");
         }

@@ -149,7 +149,7 @@ impl Observe for Ear {
         let mut sums = self.0.lock().unwrap();
         match event {
             Event::Enqueued { .. } => sums[KEPT] += 1,
-            Event::Rejected(_) => sums[REFUSED] += 1,
+            Event::Rejected { .. } => sums[REFUSED] += 1,
             Event::Delivered { count, .. } => sums[DELIVERED] += count,
             Event::Lost { count, .. } => sums[LOST] += count,
             _ => {}
@@ -174,7 +174,7 @@ proptest! {
         let mut inbox = mailbox.inbox();
         let timed = first >= 3;
         let mut model = Model { discipline: DISCIPLINES[first], bounds, timed, items: vec![], lost: vec![] };
-        let (mut told, mut refused) = (Lost::default(), [0, 0]);
+        let (mut told, mut rejected) = (Lost::default(), [0, 0]);
         let (mut pushed, mut delivered, mut displaced) = (0, 0, vec![]);
         for (id, step) in steps.into_iter().enumerate() {
             let now = time.clock().now();
@@ -192,7 +192,7 @@ proptest! {
                         (Err(no), Err(reason)) => {
                             prop_assert_eq!(no.reason(), reason);
                             prop_assert_eq!(no.into_item().id, item.id);
-                            refused[usize::from(reason == Reason::TooLarge)] += 1;
+                            rejected[usize::from(reason == Reason::TooLarge)] += 1;
                         }
                         (a, b) => prop_assert!(false, "{:?} but {:?}", a, b),
                     }
@@ -239,7 +239,7 @@ proptest! {
         let of = |reason| model.lost.iter().filter(|(_, why)| *why == reason).count() as u64;
         prop_assert_eq!(told.evicted, of(Reason::Evicted));
         prop_assert_eq!(told.expired, of(Reason::Expired));
-        prop_assert_eq!([told.rejected, told.too_large], refused);
+        prop_assert_eq!([told.rejected, told.too_large], rejected);
         prop_assert_eq!(pushed, delivered + told.total() + mailbox.usage().len as u64);
     }
 }

@@ -228,13 +228,13 @@ fn refusals_are_counted_exactly_while_they_are_told() {
             seen += mail.items.len() as u64;
             lost += mail.lost;
         }
-        let refused: u64 = producers.into_iter().map(|p| p.join().unwrap()).sum();
+        let rejected: u64 = producers.into_iter().map(|p| p.join().unwrap()).sum();
         mailbox.close();
         while let Some(mail) = assert_ready!(task::spawn(inbox.mail()).poll()) {
             seen += mail.items.len() as u64;
             lost += mail.lost;
         }
-        assert_eq!((lost.rejected, lost.total()), (refused, refused));
-        assert_eq!(seen + refused, 3 * EACH);
+        assert_eq!((lost.rejected, lost.total()), (rejected, rejected));
+        assert_eq!(seen + rejected, 3 * EACH);
     });
 }

@@ -90,8 +90,8 @@ fn of_twice_the_size_half_is_lost_and_the_right_half() {
         assert!(said(&mut inbox));
         let (items, lost) = mail(&mut inbox);
         assert_eq!(items, left(kind, 6), "{kind}");
-        let refused = if kind == Discipline::KeepOldest { 3 } else { 0 };
-        assert_eq!((lost.evicted, lost.rejected, lost.total()), (3 - refused, refused, 3), "{kind}");
+        let rejected = if kind == Discipline::KeepOldest { 3 } else { 0 };
+        assert_eq!((lost.evicted, lost.rejected, lost.total()), (3 - rejected, rejected, 3), "{kind}");
         offer(&mailbox, 7..=7);
         assert_eq!(mail(&mut inbox), (vec![7], Lost::default()), "{kind}: counted once");
     }

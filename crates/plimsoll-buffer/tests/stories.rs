@@ -19,7 +19,7 @@ const MS: Duration = Duration::from_millis(1);
 #[cfg(not(feature = "test-util"))]
 #[test]
 fn an_item_that_may_wait_for_an_hour_is_there_a_moment_later() {
-    let mailbox = Mailbox::builder().age(Duration::from_secs(3600)).build().unwrap();
+    let mailbox = Mailbox::builder().max_age(Duration::from_secs(3600)).build().unwrap();
     let _ = mailbox.offer(1).unwrap();
     assert_eq!(mailbox.inbox().take(), Some(1));
 }
@@ -72,7 +72,7 @@ fn once_producers_are_done_every_refusal_can_be_told() {
     let mailbox = Mailbox::builder().capacity(1).discipline(Discipline::KeepOldest).build().unwrap();
     let mut inbox = mailbox.inbox();
     for _ in 0..300 {
-        let (mut refused, mut told, mut taken) = (0, 0, 0);
+        let (mut rejected, mut told, mut taken) = (0, 0, 0);
         std::thread::scope(|s| {
             let offers = s.spawn(|| (0..50).filter(|&n| mailbox.offer(n).is_err()).count() as u64);
             while !offers.is_finished() {
@@ -80,11 +80,11 @@ fn once_producers_are_done_every_refusal_can_be_told() {
                 told += mail.lost.total();
                 taken += mail.items.len() as u64;
             }
-            refused = offers.join().unwrap();
+            rejected = offers.join().unwrap();
         });
         let rest = inbox.take_up_to(9);
         told += rest.lost.total();
-        assert_eq!((told, taken + rest.items.len() as u64), (refused, 50 - refused));
+        assert_eq!((told, taken + rest.items.len() as u64), (rejected, 50 - rejected));
         assert_pending!(task::spawn(inbox.notified()).poll());
     }
 }
@@ -304,7 +304,7 @@ fn one_item_or_some_can_be_waited_for() {
     mailbox.close();
     assert!(inbox.blocking_mail_timeout(Duration::ZERO).is_none());
     assert_eq!(assert_ready!(task::spawn(inbox.take_wait()).poll()), None);
-    let refused = mailbox.offer(6).unwrap_err();
-    assert_eq!(refused.reason(), Reason::Closed);
+    let rejected = mailbox.offer(6).unwrap_err();
+    assert_eq!(rejected.reason(), Reason::Closed);
     assert!(matches!(task::spawn(inbox.mail()).poll(), Poll::Ready(None)));
 }

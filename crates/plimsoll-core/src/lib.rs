@@ -59,68 +59,28 @@
 //! - `metrics`: [`Metrics`], the adapter to the `metrics` facade.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
-mod clock;
-mod codel;
-mod dice;
-mod discipline;
-mod error;
-mod facts;
-mod few;
-mod gate;
-mod instant;
-mod line;
-#[cfg(feature = "metrics")]
-mod metrics;
-mod name;
-pub mod names;
+mod chance;
+mod guard;
 mod observe;
-mod outcome;
-mod pack;
-mod places;
-mod rejected;
-mod room;
-mod seeded;
-mod shadow;
-mod stripes;
-#[doc(hidden)]
-pub mod sync;
-mod then;
-mod timers;
+pub mod parts;
+mod request;
+mod time;
 #[cfg(feature = "tower")]
 mod tower;
-mod turn;
-mod waiters;
-mod window;
 
-pub use clock::{Clock, ManualTime, Sleep};
-pub use dice::Dice;
-pub use discipline::{Bounds, Discipline};
-pub use error::{ConfigError, ControlError};
-pub use facts::{
-    By, ByOption, ByOptionRef, ByRef, InfoFn, Keyed, Only, OnlyWaiting, Priority, ReadInfo, RequestInfo,
+pub use chance::Dice;
+pub use guard::{
+    Allowance, Classify, ConfigError, ControlError, Gate, Mode, OnError, Only, Outcome, Overload, Pack,
+    Packed, Permit, Reason, Rejected, Settle, Shadow, Then, Wait, Words,
 };
-pub use few::OneOrMany;
-pub use gate::{Allowance, Gate, Permit, Settle, Wait};
-pub use instant::Instant;
-pub use line::{Position, Queue, Ticket};
 #[cfg(feature = "metrics")]
-pub use metrics::Metrics;
-pub use name::{check_name, intern};
-pub use observe::{Event, Inspect, Observe, Observer};
-pub use outcome::{Classify, ClassifyFn, OnError, Outcome, Overload};
-pub use pack::{Pack, Packed};
-pub use places::{FixedCapacity, Place};
-pub use rejected::{Reason, Rejected};
-pub use room::{Capacity, Semaphore, Start};
-pub use seeded::{KeyedHashState, KeyedHasher};
-pub use shadow::{Mode, Shadow};
-pub use stripes::StripedCounter;
-pub use then::Then;
-pub use timers::wake;
+pub use observe::Metrics;
+pub use observe::{Event, Inspect, Observe, Observer, metric_names};
+pub use parts::Discipline;
+pub use request::{Account, By, ByOption, ByOptionRef, ByRef, Keyed, KeyedExt, Priority, RequestInfo};
+pub use time::{Clock, Instant, ManualTime};
 #[cfg(feature = "tower")]
 pub use tower::{
-    AsError, GateLayer, Gated, GatedFuture, GuardLayer, Immediate, Queued, QueuedFuture, Queueing, Reply,
-    Respond, WaitLayer, Wrapped, layer, wait_layer,
+    AsError, GateLayer, Gated, GuardLayer, Immediate, Queued, Queueing, Reply, Respond, WaitLayer, Wrapped,
+    layer, wait_layer,
 };
-pub use turn::Acquire;
-pub use window::SlidingWindow;

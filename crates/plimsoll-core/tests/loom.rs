@@ -4,9 +4,8 @@
 
 use loom::future::block_on;
 use loom::thread;
-use plimsoll_core::{
-    Acquire, Discipline, FixedCapacity, ManualTime, Outcome, Place, Reason, Rejected, Semaphore,
-};
+use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Semaphore};
+use plimsoll_core::{Discipline, ManualTime, Outcome, Reason, Rejected};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-fn room(inside: u32, size: u32) -> Arc<Room<Places>> {
+fn room(inside: u32, size: u32) -> Arc<Semaphore<FixedCapacity>> {
     let clock = ManualTime::new().clock(); // nobody moves it: whoever is not called waits for ever
-    Arc::new(Room::new("loom", Places::new(inside), clock, size, Duration::from_secs(1)))
+    Arc::new(Semaphore::new("loom", FixedCapacity::new(inside), clock, size, Duration::from_secs(1)))
 }
 
 fn explore(test: impl Fn() + Sync + Send + 'static) {
@@ -30,14 +29,14 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 fn a_waiter_is_called_however_release_and_enqueue_meet() {
     explore(|| {
         let room = room(1, 2);
-        let held = room.try_start().unwrap();
+        let held = room.try_acquire().unwrap();
         let waits = {
             let room = room.clone();
-            thread::spawn(move || room.settle(block_on(room.wait()).unwrap(), Outcome::Success))
+            thread::spawn(move || room.settle(block_on(room.acquire()).unwrap(), Outcome::Success))
         };
         room.settle(held, Outcome::Success);
         waits.join().unwrap();
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
     });
 }
 
@@ -48,11 +47,11 @@ fn two_waiters_both_get_their_turn() {
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let room = room.clone();
-                thread::spawn(move || room.settle(block_on(room.wait()).unwrap(), Outcome::Success))
+                thread::spawn(move || room.settle(block_on(room.acquire()).unwrap(), Outcome::Success))
             })
             .collect();
         waiters.into_iter().for_each(|w| w.join().unwrap());
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
     });
 }
 
@@ -61,11 +60,11 @@ fn two_waiters_both_get_their_turn() {
 fn a_cancelled_waiter_takes_no_place_with_it() {
     explore(|| {
         let room = room(1, 2);
-        let held = room.try_start().unwrap();
+        let held = room.try_acquire().unwrap();
         let gives_up = {
             let room = room.clone();
             thread::spawn(move || {
-                let mut turn = pin!(room.wait());
+                let mut turn = pin!(room.acquire());
                 if let Poll::Ready(place) = turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     room.refund(place.unwrap());
                 }
@@ -73,8 +72,8 @@ fn a_cancelled_waiter_takes_no_place_with_it() {
         };
         room.settle(held, Outcome::Success);
         gives_up.join().unwrap();
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
-        room.refund(room.try_start().unwrap());
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        room.refund(room.try_acquire().unwrap());
     });
 }
 
@@ -84,13 +83,13 @@ fn never_more_inside_than_the_limit() {
         let room = room(1, 0);
         let other = {
             let room = room.clone();
-            thread::spawn(move || room.try_start().ok())
+            thread::spawn(move || room.try_acquire().ok())
         };
-        let mine = room.try_start().ok();
+        let mine = room.try_acquire().ok();
         let theirs = other.join().unwrap();
         assert!(mine.is_some() != theirs.is_some(), "one of two gets the one place");
         mine.into_iter().chain(theirs).for_each(|place| room.refund(place));
-        assert_eq!(room.source().taken(), 0);
+        assert_eq!(room.capacity().in_flight(), 0);
     });
 }
 
@@ -98,15 +97,15 @@ fn never_more_inside_than_the_limit() {
 fn closing_reaches_everyone() {
     explore(|| {
         let room = room(1, 2);
-        let held = room.try_start().unwrap();
+        let held = room.try_acquire().unwrap();
         let waits = {
             let room = room.clone();
-            thread::spawn(move || block_on(room.wait()).map(|_| ()).unwrap_err().reason())
+            thread::spawn(move || block_on(room.acquire()).map(|_| ()).unwrap_err().reason())
         };
         room.close();
         assert_eq!(waits.join().unwrap(), Reason::Closed);
         room.settle(held, Outcome::Success);
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
     });
 }
 
@@ -114,29 +113,32 @@ fn closing_reaches_everyone() {
 fn a_raised_limit_is_seen_by_who_begins_to_wait() {
     explore(|| {
         let room = room(1, 2);
-        let held = room.try_start().unwrap();
+        let held = room.try_acquire().unwrap();
         let waits = {
             let room = room.clone();
-            thread::spawn(move || room.settle(block_on(room.wait()).unwrap(), Outcome::Success))
+            thread::spawn(move || room.settle(block_on(room.acquire()).unwrap(), Outcome::Success))
         };
-        if room.source().set_limit(2) {
-            room.pump();
+        if room.capacity().set_limit(2) {
+            room.admit_waiters();
         }
         waits.join().unwrap();
         room.settle(held, Outcome::Success);
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
     });
 }
 
 /// Waits from here on, unless it is told at once.
-fn begin(room: &Arc<Room<Places>>) -> Pin<Box<Turn<Places>>> {
-    let mut turn = Box::pin(room.wait());
+fn begin(room: &Arc<Semaphore<FixedCapacity>>) -> Pin<Box<Acquire<FixedCapacity>>> {
+    let mut turn = Box::pin(room.acquire());
     assert!(turn.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     turn
 }
 
 /// Waits to the end, and leaves at once if it was let in.
-fn visit(room: &Room<Places>, turn: impl Future<Output = Result<Place, Rejected>>) -> Option<Reason> {
+fn visit(
+    room: &Semaphore<FixedCapacity>,
+    turn: impl Future<Output = Result<Place, Rejected>>,
+) -> Option<Reason> {
     match block_on(turn) {
         Ok(place) => {
             room.settle(place, Outcome::Success);
@@ -155,18 +157,18 @@ fn who_is_evicted_while_a_release_calls_is_told_one_of_the_two() {
     explore(move || {
         let room = room(1, 1);
         room.set_discipline(Discipline::Lifo);
-        let held = room.try_start().unwrap();
+        let held = room.try_acquire().unwrap();
         let waits = begin(&room);
         let newcomer = {
             let room = room.clone();
-            thread::spawn(move || visit(&room, room.wait()))
+            thread::spawn(move || visit(&room, room.acquire()))
         };
         room.settle(held, Outcome::Success);
         let told = visit(&room, waits);
         assert!(matches!(told, None | Some(Reason::Evicted)), "{told:?}");
         saw[usize::from(told.is_none())].store(true, Relaxed);
         assert_eq!(newcomer.join().unwrap(), None);
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
 }
@@ -178,11 +180,11 @@ fn a_discipline_that_changes_while_another_comes_leaves_nobody_untold() {
     let saw = seen.clone();
     explore(move || {
         let room = room(1, 1);
-        let held = room.try_start().unwrap();
+        let held = room.try_acquire().unwrap();
         let waits = begin(&room);
         let newcomer = {
             let room = room.clone();
-            thread::spawn(move || visit(&room, room.wait()))
+            thread::spawn(move || visit(&room, room.acquire()))
         };
         room.set_discipline(Discipline::Lifo);
         room.settle(held, Outcome::Success);
@@ -194,7 +196,7 @@ fn a_discipline_that_changes_while_another_comes_leaves_nobody_untold() {
             other => panic!("{other:?}"),
         };
         saw[which].store(true, Relaxed);
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went every way");
 }
@@ -205,14 +207,14 @@ fn a_discipline_that_changes_while_another_comes_leaves_nobody_untold() {
 fn a_change_of_discipline_takes_no_call_along() {
     explore(|| {
         let room = room(1, 1);
-        let held = room.try_start().unwrap();
+        let held = room.try_acquire().unwrap();
         let waits = {
             let room = room.clone();
-            thread::spawn(move || visit(&room, room.wait()))
+            thread::spawn(move || visit(&room, room.acquire()))
         };
         room.set_discipline(Discipline::Lifo);
         room.settle(held, Outcome::Success);
         assert_eq!(waits.join().unwrap(), None);
-        assert_eq!((room.source().taken(), room.waiting()), (0, 0));
+        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
     });
 }

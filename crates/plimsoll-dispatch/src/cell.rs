@@ -6,14 +6,14 @@
 #[cfg(not(plimsoll_loom))]
 use crossbeam_utils::atomic::AtomicCell;
 use plimsoll_core::Instant;
-use plimsoll_core::sync::{AtomicU64, Ordering};
+use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 
 /// The place of one resource, and since when it has lain there.
 pub(crate) struct Cell<T> {
     #[cfg(not(plimsoll_loom))]
     kept: AtomicCell<Option<Box<T>>>,
     #[cfg(plimsoll_loom)]
-    kept: plimsoll_core::sync::Mutex<Option<Box<T>>>,
+    kept: plimsoll_core::parts::sync::Mutex<Option<Box<T>>>,
     // In nanoseconds. Written by who has the seat, and true for nobody else.
     since: AtomicU64,
 }

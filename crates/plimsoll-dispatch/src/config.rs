@@ -2,7 +2,8 @@
 
 use crate::slots::MOST;
 use crate::{Dispatch, SlotPick};
-use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer, check_name, intern};
+use plimsoll_core::parts::intern;
+use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl DispatchConfig {
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_name(&self.name)?;
+        plimsoll_core::parts::check::name(&self.name)?;
         check_slots(self.slots)?;
         if self.probes == 0 {
             return Err(ConfigError::new("probes", 0, "1 or more"));

@@ -5,10 +5,11 @@ use crate::chunks::Chunks;
 use crate::config::{DispatchBuilder, DispatchConfig, check_slots};
 use crate::lease::{Checkout, Lease, Vacant};
 use crate::slots::{Slot, Slots};
-use plimsoll_core::sync::{Mutex, MutexGuard};
+use plimsoll_core::parts::KeyedHashState;
+use plimsoll_core::parts::sync::{Mutex, MutexGuard};
 use plimsoll_core::{
-    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, KeyedHashState, Observer, Outcome, Permit,
-    Reason, Rejected, Settle,
+    Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Observer, Outcome, Permit, Reason,
+    Rejected, Settle,
 };
 use std::fmt;
 use std::future::poll_fn;
@@ -134,9 +135,9 @@ impl<T> Dispatch<T> {
         let its = &*self.0;
         let seat = match found {
             Ok(seat) => seat,
-            Err(reason) => return Checkout::Busy(its.refused(reason)),
+            Err(reason) => return Checkout::Busy(its.rejected(reason)),
         };
-        its.observer.emit(|| Event::Admitted { by: its.name });
+        its.observer.emit(|| Event::admitted(its.name));
         let cell = its.cells.get(seat.slot);
         match cell.and_then(Cell::take) {
             Some(resource) if !cell.is_some_and(|cell| its.is_stale(cell)) => {
@@ -173,10 +174,10 @@ impl<T> Dispatch<T> {
         let its = &*self.0;
         match its.slots.take(None) {
             Ok(seat) => {
-                its.observer.emit(|| Event::Admitted { by: its.name });
+                its.observer.emit(|| Event::admitted(its.name));
                 Ok(seat)
             }
-            Err(reason) => Err(its.refused(reason)),
+            Err(reason) => Err(its.rejected(reason)),
         }
     }
 
@@ -295,7 +296,7 @@ impl<T> Inner<T> {
     }
 
     #[inline(always)]
-    fn refused(&self, reason: Reason) -> Rejected {
+    fn rejected(&self, reason: Reason) -> Rejected {
         if reason != Reason::Busy || self.slots.is_closed() {
             return self.closed();
         }
@@ -311,7 +312,7 @@ impl<T> Inner<T> {
     #[cold]
     #[inline(never)]
     fn tell_busy(&self, limit: u64) {
-        self.observer.emit(|| Event::Rejected(Rejected::new(self.name, Reason::Busy).numbers(limit, limit)));
+        self.observer.emit(|| Event::rejected(Rejected::new(self.name, Reason::Busy).numbers(limit, limit)));
     }
 
     #[cold]
@@ -320,7 +321,7 @@ impl<T> Inner<T> {
         // A slot that we took for a moment, until we saw that it was closed, may be the last that was waited for.
         self.tell_drained();
         let no = Rejected::new(self.name, Reason::Closed);
-        self.observer.emit(|| Event::Rejected(no));
+        self.observer.emit(|| Event::rejected(no));
         no
     }
 
@@ -368,7 +369,7 @@ impl<T> Inner<T> {
     fn tell_drained(&self) {
         if self.slots.is_closed() && self.slots.all_back() {
             let wakers = std::mem::take(&mut *lock(&self.draining));
-            wakers.into_iter().for_each(plimsoll_core::wake);
+            wakers.into_iter().for_each(plimsoll_core::parts::wake);
         }
     }
 
@@ -381,11 +382,11 @@ impl<T> Settle for Dispatch<T> {
     type Token = Slot;
     #[inline]
     fn settle(&self, seat: Slot, outcome: Outcome) {
-        self.0.end(seat, Event::Completed { by: self.0.name, outcome });
+        self.0.end(seat, Event::completed(self.0.name, outcome));
     }
     #[inline]
     fn refund(&self, seat: Slot) {
-        self.0.end(seat, Event::Refunded { by: self.0.name });
+        self.0.end(seat, Event::refunded(self.0.name));
     }
 }
 

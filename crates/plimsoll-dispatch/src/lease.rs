@@ -83,7 +83,7 @@ impl<T, H: AsRef<Dispatch<T>>> Vacant<T, H> {
     fn free(&mut self, outcome: Outcome) {
         if let Some((handle, seat)) = self.held.take() {
             let pool = handle.as_ref().inner();
-            pool.put_back(seat, None, Event::Completed { by: pool.name(), outcome });
+            pool.put_back(seat, None, Event::completed(pool.name(), outcome));
         }
     }
 }
@@ -174,7 +174,7 @@ impl<T, H: AsRef<Dispatch<T>>> Drop for Lease<T, H> {
         };
         if keep {
             let pool = handle.as_ref().inner();
-            pool.put_back(seat, Some(resource), Event::Completed { by: pool.name(), outcome });
+            pool.put_back(seat, Some(resource), Event::completed(pool.name(), outcome));
         } else {
             let vacant = Vacant::new(handle, seat);
             drop(resource);

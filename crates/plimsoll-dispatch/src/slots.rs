@@ -5,7 +5,7 @@
 //! nobody else's.
 
 use crate::chunks::Chunks;
-use plimsoll_core::sync::{AtomicU32, AtomicU64, Ordering};
+use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, Ordering};
 use plimsoll_core::{Dice, Reason};
 use std::fmt;
 
@@ -18,10 +18,10 @@ pub struct Slot {
 }
 
 impl plimsoll_core::Pack for Slot {
-    fn pack(self) -> [u64; 2] {
-        [u64::from(self.slot), u64::from(self.life)]
+    fn pack(self) -> plimsoll_core::Words {
+        [u64::from(self.slot), u64::from(self.life), 0, 0]
     }
-    fn unpack([slot, life]: [u64; 2]) -> Self {
+    fn unpack([slot, life, ..]: plimsoll_core::Words) -> Self {
         Slot { slot: slot as u32, life: life as u32 }
     }
 }

@@ -3,11 +3,10 @@
 use crate::SlotPick;
 use crate::chunks::Chunks;
 use crate::slots::{Slot, Slots};
-use plimsoll_core::sync::{AtomicUsize, Ordering};
-use plimsoll_core::sync::{Mutex, MutexGuard};
-use plimsoll_core::{
-    Clock, ConfigError, Dice, Event, Observe, Observer, Outcome, Reason, Rejected, check_name, intern,
-};
+use plimsoll_core::parts::intern;
+use plimsoll_core::parts::sync::{AtomicUsize, Ordering};
+use plimsoll_core::parts::sync::{Mutex, MutexGuard};
+use plimsoll_core::{Clock, ConfigError, Dice, Event, Observe, Observer, Outcome, Reason, Rejected};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, PoisonError};
@@ -115,10 +114,10 @@ impl<J> Workers<J> {
         clock: Clock,
         observer: Option<Arc<dyn Observe>>,
     ) -> Result<(Self, Vec<Worker<J>>), ConfigError> {
-        check_name(name)?;
+        plimsoll_core::parts::check::name(name)?;
         crate::config::check_slots(workers)?;
         let name = intern(name);
-        // All are tried: a job is not refused while a worker is idle.
+        // All are tried: a job is not rejected while a worker is idle.
         // Loom wants the same dice each time.
         let dice = if cfg!(plimsoll_loom) { Dice::seeded(1) } else { Dice::thread() };
         let slots = Slots::new(workers, SlotPick::Random, workers, dice);
@@ -148,22 +147,22 @@ impl<J> Workers<J> {
         let its = &*self.0;
         let seat = match its.slots.take(None) {
             Ok(seat) => seat,
-            Err(reason) => return Err(SubmitError { job, rejected: self.refused(reason) }),
+            Err(reason) => return Err(SubmitError { job, rejected: self.rejected(reason) }),
         };
-        its.observer.emit(|| Event::Admitted { by: its.name });
+        its.observer.emit(|| Event::admitted(its.name));
         if let Some(desk) = its.desks.get(seat.slot) {
             let mut desk = desk.lock();
             // The worker gets the seat with the job: it frees the slot when it asks for the next one.
             desk.0 = Some((seat, job));
             let waker = desk.1.take();
             drop(desk);
-            waker.into_iter().for_each(plimsoll_core::wake);
+            waker.into_iter().for_each(plimsoll_core::parts::wake);
         }
         Ok(())
     }
 
     #[cold]
-    fn refused(&self, reason: Reason) -> Rejected {
+    fn rejected(&self, reason: Reason) -> Rejected {
         let its = &*self.0;
         let why = if reason != Reason::Busy || its.slots.is_closed() {
             // A worker whose slot we took for a moment, until we saw that it was closed, waits for a job of ours.
@@ -173,7 +172,7 @@ impl<J> Workers<J> {
             let limit = u64::from(its.slots.limit());
             Rejected::new(its.name, reason).numbers(limit, limit)
         };
-        its.observer.emit(|| Event::Rejected(why));
+        its.observer.emit(|| Event::rejected(why));
         why
     }
 
@@ -196,7 +195,7 @@ impl<J> Workers<J> {
     fn wake_all(&self) {
         for desk in self.0.desks.iter() {
             let waker = desk.lock().1.take();
-            waker.into_iter().for_each(plimsoll_core::wake);
+            waker.into_iter().for_each(plimsoll_core::parts::wake);
         }
     }
 
@@ -254,7 +253,7 @@ impl<J> Worker<J> {
     fn done(&mut self, outcome: Outcome) {
         if std::mem::take(&mut self.working) {
             let its = &*self.shared;
-            its.observer.emit(|| Event::Completed { by: its.name, outcome });
+            its.observer.emit(|| Event::completed(its.name, outcome));
         }
     }
 }

@@ -32,20 +32,20 @@ impl Thing {
 }
 
 fn pool(slots: u32) -> Dispatch<Thing> {
-    let builder = Dispatch::builder().slots(slots).pick(Pick::Lowest).dice(Dice::seeded(1));
+    let builder = Dispatch::builder().slots(slots).pick(SlotPick::Lowest).dice(Dice::seeded(1));
     builder.clock(ManualTime::new().clock()).build().unwrap()
 }
 
 /// Checks out and puts back; answers whether it had a slot.
 fn once(pool: &Dispatch<Thing>) -> bool {
     match pool.checkout() {
-        Answer::Busy(_) => false,
-        Answer::Reuse(lease) => {
+        Checkout::Busy(_) => false,
+        Checkout::Reuse(lease) => {
             lease.using(|| ());
             lease.put_back();
             true
         }
-        Answer::Make(vacant) => {
+        Checkout::Make(vacant) => {
             let lease = vacant.fill(Thing::default());
             lease.using(|| ());
             lease.put_back();
@@ -56,11 +56,11 @@ fn once(pool: &Dispatch<Thing>) -> bool {
 
 /// Every slot can be had, all at once, and not one more.
 fn whole(pool: &Dispatch<Thing>) {
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
     let all: Vec<_> = (0..pool.slots()).map(|_| pool.checkout().or_make(Thing::default).unwrap()).collect();
     assert!(pool.checkout().is_busy());
     drop(all);
-    assert_eq!(pool.taken(), 0);
+    assert_eq!(pool.in_use(), 0);
 }
 
 fn spawn(pool: &Dispatch<Thing>, work: impl FnOnce(&Dispatch<Thing>) + 'static) -> thread::JoinHandle<()> {
@@ -143,12 +143,12 @@ fn made_smaller_meanwhile_it_keeps_nothing_beyond() {
         let pool = pool(2);
         let held = pool.checkout().or_make(Thing::default).unwrap();
         let other = spawn(&pool, |pool| drop(once(pool)));
-        pool.resize(1).unwrap();
+        pool.set_slots(1).unwrap();
         other.join().unwrap();
         drop(held);
-        assert_eq!((pool.taken(), pool.idle()), (0, 1));
+        assert_eq!((pool.in_use(), pool.idle()), (0, 1));
         whole(&pool);
-        pool.resize(2).unwrap();
+        pool.set_slots(2).unwrap();
         whole(&pool);
     });
 }
@@ -158,9 +158,9 @@ fn made_smaller_meanwhile_it_keeps_nothing_beyond() {
 fn two_that_resize_it_lose_no_slot() {
     explore(|| {
         let pool = pool(1);
-        let grows = spawn(&pool, |pool| pool.resize(2).unwrap());
+        let grows = spawn(&pool, |pool| pool.set_slots(2).unwrap());
         let works = spawn(&pool, |pool| drop(once(pool)));
-        pool.resize(1).unwrap();
+        pool.set_slots(1).unwrap();
         grows.join().unwrap();
         works.join().unwrap();
         assert!(pool.idle() <= pool.slots() as usize);
@@ -179,7 +179,7 @@ fn closed_meanwhile_it_keeps_nothing_and_tells_who_waits() {
         block_on(pool.drained());
         back.join().unwrap();
         closes.join().unwrap();
-        assert_eq!((pool.taken(), pool.idle()), (0, 0));
+        assert_eq!((pool.in_use(), pool.idle()), (0, 0));
     });
 }
 
@@ -202,8 +202,8 @@ fn who_asks_while_it_is_closed_holds_up_nobody() {
         over.store(true, SeqCst);
         asks.join().unwrap();
         closes.join().unwrap();
-        assert_eq!((pool.taken(), pool.idle()), (0, 0));
-        let Answer::Busy(no) = pool.checkout() else { panic!("it is closed") };
+        assert_eq!((pool.in_use(), pool.idle()), (0, 0));
+        let Checkout::Busy(no) = pool.checkout() else { panic!("it is closed") };
         assert_eq!(no.reason(), Reason::Closed);
     });
 }
@@ -231,7 +231,7 @@ fn what_is_cleared_out_is_cleared_out_once() {
         let out = pool.close().len();
         works.join().unwrap();
         assert!(out <= 1);
-        assert_eq!((pool.taken(), pool.idle()), (0, 0));
+        assert_eq!((pool.in_use(), pool.idle()), (0, 0));
     });
 }
 
@@ -260,13 +260,13 @@ fn what_was_given_is_done_once_though_it_is_closed() {
         let worker = works(all.remove(0), &done);
         let gives = {
             let hands = hands.clone();
-            thread::spawn(move || hands.give(0).is_ok())
+            thread::spawn(move || hands.submit(0).is_ok())
         };
         hands.close();
         let given = gives.join().unwrap();
         worker.join().unwrap();
         assert_eq!(done.load(SeqCst), u32::from(given));
-        assert_eq!(hands.give(1).unwrap_err().why.reason(), Reason::Closed);
+        assert_eq!(hands.submit(1).unwrap_err().rejected.reason(), Reason::Closed);
     });
 }
 
@@ -279,9 +279,9 @@ fn two_hands_and_one_worker_lose_no_job() {
         let worker = works(all.remove(0), &done);
         let gives = {
             let hands = hands.clone();
-            thread::spawn(move || hands.give(0).is_ok())
+            thread::spawn(move || hands.submit(0).is_ok())
         };
-        let mine = hands.give(1).is_ok();
+        let mine = hands.submit(1).is_ok();
         let given = u32::from(gives.join().unwrap()) | u32::from(mine) << 1;
         hands.close();
         worker.join().unwrap();
@@ -297,7 +297,7 @@ fn a_cancelled_wait_loses_no_job() {
         let mut worker = all.remove(0);
         let gives = {
             let hands = hands.clone();
-            thread::spawn(move || hands.give(0).is_ok())
+            thread::spawn(move || hands.submit(0).is_ok())
         };
         let mut got = 0;
         {
@@ -308,7 +308,7 @@ fn a_cancelled_wait_loses_no_job() {
             }
         }
         let given = gives.join().unwrap();
-        assert!(hands.give(1).is_err(), "it is not idle any more");
+        assert!(hands.submit(1).is_err(), "it is not idle any more");
         hands.close();
         block_on(async {
             while worker.next().await.is_some() {
@@ -327,7 +327,7 @@ fn who_replaces_a_worker_has_its_job() {
         let mut worker = all.remove(0);
         let gives = {
             let hands = hands.clone();
-            thread::spawn(move || hands.give(0).is_ok())
+            thread::spawn(move || hands.submit(0).is_ok())
         };
         let mut got = 0;
         {

@@ -343,7 +343,7 @@ async fn whoever_waits_in_a_runtime_waits_by_its_clock() {
     releases.await.unwrap();
 }
 
-/// The books: who asked was admitted or refused; who was admitted has ended or was given back.
+/// The books: who asked was admitted or rejected; who was admitted has ended or was given back.
 #[test]
 fn the_books_balance() {
     let ear = Arc::new(Ear::default());
@@ -365,9 +365,9 @@ fn the_books_balance() {
         events.iter().filter(|e| matches!(e, Event::Completed { outcome: o, .. } if *o == outcome)).count()
     };
     let admitted = events.iter().filter(|e| matches!(e, Event::Admitted { .. })).count();
-    let refused = events.iter().filter(|e| matches!(e, Event::Rejected(_))).count();
+    let rejected = events.iter().filter(|e| matches!(e, Event::Rejected { .. })).count();
     let back = events.iter().filter(|e| matches!(e, Event::Refunded { .. })).count();
-    assert_eq!((admitted, refused, back), (7, 2, 1));
+    assert_eq!((admitted, rejected, back), (7, 2, 1));
     let ends = [Outcome::Success, Outcome::Failure, Outcome::Cancelled, Outcome::Ignored].map(ended);
     assert_eq!(ends, [1, 2, 2, 1]);
 }

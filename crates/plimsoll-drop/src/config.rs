@@ -3,7 +3,8 @@
 use crate::RandomDrop;
 use crate::cursor::LEVELS;
 use crate::random::Inner;
-use plimsoll_core::{ConfigError, Dice, Observe, Observer, check_name, intern};
+use plimsoll_core::parts::intern;
+use plimsoll_core::{ConfigError, Dice, Observe, Observer};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -29,7 +30,7 @@ impl RandomDropConfig {
     /// # Errors
     /// Names the first field that will not do, the value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_name(&self.name)?;
+        plimsoll_core::parts::check::name(&self.name)?;
         check(self.keep)
     }
 }

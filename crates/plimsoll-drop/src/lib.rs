@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | [`RandomDrop`] | a share, by priority if you like | you: any thread changes it |
 //! | [`LoadShedder`] | the least important, as many as it takes | the delay of the queue behind it |
-//! | [`AdaptiveThrottle`] | what the server would refuse anyway | what the server refused lately |
+//! | [`AdaptiveThrottle`] | what the server would refuse anyway | what the server rejected lately |
 //!
 //! *Not* for work of which every item matters. A fixed rate alone is not for a load that varies: it
 //! is right for one load only.
@@ -44,8 +44,8 @@
 //! let service = ServiceBuilder::new()
 //!     .layer(shed.layer())
 //!     .service(service_fn(async |_: ()| Ok::<_, BoxError>("kept")));
-//! let refused = service.clone().oneshot(()).await.unwrap_err();
-//! assert_eq!(refused.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
+//! let rejected = service.clone().oneshot(()).await.unwrap_err();
+//! assert_eq!(rejected.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
 //! shed.set_keep(1.0)?;
 //! assert_eq!(service.oneshot(()).await?, "kept");
 //! # Ok::<(), BoxError>(()) })?;

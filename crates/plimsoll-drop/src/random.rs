@@ -3,8 +3,8 @@
 use crate::config::{RandomDropBuilder, check};
 use crate::cursor::{LEVELS, level};
 use plimsoll_core::{
-    By, ConfigError, ControlError, Dice, Event, Gate, InfoFn, Inspect, Keyed, Observer, Outcome, Permit,
-    Priority, Reason, Rejected, RequestInfo, Settle,
+    By, ConfigError, ControlError, Dice, Event, Gate, Inspect, Keyed, Observer, Outcome, Permit, Priority,
+    Reason, Rejected, RequestInfo, Settle,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,7 +72,7 @@ impl RandomDrop {
             tell(self.decision(keep));
             if keep {
                 // Nothing will come back for it: it has ended as far as this guard knows.
-                tell(Event::Completed { by: self.0.name, outcome: Outcome::Ignored });
+                tell(Event::completed(self.0.name, Outcome::Ignored));
             }
         });
         keep
@@ -129,7 +129,7 @@ impl RandomDrop {
     }
 
     /// A gate that reads the priority of a request by `facts`.
-    pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(&self, facts: P) -> By<Self, fn(&R), InfoFn<P>> {
+    pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(&self, facts: P) -> By<Self, fn(&R), P> {
         By::new(self.clone(), (|_| ()) as fn(&R)).info(facts)
     }
 
@@ -158,7 +158,7 @@ impl RandomDrop {
 
     fn decision(&self, keep: bool) -> Event {
         let by = self.0.name;
-        if keep { Event::Admitted { by } } else { Event::Rejected(Rejected::new(by, Reason::Dropped)) }
+        if keep { Event::admitted(by) } else { Event::rejected(Rejected::new(by, Reason::Dropped)) }
     }
 }
 
@@ -166,11 +166,11 @@ impl Settle for RandomDrop {
     type Token = ();
     #[inline]
     fn settle(&self, (): (), outcome: Outcome) {
-        self.0.observer.emit(|| Event::Completed { by: self.0.name, outcome });
+        self.0.observer.emit(|| Event::completed(self.0.name, outcome));
     }
     #[inline]
     fn refund(&self, (): ()) {
-        self.0.observer.emit(|| Event::Refunded { by: self.0.name });
+        self.0.observer.emit(|| Event::refunded(self.0.name));
     }
 }
 

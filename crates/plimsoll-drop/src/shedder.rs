@@ -4,10 +4,10 @@ use crate::Curve;
 use crate::cursor::{BINS, COHORTS, Histogram, OPEN, SHUT, Threshold, level};
 use crate::keep::{LogController, Pie, RateController, Tick};
 use crate::signal::{Signal, SignalReading, SignalSource};
+use plimsoll_core::parts::{KeyedHashState, intern};
 use plimsoll_core::{
-    By, ByRef, Clock, ConfigError, ControlError, Dice, Event, Gate, InfoFn, Inspect, Instant, Keyed,
-    KeyedHashState, Observe, Observer, Outcome, Permit, Priority, Reason, Rejected, RequestInfo, Settle,
-    check_name, intern,
+    By, ByRef, Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Keyed, Observe,
+    Observer, Outcome, Permit, Priority, Reason, Rejected, RequestInfo, Settle,
 };
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -164,11 +164,11 @@ impl LoadShedder {
         let keep = its.decide(bin);
         its.observer.emit_all(|tell| {
             if keep {
-                tell(Event::Admitted { by: its.name });
+                tell(Event::admitted(its.name));
                 // Nothing will come back for it.
-                tell(Event::Completed { by: its.name, outcome: Outcome::Ignored });
+                tell(Event::completed(its.name, Outcome::Ignored));
             } else {
-                tell(Event::Rejected(its.refusal()));
+                tell(Event::rejected(its.refusal()));
             }
         });
         keep
@@ -303,10 +303,7 @@ impl LoadShedder {
     }
 
     /// A gate that reads the priority of a request by `facts`.
-    pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(
-        &self,
-        facts: P,
-    ) -> By<Self, fn(&R) -> NoAccount, InfoFn<P>> {
+    pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(&self, facts: P) -> By<Self, fn(&R) -> NoAccount, P> {
         By::new(self.clone(), (|_| NoAccount) as fn(&R) -> NoAccount).info(facts)
     }
 
@@ -535,11 +532,11 @@ impl Machine {
 impl Settle for LoadShedder {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
-        self.0.end(Event::Completed { by: self.0.name, outcome }, true);
+        self.0.end(Event::completed(self.0.name, outcome), true);
     }
     fn refund(&self, (): ()) {
         // It was in flight, but nothing was done for it.
-        self.0.end(Event::Refunded { by: self.0.name }, false);
+        self.0.end(Event::refunded(self.0.name), false);
     }
 }
 
@@ -698,7 +695,7 @@ impl LoadShedderBuilder {
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
     pub fn build(self) -> Result<LoadShedder, ConfigError> {
-        check_name(&self.name)?;
+        plimsoll_core::parts::check::name(&self.name)?;
         check_target(self.target)?;
         if let Some(capacity) = self.capacity.filter(|a_second| !(*a_second > 0.0 && *a_second <= 1e9)) {
             return Err(ConfigError::new("capacity_hint", capacity, "above 0, at most 1e9 a second"));

@@ -1,8 +1,9 @@
 //! The client's own throttle.
 
+use plimsoll_core::parts::{SlidingWindow, intern};
 use plimsoll_core::{
     Clock, ConfigError, ControlError, Dice, Event, Gate, Inspect, Instant, Observe, Observer, Outcome,
-    Permit, Reason, Rejected, Settle, SlidingWindow, check_name, intern,
+    Permit, Reason, Rejected, Settle,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use std::time::Duration;
 /// request for each that it last accepted; the more it accepts again, the more it is asked.
 ///
 /// Only [`Overloaded`](Outcome::Overloaded) counts as not accepted: a server that answers with an error has done the
-/// work, and what was cancelled says nothing. What was refused locally counts as a request, which is
+/// work, and what was cancelled says nothing. What was rejected locally counts as a request, which is
 /// what makes it last; it is forgotten with the window. So after a long outage it takes minutes until nothing is
-/// refused any more, and the longer the more one asks: choose a shorter [window](AdaptiveThrottleBuilder::within), or a larger
+/// rejected any more, and the longer the more one asks: choose a shorter [window](AdaptiveThrottleBuilder::within), or a larger
 /// [floor](AdaptiveThrottleBuilder::floor), where that is too long.
 ///
 /// ```
@@ -47,7 +48,7 @@ struct Inner {
     // Requests and accepts.
     window: SlidingWindow<2>,
     span: Duration,
-    // The chance to be refused, as a threshold, and when it is worked out again.
+    // The chance to be rejected, as a threshold, and when it is worked out again.
     refuse: AtomicU64,
     due: AtomicU64,
     // A bucket of attempts that always may: the instant when it is full again.
@@ -95,15 +96,15 @@ impl AdaptiveThrottle {
             its.work_out(now);
         }
         let refuse = its.refuse.load(Ordering::Relaxed);
-        let refused = refuse > 0 && its.dice.under(refuse) && !its.attempt(now);
-        if refused {
+        let rejected = refuse > 0 && its.dice.under(refuse) && !its.attempt(now);
+        if rejected {
             its.window.add(REQUESTS, 0, Instant::from_nanos(now));
         }
         let no = Rejected::new(its.name, Reason::Dropped);
-        its.observer.emit_decision(its.name, if refused { Err(no) } else { Ok(()) })
+        its.observer.emit_decision(its.name, if rejected { Err(no) } else { Ok(()) })
     }
 
-    /// The chance to be refused now.
+    /// The chance to be rejected now.
     pub fn rejection_rate(&self) -> f64 {
         self.0.chance(self.0.clock.now()).max(0.0)
     }
@@ -128,7 +129,7 @@ impl AdaptiveThrottle {
 }
 
 impl Inner {
-    /// The chance to be refused; below 0 for never.
+    /// The chance to be rejected; below 0 for never.
     fn chance(&self, now: Instant) -> f64 {
         let [requests, accepts] = self.window.sum(0, now);
         (requests as f64 - self.k * accepts as f64) / (requests as f64 + 1.0)
@@ -162,7 +163,7 @@ impl Settle for AdaptiveThrottle {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
         let its = &*self.0;
-        its.observer.emit(|| Event::Completed { by: its.name, outcome });
+        its.observer.emit(|| Event::completed(its.name, outcome));
         let accepted = match outcome {
             Outcome::Overloaded => false,
             Outcome::TimedOut => !its.timeouts,
@@ -177,7 +178,7 @@ impl Settle for AdaptiveThrottle {
         }
     }
     fn refund(&self, (): ()) {
-        self.0.observer.emit(|| Event::Refunded { by: self.0.name });
+        self.0.observer.emit(|| Event::refunded(self.0.name));
     }
 }
 
@@ -299,7 +300,7 @@ impl AdaptiveThrottleBuilder {
     /// # Errors
     /// A setting that will not do, named with its value and what is allowed.
     pub fn build(self) -> Result<AdaptiveThrottle, ConfigError> {
-        check_name(&self.name)?;
+        plimsoll_core::parts::check::name(&self.name)?;
         if !(1.0..=1e6).contains(&self.k) {
             return Err(ConfigError::new("k", self.k, "1.0 to 1000000.0"));
         }

@@ -25,7 +25,7 @@ fn scripted(control: Control, target: Duration) -> (LoadShedder, Arc<Mutex<Signa
     (shedder, says, time)
 }
 
-fn refused(curve: &Curve) -> String {
+fn rejected(curve: &Curve) -> String {
     let [one, two] = [Control::Curve(curve.clone()), Control::Red(curve.clone())]
         .map(|control| LoadShedder::builder().control(control).build().unwrap_err().to_string());
     assert_eq!(one, two);
@@ -47,7 +47,7 @@ fn a_curve_that_will_not_do_is_named_with_its_value() {
         (Curve::step(1.0, f64::NAN), "curve.keep", "NaN"),
         (Curve::step(f64::NAN, 0.5), "curve", "NaN"),
     ] {
-        let error = refused(&curve);
+        let error = rejected(&curve);
         assert!(error.starts_with(&format!("{field} = {value} is not allowed")), "{error}");
     }
 }

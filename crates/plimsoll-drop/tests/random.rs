@@ -153,7 +153,7 @@ fn a_gate_with_facts_drops_by_the_requests_priority() {
 }
 
 #[test]
-fn what_is_no_share_is_refused() {
+fn what_is_no_share_is_rejected() {
     for keep in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
         let error = RandomDrop::new(keep).unwrap_err();
         assert_eq!(error.field(), "keep");
@@ -180,7 +180,7 @@ fn as_a_gate_it_says_who_dropped() {
     let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
     let no = drop.admit(&()).unwrap_err();
     assert_eq!((no.by(), no.reason()), ("telemetry", Reason::Dropped));
-    assert_eq!(drop.try_acquire().unwrap_err().to_string(), "telemetry refused: dropped");
+    assert_eq!(drop.try_acquire().unwrap_err().to_string(), "telemetry rejected: dropped");
     drop.set_keep(1.0).unwrap();
     drop.try_acquire().unwrap().refund();
 }

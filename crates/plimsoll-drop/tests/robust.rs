@@ -153,7 +153,7 @@ fn in_flight_are_those_with_a_permit_and_nobody_else() {
     assert_eq!(shedder.in_flight(), 0);
 }
 
-/// What was given back left the queue without work: the capacity is not what is refused behind.
+/// What was given back left the queue without work: the capacity is not what is rejected behind.
 #[test]
 fn what_is_given_back_is_no_departure() {
     let capacity = |each: u32| {
@@ -328,7 +328,7 @@ fn a_decision_allocates_nothing() {
         .build()
         .unwrap();
     let throttle = AdaptiveThrottle::builder().clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
-    let (mut kept, mut refused) = (0, 0);
+    let (mut kept, mut rejected) = (0, 0);
     let mut decide = || {
         for n in 0..2_000_u32 {
             // Ticks are among them.
@@ -342,11 +342,11 @@ fn a_decision_allocates_nothing() {
                 throttle.try_acquire().map(|permit| permit.done(Outcome::Overloaded)).is_ok(),
             ];
             kept += all.iter().filter(|yes| **yes).count();
-            refused += all.iter().filter(|yes| !**yes).count();
+            rejected += all.iter().filter(|yes| !**yes).count();
         }
     };
     decide();
     let seen = allocation_counter::measure(decide);
     assert_eq!((seen.count_total, seen.bytes_total), (0, 0));
-    assert!(kept > 1_000 && refused > 1_000, "{kept} kept, {refused} refused");
+    assert!(kept > 1_000 && rejected > 1_000, "{kept} kept, {rejected} rejected");
 }

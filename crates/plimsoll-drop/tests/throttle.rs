@@ -32,7 +32,7 @@ fn formula(k: f64, requests: f64, accepts: f64) -> f64 {
     ((requests - k * accepts) / (requests + 1.0)).max(0.0)
 }
 
-/// Counts of its own, by second; who is refused is counted as the throttle has it.
+/// Counts of its own, by second; who is rejected is counted as the throttle has it.
 #[test]
 fn it_refuses_by_the_formula_over_its_window() {
     for k in [1.0, 1.5, 2.0, 10.0] {
@@ -74,13 +74,13 @@ fn it_refuses_by_the_formula_over_its_window() {
     }
 }
 
-/// The share that is refused is the chance that it names.
+/// The share that is rejected is the chance that it names.
 #[test]
 fn the_refused_are_as_many_as_it_says() {
     let time = ManualTime::new();
     let throttle = set(&time).build().unwrap();
     let chance = Dice::seeded(6);
-    let (mut refused, mut expected) = (0.0, 0.0);
+    let (mut rejected, mut expected) = (0.0, 0.0);
     for _ in 0..50_000 {
         time.advance(MILLI);
         expected += throttle.rejection_rate();
@@ -88,11 +88,11 @@ fn the_refused_are_as_many_as_it_says() {
             Ok(permit) => {
                 permit.done(if chance.chance(0.25) { Outcome::Success } else { Outcome::Overloaded })
             }
-            Err(_) => refused += 1.0,
+            Err(_) => rejected += 1.0,
         }
     }
     // It is worked out each 20 ms: a little late, on the way up.
-    assert!(refused > 10_000.0 && (refused / expected - 1.0_f64).abs() < 0.03, "{refused} for {expected}");
+    assert!(rejected > 10_000.0 && (rejected / expected - 1.0_f64).abs() < 0.03, "{rejected} for {expected}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn local_refusals_count_and_are_forgotten_with_the_window() {
     let throttle = set(&time).name("client").build().unwrap();
     let sent = ask(&throttle, &time, 5_000, Outcome::Overloaded);
     assert!(sent < 50, "{sent} were sent");
-    assert_eq!(throttle.counts(), (5_000, 0), "the refused too");
+    assert_eq!(throttle.counts(), (5_000, 0), "the rejected too");
     let no = loop {
         if let Err(no) = throttle.try_acquire() {
             break no;
@@ -257,17 +257,17 @@ async fn a_layer_is_told_by_classify_what_an_overload_is() {
         assert_eq!(service.ready().await.unwrap().call(200).await.unwrap(), 200);
     }
     assert_eq!(throttle.counts(), (50, 50));
-    let mut refused = 0;
+    let mut rejected = 0;
     for _ in 0..500 {
         time.advance(MILLI);
         match service.ready().await.unwrap().call(503).await {
             Ok(status) => assert_eq!(status, 503),
             Err(no) => {
                 assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
-                refused += 1;
+                rejected += 1;
             }
         }
     }
-    assert!(refused > 200, "{refused}");
+    assert!(rejected > 200, "{rejected}");
     assert_eq!(throttle.counts(), (550, 50));
 }

@@ -8,6 +8,7 @@ use plimsoll_core::ConfigError;
 ///
 /// ```
 /// use plimsoll_http::Header;
+/// use plimsoll_core::KeyedExt;
 /// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
 /// let limits = KeyedRateLimiter::<str>::new(Quota::per_second(10).burst(1))?;

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 /// ```
 /// use axum::{Router, routing::get};
 /// use plimsoll_http::{HttpExt, matched_route};
+/// use plimsoll_core::KeyedExt;
 /// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
 /// let limits = KeyedRateLimiter::<str>::new(Quota::per_second(10))?;

@@ -39,6 +39,7 @@ pub fn retry_after_seconds(after: Duration) -> u64 {
 fn detail(reason: Reason) -> &'static str {
     match reason {
         Reason::Limited => "Too many requests in this time. Slow down, and come back later.",
+        Reason::Throttled => "The service receives more requests than it can serve in this time.",
         Reason::Open => "A dependency is failing, so the request was not tried.",
         Reason::Full | Reason::Busy => "As many requests as can be served are being served.",
         Reason::Dropped => "The service is shedding load, and this request was picked.",
@@ -55,14 +56,19 @@ fn detail(reason: Reason) -> &'static str {
 fn problem_type(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::Limited => Some("https://iana.org/assignments/http-problem-types#quota-exceeded"),
-        Reason::Full | Reason::Busy | Reason::Dropped | Reason::Expired | Reason::Evicted => {
+        Reason::Throttled
+        | Reason::Full
+        | Reason::Busy
+        | Reason::Dropped
+        | Reason::Expired
+        | Reason::Evicted => {
             Some("https://iana.org/assignments/http-problem-types#temporary-reduced-capacity")
         }
         _ => None,
     }
 }
 
-/// The whole answer: status, `Retry-After` where a time is known, the `RateLimit` fields where a quota refused, and
+/// The whole answer: status, `Retry-After` where a time is known, the `RateLimit` fields where a quota rejected, and
 /// a problem body. The refusal itself rides along in the extensions, for guards and logs further out.
 pub(crate) fn response<B: From<String>>(no: Rejected, answers: &HttpOptions) -> Response<B> {
     let status = status(no.reason());
@@ -93,7 +99,7 @@ pub(crate) fn response<B: From<String>>(no: Rejected, answers: &HttpOptions) -> 
     if let Some(seconds) = retry {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    fields::refused(headers, answers, &no);
+    fields::rejected(headers, answers, &no);
     response.extensions_mut().insert(no);
     response
 }

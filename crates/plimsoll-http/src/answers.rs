@@ -53,7 +53,7 @@ impl HttpOptions {
         self
     }
 
-    /// By which share of the time `Retry-After` is later, at most, so that not all who were refused in one second
+    /// By which share of the time `Retry-After` is later, at most, so that not all who were rejected in one second
     /// come back in one. From 0.0, which is none, to 1.0. Default 0.25. It is never earlier.
     #[must_use]
     pub const fn jitter(mut self, share: f32) -> Self {

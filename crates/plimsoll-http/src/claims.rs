@@ -7,7 +7,7 @@ use plimsoll_core::{ConfigError, Priority, RequestInfo};
 /// What requests say of themselves, as far as you believe them: for `.info(..)`.
 ///
 /// ```
-/// use plimsoll_core::Priority;
+/// use plimsoll_core::{KeyedExt, Priority};
 /// use plimsoll_http::{RequestAttributes, Header};
 /// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///

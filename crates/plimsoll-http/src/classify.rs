@@ -20,7 +20,7 @@ pub fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
-/// Classifies by [status](outcome). An answer in which one of our own guards further in refused
+/// Classifies by [status](outcome). An answer in which one of our own guards further in rejected
 /// counts as `Ignored`: it says nothing about the service behind. An error is a `Failure`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByStatus;

@@ -30,6 +30,7 @@ pub struct PeerAddr(pub SocketAddr);
 ///
 /// ```
 /// use plimsoll_http::ClientAddr;
+/// use plimsoll_core::KeyedExt;
 /// use plimsoll_limit::{KeyedRateLimiter, Quota};
 /// use std::net::IpAddr;
 ///

@@ -3,7 +3,8 @@
 use crate::answer::response;
 use crate::{ByStatus, HttpOptions, fields};
 use http::Response;
-use plimsoll_core::{AsError, Classify, ClassifyFn, GuardLayer, OnError, Permit, Rejected, Reply, Settle};
+use plimsoll_core::parts::ClassifyFn;
+use plimsoll_core::{AsError, Classify, GuardLayer, OnError, Permit, Rejected, Reply, Settle};
 
 /// HttpOptions refusals with an HTTP response, reads outcomes off the status, and says what is left of a quota.
 #[derive(Clone, Debug, Default)]

@@ -60,7 +60,7 @@ impl Said {
     }
 
     /// `None` if the refusal is not by a quota.
-    fn refused(no: &Rejected) -> Option<Self> {
+    fn rejected(no: &Rejected) -> Option<Self> {
         let limit = no.limit()?;
         let left = match no.reason() {
             Reason::Limited => {
@@ -114,8 +114,8 @@ pub(crate) fn admitted(
 }
 
 /// Says what a refusal says of the quota behind it.
-pub(crate) fn refused(headers: &mut HeaderMap, answers: &HttpOptions, no: &Rejected) {
-    let Some(said) = Said::refused(no) else { return };
+pub(crate) fn rejected(headers: &mut HeaderMap, answers: &HttpOptions, no: &Rejected) {
+    let Some(said) = Said::rejected(no) else { return };
     if answers.fields {
         let mut lines = Lines::default();
         lines.add(headers, &said);

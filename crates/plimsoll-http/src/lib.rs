@@ -36,6 +36,7 @@
 //!
 //! ```
 //! use axum::{Router, routing::get};
+//! use plimsoll_core::KeyedExt;
 //! use plimsoll_http::{ClientAddr, HttpExt, all_but};
 //! use plimsoll_limit::{KeyedRateLimiter, Quota};
 //! use std::net::IpAddr;
@@ -51,7 +52,7 @@
 //!
 //! # What is said of limits
 //!
-//! A guard with a quota tells what is left of it, and the answer says so, admitted or refused, in the fields of
+//! A guard with a quota tells what is left of it, and the answer says so, admitted or rejected, in the fields of
 //! draft-ietf-httpapi-ratelimit-headers-10:
 //!
 //! ```text
@@ -65,7 +66,7 @@
 //! nothing to tell cost nothing. Browsers show these fields to scripts of other origins only if
 //! `Access-Control-Expose-Headers` names them.
 //!
-//! `Retry-After` is rounded up and up to a quarter late, by chance: those who were refused together should not come
+//! `Retry-After` is rounded up and up to a quarter late, by chance: those who were rejected together should not come
 //! back together. [`HttpOptions`] turns each of these on and off.
 //!
 //! # What is guarded

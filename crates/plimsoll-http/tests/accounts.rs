@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use http::{HeaderValue, Method, Request};
-use plimsoll_core::{Gate, Priority, RequestInfo};
+use plimsoll_core::{Gate, KeyedExt, Priority, RequestInfo};
 use plimsoll_http::{ClientAddr, Header, PeerAddr, RequestAttributes, all_but, method, path};
 use plimsoll_limit::{KeyedRateLimiter, Quota};
 use proptest::prelude::*;

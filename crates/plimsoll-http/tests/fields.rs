@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use axum::{Router, routing::get};
 use plimsoll_core::{
-    Allowance, Dice, Gate, ManualTime, Outcome, Permit, Reason, Rejected, Reply, Settle, layer,
+    Allowance, Dice, Gate, KeyedExt, ManualTime, Outcome, Permit, Reason, Rejected, Reply, Settle, layer,
 };
 use plimsoll_http::{Header, Http, HttpExt, HttpOptions};
 use plimsoll_limit::{Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
@@ -78,7 +78,7 @@ async fn told(allowances: &[Allowance], answers: HttpOptions) -> HeaderMap {
     call(app().layer(layer(gate).http_with(answers))).await.headers().clone()
 }
 
-async fn refused(no: Rejected, answers: HttpOptions) -> HeaderMap {
+async fn rejected(no: Rejected, answers: HttpOptions) -> HeaderMap {
     call(app().layer(layer(Set(Err(no))).http_with(answers))).await.headers().clone()
 }
 
@@ -132,7 +132,7 @@ async fn a_refusal_says_whose_quota_it_was() {
         .numbers(10, 8)
         .over(Duration::from_secs(2))
         .retry_in(Duration::from_millis(1_200));
-    let headers = refused(no, HttpOptions::new()).await;
+    let headers = rejected(no, HttpOptions::new()).await;
     assert_eq!(policies(&headers), [member("api/free/account", &[("q", 10), ("w", 2)])]);
     assert_eq!(
         limits(&headers),
@@ -140,13 +140,13 @@ async fn a_refusal_says_whose_quota_it_was() {
         "two, and it wanted more"
     );
 
-    let headers = refused(Rejected::new("x", Reason::TooLarge).numbers(10, 50), HttpOptions::new()).await;
+    let headers = rejected(Rejected::new("x", Reason::TooLarge).numbers(10, 50), HttpOptions::new()).await;
     assert_eq!(policies(&headers), [member("x", &[("q", 10)])]);
     assert!(limits(&headers).is_empty() && !headers.contains_key("retry-after"), "it is no use to come back");
 
     // A valve has no quota, nor has a limit that says no numbers.
     for no in [Rejected::new("x", Reason::Full).numbers(16, 16), Rejected::new("x", Reason::Limited)] {
-        let headers = refused(no, HttpOptions::new().legacy_fields(true)).await;
+        let headers = rejected(no, HttpOptions::new().legacy_fields(true)).await;
         assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{headers:?}");
     }
 }
@@ -191,7 +191,7 @@ async fn the_legacy_fields_speak_of_the_limit_with_the_least_left() {
     assert!(!headers.contains_key("ratelimit") && !headers.contains_key("ratelimit-policy"));
 
     let no = Rejected::new("b", Reason::Limited).numbers(10, 10).retry_in(Duration::from_millis(100));
-    let headers = refused(no, HttpOptions::new().legacy_fields(true)).await;
+    let headers = rejected(no, HttpOptions::new().legacy_fields(true)).await;
     assert_eq!(headers["x-ratelimit-remaining"], "0");
     assert_eq!(headers["x-ratelimit-reset"], "1");
     assert_eq!(limits(&headers), [member("b", &[("r", 0), ("t", 1)])]);
@@ -210,7 +210,7 @@ proptest! {
     ) {
         let nanos = Duration::from_nanos;
         let (window, reset) = (nanos(window), nanos(reset));
-        let names: Vec<_> = names.iter().map(|name| plimsoll_core::intern(name)).collect();
+        let names: Vec<_> = names.iter().map(|name| plimsoll_core::parts::intern(name)).collect();
         let all: Vec<_> =
             names.iter().map(|name| Allowance { name, limit, window, remaining, reset }).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -228,7 +228,7 @@ proptest! {
         for (_, parameters) in &policies {
             let (q, w) = (parameters[0].1, parameters[1].1);
             prop_assert!(q >= 0 && w >= 1);
-            // No more in its window than there is in that time: a client that believes it is never refused.
+            // No more in its window than there is in that time: a client that believes it is never rejected.
             prop_assert!(q as u128 >= u128::from(limit.min(999_999_999_999_999)));
         }
         for (_, parameters) in &limits {
@@ -243,7 +243,7 @@ proptest! {
         let no = Rejected::new("x", Reason::Limited).numbers(1, 1).over(after).retry_in(after);
         let answers = HttpOptions::new().jitter(share).dice(Dice::seeded(seed));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let headers = runtime.block_on(refused(no, answers));
+        let headers = runtime.block_on(rejected(no, answers));
         let said: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
         let t = limits(&headers)[0].1[1].1 as u64;
         prop_assert!(said >= 1 && said >= t && Duration::from_secs(t) >= after);
@@ -255,7 +255,7 @@ proptest! {
 async fn a_jitter_spreads_those_who_come_back() {
     let no = Rejected::new("x", Reason::Limited).retry_in(Duration::from_secs(100));
     let said = async |answers: HttpOptions| {
-        let headers = refused(no, answers).await;
+        let headers = rejected(no, answers).await;
         headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap()
     };
     let dice = Dice::seeded(7);
@@ -311,9 +311,9 @@ async fn tiers_tell_of_the_account_the_class_and_all() {
 #[tokio::test]
 async fn who_comes_back_when_told_is_admitted() {
     let time = ManualTime::new();
-    let limiter =
-        RateLimiter::builder().quota(Quota::per_minute(7).burst(3)).clock(time.clock()).build().unwrap();
-    let app = app().layer(limiter.layer().http());
+    let quota = Quota::per_minute(7).burst(3);
+    let limiter = KeyedRateLimiter::<u8>::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let app = app().layer(layer(limiter.by(|_: &Request<Body>| 7)).http());
     for _ in 0..200 {
         let response = call(app.clone()).await;
         let r = limits(response.headers())[0].1[0].1;

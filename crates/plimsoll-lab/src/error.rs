@@ -40,7 +40,7 @@ pub enum LabError {
     Flaw(Flaw),
     /// A scenario's file cannot be used.
     Misread(Misread),
-    /// The operating system refused something during `doing`.
+    /// The operating system rejected something during `doing`.
     Io {
         /// What the lab was about to do.
         doing: &'static str,

@@ -49,7 +49,7 @@ fn summary(report: &Report) -> Grid {
             figures(row.bound),
             ms(row.p50_ms, report),
             ms(row.p99_ms, report),
-            figures(row.refused),
+            figures(row.rejected),
             ms(row.refused_p50_ms, report),
             ms(row.refused_p99_ms, report),
             figures(row.late),
@@ -57,8 +57,8 @@ fn summary(report: &Report) -> Grid {
         ]
     });
     let head = [
-        "side", "load", "offered", "goodput", "bound", "p50, ms", "p99, ms", "refused", "p50, ms", "p99, ms",
-        "late", "wasted",
+        "side", "load", "offered", "goodput", "bound", "p50, ms", "p99, ms", "rejected", "p50, ms",
+        "p99, ms", "late", "wasted",
     ];
     Grid {
         caption: "Per second, and milliseconds from the intended moment of sending".into(),
@@ -115,7 +115,7 @@ fn latency(report: &Report) -> Part {
             band: None,
             series,
         },
-        text: "The 99th percentile (with dots) and the median (thin) of all that were not refused. Nothing is measured \
+        text: "The 99th percentile (with dots) and the median (thin) of all that were not rejected. Nothing is measured \
                beyond the deadline, when the client leaves: a line that lies on it is at least that high."
             .into(),
         grid: grid(report, "Milliseconds: median / 99th percentile", |row| {
@@ -220,7 +220,7 @@ fn tail(report: &Report) -> Part {
             series,
         },
         text:
-            "All that were not refused. A line that reaches the deadline has lost the share at which it does."
+            "All that were not rejected. A line that reaches the deadline has lost the share at which it does."
                 .into(),
         grid: Grid {
             caption: "Milliseconds that no more than this share took longer than".into(),

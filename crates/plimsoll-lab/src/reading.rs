@@ -54,13 +54,13 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
 
 /// How long the deepest guarded row let its clients wait.
 fn times(row: &Row, deadline_ms: f64) -> Option<String> {
-    let (accepted, refused) = (row.p99_ms?, row.refused_p99_ms?);
+    let (accepted, rejected) = (row.p99_ms?, row.refused_p99_ms?);
     if accepted >= deadline_ms {
         return None;
     }
     Some(format!(
         "At {} ×, 99 % of the accepted had their answer within {accepted:.0} ms (deadline \
-         {deadline_ms} ms), and 99 % of the refused knew within {refused:.1} ms.",
+         {deadline_ms} ms), and 99 % of the rejected knew within {rejected:.1} ms.",
         row.load
     ))
 }

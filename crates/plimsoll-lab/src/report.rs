@@ -67,7 +67,7 @@ pub(crate) mod tests {
             bound: offered.min(800.0),
             p50_ms: (goodput > 0.0).then_some(45.25),
             p99_ms: (goodput > 0.0).then_some(66.5),
-            refused: if guarded { offered - goodput } else { 0.0 },
+            rejected: if guarded { offered - goodput } else { 0.0 },
             refused_p50_ms: (guarded && offered > goodput).then_some(0.25),
             refused_p99_ms: (guarded && offered > goodput).then_some(1.234),
             late: if guarded { 0.0 } else { offered - goodput },
@@ -103,7 +103,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_json_has_its_fields_and_null_where_nothing_was_refused() {
+    fn the_json_has_its_fields_and_null_where_nothing_was_rejected() {
         let mut report = report();
         report.rows.push(row(false, 8.0, 0.0));
         let json = serde_json::to_value(&report).unwrap();
@@ -118,7 +118,7 @@ pub(crate) mod tests {
             "bound",
             "p50_ms",
             "p99_ms",
-            "refused",
+            "rejected",
             "refused_p50_ms",
             "refused_p99_ms",
             "valid",

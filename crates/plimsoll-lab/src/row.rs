@@ -26,7 +26,7 @@ const RETRIES: u32 = 2;
 const SENT_SHARE: f64 = 0.99;
 
 /// The result of one row. Rates are per second; times in milliseconds from the intended moment
-/// of sending; `offered = goodput + late + refused + failed`.
+/// of sending; `offered = goodput + late + rejected + failed`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
@@ -41,13 +41,13 @@ pub struct Row {
     /// The most any policy could have answered: the smaller of `offered` and the capacity.
     /// Goodput can exceed it by what waited when the measured time ended and was answered after.
     pub bound: f64,
-    /// Median time of the accepted: all that were not refused; the late ones count as the
+    /// Median time of the accepted: all that were not rejected; the late ones count as the
     /// deadline, which is the least that they took. `None` without any.
     pub p50_ms: Option<f64>,
     /// 99th percentile of the same.
     pub p99_ms: Option<f64>,
     /// Answered 429 or 503 within the deadline.
-    pub refused: f64,
+    pub rejected: f64,
     /// Median time to a refusal. `None` without any.
     pub refused_p50_ms: Option<f64>,
     /// 99th percentile of the same.
@@ -95,9 +95,9 @@ impl Row {
             bound: course.plan.bound(offered),
             p50_ms: tally.accepted.quantile_ms(0.50),
             p99_ms: tally.accepted.quantile_ms(0.99),
-            refused: per_second(tally.refused.len()),
-            refused_p50_ms: tally.refused.quantile_ms(0.50),
-            refused_p99_ms: tally.refused.quantile_ms(0.99),
+            rejected: per_second(tally.rejected.len()),
+            refused_p50_ms: tally.rejected.quantile_ms(0.50),
+            refused_p99_ms: tally.rejected.quantile_ms(0.99),
             late: per_second(tally.late),
             wasted,
             failed: per_second(tally.failed),

@@ -16,7 +16,7 @@ pub(crate) fn load_name(load: f64) -> String {
 }
 
 const HEAD: [&str; 2] = [
-    "        offered goodput     of  bound  accepted, ms   late refused   refused, ms",
+    "        offered goodput     of  bound  accepted, ms   late rejected rejected, ms",
     "  load       /s      /s  bound     /s    p50    p99     /s      /s    p50    p99",
 ];
 
@@ -53,7 +53,7 @@ fn line(row: &Row, deadline_ms: f64) -> String {
         time(row.p50_ms, deadline_ms),
         time(row.p99_ms, deadline_ms),
         row.late,
-        row.refused,
+        row.rejected,
         time(row.refused_p50_ms, deadline_ms),
         time(row.refused_p99_ms, deadline_ms),
     )
@@ -98,9 +98,9 @@ mod tests {
         let mut report = report();
         report.rows[2].valid = false;
         report.rows[2].failed = 2.5;
-        report.rows[2].first_failure = Some("refused by the kernel".into());
+        report.rows[2].first_failure = Some("rejected by the kernel".into());
         let shown = table(&report);
         assert!(shown.contains(" void\n"));
-        assert!(shown.contains("bare 4×: 2.5 failed/s, first: refused by the kernel"));
+        assert!(shown.contains("bare 4×: 2.5 failed/s, first: rejected by the kernel"));
     }
 }

@@ -80,7 +80,7 @@ impl Times {
 /// A step of the time line.
 pub(crate) const STEP: Duration = Duration::from_millis(100);
 
-/// The sums of one row. `offered = good + late + refused + failed`, always.
+/// The sums of one row. `offered = good + late + rejected + failed`, always.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Requests that were due.
@@ -89,12 +89,12 @@ pub(crate) struct Tally {
     pub(crate) sent_in_time: u64,
     /// Answered 2xx within the deadline.
     pub(crate) good: u64,
-    /// Times of all that were not refused, from the intended moment: the good ones, and the late
+    /// Times of all that were not rejected, from the intended moment: the good ones, and the late
     /// ones as the deadline, since how much later they would have been nobody knows. Without
     /// those the 99th percentile would be inside the deadline whatever the server did.
     pub(crate) accepted: Times,
     /// Latencies of refusals, likewise.
-    pub(crate) refused: Times,
+    pub(crate) rejected: Times,
     /// Good answers in each [`STEP`] since the row began, the lead-in with them.
     pub(crate) good_line: Vec<u64>,
     /// Requests given up at their deadline.
@@ -116,7 +116,7 @@ impl Tally {
             good: 0,
             good_line: Vec::new(),
             accepted: Times::new(),
-            refused: Times::new(),
+            rejected: Times::new(),
             late: 0,
             failed: 0,
             first_failure: None,
@@ -149,7 +149,7 @@ impl Tally {
                 self.good += 1;
                 self.accepted.record(time);
             }
-            Outcome::Refused(time) => self.refused.record(time),
+            Outcome::Refused(time) => self.rejected.record(time),
             Outcome::Late(deadline) => {
                 self.late += 1;
                 self.accepted.record(deadline);
@@ -208,9 +208,9 @@ mod tests {
         tally.record_lost(3);
         tally.record_lost(0);
         assert_eq!(tally.offered, 83);
-        let (good, refused) = (tally.good, tally.refused.len());
-        assert_eq!((good, refused, tally.late, tally.failed), (20, 20, 20, 23));
-        assert_eq!(tally.offered, good + refused + tally.late + tally.failed);
+        let (good, rejected) = (tally.good, tally.rejected.len());
+        assert_eq!((good, rejected, tally.late, tally.failed), (20, 20, 20, 23));
+        assert_eq!(tally.offered, good + rejected + tally.late + tally.failed);
         assert_eq!(tally.first_failure.as_deref(), Some("error 23"));
         assert_eq!(tally.lag.quantile_ms(0.99), Some(1.0));
         // Half of what was accepted came late, so the 99th percentile is no less than the deadline.

@@ -16,7 +16,7 @@ fn entries(directory: &Path) -> usize {
     fs::read_dir(directory).unwrap().count()
 }
 
-fn assert_refused(output: &Output, parts: &[&str]) {
+fn assert_rejected(output: &Output, parts: &[&str]) {
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -45,16 +45,16 @@ fn a_wrong_value_is_one_line_and_leaves_no_file() {
     ] {
         let args = ["demo", flag, given, "--json", json.to_str().unwrap()];
         let output = lab(&args).output().unwrap();
-        assert_refused(&output, &[flag, &format!("{given:?}"), "allowed"]);
+        assert_rejected(&output, &[flag, &format!("{given:?}"), "allowed"]);
         assert_eq!(entries(directory.path()), 0);
     }
 }
 
 #[test]
 fn an_unknown_flag_or_no_command_is_one_line() {
-    assert_refused(&lab(&["demo", "--sped", "1"]).output().unwrap(), &["--sped"]);
-    assert_refused(&lab(&["demo", "--seed"]).output().unwrap(), &["--seed"]);
-    assert_refused(&lab(&[]).output().unwrap(), &["demo"]);
+    assert_rejected(&lab(&["demo", "--sped", "1"]).output().unwrap(), &["--sped"]);
+    assert_rejected(&lab(&["demo", "--seed"]).output().unwrap(), &["--seed"]);
+    assert_rejected(&lab(&[]).output().unwrap(), &["demo"]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_file_that_cannot_be_written_is_found_before_the_run() {
     for path in [missing.as_path(), directory.path()] {
         let path = path.to_str().unwrap();
         let output = lab(&["demo", "--json", path]).output().unwrap();
-        assert_refused(&output, &["--json", path, "allowed"]);
+        assert_rejected(&output, &["--json", path, "allowed"]);
     }
     assert_eq!(entries(directory.path()), 0);
 }
@@ -74,7 +74,7 @@ fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = lab(&["demo", "--listen", &address]).output().unwrap();
-    assert_refused(&output, &["--listen", &address, "in use"]);
+    assert_rejected(&output, &["--listen", &address, "in use"]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_run_prints_its_result_and_writes_the_same_as_json() {
     assert_eq!(rows.len(), 4);
     for row in rows {
         let number = |field: &str| row[field].as_f64().unwrap();
-        let sum = number("goodput") + number("late") + number("refused") + number("failed");
+        let sum = number("goodput") + number("late") + number("rejected") + number("failed");
         assert!((number("offered") - sum).abs() < 1e-6, "{row}");
         assert!(row["guarded"].is_boolean() && row["valid"].is_boolean());
     }

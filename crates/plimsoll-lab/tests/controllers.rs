@@ -49,7 +49,7 @@ fn what_steers_itself_drops_nothing_at_half_the_capacity_and_a_fixed_rate_its_ha
     let all = ["drop for 2x", "shedder rate", "shedder pie", "shedder red", "dagor"];
     let outcome = outcome(&[0.5], &all);
     for policy in &all[1..] {
-        assert_eq!(row(&outcome, policy, 0.5).refused.mean, 0.0, "{policy}");
+        assert_eq!(row(&outcome, policy, 0.5).rejected.mean, 0.0, "{policy}");
     }
     let fixed = row(&outcome, "drop for 2x", 0.5);
     assert!((fixed.of_bound.mean - 0.5).abs() < 0.05, "{:?}", fixed.of_bound);

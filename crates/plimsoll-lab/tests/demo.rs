@@ -30,7 +30,7 @@ fn run(loads: &[f64], guard: &dyn Fn(Router, &Plan) -> Router) -> Report {
 }
 
 fn assert_balanced(row: &Row) {
-    let sum = row.goodput + row.late + row.refused + row.failed;
+    let sum = row.goodput + row.late + row.rejected + row.failed;
     assert!(row.offered > 0.0, "{row:?}");
     assert!((row.offered - sum).abs() < 1e-6, "{row:?}");
 }
@@ -53,7 +53,7 @@ fn a_guard_that_refuses_everything_leaves_only_refusals() {
     assert_balanced(row);
     assert_eq!(row.goodput, 0.0);
     assert_eq!(row.p99_ms, None);
-    assert!((row.refused - (row.offered - row.failed - row.late)).abs() < 1e-6);
+    assert!((row.rejected - (row.offered - row.failed - row.late)).abs() < 1e-6);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_answer_that_is_neither_good_nor_a_refusal_is_a_failure_with_its_reason() {
     let report = run(&[1.0], &|router, _| answering(router, broken));
     let row = &report.rows[1];
     assert_balanced(row);
-    assert_eq!((row.goodput, row.refused), (0.0, 0.0));
+    assert_eq!((row.goodput, row.rejected), (0.0, 0.0));
     if row.failed > 0.0 {
         assert!(row.first_failure.as_deref().unwrap().contains("500"));
     }

@@ -31,7 +31,7 @@ fn case(kind: FaultKind, deadline: Duration) -> Case {
 
 fn bare(kind: FaultKind, deadline: Duration) -> Record {
     let record = simulate(&case(kind, deadline), &Policy::Bare, 1).unwrap();
-    assert_eq!(record.offered, record.good + record.refused + record.failed + record.late);
+    assert_eq!(record.offered, record.good + record.rejected + record.failed + record.late);
     assert_eq!(record.faults, [Met { sent: 10, reached: 10 }]);
     record
 }
@@ -87,13 +87,13 @@ fn a_breaker_is_told_of_failures_but_not_of_what_a_valve_beside_it_refuses() {
     let record = simulate(&fails, &Policy::Breaker(config.clone()), 1).unwrap();
     let met = record.faults[0];
     assert!(met.sent == 10 && (4..=8).contains(&met.reached), "{met:?}");
-    assert_eq!((record.failed, record.good + record.refused), (met.reached, 40 - met.reached));
-    // Three of four are refused by the valve, and none by the breaker.
+    assert_eq!((record.failed, record.good + record.rejected), (met.reached, 40 - met.reached));
+    // Three of four are rejected by the valve, and none by the breaker.
     let mut crowded = case(FaultKind::Slow { factor: 1.0 }, S);
     crowded.server.service = Law::Constant(40 * MS);
     let both = Policy::BreakerValve { breaker: config, inside: 1 };
     let record = simulate(&crowded, &both, 1).unwrap();
-    assert_eq!((record.good, record.refused), (10, 30));
+    assert_eq!((record.good, record.rejected), (10, 30));
 }
 
 fn dependency(policies: &[&str]) -> Scenario {
@@ -212,7 +212,7 @@ fn nobody_is_wedged_whatever_the_breaker_and_the_fault_are() {
             ] {
                 for seed in 1..=2 {
                     let record = simulate(&case, &policy, seed).unwrap();
-                    assert_eq!(record.offered, record.good + record.refused + record.failed + record.late);
+                    assert_eq!(record.offered, record.good + record.rejected + record.failed + record.late);
                     // Of the last five seconds before the end; the valve refuses a little now and then.
                     let last = &record.line[550..600];
                     let sum = |of: fn(&plimsoll_lab::sim::Moment) -> u32| last.iter().map(of).sum::<u32>();

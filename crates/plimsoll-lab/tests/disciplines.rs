@@ -76,8 +76,8 @@ fn at_five_times_the_capacity_a_long_queue_serves_nobody_in_time_and_a_stack_ser
         assert_eq!(row(&outcome, policy).late.mean, 0.0, "{policy}");
     }
     // The rate at which CoDel drops grows by some fifty a second each second: for senders that listen.
-    let refused = row(&outcome, "codel").refused;
-    assert!((50.0..300.0).contains(&refused.mean), "{refused:?}");
+    let rejected = row(&outcome, "codel").rejected;
+    assert!((50.0..300.0).contains(&rejected.mean), "{rejected:?}");
 }
 
 #[test]
@@ -138,16 +138,16 @@ fn nobody_waits_longer_than_all_time_buckets_together() {
             let all = (slice * slices).as_secs_f64() * 1e3;
             // The book keeps three digits.
             let most = |wait: f64| wait * 1.001;
-            let refused = record.refused_ms(1.0).unwrap();
-            assert!(refused <= most(all), "{refused} of {all}");
+            let rejected = record.rejected_ms(1.0).unwrap();
+            assert!(rejected <= most(all), "{rejected} of {all}");
             // What goes is between that and one slice younger: it is not thrown out early, either.
-            let first = record.refused_ms(0.0).unwrap();
+            let first = record.rejected_ms(0.0).unwrap();
             assert!(first >= 0.999 * (slice * (slices - 1)).as_secs_f64() * 1e3, "{first} of {all}");
             let good = record.good_ms(1.0).unwrap();
             assert!(good <= most(all + service.as_secs_f64() * 1e3), "{good} of {all}");
             // Nobody had to find out by himself, and the server's own queue held nobody.
             assert_eq!((record.late, record.mean_queueing()), (0, Duration::ZERO));
-            assert!(record.good > 0 && record.refused > 0);
+            assert!(record.good > 0 && record.rejected > 0);
         }
     }
 }

@@ -267,16 +267,16 @@ fn what_a_contest_may_not_be_is_named_with_its_line() {
         (SMALL.replace("rate = 2_000", "rate = 90_000_000"), &["seconds = 6", "requests"]),
         (SMALL.split("[[").next().unwrap().into(), &["[[fairness.group]] is missing"]),
     ] {
-        assert_refused(&run(text, &[]), parts);
+        assert_rejected(&run(text, &[]), parts);
     }
     let page = directory.path().join("page.html");
     let parts = ["--out", "no page", "--json and --csv"];
-    assert_refused(&run(SMALL.into(), &["--out", page.to_str().unwrap()]), &parts);
+    assert_rejected(&run(SMALL.into(), &["--out", page.to_str().unwrap()]), &parts);
     assert!(!page.exists());
 }
 
 #[track_caller]
-fn assert_refused(output: &Output, parts: &[&str]) {
+fn assert_rejected(output: &Output, parts: &[&str]) {
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.lines().count() == 1 && output.stdout.is_empty(), "{said}");

@@ -36,7 +36,7 @@ fn lab(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plimsoll-lab")).args(args).output().unwrap()
 }
 
-fn assert_refused(output: &Output, parts: &[&str]) {
+fn assert_rejected(output: &Output, parts: &[&str]) {
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -46,7 +46,7 @@ fn assert_refused(output: &Output, parts: &[&str]) {
     }
 }
 
-fn refused_with(directory: &Path, from: &str, to: &str, parts: &[&str]) {
+fn rejected_with(directory: &Path, from: &str, to: &str, parts: &[&str]) {
     assert!(SMALL.contains(from), "{from}");
     let path = directory.join("changed.toml");
     fs::write(&path, SMALL.replacen(from, to, 1)).unwrap();
@@ -54,32 +54,32 @@ fn refused_with(directory: &Path, from: &str, to: &str, parts: &[&str]) {
     let line = SMALL[..SMALL.find(from).unwrap()].lines().count();
     let line = if SMALL[..SMALL.find(from).unwrap()].ends_with('\n') { line + 1 } else { line };
     let place = format!("{path}:{line}: ");
-    assert_refused(&lab(&["run", path]), &[&[place.as_str()], parts].concat());
+    assert_rejected(&lab(&["run", path]), &[&[place.as_str()], parts].concat());
 }
 
 #[test]
 fn what_a_scenario_may_not_say_is_named_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = |from, to, parts: &[&str]| refused_with(directory.path(), from, to, parts);
-    refused("load = 0.7", "rate = -3", &["arrivals.rate = -3 is not allowed", "above 0"]);
-    refused("load = 0.7", "laod = 0.7", &["laod", "unknown key", "`load`", "`rate`"]);
-    refused("load = 0.7", "load = \"much\"", &["much", "not allowed"]);
-    refused("load = 0.7", "load = nan", &["arrivals.load = nan", "above 0"]);
-    refused("load = 0.7", "load = ", &["not allowed"]);
-    refused("slots = 4", "slots = 0", &["server.slots = 0", "1 to 65535"]);
-    refused("slots = 4", "slots = 4.5", &["4.5", "not allowed"]);
-    refused("seconds = 4", "seconds = 0", &["seconds = 0", "3600"]);
-    refused("deadline = \"100ms\"", "deadline = \"100\"", &["clients.deadline = \"100\"", "unit"]);
-    refused("until = \"2s\"", "until = \"9s\"", &["trigger.until = \"9s\"", "4s"]);
-    refused("loads = [0.5, 3]", "loads = [0.5, -3]", &["trigger.loads = -3"]);
-    refused("loads = [0.5, 3]", "loads = []", &["trigger.loads = []", "1 to 32"]);
-    refused("loads = [0.5, 3]", "speed = -1", &["trigger.speed = -1", "0 to 100"]);
-    refused("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
-    refused("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
-    refused("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
-    refused("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
-    refused("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve", "buffer"]);
-    refused("kind = \"bare\"", "age = \"1s\"\nkind = \"bare\"", &["policy.age", "bare: allowed are none"]);
+    let rejected = |from, to, parts: &[&str]| rejected_with(directory.path(), from, to, parts);
+    rejected("load = 0.7", "rate = -3", &["arrivals.rate = -3 is not allowed", "above 0"]);
+    rejected("load = 0.7", "laod = 0.7", &["laod", "unknown key", "`load`", "`rate`"]);
+    rejected("load = 0.7", "load = \"much\"", &["much", "not allowed"]);
+    rejected("load = 0.7", "load = nan", &["arrivals.load = nan", "above 0"]);
+    rejected("load = 0.7", "load = ", &["not allowed"]);
+    rejected("slots = 4", "slots = 0", &["server.slots = 0", "1 to 65535"]);
+    rejected("slots = 4", "slots = 4.5", &["4.5", "not allowed"]);
+    rejected("seconds = 4", "seconds = 0", &["seconds = 0", "3600"]);
+    rejected("deadline = \"100ms\"", "deadline = \"100\"", &["clients.deadline = \"100\"", "unit"]);
+    rejected("until = \"2s\"", "until = \"9s\"", &["trigger.until = \"9s\"", "4s"]);
+    rejected("loads = [0.5, 3]", "loads = [0.5, -3]", &["trigger.loads = -3"]);
+    rejected("loads = [0.5, 3]", "loads = []", &["trigger.loads = []", "1 to 32"]);
+    rejected("loads = [0.5, 3]", "speed = -1", &["trigger.speed = -1", "0 to 100"]);
+    rejected("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
+    rejected("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
+    rejected("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
+    rejected("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
+    rejected("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve", "buffer"]);
+    rejected("kind = \"bare\"", "age = \"1s\"\nkind = \"bare\"", &["policy.age", "bare: allowed are none"]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
         ),
         ("inside = 3", &["policy.inside is not allowed with buffer"]),
     ] {
-        assert_refused(&run(keys), &[&["buffer.toml:"], parts].concat());
+        assert_rejected(&run(keys), &[&["buffer.toml:"], parts].concat());
     }
     for (keys, name) in [
         ("", "fifo"),
@@ -164,11 +164,11 @@ fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
             &["server.fault.until = \"2s\""],
         ),
     ] {
-        assert_refused(&run(fault(keys)), &[&["ill.toml:"], parts].concat());
+        assert_rejected(&run(fault(keys)), &[&["ill.toml:"], parts].concat());
     }
     let forgets = fault("kind = \"hangs\"\nforgets = true");
     let parts = ["ill.toml:13: server.fault.forgets = true", "clients.deadline"];
-    assert_refused(&run(forgets.replace("deadline = \"100ms\"", "")), &parts);
+    assert_rejected(&run(forgets.replace("deadline = \"100ms\"", "")), &parts);
     let output = run(forgets);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let shown = String::from_utf8(output.stdout).unwrap();
@@ -192,9 +192,9 @@ fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
         ("trials = 3", &["trials", "unknown key"]),
         ("probes = 3", &["policy.probes is not allowed with breaker"]),
     ] {
-        assert_refused(&run(policy("breaker", keys)), &[&["ill.toml:"], parts].concat());
+        assert_rejected(&run(policy("breaker", keys)), &[&["ill.toml:"], parts].concat());
     }
-    assert_refused(&run(policy("valve", "ramp = \"5s\"")), &["policy.ramp is not allowed with valve"]);
+    assert_rejected(&run(policy("valve", "ramp = \"5s\"")), &["policy.ramp is not allowed with valve"]);
     for (kind, keys, name) in [
         ("breaker", "", "breaker"),
         ("breaker+valve", "inside = 3\nslow = \"50ms\"\nramp = \"0s\"", "breaker+valve"),
@@ -219,7 +219,7 @@ fn the_report_and_the_files_tell_failures_and_faults() {
     let result: serde_json::Value = serde_json::from_str(&read(json)).unwrap();
     for row in result["rows"].as_array().unwrap() {
         let mean = |field: &str| row[field]["mean"].as_f64().unwrap();
-        let sum = mean("goodput") + mean("refused") + mean("failed") + mean("late");
+        let sum = mean("goodput") + mean("rejected") + mean("failed") + mean("late");
         assert!((mean("offered") - sum).abs() < 1e-6 && mean("failed") > 0.0, "{row}");
         // Half of the trigger's time there is nothing to be had.
         assert!(row["bound"].as_f64().unwrap() <= 200.0, "{row}");
@@ -285,18 +285,18 @@ fn a_missing_trace_or_scenario_is_named() {
         fs::write(&path, trace.replace("load = 0.7", &arrivals)).unwrap();
         lab(&["run", path.to_str().unwrap(), "--seeds", "1"])
     };
-    assert_refused(&with("gone.txt"), &["trace.toml:14: arrivals.file = \"gone.txt\"", "No such file"]);
+    assert_rejected(&with("gone.txt"), &["trace.toml:14: arrivals.file = \"gone.txt\"", "No such file"]);
     fs::write(directory.path().join("odd.txt"), "0.1\n0.05\n").unwrap();
-    assert_refused(&with("odd.txt"), &["arrivals.file", "line 2", "0.05"]);
+    assert_rejected(&with("odd.txt"), &["arrivals.file", "line 2", "0.05"]);
     let moments: Vec<String> = (0..400).map(|n| format!("{}", f64::from(n) * 0.01)).collect();
     fs::write(directory.path().join("good.txt"), moments.join("\n")).unwrap();
     assert_eq!(with("good.txt").status.code(), Some(0));
     fs::write(&path, trace.replace("load = 0.7", "kind = \"trace\"")).unwrap();
-    assert_refused(&lab(&["run", path.to_str().unwrap()]), &["trace.toml:12: ", "arrivals.file is missing"]);
-    assert_refused(&lab(&["run", "nowhere"]), &["SCENARIO \"nowhere\"", "overload", "retry-storm"]);
-    assert_refused(&lab(&["run"]), &["SCENARIO"]);
-    assert_refused(&lab(&["run", "overload", "--seeds", "0"]), &["--seeds", "1 to 200"]);
-    assert_refused(&lab(&["run", "overload", "--out", "/no/such/x.html"]), &["--out", "allowed"]);
+    assert_rejected(&lab(&["run", path.to_str().unwrap()]), &["trace.toml:12: ", "arrivals.file is missing"]);
+    assert_rejected(&lab(&["run", "nowhere"]), &["SCENARIO \"nowhere\"", "overload", "retry-storm"]);
+    assert_rejected(&lab(&["run"]), &["SCENARIO"]);
+    assert_rejected(&lab(&["run", "overload", "--seeds", "0"]), &["--seeds", "1 to 200"]);
+    assert_rejected(&lab(&["run", "overload", "--out", "/no/such/x.html"]), &["--out", "allowed"]);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_run_repeats_itself_to_the_byte() {
     assert!(csv.lines().all(|line| columns(line) == columns(csv.lines().next().unwrap())), "{csv}");
     for row in rows {
         let mean = |field: &str| row[field]["mean"].as_f64().unwrap();
-        let sum = mean("goodput") + mean("refused") + mean("failed") + mean("late");
+        let sum = mean("goodput") + mean("rejected") + mean("failed") + mean("late");
         assert!((mean("offered") - sum).abs() < 1e-6, "{row}");
     }
     for part in ["<script", "http://", "https://", "NaN", "url("] {

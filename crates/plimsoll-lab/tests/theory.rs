@@ -98,8 +98,8 @@ fn every_attempt_ends_in_one_column_and_a_seed_repeats_itself() {
     };
     let run = |seed| simulate(&case, &three, seed).unwrap();
     let (one, again, other) = (run(1), run(1), run(2));
-    assert_eq!(one.offered, one.good + one.refused + one.late);
-    assert!(one.good > 0 && one.refused > 0 && one.late > 0);
+    assert_eq!(one.offered, one.good + one.rejected + one.late);
+    assert!(one.good > 0 && one.rejected > 0 && one.late > 0);
     assert_eq!(format!("{one:?}"), format!("{again:?}"));
     assert_ne!(format!("{one:?}"), format!("{other:?}"));
 }

@@ -32,6 +32,7 @@
 //!
 #![cfg_attr(feature = "tower", doc = "```")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]
+//! use plimsoll_core::KeyedExt;
 //! use plimsoll_limit::{KeyedRateLimiter, Quota};
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 //!
@@ -104,65 +105,25 @@
 //! - `serde`: quotas and classes in settings files.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
-mod accounts;
+mod global;
 #[cfg(feature = "governor")]
-mod adapter;
-mod common;
-mod fair;
-mod gcra;
+mod governed;
 mod keyed;
-mod limiter;
-mod live;
-mod per_account;
 mod quota;
-#[cfg(feature = "serde")]
-mod raw;
-mod slot;
-mod spent;
+mod setup;
 mod table;
-mod tide;
-mod tiers;
 mod wait;
 
+pub use global::{Charge, RateLimiter, RateLimiterBuilder, RateLimiterConfig};
+#[cfg(feature = "tower")]
+pub use global::{RateLimiterLayer, RateLimiterWaitLayer};
 #[cfg(feature = "governor")]
-pub use adapter::Governed;
-pub use fair::{FairRateLimiter, FairRateLimiterBuilder, Share};
-pub use limiter::{RateLimiter, RateLimiterBuilder};
-pub use per_account::{KeyedRateLimiter, KeyedRateLimiterBuilder};
+pub use governed::Governed;
+pub use keyed::KeyedLimiter;
+pub use keyed::fair::{FairCharge, FairRateLimiter, FairRateLimiterBuilder, FairRateLimiterConfig, Share};
+pub use keyed::per_key::{KeyedCharge, KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterConfig};
+pub use keyed::tiered::{
+    Class, TieredCharge, TieredRateLimiter, TieredRateLimiterBuilder, TieredRateLimiterConfig,
+};
 pub use quota::Quota;
-pub use spent::Charge;
-pub use tiers::{Class, TieredRateLimiter, TieredRateLimiterBuilder};
-pub use wait::AcquireUnits;
-
-use gcra::Rate;
-use plimsoll_core::{Allowance, ControlError};
-use std::time::Duration;
-
-/// What may be said of a quota to a caller.
-fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
-    Allowance {
-        name,
-        limit: u64::from(rate.burst),
-        window: Duration::from_nanos(rate.span()),
-        remaining: u64::from(rate.remaining(free, now)),
-        reset: Duration::from_nanos(free.saturating_sub(now)),
-    }
-}
-
-/// A quota of which one knob was turned.
-fn turned(quota: Quota, knob: &str, value: f64) -> Result<Quota, ControlError> {
-    match knob {
-        "rate" if quota.sliding => Err(ControlError::new(
-            "rate",
-            value,
-            "left alone where a quota promises at most so many in any window",
-        )),
-        "rate" if value > 0.0 && value <= 1e9 => Ok(quota.at_rate(value)),
-        "rate" => Err(ControlError::new("rate", value, "above 0, at most 1e9 units a second")),
-        "burst" if value.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&value) => {
-            Ok(quota.burst(value as u32))
-        }
-        "burst" => Err(ControlError::new("burst", value, "a whole number from 1 to 4294967295")),
-        other => Err(ControlError::new("knob", other, "one of rate, burst")),
-    }
-}
+pub use wait::acquire::AcquireUnits;

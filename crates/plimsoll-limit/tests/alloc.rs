@@ -17,7 +17,7 @@ fn nothing(name: &str, mut ask: impl FnMut() -> Option<Reason>) {
         for _ in 0..300 {
             match ask() {
                 None => yes += 1,
-                Some(reason) => no += u32::from(reason == Reason::Limited),
+                Some(reason) => no += u32::from(matches!(reason, Reason::Limited | Reason::Throttled)),
             }
         }
     });
@@ -73,7 +73,7 @@ fn given_back_it_allocates_nothing_either() {
 #[test]
 fn accounts_take_what_is_said() {
     for accounts in [1_000, 100_000] {
-        let seen = measure(|| drop(KeyedRateLimiter::<u64>::builder().accounts(accounts).build().unwrap()));
+        let seen = measure(|| drop(KeyedRateLimiter::<u64>::builder().max_keys(accounts).build().unwrap()));
         let own = accounts as u64 * 24;
         // Whatever there is beside them: what is shared, the doors, the lines, the name.
         assert!((own..own + 40_000).contains(&seen.bytes_max), "{} for {accounts}", seen.bytes_max);

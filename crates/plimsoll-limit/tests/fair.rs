@@ -116,7 +116,7 @@ fn a_cap_is_given_back() {
             1_000.. => Share::default().at_most(Quota::per_hour(1).burst(2)),
             _ => Share::default(),
         };
-        let limiter = builder(&time).accounts(8).share_of(cap).build().unwrap();
+        let limiter = builder(&time).max_keys(8).share_of(cap).build().unwrap();
         for key in 0..others {
             drop(limiter.try_acquire(&key));
             time.advance(20 * MS);
@@ -236,5 +236,5 @@ fn what_is_given_back_was_never_used() {
         limiter.try_acquire_n(&1, BURST).unwrap().refund();
     }
     limiter.check_n(&1, BURST).unwrap();
-    assert_eq!(limiter.try_acquire(&2).unwrap_err().reason(), Reason::Limited);
+    assert_eq!(limiter.try_acquire(&2).unwrap_err().reason(), Reason::Throttled);
 }

@@ -15,7 +15,7 @@ const KNOWN: u64 = 1_000;
 const SLICES: u64 = 20;
 
 fn table(quota: Quota, time: &ManualTime) -> KeyedRateLimiter<u64> {
-    let builder = KeyedRateLimiter::<u64>::builder().quota(quota).accounts(ACCOUNTS);
+    let builder = KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(ACCOUNTS);
     builder.clock(time.clock()).dice(Dice::seeded(7)).build().unwrap()
 }
 
@@ -70,7 +70,7 @@ fn newcomers_without_room_share_64_quotas() {
     let time = ManualTime::new();
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(Quota::per_second(4).burst(BURST))
-        .accounts(64)
+        .max_keys(64)
         .clock(time.clock())
         .dice(Dice::seeded(7))
         .build()
@@ -103,7 +103,7 @@ fn newcomers_without_room_share_64_quotas() {
 #[test]
 fn whose_quota_is_full_again_goes_first() {
     let time = ManualTime::new();
-    let builder = KeyedRateLimiter::<u64>::builder().quota(Quota::per_second(1).burst(10)).accounts(8);
+    let builder = KeyedRateLimiter::<u64>::builder().quota(Quota::per_second(1).burst(10)).max_keys(8);
     let limiter = builder.clock(time.clock()).build().unwrap();
     for key in 0..8 {
         assert!(limiter.try_acquire(&key).is_ok());

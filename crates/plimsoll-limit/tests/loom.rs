@@ -31,18 +31,18 @@ fn clock() -> ManualTime {
     time
 }
 
-fn limiter(quota: Quota) -> Limiter {
-    Limiter::builder().quota(quota).clock(clock().clock()).build().unwrap()
+fn limiter(quota: Quota) -> RateLimiter {
+    RateLimiter::builder().quota(quota).clock(clock().clock()).build().unwrap()
 }
 
-fn keyed(quota: Quota) -> (KeyedLimiter<u64>, ManualTime) {
+fn keyed(quota: Quota) -> (KeyedRateLimiter<u64>, ManualTime) {
     let time = clock();
-    let builder = KeyedLimiter::builder().quota(quota).accounts(2).dice(Dice::seeded(1));
+    let builder = KeyedRateLimiter::builder().quota(quota).max_keys(2).dice(Dice::seeded(1));
     (builder.clock(time.clock()).build().unwrap(), time)
 }
 
 /// How many units of so many asks, of one each, on a thread of its own.
-fn asks(limiter: &KeyedLimiter<u64>, key: u64, times: u32) -> thread::JoinHandle<u32> {
+fn asks(limiter: &KeyedRateLimiter<u64>, key: u64, times: u32) -> thread::JoinHandle<u32> {
     let limiter = limiter.clone();
     thread::spawn(move || (0..times).map(|_| u32::from(limiter.check(&key).is_ok())).sum())
 }
@@ -52,7 +52,7 @@ fn asks(limiter: &KeyedLimiter<u64>, key: u64, times: u32) -> thread::JoinHandle
 fn of_a_slot_no_more_is_taken_than_there_is() {
     explore(|| {
         let limiter = limiter(Quota::per_hour(1).burst(2));
-        let ask = |limiter: &Limiter| {
+        let ask = |limiter: &RateLimiter| {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.check().is_ok())
         };
@@ -76,7 +76,7 @@ fn who_moves_in_takes_nothing_from_who_is_there_nor_he_from_him() {
         time.advance(S);
         limiter.check_n(&3, 2).unwrap();
         time.advance(S / 2);
-        assert_eq!((limiter.accounts(), limiter.overflowed()), (2, 0));
+        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
         let brings = {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.check_n(&2, 2).is_ok())
@@ -89,7 +89,7 @@ fn who_moves_in_takes_nothing_from_who_is_there_nor_he_from_him() {
         assert!(limiter.check(&1).is_err(), "it was forgotten after it had taken");
         saw[usize::from(limiter.overflowed() > before)].store(true, Relaxed);
         assert!(limiter.check(&2).is_err(), "it has two quotas");
-        assert_eq!(limiter.accounts(), 2);
+        assert_eq!(limiter.max_keys(), 2);
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
 }
@@ -102,7 +102,7 @@ fn who_is_brought_twice_has_one_slot_and_one_quota() {
         let other = asks(&limiter, 1, 1);
         let mine = u32::from(limiter.check(&1).is_ok());
         assert_eq!(mine + other.join().unwrap(), 1);
-        assert_eq!((limiter.accounts(), limiter.overflowed()), (1, 0));
+        assert_eq!((limiter.max_keys(), limiter.overflowed()), (1, 0));
     });
 }
 
@@ -118,7 +118,7 @@ fn who_is_brought_twice_to_the_last_slot_has_one_quota() {
         let other = asks(&limiter, 2, 1);
         let mine = u32::from(limiter.check(&2).is_ok());
         assert_eq!(mine + other.join().unwrap(), 1);
-        assert_eq!((limiter.accounts(), limiter.overflowed()), (2, 0));
+        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
     });
 }
 
@@ -130,7 +130,7 @@ fn two_who_are_brought_at_once_have_a_slot_each() {
         let other = asks(&limiter, 2, 2);
         let mine = (0..2).map(|_| u32::from(limiter.check(&1).is_ok())).sum::<u32>();
         assert_eq!((mine, other.join().unwrap()), (1, 1));
-        assert_eq!((limiter.accounts(), limiter.overflowed()), (2, 0));
+        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
     });
 }
 
@@ -152,7 +152,7 @@ fn what_is_owed_stays_owed_while_it_is_counted_anew() {
     }
 }
 
-fn sets(limiter: &Limiter, quota: Quota) -> thread::JoinHandle<()> {
+fn sets(limiter: &RateLimiter, quota: Quota) -> thread::JoinHandle<()> {
     let limiter = limiter.clone();
     thread::spawn(move || limiter.set_quota(quota).unwrap())
 }
@@ -230,7 +230,7 @@ fn what_is_given_back_late_is_nobodys() {
         assert!(limiter.check_n(&2, 2).is_ok());
         back.join().unwrap();
         assert!(limiter.check(&2).is_err());
-        assert_eq!((limiter.accounts(), limiter.overflowed()), (2, 0));
+        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
     });
 }
 

@@ -3,7 +3,7 @@
 
 use governor::clock::FakeRelativeClock;
 use governor::{Quota as Theirs, RateLimiter as TheirLimiter};
-use plimsoll_core::{Inspect, Instant, ManualTime, Pack, Permit, Reason, Rejected, Settle};
+use plimsoll_core::{Inspect, Instant, KeyedExt, ManualTime, Pack, Permit, Reason, Rejected, Settle};
 use plimsoll_limit::{Charge, Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -71,7 +71,7 @@ impl Bucket {
 /// What was said, in the oracle's words.
 fn said<T>(answer: Result<T, Rejected>) -> Result<(), Option<u64>> {
     answer.map(drop).map_err(|no| match no.reason() {
-        Reason::Limited => Some(no.retry_after().unwrap().as_nanos() as u64),
+        Reason::Limited | Reason::Throttled => Some(no.retry_after().unwrap().as_nanos() as u64),
         Reason::TooLarge => {
             assert_eq!(no.retry_after(), None, "never is no time");
             None
@@ -214,7 +214,7 @@ proptest! {
             if by_key { Quota::per(1 + key % 3, ns(1_000 * u64::from(key % 7 + 1))).burst(1 + key % 5) } else { quota }
         };
         let time = ManualTime::new();
-        let builder = KeyedRateLimiter::<u32>::builder().quota(quota).accounts(4_096).clock(time.clock());
+        let builder = KeyedRateLimiter::<u32>::builder().quota(quota).max_keys(4_096).clock(time.clock());
         let limiter = if by_key { builder.quota_of(of) } else { builder }.build().unwrap();
         let mut buckets = HashMap::new();
         let (mut now, mut told) = (0, 0);
@@ -261,7 +261,7 @@ fn world() -> impl Strategy<Value = World> {
 
 fn tiers((global, classes): World) -> (TieredRateLimiter<u8>, ManualTime) {
     let time = ManualTime::new();
-    let mut builder = TieredRateLimiter::<u8>::builder().name("api").accounts(64).clock(time.clock());
+    let mut builder = TieredRateLimiter::<u8>::builder().name("api").max_keys(64).clock(time.clock());
     for (name, (each, all)) in ["free", "premium"].into_iter().zip(classes) {
         let class = Class::new(name);
         let class = each.map_or(class.clone(), |quota| class.each(quota));
@@ -429,7 +429,7 @@ proptest! {
         steps in prop::collection::vec((gap(), 1..4u32, prop::option::weighted(0.2, quota())), 1..80),
     ) {
         let (limiter, time) = limiter(first);
-        let keyed = KeyedRateLimiter::<u8>::builder().quota(first).accounts(8).clock(time.clock()).build().unwrap();
+        let keyed = KeyedRateLimiter::<u8>::builder().quota(first).max_keys(8).clock(time.clock()).build().unwrap();
         let mut exact = Bucket::new(first);
         // So much later than exact, in nanoseconds.
         let mut behind = 0u64;
@@ -581,27 +581,29 @@ fn a_number_can_be_looked_at_and_turned() {
         limiter.read(&mut |what, value| seen.push((what, value)));
         seen
     };
-    assert_eq!(seen(&limiter), [("rate", 10.0), ("burst", 4.0), ("left", 1.0), ("waiting", 0.0)]);
+    let queue = [("queued", 0.0), ("queue", 1_024.0), ("max_wait", 10.0)];
+    let quota = |rate, burst, remaining| [("rate", rate), ("burst", burst), ("remaining", remaining)];
+    assert_eq!(seen(&limiter), [&quota(10.0, 4.0, 1.0)[..], &queue].concat());
     limiter.set("rate", 1.0).unwrap();
     limiter.set("burst", 5.0).unwrap();
-    assert_eq!(seen(&limiter), [("rate", 1.0), ("burst", 5.0), ("left", 2.0), ("waiting", 0.0)]);
+    assert_eq!(seen(&limiter), [&quota(1.0, 5.0, 2.0)[..], &queue].concat());
     time.advance(Duration::from_secs(1));
     assert_eq!(limiter.remaining(), 3);
     for (knob, value, says) in [
         ("rate", 0.0, "rate = 0 is not allowed: it must be above 0, at most 1e9 units a second"),
         ("rate", 1.1e9, "rate = 1100000000 is not allowed: it must be above 0, at most 1e9 units a second"),
         ("rate", f64::NAN, "rate = NaN is not allowed: it must be above 0, at most 1e9 units a second"),
-        ("burst", 0.0, "burst = 0 is not allowed: it must be a whole number from 1 to 4294967295"),
-        ("burst", 1.5, "burst = 1.5 is not allowed: it must be a whole number from 1 to 4294967295"),
-        ("speed", 1.0, "knob = speed is not allowed: it must be one of rate, burst"),
+        ("burst", 0.0, "quota.burst = 0 is not allowed: it must be 1 or more"),
+        ("burst", 1.5, "burst = 1.5 is not allowed: it must be a whole number from 0 to 4294967295"),
+        ("speed", 1.0, "setting = speed is not allowed: it must be one of rate, burst, queue, max_wait"),
     ] {
         assert_eq!(limiter.set(knob, value).unwrap_err().to_string(), says);
     }
     assert!(limiter.set("rate", 1e-9).is_err(), "a unit in 30 years");
     let keyed = KeyedRateLimiter::<str>::new(Quota::per_second(10)).unwrap();
     assert!(keyed.try_acquire("ann").is_ok());
-    let numbers = [("rate", 10.0), ("burst", 10.0), ("accounts", 1.0), ("overflowed", 0.0), ("waiting", 0.0)];
-    assert_eq!(seen(&keyed), numbers);
+    let numbers = [("rate", 10.0), ("burst", 10.0), ("key_count", 1.0), ("overflowed", 0.0)];
+    assert_eq!(seen(&keyed), [&numbers[..], &queue].concat());
     let without = TieredRateLimiter::<str>::builder().class(Class::new("free")).build().unwrap();
     assert!(without.set("rate", 1.0).is_err());
     let tiers = TieredRateLimiter::<str>::builder()
@@ -619,13 +621,13 @@ fn tiers_that_will_not_do_are_named() {
     let class = |name: &str| Class::new(name);
     let no =
         |builder: plimsoll_limit::TieredRateLimiterBuilder<str>| builder.build().unwrap_err().to_string();
-    assert_eq!(no(new()), "classes = 0 is not allowed: it must be 1 to 511 of them");
+    assert_eq!(no(new()), "classes = 0 is not allowed: it must be 1 to 511");
     assert!(no(new().class(class(""))).contains("class.name"));
     assert!(no(new().class(class("global"))).contains("class.name"));
     assert!(no(new().class(class("a")).class(class("a"))).contains("given to one class only"));
     assert!(no((0..512).fold(new(), |b, n| b.class(class(&n.to_string())))).contains("1 to 511"));
     assert!(no(new().class(class("a").all(Quota::per_second(0)))).contains("quota.units"));
-    assert!(no(new().class(class("a")).accounts(0)).contains("accounts"));
+    assert!(no(new().class(class("a")).max_keys(0)).contains("max_keys"));
     let tiers = new().class(class("a")).build().unwrap();
     assert!(tiers.assign("ann", "b").is_err());
     assert!(tiers.set_each("a", Quota::per_second(1)).is_err(), "it was built without");

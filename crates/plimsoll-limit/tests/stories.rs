@@ -26,7 +26,7 @@ fn nobody_has_to_clean_up() {
     let time = ManualTime::new();
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(Quota::per_second(1))
-        .accounts(64)
+        .max_keys(64)
         .clock(time.clock())
         .build()
         .unwrap();
@@ -63,7 +63,7 @@ fn of_many_accounts_that_wait_for_a_limit_of_all_one_wakes_for_a_unit() {
     let tiers = TieredRateLimiter::<u64>::builder()
         .global(Quota::per_second(10).burst(1))
         .class(Class::new("all"))
-        .longest_wait(Duration::from_secs(3_600))
+        .max_wait(Duration::from_secs(3_600))
         .clock(time.clock())
         .build()
         .unwrap();
@@ -140,9 +140,9 @@ fn the_books_are_kept_by_the_guards_name_and_the_refusal_names_the_tier() {
     let no = tiers.check("ann").unwrap_err();
     assert_eq!((no.by(), no.reason()), ("api/free/account", Reason::Limited));
     let told = ear.0.lock().unwrap();
-    assert!(matches!(told[0], Event::Admitted { by: "api" }));
+    assert!(matches!(told[0], Event::Admitted { by: "api", .. }));
     assert!(matches!(told[1], Event::Completed { by: "api", .. }));
-    assert!(matches!(told[2], Event::Rejected(no) if no.by() == "api"));
+    assert!(matches!(told[2], Event::Rejected { rejected: no, .. } if no.by() == "api"));
     assert_eq!(told.len(), 3);
 }
 
@@ -153,7 +153,7 @@ fn who_comes_from_a_shared_slot_has_one_burst() {
     time.advance(Duration::from_secs(1));
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota_of(|key| if *key == 99 { Quota::per_hour(10) } else { Quota::per_second(1) })
-        .accounts(8)
+        .max_keys(8)
         .clock(time.clock())
         .build()
         .unwrap();

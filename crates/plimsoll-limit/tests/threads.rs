@@ -43,7 +43,7 @@ fn each_of_a_few_accounts_gets_its_burst_and_not_one_more() {
     let quota = Quota::per_hour(1).burst(1_000);
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(quota)
-        .accounts(64)
+        .max_keys(64)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
@@ -62,7 +62,7 @@ fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
     let quota = Quota::per_hour(1).burst(3);
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(quota)
-        .accounts(512)
+        .max_keys(512)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
@@ -98,7 +98,7 @@ fn an_account_that_is_forgotten_and_brought_back_by_all_at_once_has_one_quota() 
     let time = ManualTime::new();
     let quota = Quota::per_second(1);
     let limiter =
-        KeyedRateLimiter::<u64>::builder().quota(quota).accounts(8).clock(time.clock()).build().unwrap();
+        KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8).clock(time.clock()).build().unwrap();
     let barrier = Barrier::new(THREADS as usize);
     for round in 0..ROUNDS {
         // All slots are those of strangers who owe nothing any more.
@@ -131,7 +131,7 @@ fn tiers_are_never_over_any_of_their_limits() {
         .class(class("free"))
         .class(class("premium"))
         .class_of(|key| if key % 2 == 0 { "free" } else { "premium" })
-        .accounts(1_024)
+        .max_keys(1_024)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
@@ -162,7 +162,7 @@ fn tiers_are_never_over_any_of_their_limits() {
 fn a_fair_limiter_admits_no_more_than_its_burst() {
     let limiter = FairRateLimiter::<u64>::builder()
         .quota(QUOTA)
-        .accounts(1_024)
+        .max_keys(1_024)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
@@ -171,7 +171,7 @@ fn a_fair_limiter_admits_no_more_than_its_burst() {
     // Nor do newcomers get more who have no slots.
     let limiter = FairRateLimiter::<u64>::builder()
         .quota(QUOTA)
-        .accounts(8)
+        .max_keys(8)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
@@ -201,7 +201,7 @@ fn what_is_given_back_is_not_had_twice() {
     hammer(&held, 500, |_| limiter.try_acquire_owned().ok());
     assert_eq!(held.into_inner(), 500);
     let keyed =
-        KeyedRateLimiter::<u64>::builder().quota(quota).accounts(64).clock(time.clock()).build().unwrap();
+        KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(64).clock(time.clock()).build().unwrap();
     let held = AtomicU64::new(0);
     hammer(&held, 1_500, |key| keyed.try_acquire_owned(&key).ok());
     assert_eq!(held.into_inner(), 1_500);
@@ -209,13 +209,13 @@ fn what_is_given_back_is_not_had_twice() {
     let tiers = TieredRateLimiter::<u64>::builder()
         .global(quota)
         .class(class)
-        .accounts(64)
+        .max_keys(64)
         .clock(time.clock())
         .build()
         .unwrap();
     hammer(&AtomicU64::new(0), 500, |key| tiers.try_acquire_owned(&key).ok());
     let fair =
-        FairRateLimiter::<u64>::builder().quota(quota).accounts(64).clock(time.clock()).build().unwrap();
+        FairRateLimiter::<u64>::builder().quota(quota).max_keys(64).clock(time.clock()).build().unwrap();
     hammer(&AtomicU64::new(0), 500, |key| fair.try_acquire_owned(&key).ok());
 }
 
@@ -227,7 +227,7 @@ fn a_quota_that_is_changed_all_the_time_admits_no_more() {
     let limiter = RateLimiter::builder().quota(slow(0)).clock(ManualTime::new().clock()).build().unwrap();
     let keyed = KeyedRateLimiter::<u8>::builder()
         .quota(slow(0))
-        .accounts(8)
+        .max_keys(8)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();

@@ -16,15 +16,12 @@ const ONE: Quota = Quota::per_second(1);
 
 fn limiter(quota: Quota) -> (RateLimiter, ManualTime) {
     let time = ManualTime::new();
-    (
-        RateLimiter::builder().quota(quota).room(8).longest_wait(60 * S).clock(time.clock()).build().unwrap(),
-        time,
-    )
+    (RateLimiter::builder().quota(quota).queue(8).max_wait(60 * S).clock(time.clock()).build().unwrap(), time)
 }
 
 fn keyed(quota: Quota) -> (KeyedRateLimiter<u64>, ManualTime) {
     let time = ManualTime::new();
-    let builder = KeyedRateLimiter::builder().quota(quota).accounts(64).room(8).longest_wait(60 * S);
+    let builder = KeyedRateLimiter::builder().quota(quota).max_keys(64).queue(8).max_wait(60 * S);
     (builder.clock(time.clock()).build().unwrap(), time)
 }
 
@@ -45,7 +42,7 @@ fn those_who_wait_go_in_the_order_of_asking_at_exactly_the_rate() {
     assert!(limiter.try_acquire().is_ok());
     let mut calls: Vec<_> = (0..5).map(|_| call(limiter.acquire())).collect();
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
-    assert_eq!(limiter.waiting(), 5);
+    assert_eq!(limiter.queued(), 5);
     for n in 0..5 {
         time.advance(S - NS);
         calls[n..].iter_mut().for_each(|call| assert_pending!(call.poll()));
@@ -55,7 +52,7 @@ fn those_who_wait_go_in_the_order_of_asking_at_exactly_the_rate() {
         calls[n + 1..].iter_mut().rev().for_each(|call| assert_pending!(call.poll()));
         assert_eq!(assert_ready!(calls[n].poll()), None);
     }
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.queued(), 0);
 }
 
 /// Woken when it is its turn, and not once more: nobody polls in vain.
@@ -102,7 +99,7 @@ fn accounts_do_not_stand_in_each_others_line() {
     assert_eq!(assert_ready!(first.poll()), None);
     assert_pending!(second.poll());
     drop(second);
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.queued(), 0);
 }
 
 #[test]
@@ -121,40 +118,43 @@ fn all_accounts_together_are_bounded() {
     drop(calls.pop());
     let mut waits = call(limiter.acquire(&0));
     assert_pending!(waits.poll());
-    limiter.set_room(0, 60 * S).unwrap();
+    limiter.set_queue(0).unwrap();
     assert_eq!(assert_ready!(call(limiter.acquire(&0)).poll()), Some(Reason::Full));
     time.advance(2 * S);
     calls.iter_mut().for_each(|call| assert_eq!(assert_ready!(call.poll()), None, "it keeps its place"));
     time.advance(S);
     assert_eq!(assert_ready!(waits.poll()), None);
-    assert_eq!(limiter.waiting(), 0);
-    assert!(limiter.set_room(1 << 31, S).is_err());
-    assert!(limiter.set_room(1, Duration::ZERO).is_err());
-    assert_eq!(limiter.room(), 0, "nothing has changed");
+    assert_eq!(limiter.queued(), 0);
+    assert!(limiter.set_queue(1 << 31).is_err());
+    assert_eq!(limiter.queue_limit(), 0, "nothing has changed");
+    limiter.set_queue(1).unwrap();
+    assert!(limiter.set_max_wait(Duration::ZERO).is_err());
 }
 
 #[test]
 fn who_would_come_too_late_is_refused_at_once() {
     let (limiter, time) = limiter(Quota::per_minute(1).burst(2));
-    limiter.set_room(8, 90 * S).unwrap();
+    limiter.set_queue(8).unwrap();
+    limiter.set_max_wait(90 * S).unwrap();
     let _ = limiter.try_acquire_n(2).unwrap();
     let no = assert_ready!(task::spawn(limiter.acquire_n(2)).poll()).map(drop).unwrap_err();
-    assert_eq!((no.reason(), no.retry_after()), (Reason::Limited, Some(120 * S)));
+    assert_eq!((no.reason(), no.retry_after()), (Reason::Throttled, Some(120 * S)));
     assert_eq!(assert_ready!(call(limiter.acquire_n(3)).poll()), Some(Reason::TooLarge));
-    assert_eq!(limiter.waiting(), 0, "they did not stand in line for it");
+    assert_eq!(limiter.queued(), 0, "they did not stand in line for it");
     // Behind another it is known only when it is the head.
     let (mut first, mut second) = (call(limiter.acquire()), call(limiter.acquire()));
     assert_pending!(first.poll());
     assert_pending!(second.poll());
     time.advance(60 * S);
     assert_eq!(assert_ready!(first.poll()), None);
-    assert_eq!(assert_ready!(second.poll()), Some(Reason::Limited));
+    assert_eq!(assert_ready!(second.poll()), Some(Reason::Throttled));
 }
 
 #[test]
 fn who_waits_expires() {
     let (limiter, time) = limiter(Quota::per_minute(1));
-    limiter.set_room(8, 60 * S).unwrap();
+    limiter.set_queue(8).unwrap();
+    limiter.set_max_wait(60 * S).unwrap();
     assert!(limiter.try_acquire().is_ok());
     let (mut first, mut second) = (call(limiter.acquire()), call(limiter.acquire()));
     assert_pending!(first.poll());
@@ -162,9 +162,9 @@ fn who_waits_expires() {
     assert_pending!(second.poll());
     // Slower: neither comes in time, and the head learns it at once.
     limiter.set_quota(Quota::per_hour(1)).unwrap();
-    assert_eq!(assert_ready!(first.poll()), Some(Reason::Limited));
+    assert_eq!(assert_ready!(first.poll()), Some(Reason::Throttled));
     assert!(second.is_woken(), "it is the head");
-    assert_eq!(assert_ready!(second.poll()), Some(Reason::Limited));
+    assert_eq!(assert_ready!(second.poll()), Some(Reason::Throttled));
     // Behind a head that is never polled.
     limiter.set_quota(Quota::per_second(1).burst(100)).unwrap();
     (0..99).for_each(|_| drop(limiter.try_acquire()));
@@ -175,7 +175,7 @@ fn who_waits_expires() {
     assert_eq!(assert_ready!(behind.poll()), Some(Reason::Expired));
     // It comes at its very last moment, and there is one.
     assert_eq!(assert_ready!(head.poll()), None);
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.queued(), 0);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn nor_in_tiers_nor_in_fair_shares() {
     let time = ManualTime::new();
     let class = Class::new("free").each(ONE.burst(2));
     let tiers =
-        TieredRateLimiter::<u64>::builder().global(ONE.burst(3)).class(class).room(8).clock(time.clock());
+        TieredRateLimiter::<u64>::builder().global(ONE.burst(3)).class(class).queue(8).clock(time.clock());
     let tiers = tiers.build().unwrap();
     let _ = tiers.try_acquire_n(&1, 2).unwrap();
     let mut waits = call(tiers.acquire(&1));
@@ -216,7 +216,7 @@ fn nor_in_tiers_nor_in_fair_shares() {
     assert!(no.retry_after() >= Some(S), "{no:?}");
     assert!(tiers.try_acquire(&2).is_ok());
     assert_eq!(assert_ready!(waits.poll()), None);
-    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_second(20)).room(8).clock(time.clock());
+    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_second(20)).queue(8).clock(time.clock());
     let fair = fair.build().unwrap();
     assert!(fair.try_acquire(&1).is_ok());
     // It is known, and has used nothing for long, when another takes all.
@@ -255,7 +255,7 @@ fn who_goes_away_takes_nothing_and_leaves_nothing() {
         // Its time has come, or has gone.
         time.advance(S * at / 3);
         drop(goes);
-        assert_eq!(limiter.waiting(), 1, "{at}");
+        assert_eq!(limiter.queued(), 1, "{at}");
         if at >= 3 {
             assert!(stays.is_woken(), "{at}: the next one is the head");
         } else if at == 2 {
@@ -264,7 +264,7 @@ fn who_goes_away_takes_nothing_and_leaves_nothing() {
         time.advance(S * 3 - S * at / 3);
         assert_eq!(assert_ready!(stays.poll()), None, "{at}");
         assert!(limiter.try_acquire().is_err(), "{at}: nothing was spent by who left; it filled up to one");
-        assert_eq!(limiter.waiting(), 0);
+        assert_eq!(limiter.queued(), 0);
     }
 }
 
@@ -281,7 +281,7 @@ fn close_wakes_all_and_admits_nobody() {
         assert_eq!(assert_ready!(call.poll()), Some(Reason::Closed));
     }
     assert!(limiter.is_closed());
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.queued(), 0);
     assert_eq!(reason(limiter.try_acquire(&3)), Some(Reason::Closed));
     assert_eq!(assert_ready!(call(limiter.acquire(&3)).poll()), Some(Reason::Closed));
     assert_eq!(reason(limiter.blocking_acquire_timeout(&3, S)), Some(Reason::Closed));
@@ -314,7 +314,7 @@ fn what_is_given_back_wakes_the_head() {
     // In tiers it may be another account's unit, too.
     let time = ManualTime::new();
     let tiers =
-        TieredRateLimiter::<u64>::builder().global(ONE).class(Class::new("all")).room(8).clock(time.clock());
+        TieredRateLimiter::<u64>::builder().global(ONE).class(Class::new("all")).queue(8).clock(time.clock());
     let tiers = tiers.build().unwrap();
     let held = tiers.try_acquire(&1).unwrap();
     let mut waits = call(tiers.acquire(&2));
@@ -328,7 +328,7 @@ fn who_is_promoted_while_it_waits_waits_no_longer() {
     let time = ManualTime::new();
     let tiers =
         TieredRateLimiter::<u64>::builder().class(Class::new("free").each(Quota::per_minute(1).burst(1)));
-    let tiers = tiers.class(Class::new("premium").each(ONE.burst(9))).room(8).longest_wait(60 * S);
+    let tiers = tiers.class(Class::new("premium").each(ONE.burst(9))).queue(8).max_wait(60 * S);
     let tiers = tiers.clock(time.clock()).build().unwrap();
     let _ = tiers.try_acquire(&1).unwrap();
     let mut waits = call(tiers.acquire(&1));
@@ -345,8 +345,8 @@ fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
     let tiers = TieredRateLimiter::<u64>::builder()
         .global(Quota::per_minute(2).burst(1))
         .class(class)
-        .longest_wait(60 * S);
-    let tiers = tiers.room(8).clock(time.clock()).build().unwrap();
+        .max_wait(60 * S);
+    let tiers = tiers.queue(8).clock(time.clock()).build().unwrap();
     let _ = tiers.try_acquire(&1).unwrap();
     let mut waits = call(tiers.acquire(&1));
     assert_pending!(waits.poll());
@@ -361,8 +361,8 @@ fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
     }
     time.advance(S);
     assert_eq!(assert_ready!(waits.poll()), None);
-    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_minute(2).burst(2)).longest_wait(60 * S);
-    let fair = fair.room(8).clock(time.clock()).build().unwrap();
+    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_minute(2).burst(2)).max_wait(60 * S);
+    let fair = fair.queue(8).clock(time.clock()).build().unwrap();
     assert!(fair.try_acquire(&1).is_ok());
     let mut waits = call(fair.acquire(&1));
     assert_pending!(waits.poll());
@@ -374,7 +374,8 @@ fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
 #[test]
 fn a_rate_of_nearly_nothing_recovers() {
     let (limiter, time) = limiter(ONE);
-    limiter.set_room(8, Duration::from_secs(86_400 * 365)).unwrap();
+    limiter.set_queue(8).unwrap();
+    limiter.set_max_wait(Duration::from_secs(86_400 * 365)).unwrap();
     assert!(limiter.try_acquire().is_ok());
     let mut waits = call(limiter.acquire());
     assert_pending!(waits.poll());
@@ -421,11 +422,12 @@ fn several_units_are_waited_for_at_once() {
 #[test]
 fn no_line_is_left_behind() {
     let (limiter, time) = keyed(ONE);
-    limiter.set_room(1_000, 60 * S).unwrap();
+    limiter.set_queue(1_000).unwrap();
+    limiter.set_max_wait(60 * S).unwrap();
     let lines = |limiter: &KeyedRateLimiter<u64>| {
         let mut waiting = f64::NAN;
         Inspect::read(limiter, &mut |what, value| {
-            if what == "waiting" {
+            if what == "queued" {
                 waiting = value
             }
         });
@@ -444,7 +446,7 @@ fn no_line_is_left_behind() {
             calls.iter_mut().for_each(|call| assert_eq!(assert_ready!(call.poll()), None));
         }
     });
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.queued(), 0);
     // The maps may keep some room of their own; a thousand lines would be more.
     assert!(clean.bytes_current < 60_000, "{} bytes are left", clean.bytes_current);
 }
@@ -489,7 +491,7 @@ fn threads_wait_in_the_same_line() {
     let got = got.into_inner().unwrap();
     assert_eq!(got.len(), 20);
     assert_eq!(*got.iter().max().unwrap(), 1_900_000_000, "exactly the rate");
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.queued(), 0);
 }
 
 #[test]
@@ -498,7 +500,7 @@ fn a_thread_gives_up_when_its_own_time_is_over() {
     assert!(limiter.try_acquire().is_ok());
     assert_eq!(
         reason(limiter.blocking_acquire_timeout(S - NS)),
-        Some(Reason::Limited),
+        Some(Reason::Throttled),
         "it would come too late"
     );
     let waits = call(limiter.acquire());
@@ -510,7 +512,7 @@ fn a_thread_gives_up_when_its_own_time_is_over() {
         drive(&time, &limiter, || expires.is_finished());
         assert_eq!(expires.join().unwrap(), Some(Reason::Expired));
     });
-    assert_eq!(limiter.waiting(), 1);
+    assert_eq!(limiter.queued(), 1);
 }
 
 // ---- what is told
@@ -528,7 +530,7 @@ impl Observe for Ear {
 fn each_who_asked_is_told_of_once() {
     let (time, ear) = (ManualTime::new(), Arc::new(Ear::default()));
     let limiter =
-        RateLimiter::builder().name("told").quota(ONE).room(2).longest_wait(10 * S).clock(time.clock());
+        RateLimiter::builder().name("told").quota(ONE).queue(2).max_wait(10 * S).clock(time.clock());
     let limiter = limiter.observe(ear.clone()).build().unwrap();
     let mut heard = 0;
     let mut news = || {
@@ -539,21 +541,21 @@ fn each_who_asked_is_told_of_once() {
     };
     let by = "told";
     limiter.try_acquire().unwrap().done(plimsoll_core::Outcome::Success);
-    let ended = |outcome| Event::Completed { by, outcome };
-    assert_eq!(news(), [Event::Admitted { by }, ended(plimsoll_core::Outcome::Success)]);
+    let ended = |outcome| Event::completed(by, outcome);
+    assert_eq!(news(), [Event::admitted(by), ended(plimsoll_core::Outcome::Success)]);
     let (mut gets, mut leaves) = (task::spawn(limiter.acquire()), task::spawn(limiter.acquire()));
     assert_pending!(gets.poll());
     assert_pending!(leaves.poll());
     assert_eq!(news(), [], "whoever waits is not refused");
     assert_eq!(reason(assert_ready!(task::spawn(limiter.acquire()).poll())), Some(Reason::Full));
-    assert!(matches!(news()[..], [Event::Rejected(no)] if no.reason() == Reason::Full));
+    assert!(matches!(news()[..], [Event::Rejected { rejected: no, .. }] if no.reason() == Reason::Full));
     drop(leaves);
-    assert_eq!(news(), [Event::Abandoned { by }]);
+    assert_eq!(news(), [Event::abandoned(by)]);
     time.advance(S);
     let permit: Permit<_> = assert_ready!(gets.poll()).unwrap();
-    assert_eq!(news(), [Event::Admitted { by }]);
+    assert_eq!(news(), [Event::admitted(by)]);
     permit.refund();
-    assert_eq!(news(), [Event::Refunded { by }]);
+    assert_eq!(news(), [Event::refunded(by)]);
 }
 
 #[test]
@@ -573,12 +575,8 @@ mod in_a_runtime {
     /// Forty at once, ten a second: the last one after three seconds.
     #[tokio::test(start_paused = true)]
     async fn a_layer_that_waits_admits_at_exactly_the_rate() {
-        let limiter = RateLimiter::builder()
-            .quota(Quota::per_second(10))
-            .room(64)
-            .longest_wait(60 * S)
-            .build()
-            .unwrap();
+        let limiter =
+            RateLimiter::builder().quota(Quota::per_second(10)).queue(64).max_wait(60 * S).build().unwrap();
         let begin = Clock::system().now();
         let service = tower::ServiceBuilder::new().layer(limiter.wait_layer()).service(service_fn(
             move |n: u32| async move { Ok::<_, BoxError>((n, Clock::system().now().since(begin))) },
@@ -591,19 +589,19 @@ mod in_a_runtime {
             // The runtime's timer counts milliseconds.
             assert!((due..=due + 2 * Duration::from_millis(1)).contains(&at), "{n}: {at:?}, not {due:?}");
         }
-        assert_eq!(limiter.waiting(), 0);
+        assert_eq!(limiter.queued(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_is_cancelled_leaves_the_line() {
         let limiter =
-            KeyedRateLimiter::<u64>::builder().quota(ONE).room(8).longest_wait(60 * S).build().unwrap();
+            KeyedRateLimiter::<u64>::builder().quota(ONE).queue(8).max_wait(60 * S).build().unwrap();
         assert!(limiter.try_acquire(&1).is_ok());
         let (clock, mut waits) = (Clock::system(), Box::pin(limiter.acquire(&1)));
         assert!(std::future::poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx).is_pending())).await);
         clock.sleep_until(clock.now() + S / 2).await;
         drop(waits);
-        assert_eq!(limiter.waiting(), 0);
+        assert_eq!(limiter.queued(), 0);
         let begin = Clock::system().now();
         assert!(limiter.acquire(&1).await.is_ok());
         assert!(

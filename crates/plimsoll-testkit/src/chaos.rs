@@ -45,7 +45,7 @@ fn run(subject: &Subject, seed: u64) {
     let mut by_hand = 0;
     let decided = || {
         let sums = kit.tally.sums();
-        sums.admitted + sums.refused + sums.left
+        sums.admitted + sums.rejected + sums.left
     };
     for step in 0..STEPS {
         match dice.below(12) {
@@ -131,8 +131,8 @@ fn run(subject: &Subject, seed: u64) {
         "seed {seed}: the books do not balance: {sums:?}"
     );
     if built.guards == 1 {
-        let decided = sums.admitted + sums.refused + sums.left;
-        assert_eq!(decided, asked + by_hand, "seed {seed}: asked = admitted + refused + left: {sums:?}");
+        let decided = sums.admitted + sums.rejected + sums.left;
+        assert_eq!(decided, asked + by_hand, "seed {seed}: asked = admitted + rejected + left: {sums:?}");
     }
     // And it works as on the first day.
     let mut last = (built.layer)(inner);

@@ -31,7 +31,7 @@ pub const PROBES: [Probe; 12] = [
     Probe { name: "a panic inside gives back, as failure", ask: panics },
     Probe { name: "the inner error comes through", ask: inner_error },
     Probe { name: "a pending inner service is waited for", ask: pending_inner },
-    Probe { name: "edge settings are refused", ask: edges },
+    Probe { name: "edge settings are rejected", ask: edges },
     Probe { name: "shadow refuses nobody", ask: shadow },
     Probe { name: "the books balance", ask: books },
     Probe { name: "chaos returns to the model", ask: chaos::ask },
@@ -100,7 +100,7 @@ fn finish(call: &mut Call) -> Result<u64, BoxError> {
     panic!("a call that nothing holds up did not end");
 }
 
-fn assert_refused(result: Result<u64, BoxError>) {
+fn assert_rejected(result: Result<u64, BoxError>) {
     match result {
         Ok(_) => panic!("a saturated guard let a request through"),
         Err(e) => assert!(e.is::<Rejected>(), "a refusal should be a `Rejected`, not: {e}"),
@@ -146,7 +146,7 @@ fn shared(subject: &Subject) -> Verdict {
     (stage.built.saturate)();
     for other in &mut others {
         ready(other);
-        assert_refused(finish(&mut other.call(Request::default())));
+        assert_rejected(finish(&mut other.call(Request::default())));
     }
     (stage.built.relieve)();
     for other in &mut others {
@@ -162,9 +162,9 @@ fn idle_clone(subject: &Subject) -> Verdict {
     let mut idle: Vec<Service> = (0..8).map(|_| stage.service.clone()).collect();
     idle.iter_mut().for_each(ready);
     assert_eq!(stage.held(), before, "a readied clone holds something");
-    // One was refused once, was readied again, and is left alone.
+    // One was rejected once, was readied again, and is left alone.
     (stage.built.saturate)();
-    assert_refused(finish(&mut idle[0].call(Request::default())));
+    assert_rejected(finish(&mut idle[0].call(Request::default())));
     let _ = idle[0].poll_ready(&mut Context::from_waker(Waker::noop()));
     (stage.built.relieve)();
     for id in 0..5 {
@@ -217,8 +217,8 @@ fn waker(subject: &Subject) -> Verdict {
         assert!(waits.as_mut().poll(&mut cx).is_pending());
         stage.kit.time.advance(Duration::from_secs(86_400));
         assert!(bell.rung(), "its time is up, and nobody was told");
-        assert_refused(finish(&mut waits));
-        assert!(stage.sums().refused > 0, "an expiry is a refusal");
+        assert_rejected(finish(&mut waits));
+        assert!(stage.sums().rejected > 0, "an expiry is a refusal");
         (stage.built.relieve)();
     }
     Verdict::Holds
@@ -355,14 +355,14 @@ fn shadow(subject: &Subject) -> Verdict {
     };
     let mut service = shadow(stage.inner.clone());
     (stage.built.saturate)();
-    let refused = stage.sums().refused;
+    let rejected = stage.sums().rejected;
     let held = stage.held();
     for id in 0..5 {
         ready(&mut service);
         let result = finish(&mut service.call(Request { id, ..Request::default() }));
-        assert_eq!(result.expect("shadow refused a request"), id);
+        assert_eq!(result.expect("shadow rejected a request"), id);
     }
-    assert!(stage.sums().refused > refused, "shadow should decide, and tell what it would have done");
+    assert!(stage.sums().rejected > rejected, "shadow should decide, and tell what it would have done");
     assert_eq!(stage.held(), held);
     Verdict::Holds
 }
@@ -384,21 +384,21 @@ fn books(subject: &Subject) -> Verdict {
         (stage.built.saturate)();
         let saturated = stage.sums();
         for _ in 0..=round {
-            assert_refused(finish(&mut stage.call(Request::default())));
+            assert_rejected(finish(&mut stage.call(Request::default())));
         }
-        let refused = stage.sums();
-        assert_eq!(refused.refused - saturated.refused, round + 1, "each refusal is told once");
+        let rejected = stage.sums();
+        assert_eq!(rejected.rejected - saturated.rejected, round + 1, "each refusal is told once");
         (stage.built.relieve)();
         let sums = stage.sums();
         hand.admitted += saturated.admitted - before.admitted;
-        hand.ended += sums.ended - refused.ended;
-        hand.given_back += sums.given_back - refused.given_back;
+        hand.ended += sums.ended - rejected.ended;
+        hand.given_back += sums.given_back - rejected.given_back;
         assert_eq!(sums.admitted, sums.ended + sums.given_back, "the admitted have ended or were given back");
         assert_eq!(sums.left, 0, "nobody left");
         assert_eq!(sums.ended - hand.ended, asked * guards, "everyone admitted has ended, once");
         // In a tuple the earlier guards get theirs back when a later one refuses.
         let undone = sums.given_back - hand.given_back;
-        assert_eq!(sums.admitted - hand.admitted - undone, asked * guards, "asked = admitted + refused");
+        assert_eq!(sums.admitted - hand.admitted - undone, asked * guards, "asked = admitted + rejected");
     }
     let before = stage.sums();
     if let Some(busy) = &mut stage.built.busy {

@@ -70,7 +70,7 @@ impl fmt::Debug for Held {
 pub struct Built {
     /// Puts the guard's layer around the inner service. Each call is a `layer()` of its own.
     pub layer: Box<dyn Fn(Inner) -> Service>,
-    /// Brings it to where the next request is refused.
+    /// Brings it to where the next request is rejected.
     pub saturate: Box<dyn FnMut()>,
     /// For a waiter: brings it to where the next request waits.
     pub busy: Option<Box<dyn FnMut()>>,
@@ -106,7 +106,7 @@ pub struct Subject {
     pub name: &'static str,
     /// Builds a fresh one.
     pub build: fn(&Kit) -> Built,
-    /// Tries settings that must be refused.
+    /// Tries settings that must be rejected.
     pub edges: fn() -> Vec<Edge>,
 }
 

@@ -10,7 +10,7 @@ pub(crate) struct Tally(Mutex<Sums>);
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) admitted: u64,
-    pub(crate) refused: u64,
+    pub(crate) rejected: u64,
     pub(crate) left: u64,
     pub(crate) given_back: u64,
     pub(crate) ended: u64,
@@ -28,7 +28,7 @@ impl Observe for Tally {
         let mut sums = self.0.lock().unwrap();
         match event {
             Event::Admitted { .. } => sums.admitted += 1,
-            Event::Rejected(_) => sums.refused += 1,
+            Event::Rejected { .. } => sums.rejected += 1,
             Event::Abandoned { .. } => sums.left += 1,
             Event::Refunded { .. } => sums.given_back += 1,
             Event::Completed { outcome, .. } => {

@@ -1,9 +1,9 @@
 //! A probe that cannot fail is no probe: one guard broken on purpose for each of them.
 #![allow(missing_docs)]
 
+use plimsoll_core::parts::{FixedCapacity, Place, Semaphore};
 use plimsoll_core::{
-    Event, FixedCapacity, Gate, Mode, Observe, Observer, Outcome, Permit, Place, Rejected, Semaphore, Settle,
-    Shadow, Wait, layer, wait_layer,
+    Event, Gate, Mode, Observe, Observer, Outcome, Permit, Rejected, Settle, Shadow, Wait, layer, wait_layer,
 };
 use plimsoll_testkit::{BoxError, Built, Edge, Held, Inner, Kit, PROBES, Request, Subject, Verdict, service};
 use std::cell::RefCell;
@@ -54,9 +54,7 @@ struct Liar(Arc<dyn Observe>);
 impl Observe for Liar {
     fn event(&self, event: Event) {
         self.0.event(match event {
-            Event::Completed { by, outcome: Outcome::Failure } => {
-                Event::Completed { by, outcome: Outcome::Success }
-            }
+            Event::Completed { by, outcome: Outcome::Failure, .. } => Event::completed(by, Outcome::Success),
             event => event,
         });
     }
@@ -82,7 +80,7 @@ impl<const F: u8> Settle for Faulty<F> {
             _ => false,
         };
         if lost {
-            self.ears.event(Event::Completed { by: "faulty", outcome });
+            self.ears.event(Event::completed("faulty", outcome));
         } else {
             self.room.settle(place, outcome);
         }
@@ -96,7 +94,7 @@ impl<R: ?Sized, const F: u8> Gate<R> for Faulty<F> {
     fn admit(&self, _: &R) -> Result<Place, Rejected> {
         self.room.try_acquire().inspect_err(|no| {
             if F == TELLS_REFUSALS_TWICE {
-                self.ears.event(Event::Rejected(*no));
+                self.ears.event(Event::rejected(*no));
             }
         })
     }
@@ -344,6 +342,6 @@ fn nothing_told_is_a_gap_and_not_a_pass() {
     let gaps = PROBES.iter().filter(|p| matches!(p.try_on(&subject), Verdict::Gap(_)));
     assert_eq!(
         gaps.map(|p| p.name).collect::<Vec<_>>(),
-        ["edge settings are refused", "shadow refuses nobody"]
+        ["edge settings are rejected", "shadow refuses nobody"]
     );
 }

@@ -3,20 +3,21 @@
 use crate::Valve;
 use plimsoll_core::{GateLayer, WaitLayer, layer, wait_layer};
 
-/// The layer of [`Valve::layer`].
+/// The layer that [`Valve::layer`] creates.
 pub type ValveLayer = GateLayer<Valve>;
-/// The layer of [`Valve::wait_layer`].
+
+/// The layer that [`Valve::wait_layer`] creates.
 pub type ValveWaitLayer = WaitLayer<Valve>;
 
 impl Valve {
-    /// A layer that asks now or never.
+    /// Creates a layer that admits or rejects each call at once.
     pub fn layer(&self) -> ValveLayer {
         layer(self.clone())
     }
 
-    /// A layer whose calls wait in the room for their turn. It clones the inner service once a call.
+    /// Creates a layer whose calls wait in the queue. It clones the inner service for each call.
     ///
-    /// A valve with no room – [`Valve::new`] makes one – answers at once here, too.
+    /// A valve without a queue, such as [`Valve::new`] creates, decides at once here, too.
     pub fn wait_layer(&self) -> ValveWaitLayer {
         wait_layer(self.clone())
     }

@@ -66,15 +66,18 @@
 //!
 //! - `tower` (default): [`Valve::layer`], [`Valve::wait_layer`]. Brings in `tokio`.
 //! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
+//! - `serde`: [`ValveConfig`] can be read from a settings file.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
+mod builder;
 mod config;
 #[cfg(feature = "tower")]
 mod layer;
 mod valve;
 mod wait;
 
-pub use config::{ValveBuilder, ValveConfig};
+pub use builder::ValveBuilder;
+pub use config::ValveConfig;
 #[cfg(feature = "tower")]
 pub use layer::{ValveLayer, ValveWaitLayer};
 pub use valve::Valve;

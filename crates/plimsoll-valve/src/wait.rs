@@ -1,42 +1,43 @@
-//! Waiting for a place: tasks and threads in one room.
+//! Waiting for a place: tasks and threads in one queue.
 
 use crate::Valve;
-use plimsoll_core::{Acquire, FixedCapacity, Outcome, Overload, Permit, Place, Rejected, Wait};
+use plimsoll_core::{Overload, Permit, Rejected};
 use std::future::Future;
 use std::time::Duration;
 
 impl Valve {
-    /// Waits for a place, in order, at most [`max_wait`](Self::max_wait). A valve with no
-    /// room – [`Valve::new`] makes one – answers at once.
+    /// Waits for a permit, in the order of the discipline, for at most [`max_wait`](Self::max_wait).
+    ///
+    /// A valve without a queue, such as [`Valve::new`] creates, decides at once.
     ///
     /// # Cancel safety
-    /// Dropped while it waits, it leaves the room and gives back a place already granted. The
-    /// place in the order is lost: a new `acquire` stands at the end.
+    /// Dropped while it waits, the future leaves the queue and releases a place already granted. Its
+    /// place in the order is lost: a new `acquire` joins the end.
     ///
     /// # Errors
-    /// `Full` at once if the room is full, `Expired` after the longest wait, `Closed` if closed. With a
-    /// [discipline](Self::set_discipline) that keeps the fresh, `Evicted` as soon as a newcomer needs the place.
+    /// `Full` at once if the queue is full, `Expired` after the longest wait, `Closed` if closed. Under
+    /// a [discipline](Self::set_discipline) that evicts, `Evicted` when a newcomer needs the place.
     ///
     /// # Panics
-    /// When it has to wait inside a tokio runtime that was built without a timer
-    /// (`enable_time` or `enable_all`). So do all that wait, but for `blocking_acquire_timeout`.
+    /// Panics when it has to wait inside a tokio runtime without a timer (`enable_time` or
+    /// `enable_all`). This holds for all methods that wait in async code.
     ///
     /// # Examples
     /// ```
     /// # use plimsoll_valve::Valve;
-    /// # plimsoll_core::Clock::system().block_until(None, async {
+    /// # plimsoll_core::Clock::system().block_on(async {
     /// let valve = Valve::builder().concurrency(1).queue(8).build()?;
     /// let permit = valve.acquire().await?;
-    /// assert_eq!(valve.concurrency(), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+    /// assert_eq!(valve.in_flight(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn acquire(&self) -> Result<Permit<&Valve>, Rejected> {
         let place = self.0.acquire().await?;
         Ok(Permit::new(self, place))
     }
 
-    /// [`acquire`](Self::acquire), with a permit that owns its handle; the future does, too, and may
-    /// be spawned.
+    /// [`acquire`](Self::acquire) with a future and a permit that own their handle, so that both can
+    /// be moved to another task.
     ///
     /// # Cancel safety
     /// As for `acquire`.
@@ -51,13 +52,22 @@ impl Valve {
         }
     }
 
-    /// Waits for a place on the calling thread, no runtime needed: at most `timeout`, and at most
-    /// the longest wait. It stands in the same room, in the same order, as the tasks do.
+    /// Waits for a permit on the calling thread, for at most [`max_wait`](Self::max_wait). No runtime
+    /// is needed.
     ///
-    /// It blocks the thread: inside an async task use [`acquire`](Self::acquire).
+    /// The thread waits in the same queue as the tasks, in the same order. Inside an async task use
+    /// [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// `Full` at once if the room is full, `Expired` after the time, `Closed` if closed.
+    /// As for `acquire`.
+    pub fn blocking_acquire(&self) -> Result<Permit<&Valve>, Rejected> {
+        self.blocking_acquire_timeout(Duration::MAX)
+    }
+
+    /// [`blocking_acquire`](Self::blocking_acquire), for at most `timeout`.
+    ///
+    /// # Errors
+    /// As for `acquire`; `Expired` after the shorter of `timeout` and the longest wait.
     ///
     /// # Examples
     /// ```
@@ -66,53 +76,39 @@ impl Valve {
     /// let valve = Valve::builder().concurrency(1).queue(8).build()?;
     /// let held = valve.blocking_acquire_timeout(Duration::from_millis(5))?;
     /// std::thread::scope(|s| {
-    ///     let waits = s.spawn(|| valve.blocking_acquire_timeout(Duration::from_secs(60)).map(|_| ()));
+    ///     let waiter = s.spawn(|| valve.blocking_acquire_timeout(Duration::from_secs(60)).map(|_| ()));
     ///     drop(held);
-    ///     // Either it came before the drop and waited, or after.
-    ///     assert!(matches!(waits.join(), Ok(Ok(())) | Ok(Err(_))));
+    ///     // It either came before the drop and waited, or after.
+    ///     assert!(matches!(waiter.join(), Ok(Ok(())) | Ok(Err(_))));
     /// });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn blocking_acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Valve>, Rejected> {
-        match self.0.clock().block_until(None, self.0.acquire_within(timeout)) {
-            Some(turn) => turn.map(|place| Permit::new(self, place)),
-            None => unreachable!("it blocks until the turn is over"),
-        }
+        let place = self.0.clock().block_on(self.0.acquire_within(timeout))?;
+        Ok(Permit::new(self, place))
     }
 
-    /// Waits for a place – if the valve has a room; see [`acquire`](Self::acquire) – then runs `work`. `work` is not polled before it has its place.
+    /// Waits for a permit, as [`acquire`](Self::acquire) does, then runs `work`.
+    ///
+    /// `work` is not polled before the permit is granted.
     ///
     /// # Cancel safety
-    /// Dropped, it leaves the room, or gives the place back along with the unfinished work.
+    /// Dropped, the future leaves the queue, or releases the place together with the unfinished work.
     ///
     /// # Errors
-    /// [`Overload::Rejected`] if there was no place: `work` never began. [`Overload::Inner`] is the
+    /// [`Overload::Rejected`] if no permit was granted: `work` never began. [`Overload::Inner`] is the
     /// error of `work` itself.
     ///
     /// # Examples
     /// ```
     /// # use plimsoll_valve::Valve;
-    /// # plimsoll_core::Clock::system().block_until(None, async {
+    /// # plimsoll_core::Clock::system().block_on(async {
     /// let valve = Valve::new(16)?;
     /// let answer = valve.run(async { Ok::<_, std::io::Error>(42) }).await?;
     /// assert_eq!(answer, 42);
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
-        let permit = self.acquire().await?;
-        let result = work.await;
-        permit.done(if result.is_ok() { Outcome::Success } else { Outcome::Failure });
-        result.map_err(Overload::Inner)
-    }
-}
-
-impl<R: ?Sized> Wait<R> for Valve {
-    type Place = Place;
-    type Waiting = Acquire<FixedCapacity>;
-    fn wait(&self, _: &R) -> Acquire<FixedCapacity> {
-        self.0.acquire()
-    }
-    fn enter(&self, place: Place, _: &R) -> Result<Place, Rejected> {
-        Ok(place)
+        self.acquire().await?.run(work).await.map_err(Overload::Inner)
     }
 }

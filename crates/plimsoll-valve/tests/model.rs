@@ -184,7 +184,8 @@ proptest! {
                     model.limit = n;
                 }
                 Step::SetRoom(size, wait) => {
-                    valve.set_queue_and_wait(size, ms(wait)).unwrap();
+                    valve.set_max_wait(ms(wait)).unwrap();
+                    valve.set_queue(size).unwrap();
                     (model.room, model.longest) = (size, ms(wait));
                 }
                 Step::SetDiscipline(to) => {

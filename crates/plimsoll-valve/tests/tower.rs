@@ -173,7 +173,7 @@ fn a_waiting_call_is_refused_when_its_time_is_up() {
     assert!(waits.is_woken());
     let no = assert_ready_err!(waits.poll());
     assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Expired);
-    assert_eq!(no.to_string(), "valve refused: expired after 100ms");
+    assert_eq!(no.to_string(), "valve rejected: expired after 100ms");
 }
 
 #[cfg(feature = "test-util")]

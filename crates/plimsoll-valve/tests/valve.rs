@@ -15,11 +15,11 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
     let text = |e: Result<Valve, _>| -> String {
         e.map(|_| ()).map_err(|e: plimsoll_core::ConfigError| e.to_string()).unwrap_err()
     };
-    assert_eq!(text(Valve::new(0)), "inside = 0 is not allowed: it must be 1 to 2147483647");
-    assert!(text(Valve::new(u32::MAX)).contains("inside = 4294967295"));
-    assert!(text(Valve::builder().queue(u32::MAX).build()).contains("room = 4294967295"));
+    assert_eq!(text(Valve::new(0)), "concurrency = 0 is not allowed: it must be 1 to 2147483647");
+    assert!(text(Valve::new(u32::MAX)).contains("concurrency = 4294967295"));
+    assert!(text(Valve::builder().queue(u32::MAX).build()).contains("queue = 4294967295"));
     let no_time = text(Valve::builder().queue(1).max_wait(Duration::ZERO).build());
-    assert!(no_time.starts_with("longest_wait = 0ns is not allowed"), "{no_time}");
+    assert!(no_time.starts_with("max_wait = 0ns is not allowed"), "{no_time}");
     assert!(
         Valve::builder().config(ValveConfig { concurrency: 3, ..ValveConfig::default() }).build().is_ok()
     );
@@ -28,8 +28,8 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
 #[test]
 fn a_live_setting_that_will_not_do_changes_nothing() {
     let valve = Valve::builder().concurrency(3).queue(4).build().unwrap();
-    assert_eq!(valve.set_concurrency(0).unwrap_err().field(), "inside");
-    assert_eq!(valve.set_queue_and_wait(9, Duration::ZERO).unwrap_err().field(), "longest_wait");
+    assert_eq!(valve.set_concurrency(0).unwrap_err().field(), "concurrency");
+    assert_eq!(valve.set_max_wait(Duration::ZERO).unwrap_err().field(), "max_wait");
     assert_eq!((valve.concurrency(), valve.queue_limit()), (3, 4));
 }
 
@@ -39,7 +39,7 @@ fn the_handle_shows_itself() {
     let _one = valve.try_acquire().unwrap();
     let shown = format!("{valve:?}");
     assert!(
-        shown.contains("\"orders\"") && shown.contains("inside: 1") && shown.contains("limit: 2"),
+        shown.contains("\"orders\"") && shown.contains("in_flight: 1") && shown.contains("concurrency: 2"),
         "{shown}"
     );
 }

@@ -64,14 +64,17 @@
 
 #[cfg(feature = "breaker")]
 pub use plimsoll_breaker::{self as breaker, CircuitBreaker, KeyedCircuitBreaker, Trip};
+#[cfg(all(feature = "buffer", feature = "tower"))]
+pub use plimsoll_buffer::Buffer;
 #[cfg(feature = "buffer")]
-pub use plimsoll_buffer::{self as buffer, Buffer, Inbox, Mailbox};
+pub use plimsoll_buffer::{self as buffer, Inbox, Mailbox};
 #[cfg(feature = "metrics")]
 pub use plimsoll_core::Metrics;
 pub use plimsoll_core::{
-    Allowance, Bounds, By, ByOption, ByOptionRef, ByRef, Classify, Clock, ConfigError, ControlError, Dice,
-    Discipline, Event, Gate, Inspect, Instant, Keyed, ManualTime, Mode, Observe, OnError, Only, Outcome,
-    Overload, Packed, Permit, Priority, Reason, Rejected, RequestInfo, Settle, Shadow, Then, Wait, names,
+    Account, Allowance, By, ByOption, ByOptionRef, ByRef, Classify, Clock, ConfigError, ControlError, Dice,
+    Discipline, Event, Gate, Inspect, Instant, Keyed, KeyedExt, ManualTime, Mode, Observe, OnError, Only,
+    Outcome, Overload, Packed, Permit, Priority, Reason, Rejected, RequestInfo, Settle, Shadow, Then, Wait,
+    Words, metric_names,
 };
 #[cfg(feature = "tower")]
 pub use plimsoll_core::{
@@ -93,6 +96,8 @@ pub use plimsoll_valve::{self as valve, Valve};
 
 /// What most users want in scope: `use plimsoll::prelude::*`. Items only, no modules.
 pub mod prelude {
+    #[cfg(all(feature = "buffer", feature = "tower"))]
+    pub use crate::Buffer;
     #[cfg(feature = "dispatch")]
     pub use crate::Dispatch;
     #[cfg(feature = "http")]
@@ -101,13 +106,13 @@ pub mod prelude {
     pub use crate::Valve;
     #[cfg(feature = "drop")]
     pub use crate::{AdaptiveThrottle, LoadShedder, RandomDrop};
-    #[cfg(feature = "buffer")]
-    pub use crate::{Buffer, Discipline, Inbox, Mailbox};
     #[cfg(feature = "breaker")]
     pub use crate::{CircuitBreaker, Trip};
+    #[cfg(feature = "buffer")]
+    pub use crate::{Discipline, Inbox, Mailbox};
     #[cfg(feature = "limit")]
     pub use crate::{FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
-    pub use crate::{Outcome, Overload, Permit, Reason, Rejected};
+    pub use crate::{KeyedExt, Outcome, Overload, Permit, Reason, Rejected, RequestInfo};
 }
 
 #[doc = include_str!("guide.md")]

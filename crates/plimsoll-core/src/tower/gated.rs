@@ -1,6 +1,8 @@
 //! The one service of all gates.
 
-use super::{AsError, Bomb, Reply, accessors};
+use super::accessors;
+use super::fail_on_unwind::FailOnUnwind;
+use super::reply::{AsError, Reply};
 use crate::{Gate, Permit, Rejected, Settle};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -17,12 +19,12 @@ use tower_service::Service;
 pub struct Gated<S, G, F = AsError> {
     inner: S,
     gate: G,
-    face: F,
+    reply: F,
 }
 
 impl<S, G, F> Gated<S, G, F> {
-    pub(crate) fn new(inner: S, gate: G, face: F) -> Self {
-        Gated { inner, gate, face }
+    pub(crate) fn new(inner: S, gate: G, reply: F) -> Self {
+        Gated { inner, gate, reply }
     }
 }
 
@@ -44,14 +46,14 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        let face = self.face.clone();
+        let reply = self.reply.clone();
         match self.gate.admit(&request) {
             Ok(token) => {
                 let mut permit = Some(Permit::new(self.gate.clone(), token));
-                let future = Bomb::guard(&mut permit, || self.inner.call(request));
-                GatedFuture { step: Step::Admitted { future, permit }, face }
+                let future = FailOnUnwind::run(&mut permit, || self.inner.call(request));
+                GatedFuture { step: GatedStep::Admitted { future, permit }, reply }
             }
-            Err(no) => GatedFuture { step: Step::Refused { no }, face },
+            Err(rejected) => GatedFuture { step: GatedStep::Rejected { rejected }, reply },
         }
     }
 }
@@ -60,16 +62,16 @@ pin_project! {
     /// The future of [`Gated`]. Dropped before its end, it settles the permit as cancelled.
     pub struct GatedFuture<Fut, G: Settle, F> {
         #[pin]
-        step: Step<Fut, G>,
-        face: F,
+        step: GatedStep<Fut, G>,
+        reply: F,
     }
 }
 
 pin_project! {
-    #[project = StepProj]
-    enum Step<Fut, G: Settle> {
+    #[project = GatedStepProj]
+    enum GatedStep<Fut, G: Settle> {
         Admitted { #[pin] future: Fut, permit: Option<Permit<G>> },
-        Refused { no: Rejected },
+        Rejected { rejected: Rejected },
     }
 }
 
@@ -83,16 +85,16 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let me = self.project();
-        match me.step.project() {
-            StepProj::Admitted { future, permit } => {
-                let result = ready!(Bomb::guard(permit, || future.poll(cx)));
+        let this = self.project();
+        match this.step.project() {
+            GatedStepProj::Admitted { future, permit } => {
+                let result = ready!(FailOnUnwind::run(permit, || future.poll(cx)));
                 match permit.take() {
-                    Some(permit) => Poll::Ready(me.face.finished(result, permit)),
+                    Some(permit) => Poll::Ready(this.reply.finished(result, permit)),
                     None => panic!("a guarded call was polled after its end"),
                 }
             }
-            StepProj::Refused { no } => Poll::Ready(me.face.rejected(*no)),
+            GatedStepProj::Rejected { rejected } => Poll::Ready(this.reply.rejected(*rejected)),
         }
     }
 }
@@ -100,8 +102,8 @@ where
 impl<Fut, G: Settle, F> fmt::Debug for GatedFuture<Fut, G, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refused = match &self.step {
-            Step::Admitted { .. } => None,
-            Step::Refused { no } => Some(no),
+            GatedStep::Admitted { .. } => None,
+            GatedStep::Rejected { rejected } => Some(rejected),
         };
         f.debug_struct("GatedFuture").field("refused", &refused).finish()
     }

@@ -1,7 +1,10 @@
 //! The layer of every guard.
 
-use super::{AsError, Gated, Queued, Respond, Wrapped};
-use crate::{ClassifyFn, OnError, Only, Outcome, Rejected};
+use super::gated::Gated;
+use super::queued::Queued;
+use super::reply::{AsError, Respond, Wrapped};
+use crate::guard::ClassifyFn;
+use crate::{OnError, Only, Outcome, Rejected};
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
@@ -19,13 +22,13 @@ pub struct Queueing;
 /// to the same line – however often `layer()` is called (axum calls it once a route). For
 /// independent state, build another guard.
 ///
-/// A refusal becomes the inner service's error (by `From<Rejected>`) unless another face is put on:
+/// A refusal becomes the inner service's error (by `From<Rejected>`) unless another reply is put on:
 /// [`wrap`](Self::wrap), or `.http()` from `plimsoll-http`.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardLayer<M, G, F = AsError> {
     mode: PhantomData<fn(M)>,
     guard: G,
-    face: F,
+    reply: F,
 }
 
 /// The layer of a [`Gate`](crate::Gate).
@@ -39,12 +42,12 @@ pub type WaitLayer<G, F = AsError> = GuardLayer<Queueing, G, F>;
 /// Inside a tuple an earlier gate gets its token back when a later one refuses. Layers stacked on
 /// each other do not: the outer one's token is spent.
 pub fn layer<G>(gate: G) -> GateLayer<G> {
-    GuardLayer { mode: PhantomData, guard: gate, face: AsError(OnError) }
+    GuardLayer { mode: PhantomData, guard: gate, reply: AsError(OnError) }
 }
 
 /// A layer that waits for its turn with `waiter`.
 pub fn wait_layer<W>(waiter: W) -> WaitLayer<W> {
-    GuardLayer { mode: PhantomData, guard: waiter, face: AsError(OnError) }
+    GuardLayer { mode: PhantomData, guard: waiter, reply: AsError(OnError) }
 }
 
 impl<M, G, C> GuardLayer<M, G, AsError<C>> {
@@ -66,9 +69,9 @@ impl<M, G, C> GuardLayer<M, G, AsError<C>> {
         self.reply(|classify| Respond(respond, classify))
     }
 
-    /// Puts on another face; it is given the classifier.
-    pub fn reply<F>(self, face: impl FnOnce(C) -> F) -> GuardLayer<M, G, F> {
-        GuardLayer { mode: PhantomData, guard: self.guard, face: face(self.face.0) }
+    /// Puts on another reply; it is given the classifier.
+    pub fn reply<F>(self, reply: impl FnOnce(C) -> F) -> GuardLayer<M, G, F> {
+        GuardLayer { mode: PhantomData, guard: self.guard, reply: reply(self.reply.0) }
     }
 }
 
@@ -78,20 +81,20 @@ impl<M, G, F> GuardLayer<M, G, F> {
     where
         P: Fn(&R) -> bool,
     {
-        GuardLayer { mode: PhantomData, guard: Only::new(self.guard, which), face: self.face }
+        GuardLayer { mode: PhantomData, guard: Only::new(self.guard, which), reply: self.reply }
     }
 }
 
 impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Immediate, G, F> {
     type Service = Gated<S, G, F>;
     fn layer(&self, inner: S) -> Self::Service {
-        Gated::new(inner, self.guard.clone(), self.face.clone())
+        Gated::new(inner, self.guard.clone(), self.reply.clone())
     }
 }
 
 impl<S, G: Clone, F: Clone> Layer<S> for GuardLayer<Queueing, G, F> {
     type Service = Queued<S, G, F>;
     fn layer(&self, inner: S) -> Self::Service {
-        Queued::new(inner, self.guard.clone(), self.face.clone())
+        Queued::new(inner, self.guard.clone(), self.reply.clone())
     }
 }

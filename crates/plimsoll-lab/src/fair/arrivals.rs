@@ -157,8 +157,8 @@ impl<'a> Arrivals<'a> {
         u64::from(source.account)
     }
 
-    /// A request was refused: it may come again.
-    pub(super) fn refused(&mut self, ask: Ask) {
+    /// A request was rejected: it may come again.
+    pub(super) fn rejected(&mut self, ask: Ask) {
         let Some(retries) = self.case.retries.filter(|retries| ask.tries < retries.times) else { return };
         let after = (0.5 + self.again.uniform()) * nanos(retries.after) as f64;
         let at = ask.at + after as u64;

@@ -39,13 +39,13 @@ pub struct Case {
     pub poisson: bool,
     /// When the weights move on by one account within each group.
     pub permute: Vec<Duration>,
-    /// Who is refused and tries again.
+    /// Who is rejected and tries again.
     pub retries: Option<Retries>,
     /// Who asks.
     pub groups: Vec<Group>,
 }
 
-/// How the refused try again.
+/// How the rejected try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retries {
     /// How often.

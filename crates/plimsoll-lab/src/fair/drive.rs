@@ -43,7 +43,7 @@ pub fn drive(case: &Case, policy: Policy, seed: u64) -> Result<(Verdict, u64), C
             if admitted {
                 bound.admitted(ask.at);
             } else {
-                arrivals.refused(*ask);
+                arrivals.rejected(*ask);
             }
             if windows.peek().is_some_and(|(from, _)| *from <= ask.at) {
                 counts.asked(ask.who, admitted, is_stranger);

@@ -42,7 +42,7 @@ pub struct Outcome {
 }
 
 /// One policy at one load. Rates are per second, of the attempts sent while the trigger lasted
-/// (less its lead-in); `offered = goodput + refused + failed + late`.
+/// (less its lead-in); `offered = goodput + rejected + failed + late`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
@@ -65,7 +65,7 @@ pub struct Row {
     /// The 99th percentile of those.
     pub p99_ms: Option<Estimate>,
     /// Refused.
-    pub refused: Estimate,
+    pub rejected: Estimate,
     /// The 99th percentile of the time to a refusal.
     pub refused_p99_ms: Option<Estimate>,
     /// Answered with failure.
@@ -204,8 +204,8 @@ impl Row {
             }),
             p50_ms: some(&|record| record.good_ms(0.5)),
             p99_ms: some(&|record| record.good_ms(0.99)),
-            refused: mean(&Record::refused_rate),
-            refused_p99_ms: some(&|record| record.refused_ms(0.99)),
+            rejected: mean(&Record::rejected_rate),
+            refused_p99_ms: some(&|record| record.rejected_ms(0.99)),
             failed: mean(&Record::failed_rate),
             late: mean(&Record::late_rate),
             wasted: mean(&|record| record.wasted() as f64),

@@ -6,7 +6,7 @@ use crate::run::estimate::Estimate;
 use crate::run::outcome::{Outcome, Row};
 
 const HEAD: [&str; 2] = [
-    "         offered goodput   95 %       of  accepted, ms  refused    late    back",
+    "         offered goodput   95 %       of  accepted, ms  rejected    late    back",
     "  load        /s      /s      ±    bound    p50    p99       /s      /s   after  verdict",
 ];
 
@@ -41,7 +41,7 @@ fn line(row: &Row) -> String {
         row.of_bound.mean * 100.0,
         ms(row.p50_ms),
         ms(row.p99_ms),
-        row.refused.mean,
+        row.rejected.mean,
         row.late.mean,
         row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean)),
         row.verdict.as_str(),

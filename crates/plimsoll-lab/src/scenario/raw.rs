@@ -1,6 +1,6 @@
 //! A scenario's keys, as they stand in the file.
 //!
-//! Each table is one flat struct, and what a `kind` does not use is refused by hand: serde's
+//! Each table is one flat struct, and what a `kind` does not use is rejected by hand: serde's
 //! tagged enums would lose the lines to complain about.
 
 use serde::Deserialize;

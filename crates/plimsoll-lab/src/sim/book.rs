@@ -24,7 +24,7 @@ pub struct Moment {
     /// Those of the herd alone.
     pub herd: u32,
     /// Refusals that arrived.
-    pub refused: u32,
+    pub rejected: u32,
     /// Failures that arrived.
     pub failed: u32,
     /// Clients that left.
@@ -43,7 +43,7 @@ pub(crate) enum End {
 }
 
 /// The result of one simulation. Of the attempts that were sent within the window,
-/// `offered = good + refused + failed + late`, always.
+/// `offered = good + rejected + failed + late`, always.
 #[derive(Debug)]
 pub struct Record {
     /// Attempts.
@@ -51,7 +51,7 @@ pub struct Record {
     /// Answered within the deadline.
     pub good: u64,
     /// Refused within the deadline.
-    pub refused: u64,
+    pub rejected: u64,
     /// Answered within the deadline, with failure.
     pub failed: u64,
     /// Not answered by the deadline: the client had left.
@@ -63,7 +63,7 @@ pub struct Record {
     /// What each of the server's faults met with.
     pub faults: Vec<Met>,
     pub(crate) good_times: Times,
-    pub(crate) refused_times: Times,
+    pub(crate) rejected_times: Times,
     pub(crate) done: Done,
     window: std::ops::Range<u64>,
     spells: Vec<std::ops::Range<u64>>,
@@ -78,14 +78,14 @@ impl Record {
         Record {
             offered: 0,
             good: 0,
-            refused: 0,
+            rejected: 0,
             failed: 0,
             late: 0,
             line: Vec::new(),
             attempts: 0,
             faults: vec![Met::default(); case.server.faults.len()],
             good_times: Times::new(),
-            refused_times: Times::new(),
+            rejected_times: Times::new(),
             done: Done::default(),
             window: nanos(case.window.start)..nanos(case.window.end),
             spells: case.server.faults.iter().map(|fault| nanos(fault.from)..nanos(fault.until)).collect(),
@@ -124,7 +124,7 @@ impl Record {
                 moment.good += 1;
                 moment.herd += u32::from(attempt.herd);
             }
-            End::Refused => moment.refused += 1,
+            End::Refused => moment.rejected += 1,
             End::Failed => moment.failed += 1,
             End::Late => moment.late += 1,
         }
@@ -139,8 +139,8 @@ impl Record {
                 self.good_times.record(took);
             }
             End::Refused => {
-                self.refused += 1;
-                self.refused_times.record(took);
+                self.rejected += 1;
+                self.rejected_times.record(took);
             }
             End::Failed => self.failed += 1,
             End::Late => self.late += 1,
@@ -169,8 +169,8 @@ impl Record {
     }
 
     /// Refusals per second in the window.
-    pub fn refused_rate(&self) -> f64 {
-        self.per_second(self.refused)
+    pub fn rejected_rate(&self) -> f64 {
+        self.per_second(self.rejected)
     }
 
     /// Failures per second in the window.
@@ -189,8 +189,8 @@ impl Record {
     }
 
     /// The `q`-quantile of the time to a refusal, in milliseconds. `None` without any.
-    pub fn refused_ms(&self, q: f64) -> Option<f64> {
-        self.refused_times.quantile_ms(q)
+    pub fn rejected_ms(&self, q: f64) -> Option<f64> {
+        self.rejected_times.quantile_ms(q)
     }
 
     /// The mean time between coming to the server and getting a slot, over the whole simulation.

@@ -9,7 +9,7 @@ use plimsoll::Dice;
 pub struct Clients {
     /// How long one waits for an answer, each try anew; then it leaves. `None`: for ever.
     pub deadline: Option<Duration>,
-    /// How often a request that was refused or late is sent again.
+    /// How often a request that was rejected or late is sent again.
     pub retries: u32,
     /// The pause before the first retry; it doubles with each. Zero: at once.
     pub backoff: Duration,

@@ -171,7 +171,7 @@ where
             Err(NotGood::Failed) => self.ended(attempt, End::Failed, now),
             Err(NotGood::Unsent) => self.ended(attempt, End::Refused, now),
             Err(NotGood::Refused) => {
-                self.server.refused();
+                self.server.rejected();
                 self.ended(attempt, End::Refused, now);
             }
         }

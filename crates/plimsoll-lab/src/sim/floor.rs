@@ -117,8 +117,8 @@ impl Floor {
         self.now = now;
     }
 
-    /// A request was refused: its cost is owed.
-    pub(super) fn refused(&mut self) {
+    /// A request was rejected: its cost is owed.
+    pub(super) fn rejected(&mut self) {
         if self.refusal_work > 0.0 {
             self.pay();
             self.debt.0 += self.refusal_work;

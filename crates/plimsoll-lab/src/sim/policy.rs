@@ -176,7 +176,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             drive(valve.wait_layer().layer(inner), server, &time, case, seed)
         }
         Policy::Buffer { concurrency, count, age, discipline } => {
-            let buffer = Buffer::builder().concurrency(concurrency).count(count).age(age);
+            let buffer = Buffer::builder().concurrency(concurrency).queue(count).max_wait(age);
             let buffer = buffer.discipline(discipline).clock(time.clock()).build()?;
             drive(buffer.layer().layer(inner), server, &time, case, seed)
         }

@@ -77,9 +77,9 @@ impl Server {
         to(self.0.borrow().reached());
     }
 
-    /// A request was refused before it came here.
-    pub(crate) fn refused(&self) {
-        self.0.borrow_mut().refused();
+    /// A request was rejected before it came here.
+    pub(crate) fn rejected(&self) {
+        self.0.borrow_mut().rejected();
     }
 
     /// How many have got a slot so far, and how long those stood in the FIFO, in all, in nanoseconds.

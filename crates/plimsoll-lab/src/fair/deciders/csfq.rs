@@ -32,7 +32,7 @@ pub(super) struct Csfq {
     passed: f64,
     arrived_rate: f64,
     passed_rate: f64,
-    refused: bool,
+    rejected: bool,
     next: u64,
 }
 
@@ -56,7 +56,7 @@ impl Csfq {
             passed: 0.0,
             arrived_rate: 0.0,
             passed_rate: 0.0,
-            refused: false,
+            rejected: false,
             next: STEP,
         })
     }
@@ -67,13 +67,13 @@ impl Csfq {
         self.passed_rate += NEW * (self.passed / step - self.passed_rate);
         if self.arrived_rate >= self.rate {
             self.fair *= (self.rate / self.passed_rate.max(1e-9)).clamp(0.5, 2.0);
-            if self.refused {
+            if self.rejected {
                 self.fair *= 0.99;
             }
         } else {
             self.fair = self.largest;
         }
-        (self.arrived, self.passed, self.largest, self.refused) = (0.0, 0.0, 0.0, false);
+        (self.arrived, self.passed, self.largest, self.rejected) = (0.0, 0.0, 0.0, false);
         // Whoever has not been seen for so long is new.
         let oldest = self.next.saturating_sub((8.0 * MEMORY * 1e9) as u64);
         self.accounts.retain(|_, account| account.last >= oldest);
@@ -100,7 +100,7 @@ impl Decide for Csfq {
         }
         self.passed += 1.0;
         let admitted = self.global.try_acquire(at);
-        self.refused |= !admitted;
+        self.rejected |= !admitted;
         admitted
     }
     fn set_rate(&mut self, at: u64, rate: u32) -> Result<(), ConfigError> {

@@ -77,7 +77,7 @@ impl Tide {
         let time = ManualTime::new();
         let mut builder = FairRateLimiter::builder()
             .quota(quota(case.rate(0), case.burst))
-            .accounts(case.table)
+            .max_keys(case.table)
             .tail(case.tail)
             .clock(time.clock())
             .dice(dice(seed, 4));
@@ -141,7 +141,7 @@ impl PerAccount {
         let asked = Arc::new(Mutex::new(quota(1, 1)));
         let of = asked.clone();
         let limiter = KeyedRateLimiter::builder()
-            .accounts(case.table)
+            .max_keys(case.table)
             .quota_of(move |_: &u64| read(&of))
             .clock(time.clock())
             .dice(dice(seed, 4))

@@ -1,0 +1,85 @@
+//! The contract of every guard: admit, then settle.
+
+use crate::{Outcome, Rejected};
+use std::future::Future;
+use std::time::Duration;
+
+/// A guard that takes back the tokens it handed out.
+///
+/// A token is plain data, so admitting a request through a reference costs no reference count.
+/// [`Permit`](crate::Permit) releases a token on drop, for all guards.
+pub trait Settle {
+    /// What an admitted request holds: a generation, a place, a start time. Plain data.
+    type Token: Send;
+    /// Releases the token of work that has ended with `outcome`.
+    fn settle(&self, token: Self::Token, outcome: Outcome);
+    /// Releases the token of work that never began, and refunds what it was charged.
+    fn refund(&self, token: Self::Token);
+    /// Calls `each` with every quota that applies to the admitted request, and what remains of it.
+    ///
+    /// Guards without quotas call it not at all.
+    fn allowances(&self, _token: &Self::Token, _each: &mut dyn FnMut(Allowance)) {}
+}
+
+/// A quota and what remains of it: the content of a `RateLimit` header field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The name of the quota.
+    pub name: &'static str,
+    /// The number of units in an unused quota.
+    pub limit: u64,
+    /// The time in which `limit` units are replenished.
+    pub window: Duration,
+    /// The number of units that remain now.
+    pub remaining: u64,
+    /// The time until all units are replenished.
+    pub reset: Duration,
+}
+
+/// A guard that decides at once.
+pub trait Gate<R: ?Sized>: Settle {
+    /// Decides whether `request` may begin.
+    ///
+    /// The caller must settle or refund the token; [`Permit`](crate::Permit) does.
+    ///
+    /// # Errors
+    /// [`Rejected`] if the request may not begin. Nothing stays charged then.
+    fn admit(&self, request: &R) -> Result<Self::Token, Rejected>;
+}
+
+/// A guard that may queue the caller.
+pub trait Wait<R: ?Sized>: Settle {
+    /// What a finished wait hands over to [`enter`](Wait::enter).
+    type Place: Send;
+    /// The wait. Dropping it leaves the queue and releases a place that was already granted.
+    type Waiting: Future<Output = Result<Self::Place, Rejected>>;
+    /// Returns a future that waits for `request` to be admitted. It joins the queue at its first poll.
+    fn wait(&self, request: &R) -> Self::Waiting;
+    /// Turns a place into a token, after asking whatever must be asked only now.
+    ///
+    /// # Errors
+    /// [`Rejected`] if the request may not begin. The place has been released then.
+    fn enter(&self, place: Self::Place, request: &R) -> Result<Self::Token, Rejected>;
+}
+
+impl<G: Settle + ?Sized> Settle for &G {
+    type Token = G::Token;
+    #[inline]
+    fn settle(&self, token: G::Token, outcome: Outcome) {
+        (**self).settle(token, outcome);
+    }
+    #[inline]
+    fn refund(&self, token: G::Token) {
+        (**self).refund(token);
+    }
+    fn allowances(&self, token: &G::Token, each: &mut dyn FnMut(Allowance)) {
+        (**self).allowances(token, each);
+    }
+}
+
+impl<R: ?Sized, G: Gate<R> + ?Sized> Gate<R> for &G {
+    #[inline]
+    fn admit(&self, request: &R) -> Result<G::Token, Rejected> {
+        (**self).admit(request)
+    }
+}

@@ -1,0 +1,120 @@
+//! A guard that only watches, or does nothing: one wrapper for every gate.
+
+use crate::{Allowance, Event, Gate, Observe, Observer, Outcome, Rejected, Settle};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// What a [`Shadow`]ed gate does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It guards.
+    #[default]
+    On,
+    /// It decides and tells, and refuses nobody: to see what a new line would do before it does it.
+    Shadow,
+    /// It is not even asked.
+    Off,
+}
+
+/// A gate with a switch: on, shadow, off. Turned by any thread while it runs; clones share it.
+///
+/// What was admitted in one mode is settled rightly in another. It never waits, so a valve in
+/// shadow never queues.
+///
+/// ```
+/// use plimsoll_core::{Gate, Mode, Only, Reason, Rejected, Settle, Outcome, Shadow};
+/// # #[derive(Clone)] struct Shut;
+/// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn refund(&self, _: ()) {} }
+/// # impl Gate<str> for Shut { fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Full)) } }
+/// let gate = Shadow::new(Shut, Mode::Shadow); // a gate that refuses everyone
+/// assert!(gate.admit("request").is_ok());
+/// gate.set_mode(Mode::On);
+/// assert!(gate.admit("request").is_err());
+/// ```
+#[derive(Clone)]
+pub struct Shadow<G> {
+    gate: G,
+    mode: Arc<AtomicU8>,
+    observer: Observer,
+}
+
+impl<G> Shadow<G> {
+    /// `gate`, with a switch that stands at `mode`.
+    pub fn new(gate: G, mode: Mode) -> Self {
+        Shadow { gate, mode: Arc::new(AtomicU8::new(mode as u8)), observer: Observer::none() }
+    }
+
+    /// Tells `observer` each refusal that was not carried out, as [`Event::Shadowed`].
+    #[must_use]
+    pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = Observer::shared(observer);
+        self
+    }
+
+    /// What it does now.
+    #[inline]
+    pub fn mode(&self) -> Mode {
+        // Relaxed: the mode stands for itself.
+        match self.mode.load(Ordering::Relaxed) {
+            0 => Mode::On,
+            1 => Mode::Shadow,
+            _ => Mode::Off,
+        }
+    }
+
+    /// Turns the switch.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
+    }
+
+    /// The gate behind it.
+    pub fn get_ref(&self) -> &G {
+        &self.gate
+    }
+}
+
+impl<G: Settle> Settle for Shadow<G> {
+    /// `None`: went on without the gate's leave.
+    type Token = Option<G::Token>;
+    #[inline]
+    fn settle(&self, token: Self::Token, outcome: Outcome) {
+        if let Some(token) = token {
+            self.gate.settle(token, outcome);
+        }
+    }
+    #[inline]
+    fn refund(&self, token: Self::Token) {
+        if let Some(token) = token {
+            self.gate.refund(token);
+        }
+    }
+    fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
+        if let Some(token) = token {
+            self.gate.allowances(token, each);
+        }
+    }
+}
+
+impl<R: ?Sized, G: Gate<R>> Gate<R> for Shadow<G> {
+    #[inline]
+    fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
+        match self.mode() {
+            Mode::On => self.gate.admit(request).map(Some),
+            Mode::Shadow => Ok(match self.gate.admit(request) {
+                Ok(token) => Some(token),
+                Err(rejected) => {
+                    self.observer.emit(|| Event::shadowed(rejected));
+                    None
+                }
+            }),
+            Mode::Off => Ok(None),
+        }
+    }
+}
+
+impl<G: fmt::Debug> fmt::Debug for Shadow<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shadow").field("mode", &self.mode()).field("gate", &self.gate).finish()
+    }
+}

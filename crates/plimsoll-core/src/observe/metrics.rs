@@ -1,0 +1,219 @@
+//! The adapter to the `metrics` facade.
+//!
+//! Counting goes into words of our own, striped by thread, and is handed to the recorder when
+//! someone [publishes](Metrics::publish) – usually in the handler that is scraped. So a decision
+//! costs one add on a line that other threads rarely touch, whatever recorder is installed; and a
+//! guard that is built before the recorder is no worse off: the next publishing tells it all.
+
+use crate::observe::metric_names as names;
+use crate::parts::sync::recover;
+use crate::{Event, Observe, Outcome, Reason};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Counts what guards tell and publishes it to the installed `metrics` recorder.
+///
+/// ```
+/// use plimsoll_core::{Event, Metrics, Observe};
+/// use std::sync::Arc;
+///
+/// let metrics = Arc::new(Metrics::new());
+/// // Hand it to a guard: `Valve::builder().observe(metrics.clone())`; then, when scraped:
+/// metrics.publish();
+/// ```
+#[derive(Debug, Default)]
+pub struct Metrics {
+    guards: Mutex<BTreeMap<&'static str, Arc<Counts>>>,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands all totals, and what is in flight now, to the recorder that is installed now.
+    ///
+    /// Without one it does nothing, and nothing is lost.
+    pub fn publish(&self) {
+        // The recorder is somebody else's code: it is called with the list unlocked.
+        let guards: Vec<_> = self.guards().iter().map(|(&guard, counts)| (guard, counts.clone())).collect();
+        for (guard, counts) in guards {
+            counts.publish(guard);
+        }
+    }
+
+    fn guards(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Arc<Counts>>> {
+        recover(self.guards.lock())
+    }
+
+    fn counts(&self, name: &'static str) -> Arc<Counts> {
+        self.guards().entry(name).or_default().clone()
+    }
+}
+
+impl Observe for Metrics {
+    fn event(&self, event: Event) {
+        // Emitted by a shadow, which speaks for the gate behind it.
+        self.counts(event.by()).event(event);
+    }
+
+    fn for_guard(&self, name: &'static str) -> Option<Arc<dyn Observe>> {
+        Some(self.counts(name))
+    }
+}
+
+const REASONS: [Reason; 13] = [
+    Reason::Limited,
+    Reason::Open,
+    Reason::Full,
+    Reason::Dropped,
+    Reason::Expired,
+    Reason::Evicted,
+    Reason::Busy,
+    Reason::Overdue,
+    Reason::Closed,
+    Reason::Unavailable,
+    Reason::TooLarge,
+    Reason::Filtered,
+    Reason::Throttled,
+];
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Success,
+    Outcome::Failure,
+    Outcome::TimedOut,
+    Outcome::Overloaded,
+    Outcome::Ignored,
+    Outcome::Cancelled,
+];
+
+// Where each thing is counted: a cell of a stripe.
+const ADMITTED: usize = 0;
+const ABANDONED: usize = 1;
+const REFUNDED: usize = 2;
+const COMPLETED: usize = 3;
+const REJECTED: usize = COMPLETED + OUTCOMES.len();
+const SHADOWED: usize = REJECTED + REASONS.len();
+const LOST: usize = SHADOWED + REASONS.len();
+const ENQUEUED: usize = LOST + REASONS.len();
+const DELIVERED: usize = ENQUEUED + 1;
+const STATE_CHANGED: usize = DELIVERED + 1;
+const UNGUARDED: usize = STATE_CHANGED + 1;
+const CELLS: usize = UNGUARDED + 1;
+
+/// Threads are dealt to stripes in turn; more stripes than that cost memory and buy little.
+const STRIPES: usize = 8;
+
+#[derive(Debug)]
+#[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
+struct Stripe([AtomicU64; CELLS]);
+
+#[derive(Debug)]
+struct Counts([Stripe; STRIPES]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Counts(std::array::from_fn(|_| Stripe(std::array::from_fn(|_| AtomicU64::new(0)))))
+    }
+}
+
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    MINE.with(|&mine| mine)
+}
+
+impl Counts {
+    fn add(&self, cell: usize) {
+        self.add_many(cell, 1);
+    }
+
+    fn add_many(&self, cell: usize, count: u64) {
+        if let Some(cell) = self.0.get(stripe()).and_then(|stripe| stripe.0.get(cell)) {
+            // Relaxed: a total needs no order among other memory.
+            cell.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    fn total(&self, cell: usize) -> u64 {
+        self.0.iter().filter_map(|stripe| stripe.0.get(cell)).map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
+    fn publish(&self, guard: &'static str) {
+        let decision = |decision: &'static str, reason: &'static str, cell| {
+            let total = self.total(cell);
+            // What never happened needs no line, but for the one that everyone looks for.
+            if total > 0 || cell == ADMITTED {
+                metrics::counter!(names::DECISIONS, names::GUARD => guard, names::DECISION => decision, names::REASON => reason)
+                    .absolute(total);
+            }
+        };
+        decision("admitted", "", ADMITTED);
+        decision("abandoned", "", ABANDONED);
+        decision("unguarded", "", UNGUARDED);
+        decision("refunded", "", REFUNDED);
+        for (n, reason) in REASONS.iter().enumerate() {
+            decision("rejected", reason.as_str(), REJECTED + n);
+            decision("shadowed", reason.as_str(), SHADOWED + n);
+            decision("lost", reason.as_str(), LOST + n);
+        }
+        // Read before what was kept, for the same reason as below.
+        let gone: u64 = (0..REASONS.len()).map(|n| self.total(LOST + n)).sum::<u64>() + self.total(DELIVERED);
+        let changed = self.total(STATE_CHANGED);
+        if changed > 0 {
+            metrics::counter!(names::STATE_CHANGES, names::GUARD => guard).absolute(changed);
+        }
+        decision("delivered", "", DELIVERED);
+        decision("enqueued", "", ENQUEUED);
+        let enqueued = self.total(ENQUEUED);
+        if enqueued > 0 {
+            metrics::gauge!(names::QUEUE_ITEMS, names::GUARD => guard)
+                .set(enqueued.saturating_sub(gone) as f64);
+        }
+        // Read before the admissions: whoever ends in between is counted as inside, never as less than nobody.
+        let mut gone = self.total(REFUNDED);
+        for (n, outcome) in OUTCOMES.iter().enumerate() {
+            let total = self.total(COMPLETED + n);
+            gone += total;
+            if total > 0 {
+                metrics::counter!(names::COMPLETED, names::GUARD => guard, names::OUTCOME => outcome.as_str())
+                    .absolute(total);
+            }
+        }
+        let in_flight = self.total(ADMITTED).saturating_sub(gone);
+        metrics::gauge!(names::IN_FLIGHT, names::GUARD => guard).set(in_flight as f64);
+    }
+}
+
+impl Observe for Counts {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Admitted { .. } => self.add(ADMITTED),
+            Event::Abandoned { .. } => self.add(ABANDONED),
+            Event::Refunded { .. } => self.add(REFUNDED),
+            Event::Completed { outcome, .. } => self.add(COMPLETED + outcome as usize),
+            Event::Rejected { rejected, .. } => self.add(REJECTED + rejected.reason() as usize),
+            Event::Shadowed { rejected, .. } => self.add(SHADOWED + rejected.reason() as usize),
+            Event::Enqueued { .. } => self.add(ENQUEUED),
+            Event::Delivered { count, .. } => self.add_many(DELIVERED, count),
+            Event::StateChanged { .. } => self.add(STATE_CHANGED),
+            Event::Misconfigured { .. } => {}
+            Event::Unguarded { .. } => self.add(UNGUARDED),
+            Event::Lost { reason, count, .. } => self.add_many(LOST + reason as usize, count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_and_outcome_has_its_own_cell() {
+        assert!(REASONS.iter().enumerate().all(|(n, &reason)| n == reason as usize));
+        assert!(OUTCOMES.iter().enumerate().all(|(n, &outcome)| n == outcome as usize));
+    }
+}

@@ -1,0 +1,90 @@
+//! Observers: code that is called for each event of a guard.
+
+use crate::{Event, Rejected};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Receives the events of guards.
+///
+/// It is called in the middle of a decision, on the caller's thread and never under a lock. So it
+/// must be quick and must not block. A panic in it is caught after the panic hook has run: the
+/// guard's books do not depend on its observers. A guard without an observer pays one branch.
+pub trait Observe: Send + Sync {
+    /// Handles an event.
+    fn event(&self, event: Event);
+
+    /// Returns an observer for the guard named `name`, or `None` if this one serves. Default: `None`.
+    ///
+    /// Called once, when the guard is built.
+    fn for_guard(&self, name: &'static str) -> Option<Arc<dyn Observe>> {
+        let _ = name;
+        None
+    }
+}
+
+/// The observer of a guard, if there is one. Every guard has a field of this type.
+#[derive(Clone, Default)]
+pub struct Observer(Option<Arc<dyn Observe>>);
+
+impl Observer {
+    /// Creates an `Observer` that ignores all events.
+    pub const fn none() -> Self {
+        Observer(None)
+    }
+
+    /// Creates an `Observer` for the guard named `name`.
+    pub fn new(observer: Arc<dyn Observe>, name: &'static str) -> Self {
+        Observer(Some(observer.for_guard(name).unwrap_or(observer)))
+    }
+
+    /// Creates an `Observer` for more than one guard.
+    pub fn shared(observer: Arc<dyn Observe>) -> Self {
+        Observer(Some(observer))
+    }
+
+    /// Returns whether events are observed.
+    #[inline]
+    pub const fn is_listening(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Emits an event. Without an observer, `event` is not even called.
+    ///
+    /// On a hot path, create the event from plain numbers: a closure that borrows the rejection
+    /// being returned forces that through memory once more, which costs more than the rejection.
+    #[inline]
+    pub fn emit(&self, event: impl FnOnce() -> Event) {
+        self.emit_all(|emit| emit(event()));
+    }
+
+    /// Emits several events at once.
+    #[inline]
+    pub fn emit_all(&self, events: impl FnOnce(&dyn Fn(Event))) {
+        if let Some(observer) = &self.0 {
+            call(&**observer, events);
+        }
+    }
+
+    /// Emits a decision of the guard named `by`, and returns it.
+    #[inline]
+    pub fn emit_decision<T>(&self, by: &'static str, decision: Result<T, Rejected>) -> Result<T, Rejected> {
+        self.emit(|| match &decision {
+            Ok(_) => Event::admitted(by),
+            Err(rejected) => Event::rejected(*rejected),
+        });
+        decision
+    }
+}
+
+/// Out of line: most guards have no observer, and their path should stay short.
+#[cold]
+#[inline(never)]
+fn call(observer: &dyn Observe, events: impl FnOnce(&dyn Fn(Event))) {
+    let _ = catch_unwind(AssertUnwindSafe(|| events(&|event| observer.event(event))));
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Observer(listening)" } else { "Observer(none)" })
+    }
+}

@@ -1,0 +1,25 @@
+//! Building parts, for those who write guards.
+//!
+//! To use guards, none of this is needed.
+
+pub mod check;
+mod count;
+#[cfg(feature = "serde")]
+pub mod duration_text;
+mod queue;
+mod semaphore;
+mod setup;
+#[doc(hidden)]
+pub mod sync;
+
+pub use crate::chance::{KeyedHashState, KeyedHasher};
+pub use crate::guard::{ClassifyFn, OnlyWaiting};
+pub use crate::observe::intern;
+pub use crate::time::Sleep;
+#[cfg(feature = "tower")]
+pub use crate::tower::{GatedFuture, QueuedFuture};
+pub use count::{SlidingWindow, StripedCounter};
+pub use queue::{Bounds, Discipline, OneOrMany, Position, Queue, Ticket};
+pub use semaphore::{Acquire, Capacity, FixedCapacity, Place, Semaphore, Start};
+pub use setup::{Identity, Setup};
+pub use sync::wake;

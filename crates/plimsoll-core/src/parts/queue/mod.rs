@@ -1,0 +1,460 @@
+//! Queues: the machine of every [`Discipline`]. No lock, no clock; `now` is an argument.
+//!
+//! All items stand in one deque in the order of arrival. A queue takes from the front and a stack
+//! from the back. The oldest items are always at the front, and so are whole time slices.
+
+mod age;
+mod codel;
+mod discipline;
+mod holes;
+mod one_or_many;
+
+pub use discipline::{Bounds, Discipline};
+pub use holes::Ticket;
+pub use one_or_many::OneOrMany;
+
+use crate::{Instant, Reason};
+use age::Expiry;
+use codel::{CoDel, CoDelParams, Head};
+use holes::{Holes, Note};
+
+/// The place from which an item was taken, for putting it back.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    note: Note,
+    front: bool,
+    pushes: u64,
+}
+
+/// Items in the order of a [`Discipline`], within [`Bounds`].
+///
+/// Every item that is evicted or expires is passed to the `lost` closure of the operation, in the
+/// order in which it leaves.
+///
+/// ```
+/// use plimsoll_core::{Instant, Reason};
+/// use plimsoll_core::parts::{Bounds, Discipline, Queue};
+///
+/// let mut queue = Queue::new(Discipline::Fifo, Bounds::with_capacity(3), false);
+/// let (now, mut lost) = (Instant::default(), vec![]);
+/// for item in 'a'..='e' {
+///     queue.push(item, 0, now, &mut |item, reason| lost.push((item, reason)))?;
+/// }
+/// assert_eq!(lost, [('a', Reason::Evicted), ('b', Reason::Evicted)]);
+/// assert_eq!(queue.pop(now, &mut |_, _| {}), Some('c'));
+/// # Ok::<(), (char, Reason)>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Queue<T> {
+    expiry: Expiry,
+    weighed: bool,
+    timed: bool,
+    plain: bool,
+    items: Holes<T>,
+    weight: u64,
+    pushes: u64,
+    // Arrivals are stamped by the readers of many clocks. The queue itself never goes back in time.
+    latest: Instant,
+    // Since when arrivals are stamped. An item that was taken before counts from then, too.
+    timed_since: Instant,
+    codel: CoDel,
+    // No item is too old before this. It may be earlier than necessary.
+    due: Instant,
+}
+
+fn is_plain(discipline: Discipline, bounds: Bounds, weighed: bool) -> bool {
+    matches!(discipline, Discipline::Fifo | Discipline::Lifo)
+        && bounds.max_age.is_none()
+        && bounds.capacity > 0
+        && !weighed
+}
+
+impl<T> Queue<T> {
+    /// Creates an empty queue. If it is `weighed`, the weights passed to [`push`](Self::push) count.
+    pub fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
+        let expiry = Expiry { discipline, bounds, empty: Instant::default() };
+        Queue {
+            expiry,
+            weighed,
+            timed: expiry.is_timed(),
+            plain: is_plain(discipline, bounds, weighed),
+            items: Holes::new(weighed || expiry.is_timed()),
+            weight: 0,
+            pushes: 0,
+            latest: Instant::default(),
+            timed_since: Instant::default(),
+            codel: CoDel::default(),
+            due: Instant::default(),
+        }
+    }
+
+    /// Returns the number of items.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Returns whether there is no item.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.items.len() == 0
+    }
+
+    /// Returns the weight of all items together; 0 if they are not weighed.
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Returns the bounds.
+    pub fn bounds(&self) -> Bounds {
+        self.expiry.bounds
+    }
+
+    /// Returns the discipline.
+    pub fn discipline(&self) -> Discipline {
+        self.expiry.discipline
+    }
+
+    /// Returns whether the queue uses `now`. If not, any instant will serve.
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        self.timed
+    }
+
+    /// Returns the ticket of the oldest item.
+    pub fn front(&self) -> Ticket {
+        self.items.front()
+    }
+
+    /// Returns the ticket of the next item to arrive.
+    pub fn back(&self) -> Ticket {
+        self.items.back()
+    }
+
+    /// Returns whether another item of this weight fits.
+    #[inline]
+    pub fn fits(&self, weight: u32) -> bool {
+        self.len() < self.expiry.bounds.capacity
+            && (!self.weighed || self.weight + u64::from(weight) <= self.expiry.bounds.max_weight)
+    }
+
+    fn is_noted(&self) -> bool {
+        self.weighed || self.timed
+    }
+
+    /// Adds an item, after those that are too old have left.
+    ///
+    /// # Errors
+    /// Returns the item with [`Reason::TooLarge`] if it is heavier than the whole bound, or with
+    /// [`Reason::Full`] if there is no room and the discipline evicts no item for it.
+    #[inline]
+    pub fn push<L: FnMut(T, Reason)>(
+        &mut self,
+        item: T,
+        weight: u32,
+        now: Instant,
+        lost: &mut L,
+    ) -> Result<Ticket, (T, Reason)> {
+        if !self.plain {
+            return self.push_noted(item, weight, now, lost);
+        }
+        let ticket = self.items.back();
+        if let Some(old) = self.push_plain(item) {
+            lost(old, Reason::Evicted);
+        }
+        Ok(ticket)
+    }
+
+    /// Returns whether this is a [`Fifo`](Discipline::Fifo) or [`Lifo`](Discipline::Lifo) bounded by
+    /// capacity alone, by far the most common queue.
+    ///
+    /// [`push_plain`](Self::push_plain) and [`pop_plain`](Self::pop_plain) serve it faster.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Pushes into a [plain](Self::is_plain) queue. Returns the evicted item.
+    #[inline]
+    pub fn push_plain(&mut self, item: T) -> Option<T> {
+        self.pushes += 1;
+        if self.len() < self.expiry.bounds.capacity {
+            self.items.push(item);
+            return None;
+        }
+        self.items.replace(item)
+    }
+
+    /// Pops from a [plain](Self::is_plain) queue.
+    #[inline]
+    pub fn pop_plain(&mut self) -> Option<T> {
+        let taken = match self.expiry.discipline {
+            Discipline::Lifo => self.items.take_back(),
+            _ => self.items.take_front(),
+        };
+        taken.map(|(item, _)| item)
+    }
+
+    fn push_noted<L: FnMut(T, Reason)>(
+        &mut self,
+        item: T,
+        weight: u32,
+        now: Instant,
+        lost: &mut L,
+    ) -> Result<Ticket, (T, Reason)> {
+        if self.weighed && u64::from(weight) > self.expiry.bounds.max_weight {
+            return Err((item, Reason::TooLarge));
+        }
+        self.expire(now, lost);
+        // An item that is evicted for this one does not leave an empty queue behind.
+        let was_empty = self.is_empty();
+        while !self.fits(weight) {
+            if self.expiry.discipline.keeps_oldest() {
+                return Err((item, Reason::Full));
+            }
+            match self.take_front() {
+                Some((old, _)) => lost(old, Reason::Evicted),
+                None => return Err((item, Reason::Full)),
+            }
+        }
+        let ticket = self.items.push(item);
+        self.pushes += 1;
+        if self.is_noted() {
+            self.stamp(weight, now, was_empty);
+        }
+        Ok(ticket)
+    }
+
+    /// Notes arrival and weight of the item that was pushed last.
+    fn stamp(&mut self, weight: u32, now: Instant, was_empty: bool) {
+        self.latest = self.latest.max(now);
+        let at = self.latest;
+        if was_empty {
+            self.expiry.empty = at;
+            // The RFC notices it when it takes the last packet. Here that may have expired or left.
+            self.codel.emptied();
+        }
+        if self.len() == 1 && self.timed {
+            self.due = self.expiry.of(at);
+        }
+        let weight = if self.weighed { weight } else { 0 };
+        self.weight += u64::from(weight);
+        self.items.note(Note { at, weight });
+    }
+
+    /// Takes the next item, after those that are too old have left.
+    #[inline]
+    pub fn pop<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) -> Option<T> {
+        self.pop_with_position(now, lost).map(|(item, _)| item)
+    }
+
+    /// Takes the next item with its position, so that it can be [put back](Self::put_back).
+    #[inline]
+    pub fn pop_with_position<L: FnMut(T, Reason)>(
+        &mut self,
+        now: Instant,
+        lost: &mut L,
+    ) -> Option<(T, Position)> {
+        if self.timed {
+            self.expire(now, lost);
+        }
+        let front = match self.expiry.discipline {
+            Discipline::Fifo | Discipline::KeepOldest => true,
+            Discipline::Lifo | Discipline::LifoWithAge { .. } | Discipline::TimeBuckets { .. } => false,
+            Discipline::AdaptiveLifo { interval, .. } => now < self.expiry.empty + interval,
+            Discipline::CoDel { target, interval } => {
+                return self.pop_controlled(CoDelParams { target, interval, now }, lost);
+            }
+        };
+        let (item, note) = if front { self.take_front() } else { self.take_back() }?;
+        Some((item, Position { note, front, pushes: self.pushes }))
+    }
+
+    fn pop_controlled<L: FnMut(T, Reason)>(
+        &mut self,
+        at: CoDelParams,
+        lost: &mut L,
+    ) -> Option<(T, Position)> {
+        let mut codel = std::mem::take(&mut self.codel);
+        let take = || {
+            let (item, note) = self.take_front()?;
+            Some(Head { item: (item, note), waited: at.now.since(note.at), last: self.is_empty() })
+        };
+        let served = codel.dequeue(at, take, |(item, _)| lost(item, Reason::Expired));
+        self.codel = codel;
+        let (item, note) = served?;
+        Some((item, Position { note, front: true, pushes: self.pushes }))
+    }
+
+    /// Takes up to `max` items in turn and appends them to `out`. Returns how many.
+    pub fn pop_many<L: FnMut(T, Reason)>(
+        &mut self,
+        max: usize,
+        now: Instant,
+        out: &mut Vec<T>,
+        lost: &mut L,
+    ) -> usize {
+        let max = max.min(self.len());
+        let before = out.len();
+        out.reserve(max);
+        let queue = matches!(self.expiry.discipline, Discipline::Fifo | Discipline::KeepOldest);
+        if !(queue && self.items.drain_front(max, out)) {
+            while out.len() - before < max {
+                match self.pop(now, lost) {
+                    Some(item) => out.push(item),
+                    None => break,
+                }
+            }
+        }
+        out.len() - before
+    }
+
+    /// Puts an item back where it stood. If there is no room left, items leave as by
+    /// [`set_bounds`](Self::set_bounds), perhaps this one.
+    ///
+    /// Put several items back in the reverse order of taking. In a stack the position is a count of
+    /// the items that came later. It is off by those of them that have left meanwhile. The item's old
+    /// ticket is void then, and in a stack so are the tickets of the items that came later.
+    pub fn put_back<L: FnMut(T, Reason)>(&mut self, item: T, position: Position, lost: &mut L) {
+        // Only items that came later stand behind it.
+        let newer = usize::try_from(self.pushes - position.pushes).unwrap_or(usize::MAX);
+        let Note { at, weight } = position.note;
+        let note = Note { at: at.max(self.timed_since), weight };
+        self.items.insert(item, note, (!position.front).then_some(newer));
+        if self.is_noted() {
+            self.weight += u64::from(weight);
+        }
+        self.due = Instant::default();
+        self.fit(lost);
+    }
+
+    /// Removes the items that are too old at `now`.
+    #[inline]
+    pub fn expire<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
+        if self.timed && self.due <= now {
+            self.expire_due(now, lost);
+        }
+    }
+
+    fn expire_due<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
+        if let Discipline::LifoWithAge { .. } = self.expiry.discipline
+            && self.items.newest().is_some_and(|newest| self.expiry.of(newest) <= now)
+        {
+            self.clear(Reason::Expired, lost);
+        }
+        while self.items.oldest().is_some_and(|oldest| self.expiry.of_oldest(oldest) <= now) {
+            match self.take_front() {
+                Some((old, _)) => lost(old, Reason::Expired),
+                None => break,
+            }
+        }
+        self.due = self.next_expiry().unwrap_or(Instant::FAR_FUTURE);
+    }
+
+    /// Returns when an item that arrived `at` is too old.
+    ///
+    /// In a [`LifoWithAge`](Discipline::LifoWithAge) it leaves then only if no item came after it.
+    pub fn expires_at(&self, at: Instant) -> Instant {
+        self.expiry.of(at)
+    }
+
+    /// Returns when the next item expires if none arrives and none is taken.
+    ///
+    /// [`CoDel`](Discipline::CoDel) drops items only when one is taken.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.expiry.next(self.items.oldest()?, self.items.newest()?)
+    }
+
+    /// Changes the bounds. What no longer fits is evicted: the newest items under
+    /// [`KeepOldest`](Discipline::KeepOldest), else the oldest.
+    pub fn set_bounds<L: FnMut(T, Reason)>(&mut self, bounds: Bounds, now: Instant, lost: &mut L) {
+        self.set(self.expiry.discipline, bounds, now, lost);
+    }
+
+    /// Changes the discipline. The items stay, in the order of arrival.
+    ///
+    /// If arrivals were not stamped and the new discipline needs their ages, they count from `now`.
+    pub fn set_discipline<L: FnMut(T, Reason)>(&mut self, to: Discipline, now: Instant, lost: &mut L) {
+        self.set(to, self.expiry.bounds, now, lost);
+    }
+
+    /// Changes discipline and bounds at once.
+    pub fn set<L: FnMut(T, Reason)>(&mut self, to: Discipline, bounds: Bounds, now: Instant, lost: &mut L) {
+        self.latest = self.latest.max(now);
+        if self.expiry.discipline != to {
+            self.codel = CoDel::default();
+            self.expiry.empty = self.latest;
+        }
+        let smaller = bounds.capacity < self.expiry.bounds.capacity;
+        let was_timed = self.timed;
+        (self.expiry.discipline, self.expiry.bounds) = (to, bounds);
+        self.timed = self.expiry.is_timed();
+        self.plain = is_plain(to, bounds, self.weighed);
+        self.items.set_noted(self.is_noted(), self.latest);
+        if self.timed && !was_timed {
+            self.timed_since = self.latest;
+            self.items.restamp(self.latest);
+        }
+        self.due = Instant::default();
+        self.expire(now, lost);
+        self.fit(lost);
+        if smaller {
+            self.items.shrink_to(bounds.capacity);
+        }
+    }
+
+    /// Evicts what does not fit.
+    fn fit<L: FnMut(T, Reason)>(&mut self, lost: &mut L) {
+        let Bounds { capacity, max_weight, .. } = self.expiry.bounds;
+        while self.len() > capacity || (self.weighed && self.weight > max_weight) {
+            let newest = self.expiry.discipline.keeps_oldest();
+            match if newest { self.take_back() } else { self.take_front() } {
+                Some((item, _)) => lost(item, Reason::Evicted),
+                None => return,
+            }
+        }
+    }
+
+    /// Removes all items, for `reason`.
+    pub fn clear<L: FnMut(T, Reason)>(&mut self, reason: Reason, lost: &mut L) {
+        while let Some((item, _)) = self.take_front() {
+            lost(item, reason);
+        }
+    }
+
+    /// Removes the item with this ticket, if it is still there.
+    pub fn remove(&mut self, ticket: Ticket) -> Option<T> {
+        let (item, weight) = self.items.remove(ticket)?;
+        self.due = Instant::default();
+        self.weight -= u64::from(weight);
+        Some(item)
+    }
+
+    /// Returns whether removed items take so much room that it is time to [`compact`](Self::compact).
+    pub fn is_sparse(&self) -> bool {
+        self.items.is_sparse()
+    }
+
+    /// Frees the room of removed items. Calls `moved` with each item and its new ticket.
+    pub fn compact(&mut self, moved: impl FnMut(&T, Ticket)) {
+        self.items.compact(moved);
+    }
+
+    #[inline]
+    fn take_front(&mut self) -> Option<(T, Note)> {
+        let (item, note) = self.items.take_front()?;
+        self.weight -= u64::from(note.weight);
+        Some((item, note))
+    }
+
+    #[inline]
+    fn take_back(&mut self) -> Option<(T, Note)> {
+        let (item, note) = self.items.take_back()?;
+        if let Discipline::LifoWithAge { .. } = self.expiry.discipline {
+            // The newest of the items that remain may be too old.
+            self.due = Instant::default();
+        }
+        self.weight -= u64::from(note.weight);
+        Some((item, note))
+    }
+}

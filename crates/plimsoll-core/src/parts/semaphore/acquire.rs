@@ -1,0 +1,179 @@
+//! Waiting for a place.
+
+use super::waiters::{Removed, WaiterId};
+use super::{Capacity, Semaphore, Start};
+use crate::parts::sync::Ordering;
+use crate::time::Sleep;
+use crate::{Event, Instant, Rejected};
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+impl<C: Capacity> Semaphore<C> {
+    /// Returns a future that waits for a place. It joins the queue at its first poll.
+    ///
+    /// It is rejected with `Full` at once if the queue is full, with `Expired` after the longest wait,
+    /// with `Closed` after [`close`](Self::close).
+    pub fn acquire(self: &Arc<Self>) -> Acquire<C> {
+        self.acquire_within(Duration::MAX)
+    }
+
+    /// [`acquire`](Self::acquire), for no longer than `max_wait`.
+    pub fn acquire_within(self: &Arc<Self>, max_wait: Duration) -> Acquire<C> {
+        Acquire { semaphore: self.clone(), stage: Stage::New, max_wait, sleep: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    New,
+    Queued { id: WaiterId, since: Instant, until: Instant, wakes_at: Instant },
+    Done,
+}
+
+pin_project! {
+    /// The future of [`Semaphore::acquire`].
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it leaves the queue. Dropped after a place was granted but before it
+    /// was polled again, it passes the place on. Until then it holds the place: do not leave it
+    /// unpolled.
+    ///
+    /// # Panics
+    /// Panics when polled after completion.
+    #[must_use = "a future does nothing until it is polled"]
+    pub struct Acquire<C: Capacity> {
+        semaphore: Arc<Semaphore<C>>,
+        stage: Stage,
+        max_wait: Duration,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+
+    impl<C: Capacity> PinnedDrop for Acquire<C> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            let semaphore = &**this.semaphore;
+            if let Stage::Queued { id, .. } = *this.stage {
+                match semaphore.leave(id) {
+                    Some(Removed::Resolved(Ok(token))) => semaphore.release(token),
+                    // Rejected before it left: the rejection stands.
+                    Some(Removed::Resolved(Err(rejected))) => {
+                        return semaphore.observer.emit(|| Event::rejected(rejected));
+                    }
+                    Some(Removed::Waiting(waker)) => drop(waker),
+                    None => {}
+                }
+                semaphore.observer.emit(|| Event::abandoned(semaphore.name));
+            }
+        }
+    }
+}
+
+impl<C: Capacity> Future for Acquire<C> {
+    type Output = Result<C::Token, Rejected>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        // Most callers need not wait, and should not pay for what waiting takes.
+        if *this.stage == Stage::New
+            && let Start::Go(token) = this.semaphore.capacity.start(true)
+        {
+            *this.stage = Stage::Done;
+            this.semaphore.observer.emit(|| Event::admitted(this.semaphore.name));
+            return Poll::Ready(Ok(token));
+        }
+        let decision = ready!(self.as_mut().wait(cx));
+        let this = self.project();
+        *this.stage = Stage::Done;
+        Poll::Ready(this.semaphore.observer.emit_decision(this.semaphore.name, decision))
+    }
+}
+
+impl<C: Capacity> Acquire<C> {
+    #[inline(never)]
+    fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<C::Token, Rejected>> {
+        let mut this = self.project();
+        let semaphore = &**this.semaphore;
+        let (id, since, until) = match *this.stage {
+            Stage::Queued { id, since, until, wakes_at } => {
+                // Cloned before the lock is taken: a waker is foreign code.
+                let waker = cx.waker().clone();
+                let mut waiters = semaphore.lock();
+                if let Some(result) = waiters.fetch(id) {
+                    return Poll::Ready(result);
+                }
+                let old = waiters.renew(id, waker);
+                let expires_at = waiters.expires_at(since);
+                drop(waiters);
+                drop(old);
+                // The discipline may have changed.
+                if expires_at < wakes_at {
+                    this.sleep.set(Some(semaphore.clock.sleep_until(expires_at)));
+                    *this.stage = Stage::Queued { id, since, until, wakes_at: expires_at };
+                }
+                (id, since, until)
+            }
+            Stage::New => {
+                if semaphore.capacity.is_closed() {
+                    return Poll::Ready(Err(semaphore.closed()));
+                }
+                // A full queue rejects by three loads.
+                let (queued, limit) = (semaphore.queued(), semaphore.queue_limit());
+                if queued >= limit && (limit == 0 || semaphore.rejects.load(Ordering::Relaxed)) {
+                    return Poll::Ready(Err(semaphore.full(queued)));
+                }
+                let since = semaphore.clock.now();
+                let until = since + semaphore.max_wait().min(*this.max_wait);
+                let (id, wakes_at) = match semaphore.enqueue(cx.waker().clone(), since, until) {
+                    Ok(queued) => queued,
+                    Err(rejected) => return Poll::Ready(Err(rejected)),
+                };
+                *this.stage = Stage::Queued { id, since, until, wakes_at };
+                this.sleep.set(Some(semaphore.clock.sleep_until(wakes_at)));
+                // The place that was missed may have been released before this waiter was queued.
+                semaphore.admit_waiters();
+                if let Some(result) = semaphore.lock().fetch(id) {
+                    return Poll::Ready(result);
+                }
+                (id, since, until)
+            }
+            Stage::Done => panic!("an acquire was polled after completion"),
+        };
+        while this.sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready()) {
+            let now = semaphore.clock.now();
+            if until <= now {
+                return match semaphore.leave(id) {
+                    // Granted at the very moment of giving up: the place is taken.
+                    Some(Removed::Resolved(result)) => Poll::Ready(result),
+                    _ => Poll::Ready(Err(semaphore.expired(now.since(since)))),
+                };
+            }
+            // Perhaps too old for the discipline: the queue decides, for all waiters.
+            semaphore.expire(now);
+            let mut waiters = semaphore.lock();
+            if let Some(result) = waiters.fetch(id) {
+                return Poll::Ready(result);
+            }
+            let expires_at = waiters.expires_at(since);
+            // If that has passed, a newer waiter keeps this one, or ages count from later.
+            let expires_at = if expires_at <= now { waiters.next_expiry() } else { expires_at };
+            drop(waiters);
+            let wakes_at = expires_at.min(until);
+            this.sleep.set(Some(semaphore.clock.sleep_until(wakes_at)));
+            *this.stage = Stage::Queued { id, since, until, wakes_at };
+        }
+        Poll::Pending
+    }
+}
+
+impl<C: Capacity> fmt::Debug for Acquire<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire").field("semaphore", &self.semaphore).field("stage", &self.stage).finish()
+    }
+}

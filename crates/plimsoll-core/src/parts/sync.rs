@@ -1,0 +1,34 @@
+//! Atomics and locks of the parts: the standard ones, or loom's under `cfg(plimsoll_loom)`.
+
+#[cfg(plimsoll_loom)]
+pub use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+#[cfg(plimsoll_loom)]
+pub use loom::thread::yield_now as pause;
+#[cfg(not(plimsoll_loom))]
+pub use std::hint::spin_loop as pause;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
+#[cfg(not(plimsoll_loom))]
+pub use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+use std::task::Waker;
+
+/// Returns the guard of a lock even if a thread panicked while it held it.
+///
+/// The parts call no foreign code under a lock, so what a lock protects is whole at any time.
+#[inline]
+pub fn recover<G>(locked: Result<G, PoisonError<G>>) -> G {
+    locked.unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls the waker and catches its panic, so that the waiters after it are woken all the same.
+///
+/// A waker is foreign code. By the time this returns, the panic hook has reported its panic.
+pub fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+}

@@ -1,0 +1,9 @@
+//! The request as a guard sees it: its account, what it costs, how important it is.
+
+mod account;
+mod info;
+mod keyed;
+
+pub use account::Account;
+pub use info::{Priority, RequestInfo};
+pub use keyed::{By, ByOption, ByOptionRef, ByRef, Keyed, KeyedExt};

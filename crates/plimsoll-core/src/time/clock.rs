@@ -1,0 +1,80 @@
+//! The clock: the only way in which time enters a guard.
+
+use super::manual::Hand;
+use super::{Instant, ManualTime, system};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A source of time. Cheap to clone; every guard has one.
+///
+/// The default is the system's monotonic clock. [`ManualTime`] provides clocks that stand still
+/// until a test or a simulator moves them.
+///
+/// A sleep uses the timer of the tokio runtime it is polled in. That runtime must have been built
+/// with `enable_time` or `enable_all`. Outside a runtime, one timer thread serves all sleepers; the
+/// first sleeper starts it. With the feature `test-util` the system clock follows tokio's paused time.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(pub(super) Kind);
+
+#[derive(Clone, Debug, Default)]
+pub(super) enum Kind {
+    #[default]
+    System,
+    Manual(Arc<Hand>),
+}
+
+impl Clock {
+    /// Creates a handle to the system's monotonic clock.
+    pub const fn system() -> Self {
+        Clock(Kind::System)
+    }
+
+    /// Returns the current time, to the nanosecond where the system provides it.
+    #[inline]
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            Kind::System => system::now(),
+            Kind::Manual(hand) => hand.now(),
+        }
+    }
+
+    /// Returns the current time in the resolution of the system's tick, at a quarter of the cost.
+    ///
+    /// The result is never ahead of [`now`](Self::now). It is usually at most two ticks behind
+    /// (4 to 10 ms each). Use it for spans that are long compared with a tick. A
+    /// [test clock](Self::is_test) returns the exact time, and so does a system without a coarse clock.
+    #[inline]
+    pub fn coarse(&self) -> Instant {
+        match &self.0 {
+            Kind::System => system::coarse(),
+            Kind::Manual(hand) => hand.now(),
+        }
+    }
+
+    /// Converts `at` into wall-clock time. A [`ManualTime`] starts at the Unix epoch.
+    pub fn wall(&self, at: Instant) -> SystemTime {
+        match &self.0 {
+            Kind::System => {
+                let now = system::now();
+                #[expect(clippy::disallowed_methods, reason = "the clock is where time is read")]
+                let wall = SystemTime::now();
+                let wall =
+                    if at <= now { wall.checked_sub(now.since(at)) } else { wall.checked_add(at.since(now)) };
+                wall.unwrap_or(SystemTime::UNIX_EPOCH)
+            }
+            Kind::Manual(_) => SystemTime::UNIX_EPOCH + Duration::from_nanos(at.as_nanos()),
+        }
+    }
+
+    /// Returns whether this clock may differ from real time: it is manual, or `test-util` is on.
+    pub fn is_test(&self) -> bool {
+        cfg!(feature = "test-util") || matches!(self.0, Kind::Manual(_))
+    }
+}
+
+impl ManualTime {
+    /// Creates a clock that shows this time.
+    pub fn clock(&self) -> Clock {
+        Clock(Kind::Manual(self.hand()))
+    }
+}

@@ -1,0 +1,14 @@
+//! Time: instants, the clock, sleeping, blocking, and time that a test moves.
+
+mod block;
+mod clock;
+pub(crate) mod instant;
+mod manual;
+mod sleep;
+mod system;
+mod timers;
+
+pub use clock::Clock;
+pub use instant::Instant;
+pub use manual::ManualTime;
+pub use sleep::Sleep;

@@ -1,0 +1,152 @@
+//! Who wants to be woken when: the sleepers of a manual clock and of the timer thread.
+
+use crate::parts::sync::{recover, wake};
+use crate::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::task::Waker;
+use std::time::Duration;
+
+/// When a sleeper is due, and a number that tells apart those due at the same instant.
+type Key = (Instant, u64);
+
+#[derive(Debug, Default)]
+struct Book {
+    sleepers: BTreeMap<Key, Waker>,
+    next: u64,
+}
+
+/// A book of sleepers. Wakers are always called, and dropped, with the book closed.
+#[derive(Debug)]
+pub(super) struct Timers {
+    book: Mutex<Book>,
+    changed: Condvar,
+    /// When the first of them is due; `u64::MAX` for nobody. Written with the book open, so that a
+    /// clock that moves and finds nobody due need not open it.
+    first: AtomicU64,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Timers { book: Mutex::default(), changed: Condvar::new(), first: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Timers {
+    fn open(&self) -> MutexGuard<'_, Book> {
+        recover(self.book.lock())
+    }
+
+    /// The earliest instant anyone waits for.
+    pub(super) fn next(&self) -> Option<Instant> {
+        // SeqCst, as the store in `note` and as the clock: a sleeper enters the book and then looks
+        // at the clock, who moves the clock then looks here; one of them must see the other.
+        let first = self.first.load(Ordering::SeqCst);
+        (first != u64::MAX).then(|| Instant::from_nanos(first))
+    }
+
+    /// After every change of the book, with it open.
+    fn note(&self, book: &Book) {
+        let first = book.sleepers.first_key_value().map_or(u64::MAX, |(&(at, _), _)| at.as_nanos());
+        self.first.store(first, Ordering::SeqCst);
+    }
+
+    /// Wakes everyone who is due at `now`; answers how many.
+    pub(super) fn wake_due(&self, now: Instant) -> usize {
+        let mut woken = 0;
+        while self.next().is_some_and(|next| next <= now) {
+            let mut book = self.open();
+            let waker = match book.sleepers.first_entry() {
+                Some(first) if first.key().0 <= now => first.remove(),
+                _ => break,
+            };
+            self.note(&book);
+            drop(book);
+            wake(waker);
+            woken += 1;
+        }
+        woken
+    }
+
+    /// Sleeps on the calling thread until the next sleeper is due, or the book changes.
+    fn rest(&self, now: impl Fn() -> Instant) {
+        let book = self.open();
+        let pause = book.sleepers.first_key_value().map(|(&(at, _), _)| at.since(now()));
+        match pause {
+            Some(Duration::ZERO) => {}
+            Some(pause) => drop(self.changed.wait_timeout(book, pause)),
+            None => drop(self.changed.wait(book)),
+        }
+    }
+}
+
+/// One sleeper's line in the book; crossed out when dropped.
+#[derive(Debug)]
+pub(super) struct Sleeper {
+    timers: Arc<Timers>,
+    key: Key,
+}
+
+impl Sleeper {
+    pub(super) fn new(timers: Arc<Timers>, at: Instant, waker: Waker) -> Sleeper {
+        let mut book = timers.open();
+        let key = (at, book.next);
+        book.next += 1;
+        book.sleepers.insert(key, waker);
+        timers.note(&book);
+        let first = book.sleepers.first_key_value().is_some_and(|(&first, _)| first == key);
+        drop(book);
+        if first {
+            timers.changed.notify_all();
+        }
+        Sleeper { timers, key }
+    }
+
+    /// The sleeper was polled again, perhaps by another task.
+    pub(super) fn renew(&self, waker: Waker) {
+        let mut book = self.timers.open();
+        let old = book.sleepers.insert(self.key, waker);
+        self.timers.note(&book);
+        drop(book);
+        if old.is_none() {
+            // It had been woken, and waits again.
+            self.timers.changed.notify_all();
+        }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let mut book = self.timers.open();
+        let old = book.sleepers.remove(&self.key);
+        self.timers.note(&book);
+        drop(book);
+        drop(old);
+    }
+}
+
+/// The sleepers of the one timer thread, which is started by the first of them.
+///
+/// `None` if the thread cannot be started; the caller then has to poll.
+pub(super) fn thread(now: fn() -> Instant) -> Option<Arc<Timers>> {
+    static THREAD: OnceLock<Arc<Timers>> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(timers) = THREAD.get() {
+        return Some(timers.clone());
+    }
+    let _one_at_a_time = recover(STARTING.lock());
+    if let Some(timers) = THREAD.get() {
+        return Some(timers.clone());
+    }
+    let timers = Arc::new(Timers::default());
+    let worker = timers.clone();
+    let run = move || {
+        loop {
+            worker.wake_due(now());
+            worker.rest(now);
+        }
+    };
+    std::thread::Builder::new().name("plimsoll-timer".into()).spawn(run).ok()?;
+    Some(THREAD.get_or_init(|| timers).clone())
+}

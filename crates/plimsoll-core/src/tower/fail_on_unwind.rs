@@ -1,0 +1,26 @@
+//! A panic in guarded code is a failure.
+
+use crate::{Outcome, Permit, Settle};
+
+/// Settles the permit as a failure if the guarded code panics, even where the panic is caught further
+/// out and `Drop` no longer sees the thread unwind.
+pub(super) struct FailOnUnwind<'a, G: Settle>(&'a mut Option<Permit<G>>);
+
+impl<'a, G: Settle> FailOnUnwind<'a, G> {
+    /// Runs `work`. If it panics, the permit is settled as a failure.
+    #[inline(always)]
+    pub(super) fn run<T>(permit: &'a mut Option<Permit<G>>, work: impl FnOnce() -> T) -> T {
+        let armed = FailOnUnwind(permit);
+        let done = work();
+        std::mem::forget(armed);
+        done
+    }
+}
+
+impl<G: Settle> Drop for FailOnUnwind<'_, G> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.0.take() {
+            permit.done(Outcome::Failure);
+        }
+    }
+}

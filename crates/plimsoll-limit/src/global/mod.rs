@@ -1,0 +1,437 @@
+//! One quota for all callers.
+
+mod config;
+
+pub use config::{RateLimiterBuilder, RateLimiterConfig};
+
+use crate::quota::gcra::Rate;
+use crate::quota::live::LiveQuota;
+use crate::setup::{Common, is_close, queue_controls, rejected};
+use crate::table::entry::{EMPTY, Entry, Taken};
+use crate::wait::acquire::{AcquireUnits, Attempt};
+use crate::{Quota, quota};
+use plimsoll_core::parts::check;
+use plimsoll_core::{
+    Account, Allowance, ControlError, Event, Gate, Inspect, Keyed, Outcome, Overload, Pack, Permit, Reason,
+    Rejected, RequestInfo, Settle, Wait, Words,
+};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Limits the rate of all callers together. A cheap handle: clones share everything.
+///
+/// | method | waits | where |
+/// |---|---|---|
+/// | [`try_acquire`](Self::try_acquire), [`try_acquire_n`](Self::try_acquire_n), [`try_acquire_owned`](Self::try_acquire_owned), [`check`](Self::check) | never | anywhere |
+/// | [`acquire`](Self::acquire), [`acquire_n`](Self::acquire_n), [`acquire_owned`](Self::acquire_owned), [`run`](Self::run) | in order | in async code |
+/// | [`blocking_acquire`](Self::blocking_acquire), [`blocking_acquire_timeout`](Self::blocking_acquire_timeout) | in the same order | on a plain thread |
+///
+/// A permit may be dropped at once: the units stay charged unless they are
+/// [refunded](Permit::refund). Rejections have the reason `Throttled`, because a caller cannot tell
+/// who has used the rate up.
+///
+/// ```
+/// use plimsoll_limit::{Quota, RateLimiter};
+/// use plimsoll_core::Reason;
+///
+/// let limiter = RateLimiter::new(Quota::per_second(10).burst(2))?;
+/// assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
+/// let rejected = limiter.try_acquire().unwrap_err();
+/// assert_eq!(rejected.reason(), Reason::Throttled);
+/// assert!(rejected.retry_after().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "token bucket")]
+#[doc(alias = "leaky bucket")]
+#[doc(alias = "governor")]
+pub struct RateLimiter(Arc<Inner>);
+
+struct Inner {
+    common: Common,
+    live: LiveQuota,
+    bucket: Entry,
+}
+
+/// The units that a [`RateLimiter`] has charged. Plain data.
+#[derive(Debug)]
+#[must_use = "a charge that is not settled cannot be refunded"]
+pub struct Charge {
+    units: u32,
+    // Nanoseconds.
+    at: u64,
+    interval: u64,
+}
+
+impl Pack for Charge {
+    fn pack(self) -> Words {
+        [u64::from(self.units), self.at, self.interval, 0]
+    }
+    fn unpack([units, at, interval, _]: Words) -> Self {
+        Charge { units: units as u32, at, interval }
+    }
+}
+
+/// There are enough units. A rejection ends later than it was made, and no instant is before zero.
+const NOW: u64 = 0;
+
+impl Inner {
+    /// Charges units. Returns [`NOW`], or the instant before which there are not enough.
+    #[inline(always)]
+    fn not_before(&self, rate: Rate, now: u64, units: u32) -> u64 {
+        match self.bucket.take(EMPTY, rate, now, units) {
+            Taken::Yes => NOW,
+            Taken::NotBefore(at) => at,
+            Taken::Gone => unreachable!("no account moves in here"),
+        }
+    }
+
+    /// Charges by the precise clock, because the coarse one rejects by a hair.
+    #[cold]
+    #[inline(never)]
+    fn not_before_precisely(&self, rate: Rate, units: u32) -> (u64, u64) {
+        let now = self.common.now();
+        (now, self.not_before(rate, now, units))
+    }
+
+    #[inline(always)]
+    fn throttled(&self, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
+        rejected(self.common.name, Reason::Throttled, rate, units, now, at)
+    }
+}
+
+impl RateLimiter {
+    /// Charges one unit, if there is one. Never waits, and never overtakes requests that wait.
+    ///
+    /// # Errors
+    /// `Throttled`, with the time until a unit is replenished; `Closed` after [`close`](Self::close).
+    #[inline]
+    #[doc(alias = "ask")]
+    pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
+        self.try_acquire_n(1)
+    }
+
+    /// Charges `units`: all of them or none.
+    ///
+    /// # Errors
+    /// As for [`try_acquire`](Self::try_acquire); `TooLarge` if there are never so many units.
+    #[inline]
+    pub fn try_acquire_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
+        self.charge(units, |charge| Permit::new(self, charge))
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle.
+    ///
+    /// # Errors
+    /// As for `try_acquire`.
+    #[inline]
+    pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
+        self.charge(1, |charge| Permit::new(self.clone(), charge))
+    }
+
+    /// Charges one unit, without a permit: the unit stays charged.
+    ///
+    /// # Errors
+    /// As for [`try_acquire`](Self::try_acquire).
+    pub fn check(&self) -> Result<(), Rejected> {
+        self.check_n(1)
+    }
+
+    /// Charges `units`, without a permit: the units stay charged.
+    ///
+    /// # Errors
+    /// As for [`try_acquire_n`](Self::try_acquire_n).
+    pub fn check_n(&self, units: u32) -> Result<(), Rejected> {
+        self.try_acquire_n(units).map(|permit| permit.done(Outcome::Ignored))
+    }
+
+    /// Charges units. `wrap` makes of the charge what the caller is handed. Only numbers in registers
+    /// come back from a call: what is put together in memory takes longer to read than to decide.
+    #[inline(always)]
+    fn charge<T>(&self, units: u32, wrap: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
+        if !self.0.common.is_plain() {
+            return match self.charge_watched(units) {
+                Ok(charge) => Ok(wrap(charge)),
+                Err(rejected) => Err(rejected),
+            };
+        }
+        self.decide(units, wrap)
+    }
+
+    #[inline(always)]
+    fn decide<T>(&self, units: u32, wrap: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
+        let inner = &*self.0;
+        let rate = inner.live.rate();
+        let mut now = inner.common.clock.coarse().as_nanos();
+        let mut at = inner.not_before(rate, now, units);
+        if is_close(at, now) {
+            (now, at) = inner.not_before_precisely(rate, units);
+        }
+        if at == NOW {
+            Ok(wrap(Charge { units, at: now, interval: rate.interval }))
+        } else {
+            Err(inner.throttled(rate, units, now, at))
+        }
+    }
+
+    /// Requests wait, an observer listens, or the limiter is closed.
+    #[cold]
+    #[inline(never)]
+    fn charge_watched(&self, units: u32) -> Result<Charge, Rejected> {
+        let common = &self.0.common;
+        let decision = if common.queues.is_closed() {
+            Err(common.closed())
+        } else if !common.queues.is_quiet() && common.queues.has(EMPTY) {
+            Err(self.rejected_behind(units))
+        } else {
+            self.decide(units, |charge| charge)
+        };
+        common.emit(None, decision)
+    }
+
+    /// The rejection of a request that would overtake those that wait.
+    #[cold]
+    fn rejected_behind(&self, units: u32) -> Rejected {
+        let (inner, common) = (&*self.0, &self.0.common);
+        let (rate, now) = (inner.live.rate(), common.now());
+        let free = inner.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
+        let at = rate.take(free, now, units).err().unwrap_or(now);
+        // The requests that wait go first, with at least one unit each.
+        let ahead = rate.interval.saturating_mul(common.queues.ahead(EMPTY));
+        inner.throttled(rate, units, now, at.saturating_add(ahead))
+    }
+
+    /// Waits for one unit, in order, for at most [`max_wait`](Self::max_wait).
+    ///
+    /// A request that would wait too long is rejected as soon as that is known.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, the future leaves the queue and has charged nothing.
+    ///
+    /// # Errors
+    /// `Throttled` if it would take too long, `Full` if too many requests wait, `Expired` after the
+    /// longest wait, `Closed` if closed.
+    ///
+    /// # Panics
+    /// Panics when it has to wait inside a tokio runtime without a timer.
+    ///
+    /// # Examples
+    /// ```
+    /// # use plimsoll_limit::{Quota, RateLimiter};
+    /// # plimsoll_core::Clock::system().block_on(async {
+    /// let limiter = RateLimiter::new(Quota::per_second(200).burst(1))?;
+    /// for _ in 0..3 {
+    ///     limiter.acquire().await?; // every 5 ms
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub async fn acquire(&self) -> Result<Permit<&Self>, Rejected> {
+        self.acquire_n(1).await
+    }
+
+    /// Waits for `units`: all of them or none.
+    ///
+    /// # Cancel safety
+    /// As for [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// As for `acquire`; `TooLarge` if there are never so many units.
+    pub async fn acquire_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
+        let charge = AcquireUnits::new(self.clone(), units, Duration::MAX).await?;
+        Ok(Permit::new(self, charge))
+    }
+
+    /// [`acquire`](Self::acquire) with a future and a permit that own their handle.
+    ///
+    /// # Cancel safety
+    /// As for `acquire`.
+    ///
+    /// # Errors
+    /// As for `acquire`.
+    pub fn acquire_owned(&self) -> impl Future<Output = Result<Permit<Self>, Rejected>> + Send + use<> {
+        let limiter = self.clone();
+        async move {
+            let charge = AcquireUnits::new(limiter.clone(), 1, Duration::MAX).await?;
+            Ok(Permit::new(limiter, charge))
+        }
+    }
+
+    /// Waits for one unit on the calling thread, in the same order as the tasks. No runtime is needed.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub fn blocking_acquire(&self) -> Result<Permit<&Self>, Rejected> {
+        self.blocking_acquire_timeout(Duration::MAX)
+    }
+
+    /// [`blocking_acquire`](Self::blocking_acquire), for at most `timeout`.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub fn blocking_acquire_timeout(&self, timeout: Duration) -> Result<Permit<&Self>, Rejected> {
+        let acquire = AcquireUnits::new(self.clone(), 1, timeout);
+        let charge = self.0.common.clock.block_on(acquire)?;
+        Ok(Permit::new(self, charge))
+    }
+
+    /// Waits for one unit, then runs `work`.
+    ///
+    /// # Cancel safety
+    /// As for [`acquire`](Self::acquire) while it waits. The unit stays charged once `work` has begun.
+    ///
+    /// # Errors
+    /// [`Overload::Rejected`] if no unit was granted: `work` never began. [`Overload::Inner`] is the
+    /// error of `work` itself.
+    pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
+        self.acquire().await?.run(work).await.map_err(Overload::Inner)
+    }
+
+    /// Changes the quota. What was used stays used: no burst is let through.
+    ///
+    /// # Errors
+    /// Returns an error if the quota is invalid. Nothing has changed then.
+    pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        self.0.live.set(quota);
+        self.0.bucket.recount(self.0.live.rate().interval, self.0.common.now());
+        self.0.common.queues.wake_all();
+        Ok(())
+    }
+
+    /// Returns the quota.
+    pub fn quota(&self) -> Quota {
+        self.0.live.quota()
+    }
+
+    /// Returns the number of units that remain now.
+    pub fn remaining(&self) -> u32 {
+        let (rate, now) = (self.0.live.rate(), self.0.common.now());
+        self.0.bucket.free(EMPTY, rate.interval, now).map_or(rate.burst, |free| rate.remaining(free, now))
+    }
+
+    queue_controls!(limiter => limiter.0.common);
+}
+
+/// The layer that [`RateLimiter::layer`] creates.
+#[cfg(feature = "tower")]
+pub type RateLimiterLayer = plimsoll_core::GateLayer<RateLimiter>;
+
+/// The layer that [`RateLimiter::wait_layer`] creates.
+#[cfg(feature = "tower")]
+pub type RateLimiterWaitLayer = plimsoll_core::WaitLayer<RateLimiter>;
+
+#[cfg(feature = "tower")]
+impl RateLimiter {
+    /// Creates a layer that admits or rejects each call at once.
+    pub fn layer(&self) -> RateLimiterLayer {
+        plimsoll_core::layer(self.clone())
+    }
+
+    /// Creates a layer whose calls wait for a unit. It clones the inner service for each call.
+    pub fn wait_layer(&self) -> RateLimiterWaitLayer {
+        plimsoll_core::wait_layer(self.clone())
+    }
+}
+
+impl Attempt for RateLimiter {
+    type Charge = Charge;
+    fn charge(&self, units: u32, now: u64) -> Result<Charge, Rejected> {
+        let rate = self.0.live.rate();
+        match self.0.not_before(rate, now, units) {
+            NOW => Ok(Charge { units, at: now, interval: rate.interval }),
+            at => Err(self.0.throttled(rate, units, now, at)),
+        }
+    }
+    fn queue(&self) -> u64 {
+        EMPTY
+    }
+    fn account(&self) -> Option<Account> {
+        None
+    }
+    fn common(&self) -> &Common {
+        &self.0.common
+    }
+}
+
+impl Settle for RateLimiter {
+    type Token = Charge;
+    #[inline]
+    fn settle(&self, _: Charge, outcome: Outcome) {
+        let common = &self.0.common;
+        common.observer.emit(|| Event::completed(common.name, outcome));
+    }
+    fn refund(&self, Charge { units, at, interval }: Charge) {
+        let common = &self.0.common;
+        common.observer.emit(|| Event::refunded(common.name));
+        // By the coarse clock, which most charges were made by: by the precise one, some of the units
+        // would seem to be replenished already.
+        self.0.bucket.refund(common.clock.coarse().as_nanos(), units, at, interval);
+        common.queues.wake(EMPTY);
+    }
+    fn allowances(&self, _: &Charge, each: &mut dyn FnMut(Allowance)) {
+        let (rate, now) = (self.0.live.rate(), self.0.common.now());
+        if let Some(free) = self.0.bucket.free(EMPTY, rate.interval, now) {
+            each(quota::allowance(self.0.common.name, rate, free, now));
+        }
+    }
+}
+
+impl<R: ?Sized> Gate<R> for RateLimiter {
+    #[inline]
+    fn admit(&self, _: &R) -> Result<Charge, Rejected> {
+        self.charge(1, |charge| charge)
+    }
+}
+
+impl Keyed<()> for RateLimiter {
+    #[inline]
+    fn admit_for(&self, (): &(), info: RequestInfo) -> Result<Charge, Rejected> {
+        self.charge(info.cost, |charge| charge)
+    }
+}
+
+impl<R: ?Sized> Wait<R> for RateLimiter {
+    type Place = Charge;
+    type Waiting = AcquireUnits<RateLimiter>;
+    fn wait(&self, _: &R) -> AcquireUnits<RateLimiter> {
+        AcquireUnits::new(self.clone(), 1, Duration::MAX)
+    }
+    fn enter(&self, charge: Charge, _: &R) -> Result<Charge, Rejected> {
+        Ok(charge)
+    }
+}
+
+impl Inspect for RateLimiter {
+    fn name(&self) -> &'static str {
+        RateLimiter::name(self)
+    }
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        self.quota().read(each);
+        each("remaining", f64::from(self.remaining()));
+        each("queued", f64::from(self.queued()));
+        each("queue", f64::from(self.queue_limit()));
+        each("max_wait", self.max_wait().as_secs_f64());
+    }
+    /// Settings: `rate` (units a second), `burst` (units), `queue` (requests), `max_wait` (seconds).
+    fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
+        match setting {
+            "queue" => self.set_queue(check::whole("queue", value)?),
+            "max_wait" => self.set_max_wait(check::seconds("max_wait", value)?),
+            _ => self.set_quota(self.quota().with_setting(setting, value)?),
+        }
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("name", &self.name())
+            .field("quota", &self.quota())
+            .field("remaining", &self.remaining())
+            .field("queued", &self.queued())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

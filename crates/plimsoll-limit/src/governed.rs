@@ -1,0 +1,132 @@
+//! A limiter of the `governor` crate as a gate: the only place where that is named.
+
+use governor::clock::{Clock, Reference};
+use governor::middleware::RateLimitingMiddleware;
+use governor::state::{DirectStateStore, NotKeyed, keyed::KeyedStateStore};
+use governor::{NotUntil, RateLimiter};
+use plimsoll_core::parts::intern;
+use plimsoll_core::{ConfigError, Gate, Keyed, Outcome, Reason, Rejected, RequestInfo, Settle};
+use std::fmt;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// A `governor` limiter that you have already, as a gate: in a layer, in a tuple, in a shadow.
+///
+/// It has no refund: what a tuple gives back stays spent. Its memory of keys is its own.
+///
+/// ```
+/// use governor::{Quota, RateLimiter};
+/// use plimsoll_core::Gate;
+/// use plimsoll_limit::Governed;
+/// use std::num::NonZeroU32;
+///
+/// let quota = Quota::per_second(NonZeroU32::new(1).ok_or("zero")?);
+/// let gate = Governed::new("mine", RateLimiter::direct_with_clock(quota, governor::clock::MonotonicClock))?;
+/// assert!(gate.admit("request").is_ok());
+/// assert!(gate.admit("request").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Governed<K, S, C, MW>
+where
+    S: governor::state::StateStore<Key = K>,
+    C: Clock,
+    MW: RateLimitingMiddleware<C::Instant>,
+{
+    name: &'static str,
+    limiter: Arc<RateLimiter<K, S, C, MW>>,
+}
+
+impl<K, S, C, MW> Governed<K, S, C, MW>
+where
+    S: governor::state::StateStore<Key = K>,
+    C: Clock,
+    MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
+{
+    /// Refuses in the name of `name`. Takes the limiter or an `Arc` of it.
+    ///
+    /// # Errors
+    /// If the name is empty.
+    pub fn new(name: &str, limiter: impl Into<Arc<RateLimiter<K, S, C, MW>>>) -> Result<Self, ConfigError> {
+        plimsoll_core::parts::check::name(name)?;
+        Ok(Governed { name: intern(name), limiter: limiter.into() })
+    }
+
+    /// The limiter.
+    pub fn get_ref(&self) -> &RateLimiter<K, S, C, MW> {
+        &self.limiter
+    }
+
+    fn rejected(&self, reason: Reason, not: &NotUntil<C::Instant>) -> Rejected {
+        let burst = u64::from(not.quota().burst_size().get());
+        let window = not.quota().burst_size_replenished_in();
+        let after = not.earliest_possible().duration_since(self.limiter.clock().now());
+        Rejected::new(self.name, reason).numbers(burst, burst).over(window).retry_in(after.into())
+    }
+
+    fn too_large(&self, most: u32, units: u32) -> Rejected {
+        Rejected::new(self.name, Reason::TooLarge).numbers(u64::from(most), u64::from(units))
+    }
+}
+
+impl<K, S, C, MW> Settle for Governed<K, S, C, MW>
+where
+    S: governor::state::StateStore<Key = K>,
+    C: Clock,
+    MW: RateLimitingMiddleware<C::Instant>,
+{
+    type Token = ();
+    fn settle(&self, (): (), _: Outcome) {}
+    fn refund(&self, (): ()) {}
+}
+
+impl<R: ?Sized, S, C, MW> Gate<R> for Governed<NotKeyed, S, C, MW>
+where
+    S: DirectStateStore,
+    C: Clock,
+    MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
+{
+    fn admit(&self, _: &R) -> Result<(), Rejected> {
+        self.limiter.check().map(|_| ()).map_err(|not| self.rejected(Reason::Throttled, &not))
+    }
+}
+
+impl<K, S, C, MW> Keyed<K> for Governed<K, S, C, MW>
+where
+    K: Hash + Eq + Clone,
+    S: KeyedStateStore<K>,
+    C: Clock,
+    MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
+{
+    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<(), Rejected> {
+        let Some(units) = NonZeroU32::new(facts.cost) else { return Ok(()) };
+        match self.limiter.check_key_n(key, units) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(not)) => Err(self.rejected(Reason::Limited, &not)),
+            Err(most) => Err(self.too_large(most.0, facts.cost)),
+        }
+    }
+}
+
+// Not derived: the clock and the store need not be `Clone`.
+impl<K, S, C, MW> Clone for Governed<K, S, C, MW>
+where
+    S: governor::state::StateStore<Key = K>,
+    C: Clock,
+    MW: RateLimitingMiddleware<C::Instant>,
+{
+    fn clone(&self) -> Self {
+        Governed { name: self.name, limiter: self.limiter.clone() }
+    }
+}
+
+impl<K, S, C, MW> fmt::Debug for Governed<K, S, C, MW>
+where
+    S: governor::state::StateStore<Key = K>,
+    C: Clock,
+    MW: RateLimitingMiddleware<C::Instant>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Governed").field("name", &self.name).finish_non_exhaustive()
+    }
+}

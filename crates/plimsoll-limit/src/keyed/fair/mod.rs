@@ -1,0 +1,427 @@
+//! One quota, shared fairly among the accounts that are active.
+
+mod charge;
+mod config;
+mod share;
+mod tide;
+
+pub use charge::FairCharge;
+pub use config::{FairRateLimiterBuilder, FairRateLimiterConfig};
+pub use share::Share;
+
+use super::KeyedLimiter;
+use super::policy::QuotaPolicy;
+use crate::Quota;
+use crate::quota::gcra::{NEVER, Rate};
+use crate::quota::live::LiveQuota;
+use crate::setup::{Common, rejected};
+use crate::table::entry::{EMPTY, Entry, Taken};
+use crate::table::gcra_table::GcraTable;
+use crate::table::{OVERFLOW, Table};
+use charge::CapEntry;
+use plimsoll_core::parts::sync::{AtomicU64, Ordering};
+use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tide::{FORGOTTEN, TAU, Used, ticks};
+
+/// One quota, shared among the accounts that are active now: max-min fair, by weight, with guaranteed
+/// floors and with caps.
+///
+/// See [`KeyedLimiter`] for its methods.
+///
+/// An account that wants less than its share gets all it wants, and what it leaves is shared among the
+/// others. Asking more often gains nothing. The sum never exceeds the quota, however many accounts
+/// there are.
+///
+/// ```
+/// use plimsoll_limit::{FairRateLimiter, Quota};
+///
+/// let limiter = FairRateLimiter::<str>::new(Quota::per_second(1_000).burst(100))?;
+/// assert!(limiter.try_acquire("ann").is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Give it a burst of at least 20 units and 10 ms of its rate. Below that, the fill of the bucket says
+/// too little, and an [event](plimsoll_core::Event::Misconfigured) says so when it is built.
+///
+#[doc = include_str!("fairness.md")]
+pub type FairRateLimiter<K> = KeyedLimiter<Fair<K>>;
+
+type ShareOf<K> = Arc<dyn Fn(&K) -> Share + Send + Sync>;
+
+/// The policy of [`FairRateLimiter`].
+pub struct Fair<K: ?Sized> {
+    common: Common,
+    cap_name: &'static str,
+    live: LiveQuota,
+    // Of the shared quota.
+    bucket: Entry,
+    // The level, as the bits of a 64-bit float, and when it moved.
+    level: AtomicU64,
+    moved: AtomicU64,
+    table: Table,
+    // Created for the first account with a cap.
+    caps: OnceLock<GcraTable>,
+    max_keys: usize,
+    dice: Dice,
+    share_of: Option<ShareOf<K>>,
+    tail: AtomicU64,
+}
+
+/// An account by its hash, with its share.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharer {
+    hash: u64,
+    share: Share,
+}
+
+/// The shared quota at one instant.
+#[derive(Clone, Copy)]
+struct Bucket {
+    now: u64,
+    rate: Rate,
+    free: u64,
+    fill: f64,
+    level: f64,
+}
+
+/// Accounts that were not seen for this long may be evicted, the one first that was seen longest ago.
+fn unseen(word: u64, now: u32) -> Option<u64> {
+    let age = Used::unpack(word).age(now);
+    (age >= FORGOTTEN).then(|| u64::from(u32::MAX - age))
+}
+
+impl<K: ?Sized> Fair<K> {
+    fn level(&self) -> f64 {
+        f64::from_bits(self.level.load(Ordering::Relaxed))
+    }
+
+    fn tail(&self) -> f64 {
+        f64::from_bits(self.tail.load(Ordering::Relaxed))
+    }
+
+    fn rejected(&self, by: &'static str, reason: Reason, bucket: Bucket, units: u32, at: u64) -> Rejected {
+        rejected(by, reason, bucket.rate, units, bucket.now, at)
+    }
+
+    /// Reads the bucket, without moving the level.
+    fn look(&self, now: u64) -> Bucket {
+        let rate = self.live.rate();
+        let free = self.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
+        let left = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
+        Bucket { now, rate, free, fill: tide::fill(left, rate.burst), level: self.level() }
+    }
+
+    /// Charges the account's own cap, its share and the shared quota, in this order.
+    fn take(&self, Sharer { hash, share }: Sharer, units: u32, now: u64) -> Result<FairCharge, Rejected> {
+        let mut bucket = self.look(now);
+        bucket.level = self.move_level(bucket);
+        let name = self.common.name;
+        if let Err(at) = bucket.rate.take(bucket.free, now, units) {
+            return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
+        }
+        let cap = match share.cap() {
+            None => None,
+            Some(cap) => CapEntry::new(self.take_cap(hash, cap, now, units)?),
+        };
+        let entry =
+            self.take_share(hash, share, units, bucket).inspect_err(|_| self.undo_cap(cap, units, now))?;
+        match self.bucket.take(EMPTY, bucket.rate, now, units) {
+            Taken::Yes => {}
+            // Another thread was faster.
+            Taken::NotBefore(at) => {
+                self.undo_cap(cap, units, now);
+                self.unuse(entry, units, now, now);
+                return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
+            }
+            Taken::Gone => unreachable!("no account moves in here"),
+        }
+        let entry = if self.table.is_shared(entry) { self.move_in(hash, entry, units, now) } else { entry };
+        let (interval, weight) = (bucket.rate.interval, share.sane_weight() as f32);
+        Ok(FairCharge { entry, units, at: now, interval, weight, cap })
+    }
+
+    /// Moves the level. Done by the first request a millisecond after it was moved last.
+    fn move_level(&self, bucket: Bucket) -> f64 {
+        let Bucket { now, rate, fill, level, .. } = bucket;
+        let moved = self.moved.load(Ordering::Relaxed);
+        if now.saturating_sub(moved) < 1_000_000
+            || self.moved.compare_exchange(moved, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return level;
+        }
+        let level = tide::level(level, fill, (now - moved) as f64 / 1e9, 1e9 / rate.interval as f64);
+        // Relaxed: the level stands for itself. A thread that takes longer than a millisecond here may
+        // undo one step of many.
+        self.level.store(level.to_bits(), Ordering::Relaxed);
+        level
+    }
+
+    fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
+        let caps = self.caps.get_or_init(|| GcraTable::new(self.max_keys, &self.dice));
+        let (by, rate) = (self.cap_name, cap.gcra());
+        caps.take(hash, rate, now, units).map_err(|at| rejected(by, Reason::Limited, rate, units, now, at))
+    }
+
+    fn undo_cap(&self, cap: Option<CapEntry>, units: u32, at: u64) {
+        if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
+            caps.refund(cap.get(), at, units, at, u64::MAX);
+        }
+    }
+
+    /// Counts the units as used by the account, if that is within its share: in its entry, or in the
+    /// one that accounts without an entry share.
+    fn take_share(&self, hash: u64, share: Share, units: u32, bucket: Bucket) -> Result<u32, Rejected> {
+        let floor = share.sane_floor();
+        let tick = ticks(bucket.now);
+        loop {
+            let Counted { n, entry, hash, fair, fill } = self.counted(hash, share, bucket);
+            let Some((_, word)) = entry.read(hash) else { continue };
+            let used = Used::unpack(word).at(tick);
+            let count = |units| Used { units: units as f32, seen: tick }.pack();
+            match tide::judge(used, f64::from(units), fair, floor, fill) {
+                Ok(answers_for) => {
+                    if entry.exchange(word, count(answers_for + f64::from(units))) {
+                        return Ok(n);
+                    }
+                }
+                Err((seconds, answers_for)) => {
+                    // What is forgiven is written down; nothing else is.
+                    if answers_for < used {
+                        entry.exchange(word, count(answers_for));
+                    }
+                    let limit = fair.max(floor * TAU) as u64;
+                    return Err(Rejected::new(self.common.name, Reason::Limited)
+                        .numbers(limit, answers_for as u64)
+                        .over(Duration::from_secs_f64(TAU))
+                        .retry_in(Duration::from_secs_f64(seconds)));
+                }
+            }
+        }
+    }
+
+    /// Returns where an account is counted, and its fair use over [`TAU`].
+    fn counted(&self, hash: u64, share: Share, bucket: Bucket) -> Counted<'_> {
+        let Bucket { now, rate, fill, level, .. } = bucket;
+        if let Some((n, entry)) = self.table.find(hash) {
+            return Counted { n, entry, hash, fair: level * share.sane_weight() * TAU, fill };
+        }
+        // All accounts without an entry get the tail together while the quota is contended. Those for
+        // which there is room share one line, so that the first to be admitted gets an entry and
+        // leaves it. (Spread by hash, the fullest of the lines would take twice as long to empty.)
+        let tail = self.tail() * 1e9 / rate.interval as f64 * TAU;
+        let fill = tide::fill_of_many(fill);
+        match self.table.probation(hash, |word| unseen(word, ticks(now)).is_some()) {
+            Some((n, entry)) => Counted { n, entry, hash: EMPTY, fair: tail, fill },
+            None => {
+                let (n, entry) = self.table.shared(hash);
+                Counted { n, entry, hash: EMPTY, fair: tail / OVERFLOW as f64, fill }
+            }
+        }
+    }
+
+    /// Gives an entry to an account that was admitted without one, if there is one.
+    fn move_in(&self, hash: u64, shared: u32, units: u32, now: u64) -> u32 {
+        let now = ticks(now);
+        let fresh = Used { units: units as f32, seen: now }.pack();
+        self.table.move_in(hash, 0, fresh, |word| unseen(word, now)).map_or(shared, |(n, _)| n)
+    }
+
+    /// Takes back what was counted as used at `at`.
+    fn unuse(&self, n: u32, units: u32, now: u64, at: u64) {
+        let Some(entry) = self.table.at(n) else { return };
+        let left = f64::from(units) * tide::decay(now.saturating_sub(at) as f64 / 1e9);
+        while let Some((_, word)) = entry.read(entry.hash()) {
+            let units = (Used::unpack(word).at(ticks(now)) - left).max(0.0) as f32;
+            if entry.exchange(word, Used { units, seen: ticks(now) }.pack()) {
+                return;
+            }
+        }
+    }
+
+    /// Returns the units that remain of a share over [`TAU`], and how many there are.
+    fn of_share(&self, used: f64, weight: f64, bucket: Bucket) -> (u32, u32) {
+        let burst = bucket.rate.burst;
+        let left = bucket.rate.remaining(bucket.free, bucket.now);
+        if tide::is_open(bucket.fill) {
+            return (left, burst);
+        }
+        let line = tide::line(bucket.level * weight * TAU, bucket.fill);
+        // The cast saturates.
+        let limit = (line.ceil() as u32).clamp(1, burst);
+        (((line - used).max(0.0) as u32).min(left).min(limit), limit)
+    }
+}
+
+/// Where an account is counted.
+struct Counted<'a> {
+    n: u32,
+    entry: &'a Entry,
+    hash: u64,
+    fair: f64,
+    fill: f64,
+}
+
+impl<K: ?Sized> QuotaPolicy for Fair<K> {
+    type Key = K;
+    type Caller = Sharer;
+    type Charge = FairCharge;
+    const NAME: &'static str = "FairRateLimiter";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    #[inline]
+    fn caller(&self, key: &K) -> Sharer
+    where
+        K: Hash,
+    {
+        let share = self.share_of.as_ref().map_or(Share::default(), |share_of| share_of(key));
+        Sharer { hash: self.table.hash(key), share }
+    }
+    fn account(caller: Sharer) -> u64 {
+        caller.hash
+    }
+
+    #[inline]
+    fn charge<T>(
+        &self,
+        caller: Sharer,
+        units: u32,
+        wrap: impl FnOnce(FairCharge) -> T,
+    ) -> Result<T, Rejected> {
+        self.take(caller, units, self.common.now()).map(wrap)
+    }
+
+    fn charge_at(&self, caller: Sharer, units: u32, now: u64) -> Result<FairCharge, Rejected> {
+        self.take(caller, units, now)
+    }
+
+    fn refund(&self, charge: FairCharge) {
+        let FairCharge { entry, units, at, interval, cap, .. } = charge;
+        let now = self.common.now();
+        self.bucket.refund(now, units, at, interval);
+        self.unuse(entry, units, now, at);
+        if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
+            caps.refund(cap.get(), now, units, at, u64::MAX);
+        }
+        self.common.queues.wake_all();
+    }
+
+    fn rejected_behind(&self, caller: Sharer, units: u32) -> Rejected {
+        let (rate, now) = (self.live.rate(), self.common.now());
+        let wait = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
+        let at = if units > rate.burst { NEVER } else { now.saturating_add(wait) };
+        rejected(self.common.name, Reason::Limited, rate, units, now, at)
+    }
+
+    fn remaining(&self, caller: Sharer) -> u32 {
+        let bucket = self.look(self.common.now());
+        let own = self.table.find(caller.hash).and_then(|(_, entry)| entry.read(caller.hash));
+        let used = own.map_or(0.0, |(_, word)| Used::unpack(word).at(ticks(bucket.now)));
+        let (of_share, _) = self.of_share(used, caller.share.sane_weight(), bucket);
+        let of_cap = caller.share.cap().map(|cap| {
+            let rate = cap.gcra();
+            let free = self.caps.get().map_or(bucket.now, |caps| caps.free(caller.hash, rate, bucket.now));
+            rate.remaining(free, bucket.now)
+        });
+        of_cap.map_or(of_share, |of_cap| of_cap.min(of_share))
+    }
+
+    /// The account's share over [`TAU`], at its present size; a cap is not stated.
+    fn allowances(&self, charge: &FairCharge, each: &mut dyn FnMut(Allowance)) {
+        let bucket = self.look(self.common.now());
+        let Some(entry) = self.table.at(charge.entry) else { return };
+        let Some((_, word)) = entry.read(entry.hash()) else { return };
+        let used = Used::unpack(word).at(ticks(bucket.now));
+        let (remaining, limit) = self.of_share(used, f64::from(charge.weight), bucket);
+        each(Allowance {
+            name: self.common.name,
+            limit: u64::from(limit),
+            window: Duration::from_secs_f64(TAU),
+            remaining: u64::from(remaining),
+            reset: Duration::from_secs_f64(TAU * used.max(1.0).ln()),
+        });
+    }
+
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        self.live.quota().read(each);
+        each("fair_share", self.level());
+        each("tail", self.tail());
+    }
+    fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
+        match setting {
+            "tail" => self.set_tail(value),
+            "rate" | "burst" => self.set_quota(self.live.quota().with_setting(setting, value)?),
+            _ => Err(ControlError::unknown(setting, &["rate", "burst", "tail", "queue", "max_wait"])),
+        }
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for Fair<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (quota, fair_share) = (self.live.quota(), self.level());
+        f.debug_struct("Fair").field("quota", &quota).field("fair_share", &fair_share).finish()
+    }
+}
+
+impl<K: ?Sized> Fair<K> {
+    fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
+        config::check_quota(&quota)?;
+        config::advise(&self.common, &quota);
+        self.live.set(quota);
+        self.bucket.recount(self.live.rate().interval, self.common.now());
+        self.common.queues.wake_all();
+        Ok(())
+    }
+
+    fn set_tail(&self, tail: f64) -> Result<(), ControlError> {
+        config::check_tail(tail)?;
+        // Relaxed: the value stands for itself.
+        self.tail.store(tail.to_bits(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl<K: ?Sized> FairRateLimiter<K> {
+    /// Changes the quota that is shared. What was used stays used.
+    ///
+    /// # Errors
+    /// Returns an error if the quota is invalid, or its burst is below 2. Nothing has changed then.
+    pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
+        self.0.set_quota(quota)
+    }
+
+    /// Returns the quota that is shared.
+    pub fn quota(&self) -> Quota {
+        self.0.live.quota()
+    }
+
+    /// Changes the share of the quota that accounts without an entry get together while the quota is
+    /// contended. Range: above 0.0, at most 1.0.
+    ///
+    /// # Errors
+    /// Returns an error if `tail` is out of range. Nothing has changed then.
+    pub fn set_tail(&self, tail: f64) -> Result<(), ControlError> {
+        self.0.set_tail(tail)
+    }
+
+    /// Returns the share of the quota that accounts without an entry get together.
+    pub fn tail(&self) -> f64 {
+        self.0.tail()
+    }
+
+    /// Returns the fair share of an account of weight 1, in units a second.
+    ///
+    /// While no account is short of units, it is 16 times the shared rate.
+    pub fn fair_share(&self) -> f64 {
+        self.0.level()
+    }
+}

@@ -1,0 +1,68 @@
+//! What an account of a fair limiter is entitled to.
+
+use crate::Quota;
+
+/// What an account of a [`FairRateLimiter`](crate::FairRateLimiter) is entitled to.
+///
+/// ```
+/// use plimsoll_limit::{Quota, Share};
+///
+/// // Twice as much as others; 100 a second in any case; never more than 500 a second.
+/// let share = Share::weight(2.0).at_least(100.0).at_most(Quota::per_second(500));
+/// # let _ = share;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    weight: f64,
+    floor: f64,
+    cap: Option<Quota>,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Share::weight(1.0)
+    }
+}
+
+impl Share {
+    /// Creates a share of `weight` times that of an account of weight 1. Range: 0 to 10⁹.
+    ///
+    /// An account of weight 0 gets only what no other account wants.
+    pub const fn weight(weight: f64) -> Self {
+        Share { weight, floor: 0.0, cap: None }
+    }
+
+    /// Guarantees this many units a second, ahead of all shares.
+    ///
+    /// The guarantees of the active accounts should not exceed the shared rate, which is never
+    /// exceeded for them.
+    #[must_use]
+    pub const fn at_least(mut self, units_per_second: f64) -> Self {
+        self.floor = units_per_second;
+        self
+    }
+
+    /// Limits the account to this quota, even if no other account wants the rest.
+    #[must_use]
+    pub const fn at_most(mut self, quota: Quota) -> Self {
+        self.cap = Some(quota);
+        self
+    }
+
+    pub(super) fn sane_weight(&self) -> f64 {
+        sane(self.weight)
+    }
+
+    pub(super) fn sane_floor(&self) -> f64 {
+        sane(self.floor)
+    }
+
+    pub(super) fn cap(&self) -> Option<Quota> {
+        self.cap
+    }
+}
+
+/// Limits a number to 0 to 10⁹; what is not a number is 0.
+fn sane(number: f64) -> f64 {
+    if number > 0.0 { number.min(1e9) } else { 0.0 }
+}

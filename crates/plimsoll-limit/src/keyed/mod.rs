@@ -1,0 +1,313 @@
+//! The handle of every keyed limiter.
+
+pub(crate) mod fair;
+pub(crate) mod per_key;
+pub(crate) mod policy;
+pub(crate) mod tiered;
+
+use crate::setup::{Common, queue_controls};
+use crate::wait::acquire::{AcquireUnits, Attempt};
+use plimsoll_core::{
+    Account, Allowance, ControlError, Event, Inspect, Keyed, Outcome, Permit, Rejected, RequestInfo, Settle,
+};
+use policy::QuotaPolicy;
+use std::borrow::Borrow;
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A rate limit by key: the handle that [`KeyedRateLimiter`](crate::KeyedRateLimiter),
+/// [`TieredRateLimiter`](crate::TieredRateLimiter) and [`FairRateLimiter`](crate::FairRateLimiter) share.
+///
+/// A cheap handle: clones share everything. Keys are hashed and never stored.
+///
+/// | method | waits | where |
+/// |---|---|---|
+/// | [`try_acquire`](Self::try_acquire), [`try_acquire_n`](Self::try_acquire_n), [`try_acquire_owned`](Self::try_acquire_owned), [`check`](Self::check) | never | anywhere |
+/// | [`acquire`](Self::acquire), [`acquire_n`](Self::acquire_n), [`acquire_owned`](Self::acquire_owned) | in the account's queue | in async code |
+/// | [`blocking_acquire`](Self::blocking_acquire), [`blocking_acquire_timeout`](Self::blocking_acquire_timeout) | in the same queue | on a plain thread |
+/// | [`by`](plimsoll_core::KeyedExt::by), [`by_ref`](plimsoll_core::KeyedExt::by_ref), [`by_option`](plimsoll_core::KeyedExt::by_option) … | never | as a gate or a layer |
+///
+/// A permit may be dropped at once: the units stay charged unless they are
+/// [refunded](Permit::refund).
+pub struct KeyedLimiter<P: QuotaPolicy>(pub(crate) Arc<P>);
+
+impl<P: QuotaPolicy> KeyedLimiter<P>
+where
+    P::Key: Hash,
+{
+    /// Charges one unit to this account, if it has one. Never waits, and never overtakes requests that
+    /// wait for the same account.
+    ///
+    /// # Errors
+    /// `Limited` if the account's own quota is used up, `Throttled` if a shared one is, each with the
+    /// time until a unit is replenished; `Closed` after [`close`](Self::close).
+    #[inline]
+    #[doc(alias = "ask")]
+    pub fn try_acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
+        self.try_acquire_n(key, 1)
+    }
+
+    /// Charges `units` to this account: all of them or none.
+    ///
+    /// # Errors
+    /// As for [`try_acquire`](Self::try_acquire); `TooLarge` if there are never so many units.
+    #[inline]
+    pub fn try_acquire_n(&self, key: &P::Key, units: u32) -> Result<Permit<&Self>, Rejected> {
+        self.charge(key, units, |charge| Permit::new(self, charge))
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle.
+    ///
+    /// # Errors
+    /// As for `try_acquire`.
+    #[inline]
+    pub fn try_acquire_owned(&self, key: &P::Key) -> Result<Permit<Self>, Rejected> {
+        self.charge(key, 1, |charge| Permit::new(self.clone(), charge))
+    }
+
+    /// Charges one unit to this account, without a permit: the unit stays charged.
+    ///
+    /// # Errors
+    /// As for [`try_acquire`](Self::try_acquire).
+    pub fn check(&self, key: &P::Key) -> Result<(), Rejected> {
+        self.check_n(key, 1)
+    }
+
+    /// Charges `units` to this account, without a permit: the units stay charged.
+    ///
+    /// # Errors
+    /// As for [`try_acquire_n`](Self::try_acquire_n).
+    pub fn check_n(&self, key: &P::Key, units: u32) -> Result<(), Rejected> {
+        self.try_acquire_n(key, units).map(|permit| permit.done(Outcome::Ignored))
+    }
+
+    #[inline(always)]
+    fn charge<T>(&self, key: &P::Key, units: u32, wrap: impl FnOnce(P::Charge) -> T) -> Result<T, Rejected> {
+        let policy = &*self.0;
+        let caller = policy.caller(key);
+        if policy.common().is_plain() {
+            return policy.charge(caller, units, wrap);
+        }
+        match self.charge_watched(caller, units) {
+            Ok(charge) => Ok(wrap(charge)),
+            Err(rejected) => Err(rejected),
+        }
+    }
+
+    /// Requests wait, an observer listens, or the limiter is closed.
+    #[cold]
+    #[inline(never)]
+    fn charge_watched(&self, caller: P::Caller, units: u32) -> Result<P::Charge, Rejected> {
+        let (policy, common) = (&*self.0, self.0.common());
+        let decision = if common.queues.is_closed() {
+            Err(common.closed())
+        } else if !common.queues.is_quiet() && policy.is_behind(caller) {
+            Err(policy.rejected_behind(caller, units))
+        } else {
+            policy.charge(caller, units, |charge| charge)
+        };
+        common.emit(Some(Account::new(P::account(caller))), decision)
+    }
+
+    /// Waits for one unit of this account, for at most [`max_wait`](Self::max_wait).
+    ///
+    /// Requests of one account are served in order; accounts do not wait for each other. A request
+    /// that would wait too long is rejected as soon as that is known.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, the future leaves the queue and has charged nothing.
+    ///
+    /// # Errors
+    /// `Limited` or `Throttled` if it would take too long, `Full` if too many requests wait (of all
+    /// accounts together), `Expired` after the longest wait, `Closed` if closed.
+    ///
+    /// # Panics
+    /// Panics when it has to wait inside a tokio runtime without a timer.
+    pub async fn acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
+        self.acquire_n(key, 1).await
+    }
+
+    /// Waits for `units` of this account: all of them or none.
+    ///
+    /// # Cancel safety
+    /// As for [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// As for `acquire`; `TooLarge` if there are never so many units.
+    pub async fn acquire_n(&self, key: &P::Key, units: u32) -> Result<Permit<&Self>, Rejected> {
+        let charge = AcquireUnits::new(self.attempt(self, key), units, Duration::MAX).await?;
+        Ok(Permit::new(self, charge))
+    }
+
+    /// [`acquire`](Self::acquire) with a future and a permit that own their handle.
+    ///
+    /// # Cancel safety
+    /// As for `acquire`.
+    ///
+    /// # Errors
+    /// As for `acquire`.
+    pub fn acquire_owned(
+        &self,
+        key: &P::Key,
+    ) -> impl Future<Output = Result<Permit<Self>, Rejected>> + use<P> {
+        let limiter = self.clone();
+        let acquire = AcquireUnits::new(self.attempt(self.clone(), key), 1, Duration::MAX);
+        async move { Ok(Permit::new(limiter, acquire.await?)) }
+    }
+
+    /// Waits for one unit of this account on the calling thread. No runtime is needed.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub fn blocking_acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
+        self.blocking_acquire_timeout(key, Duration::MAX)
+    }
+
+    /// [`blocking_acquire`](Self::blocking_acquire), for at most `timeout`.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub fn blocking_acquire_timeout(
+        &self,
+        key: &P::Key,
+        timeout: Duration,
+    ) -> Result<Permit<&Self>, Rejected> {
+        let acquire = AcquireUnits::new(self.attempt(self, key), 1, timeout);
+        let charge = self.0.common().clock.block_on(acquire)?;
+        Ok(Permit::new(self, charge))
+    }
+
+    /// Returns the number of units that remain to this account now.
+    pub fn remaining(&self, key: &P::Key) -> u32 {
+        self.0.remaining(self.0.caller(key))
+    }
+
+    fn attempt<H>(&self, limiter: H, key: &P::Key) -> KeyedAttempt<H, P> {
+        KeyedAttempt { limiter, caller: self.0.caller(key) }
+    }
+}
+
+impl<P: QuotaPolicy> KeyedLimiter<P> {
+    /// Returns the number of keys that are remembered.
+    pub fn key_count(&self) -> usize {
+        self.0.table().len()
+    }
+
+    /// Returns the maximum number of keys that are remembered.
+    pub fn max_keys(&self) -> usize {
+        self.0.table().capacity()
+    }
+
+    /// Returns how often a request came from an account that was not remembered and found no room.
+    ///
+    /// Such accounts share quotas.
+    pub fn overflowed(&self) -> u64 {
+        self.0.table().overflowed()
+    }
+
+    queue_controls!(limiter => limiter.0.common());
+}
+
+/// A request that waits, with what was worked out from its key. `H` is the handle or a reference to it.
+struct KeyedAttempt<H, P: QuotaPolicy> {
+    limiter: H,
+    caller: P::Caller,
+}
+
+impl<H, P: QuotaPolicy> Unpin for KeyedAttempt<H, P> {}
+
+impl<H: Borrow<KeyedLimiter<P>>, P: QuotaPolicy> Attempt for KeyedAttempt<H, P> {
+    type Charge = P::Charge;
+    fn charge(&self, units: u32, now: u64) -> Result<P::Charge, Rejected> {
+        self.limiter.borrow().0.charge_at(self.caller, units, now)
+    }
+    fn queue(&self) -> u64 {
+        P::account(self.caller)
+    }
+    fn account(&self) -> Option<Account> {
+        Some(Account::new(P::account(self.caller)))
+    }
+    fn shared_queue(&self, rejected: &Rejected) -> Option<u64> {
+        self.limiter.borrow().0.shared_queue(rejected)
+    }
+    fn is_behind(&self) -> bool {
+        self.limiter.borrow().0.is_behind(self.caller)
+    }
+    fn common(&self) -> &Common {
+        self.limiter.borrow().0.common()
+    }
+}
+
+impl<P: QuotaPolicy> Settle for KeyedLimiter<P> {
+    type Token = P::Charge;
+    #[inline]
+    fn settle(&self, _: P::Charge, outcome: Outcome) {
+        let common = self.0.common();
+        common.observer.emit(|| Event::completed(common.name, outcome));
+    }
+    fn refund(&self, charge: P::Charge) {
+        let common = self.0.common();
+        common.observer.emit(|| Event::refunded(common.name));
+        self.0.refund(charge);
+    }
+    fn allowances(&self, charge: &P::Charge, each: &mut dyn FnMut(Allowance)) {
+        self.0.allowances(charge, each);
+    }
+}
+
+impl<P: QuotaPolicy> Keyed<P::Key> for KeyedLimiter<P>
+where
+    P::Key: Hash,
+{
+    #[inline]
+    fn admit_for(&self, key: &P::Key, info: RequestInfo) -> Result<P::Charge, Rejected> {
+        self.charge(key, info.cost, |charge| charge)
+    }
+}
+
+impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
+    fn name(&self) -> &'static str {
+        KeyedLimiter::name(self)
+    }
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        self.0.read(each);
+        each("key_count", self.key_count() as f64);
+        each("overflowed", self.overflowed() as f64);
+        each("queued", f64::from(self.queued()));
+        each("queue", f64::from(self.queue_limit()));
+        each("max_wait", self.max_wait().as_secs_f64());
+    }
+    /// Settings: `rate` (units a second) and `burst` (units) of the quota that can be changed, `queue`
+    /// (requests), `max_wait` (seconds).
+    fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
+        use plimsoll_core::parts::check;
+        match setting {
+            "queue" => self.set_queue(check::whole("queue", value)?),
+            "max_wait" => self.set_max_wait(check::seconds("max_wait", value)?),
+            _ => self.0.set(setting, value),
+        }
+    }
+}
+
+// Not derived: a policy need not be `Clone`.
+impl<P: QuotaPolicy> Clone for KeyedLimiter<P> {
+    fn clone(&self) -> Self {
+        KeyedLimiter(self.0.clone())
+    }
+}
+
+impl<P: QuotaPolicy> fmt::Debug for KeyedLimiter<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(P::NAME)
+            .field("name", &self.name())
+            .field("policy", &self.0)
+            .field("key_count", &self.key_count())
+            .field("max_keys", &self.max_keys())
+            .field("queued", &self.queued())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

@@ -1,0 +1,375 @@
+//! A quota for each key.
+
+use super::KeyedLimiter;
+use super::policy::QuotaPolicy;
+use crate::quota::gcra::Rate;
+use crate::quota::live::LiveQuota;
+use crate::setup::{
+    Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, is_close, max_keys_setter, queue_setters, rejected,
+};
+use crate::table::Table;
+use crate::table::gcra_table::GcraTable;
+use crate::{Quota, quota};
+use plimsoll_core::parts::{Setup, check};
+use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Reason, Rejected, Words, setup_setters};
+use std::fmt;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A quota for each key: `KeyedRateLimiter<str>`, `<u64>`, `<IpAddr>`, or a type of your own.
+///
+/// See [`KeyedLimiter`] for its methods.
+///
+/// ```
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
+///
+/// let limiter = KeyedRateLimiter::<str>::new(Quota::per_second(5).burst(2))?;
+/// assert!(limiter.try_acquire("ann").is_ok() && limiter.try_acquire("ann").is_ok());
+/// assert!(limiter.try_acquire("ann").is_err());
+/// assert!(limiter.try_acquire("bob").is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It takes 24 bytes for each of its [`max_keys`](KeyedRateLimiterBuilder::max_keys), and never more.
+/// If there is no room for a new account, one is evicted whose quota has fully replenished, which
+/// changes nothing for it. If there is none, new accounts share 64 quotas, chosen by hash. Known
+/// accounts keep their own.
+#[doc(alias = "token bucket")]
+#[doc(alias = "governor")]
+pub type KeyedRateLimiter<K> = KeyedLimiter<PerKey<K>>;
+
+type QuotaOf<K> = Arc<dyn Fn(&K) -> Quota + Send + Sync>;
+
+/// The policy of [`KeyedRateLimiter`].
+pub struct PerKey<K: ?Sized> {
+    common: Common,
+    live: LiveQuota,
+    quota_of: Option<QuotaOf<K>>,
+    accounts: GcraTable,
+}
+
+/// The units that a [`KeyedRateLimiter`] has charged. Plain data.
+#[derive(Debug)]
+#[must_use = "a charge that is not settled cannot be refunded"]
+pub struct KeyedCharge {
+    entry: u32,
+    units: u32,
+    // Nanoseconds.
+    at: u64,
+    // The interval by which the account was counted.
+    interval: u64,
+    // The burst of the account's own quota, if a closure states one.
+    own_burst: Option<NonZeroU32>,
+}
+
+impl Pack for KeyedCharge {
+    fn pack(self) -> Words {
+        let burst = self.own_burst.map_or(0, NonZeroU32::get);
+        let charged = u64::from(self.entry) << 32 | u64::from(self.units);
+        [charged, self.at, self.interval, u64::from(burst)]
+    }
+    fn unpack([charged, at, interval, burst]: Words) -> Self {
+        let (entry, units) = ((charged >> 32) as u32, charged as u32);
+        KeyedCharge { entry, units, at, interval, own_burst: NonZeroU32::new(burst as u32) }
+    }
+}
+
+/// An account by its hash, with the rate that holds for it.
+#[derive(Clone, Copy, Debug)]
+pub struct PerKeyCaller {
+    hash: u64,
+    rate: Rate,
+}
+
+impl<K: ?Sized> PerKey<K> {
+    /// Charges by the precise clock, because the coarse one rejects by a hair.
+    #[cold]
+    #[inline(never)]
+    fn take_precisely(&self, caller: PerKeyCaller, units: u32) -> (u64, Result<u32, u64>) {
+        let now = self.common.now();
+        (now, self.accounts.take(caller.hash, caller.rate, now, units))
+    }
+
+    #[inline(always)]
+    fn own_burst(&self, rate: Rate) -> Option<NonZeroU32> {
+        if self.quota_of.is_some() { NonZeroU32::new(rate.burst) } else { None }
+    }
+
+    #[inline(always)]
+    fn charged(&self, entry: u32, rate: Rate, units: u32, at: u64) -> KeyedCharge {
+        KeyedCharge { entry, units, at, interval: rate.interval, own_burst: self.own_burst(rate) }
+    }
+
+    #[inline(always)]
+    fn limited(&self, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
+        rejected(self.common.name, Reason::Limited, rate, units, now, at)
+    }
+
+    /// The rate of a request that waits: a change of the common quota applies to it, too.
+    fn rate_now(&self, caller: PerKeyCaller) -> Rate {
+        if self.quota_of.is_some() { caller.rate } else { self.live.rate() }
+    }
+}
+
+impl<K: ?Sized> QuotaPolicy for PerKey<K> {
+    type Key = K;
+    type Caller = PerKeyCaller;
+    type Charge = KeyedCharge;
+    const NAME: &'static str = "KeyedRateLimiter";
+
+    #[inline(always)]
+    fn common(&self) -> &Common {
+        &self.common
+    }
+    fn table(&self) -> &Table {
+        &self.accounts.table
+    }
+
+    #[inline(always)]
+    fn caller(&self, key: &K) -> PerKeyCaller
+    where
+        K: Hash,
+    {
+        let rate = match &self.quota_of {
+            None => self.live.rate(),
+            Some(quota_of) => quota_of(key).gcra(),
+        };
+        PerKeyCaller { hash: self.accounts.table.hash(key), rate }
+    }
+    fn account(caller: PerKeyCaller) -> u64 {
+        caller.hash
+    }
+
+    #[inline(always)]
+    fn charge<T>(
+        &self,
+        caller: PerKeyCaller,
+        units: u32,
+        wrap: impl FnOnce(KeyedCharge) -> T,
+    ) -> Result<T, Rejected> {
+        let mut now = self.common.clock.coarse().as_nanos();
+        let mut taken = self.accounts.take(caller.hash, caller.rate, now, units);
+        if let Err(at) = taken
+            && is_close(at, now)
+        {
+            (now, taken) = self.take_precisely(caller, units);
+        }
+        match taken {
+            Ok(entry) => Ok(wrap(self.charged(entry, caller.rate, units, now))),
+            Err(at) => Err(self.limited(caller.rate, units, now, at)),
+        }
+    }
+
+    fn charge_at(&self, caller: PerKeyCaller, units: u32, now: u64) -> Result<KeyedCharge, Rejected> {
+        let rate = self.rate_now(caller);
+        match self.accounts.take(caller.hash, rate, now, units) {
+            Ok(entry) => Ok(self.charged(entry, rate, units, now)),
+            Err(at) => Err(self.limited(rate, units, now, at)),
+        }
+    }
+
+    fn refund(&self, charge: KeyedCharge) {
+        // By the coarse clock, which most charges were made by.
+        let now = self.common.clock.coarse().as_nanos();
+        self.accounts.refund(charge.entry, now, charge.units, charge.at, charge.interval);
+        if !self.common.queues.is_quiet()
+            && let Some(entry) = self.accounts.table.at(charge.entry)
+        {
+            self.common.queues.wake(entry.hash());
+        }
+    }
+
+    fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
+        let (rate, now) = (caller.rate, self.common.now());
+        let free = self.accounts.free(caller.hash, rate, now);
+        let at = rate.take(free, now, units).err().unwrap_or(now);
+        // The requests that wait go first, with at least one unit each.
+        let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
+        self.limited(rate, units, now, at.saturating_add(ahead))
+    }
+
+    fn remaining(&self, caller: PerKeyCaller) -> u32 {
+        let now = self.common.now();
+        caller.rate.remaining(self.accounts.free(caller.hash, caller.rate, now), now)
+    }
+
+    fn allowances(&self, charge: &KeyedCharge, each: &mut dyn FnMut(Allowance)) {
+        let now = self.common.now();
+        let Some((interval, free)) = self.accounts.read(charge.entry) else { return };
+        let rate = match (&self.quota_of, charge.own_burst) {
+            (None, _) => self.live.rate(),
+            (Some(_), None) => return,
+            (Some(_), Some(burst)) => Rate { interval, burst: burst.get() },
+        };
+        each(quota::allowance(self.common.name, rate, free, now));
+    }
+
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        self.live.quota().read(each);
+    }
+    fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
+        self.set_quota(self.live.quota().with_setting(setting, value)?)
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for PerKey<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerKey").field("quota", &self.live.quota()).finish()
+    }
+}
+
+impl<K: ?Sized> PerKey<K> {
+    fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        self.live.set(quota);
+        if self.quota_of.is_none() {
+            let (interval, now) = (self.live.rate().interval, self.common.now());
+            self.accounts.table.entries_in_use().for_each(|entry| entry.recount(interval, now));
+        }
+        self.common.queues.wake_all();
+        Ok(())
+    }
+}
+
+impl<K: Hash + ?Sized> KeyedRateLimiter<K> {
+    /// Creates a limiter with this quota for each key.
+    ///
+    /// # Errors
+    /// Returns an error if the quota is invalid.
+    pub fn new(quota: Quota) -> Result<Self, ConfigError> {
+        Self::builder().quota(quota).build()
+    }
+
+    /// Returns a builder with the default settings.
+    pub fn builder() -> KeyedRateLimiterBuilder<K> {
+        KeyedRateLimiterBuilder {
+            config: KeyedRateLimiterConfig::default(),
+            setup: Setup::default(),
+            quota_of: None,
+        }
+    }
+}
+
+impl<K: ?Sized> KeyedRateLimiter<K> {
+    /// Changes the quota of every key. What each account has used stays used.
+    ///
+    /// Keys whose quota a [closure](KeyedRateLimiterBuilder::quota_of) states keep that. The call
+    /// visits the whole table once.
+    ///
+    /// # Errors
+    /// Returns an error if the quota is invalid. Nothing has changed then.
+    pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
+        self.0.set_quota(quota)
+    }
+
+    /// Returns the quota of each key.
+    pub fn quota(&self) -> Quota {
+        self.0.live.quota()
+    }
+}
+
+/// The settings of a [`KeyedRateLimiter`]. Plain data; validated when a limiter is built.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct KeyedRateLimiterConfig {
+    /// The name that rejections carry. Default: "accounts".
+    pub name: String,
+    /// The quota of each key. Default: 100 units a second.
+    pub quota: Quota,
+    /// The maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+    pub max_keys: usize,
+    /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
+    pub queue: u32,
+    /// The longest wait. Default: 10 s. Above 0 if requests may wait.
+    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
+    pub max_wait: Duration,
+}
+
+impl Default for KeyedRateLimiterConfig {
+    fn default() -> Self {
+        KeyedRateLimiterConfig {
+            name: "accounts".into(),
+            quota: Quota::per_second(100),
+            max_keys: MAX_KEYS,
+            queue: QUEUE,
+            max_wait: MAX_WAIT,
+        }
+    }
+}
+
+impl KeyedRateLimiterConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Returns an error naming the first invalid setting, its value and the allowed range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check::name(&self.name)?;
+        self.quota.validate()?;
+        check_max_keys(self.max_keys)?;
+        check::queue(self.queue, self.max_wait)
+    }
+}
+
+/// Builds a [`KeyedRateLimiter`]. Created by [`KeyedRateLimiter::builder`](KeyedLimiter::builder).
+#[must_use = "a builder does nothing until it is built"]
+pub struct KeyedRateLimiterBuilder<K: ?Sized> {
+    config: KeyedRateLimiterConfig,
+    setup: Setup,
+    quota_of: Option<QuotaOf<K>>,
+}
+
+impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
+    /// Sets the quota of each key. Default: 100 units a second.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.config.quota = quota;
+        self
+    }
+
+    /// Sets the closure that states the quota of a key, called for each request.
+    ///
+    /// It may return another quota the next time: what the account has used stays used. An invalid
+    /// quota admits nothing. Default: all keys have the same quota.
+    pub fn quota_of(mut self, quota_of: impl Fn(&K) -> Quota + Send + Sync + 'static) -> Self {
+        self.quota_of = Some(Arc::new(quota_of));
+        self
+    }
+
+    max_keys_setter!();
+    queue_setters!();
+    setup_setters!(KeyedRateLimiterConfig: clock, dice, observe);
+
+    /// Builds the limiter.
+    ///
+    /// # Errors
+    /// Returns an error naming the invalid setting, its value and the allowed range.
+    pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError> {
+        self.config.validate()?;
+        let KeyedRateLimiterConfig { name, quota, max_keys, queue, max_wait } = self.config;
+        let identity = self.setup.identity(&name);
+        Ok(KeyedLimiter(Arc::new(PerKey {
+            live: LiveQuota::new(quota),
+            quota_of: self.quota_of,
+            accounts: GcraTable::new(max_keys, &identity.dice),
+            common: Common::new(identity, queue, max_wait),
+        })))
+    }
+}
+
+impl<K: ?Sized> Clone for KeyedRateLimiterBuilder<K> {
+    fn clone(&self) -> Self {
+        let (config, setup) = (self.config.clone(), self.setup.clone());
+        KeyedRateLimiterBuilder { config, setup, quota_of: self.quota_of.clone() }
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for KeyedRateLimiterBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedRateLimiterBuilder")
+            .field("config", &self.config)
+            .field("setup", &self.setup)
+            .finish()
+    }
+}

@@ -1,0 +1,121 @@
+//! The limits of a tiered limiter: of all accounts, of each class, of each account in a class.
+
+use crate::Quota;
+use crate::quota::gcra::Rate;
+use crate::quota::live::LiveQuota;
+use crate::table::entry::{EMPTY, Entry, Taken};
+use plimsoll_core::parts::intern;
+use std::fmt;
+
+/// A class of accounts: free, premium.
+///
+/// ```
+/// use plimsoll_limit::{Class, Quota};
+///
+/// // Each free account gets 5 units a second, and all of them together no more than 300.
+/// let free = Class::new("free").each(Quota::per_second(5).burst(10)).all(Quota::per_second(300));
+/// # let _ = free;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Class {
+    pub(super) name: String,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(super) each: Option<Quota>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(super) all: Option<Quota>,
+}
+
+impl Class {
+    /// Creates a class without limits of its own.
+    pub fn new(name: impl Into<String>) -> Self {
+        Class { name: name.into(), each: None, all: None }
+    }
+
+    /// Sets the quota of each account in the class.
+    #[must_use]
+    pub fn each(mut self, quota: Quota) -> Self {
+        self.each = Some(quota);
+        self
+    }
+
+    /// Sets the quota that all accounts in the class share.
+    #[must_use]
+    pub fn all(mut self, quota: Quota) -> Self {
+        self.all = Some(quota);
+        self
+    }
+}
+
+/// A limit that many accounts share.
+pub(super) struct SharedLimit {
+    pub(super) name: &'static str,
+    pub(super) live: LiveQuota,
+    pub(super) entry: Entry,
+}
+
+impl SharedLimit {
+    pub(super) fn new(name: &str, quota: Quota) -> Self {
+        let entry = Entry::counting(quota.gcra().interval);
+        SharedLimit { name: intern(name), live: LiveQuota::new(quota), entry }
+    }
+
+    pub(super) fn set(&self, quota: Quota, now: u64) {
+        self.live.set(quota);
+        self.entry.recount(self.live.rate().interval, now);
+    }
+
+    pub(super) fn free(&self, rate: Rate, now: u64) -> u64 {
+        self.entry.free(EMPTY, rate.interval, now).unwrap_or(now)
+    }
+
+    pub(super) fn remaining(&self, now: u64) -> u32 {
+        let rate = self.live.rate();
+        rate.remaining(self.free(rate, now), now)
+    }
+
+    #[inline(always)]
+    pub(super) fn offer(&self, now: u64, units: u32) -> Option<(u64, u64)> {
+        self.entry.offer(EMPTY, self.live.rate(), now, units)
+    }
+
+    #[inline(never)]
+    pub(super) fn take(&self, rate: Rate, now: u64, units: u32) -> Result<(), u64> {
+        match self.entry.take(EMPTY, rate, now, units) {
+            Taken::Yes => Ok(()),
+            Taken::NotBefore(at) => Err(at),
+            Taken::Gone => unreachable!("no account moves in here"),
+        }
+    }
+}
+
+/// The limits of a class.
+pub(super) struct ClassLimits {
+    pub(super) name: &'static str,
+    /// The name of the limit of each account.
+    pub(super) account: &'static str,
+    pub(super) each: Option<LiveQuota>,
+    pub(super) all: Option<SharedLimit>,
+}
+
+impl ClassLimits {
+    pub(super) fn new(limiter: &str, class: &Class) -> Self {
+        ClassLimits {
+            name: intern(&class.name),
+            account: intern(&format!("{limiter}/{}/account", class.name)),
+            each: class.each.map(LiveQuota::new),
+            all: class.all.map(|quota| SharedLimit::new(&format!("{limiter}/{}", class.name), quota)),
+        }
+    }
+}
+
+impl fmt::Debug for ClassLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (each, all) = (self.each.as_ref(), self.all.as_ref());
+        f.debug_struct(self.name)
+            .field("each", &each.map(LiveQuota::quota))
+            .field("all", &all.map(|all| all.live.quota()))
+            .finish()
+    }
+}

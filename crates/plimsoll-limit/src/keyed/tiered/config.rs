@@ -1,0 +1,150 @@
+//! The settings of a tiered limiter, and building one.
+
+use super::classes::{Class, ClassLimits, SharedLimit};
+use super::{ClassOf, MAX_CLASSES, Tiered, TieredRateLimiter};
+use crate::Quota;
+use crate::keyed::KeyedLimiter;
+use crate::setup::{Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters};
+use crate::table::gcra_table::GcraTable;
+use crate::table::sparse::Overrides;
+use plimsoll_core::parts::{Setup, check};
+use plimsoll_core::{ConfigError, setup_setters};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The settings of a [`TieredRateLimiter`]. Plain data; validated when a limiter is built.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct TieredRateLimiterConfig {
+    /// The name that rejections carry, followed by that of the tier. Default: "tiers".
+    pub name: String,
+    /// The quota that all accounts share. Default: none.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub global: Option<Quota>,
+    /// The classes, 1 to 511 of them. The first is that of every account that is in no other.
+    pub classes: Vec<Class>,
+    /// The maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+    pub max_keys: usize,
+    /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
+    pub queue: u32,
+    /// The longest wait. Default: 10 s. Above 0 if requests may wait.
+    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
+    pub max_wait: Duration,
+}
+
+impl Default for TieredRateLimiterConfig {
+    fn default() -> Self {
+        TieredRateLimiterConfig {
+            name: "tiers".into(),
+            global: None,
+            classes: vec![],
+            max_keys: MAX_KEYS,
+            queue: QUEUE,
+            max_wait: MAX_WAIT,
+        }
+    }
+}
+
+impl TieredRateLimiterConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Returns an error naming the first invalid setting, its value and the allowed range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check::name(&self.name)?;
+        let quotas = self.classes.iter().flat_map(|class| [&class.each, &class.all]);
+        quotas.flatten().chain(&self.global).try_for_each(Quota::validate)?;
+        check::within("classes", self.classes.len(), 1..=MAX_CLASSES)?;
+        for (n, class) in self.classes.iter().enumerate() {
+            let name = || format!("{:?}", class.name);
+            if class.name.is_empty() || class.name == "global" {
+                return Err(ConfigError::new("class.name", name(), "a name other than \"global\""));
+            }
+            if self.classes.iter().take(n).any(|other| other.name == class.name) {
+                return Err(ConfigError::new("class.name", name(), "given to one class only"));
+            }
+        }
+        check_max_keys(self.max_keys)?;
+        check::queue(self.queue, self.max_wait)
+    }
+}
+
+/// Builds a [`TieredRateLimiter`]. Created by [`TieredRateLimiter::builder`](KeyedLimiter::builder).
+#[must_use = "a builder does nothing until it is built"]
+pub struct TieredRateLimiterBuilder<K: ?Sized> {
+    config: TieredRateLimiterConfig,
+    setup: Setup,
+    class_of: ClassOf<K>,
+}
+
+impl<K: ?Sized> TieredRateLimiter<K> {
+    /// Returns a builder with the default settings. It needs at least one [class](Class).
+    pub fn builder() -> TieredRateLimiterBuilder<K> {
+        let config = TieredRateLimiterConfig::default();
+        TieredRateLimiterBuilder { config, setup: Setup::default(), class_of: None }
+    }
+}
+
+impl<K: ?Sized> TieredRateLimiterBuilder<K> {
+    /// Sets the quota that all accounts share. Default: none.
+    pub fn global(mut self, quota: Quota) -> Self {
+        self.config.global = Some(quota);
+        self
+    }
+
+    /// Adds a class. The first is that of every account that is in no other. Range: 1 to 511 classes.
+    pub fn class(mut self, class: Class) -> Self {
+        self.config.classes.push(class);
+        self
+    }
+
+    /// Sets the closure that names the class of a key, called for each request.
+    ///
+    /// A name that is no class stands for the first class. `K` may be a type of your own that knows
+    /// its class, such as a user with a plan, as long as only what names the account is hashed.
+    /// Default: every account is in the first class.
+    pub fn class_of(mut self, class_of: impl Fn(&K) -> &'static str + Send + Sync + 'static) -> Self {
+        self.class_of = Some(Arc::new(class_of));
+        self
+    }
+
+    max_keys_setter!();
+    queue_setters!();
+    setup_setters!(TieredRateLimiterConfig: clock, dice, observe);
+
+    /// Builds the limiter.
+    ///
+    /// # Errors
+    /// Returns an error naming the invalid setting, its value and the allowed range.
+    pub fn build(self) -> Result<TieredRateLimiter<K>, ConfigError> {
+        self.config.validate()?;
+        let TieredRateLimiterConfig { name, global, classes, max_keys, queue, max_wait } = self.config;
+        let identity = self.setup.identity(&name);
+        Ok(KeyedLimiter(Arc::new(Tiered {
+            global: global.map(|quota| SharedLimit::new(&format!("{name}/global"), quota)),
+            classes: classes.iter().map(|class| ClassLimits::new(&name, class)).collect(),
+            class_of: self.class_of,
+            assigned: Overrides::new(),
+            accounts: GcraTable::new(max_keys, &identity.dice),
+            common: Common::new(identity, queue, max_wait),
+        })))
+    }
+}
+
+impl<K: ?Sized> Clone for TieredRateLimiterBuilder<K> {
+    fn clone(&self) -> Self {
+        let (config, setup) = (self.config.clone(), self.setup.clone());
+        TieredRateLimiterBuilder { config, setup, class_of: self.class_of.clone() }
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for TieredRateLimiterBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TieredRateLimiterBuilder")
+            .field("config", &self.config)
+            .field("setup", &self.setup)
+            .finish()
+    }
+}

@@ -1,0 +1,102 @@
+//! Changing a tiered limiter while it runs.
+
+use super::{Assigned, Tiered, TieredRateLimiter};
+use crate::Quota;
+use plimsoll_core::ControlError;
+use std::hash::Hash;
+
+impl<K: ?Sized> Tiered<K> {
+    pub(super) fn set_global(&self, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        let Some(limit) = &self.global else {
+            return Err(ControlError::new("global", quota, "set only if the limiter was built with one"));
+        };
+        limit.set(quota, self.common.now());
+        self.common.queues.wake_all();
+        Ok(())
+    }
+
+    fn check_class(&self, class: &str) -> Result<u16, ControlError> {
+        let allowed = "one of the classes that the limiter was built with";
+        self.class_named(class).ok_or_else(|| ControlError::new("class", class, allowed))
+    }
+}
+
+impl<K: Hash + ?Sized> TieredRateLimiter<K> {
+    /// Assigns this account to a class, whatever [`class_of`](TieredRateLimiterBuilder::class_of)
+    /// states. What it has used stays used.
+    ///
+    /// Each assignment takes some memory until the account is [unassigned](Self::unassign).
+    ///
+    /// # Errors
+    /// Returns an error if there is no such class. Nothing has changed then.
+    pub fn assign(&self, key: &K, class: &str) -> Result<(), ControlError> {
+        let class = self.0.check_class(class)?;
+        self.alter(key, |assigned| Assigned { class: Some(class), ..assigned });
+        Ok(())
+    }
+
+    /// Assigns this account a quota of its own, in place of that of its class.
+    ///
+    /// # Errors
+    /// Returns an error if the quota is invalid. Nothing has changed then.
+    pub fn assign_quota(&self, key: &K, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        self.alter(key, |assigned| Assigned { quota: Some(quota), ..assigned });
+        Ok(())
+    }
+
+    fn alter(&self, key: &K, change: impl FnOnce(Assigned) -> Assigned) {
+        let hash = self.0.accounts.table.hash(key);
+        self.0.assigned.alter(hash, |assigned| change(assigned.unwrap_or_default()));
+        self.0.common.queues.wake_all();
+    }
+
+    /// Removes the class and the quota that were assigned to this account.
+    pub fn unassign(&self, key: &K) {
+        self.0.assigned.remove(self.0.accounts.table.hash(key));
+        self.0.common.queues.wake_all();
+    }
+}
+
+impl<K: ?Sized> TieredRateLimiter<K> {
+    /// Changes the quota that all accounts share. What was used stays used.
+    ///
+    /// # Errors
+    /// Returns an error if the quota is invalid, or if the limiter was built without one. Nothing has
+    /// changed then.
+    pub fn set_global(&self, quota: Quota) -> Result<(), ControlError> {
+        self.0.set_global(quota)
+    }
+
+    /// Changes the quota of each account in a class. What each has used stays used.
+    ///
+    /// Until an account's next request, units are replenished at the old rate.
+    ///
+    /// # Errors
+    /// Returns an error if the quota is invalid, if there is no such class, or if the class was built
+    /// without one. Nothing has changed then.
+    pub fn set_each(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        let Some(live) = &self.0.class(self.0.check_class(class)?).each else {
+            return Err(ControlError::new("each", quota, "set only if the class was built with one"));
+        };
+        live.set(quota);
+        self.0.common.queues.wake_all();
+        Ok(())
+    }
+
+    /// Changes the quota that all accounts in a class share. What was used stays used.
+    ///
+    /// # Errors
+    /// As for [`set_each`](Self::set_each).
+    pub fn set_all(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
+        quota.validate()?;
+        let Some(limit) = &self.0.class(self.0.check_class(class)?).all else {
+            return Err(ControlError::new("all", quota, "set only if the class was built with one"));
+        };
+        limit.set(quota, self.0.common.now());
+        self.0.common.queues.wake_all();
+        Ok(())
+    }
+}

@@ -1,0 +1,450 @@
+//! A quota for all accounts, for each class of accounts, and for each account, charged as one.
+
+mod charge;
+mod classes;
+mod config;
+mod controls;
+
+pub use charge::TieredCharge;
+pub use classes::Class;
+pub use config::{TieredRateLimiterBuilder, TieredRateLimiterConfig};
+
+use super::KeyedLimiter;
+use super::policy::QuotaPolicy;
+use crate::quota::gcra::Rate;
+use crate::quota::live::LiveQuota;
+use crate::setup::{Common, rejected};
+use crate::table::Table;
+use crate::table::entry::{Entry, Taken};
+use crate::table::gcra_table::GcraTable;
+use crate::table::sparse::Overrides;
+use crate::{Quota, quota};
+use classes::{ClassLimits, SharedLimit};
+use plimsoll_core::{Allowance, ControlError, Reason, Rejected};
+use std::fmt;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// A quota for all accounts, for each class of accounts, and for each account, charged as one: all or
+/// nothing.
+///
+/// See [`KeyedLimiter`] for its methods.
+///
+/// If a tier rejects a request, nothing stays charged in any tier. The rejection carries the longest
+/// time of the tiers that reject, and the name of that tier: "api/free", "api/free/account",
+/// "api/global". No limit is ever exceeded. Of two requests that ask for the last unit at the same
+/// instant, both may be rejected.
+///
+/// ```
+/// use plimsoll_limit::{Class, Quota, TieredRateLimiter};
+///
+/// let limits = TieredRateLimiter::<str>::builder()
+///     .name("api")
+///     .global(Quota::per_second(1_000).burst(100))
+///     .class(Class::new("free").each(Quota::per_second(5).burst(2)))
+///     .class(Class::new("premium").each(Quota::per_second(50).burst(100)))
+///     .class_of(|account| if account.starts_with("p-") { "premium" } else { "free" })
+///     .build()?;
+/// assert!(limits.try_acquire("ann").is_ok() && limits.try_acquire("ann").is_ok());
+/// let rejected = limits.try_acquire("ann").unwrap_err();
+/// assert_eq!(rejected.by(), "api/free/account");
+/// assert!((0..10).all(|_| limits.try_acquire("p-bob").is_ok()));
+///
+/// limits.assign("ann", "premium")?; // while it runs; what ann has used stays used
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What remains of the global quota goes to the request that comes first. To share it fairly, put a
+/// [`FairRateLimiter`](crate::FairRateLimiter) in its place:
+/// `layer((tiers.by_ref(account), fair.by_ref(account)))`.
+pub type TieredRateLimiter<K> = KeyedLimiter<Tiered<K>>;
+
+type ClassOf<K> = Option<Arc<dyn Fn(&K) -> &'static str + Send + Sync>>;
+
+/// The policy of [`TieredRateLimiter`].
+pub struct Tiered<K: ?Sized> {
+    common: Common,
+    global: Option<SharedLimit>,
+    classes: Vec<ClassLimits>,
+    class_of: ClassOf<K>,
+    assigned: Overrides<Assigned>,
+    accounts: GcraTable,
+}
+
+/// What an operator has assigned to an account.
+#[derive(Clone, Copy, Default)]
+struct Assigned {
+    class: Option<u16>,
+    quota: Option<Quota>,
+}
+
+/// The entry of an account that has no quota of its own.
+const NO_ENTRY: u32 = u32::MAX;
+
+/// The maximum number of classes.
+pub(super) const MAX_CLASSES: usize = 511;
+
+/// The queue of the global limit, and that of class `n` less `n`: numbers that are no account's hash
+/// but by a chance of one in 2⁵⁵.
+const GLOBAL_QUEUE: u64 = 1;
+const CLASS_QUEUE: u64 = 2;
+
+/// A caller, worked out from its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    hash: u64,
+    // What the closure says; an assignment goes before it, and may change while the request waits.
+    stated: u16,
+    class: u16,
+    own: Option<Quota>,
+}
+
+/// The limits that apply to a caller, read once.
+struct Limits<'a> {
+    class: &'a ClassLimits,
+    each: Option<Rate>,
+    all: Option<(&'a SharedLimit, Rate)>,
+    global: Option<(&'a SharedLimit, Rate)>,
+}
+
+/// The limit that rejects for the longest time.
+#[derive(Clone, Copy)]
+struct Refusal {
+    by: &'static str,
+    reason: Reason,
+    rate: Rate,
+    at: u64,
+}
+
+impl Refusal {
+    fn of_account(limits: &Limits<'_>, rate: Rate, at: u64) -> Self {
+        Refusal { by: limits.class.account, reason: Reason::Limited, rate, at }
+    }
+
+    fn of_shared(limit: &SharedLimit, rate: Rate, at: u64) -> Self {
+        Refusal { by: limit.name, reason: Reason::Throttled, rate, at }
+    }
+}
+
+/// What an admitted request was charged: the entry of its account, and the interval that counts it.
+type Charged = (u32, u64);
+
+impl<K: ?Sized> Tiered<K> {
+    #[inline(always)]
+    fn class(&self, class: u16) -> &ClassLimits {
+        match self.classes.get(usize::from(class)).or(self.classes.first()) {
+            Some(class) => class,
+            None => unreachable!("there is at least one class"),
+        }
+    }
+
+    fn class_named(&self, name: &str) -> Option<u16> {
+        let at = self.classes.iter().position(|class| class.name == name)?;
+        u16::try_from(at).ok()
+    }
+
+    /// Fast path: a known account without an override, and every tier has enough. Returns `None`,
+    /// having changed nothing, if the slow path must decide.
+    ///
+    /// Every tier is read before any is charged, as in [`take`](Self::take), and none is read twice.
+    #[inline(always)]
+    fn take_fast(&self, caller: Caller, units: u32, now: u64) -> Option<Charged> {
+        if caller.own.is_some() {
+            return None;
+        }
+        let class = self.class(caller.class);
+        let each = match &class.each {
+            None => None,
+            Some(live) => {
+                let (n, entry) = self.accounts.table.find(caller.hash)?;
+                let rate = live.rate();
+                Some((n, entry, rate, entry.offer(caller.hash, rate, now, units)?))
+            }
+        };
+        let all = match &class.all {
+            None => None,
+            Some(limit) => Some((limit, limit.offer(now, units)?)),
+        };
+        let global = match &self.global {
+            None => None,
+            Some(limit) => Some((limit, limit.offer(now, units)?)),
+        };
+        // If another thread was faster, what was read has changed: then it is read again.
+        if let Some((_, entry, rate, (from, to))) = each
+            && !entry.exchange(from, to)
+            && entry.take(caller.hash, rate, now, units) != Taken::Yes
+        {
+            return None;
+        }
+        let (entry, interval) = each.map_or((NO_ENTRY, u64::MAX), |(n, _, rate, _)| (n, rate.interval));
+        if let Some((limit, (from, to))) = all
+            && !limit.entry.exchange(from, to)
+            && limit.take(limit.live.rate(), now, units).is_err()
+        {
+            self.take_back(entry, None, units, now);
+            return None;
+        }
+        if let Some((limit, (from, to))) = global
+            && !limit.entry.exchange(from, to)
+            && limit.take(limit.live.rate(), now, units).is_err()
+        {
+            self.take_back(entry, all.map(|(limit, _)| limit), units, now);
+            return None;
+        }
+        Some((entry, interval))
+    }
+
+    /// Takes back what was charged at this instant.
+    #[cold]
+    #[inline(never)]
+    fn take_back(&self, entry: u32, all: Option<&SharedLimit>, units: u32, now: u64) {
+        self.accounts.refund(entry, now, units, now, u64::MAX);
+        if let Some(all) = all {
+            all.entry.refund(now, units, now, u64::MAX);
+        }
+    }
+
+    #[inline]
+    fn resolve(&self, hash: u64, stated: u16) -> Caller {
+        let Assigned { class, quota } = self.assigned.get(hash).unwrap_or_default();
+        Caller { hash, stated, class: class.unwrap_or(stated), own: quota }
+    }
+
+    /// The class that the closure states.
+    #[inline(always)]
+    fn stated(&self, key: &K) -> u16 {
+        self.class_of.as_ref().and_then(|class_of| self.class_named(class_of(key))).unwrap_or(0)
+    }
+
+    /// Reads the limits that apply to a caller.
+    #[inline]
+    fn limits(&self, caller: Caller) -> Limits<'_> {
+        let class = self.class(caller.class);
+        let own = caller.own.map(|own| own.gcra());
+        Limits {
+            class,
+            each: own.or_else(|| class.each.as_ref().map(LiveQuota::rate)),
+            all: class.all.as_ref().map(|limit| (limit, limit.live.rate())),
+            global: self.global.as_ref().map(|limit| (limit, limit.live.rate())),
+        }
+    }
+
+    /// Returns the limit that rejects for the longest time. Charges nothing.
+    #[inline]
+    fn refusal(&self, limits: &Limits<'_>, hash: u64, units: u32, now: u64) -> Option<Refusal> {
+        let mut longest: Option<Refusal> = None;
+        let mut see = |refusal: Refusal| {
+            if longest.is_none_or(|longest| refusal.at > longest.at) {
+                longest = Some(refusal);
+            }
+        };
+        if let Some(rate) = limits.each
+            && let Err(at) = rate.take(self.accounts.free(hash, rate, now), now, units)
+        {
+            see(Refusal::of_account(limits, rate, at));
+        }
+        for (limit, rate) in [limits.all, limits.global].into_iter().flatten() {
+            if let Err(at) = rate.take(limit.free(rate, now), now, units) {
+                see(Refusal::of_shared(limit, rate, at));
+            }
+        }
+        longest
+    }
+
+    /// Charges all tiers or none, as of `now`.
+    #[inline]
+    fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Charged, Refusal> {
+        let limits = self.limits(caller);
+        // First without charging: a tier that rejects has written nothing, and all say how long.
+        if let Some(refusal) = self.refusal(&limits, caller.hash, units, now) {
+            return Err(refusal);
+        }
+        // Then for good, and back if another thread was faster.
+        let entry = match limits.each {
+            Some(rate) => self
+                .accounts
+                .take(caller.hash, rate, now, units)
+                .map_err(|at| Refusal::of_account(&limits, rate, at))?,
+            None => NO_ENTRY,
+        };
+        if let Some((limit, rate)) = limits.all
+            && let Err(at) = limit.take(rate, now, units)
+        {
+            self.take_back(entry, None, units, now);
+            return Err(Refusal::of_shared(limit, rate, at));
+        }
+        if let Some((limit, rate)) = limits.global
+            && let Err(at) = limit.take(rate, now, units)
+        {
+            self.take_back(entry, limits.all.map(|(limit, _)| limit), units, now);
+            return Err(Refusal::of_shared(limit, rate, at));
+        }
+        Ok((entry, limits.each.map_or(u64::MAX, |rate| rate.interval)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn charge_slow(&self, caller: Caller, units: u32) -> Result<TieredCharge, Rejected> {
+        let (now, taken) = self.common.decide(|now| self.take(caller, units, now), |refusal| refusal.at);
+        Self::charged(caller, units, now, taken)
+    }
+
+    fn charged(
+        caller: Caller,
+        units: u32,
+        now: u64,
+        taken: Result<Charged, Refusal>,
+    ) -> Result<TieredCharge, Rejected> {
+        match taken {
+            Ok((entry, interval)) => {
+                let own_burst = caller.own.and_then(|own| NonZeroU32::new(own.burst_size()));
+                Ok(TieredCharge { entry, units, at: now, interval, class: caller.class, own_burst })
+            }
+            Err(Refusal { by, reason, rate, at }) => Err(rejected(by, reason, rate, units, now, at)),
+        }
+    }
+}
+
+impl<K: ?Sized> QuotaPolicy for Tiered<K> {
+    type Key = K;
+    type Caller = Caller;
+    type Charge = TieredCharge;
+    const NAME: &'static str = "TieredRateLimiter";
+
+    #[inline(always)]
+    fn common(&self) -> &Common {
+        &self.common
+    }
+    fn table(&self) -> &Table {
+        &self.accounts.table
+    }
+
+    #[inline(always)]
+    fn caller(&self, key: &K) -> Caller
+    where
+        K: Hash,
+    {
+        let hash = self.accounts.table.hash(key);
+        match self.assigned.get(hash) {
+            None => {
+                let stated = self.stated(key);
+                Caller { hash, stated, class: stated, own: None }
+            }
+            Some(_) => self.resolve(hash, self.stated(key)),
+        }
+    }
+    fn account(caller: Caller) -> u64 {
+        caller.hash
+    }
+
+    #[inline(always)]
+    fn charge<T>(
+        &self,
+        caller: Caller,
+        units: u32,
+        wrap: impl FnOnce(TieredCharge) -> T,
+    ) -> Result<T, Rejected> {
+        let now = self.common.clock.coarse().as_nanos();
+        if let Some((entry, interval)) = self.take_fast(caller, units, now) {
+            let class = caller.class;
+            return Ok(wrap(TieredCharge { entry, units, at: now, interval, class, own_burst: None }));
+        }
+        match self.charge_slow(caller, units) {
+            Ok(charge) => Ok(wrap(charge)),
+            Err(rejected) => Err(rejected),
+        }
+    }
+
+    fn charge_at(&self, caller: Caller, units: u32, now: u64) -> Result<TieredCharge, Rejected> {
+        let caller = self.resolve(caller.hash, caller.stated);
+        Self::charged(caller, units, now, self.take(caller, units, now))
+    }
+
+    fn refund(&self, charge: TieredCharge) {
+        // By the coarse clock, which most charges were made by.
+        let now = self.common.clock.coarse().as_nanos();
+        let TieredCharge { entry, units, at, interval, class, .. } = charge;
+        self.accounts.refund(entry, now, units, at, interval);
+        let all = self.class(class).all.as_ref();
+        for limit in all.into_iter().chain(self.global.as_ref()) {
+            limit.entry.refund(now, units, at, u64::MAX);
+        }
+        // A request that waits for a shared limit is the head of its queue; the unit may be another
+        // account's.
+        let own = self.accounts.table.at(entry).map_or(0, Entry::hash);
+        for queue in [own, GLOBAL_QUEUE, CLASS_QUEUE + u64::from(class)] {
+            self.common.queues.wake(queue);
+        }
+    }
+
+    /// Requests wait for the same account, or for one of its shared limits.
+    fn is_behind(&self, caller: Caller) -> bool {
+        let Caller { hash, class, .. } = self.resolve(caller.hash, caller.stated);
+        let queues = &self.common.queues;
+        queues.has(hash) || queues.has(GLOBAL_QUEUE) || queues.has(CLASS_QUEUE + u64::from(class))
+    }
+
+    fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
+        let (limits, now) = (self.limits(caller), self.common.now());
+        let shared = [limits.all, limits.global].into_iter().flatten().map(|(_, rate)| rate).next();
+        let rate = limits.each.or(shared).unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
+        // The requests that wait go first, with at least one unit each.
+        let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash).max(1));
+        let behind = Refusal::of_account(&limits, rate, now.saturating_add(ahead));
+        let longer = self.refusal(&limits, caller.hash, units, now).filter(|other| other.at > behind.at);
+        let Refusal { by, reason, rate, at } = longer.unwrap_or(behind);
+        rejected(by, reason, rate, units, now, at)
+    }
+
+    fn shared_queue(&self, rejected: &Rejected) -> Option<u64> {
+        let is_by = |limit: &SharedLimit| limit.name == rejected.by();
+        if self.global.as_ref().is_some_and(is_by) {
+            return Some(GLOBAL_QUEUE);
+        }
+        let class = self.classes.iter().position(|class| class.all.as_ref().is_some_and(is_by))?;
+        Some(CLASS_QUEUE + class as u64)
+    }
+
+    fn remaining(&self, caller: Caller) -> u32 {
+        let (limits, now) = (self.limits(caller), self.common.now());
+        let own = limits.each.map(|rate| rate.remaining(self.accounts.free(caller.hash, rate, now), now));
+        let shared = [limits.all, limits.global].into_iter().flatten().map(|(limit, _)| limit.remaining(now));
+        own.into_iter().chain(shared).min().unwrap_or(u32::MAX)
+    }
+
+    fn allowances(&self, charge: &TieredCharge, each: &mut dyn FnMut(Allowance)) {
+        let (class, now) = (self.class(charge.class), self.common.now());
+        if let Some((interval, free)) = self.accounts.read(charge.entry) {
+            let own = charge.own_burst.map(|burst| Rate { interval, burst: burst.get() });
+            if let Some(rate) = own.or_else(|| class.each.as_ref().map(LiveQuota::rate)) {
+                each(quota::allowance(class.account, rate, free, now));
+            }
+        }
+        for limit in class.all.iter().chain(self.global.as_ref()) {
+            let rate = limit.live.rate();
+            each(quota::allowance(limit.name, rate, limit.free(rate, now), now));
+        }
+    }
+
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        if let Some(limit) = &self.global {
+            limit.live.quota().read(each);
+            each("remaining", f64::from(limit.remaining(self.common.now())));
+        }
+        each("assigned", self.assigned.len() as f64);
+    }
+    fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
+        match &self.global {
+            Some(limit) => self.set_global(limit.live.quota().with_setting(setting, value)?),
+            None => Err(ControlError::unknown(setting, &["queue", "max_wait"])),
+        }
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for Tiered<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let global = self.global.as_ref().map(|limit| limit.live.quota());
+        f.debug_struct("Tiered").field("global", &global).field("classes", &self.classes).finish()
+    }
+}

@@ -1,0 +1,62 @@
+//! A quota that is changed while it is read.
+
+use super::gcra::Rate;
+use crate::Quota;
+use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, pause, recover};
+
+/// Two numbers that belong together, behind a sequence count: readers never wait for each other.
+#[derive(Debug)]
+pub(crate) struct LiveQuota {
+    // Odd while the numbers change.
+    version: AtomicU64,
+    interval: AtomicU64,
+    burst: AtomicU32,
+    // For those who look at it or set it.
+    quota: Mutex<Quota>,
+}
+
+impl LiveQuota {
+    pub(crate) fn new(quota: Quota) -> Self {
+        let Rate { interval, burst } = quota.gcra();
+        LiveQuota {
+            version: AtomicU64::new(0),
+            interval: AtomicU64::new(interval),
+            burst: AtomicU32::new(burst),
+            quota: Mutex::new(quota),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn rate(&self) -> Rate {
+        loop {
+            let version = self.version.load(Ordering::Acquire);
+            // Acquire: who reads a number that is being set reads the odd version, or a later one, below.
+            let interval = self.interval.load(Ordering::Acquire);
+            let burst = self.burst.load(Ordering::Acquire);
+            if version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
+                return Rate { interval, burst };
+            }
+            pause();
+        }
+    }
+
+    pub(crate) fn set(&self, quota: Quota) {
+        let mut kept = self.lock();
+        *kept = quota;
+        let version = self.version.load(Ordering::Relaxed);
+        self.version.store(version + 1, Ordering::Relaxed);
+        let Rate { interval, burst } = quota.gcra();
+        // Release: after the odd version.
+        self.interval.store(interval, Ordering::Release);
+        self.burst.store(burst, Ordering::Release);
+        self.version.store(version + 2, Ordering::Release);
+    }
+
+    pub(crate) fn quota(&self) -> Quota {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Quota> {
+        recover(self.quota.lock())
+    }
+}

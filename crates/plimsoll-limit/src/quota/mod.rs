@@ -1,0 +1,230 @@
+//! How much is allowed: a value.
+
+pub(crate) mod gcra;
+pub(crate) mod live;
+#[cfg(feature = "serde")]
+mod settings;
+
+use gcra::Rate;
+use plimsoll_core::parts::check;
+use plimsoll_core::{Allowance, ConfigError, ControlError};
+use std::fmt;
+use std::time::Duration;
+
+/// How much is allowed in what time: so many units, coming back evenly, and so many at once.
+///
+/// | quota | at once | lasting | in any span d at most |
+/// |---|---|---|---|
+/// | `per_second(50)` | 50 | 50 a second | 50 + 50·d |
+/// | `per_second(50).burst(100)` | 100 | 50 a second | 100 + 50·d |
+/// | `at_most(100, minute)` | 50 | 51 a minute | 100, if d is a minute or less |
+///
+/// Units come back one by one, each after [`interval`](Self::interval): a whole number of nanoseconds,
+/// rounded *up*, so that rounding never admits more. (3 million a second are limited to 2,994,012.)
+///
+/// ```
+/// use plimsoll_limit::Quota;
+/// use std::time::Duration;
+///
+/// const FREE: Quota = Quota::per_minute(60).burst(10);
+/// assert_eq!(FREE.interval(), Duration::from_secs(1));
+/// assert_eq!(FREE.to_string(), "60 per 60s, burst 10");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "crate::quota::settings::Raw", into = "crate::quota::settings::Raw")
+)]
+pub struct Quota {
+    pub(crate) units: u32,
+    pub(crate) period: u64,
+    pub(crate) burst: u32,
+    pub(crate) sliding: bool,
+    interval: u64,
+}
+
+const SECOND: u64 = 1_000_000_000;
+/// The longest interval between two units: 52 bits of nanoseconds, 52 days.
+const LONGEST: u64 = (1 << 52) - 1;
+/// The longest time to fill up: 2⁶¹ ns, 73 years. Sums with it do not overflow.
+const FILL: u64 = 1 << 61;
+
+impl Quota {
+    /// So many units a second, and as many at once.
+    pub const fn per_second(units: u32) -> Self {
+        Self::new(units, SECOND)
+    }
+
+    /// So many units a minute, and as many at once.
+    pub const fn per_minute(units: u32) -> Self {
+        Self::new(units, 60 * SECOND)
+    }
+
+    /// So many units an hour, and as many at once.
+    pub const fn per_hour(units: u32) -> Self {
+        Self::new(units, 3_600 * SECOND)
+    }
+
+    /// So many units a day, and as many at once.
+    pub const fn per_day(units: u32) -> Self {
+        Self::new(units, 86_400 * SECOND)
+    }
+
+    /// So many units in each `period`, and as many at once.
+    pub const fn per(units: u32, period: Duration) -> Self {
+        Self::new(units, nanos(period))
+    }
+
+    /// Never more than so many units in *any* `window`, wherever it begins: half of them at once, unless
+    /// [`burst`](Self::burst) says otherwise.
+    ///
+    /// The promise has its price. Who uses `burst` at once and goes on at the lasting rate must not pass
+    /// the limit either, so the lasting rate is `units − burst + 1` a window, and no more. With a small
+    /// burst it is nearly all of it.
+    pub const fn at_most(units: u32, window: Duration) -> Self {
+        let quota = Quota { units, period: nanos(window), burst: 0, sliding: true, interval: 0 };
+        quota.burst(units.div_ceil(2))
+    }
+
+    const fn new(units: u32, period: u64) -> Self {
+        let quota = Quota { units, period, burst: 0, sliding: false, interval: 0 };
+        quota.burst(units)
+    }
+
+    /// The same, with so many units at once.
+    #[must_use]
+    pub const fn burst(mut self, units: u32) -> Self {
+        self.burst = units;
+        self.interval = if self.sliding {
+            // Within the window, less than one unit more than `units − burst` may come back.
+            (self.period / (self.units.saturating_sub(units) as u64 + 1)).saturating_add(1)
+        } else if self.units == 0 {
+            LONGEST
+        } else {
+            self.period.div_ceil(self.units as u64)
+        };
+        self
+    }
+
+    /// How many units at once.
+    pub const fn burst_size(&self) -> u32 {
+        self.burst
+    }
+
+    /// The time in which one unit comes back.
+    pub const fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval)
+    }
+
+    /// How many units come back in a second.
+    pub fn rate(&self) -> f64 {
+        SECOND as f64 / self.interval as f64
+    }
+
+    /// The time in which the whole burst comes back.
+    pub const fn fills_in(&self) -> Duration {
+        Duration::from_nanos(self.interval.saturating_mul(self.burst as u64))
+    }
+
+    /// The same burst at so many units a second.
+    pub(crate) fn at_rate(&self, rate: f64) -> Quota {
+        let interval = (SECOND as f64 / rate).ceil();
+        Quota { units: 1, period: interval as u64, burst: 0, sliding: false, interval: 0 }.burst(self.burst)
+    }
+
+    /// The same for the machine; of a quota that will not do, one that admits nothing.
+    #[inline]
+    pub(crate) const fn gcra(&self) -> Rate {
+        let fills = self.interval.saturating_mul(self.burst as u64) <= FILL;
+        let sliding = !self.sliding || self.burst <= self.units;
+        if self.units > 0 && self.period > 0 && self.interval <= LONGEST && fills && sliding {
+            Rate { interval: self.interval, burst: self.burst }
+        } else {
+            Rate { interval: LONGEST, burst: 0 }
+        }
+    }
+
+    /// Checks it; a quota from a closure that will not do admits nothing.
+    ///
+    /// # Errors
+    /// If it allows nothing, or a unit takes more than 52 days to come back, or the burst 73 years.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.units == 0 {
+            return Err(ConfigError::new("quota.units", 0, "1 or more"));
+        }
+        if self.burst == 0 {
+            return Err(ConfigError::new("quota.burst", 0, "1 or more"));
+        }
+        if self.sliding && self.burst > self.units {
+            return Err(ConfigError::new("quota.burst", self.burst, "no more than what any window may hold"));
+        }
+        if self.period == 0 {
+            return Err(ConfigError::new("quota.period", "0ns", "above 0"));
+        }
+        if self.interval > LONGEST {
+            let interval = format_args!("{:?} a unit", self.interval()).to_string();
+            return Err(ConfigError::new("quota.period", interval, "at most 52 days a unit"));
+        }
+        if self.fills_in() > Duration::from_nanos(FILL) {
+            let fills = format_args!("{:?} to fill up", self.fills_in()).to_string();
+            return Err(ConfigError::new("quota.burst", fills, "at most 73 years to fill up"));
+        }
+        Ok(())
+    }
+}
+
+impl Quota {
+    /// Calls `each` with the readings of a quota.
+    pub(crate) fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        each("rate", self.rate());
+        each("burst", f64::from(self.burst_size()));
+    }
+
+    /// Returns the quota with another `rate` (units a second) or `burst` (units).
+    pub(crate) fn with_setting(self, setting: &str, value: f64) -> Result<Quota, ControlError> {
+        match setting {
+            "rate" if self.sliding => {
+                let allowed = "left unchanged: this quota limits the units in any window";
+                Err(ControlError::new("rate", value, allowed))
+            }
+            "rate" if value > 0.0 && value <= 1e9 => Ok(self.at_rate(value)),
+            "rate" => Err(ControlError::new("rate", value, "above 0, at most 1e9 units a second")),
+            "burst" => Ok(self.burst(check::whole("burst", value)?)),
+            _ => Err(ControlError::unknown(setting, &["rate", "burst", "queue", "max_wait"])),
+        }
+    }
+}
+
+/// What remains of a quota.
+pub(crate) fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
+    Allowance {
+        name,
+        limit: u64::from(rate.burst),
+        window: Duration::from_nanos(rate.span()),
+        remaining: u64::from(rate.remaining(free, now)),
+        reset: Duration::from_nanos(free.saturating_sub(now)),
+    }
+}
+
+const fn nanos(time: Duration) -> u64 {
+    let nanos = time.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let period = Duration::from_nanos(self.period);
+        if self.sliding {
+            write!(f, "at most {} in any {period:?}, burst {}", self.units, self.burst)
+        } else {
+            write!(f, "{} per {period:?}, burst {}", self.units, self.burst)
+        }
+    }
+}
+
+impl fmt::Debug for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Quota({self})")
+    }
+}

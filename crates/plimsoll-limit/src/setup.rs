@@ -1,0 +1,251 @@
+//! What all limiters have in common: a name, a clock, an observer, and queues to wait in.
+
+use crate::quota::gcra::{NEVER, Rate};
+use crate::wait::queues::WaitQueues;
+use plimsoll_core::parts::{Identity, check};
+use plimsoll_core::{Account, Clock, ConfigError, Event, Observer, Reason, Rejected};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Closer to its end than this, a rejection is decided again by the precise clock: the coarse one may
+/// be two of the system's ticks behind, of 4 to 10 ms each.
+const TWO_TICKS: u64 = 20_000_000;
+
+pub struct Common {
+    pub(crate) name: &'static str,
+    pub(crate) clock: Clock,
+    pub(crate) observer: Observer,
+    pub(crate) queues: Arc<WaitQueues>,
+}
+
+/// Returns whether the precise clock may admit what the coarse one rejected until `at`.
+#[inline(always)]
+pub(crate) fn is_close(at: u64, now: u64) -> bool {
+    // A rejection ends after `now`. An `at` of 0, which stands for none, wraps and is far.
+    at.wrapping_sub(now).wrapping_sub(1) < TWO_TICKS
+}
+
+impl Common {
+    pub(crate) fn new(identity: Identity, queue: u32, max_wait: Duration) -> Self {
+        let Identity { name, clock, observer, .. } = identity;
+        let queues = Arc::new(WaitQueues::new(name, clock.clone(), queue, max_wait));
+        Common { name, clock, observer, queues }
+    }
+
+    /// Returns whether no request waits, no observer listens, and the limiter is open: the usual case.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.queues.is_quiet() && !self.observer.is_listening()
+    }
+
+    /// Returns the precise time in nanoseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now().as_nanos()
+    }
+
+    /// Decides by the coarse clock and, if that rejects by a hair, once more by the precise one.
+    #[inline(always)]
+    pub(crate) fn decide<T, E>(
+        &self,
+        take: impl Fn(u64) -> Result<T, E>,
+        not_before: impl Fn(&E) -> u64,
+    ) -> (u64, Result<T, E>) {
+        let now = self.clock.coarse().as_nanos();
+        match take(now) {
+            Err(refusal) if is_close(not_before(&refusal), now) => self.decide_precisely(take),
+            decided => (now, decided),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decide_precisely<T, E>(&self, take: impl Fn(u64) -> Result<T, E>) -> (u64, Result<T, E>) {
+        let now = self.now();
+        (now, take(now))
+    }
+
+    #[cold]
+    pub(crate) fn closed(&self) -> Rejected {
+        Rejected::new(self.name, Reason::Closed)
+    }
+
+    #[cold]
+    pub(crate) fn full(&self, queued: u32) -> Rejected {
+        let limit = u64::from(self.queues.queue_limit());
+        Rejected::new(self.name, Reason::Full).numbers(limit, u64::from(queued))
+    }
+
+    #[cold]
+    pub(crate) fn expired(&self, waited: Duration) -> Rejected {
+        Rejected::new(self.name, Reason::Expired).over(waited)
+    }
+
+    /// Emits a decision under the name of the limiter, and returns it. The name in a rejection is
+    /// that of the tier, if another.
+    pub(crate) fn emit<T>(
+        &self,
+        account: Option<Account>,
+        decision: Result<T, Rejected>,
+    ) -> Result<T, Rejected> {
+        self.observer.emit(|| {
+            let event = match &decision {
+                Ok(_) => Event::admitted(self.name),
+                Err(rejected) if rejected.by() == self.name => Event::rejected(*rejected),
+                Err(rejected) => Event::rejected(rejected.named(self.name)).tier(rejected.by()),
+            };
+            account.map_or(event, |account| event.account(account))
+        });
+        decision
+    }
+}
+
+/// A rejection by the limit named `by`: there will be enough at `at`.
+#[inline(always)]
+pub(crate) fn rejected(
+    by: &'static str,
+    reason: Reason,
+    rate: Rate,
+    units: u32,
+    now: u64,
+    at: u64,
+) -> Rejected {
+    if units != 1 || at == NEVER {
+        return rejected_many(by, reason, rate, units, now, at);
+    }
+    // No unit is left.
+    let burst = u64::from(rate.burst);
+    Rejected::new(by, reason).numbers(burst, burst).over_nanos(rate.span()).retry_in_nanos(at - now)
+}
+
+/// It takes a division to say how many units are left.
+#[cold]
+#[inline(never)]
+fn rejected_many(by: &'static str, reason: Reason, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
+    let burst = u64::from(rate.burst);
+    if at == NEVER {
+        return Rejected::new(by, Reason::TooLarge).numbers(burst, u64::from(units));
+    }
+    // At `at` there will be `units`.
+    let left = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
+    Rejected::new(by, reason)
+        .numbers(burst, burst - left.min(burst))
+        .over_nanos(rate.span())
+        .retry_in_nanos(at - now)
+}
+
+impl fmt::Debug for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Common").field("name", &self.name).field("queues", &self.queues).finish()
+    }
+}
+
+/// The default bound of the keys that a keyed limiter remembers.
+pub(crate) const MAX_KEYS: usize = 65_536;
+/// The default length of the queue of waiting requests.
+pub(crate) const QUEUE: u32 = 1_024;
+/// The default longest wait.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Checks the bound of the keys that a keyed limiter remembers.
+pub(crate) fn check_max_keys(max_keys: usize) -> Result<(), ConfigError> {
+    check::within("max_keys", max_keys, 1..=1 << 30)
+}
+
+/// The setters of every limiter's queue.
+macro_rules! queue_setters {
+    () => {
+        /// Sets the maximum number of waiting requests, of all accounts together. Default: 1,024.
+        /// Range: 0 to 2³¹ − 1.
+        pub fn queue(mut self, queue: u32) -> Self {
+            self.config.queue = queue;
+            self
+        }
+
+        /// Sets the longest wait. Default: 10 s. Above 0 if requests may wait.
+        pub fn max_wait(mut self, max_wait: std::time::Duration) -> Self {
+            self.config.max_wait = max_wait;
+            self
+        }
+    };
+}
+
+/// The setter of every keyed limiter's bound.
+macro_rules! max_keys_setter {
+    () => {
+        /// Sets the maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+        ///
+        /// Each takes 24 bytes, allocated when the limiter is built and never more. Twice as many as
+        /// are active at once is right: see the [crate's documentation](crate#memory).
+        pub fn max_keys(mut self, max_keys: usize) -> Self {
+            self.config.max_keys = max_keys;
+            self
+        }
+    };
+}
+
+/// The controls of every limiter's queue.
+macro_rules! queue_controls {
+    ($limiter:ident => $common:expr) => {
+        /// Changes the maximum number of waiting requests. Requests that wait already stay.
+        ///
+        /// # Errors
+        /// Returns an error if `queue` is above 2³¹ − 1, or above 0 while the longest wait is zero.
+        /// Nothing has changed then.
+        pub fn set_queue(&self, queue: u32) -> Result<(), plimsoll_core::ControlError> {
+            plimsoll_core::parts::check::queue(queue, self.max_wait())?;
+            let $limiter = self;
+            $common.queues.set_queue(queue);
+            Ok(())
+        }
+
+        /// Changes the longest wait of requests that arrive from now on.
+        ///
+        /// # Errors
+        /// Returns an error if `max_wait` is zero while requests may wait. Nothing has changed then.
+        pub fn set_max_wait(&self, max_wait: std::time::Duration) -> Result<(), plimsoll_core::ControlError> {
+            plimsoll_core::parts::check::queue(self.queue_limit(), max_wait)?;
+            let $limiter = self;
+            $common.queues.set_max_wait(max_wait);
+            Ok(())
+        }
+
+        /// Rejects all requests from now on, and those that wait, with `Closed`.
+        pub fn close(&self) {
+            let $limiter = self;
+            $common.queues.close();
+        }
+
+        /// Returns whether it was closed.
+        pub fn is_closed(&self) -> bool {
+            let $limiter = self;
+            $common.queues.is_closed()
+        }
+
+        /// Returns the number of waiting requests.
+        pub fn queued(&self) -> u32 {
+            let $limiter = self;
+            $common.queues.queued()
+        }
+
+        /// Returns the maximum number of waiting requests.
+        pub fn queue_limit(&self) -> u32 {
+            let $limiter = self;
+            $common.queues.queue_limit()
+        }
+
+        /// Returns the longest wait.
+        pub fn max_wait(&self) -> std::time::Duration {
+            let $limiter = self;
+            $common.queues.max_wait()
+        }
+
+        /// Returns the name that rejections carry.
+        pub fn name(&self) -> &'static str {
+            let $limiter = self;
+            $common.name
+        }
+    };
+}
+
+pub(crate) use {max_keys_setter, queue_controls, queue_setters};
