@@ -1,13 +1,12 @@
-//! The words every Plimsoll crate speaks.
+//! The contract of Plimsoll's guards, and the parts they are built from.
 //!
-//! A *guard* answers one question – may this request begin? – and there are two shapes of it. A
-//! [`Gate`] answers at once; a [`Wait`]er may let the caller stand in line first. Both hand out
-//! plain data (a token) and take it back with an [`Outcome`]; [`Permit`] turns a token into a
-//! value that gives itself back when dropped. A refusal is a [`Rejected`]: small, `Copy`, never
-//! allocated, and it always means that the work never began.
+//! A *guard* decides whether a request may begin. There are two kinds. A [`Gate`] decides at once. A
+//! [`Wait`] may queue the caller first. Both hand out a token, which is plain data, and take it back
+//! with an [`Outcome`]. A [`Permit`] is a token that releases itself when it is dropped. A rejection
+//! is a [`Rejected`]: small, `Copy`, and never allocated. It always means that the work never began.
 //!
-//! This crate holds no guard. Use it to write one, or to name the types in your own signatures;
-//! to *use* guards, start at the `plimsoll` crate.
+//! This crate contains no guard. Use it to write a guard, or to name the types in your signatures. To
+//! *use* guards, start at the `plimsoll` crate.
 //!
 //! ```text
 //!  request ─► Gate::admit ─► Ok(token) ─► work ─► settle(token, outcome)
@@ -21,7 +20,7 @@
 //! use plimsoll_core::{Gate, Outcome, Permit, Reason, Rejected, Settle};
 //! use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 //!
-//! /// Lets one caller in at a time.
+//! /// Admits one caller at a time.
 //! #[derive(Default)]
 //! struct Latch(AtomicBool);
 //!
@@ -44,19 +43,30 @@
 //! assert!(latch.admit("another").is_ok());
 //! ```
 //!
+//! # Where things are
+//!
+//! | what | where |
+//! |---|---|
+//! | the contract, and what combines guards | [`Gate`], [`Wait`], [`Permit`], [`Rejected`], [`Only`], [`Then`], [`Shadow`] |
+//! | the request as a guard sees it | [`RequestInfo`], [`Keyed`], [`KeyedExt`] |
+//! | time and chance | [`Clock`], [`Dice`] |
+//! | watching and changing guards | [`Observe`], [`Event`], [`Inspect`] |
+//! | tower layers | `layer`, `wait_layer`, `GuardLayer`, `Reply` |
+//! | building parts: semaphore, queue, counters, checks | [`parts`] |
+//!
 //! # Time, chance, cancellation
 //!
-//! [`Clock`] and [`Dice`] are the only doors through which time and chance come in; a guard that
-//! reads time or rolls dice takes them, so a test or a simulator can drive it. Everything here works on a plain thread:
-//! [`Clock::block_until`] runs any of the waiting futures without a runtime. Dropping a waiting
-//! future leaves the line; dropping a [`Permit`] settles it as [`Outcome::Cancelled`], or as
-//! [`Outcome::Failure`] while the thread unwinds.
+//! Time enters a guard only through its [`Clock`], and chance only through its [`Dice`]. So a test or a
+//! simulator can drive every guard. Everything works on a plain thread: [`Clock::block_on`] runs any
+//! future without a runtime. A waiting future that is dropped leaves its queue. A [`Permit`] that is
+//! dropped settles as [`Outcome::Cancelled`], or as [`Outcome::Failure`] while the thread unwinds.
 //!
 //! # Features
 //!
-//! - `tower` (default): [`GuardLayer`], [`Gated`], [`Waiting`] and the faces. Brings in `tokio`.
-//! - `tokio`: sleeping inside a tokio runtime uses its timer; without it, one timer thread does.
-//! - `metrics`: [`Metrics`], the adapter to the `metrics` facade.
+//! - `tower` (default): the layers and services. Enables `tokio`.
+//! - `tokio`: sleeping inside a tokio runtime uses its timer. Without it, one timer thread serves all.
+//! - `metrics`: `Metrics`, an observer for the `metrics` facade.
+//! - `serde`: settings can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod chance;

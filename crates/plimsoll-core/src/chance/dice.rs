@@ -1,9 +1,9 @@
-//! The one door of chance.
+//! Dice: the only way in which chance enters a guard.
 //!
 //! The generator is SplitMix64 (Steele, Lea, Flood: *Fast splittable pseudorandom number
-//! generators*, OOPSLA 2014). Its state moves by addition, so that one algorithm serves twice: as
-//! a plain cell in each thread, and as one shared atomic word for dice with a seed. `rand` gives
-//! the seeds of the threads. It is fit for dropping requests and spreading retries, never for secrets.
+//! generators*, OOPSLA 2014). Its state moves by addition, so one algorithm serves twice: as a plain
+//! cell in each thread, and as one shared atomic word for dice with a seed. `rand` provides the seeds
+//! of the threads. It is fit for dropping requests and spreading retries, never for secrets.
 
 use super::sip::KeyedHashState;
 use rand::TryRng;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A source of chance. Cheap to clone; every guard that decides by chance takes one.
+/// A source of random numbers. Cheap to clone; every guard that decides at random has one.
 ///
-/// The default draws from a generator of the calling thread. [`Dice::seeded`] repeats itself:
-/// asked from one thread, the same seed gives the same answers; clones draw from one sequence.
+/// The default is a generator of the calling thread. [`Dice::seeded`] is reproducible: on one thread,
+/// the same seed yields the same numbers. Clones draw from one sequence.
 ///
 /// ```
 /// use plimsoll_core::Dice;
@@ -38,33 +38,34 @@ fn mix(mut z: u64) -> u64 {
 }
 
 thread_local! {
-    // Zero: not seeded yet. A constant start keeps the check for a first use out of every draw.
+    // Zero stands for "not seeded". A constant start keeps the check for the first use out of
+    // every draw.
     static STATE: Cell<u64> = const { Cell::new(0) };
 }
 
 #[cold]
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
+#[expect(clippy::disallowed_methods, reason = "the dice are where random numbers are read")]
 fn seed() -> u64 {
     let seed = rand::rngs::SysRng.try_next_u64();
-    // A system without a source of entropy still gives every map its own keys.
+    // A system without a source of entropy still gives every hash map its own keys.
     seed.unwrap_or_else(|_| RandomState::new().hash_one(0)) | 1
 }
 
 impl Dice {
-    /// One in 2⁵³: the grain of every [`chance`](Dice::chance).
+    /// The resolution of a probability: 2⁻⁵³.
     pub const GRAIN: f64 = 1.0 / (1u64 << 53) as f64;
 
-    /// Dice of the calling thread, seeded by the system.
+    /// Creates dice that use the calling thread's generator, seeded by the system.
     pub const fn thread() -> Self {
         Dice(None)
     }
 
-    /// Dice that repeat themselves.
+    /// Creates dice that yield the same numbers for the same seed.
     pub fn seeded(seed: u64) -> Self {
         Dice(Some(Arc::new(AtomicU64::new(mix(seed)))))
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     #[inline]
     pub fn bits(&self) -> u64 {
         match &self.0 {
@@ -77,51 +78,52 @@ impl Dice {
                 state.set(next);
                 mix(next)
             }),
-            // Relaxed: the draws need no order among other memory, only to be different.
+            // Relaxed: the draws must differ; nothing else is ordered by them.
             Some(state) => mix(state.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN)),
         }
     }
 
-    /// A number in `0.0..1.0`, in steps of 2⁻⁵³.
+    /// Returns a number in `0.0..1.0`, in steps of 2⁻⁵³.
     #[inline]
     pub fn uniform(&self) -> f64 {
         (self.bits() >> 11) as f64 * Self::GRAIN
     }
 
-    /// `true` with probability `p`; never for `p ≤ 0` (or NaN), always for `p ≥ 1`.
+    /// Returns `true` with probability `p`: never for `p ≤ 0` (or NaN), always for `p ≥ 1`.
     #[inline]
     pub fn chance(&self, p: f64) -> bool {
         self.uniform() < p
     }
 
-    /// `p` for [`under`](Self::under): worked out once where the same chance is asked for often.
+    /// Converts `p` into a threshold for [`under`](Self::under), for a probability that is used often.
     ///
-    /// A draw has 2⁵³ equally likely values; this is how many of them are below `p`.
+    /// A draw has 2⁵³ equally likely values. The threshold is the number of them below `p`.
     pub fn threshold(p: f64) -> u64 {
-        // The cast saturates: NaN and what is negative are 0, what is above 1 is capped.
+        // The cast saturates: NaN and negative numbers become 0.
         ((p / Self::GRAIN).ceil() as u64).min(1 << 53)
     }
 
-    /// A hasher for maps whose keys come from outside, seeded by these dice.
+    /// Creates a hasher with a secret, for maps whose keys come from outside.
     pub fn hasher(&self) -> KeyedHashState {
         let secret = self.bits();
         KeyedHashState::new(secret, mix(secret.wrapping_add(GOLDEN)))
     }
 
-    /// `true` with the probability that `threshold` was made from: the same as
-    /// [`chance`](Self::chance), without the arithmetic.
+    /// Returns `true` with the probability of `threshold`.
+    ///
+    /// This is [`chance`](Self::chance) without the arithmetic.
     #[inline]
     pub fn under(&self, threshold: u64) -> bool {
         self.bits() >> 11 < threshold
     }
 
-    /// A number in `0..n`, 0 if `n` is 0. Its bias is at most n/2⁶⁴.
+    /// Returns a number in `0..n`, or 0 if `n` is 0. Its bias is at most n/2⁶⁴.
     #[inline]
     pub fn below(&self, n: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
     }
 
-    /// A duration in `0..=d`, every one as likely ("full jitter").
+    /// Returns a duration in `0..=d`, all equally likely ("full jitter").
     pub fn jitter(&self, d: Duration) -> Duration {
         let nanos = crate::time::instant::nanos(d);
         Duration::from_nanos(self.below(nanos.saturating_add(1)))

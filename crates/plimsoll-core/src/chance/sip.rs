@@ -1,13 +1,14 @@
-//! Hashes under a secret: SipHash-1-3 (Aumasson, Bernstein: *SipHash: a fast short-input PRF*, INDOCRYPT 2012,
-//! with one round a word and three at the end).
+//! Hashes under a secret: SipHash-1-3 (Aumasson, Bernstein: *SipHash: a fast short-input PRF*,
+//! INDOCRYPT 2012), with one round per word and three at the end.
 //!
-//! It is the function that the standard library's maps use. That one cannot be given a secret but by hashing it
-//! first, a fifth more work for a number; and made to be compiled into the caller, it costs half.
+//! The standard library's maps use the same function. That one accepts a secret only by hashing it
+//! first, which costs a fifth more for a number. Inlined into the caller, this one costs half.
 
 use std::hash::{BuildHasher, Hasher};
 
-/// Builds hashers that begin with a secret, so that nobody can choose keys that collide: from
-/// [`Dice::hasher`](crate::Dice::hasher).
+/// Builds hashers that start from a secret, so that an attacker cannot choose keys that collide.
+///
+/// Created by [`Dice::hasher`](crate::Dice::hasher).
 #[derive(Clone, Copy)]
 pub struct KeyedHashState([u64; 4]);
 
@@ -15,7 +16,7 @@ pub struct KeyedHashState([u64; 4]);
 #[derive(Clone)]
 pub struct KeyedHasher {
     state: [u64; 4],
-    // What does not fill a word yet, from the low end, and how many bytes there were in all.
+    // The bytes that do not fill a word yet, from the low end, and the number of bytes in all.
     tail: u64,
     length: u64,
 }
@@ -37,8 +38,8 @@ impl BuildHasher for KeyedHashState {
     fn build_hasher(&self) -> KeyedHasher {
         KeyedHasher { state: self.0, tail: 0, length: 0 }
     }
-    // That of the trait is not always compiled into the caller.
-    #[expect(clippy::manual_hash_one, reason = "this is it")]
+    // The provided method of the trait is not always inlined into the caller.
+    #[expect(clippy::manual_hash_one, reason = "this implements it")]
     #[inline(always)]
     fn hash_one<T: std::hash::Hash>(&self, key: T) -> u64 {
         let mut hasher = self.build_hasher();
@@ -69,7 +70,7 @@ const fn mixed([a, b, c, d]: [u64; 4], word: u64) -> [u64; 4] {
 }
 
 impl KeyedHasher {
-    /// The low `bytes` bytes of `bits`, one to eight; the others are zero.
+    /// Adds the low `bytes` bytes of `bits`, one to eight. The others are zero.
     #[inline(always)]
     fn add(&mut self, bits: u64, bytes: u64) {
         let held = self.length % 8;
@@ -122,7 +123,7 @@ impl Hasher for KeyedHasher {
     }
 }
 
-// The secret is nobody's business.
+// Not derived: the secret must not be printed.
 impl std::fmt::Debug for KeyedHashState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Seeded")
@@ -141,7 +142,7 @@ mod tests {
     use crate::Dice;
     use std::hash::{DefaultHasher, Hash};
 
-    /// What the standard library hashes under a secret of zeros.
+    /// Returns the hash of the standard library, whose secret is zero here.
     fn standard(key: &(impl Hash + ?Sized)) -> u64 {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn under_a_secret_of_zeros_it_is_the_hash_of_the_standard_library() {
+    fn with_a_zero_secret_it_equals_the_standard_library() {
         let zeros = KeyedHashState::new(0, 0);
         let text: String = ('a'..='z').chain('à'..='ž').collect();
         for (end, _) in text.char_indices() {
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn another_secret_gives_other_hashes() {
+    fn another_secret_yields_other_hashes() {
         let [one, other] = [1, 2].map(|seed| Dice::seeded(seed).hasher());
         assert!((0..1_000_u64).all(|n| one.hash_one(n) != other.hash_one(n)));
     }

@@ -1,31 +1,31 @@
-//! How an admitted call ended, and who says so.
+//! Outcomes of admitted work, and classifiers that read them from results.
 
 use crate::Rejected;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// How an admitted call ended.
+/// The outcome of admitted work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It did what it should.
+    /// The work succeeded.
     Success,
-    /// It failed.
+    /// The work failed.
     Failure,
-    /// It took too long.
+    /// The work timed out.
     TimedOut,
-    /// The inner side itself pushed back (429, 503, RESOURCE_EXHAUSTED).
+    /// The callee itself is overloaded (429, 503, RESOURCE_EXHAUSTED).
     Overloaded,
-    /// It says nothing about the inner side.
+    /// The outcome says nothing about the callee.
     Ignored,
-    /// The caller went away before the end.
+    /// The caller left before the work had ended.
     Cancelled,
 }
 
 impl Outcome {
-    /// The outcome as one lower-case word, for labels.
+    /// Returns the outcome in lower case, for labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Success => "success",
@@ -48,9 +48,9 @@ impl Outcome {
     }
 }
 
-/// Reads the outcome off a finished call.
+/// Reads the outcome from the result of a call.
 pub trait Classify<T, E> {
-    /// The outcome of a call that ended with `result`.
+    /// Returns the outcome of a call that returned `result`.
     fn classify(&self, result: Result<&T, &E>) -> Outcome;
 }
 
@@ -64,11 +64,11 @@ impl<T, E> Classify<T, E> for OnError {
     }
 }
 
-/// A closure as classifier; naming `T` and `E` in the type lets `|result| …` infer its argument.
+/// A closure as classifier. `T` and `E` in the type let the closure infer its argument.
 pub struct ClassifyFn<F, T, E>(F, PhantomData<fn(T, E)>);
 
 impl<F, T, E> ClassifyFn<F, T, E> {
-    /// Classifies by `classify`.
+    /// Creates a classifier from a closure.
     pub fn new(classify: F) -> Self
     where
         F: Fn(Result<&T, &E>) -> Outcome,
@@ -77,7 +77,7 @@ impl<F, T, E> ClassifyFn<F, T, E> {
     }
 }
 
-// Derived, these would ask for `T: Clone` and `E: Clone`, which are only named, never held.
+// Derived, these would require `T: Clone` and `E: Clone`, which are only named, never held.
 impl<F: Clone, T, E> Clone for ClassifyFn<F, T, E> {
     fn clone(&self) -> Self {
         ClassifyFn(self.0.clone(), PhantomData)
@@ -96,19 +96,19 @@ impl<F: Fn(Result<&T, &E>) -> Outcome, T, E> Classify<T, E> for ClassifyFn<F, T,
     }
 }
 
-/// A call that was either refused by a guard or failed by itself.
+/// The error of a guarded call: a rejection, or the error of the work itself.
 ///
-/// What `run` and `.wrap()` answer with, where the inner error has no place for a [`Rejected`].
+/// `run` and `.wrap()` return it, where the work's own error type has no room for a [`Rejected`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overload<E> {
-    /// A guard refused; the work never began.
+    /// A guard rejected the request; the work never began.
     Rejected(Rejected),
-    /// The work began, and this is its own error.
+    /// The work began and returned this error.
     Inner(E),
 }
 
 impl<E> Overload<E> {
-    /// The refusal, if it was one.
+    /// Returns the rejection, if it is one.
     pub fn rejected(&self) -> Option<&Rejected> {
         match self {
             Overload::Rejected(rejected) => Some(rejected),

@@ -1,10 +1,10 @@
-//! A refusal: who refused, why, and when to come back.
+//! Rejections: which guard rejected a request, why, and when to retry.
 
 use crate::time::instant::nanos;
 use std::fmt;
 use std::time::Duration;
 
-/// Why a request was refused.
+/// The reason of a rejection, or of the loss of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
@@ -12,32 +12,32 @@ pub enum Reason {
     Limited,
     /// A circuit breaker is open.
     Open,
-    /// Every place is taken, and so is every place to wait.
+    /// Every place is taken, in service and in the queue.
     Full,
-    /// Chance decided: random drop.
+    /// The request was dropped at random, to shed load.
     Dropped,
-    /// It waited too long.
+    /// The request waited too long.
     Expired,
-    /// It waited and had to make room for another.
+    /// The request was removed from the queue to make room for another.
     Evicted,
-    /// Every slot is in use; there is no waiting here.
+    /// Every slot is in use, and this guard has no queue.
     Busy,
-    /// Its deadline has passed, or would before it is done.
+    /// The deadline has passed, or would pass before the work is done.
     Overdue,
     /// The guard was closed.
     Closed,
-    /// What decides cannot be reached.
+    /// The service that decides cannot be reached.
     Unavailable,
-    /// It is larger than all there is: asking again never helps.
+    /// The request is larger than the whole limit. A retry never succeeds.
     TooLarge,
-    /// Its consumer's filter threw it out. Items are lost for this; no request is refused for it.
+    /// The filter of a consumer discarded the item. Requests are never rejected for this.
     Filtered,
     /// A rate that many callers share is used up, whoever used it.
     Throttled,
 }
 
 impl Reason {
-    /// The reason as one lower-case word, for labels and answers.
+    /// Returns the reason in lower case, for labels and responses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Reason::Limited => "limited",
@@ -63,10 +63,11 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A refusal. It always means that the work never began.
+/// A rejection. It always means that the work never began.
 ///
-/// Small and `Copy`; making one allocates nothing. It says who refused and why and, where the
-/// guard knows them, the numbers behind the decision and the time after which asking again may help.
+/// It is small and `Copy`, and creating one allocates nothing. It names the guard and the reason.
+/// Where the guard knows them, it also states the numbers behind the decision, and after which time
+/// a retry may succeed.
 ///
 /// ```
 /// use plimsoll_core::{Reason, Rejected};
@@ -78,12 +79,12 @@ impl fmt::Display for Reason {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Rejected {
     by: &'static str,
-    // `u64::MAX` is "not known": an `Option` each would double what a refusal has to write.
+    // `u64::MAX` stands for "not known". An `Option` each would double what a rejection writes.
     window: u64,
     retry_after: u64,
     // The reason in the low four bits, then the limit and the observed number, thirty bits each. A
-    // refusal is moved two or three times on its way out, sixteen bytes at a time: what was written
-    // as two words just before would have to reach memory first, which takes longer than all else.
+    // rejection is moved two or three times on its way out, sixteen bytes at a time. Two words written
+    // just before would have to reach memory first, which takes longer than everything else.
     facts: u64,
 }
 
@@ -101,18 +102,18 @@ const fn number(n: u64) -> u64 {
 }
 
 impl Rejected {
-    /// A refusal by the guard named `by`.
+    /// Creates a rejection by the guard named `by`.
     #[inline]
     pub const fn new(by: &'static str, reason: Reason) -> Self {
         let facts = reason as u64 | NO_NUMBER << 4 | NO_NUMBER << (4 + BITS);
         Rejected { by, window: UNKNOWN, retry_after: UNKNOWN, facts }
     }
 
-    /// The same, with the number allowed and the number found; a number above 1,073,741,822 is told
-    /// as that.
+    /// Sets the limit and the number that was observed. Range: 0 to 1,073,741,822; larger numbers
+    /// are stored as that.
     #[inline]
     pub const fn numbers(mut self, limit: u64, observed: u64) -> Self {
-        // One branch that is always the same, in place of two choices on the way of every refusal.
+        // One branch that is always the same, in place of two choices on every rejection.
         let (limit, observed) = if (limit | observed) < NO_NUMBER {
             (limit, observed)
         } else {
@@ -122,19 +123,19 @@ impl Rejected {
         self
     }
 
-    /// The same, with the time over which those numbers are counted.
+    /// Sets the time over which the numbers are counted.
     pub fn over(mut self, window: Duration) -> Self {
         self.window = nanos(window);
         self
     }
 
-    /// The same, with the time after which asking again may help.
+    /// Sets the time after which a retry may succeed.
     pub fn retry_in(mut self, after: Duration) -> Self {
         self.retry_after = nanos(after);
         self
     }
 
-    /// [`over`](Self::over), in nanoseconds: for those who refuse in a few of them.
+    /// [`over`](Self::over) in nanoseconds, for guards that reject in a few of them.
     #[doc(hidden)]
     #[inline]
     pub const fn over_nanos(mut self, window: u64) -> Self {
@@ -150,19 +151,19 @@ impl Rejected {
         self
     }
 
-    /// The same, by the guard named `by`.
+    /// Sets the name of the guard.
     #[must_use]
     pub const fn named(mut self, by: &'static str) -> Self {
         self.by = by;
         self
     }
 
-    /// The name of the guard that refused.
+    /// Returns the name of the guard.
     pub const fn by(&self) -> &'static str {
         self.by
     }
 
-    /// Why.
+    /// Returns the reason.
     #[inline]
     pub const fn reason(&self) -> Reason {
         match self.facts & 15 {
@@ -187,22 +188,22 @@ impl Rejected {
         if n == NO_NUMBER { None } else { Some(n) }
     }
 
-    /// The number allowed, where there is one.
+    /// Returns the limit, where there is one.
     pub const fn limit(&self) -> Option<u64> {
         self.number(4)
     }
 
-    /// The number found, where there is one.
+    /// Returns the observed number, where there is one.
     pub const fn observed(&self) -> Option<u64> {
         self.number(4 + BITS)
     }
 
-    /// The time over which the numbers are counted; for `Expired`, the time it waited.
+    /// Returns the time over which the numbers are counted. For `Expired`, the time that it waited.
     pub fn window(&self) -> Option<Duration> {
         known(self.window).map(Duration::from_nanos)
     }
 
-    /// How long to wait before asking again; `None` where the guard cannot know.
+    /// Returns the time after which a retry may succeed, where the guard knows it.
     pub fn retry_after(&self) -> Option<Duration> {
         known(self.retry_after).map(Duration::from_nanos)
     }
@@ -251,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn every_field_is_read_back_as_set() {
         use Reason::*;
         let given = [Limited, Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable];
         for reason in given.into_iter().chain([TooLarge, Filtered, Throttled]) {
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_small() {
+    fn a_rejection_has_forty_bytes() {
         assert_eq!(size_of::<Rejected>(), 40);
         assert_eq!(size_of::<Result<(), Rejected>>(), 40);
     }

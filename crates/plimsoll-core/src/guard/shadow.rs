@@ -1,33 +1,34 @@
-//! A guard that only watches, or does nothing: one wrapper for every gate.
+//! Trying a gate out: it decides, and rejects no request.
 
 use crate::{Allowance, Event, Gate, Observe, Observer, Outcome, Rejected, Settle};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What a [`Shadow`]ed gate does.
+/// The mode of a [`Shadow`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// It guards.
+    /// The gate guards.
     #[default]
     On,
-    /// It decides and tells, and refuses nobody: to see what a new line would do before it does it.
+    /// The gate decides and emits events, but every request is admitted.
     Shadow,
-    /// It is not even asked.
+    /// The gate is not asked.
     Off,
 }
 
-/// A gate with a switch: on, shadow, off. Turned by any thread while it runs; clones share it.
+/// A gate with a switch: on, shadow, off. Any thread can change it; clones share it.
 ///
-/// What was admitted in one mode is settled rightly in another. It never waits, so a valve in
-/// shadow never queues.
+/// In shadow mode you see what a new limit would reject before it rejects anything. A request that
+/// was admitted in one mode is settled correctly in another. A shadow never waits, so a valve in it
+/// never queues.
 ///
 /// ```
 /// use plimsoll_core::{Gate, Mode, Only, Reason, Rejected, Settle, Outcome, Shadow};
 /// # #[derive(Clone)] struct Shut;
 /// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn refund(&self, _: ()) {} }
 /// # impl Gate<str> for Shut { fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Full)) } }
-/// let gate = Shadow::new(Shut, Mode::Shadow); // a gate that refuses everyone
+/// let gate = Shadow::new(Shut, Mode::Shadow); // a gate that rejects every request
 /// assert!(gate.admit("request").is_ok());
 /// gate.set_mode(Mode::On);
 /// assert!(gate.admit("request").is_err());
@@ -40,22 +41,22 @@ pub struct Shadow<G> {
 }
 
 impl<G> Shadow<G> {
-    /// `gate`, with a switch that stands at `mode`.
+    /// Wraps `gate`, with its switch at `mode`.
     pub fn new(gate: G, mode: Mode) -> Self {
         Shadow { gate, mode: Arc::new(AtomicU8::new(mode as u8)), observer: Observer::none() }
     }
 
-    /// Tells `observer` each refusal that was not carried out, as [`Event::Shadowed`].
+    /// Sets the observer. It receives each rejection that was not carried out, as [`Event::Shadowed`].
     #[must_use]
     pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observer = Observer::shared(observer);
         self
     }
 
-    /// What it does now.
+    /// Returns the mode.
     #[inline]
     pub fn mode(&self) -> Mode {
-        // Relaxed: the mode stands for itself.
+        // Relaxed: the mode stands for itself; nothing else is read because of it.
         match self.mode.load(Ordering::Relaxed) {
             0 => Mode::On,
             1 => Mode::Shadow,
@@ -63,19 +64,19 @@ impl<G> Shadow<G> {
         }
     }
 
-    /// Turns the switch.
+    /// Changes the mode.
     pub fn set_mode(&self, mode: Mode) {
         self.mode.store(mode as u8, Ordering::Relaxed);
     }
 
-    /// The gate behind it.
+    /// Returns the gate.
     pub fn get_ref(&self) -> &G {
         &self.gate
     }
 }
 
 impl<G: Settle> Settle for Shadow<G> {
-    /// `None`: went on without the gate's leave.
+    /// `None` if the gate did not admit the request.
     type Token = Option<G::Token>;
     #[inline]
     fn settle(&self, token: Self::Token, outcome: Outcome) {

@@ -1,4 +1,4 @@
-//! Tuples of gates, which are gates themselves.
+//! Tuples of gates are gates: all of them admit a request, or none.
 
 use crate::guard::permit::Undo;
 use crate::{Allowance, Gate, Outcome, Rejected, Settle};

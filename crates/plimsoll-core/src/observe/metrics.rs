@@ -1,9 +1,9 @@
 //! The adapter to the `metrics` facade.
 //!
-//! Counting goes into words of our own, striped by thread, and is handed to the recorder when
-//! someone [publishes](Metrics::publish) – usually in the handler that is scraped. So a decision
-//! costs one add on a line that other threads rarely touch, whatever recorder is installed; and a
-//! guard that is built before the recorder is no worse off: the next publishing tells it all.
+//! Events are counted in cells of our own, striped by thread. The totals are handed to the recorder
+//! by [`Metrics::publish`], usually in the handler that is scraped. So a decision costs one addition
+//! on a cache line that other threads rarely touch, whatever recorder is installed. A guard that is
+//! built before the recorder loses nothing: the next call publishes all of it.
 
 use crate::observe::metric_names as names;
 use crate::parts::sync::recover;
@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Counts what guards tell and publishes it to the installed `metrics` recorder.
+/// Counts the events of guards and publishes the totals to the installed `metrics` recorder.
 ///
 /// ```
 /// use plimsoll_core::{Event, Metrics, Observe};
 /// use std::sync::Arc;
 ///
 /// let metrics = Arc::new(Metrics::new());
-/// // Hand it to a guard: `Valve::builder().observe(metrics.clone())`; then, when scraped:
+/// // Pass it to a guard by `Valve::builder().observe(metrics.clone())`. When scraped:
 /// metrics.publish();
 /// ```
 #[derive(Debug, Default)]
@@ -28,16 +28,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Creates an observer that has counted nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Hands all totals, and what is in flight now, to the recorder that is installed now.
+    /// Publishes all totals, and what is in flight, to the recorder that is installed now.
     ///
-    /// Without one it does nothing, and nothing is lost.
+    /// Without a recorder it does nothing, and nothing is lost.
     pub fn publish(&self) {
-        // The recorder is somebody else's code: it is called with the list unlocked.
+        // The recorder is foreign code: it is called after the lock is released.
         let guards: Vec<_> = self.guards().iter().map(|(&guard, counts)| (guard, counts.clone())).collect();
         for (guard, counts) in guards {
             counts.publish(guard);
@@ -88,7 +88,7 @@ const OUTCOMES: [Outcome; 6] = [
     Outcome::Cancelled,
 ];
 
-// Where each thing is counted: a cell of a stripe.
+// The cell of a stripe in which each event is counted.
 const ADMITTED: usize = 0;
 const ABANDONED: usize = 1;
 const REFUNDED: usize = 2;
@@ -102,7 +102,7 @@ const STATE_CHANGED: usize = DELIVERED + 1;
 const UNGUARDED: usize = STATE_CHANGED + 1;
 const CELLS: usize = UNGUARDED + 1;
 
-/// Threads are dealt to stripes in turn; more stripes than that cost memory and buy little.
+/// Threads are assigned to stripes in turn. More stripes cost memory and gain little.
 const STRIPES: usize = 8;
 
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Counts {
 
     fn add_many(&self, cell: usize, count: u64) {
         if let Some(cell) = self.0.get(stripe()).and_then(|stripe| stripe.0.get(cell)) {
-            // Relaxed: a total needs no order among other memory.
+            // Relaxed: nothing else is ordered by a total.
             cell.fetch_add(count, Ordering::Relaxed);
         }
     }
@@ -145,7 +145,7 @@ impl Counts {
     fn publish(&self, guard: &'static str) {
         let decision = |decision: &'static str, reason: &'static str, cell| {
             let total = self.total(cell);
-            // What never happened needs no line, but for the one that everyone looks for.
+            // What never happened needs no series, except the one that every dashboard shows.
             if total > 0 || cell == ADMITTED {
                 metrics::counter!(names::DECISIONS, names::GUARD => guard, names::DECISION => decision, names::REASON => reason)
                     .absolute(total);
@@ -160,7 +160,7 @@ impl Counts {
             decision("shadowed", reason.as_str(), SHADOWED + n);
             decision("lost", reason.as_str(), LOST + n);
         }
-        // Read before what was kept, for the same reason as below.
+        // Read before the items that were enqueued, for the same reason as below.
         let gone: u64 = (0..REASONS.len()).map(|n| self.total(LOST + n)).sum::<u64>() + self.total(DELIVERED);
         let changed = self.total(STATE_CHANGED);
         if changed > 0 {
@@ -173,7 +173,8 @@ impl Counts {
             metrics::gauge!(names::QUEUE_ITEMS, names::GUARD => guard)
                 .set(enqueued.saturating_sub(gone) as f64);
         }
-        // Read before the admissions: whoever ends in between is counted as inside, never as less than nobody.
+        // Read before the admissions: work that ends in between counts as in flight, and the
+        // difference is never negative.
         let mut gone = self.total(REFUNDED);
         for (n, outcome) in OUTCOMES.iter().enumerate() {
             let total = self.total(COMPLETED + n);

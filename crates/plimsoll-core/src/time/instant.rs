@@ -1,4 +1,4 @@
-//! A point in time: nanoseconds since one origin of the whole process.
+//! Points in time: nanoseconds since one origin of the whole process.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// A point in monotonic time, in nanoseconds since one origin shared by the whole process.
 ///
-/// Unlike `std::time::Instant` it is plain data: a simulator makes them from numbers, and an
-/// atomic word holds one. Arithmetic saturates; 2⁶⁴ ns are 584 years.
+/// Unlike `std::time::Instant` it is plain data: a simulator creates one from a number, and an atomic
+/// word holds one. Arithmetic saturates. 2⁶⁴ ns are 584 years.
 ///
 /// ```
 /// use plimsoll_core::Instant;
@@ -16,32 +16,32 @@ use std::time::Duration;
 /// let start = Instant::from_nanos(1_000);
 /// let later = start + Duration::from_micros(2);
 /// assert_eq!(later.since(start), Duration::from_micros(2));
-/// assert_eq!(start.since(later), Duration::ZERO); // time may go backwards; we do not panic
+/// assert_eq!(start.since(later), Duration::ZERO); // saturates, and never panics
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// The last instant there is; a wait until then never ends.
+    /// The last instant. A wait until then never ends.
     pub const FAR_FUTURE: Instant = Instant(u64::MAX);
 
-    /// The instant `nanos` nanoseconds after the origin.
+    /// Creates the instant `nanos` nanoseconds after the origin.
     pub const fn from_nanos(nanos: u64) -> Self {
         Instant(nanos)
     }
 
-    /// Nanoseconds since the origin.
+    /// Returns the nanoseconds since the origin.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
     pub const fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// A duration in whole nanoseconds, at most `u64::MAX`.
+/// Returns a duration in whole nanoseconds, at most `u64::MAX`.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Who wants to be woken when: the sleepers of a manual clock and of the timer thread.
+//! The sleepers of a manual clock or of the timer thread, and when each is due.
 
 use crate::parts::sync::{recover, wake};
 use crate::time::Instant;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-/// When a sleeper is due, and a number that tells apart those due at the same instant.
+/// When a sleeper is due, and a number that distinguishes sleepers due at the same instant.
 type Key = (Instant, u64);
 
 #[derive(Debug, Default)]
@@ -17,13 +17,13 @@ struct Book {
     next: u64,
 }
 
-/// A book of sleepers. Wakers are always called, and dropped, with the book closed.
+/// A book of sleepers. Wakers are called and dropped only after its lock is released.
 #[derive(Debug)]
 pub(super) struct Timers {
     book: Mutex<Book>,
     changed: Condvar,
-    /// When the first of them is due; `u64::MAX` for nobody. Written with the book open, so that a
-    /// clock that moves and finds nobody due need not open it.
+    /// When the first sleeper is due; `u64::MAX` if there is none. Written under the lock, so that a
+    /// clock that moves and finds no sleeper due need not take it.
     first: AtomicU64,
 }
 
@@ -38,21 +38,22 @@ impl Timers {
         recover(self.book.lock())
     }
 
-    /// The earliest instant anyone waits for.
+    /// The earliest instant that a sleeper waits for.
     pub(super) fn next(&self) -> Option<Instant> {
-        // SeqCst, as the store in `note` and as the clock: a sleeper enters the book and then looks
-        // at the clock, who moves the clock then looks here; one of them must see the other.
+        // SeqCst: pairs with the store in `note` and with the clock's accesses. A sleeper enters the
+        // book and then reads the clock. A thread that moves the clock then reads this. One of them
+        // must see the other.
         let first = self.first.load(Ordering::SeqCst);
         (first != u64::MAX).then(|| Instant::from_nanos(first))
     }
 
-    /// After every change of the book, with it open.
+    /// Publishes the first instant. Called after every change of the book, under its lock.
     fn note(&self, book: &Book) {
         let first = book.sleepers.first_key_value().map_or(u64::MAX, |(&(at, _), _)| at.as_nanos());
         self.first.store(first, Ordering::SeqCst);
     }
 
-    /// Wakes everyone who is due at `now`; answers how many.
+    /// Wakes all sleepers that are due at `now`, and returns their number.
     pub(super) fn wake_due(&self, now: Instant) -> usize {
         let mut woken = 0;
         while self.next().is_some_and(|next| next <= now) {
@@ -69,7 +70,7 @@ impl Timers {
         woken
     }
 
-    /// Sleeps on the calling thread until the next sleeper is due, or the book changes.
+    /// Blocks the calling thread until the next sleeper is due or the book changes.
     fn rest(&self, now: impl Fn() -> Instant) {
         let book = self.open();
         let pause = book.sleepers.first_key_value().map(|(&(at, _), _)| at.since(now()));
@@ -81,7 +82,7 @@ impl Timers {
     }
 }
 
-/// One sleeper's line in the book; crossed out when dropped.
+/// A sleeper's entry in the book, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Sleeper {
     timers: Arc<Timers>,
@@ -103,14 +104,14 @@ impl Sleeper {
         Sleeper { timers, key }
     }
 
-    /// The sleeper was polled again, perhaps by another task.
+    /// Replaces the waker: the sleeper was polled again, perhaps by another task.
     pub(super) fn renew(&self, waker: Waker) {
         let mut book = self.timers.open();
         let old = book.sleepers.insert(self.key, waker);
         self.timers.note(&book);
         drop(book);
         if old.is_none() {
-            // It had been woken, and waits again.
+            // It was woken, and waits again.
             self.timers.changed.notify_all();
         }
     }
@@ -126,9 +127,9 @@ impl Drop for Sleeper {
     }
 }
 
-/// The sleepers of the one timer thread, which is started by the first of them.
+/// Returns the sleepers of the timer thread, which is started by the first call.
 ///
-/// `None` if the thread cannot be started; the caller then has to poll.
+/// Returns `None` if the thread cannot be started. The caller then has to poll.
 pub(super) fn thread(now: fn() -> Instant) -> Option<Arc<Timers>> {
     static THREAD: OnceLock<Arc<Timers>> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());

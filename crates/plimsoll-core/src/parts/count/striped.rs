@@ -7,27 +7,29 @@ use std::collections::BinaryHeap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 
-/// How many threads have a cell of their own; those beyond share one.
+/// The number of threads that have a cell of their own. Further threads share one.
 pub(crate) const CELLS: usize = 32;
 
 #[derive(Debug, Default)]
 #[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
 struct Padded(AtomicU64);
 
-/// A count that is added to by many threads, often, and read by few, seldom.
+/// A counter that many threads increment often, and few threads read seldom.
 ///
-/// Each thread writes a cell that no other thread writes, so adding one is a load and a store: about
-/// a nanosecond, however many threads add at once, where an atomic add costs seven and, shared, sixty.
-/// It takes four kilobytes. Nothing is ever lost; a total may miss what is added while it is read.
+/// Each thread writes a cell that no other thread writes. So an increment is a load and a store, about
+/// a nanosecond, whatever the number of threads. An atomic addition costs seven, and a contended one
+/// sixty. The counter takes four kilobytes. No increment is lost; a total may miss increments that
+/// happen while it is read.
 ///
-/// Who adds one and then looks at a flag, while another changes the flag and then reads the total, may
-/// miss the other and be missed by it – unless the other calls [`catch_up`](Self::catch_up) in between.
+/// A thread may increment the counter and then read a flag, while another changes the flag and then
+/// reads the total. Each may miss the other, unless the second calls [`catch_up`](Self::catch_up) in
+/// between.
 #[derive(Debug)]
 pub struct StripedCounter {
     own: Box<[Padded]>,
-    // For threads beyond the cells.
+    // For threads without a cell of their own.
     shared: Padded,
-    // Whether `catch_up` can make every other thread catch up, so that they need not see to it themselves.
+    // Whether `catch_up` can issue a barrier on all threads, so that `add` needs none.
     asymmetric: bool,
 }
 
@@ -38,7 +40,7 @@ impl Default for StripedCounter {
     }
 }
 
-/// A barrier on all threads of the process, paid for by the one who asks for it.
+/// A barrier on all threads of the process, paid for by the calling thread.
 #[cfg(target_os = "linux")]
 mod barrier {
     use rustix::thread::{MembarrierCommand, membarrier};
@@ -64,12 +66,12 @@ mod barrier {
 }
 
 impl StripedCounter {
-    /// Counts one.
+    /// Adds one.
     #[inline]
     pub fn add(&self) {
         match self.own.get(index()) {
-            // Relaxed, and no read-modify-write: only this thread writes the cell. A thread that gets
-            // the cell after it got the index under a lock, so it sees the last value.
+            // Relaxed, and no read-modify-write: only this thread writes the cell. A later owner of the
+            // cell got its index under a lock, so it sees the last value.
             Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
             None => self.add_shared(),
         }
@@ -80,12 +82,14 @@ impl StripedCounter {
         }
     }
 
-    /// Whoever has added one before this has been seen by the next [`total`](Self::total), or sees what
-    /// the caller has written before this. Costs some microseconds; for those who are about to wait.
+    /// Orders the increments of other threads against this call.
+    ///
+    /// An increment of another thread is included in the next [`total`](Self::total), or that thread
+    /// sees what the caller wrote before this call. It takes some microseconds: use it before waiting.
     pub fn catch_up(&self) {
         fence(Ordering::SeqCst);
         if self.asymmetric {
-            // It was registered, so it does not fail.
+            // The process is registered, so this does not fail.
             barrier::everywhere();
         }
     }
@@ -95,16 +99,16 @@ impl StripedCounter {
         self.shared.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many were counted.
+    /// Returns the total.
     pub fn total(&self) -> u64 {
         let load = |cell: &Padded| cell.0.load(Ordering::Relaxed);
         self.own.iter().map(load).fold(load(&self.shared), u64::wrapping_add)
     }
 }
 
-/// Not yet given.
+/// The index is not assigned yet.
 const UNSET: usize = usize::MAX - 1;
-/// Of a thread that is ending, or came when all were given: beyond every cell.
+/// The index of a thread that is ending or found none free. It is beyond every cell.
 const NONE: usize = usize::MAX;
 
 thread_local! {
@@ -112,7 +116,7 @@ thread_local! {
     static LEASE: IndexLease = const { IndexLease(Cell::new(NONE)) };
 }
 
-/// This thread's own index, which no other living thread has.
+/// Returns this thread's index, which no other living thread has.
 #[inline]
 pub(crate) fn index() -> usize {
     match INDEX.get() {
@@ -121,12 +125,12 @@ pub(crate) fn index() -> usize {
     }
 }
 
-/// Gives the index back when the thread ends.
+/// Returns the index when the thread ends.
 struct IndexLease(Cell<usize>);
 
 impl Drop for IndexLease {
     fn drop(&mut self) {
-        // From here on this thread counts in the shared cell.
+        // From here on this thread uses the shared cell.
         INDEX.set(NONE);
         if self.0.get() != NONE {
             free().0.push(Reverse(self.0.get()));
@@ -134,7 +138,7 @@ impl Drop for IndexLease {
     }
 }
 
-/// The indices that were given back, and the next one that never was given.
+/// The indices that were returned, and the next one that was never assigned.
 type Free = (BinaryHeap<Reverse<usize>>, usize);
 
 fn free() -> std::sync::MutexGuard<'static, Free> {
@@ -169,7 +173,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn nothing_is_lost_by_more_threads_than_cells_that_come_and_go() {
+    fn more_short_lived_threads_than_cells_lose_no_increment() {
         let stripes = Arc::new(StripedCounter::default());
         for _ in 0..3 {
             std::thread::scope(|s| {
@@ -181,10 +185,10 @@ mod tests {
         assert_eq!(stripes.total(), 3 * (CELLS as u64 + 8) * 1_000);
     }
 
-    /// One adds and then looks whether anyone watches; the other ceases to watch and then reads. Without
-    /// the catching up both miss each other in some of these rounds.
+    /// One thread increments and then reads the flag; the other clears the flag and then reads the
+    /// total. Without `catch_up` both miss each other in some of these rounds.
     #[test]
-    fn who_is_not_seen_by_the_total_sees_the_flag() {
+    fn an_increment_missed_by_the_total_sees_the_flag() {
         use std::hint::spin_loop;
         use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
         const ROUNDS: u64 = 30_000;
@@ -196,7 +200,7 @@ mod tests {
             while word.load(SeqCst) < round {
                 spins += 1;
                 if spins % 1_000 == 0 {
-                    std::thread::yield_now(); // on a single core nothing happens while we spin
+                    std::thread::yield_now(); // on a single core the other thread needs it
                 }
                 spin_loop();
             }
@@ -214,7 +218,7 @@ mod tests {
             for round in 1..=ROUNDS {
                 watched.store(true, SeqCst);
                 go.store(round, SeqCst);
-                // They are to meet at every distance.
+                // So that they meet at every distance.
                 (0..round % 100).for_each(|_| spin_loop());
                 watched.store(false, Ordering::Relaxed);
                 stripes.catch_up();
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_given_again() {
+    fn an_index_is_reused() {
         let of_a_thread = || std::thread::spawn(index).join().unwrap();
         let seen: Vec<_> = (0..10 * CELLS).map(|_| of_a_thread()).collect();
         assert!(seen.iter().any(|&index| index < CELLS), "{seen:?}");

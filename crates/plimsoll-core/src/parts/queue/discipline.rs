@@ -1,98 +1,106 @@
-//! What waits in which order, and what has to go: the settings. The machine is [`Line`](super::Queue).
+//! Queue disciplines: in which order items are taken, and which of them leave.
 
 use crate::ConfigError;
 use crate::parts::check;
 use std::fmt;
 use std::time::Duration;
 
-/// In which order things that wait are taken, and which of them go when there are too many or they
-/// wait too long. [`Line`](super::Queue) carries it out.
+/// The order in which waiting items are taken, and which of them leave when there are too many or
+/// they wait too long.
 ///
-/// | discipline | taken first | when full | goes by age |
+/// | discipline | taken first | when full | leaves by age |
 /// |---|---|---|---|
 /// | [`Fifo`](Self::Fifo) | the oldest | evicts the oldest | – |
-/// | [`KeepOldest`](Self::KeepOldest) | the oldest | refuses the new one | – |
+/// | [`KeepOldest`](Self::KeepOldest) | the oldest | rejects the newcomer | – |
 /// | [`Lifo`](Self::Lifo) | the newest | evicts the oldest | – |
-/// | [`LifoWithAge`](Self::LifoWithAge) | the newest | evicts the oldest | everything, once the newest is too old |
+/// | [`LifoWithAge`](Self::LifoWithAge) | the newest | evicts the oldest | all items, once the newest is too old |
 /// | [`CoDel`](Self::CoDel) | the oldest | evicts the oldest | some, faster and faster, while the wait stays above a target |
-/// | [`AdaptiveLifo`](Self::AdaptiveLifo) | the oldest; the newest under overload | evicts the oldest | what waited too long, by two measures |
+/// | [`AdaptiveLifo`](Self::AdaptiveLifo) | the oldest; the newest under overload | evicts the oldest | what waited too long, by two limits |
 /// | [`TimeBuckets`](Self::TimeBuckets) | the newest | evicts the oldest | a whole time slice at once |
 ///
-/// A bound by age ([`Bounds::age`](Bounds::max_age)) can be set beside any of them.
+/// A bound on the age ([`Bounds::max_age`]) can be set beside any of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum Discipline {
-    /// A queue: the oldest first. Full, it evicts the oldest: what has waited longest is worth least.
+    /// A queue: the oldest item first. When full, it evicts the oldest: what has waited longest is
+    /// worth least.
     #[default]
     Fifo,
-    /// A queue that keeps what it has and refuses the new. For work whose start is worth more than
-    /// its end, and for callers who are better told at once.
+    /// A queue that keeps its items and rejects newcomers. For work whose start is worth more than
+    /// its end, and for callers that are better rejected at once.
     KeepOldest,
-    /// A stack: the newest first. Full, it evicts the oldest, at the bottom. Latency is low for those
-    /// who are served; under lasting overload the bottom is never served and goes by eviction: in a
-    /// stack of `n`, an item that `n` newer ones have come after is gone.
+    /// A stack: the newest item first. When full, it evicts the oldest, at the bottom.
+    ///
+    /// The latency of the items that are served is low. Under lasting overload the bottom is never
+    /// served: in a stack of `n`, an item is evicted after `n` newer ones have arrived.
     Lifo,
-    /// A stack in which everything goes once even the newest is older than `age`: whoever could have
-    /// used it has given up.
+    /// A stack that drops all items once even the newest is older than `max_age`: every caller has
+    /// given up by then.
     LifoWithAge {
-        /// How old the newest may be; above zero.
+        /// The maximum age of the newest item. Above 0.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         max_age: Duration,
     },
-    /// Controlled delay (RFC 8289): a queue from whose head items are thrown out while the wait of
-    /// those taken stays above `target` for longer than `interval`; the longer it does, the more.
+    /// Controlled delay (RFC 8289): a queue that drops items at its head while the wait of the items
+    /// taken stays above `target` for longer than `interval`. The longer it does, the more it drops.
+    ///
     /// [`CODEL`](Self::CODEL) has the numbers of the RFC.
     #[cfg_attr(feature = "serde", serde(rename = "codel"))]
     CoDel {
-        /// The wait that is acceptable as a standing state. Not below the time that one item's work
-        /// takes, or every burst looks like overload.
+        /// The wait that is acceptable as a standing state. Above 0.
+        ///
+        /// It should not be below the time that one item takes, or every burst looks like overload.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         target: Duration,
-        /// How long the wait may stay above it: a worst-case round trip in the RFC.
+        /// How long the wait may stay above the target: in the RFC, a worst-case round trip. At least
+        /// the target.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         interval: Duration,
     },
-    /// A queue that becomes a stack under overload. While it has been empty within the last
-    /// `interval`, the oldest goes first and may wait `interval`; when it has not, the newest goes
-    /// first and none may wait longer than `target`. After "Fail at Scale" (Maurer, ACM Queue 2015), whose
-    /// numbers [`ADAPTIVE_LIFO`](Self::ADAPTIVE_LIFO) has.
-    AdaptiveLifo {
-        /// The longest wait under overload. Not below the time that one item's work takes.
-        #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
-        target: Duration,
-        /// The longest wait otherwise; also, for how long it must not have been empty to be overloaded.
-        #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
-        interval: Duration,
-    },
-    /// Time slices, each a stack, the newest slice first: the fresh goes first, and a slice that is
-    /// too old goes whole. The overload chapter of *Erlang in Anger* describes it, for data that is
-    /// worthless after a time.
+    /// A queue that becomes a stack under overload.
     ///
-    /// `slices` of them are kept, so nothing is served that is older than `slice × slices`; what goes
-    /// is between that and one slice younger.
+    /// If it was empty within the last `interval`, the oldest item is first and may wait `interval`.
+    /// If not, the newest is first and none may wait longer than `target`. The idea is that of "Fail at
+    /// Scale" (Maurer, ACM Queue 2015), whose numbers [`ADAPTIVE_LIFO`](Self::ADAPTIVE_LIFO) has.
+    AdaptiveLifo {
+        /// The longest wait under overload. Above 0, and not below the time that one item takes.
+        #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
+        target: Duration,
+        /// The longest wait otherwise. Also the time without being empty after which the queue is
+        /// overloaded. At least the target.
+        #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
+        interval: Duration,
+    },
+    /// Time slices, each a stack, the newest slice first. A slice that is too old leaves as a whole.
+    ///
+    /// For data that is worthless after a time, as the overload chapter of *Erlang in Anger* describes
+    /// it. No item is served that is older than `slice × slices`. Items leave when they are between one
+    /// slice younger and that.
     TimeBuckets {
-        /// How long a slice is; above zero.
+        /// The length of a slice. Above 0.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         slice: Duration,
-        /// How many are kept, the current one included; at least 2, so that a new slice does not
-        /// empty the buffer.
+        /// The number of slices that are held, with the current one. At least 2, so that a new slice
+        /// does not empty the queue.
         slices: u32,
     },
 }
 
 impl Discipline {
-    /// CoDel with the numbers of RFC 8289: a target of 5 ms, an interval of 100 ms. They were made for
-    /// packets; raise the target to the time one item's work takes, if that is longer.
+    /// CoDel with the numbers of RFC 8289: a target of 5 ms and an interval of 100 ms.
+    ///
+    /// They were chosen for packets. If one item takes longer, raise the target to that.
     pub const CODEL: Self =
         Discipline::CoDel { target: Duration::from_millis(5), interval: Duration::from_millis(100) };
-    /// Adaptive LIFO with the numbers of "Fail at Scale": 5 ms and 100 ms. Raise the target to the
-    /// time one item's work takes, if that is longer.
+    /// Adaptive LIFO with the numbers of "Fail at Scale": 5 ms and 100 ms.
+    ///
+    /// If one item takes longer, raise the target to that.
     pub const ADAPTIVE_LIFO: Self =
         Discipline::AdaptiveLifo { target: Duration::from_millis(5), interval: Duration::from_millis(100) };
 
-    /// Its name in lower case, for labels and tables.
+    /// Returns the name in lower case, for labels and tables.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Discipline::Fifo => "fifo",
@@ -105,10 +113,10 @@ impl Discipline {
         }
     }
 
-    /// Checks its numbers.
+    /// Checks the numbers of the discipline.
     ///
     /// # Errors
-    /// Names the number that will not do, its value and what is allowed.
+    /// Returns an error naming the invalid number, its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         match *self {
             Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo => Ok(()),
@@ -128,12 +136,12 @@ impl Discipline {
         }
     }
 
-    /// Whether it refuses the new when full, rather than evict the old.
+    /// Returns whether a full queue rejects newcomers rather than evict items.
     pub(crate) const fn keeps_oldest(&self) -> bool {
         matches!(self, Discipline::KeepOldest)
     }
 
-    /// Whether it needs to know how old things are.
+    /// Returns whether it needs the ages of items.
     pub(crate) const fn is_timed(&self) -> bool {
         !matches!(self, Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo)
     }
@@ -153,19 +161,19 @@ impl fmt::Display for Discipline {
     }
 }
 
-/// How much may wait, and how long.
+/// The bounds of a queue: its length, its weight, and the age of its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// How many.
+    /// The maximum number of items.
     pub capacity: usize,
-    /// How heavy, all together, in whatever unit weights are given.
+    /// The maximum weight of all items together, in the unit of the weights.
     pub max_weight: u64,
-    /// How long each; `None` for any time.
+    /// The maximum age of an item; `None` for any age.
     pub max_age: Option<Duration>,
 }
 
 impl Bounds {
-    /// `count` of any weight and age.
+    /// Creates bounds for `capacity` items of any weight and age.
     pub const fn with_capacity(count: usize) -> Self {
         Bounds { capacity: count, max_weight: u64::MAX, max_age: None }
     }
