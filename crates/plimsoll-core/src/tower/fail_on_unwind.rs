@@ -1,4 +1,4 @@
-//! A panic in guarded code is a failure.
+//! Records a panic in guarded code as a failure.
 
 use crate::{Outcome, Permit, Settle};
 

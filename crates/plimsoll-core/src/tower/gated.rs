@@ -1,4 +1,4 @@
-//! The one service of all gates.
+//! The service of every guard that decides at once.
 
 use super::accessors;
 use super::fail_on_unwind::FailOnUnwind;
@@ -13,8 +13,8 @@ use tower_service::Service;
 
 /// A service behind a [`Gate`].
 ///
-/// Readiness is the inner service's own; the gate decides in `call`, where the request is known.
-/// So a readied service that is never called holds nothing of the gate's.
+/// Readiness is that of the inner service. The gate decides in `call`, where the request is known, so
+/// a service that is ready but never called holds no permit.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<S, G, F = AsError> {
     inner: S,
@@ -59,7 +59,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`Gated`]. Dropped before its end, it settles the permit as cancelled.
+    /// The future of [`Gated`]. If it is dropped early, it settles the permit as cancelled.
     pub struct GatedFuture<Fut, G: Settle, F> {
         #[pin]
         step: GatedStep<Fut, G>,
@@ -101,10 +101,10 @@ where
 
 impl<Fut, G: Settle, F> fmt::Debug for GatedFuture<Fut, G, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let refused = match &self.step {
+        let rejected = match &self.step {
             GatedStep::Admitted { .. } => None,
             GatedStep::Rejected { rejected } => Some(rejected),
         };
-        f.debug_struct("GatedFuture").field("refused", &refused).finish()
+        f.debug_struct("GatedFuture").field("rejected", &rejected).finish()
     }
 }

@@ -8,22 +8,22 @@ use crate::{OnError, Only, Outcome, Rejected};
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
-/// Marks a layer whose guard answers at once.
+/// Marks a layer whose guard decides at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Immediate;
 
-/// Marks a layer whose guard may let the caller wait.
+/// Marks a layer whose guard may queue the caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Queueing;
 
 /// Puts a guard in front of a service.
 ///
-/// The layer *is* a handle of the guard: every service it makes, and every clone of those, is held
-/// to the same line – however often `layer()` is called (axum calls it once a route). For
+/// The layer holds a handle of the guard. Every service it makes, and every clone of those services,
+/// shares the guard's state, however often `layer()` is called (axum calls it once per route). For
 /// independent state, build another guard.
 ///
-/// A refusal becomes the inner service's error (by `From<Rejected>`) unless another reply is put on:
-/// [`wrap`](Self::wrap), or `.http()` from `plimsoll-http`.
+/// A rejection becomes the inner service's error (by `From<Rejected>`), unless another reply is set by
+/// [`wrap`](Self::wrap), [`respond`](Self::respond), or `.http()` from `plimsoll-http`.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardLayer<M, G, F = AsError> {
     mode: PhantomData<fn(M)>,
@@ -37,21 +37,22 @@ pub type GateLayer<G, F = AsError> = GuardLayer<Immediate, G, F>;
 /// The layer of a [`Wait`](crate::Wait)er.
 pub type WaitLayer<G, F = AsError> = GuardLayer<Queueing, G, F>;
 
-/// A layer that asks `gate` and never waits. Takes a tuple as well: all or nothing, in that order.
+/// Creates a layer that admits or rejects by `gate` and never waits.
 ///
-/// Inside a tuple an earlier gate gets its token back when a later one refuses. Layers stacked on
-/// each other do not: the outer one's token is spent.
+/// A tuple of gates is a gate, too. It admits a request if all of them do, in the tuple's order. If a
+/// later gate rejects, the earlier ones are refunded. Stacked layers do not do that: what the outer
+/// one charged stays charged.
 pub fn layer<G>(gate: G) -> GateLayer<G> {
     GuardLayer { mode: PhantomData, guard: gate, reply: AsError(OnError) }
 }
 
-/// A layer that waits for its turn with `waiter`.
+/// Creates a layer whose requests wait for their turn with `waiter`.
 pub fn wait_layer<W>(waiter: W) -> WaitLayer<W> {
     GuardLayer { mode: PhantomData, guard: waiter, reply: AsError(OnError) }
 }
 
 impl<M, G, C> GuardLayer<M, G, AsError<C>> {
-    /// Reads the outcome of a call by `classify` instead of `Ok`/`Err`.
+    /// Sets how the outcome of a call is classified. Default: `Ok` is a success, `Err` a failure.
     pub fn classify<T, E, F>(self, classify: F) -> GuardLayer<M, G, AsError<ClassifyFn<F, T, E>>>
     where
         F: Fn(Result<&T, &E>) -> Outcome,
@@ -59,24 +60,24 @@ impl<M, G, C> GuardLayer<M, G, AsError<C>> {
         self.reply(|_| AsError(ClassifyFn::new(classify)))
     }
 
-    /// HttpOptions [`Overload`](crate::Overload), for an inner error that has no `From<Rejected>`.
+    /// Returns errors as [`Overload`](crate::Overload), for inner errors without a `From<Rejected>`.
     pub fn wrap(self) -> GuardLayer<M, G, Wrapped<C>> {
         self.reply(Wrapped)
     }
 
-    /// HttpOptions a refusal with a response made by `respond`; the error type stays as it was.
+    /// Answers a rejected request with the response that `respond` makes. The error type stays.
     pub fn respond<T, F: Fn(Rejected) -> T>(self, respond: F) -> GuardLayer<M, G, Respond<F, C>> {
         self.reply(|classify| Respond(respond, classify))
     }
 
-    /// Puts on another reply; it is given the classifier.
+    /// Sets another reply, made from the current classifier.
     pub fn reply<F>(self, reply: impl FnOnce(C) -> F) -> GuardLayer<M, G, F> {
         GuardLayer { mode: PhantomData, guard: self.guard, reply: reply(self.reply.0) }
     }
 }
 
 impl<M, G, F> GuardLayer<M, G, F> {
-    /// Guards only the requests that `which` picks; all others pass unasked and uncounted.
+    /// Guards only the requests for which `which` is true. All others pass the guard by, uncounted.
     pub fn only<R: ?Sized, P>(self, which: P) -> GuardLayer<M, Only<G, P>, F>
     where
         P: Fn(&R) -> bool,

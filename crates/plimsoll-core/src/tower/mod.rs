@@ -1,4 +1,4 @@
-//! The tower face: one service for all gates, one for all guards that queue.
+//! Tower services: one for all guards that decide at once, one for all guards that queue.
 
 mod fail_on_unwind;
 mod gated;

@@ -1,4 +1,4 @@
-//! The one service of all waiters.
+//! The service of every guard that queues its callers.
 
 use super::accessors;
 use super::fail_on_unwind::FailOnUnwind;
@@ -13,9 +13,9 @@ use tower_service::Service;
 
 /// A service behind a [`Wait`]er.
 ///
-/// Always ready: the call itself waits its turn. Only then is a clone of the inner service driven
-/// to ready, and that same clone is called, so nothing of the inner service is reserved by those who
-/// queue. There is rejected worker task.
+/// The service is always ready, since the call itself waits for its turn. Only then is a clone of the
+/// inner service polled until it is ready, and that clone is called. So a queued request reserves
+/// nothing of the inner service. There is no worker task.
 #[derive(Clone, Copy, Debug)]
 pub struct Queued<S, W, F = AsError> {
     inner: S,
@@ -57,12 +57,12 @@ where
 }
 
 pin_project! {
-    /// The future of [`Waiting`]. Dropped, it leaves the line or gives its permit back.
+    /// The future of [`Queued`]. If it is dropped, it leaves the queue or refunds its permit.
     pub struct QueuedFuture<S: Service<R>, W: Wait<R>, F, R> {
         #[pin]
         step: QueuedStep<W::Waiting, S::Future>,
         call: Option<(S, R)>,
-        // Moves into the permit: one handle a call, not two.
+        // Moves into the permit, so that a call clones the handle once.
         waiter: Option<W>,
         permit: Option<Permit<W>>,
         reply: F,
@@ -155,6 +155,6 @@ impl<S: Service<R>, W: Wait<R>, F, R> fmt::Debug for QueuedFuture<S, W, F, R> {
             QueuedStep::Readying => "readying",
             QueuedStep::Called { .. } => "called",
         };
-        f.debug_struct("WaitingFuture").field("step", &step).finish()
+        f.debug_struct("QueuedFuture").field("step", &step).finish()
     }
 }

@@ -1,32 +1,34 @@
-//! What becomes of a refusal, and of a finished call.
+//! How a guarded service answers: the reply to a rejected request and to a finished call.
 
 use crate::{Classify, OnError, Overload, Permit, Rejected, Settle};
 
 /// How a guarded service answers its caller.
 ///
-/// One service does the guarding; the reply decides what a refusal looks like (an error, a wrapped
-/// error, a response) and reads the [`Outcome`](crate::Outcome) off a finished call. `T` and `E`
+/// The service does the guarding. The reply decides what a rejection looks like (an error, a wrapped
+/// error, a response) and classifies the [`Outcome`](crate::Outcome) of a finished call. `T` and `E`
 /// are the inner service's response and error.
 pub trait Reply<T, E, G: Settle> {
     /// The guarded service's response.
     type Response;
     /// The guarded service's error.
     type Error;
-    /// The guard refused.
+    /// Answers a rejected request.
     ///
     /// # Errors
-    /// Where a refusal is an error.
+    /// If a rejection is an error.
     fn rejected(&self, rejected: Rejected) -> Result<Self::Response, Self::Error>;
-    /// The inner service's own error.
+    /// Converts an error of the inner service.
     fn inner_error(error: E) -> Self::Error;
-    /// The admitted call has ended: settles the permit, or lets the response carry it on.
+    /// Settles the permit of a finished call, or hands it to the response to be settled at its end.
     ///
     /// # Errors
-    /// The inner error.
+    /// If the inner service returned an error.
     fn finished(&self, result: Result<T, E>, permit: Permit<G>) -> Result<Self::Response, Self::Error>;
 }
 
-/// A refusal becomes the inner service's own error type, by its `From<Rejected>`; `BoxError` has one.
+/// Turns a rejection into the inner service's error type by its `From<Rejected>`.
+///
+/// `BoxError` has that conversion.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsError<C = OnError>(pub C);
 
@@ -46,7 +48,7 @@ impl<T, E: From<Rejected>, G: Settle, C: Classify<T, E>> Reply<T, E, G> for AsEr
     }
 }
 
-/// A refusal becomes a response, made from it by a function; the error type stays as it was.
+/// Turns a rejection into a response by a function. The error type is the inner service's.
 #[derive(Clone, Copy)]
 pub struct Respond<F, C = OnError>(pub F, pub C);
 
@@ -72,7 +74,7 @@ impl<T, E, G: Settle, C: Classify<T, E>, F: Fn(Rejected) -> T> Reply<T, E, G> fo
     }
 }
 
-/// A refusal becomes [`Overload::Rejected`], for errors to which nobody can add a `From`.
+/// Turns a rejection into [`Overload::Rejected`], for error types without a `From<Rejected>`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wrapped<C = OnError>(pub C);
 

@@ -1,34 +1,34 @@
-//! None, one, or some.
+//! A short list whose first item needs no allocation.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-/// None, one, or some, in order. One of them allocates nothing.
+/// A list of items that allocates only from the second item on.
 ///
-/// What an operation on a buffer displaces: nearly always one at most, and it has to leave the lock
-/// before anyone looks at it or drops it.
+/// It carries the items that an operation on a buffer displaces: nearly always one at most. They
+/// leave the lock before they are looked at or dropped.
 #[derive(Clone)]
 pub struct OneOrMany<T> {
     one: Option<T>,
-    // Boxed: it is moved with every answer and nearly always empty.
+    // Boxed because it is moved with every result and is nearly always empty.
     #[expect(clippy::box_collection, reason = "see above")]
     more: Option<Box<VecDeque<T>>>,
 }
 
 impl<T> OneOrMany<T> {
-    /// None.
+    /// Creates an empty list.
     #[inline]
     pub const fn none() -> Self {
         OneOrMany { one: None, more: None }
     }
 
-    /// One.
+    /// Creates a list of one item.
     #[inline]
     pub const fn one(item: T) -> Self {
         OneOrMany { one: Some(item), more: None }
     }
 
-    /// One more, at the end.
+    /// Appends an item.
     #[inline]
     pub fn push(&mut self, item: T) {
         if self.one.is_none() && self.more.is_none() {
@@ -43,17 +43,17 @@ impl<T> OneOrMany<T> {
         self.more.get_or_insert_default().push_back(item);
     }
 
-    /// Looks at each, in order.
+    /// Iterates over the items in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.one.iter().chain(self.more.iter().flat_map(|more| more.iter()))
     }
 
-    /// How many are left.
+    /// Returns the number of items.
     pub fn len(&self) -> usize {
         usize::from(self.one.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
     }
 
-    /// Whether none is left.
+    /// Returns whether there is no item.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.one.is_none() && self.more.as_ref().is_none_or(|more| more.is_empty())
