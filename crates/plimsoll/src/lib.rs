@@ -1,13 +1,17 @@
-//! The load line for Rust services.
+//! Overload protection for Rust services: back-pressure and load shedding.
 //!
-//! A Plimsoll line is the mark on a ship's hull that says how much it may carry. This family of
-//! crates is that line for a service: it keeps the service useful while more work arrives than it
-//! can do. Every mechanism comes twice with one behaviour: as a plain primitive for any thread,
-//! and as a tower layer.
+//! These crates keep a service useful while more work arrives than it can do. Every guard comes twice
+//! with the same behaviour: as a standalone primitive for any thread or task, and as a tower layer.
 //!
-//! Which one to take: see the [`guide`].
+//! - Ask for permission: [`Valve`], [`CircuitBreaker`], [`RateLimiter`], [`KeyedRateLimiter`],
+//!   [`TieredRateLimiter`], [`FairRateLimiter`], [`Dispatch`].
+//! - Shed load: [`RandomDrop`], [`LoadShedder`], [`AdaptiveThrottle`].
+//! - Buffer: [`Mailbox`] between producers and consumers, and [`Buffer`] for requests in front of a
+//!   service, both as a queue, a stack or time buckets.
 //!
-//! # A service behind a line
+//! The [`guide`] explains which one to take, how to size it, and how guards combine.
+//!
+//! # In axum
 //!
 #![cfg_attr(all(feature = "valve", feature = "http"), doc = "```")]
 #![cfg_attr(not(all(feature = "valve", feature = "http")), doc = "```ignore")]
@@ -15,7 +19,7 @@
 //! use plimsoll::prelude::*;
 //! use std::time::Duration;
 //!
-//! // The database pool behind this API has 16 connections: so many may be inside.
+//! // The connection pool behind this API holds 16.
 //! let valve = Valve::builder().concurrency(16).queue(32).max_wait(Duration::from_millis(100)).build()?;
 //! let app: Router =
 //!     Router::new().route("/", get(async || "hello")).layer(valve.wait_layer().http());
@@ -34,7 +38,7 @@
 //!     for _ in 0..4 {
 //!         s.spawn(|| match valve.blocking_acquire_timeout(Duration::from_secs(1)) {
 //!             Ok(_permit) => { /* the work */ }
-//!             Err(refused) => eprintln!("{refused}"),
+//!             Err(rejected) => eprintln!("{rejected}"),
 //!         });
 //!     }
 //! });
@@ -45,22 +49,25 @@
 //!
 //! None is on by default.
 //!
-//! - `full`: everything below but `axum`, `governor`, `serde` and `test-util`.
-//! - `valve`: the safety valve.
-//! - `drop`: random drop.
+//! - `full`: everything below except `axum`, `governor`, `serde` and `test-util`.
+//! - `valve`: the concurrency limit, [`Valve`].
 //! - `breaker`: circuit breakers.
-//! - `buffer`: mailboxes, stacks, time buckets, and the buffer layer.
-//! - `dispatch`: dispatch pools.
-//! - `limit`: rate limits.
-//! - `governor`: `Governed`, a limiter of the `governor` crate as a gate. Turns on `limit`.
-//! - `serde`: quotas in settings files.
-//! - `http`: the HTTP face, `.http()` on every layer. Turns on `tower`.
-//! - `axum`: accounts by axum's matched route, and the peer's address from its `ConnectInfo`. Not in `full`: a library that
-//!   takes everything should not bring in a server.
+//! - `limit`: rate limiters.
+//! - `drop`: random drop, the load shedder and the client's throttle.
+//! - `buffer`: mailboxes, and with `tower` the request buffer.
+//! - `dispatch`: pools of resources and workers that never queue.
+//! - `http`: `.http()` on every layer, for axum and any server built on `http`. Turns on `tower`.
+//! - `axum`: accounts by axum's matched route, and the peer's address from its `ConnectInfo`. Turns on
+//!   `http`. Not in `full`, since it depends on axum.
 //! - `tower`: the layers of the guards that are on. Turns on `tokio`.
-//! - `tokio`: waiting inside a runtime uses its timer.
-//! - `metrics`: `Metrics` publishes what guards decide to the `metrics` facade.
+//! - `tokio`: inside a runtime, waiting uses the runtime's timer.
+//! - `metrics`: `Metrics` publishes decisions and outcomes to the `metrics` facade.
+//! - `serde`: the configurations of all guards that are on can be read from settings files.
+//! - `governor`: `Governed`, a rate limiter of the `governor` crate as a gate. Turns on `limit`.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
+
+// The front page links to every guard. Without its feature a guard is not there.
+#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "breaker")]
 pub use plimsoll_breaker::{self as breaker, CircuitBreaker, KeyedCircuitBreaker, Trip};
@@ -94,7 +101,7 @@ pub use plimsoll_limit::{
 #[cfg(feature = "valve")]
 pub use plimsoll_valve::{self as valve, Valve};
 
-/// What most users want in scope: `use plimsoll::prelude::*`. Items only, no modules.
+/// The items that most programs use: `use plimsoll::prelude::*`.
 pub mod prelude {
     #[cfg(all(feature = "buffer", feature = "tower"))]
     pub use crate::Buffer;
