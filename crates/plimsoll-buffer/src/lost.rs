@@ -66,6 +66,7 @@ impl Lost {
         ]
     }
 
+    #[inline]
     pub(crate) fn count(&mut self, reason: Reason, count: u64) {
         let cell = match reason {
             Reason::Evicted => &mut self.evicted,

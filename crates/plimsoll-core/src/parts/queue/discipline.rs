@@ -129,11 +129,13 @@ impl Discipline {
     }
 
     /// Whether it refuses the new when full, rather than evict the old.
+    #[inline]
     pub(crate) const fn keeps_oldest(&self) -> bool {
         matches!(self, Discipline::KeepOldest)
     }
 
     /// Whether it needs to know how old things are.
+    #[inline]
     pub(crate) const fn is_timed(&self) -> bool {
         !matches!(self, Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo)
     }
