@@ -72,7 +72,7 @@
 //! nothing locked. Once it has been as full as it gets, neither offering nor taking allocates, but for an offer
 //! for which two or more have to go.
 //!
-//! Under constant overload producers meet at the mailbox's lock: spread them over [`shards`](Builder::shards).
+//! Under constant overload producers meet at the mailbox's lock: spread them over [`shards`](MailboxBuilder::shards).
 //!
 //! crossbeam's `ArrayQueue` would do for one case of many: a queue bounded by count. It cannot be a stack,
 //! weigh, age, change its size or keep exact books of what went, all of which want one lock; so it is
@@ -84,30 +84,24 @@
 //! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
-mod bell;
-mod config;
 mod inbox;
 #[cfg(feature = "tower")]
 mod layer;
 mod lost;
 mod mailbox;
-mod offer;
-mod put;
-mod shard;
-mod shared;
-mod taking;
-mod weigh;
+mod notify;
+mod store;
 
 #[doc = include_str!("disciplines.md")]
 pub mod disciplines {}
 
-pub use config::{MailboxBuilder, MailboxConfig, ShardPick};
 pub use inbox::{Deliveries, Filter, Inbox};
 #[cfg(feature = "tower")]
 pub use layer::{Buffer, BufferBuilder, BufferConfig, BufferLayer};
 pub use lost::{Delivery, Lost, Mail};
-pub use mailbox::{Mailbox, OfferWait, Usage};
-pub use offer::{Displaced, OfferError};
+pub use mailbox::{
+    Displaced, Mailbox, MailboxBuilder, MailboxConfig, OfferError, OfferWait, ShardPick, Usage,
+};
 pub use plimsoll_core::Discipline;
 pub use plimsoll_core::parts::Bounds;
-pub use weigh::Weigh;
+pub use store::weigh::Weigh;

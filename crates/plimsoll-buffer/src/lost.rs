@@ -66,6 +66,11 @@ impl Lost {
         ]
     }
 
+    /// A moment without a loss is no news.
+    pub(crate) fn normalized(self) -> Self {
+        if self.is_empty() { Lost::default() } else { self }
+    }
+
     #[inline]
     pub(crate) fn count(&mut self, reason: Reason, count: u64) {
         let cell = match reason {

@@ -97,6 +97,17 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
     assert!(format!("{live:?}").contains("discipline: Fifo"));
 }
 
+#[cfg(feature = "serde")]
+#[test]
+fn settings_survive_a_settings_file() {
+    let config = BufferConfig { concurrency: 8, discipline: Discipline::CODEL, ..Default::default() };
+    let json = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<BufferConfig>(&json).unwrap(), config, "{json}");
+    let read = serde_json::from_str::<BufferConfig>(r#"{"max_wait": "2s"}"#).unwrap();
+    assert_eq!(read, BufferConfig { max_wait: 2_000 * MS, ..Default::default() });
+    assert!(serde_json::from_str::<BufferConfig>(r#"{"count": 5}"#).is_err(), "an unknown setting");
+}
+
 #[test]
 fn the_evicted_is_told_at_once_and_never_begins() {
     let time = ManualTime::new();

@@ -17,12 +17,12 @@ const LONG: Duration = Duration::from_secs(3600);
 #[test]
 fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
     let no = |built: Result<Mailbox<String>, ConfigError>| built.map(|_| ()).unwrap_err().to_string();
-    assert_eq!(no(Mailbox::new(0)), "count = 0 is not allowed: it must be 1 to 4294967295");
+    assert_eq!(no(Mailbox::new(0)), "capacity = 0 is not allowed: it must be 1 to 4294967295");
     let new = Mailbox::<String>::builder;
     assert_eq!(no(new().shards(65).build()), "shards = 65 is not allowed: it must be 1 to 64");
     assert_eq!(no(new().shards(0).build()), "shards = 0 is not allowed: it must be 1 to 64");
-    assert!(no(new().max_age(Duration::ZERO).build()).starts_with("age = 0ns"));
-    assert!(no(new().max_bytes(0).build()).starts_with("weight = 0"));
+    assert!(no(new().max_age(Duration::ZERO).build()).starts_with("max_age = 0ns"));
+    assert!(no(new().max_bytes(0).build()).starts_with("max_weight = 0"));
     assert!(no(new().name("").build()).starts_with("name"));
     let slice = Duration::from_secs(1);
     let one = Discipline::TimeBuckets { slice, slices: 1 };
@@ -46,24 +46,79 @@ fn a_live_setting_that_will_not_do_changes_nothing() {
     assert!(
         mailbox.set_bounds(Bounds { max_age: Some(Duration::ZERO), ..Bounds::with_capacity(3) }).is_err()
     );
+    assert!(mailbox.set_max_weight(5).is_err() && mailbox.set_max_weight(0).is_err());
+    assert!(mailbox.set_max_age(Some(Duration::ZERO)).is_err());
     assert!(mailbox.set_discipline(Discipline::LifoWithAge { max_age: Duration::ZERO }).is_err());
     assert!(mailbox.set_shards(0).is_err());
-    for (knob, value) in
-        [("count", 0.5), ("weight", -1.0), ("age", 0.0), ("age", f64::NAN), ("shards", 65.0), ("x", 1.0)]
-    {
+    for (knob, value) in [
+        ("capacity", 0.5),
+        ("max_weight", -1.0),
+        ("max_age", 0.0),
+        ("max_age", f64::NAN),
+        ("shards", 65.0),
+        ("x", 1.0),
+    ] {
         assert!(mailbox.set(knob, value).is_err(), "{knob} {value}");
     }
     assert_eq!((mailbox.bounds(), mailbox.discipline(), mailbox.shards()), before);
-    mailbox.set("count", 7.0).unwrap();
-    mailbox.set("age", 2.5).unwrap();
+    mailbox.set("capacity", 7.0).unwrap();
+    mailbox.set("max_age", 2.5).unwrap();
     mailbox.set("shards", 2.0).unwrap();
     let mut seen = vec![];
     mailbox.read(&mut |name, value| seen.push((name, value)));
-    for expected in [("count", 7.0), ("age", 2.5), ("shards", 2.0), ("held", 0.0)] {
+    for expected in [("capacity", 7.0), ("max_age", 2.5), ("shards", 2.0), ("len", 0.0)] {
         assert!(seen.contains(&expected), "{seen:?}");
     }
-    mailbox.set("age", f64::INFINITY).unwrap();
+    mailbox.set("max_age", f64::INFINITY).unwrap();
     assert_eq!(mailbox.bounds().max_age, None);
+}
+
+#[test]
+fn every_setting_has_a_setter_and_a_getter() {
+    let mailbox = Mailbox::builder().max_weight(9, |n: &u32| *n).build().unwrap();
+    assert_eq!((mailbox.capacity(), mailbox.max_weight(), mailbox.max_age()), (1_024, 9, None));
+    assert_eq!((mailbox.shards(), mailbox.pick()), (1, ShardPick::TwoChoices));
+    mailbox.set_capacity(3).unwrap();
+    mailbox.set_max_weight(7).unwrap();
+    mailbox.set_max_age(Some(LONG)).unwrap();
+    mailbox.set_shards(2).unwrap();
+    mailbox.set_pick(ShardPick::Random);
+    mailbox.set_discipline(Discipline::Lifo).unwrap();
+    assert_eq!(mailbox.bounds(), Bounds { capacity: 3, max_weight: 7, max_age: Some(LONG) });
+    assert_eq!((mailbox.capacity(), mailbox.max_weight(), mailbox.max_age()), (3, 7, Some(LONG)));
+    assert_eq!((mailbox.shards(), mailbox.pick()), (2, ShardPick::Random));
+    assert_eq!(mailbox.discipline(), Discipline::Lifo);
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn settings_survive_a_settings_file() {
+    use plimsoll_buffer::MailboxConfig;
+    let default = MailboxConfig::default();
+    let json = serde_json::to_string(&default).unwrap();
+    assert_eq!(serde_json::from_str::<MailboxConfig>(&json).unwrap(), default, "{json}");
+    assert!(!json.contains("max_"), "no bound is not written: {json}");
+    let config = MailboxConfig {
+        name: "jobs".into(),
+        discipline: Discipline::CODEL,
+        capacity: 7,
+        max_weight: 9,
+        max_age: Some(LONG),
+        shards: 2,
+        pick: ShardPick::Random,
+    };
+    let json = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<MailboxConfig>(&json).unwrap(), config, "{json}");
+    let json = r#"{"capacity": 5, "max_age": "2s", "pick": "two-choices", "discipline": "keep-oldest"}"#;
+    let read = serde_json::from_str::<MailboxConfig>(json).unwrap();
+    let expected = MailboxConfig {
+        capacity: 5,
+        max_age: Some(Duration::from_secs(2)),
+        discipline: Discipline::KeepOldest,
+        ..default
+    };
+    assert_eq!(read, expected);
+    assert!(serde_json::from_str::<MailboxConfig>(r#"{"count": 5}"#).is_err(), "an unknown setting");
 }
 
 #[test]
@@ -166,6 +221,12 @@ fn a_thread_waits_for_room_or_for_an_item_as_long_as_it_says() {
         let waits = s.spawn(move || inbox.blocking_take_timeout(LONG));
         mailbox.offer(4).unwrap();
         assert_eq!(waits.join().unwrap(), Some(4));
+        let mut inbox = mailbox.inbox();
+        mailbox.blocking_offer(5).unwrap();
+        let waits = s.spawn(|| mailbox.blocking_offer(6));
+        assert_eq!(inbox.blocking_take(), Some(5));
+        waits.join().unwrap().unwrap();
+        assert_eq!(inbox.blocking_mail().unwrap().items, [6]);
     });
     assert_eq!(mailbox.inbox().blocking_take_timeout(Duration::ZERO), None);
 }

@@ -162,7 +162,7 @@ fn an_untold_notice_is_first_in_the_stream() {
     let mut stream = mailbox.inbox().into_stream();
     offer(&mailbox, 1..=3);
     let Some(Delivery::Lost(lost)) = assert_ready!(task::spawn(stream.next()).poll()) else { panic!() };
-    stream.untold(lost);
+    stream.restore_losses(lost);
     assert_eq!(all(&mut stream), [Err(1), Ok(2), Ok(3)]);
 }
 

@@ -279,7 +279,7 @@ fn an_offer_says_what_happened() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
         for n in 1..=3 {
-            assert!(mailbox.offer(n).unwrap().is_clean());
+            assert!(mailbox.offer(n).unwrap().is_empty());
         }
         match mailbox.offer(4) {
             Err(no) => {
@@ -292,7 +292,7 @@ fn an_offer_says_what_happened() {
         let _ = mail(&mut inbox);
         let mut asks = task::spawn(inbox.mail());
         assert_pending!(asks.poll());
-        assert!(mailbox.offer(5).unwrap().is_clean());
+        assert!(mailbox.offer(5).unwrap().is_empty());
         assert_eq!(assert_ready!(asks.poll()).unwrap().items, [5], "{kind}: offered to one who asks");
     }
 }

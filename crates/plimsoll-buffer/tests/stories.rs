@@ -169,7 +169,7 @@ fn a_stream_that_has_ended_tells_what_is_given_back_to_it() {
     let Some(Delivery::Lost(lost)) = assert_ready!(task::spawn(stream.next()).poll()) else { panic!() };
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), Some(Delivery::Item(1)));
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), None);
-    stream.untold(lost);
+    stream.restore_losses(lost);
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), Some(Delivery::Lost(lost)));
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), None);
 }

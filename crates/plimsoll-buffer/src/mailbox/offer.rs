@@ -11,7 +11,7 @@ pub struct Displaced<T>(pub(crate) OneOrMany<(T, Reason)>);
 
 impl<T> Displaced<T> {
     /// Whether nothing had to go.
-    pub fn is_clean(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -37,6 +37,7 @@ impl<T> fmt::Debug for Displaced<T> {
 
 /// The item was not kept; here it is again, with the reason: `Full`, `TooLarge`, `Expired` (no room within
 /// the time) or `Closed`.
+#[doc(alias = "TrySendError")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OfferError<T> {
     item: T,

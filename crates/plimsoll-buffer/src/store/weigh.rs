@@ -39,3 +39,5 @@ impl Weigh for Box<str> {
         size_of::<Self>() + self.len()
     }
 }
+
+pub(crate) type Weigher<T> = Box<dyn Fn(&T) -> u32 + Send + Sync>;
