@@ -1,17 +1,18 @@
-//! Those who wait for something to happen to a mailbox, in the order in which they came.
+//! Waking producers and consumers in the order in which they began to wait.
 //!
-//! Who rings has changed something under a shard's lock before; who waits stands in the row first and
-//! then looks once more under the same lock. One of the two sees the other.
+//! A notifier changes a shard under its lock, then looks for waiters. A waiter registers first,
+//! then looks at the shard once more under the same lock. So one of the two sees the other.
 
 use plimsoll_core::parts::sync::{AtomicBool, Mutex, MutexGuard, Ordering, recover};
 use plimsoll_core::parts::wake;
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-/// A row of entries.
+/// A list of waiters.
 #[derive(Debug)]
 pub(crate) struct Notify {
-    // Whether anyone stands in the row; written with it locked. Ringing for nobody is one load.
+    // Whether there is a waiter. Written under the lock of the list. Without waiters, notifying
+    // costs one load.
     waiting: AtomicBool,
     waiters: Mutex<WaiterList>,
 }
@@ -19,9 +20,10 @@ pub(crate) struct Notify {
 #[derive(Debug, Default)]
 struct WaiterList {
     next: u64,
-    // By ascending number. Without a waker: woken, and not yet polled again.
+    // In ascending order of their numbers. An entry without a waker was woken and has not been
+    // polled since.
     entries: VecDeque<(u64, Option<Waker>)>,
-    // Nobody below this number sleeps.
+    // No waiter with a lower number is asleep.
     first_asleep: u64,
 }
 
@@ -30,7 +32,7 @@ impl WaiterList {
         self.entries.binary_search_by_key(&number, |entry| entry.0)
     }
 
-    /// The first entry from `number` on is no longer one.
+    /// Takes the waker of the first sleeping waiter whose number is at least `number`.
     fn wake_from(&mut self, number: u64) -> Option<Waker> {
         let (Ok(at) | Err(at)) = self.find(number);
         let (woken, waker) = self.entries.range_mut(at..).find_map(|(n, waker)| Some((*n, waker.take()?)))?;
@@ -41,18 +43,18 @@ impl WaiterList {
     }
 }
 
-/// In which order those who wait try.
+/// When a waiter attempts what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Polling {
-    /// Each when it is polled: whoever comes takes what is there.
+    /// At every poll, however many waiters are ahead.
     Eager,
-    /// The first, and those who were called: newcomers do not overtake.
+    /// Only when it is the first or was woken: a newcomer does not overtake.
     InOrder,
-    /// Each when it is polled, once a poll.
+    /// At every poll, but only after it has registered, so once a poll.
     Once,
 }
 
-/// One's number in the row, while one stands in it.
+/// The number of a registered waiter.
 pub(crate) type WaiterNumber = Option<u64>;
 
 impl Notify {
@@ -64,14 +66,14 @@ impl Notify {
         recover(self.waiters.lock())
     }
 
-    /// Whether anyone waits.
+    /// Returns whether there is a waiter.
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
-        // Relaxed: ordered by the lock of the shard that was changed; see above.
+        // Relaxed: the lock of the changed shard orders it against the registration, as above.
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Wakes the first who sleeps.
+    /// Wakes the first sleeping waiter.
     #[inline]
     pub(crate) fn notify_one(&self) {
         if self.has_waiters() {
@@ -79,7 +81,7 @@ impl Notify {
         }
     }
 
-    /// Wakes the first `max` who sleep.
+    /// Wakes the first `max` sleeping waiters.
     #[inline]
     pub(crate) fn notify_many(&self, max: usize) {
         if self.has_waiters() {
@@ -101,28 +103,30 @@ impl Notify {
         }
     }
 
-    /// Wakes the first who sleeps behind this one, for whom it was not what it waits for.
+    /// Wakes the first sleeping waiter behind this one.
+    ///
+    /// Called if this waiter cannot use what it was woken for.
     pub(crate) fn notify_after(&self, number: &WaiterNumber) {
         let waker = number.and_then(|own| self.lock().wake_from(own + 1));
         waker.into_iter().for_each(wake);
     }
 
-    /// Wakes everyone.
+    /// Wakes all waiters.
     pub(crate) fn notify_all(&self) {
         if self.has_waiters() {
-            // So many: a waker that polls at once may stand in the row again.
+            // Bounded by the present length: a waker that polls at once may register again.
             let max = self.lock().entries.len();
             self.wake(max);
         }
     }
 
-    /// Whether this one is the first of all who wait.
+    /// Returns whether this waiter is the first of all.
     pub(crate) fn is_first(&self, number: &WaiterNumber) -> bool {
         number.is_some() && self.lock().entries.front().map(|entry| entry.0) == *number
     }
 
-    /// Stands in the row, or goes on doing so; answers whether it is its turn to look: it is the
-    /// first, or was woken.
+    /// Registers a waiter or renews its waker. Returns whether it may attempt: it is the first or
+    /// was woken.
     fn enqueue(&self, number: &mut WaiterNumber, waker: Waker) -> bool {
         let mut waiters = self.lock();
         let found = number.and_then(|n| waiters.find(n).ok());
@@ -148,8 +152,10 @@ impl Notify {
         turn
     }
 
-    /// Leaves the waiters. Who was woken and leaves without having taken what it was woken for must pass
-    /// it on, and who took one of several things must, too: so the next one is woken in any case.
+    /// Removes this waiter and wakes the next one.
+    ///
+    /// A waiter that leaves after a wake-up would otherwise swallow it. One that took a single item
+    /// of several must pass the wake-up on, too.
     pub(crate) fn leave(&self, number: &mut WaiterNumber) {
         let Some(own) = number.take() else { return };
         let mut waiters = self.lock();
@@ -166,7 +172,7 @@ impl Notify {
         self.notify_one();
     }
 
-    /// Waits until `attempt` gives something. It is told whether it is the last look before sleeping.
+    /// Polls `attempt` for a result. Its argument says whether the waiter sleeps if there is none.
     pub(crate) fn poll<R>(
         &self,
         number: &mut WaiterNumber,
@@ -181,7 +187,7 @@ impl Notify {
         };
         let mut found = if early { attempt(false) } else { None };
         if found.is_none() {
-            // Cloned here: a waker is somebody else's code, and the row is locked in there.
+            // Cloned outside the lock: a waker is foreign code.
             let turn = self.enqueue(number, cx.waker().clone());
             if turn || polling != Polling::InOrder {
                 found = attempt(true);

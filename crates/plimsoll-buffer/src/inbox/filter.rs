@@ -1,12 +1,12 @@
-//! What a filter decides.
+//! The decisions of a filter.
 
-/// What a filter says of an item.
+/// What a filter decides about an item; see [`Inbox::mail_with`](crate::Inbox::mail_with).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Take it.
+    /// Takes the item.
     Take,
-    /// Throw it out; it is counted as lost.
+    /// Discards the item and counts it as lost.
     Discard,
-    /// Leave it, and all that come after it.
+    /// Leaves this item and all that follow, and ends the mail.
     Stop,
 }

@@ -1,4 +1,4 @@
-//! The consumer's end.
+//! The handle of a consumer.
 
 mod filter;
 mod stream;
@@ -14,23 +14,24 @@ use plimsoll_core::parts::sync::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-/// A consumer's end of a [`Mailbox`](crate::Mailbox): a value. Moving it hands it over; dropping it, or
-/// a panic of its owner, leaves everything that is held for the next one.
+/// Takes the items of a [`Mailbox`](crate::Mailbox).
 ///
-/// Nothing is ever sent to a consumer: it takes when it can, so it is never flooded.
+/// Opened by [`Mailbox::inbox`](crate::Mailbox::inbox). A consumer that drops it or panics leaves
+/// the items for the next one. Items are never pushed to a consumer: it takes them when it is
+/// ready, so it is never flooded.
 ///
-/// | take by | gives | waits |
+/// | method | returns | waits |
 /// |---|---|---|
 /// | [`take`](Self::take) | the next item | never |
-/// | [`take_up_to`](Self::take_up_to) | some items, and what was lost | never |
-/// | [`blocking_take_timeout`](Self::blocking_take_timeout) | the next item | on the calling thread |
-/// | [`blocking_mail_timeout`](Self::blocking_mail_timeout) | all items, and what was lost | on the calling thread |
+/// | [`take_up_to`](Self::take_up_to), [`take_into`](Self::take_into) | some items and the losses | never |
+/// | [`blocking_take`](Self::blocking_take), [`blocking_take_timeout`](Self::blocking_take_timeout) | the next item | on the calling thread |
+/// | [`blocking_mail`](Self::blocking_mail), [`blocking_mail_timeout`](Self::blocking_mail_timeout) | all items and the losses | on the calling thread |
 /// | [`take_wait`](Self::take_wait) | the next item | in async code |
-/// | [`mail`](Self::mail), [`mail_into`](Self::mail_into) | all items, and what was lost | in async code |
-/// | [`mail_up_to`](Self::mail_up_to) | some items, and what was lost | in async code |
-/// | [`mail_with`](Self::mail_with) | what a filter picks, and what was lost | in async code |
-/// | [`notified`](Self::notified) | word that there is something | in async code |
-/// | [`into_stream`](Self::into_stream) | items one by one, with word of each gap | in async code |
+/// | [`mail`](Self::mail), [`mail_into`](Self::mail_into) | all items and the losses | in async code |
+/// | [`mail_up_to`](Self::mail_up_to) | some items and the losses | in async code |
+/// | [`mail_with`](Self::mail_with) | the items that a filter takes and the losses | in async code |
+/// | [`notified`](Self::notified) | whether there is mail | in async code |
+/// | [`into_stream`](Self::into_stream) | items one by one, with a report at each gap | in async code |
 #[doc(alias = "Receiver")]
 #[doc(alias = "consumer")]
 pub struct Inbox<T> {
@@ -44,7 +45,7 @@ impl<T> Inbox<T> {
         Inbox { store, cursor: Cursor::new() }
     }
 
-    /// The next item, if there is one.
+    /// Takes the next item, if there is one.
     #[doc(alias = "try_recv")]
     #[doc(alias = "pop")]
     #[inline]
@@ -52,7 +53,7 @@ impl<T> Inbox<T> {
         self.store.take(&mut self.cursor)
     }
 
-    /// Up to `max` items, and what was lost since that was told last. Shards are taken from in turn.
+    /// Takes up to `max` items and the report of losses. Shards take turns.
     #[doc(alias = "drain")]
     pub fn take_up_to(&mut self, max: usize) -> Mail<T> {
         let mut items = vec![];
@@ -60,28 +61,31 @@ impl<T> Inbox<T> {
         Mail::new(items, lost)
     }
 
-    /// [`take_up_to`](Self::take_up_to), to the end of `items`: allocates nothing where there is room.
+    /// Appends up to `max` items to `items`, and takes the report of losses.
+    ///
+    /// Allocates nothing while `items` has capacity left.
     pub fn take_into(&mut self, max: usize, items: &mut Vec<T>) -> Lost {
         self.store.take_many(&mut self.cursor, max, items)
     }
 
-    /// What was lost since that was told last.
+    /// Takes the report of what was lost since the last report.
     pub fn lost(&mut self) -> Lost {
         self.store.report_losses()
     }
 
-    /// Takes back word of a loss that could not be passed on: it will be told again, together with what
-    /// was lost since. Where the items could not be passed on either, [`Mail::into_lost`] counts them in.
+    /// Takes back a report that could not be passed on: the next report includes it.
+    ///
+    /// If the items could not be passed on either, [`Mail::into_lost`] adds them to the report.
     pub fn restore_losses(&mut self, lost: Lost) {
         self.store.restore_losses(lost);
     }
 
-    /// How much the mailbox holds, and how much it may.
+    /// Returns how much the mailbox holds, and its bounds.
     pub fn usage(&self) -> Usage {
         Usage::new(&self.store)
     }
 
-    /// Whether the mailbox was closed. What is held can still be taken.
+    /// Returns whether the mailbox was closed. Items that it holds can still be taken.
     pub fn is_closed(&self) -> bool {
         self.store.is_closed()
     }

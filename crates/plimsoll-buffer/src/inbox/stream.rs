@@ -9,38 +9,47 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 impl<T> Inbox<T> {
-    /// Items one by one, with [word](Delivery::Lost) of what was lost where it is missing.
+    /// Converts the inbox into a stream of items, with a [report](Delivery::Lost) at each gap.
     pub fn into_stream(self) -> Deliveries<T> {
         Deliveries { inbox: self, number: None, over: false }
     }
 }
 
-/// The items of a mailbox one by one, and word of each gap where it is: from [`Inbox::into_stream`].
+/// A stream of the items of a mailbox, with a report wherever items are missing.
 ///
-/// In a queue the gap is ahead of what survived; in one that keeps the oldest it is behind the last item
-/// kept before the first loss that has not been told, and what is lost after that is told with it; in the others, which have no such order, before the next item. Losses that
-/// belong to one gap are told at once, and never as zero. A gap is told as soon as it is reached, also
-/// if no further item comes. Under lasting overload there may be one between any two items: add them up
-/// (`+=`) and pass the sum on as often as your reader likes.
+/// Created by [`Inbox::into_stream`]. It ends once the mailbox is closed and everything was taken
+/// and reported.
 ///
-/// It ends once the mailbox is closed and all was told.
+/// | discipline | position of a report |
+/// |---|---|
+/// | [`Fifo`], [`CoDel`] | before the items that survived |
+/// | [`KeepOldest`] | behind the items that were held at the first loss since the last report |
+/// | the others, which have no such order | before the next item |
+///
+/// All losses since the last report are in one report, and no report is empty. A report is returned
+/// as soon as its position is reached, even if no item follows. Under lasting overload there may be
+/// one between any two items. Add them up by `+=` and pass on the sum as often as suits the reader.
 ///
 /// ```
 /// use plimsoll_buffer::{Delivery, Mailbox};
-/// # plimsoll_core::Clock::system().block_until(None, async {
+/// # plimsoll_core::Clock::system().block_on(async {
 /// let mailbox = Mailbox::new(2)?;
 /// let mut stream = mailbox.inbox().into_stream();
 /// for n in 1..=4 {
 ///     mailbox.offer(n)?;
 /// }
 /// drop(mailbox);
-/// let Some(Delivery::Lost(lost)) = stream.next().await else { panic!("a gap comes first") };
+/// let Some(Delivery::Lost(lost)) = stream.next().await else { panic!("the gap comes first") };
 /// assert_eq!(lost.evicted, 2);
 /// assert_eq!(stream.next().await, Some(Delivery::Item(3)));
 /// assert_eq!(stream.next().await, Some(Delivery::Item(4)));
 /// assert_eq!(stream.next().await, None);
-/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
+///
+/// [`Fifo`]: crate::Discipline::Fifo
+/// [`CoDel`]: crate::Discipline::CoDel
+/// [`KeepOldest`]: crate::Discipline::KeepOldest
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Deliveries<T> {
     inbox: Inbox<T>,
@@ -52,23 +61,24 @@ pub struct Deliveries<T> {
 impl<T> Unpin for Deliveries<T> {}
 
 impl<T> Deliveries<T> {
-    /// The next item, or word of a gap; `None` at the end.
+    /// Waits for the next item or report. Returns `None` at the end.
     ///
     /// # Cancel safety
-    /// Dropped while it waits, nothing is lost, and the turn goes to the next. Whoever polls the stream by
-    /// [`Stream::poll_next`] has his turn until it gives something or is dropped: do not leave it lying unpolled.
+    /// Dropped while it waits, the future has taken nothing, and the next consumer is woken in its
+    /// place. This does not hold for [`Stream::poll_next`]: a stream that returned `Pending` keeps
+    /// its turn until it is polled again or dropped.
     pub async fn next(&mut self) -> Option<Delivery<T>> {
         let next = Next(self);
         std::future::poll_fn(|cx| Pin::new(&mut *next.0).poll_next(cx)).await
     }
 
-    /// Takes back word of a loss that could not be passed on; see [`Inbox::restore_losses`].
+    /// Takes back a report that could not be passed on; see [`Inbox::restore_losses`].
     pub fn restore_losses(&mut self, lost: Lost) {
         self.over = false;
         self.inbox.restore_losses(lost);
     }
 
-    /// The inbox again.
+    /// Converts the stream back into an inbox.
     pub fn into_inbox(mut self) -> Inbox<T> {
         self.leave();
         let next = Inbox::open(self.inbox.store.clone());
@@ -81,7 +91,7 @@ impl<T> Deliveries<T> {
     }
 }
 
-/// Leaves the row when it is dropped.
+/// Deregisters the waiter when it is dropped.
 struct Next<'a, T>(&'a mut Deliveries<T>);
 
 impl<T> Drop for Next<'_, T> {

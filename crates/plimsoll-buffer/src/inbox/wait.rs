@@ -1,4 +1,4 @@
-//! Taking by those who wait for something.
+//! Waiting for items and losses.
 
 use super::{Filter, Inbox};
 use crate::lost::{Lost, Mail};
@@ -11,33 +11,37 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 impl<T> Inbox<T> {
-    /// The next item, waiting for it on the calling thread, however long.
+    /// Waits for the next item on the calling thread. No runtime is needed.
+    ///
+    /// Returns `None` once the mailbox is closed and empty. Inside an async task use
+    /// [`take_wait`](Self::take_wait).
     #[doc(alias = "blocking_recv")]
     pub fn blocking_take(&mut self) -> Option<T> {
         let clock = self.store.clock.clone();
         clock.block_on(self.take_wait())
     }
 
-    /// The next item, waiting for it on the calling thread for `timeout` at most, no runtime needed.
-    /// `None` after that, and once the mailbox is closed and empty.
+    /// [`blocking_take`](Self::blocking_take), for at most `timeout`.
     ///
-    /// It blocks the thread: inside an async task use [`take_wait`](Self::take_wait).
+    /// Also returns `None` after that.
     #[doc(alias = "recv_timeout")]
     pub fn blocking_take_timeout(&mut self, timeout: Duration) -> Option<T> {
         let clock = self.store.clock.clone();
         clock.block_until(Some(clock.now() + timeout), self.take_wait()).flatten()
     }
 
-    /// [`mail`](Self::mail) on the calling thread, however long.
+    /// Waits on the calling thread until there is mail, then takes all of it. No runtime is needed.
+    ///
+    /// Returns `None` once the mailbox is closed and everything was taken and reported. Inside an
+    /// async task use [`mail`](Self::mail).
     pub fn blocking_mail(&mut self) -> Option<Mail<T>> {
         let clock = self.store.clock.clone();
         clock.block_on(self.mail())
     }
 
-    /// [`mail`](Self::mail) on the calling thread, no runtime needed, waiting for `timeout` at max: an empty
-    /// mail after that. `None` once the mailbox is closed and all was told.
+    /// [`blocking_mail`](Self::blocking_mail), for at most `timeout`.
     ///
-    /// It blocks the thread: inside an async task use `mail`.
+    /// Returns an empty mail after that.
     pub fn blocking_mail_timeout(&mut self, timeout: Duration) -> Option<Mail<T>> {
         let clock = self.store.clock.clone();
         clock
@@ -45,26 +49,29 @@ impl<T> Inbox<T> {
             .unwrap_or(Some(Mail::new(vec![], Lost::default())))
     }
 
-    /// Waits for the next item. `None` once the mailbox is closed and empty. What was lost is not told by
-    /// this: ask for it by [`lost`](Self::lost).
+    /// Waits for the next item. Returns `None` once the mailbox is closed and empty.
+    ///
+    /// Reports no losses: read them by [`lost`](Self::lost).
     ///
     /// # Cancel safety
-    /// Dropped while it waits, nothing is lost.
+    /// Dropped while it waits, the future has taken nothing.
     #[doc(alias = "recv")]
     pub async fn take_wait(&mut self) -> Option<T> {
         self.wait(Polling::Eager, |store, cursor| store.take(cursor)).await
     }
 
-    /// Waits until there is something to tell, then takes all of it: items, and what was lost. `None`
-    /// once the mailbox is closed and all was told.
+    /// Waits until there are items or losses, then takes all items and the report.
+    ///
+    /// Returns `None` once the mailbox is closed and everything was taken and reported.
     ///
     /// # Cancel safety
-    /// Dropped while it waits, nothing is lost: everything is taken at once, at the end.
+    /// Dropped while it waits, the future has taken nothing: it takes everything at once, at the
+    /// end.
     ///
     /// # Examples
     /// ```
     /// # use plimsoll_buffer::Mailbox;
-    /// # plimsoll_core::Clock::system().block_until(None, async {
+    /// # plimsoll_core::Clock::system().block_on(async {
     /// let mailbox = Mailbox::new(100)?;
     /// let mut inbox = mailbox.inbox();
     /// mailbox.offer("hello")?;
@@ -75,27 +82,31 @@ impl<T> Inbox<T> {
     ///         eprintln!("{}", mail.lost);
     ///     }
     /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     #[doc(alias = "recv_many")]
     pub async fn mail(&mut self) -> Option<Mail<T>> {
         self.mail_up_to(usize::MAX).await
     }
 
-    /// [`mail`](Self::mail) of `max` items at most, so that other consumers have some, too.
+    /// Waits as [`mail`](Self::mail) does, then takes at most `max` items and the report.
+    ///
+    /// The other items are left for other consumers.
     ///
     /// # Cancel safety
-    /// As there.
+    /// As for `mail`.
     pub async fn mail_up_to(&mut self, max: usize) -> Option<Mail<T>> {
         let mut items = vec![];
         let lost = self.receive(max, &mut items).await?;
         Some(Mail::new(items, lost))
     }
 
-    /// [`mail`](Self::mail), to the end of `items`: allocates nothing where there is room.
+    /// Waits as [`mail`](Self::mail) does, then appends all items to `items`.
+    ///
+    /// Returns the report. Allocates nothing while `items` has capacity left.
     ///
     /// # Cancel safety
-    /// As there.
+    /// As for `mail`.
     pub async fn mail_into(&mut self, items: &mut Vec<T>) -> Option<Lost> {
         self.receive(usize::MAX, items).await
     }
@@ -109,13 +120,15 @@ impl<T> Inbox<T> {
         .await
     }
 
-    /// Waits until `filter` lets something through, and takes that: it is asked for one item after the
-    /// other, until it says [`Filter::Stop`] or there are no more. What it loses is counted as lost.
-    /// `None` once the mailbox is closed and there is nothing more that it lets through.
+    /// Waits until `filter` takes an item or there are losses, then returns both.
     ///
-    /// The filter runs with nothing locked; producers go on while it does. An item that it skipped is
-    /// shown to it again the next time something happens. A panic in it puts the item back; those that
-    /// it kept in this call are dropped, and told as undelivered.
+    /// `filter` decides about one item after the other, in the order of the discipline, until it
+    /// returns [`Filter::Stop`] or no item is left. Discarded items count as lost. Returns `None`
+    /// once the mailbox is closed and `filter` takes none of its items.
+    ///
+    /// No lock is held while `filter` runs, so producers continue. It sees an item that it left
+    /// again when something has changed. If it panics, the item it was deciding about is put back.
+    /// The items that it has taken in this call are dropped and reported as undelivered.
     ///
     /// # Cancel safety
     /// As for [`mail`](Self::mail).
@@ -123,13 +136,13 @@ impl<T> Inbox<T> {
     /// # Examples
     /// ```
     /// # use plimsoll_buffer::{Mailbox, Filter};
-    /// # plimsoll_core::Clock::system().block_until(None, async {
+    /// # plimsoll_core::Clock::system().block_on(async {
     /// let mailbox = Mailbox::new(100)?;
     /// let mut inbox = mailbox.inbox();
     /// for line in ["debug a", "info b", "debug c", "error d"] {
     ///     mailbox.offer(line)?;
     /// }
-    /// // One line a mail, and no debug lines.
+    /// // At most one line in each mail, and no debug lines.
     /// let mut room = 1;
     /// let mail = inbox.mail_with(|line| match line {
     ///     _ if line.starts_with("debug") => Filter::Discard,
@@ -139,7 +152,7 @@ impl<T> Inbox<T> {
     /// assert_eq!(mail.items, ["info b"]);
     /// assert_eq!(mail.lost.filtered, 2);
     /// assert_eq!(mailbox.usage().len, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn mail_with(&mut self, mut filter: impl FnMut(&T) -> Filter) -> Option<Mail<T>> {
         self.wait(Polling::Once, |store, cursor| {
@@ -150,19 +163,21 @@ impl<T> Inbox<T> {
         .await
     }
 
-    /// Waits until there is something to tell, items or a loss, and takes nothing. `false` once the
-    /// mailbox is closed and all was told.
+    /// Waits until there are items or losses, and takes nothing.
     ///
-    /// Go on with something that tells losses as well, such as [`take_up_to`](Self::take_up_to): after
-    /// [`take`](Self::take) alone there may still be something to tell, and this answers at once.
+    /// Returns `false` once the mailbox is closed and everything was taken and reported. Continue
+    /// with a method that also takes the report, such as [`take_up_to`](Self::take_up_to). After
+    /// [`take`](Self::take) alone a report may remain, and `notified` returns at once.
     ///
     /// # Cancel safety
-    /// Nothing is lost.
+    /// Dropped while it waits, the future has taken nothing.
     pub async fn notified(&mut self) -> bool {
         self.wait(Polling::Eager, |store, _| store.has_mail().then_some(())).await.is_some()
     }
 
-    /// Waits until `attempt` gives something; `None` once it gives nothing although all is closed.
+    /// Waits until `attempt` returns a result.
+    ///
+    /// `None` if it returns none although the mailbox is closed.
     fn wait<R, F>(&mut self, polling: Polling, attempt: F) -> TakeFuture<'_, T, F>
     where
         F: FnMut(&Store<T>, &mut Cursor<T>) -> Option<R>,
@@ -178,17 +193,18 @@ impl<T> Inbox<T> {
     }
 }
 
+/// The future of every method that waits.
 struct TakeFuture<'a, T, F> {
     store: &'a Store<T>,
     cursor: &'a mut Cursor<T>,
     number: WaiterNumber,
     polling: Polling,
     attempt: F,
-    // For one who leaves items where they are: they may grow too old, and that is to be told.
+    // Set if a filter has left items: they may expire, which is to be reported.
     expiry: Option<Pin<Box<Sleep>>>,
 }
 
-// Nothing in it is ever pinned.
+// No field is ever pinned.
 impl<T, F> Unpin for TakeFuture<'_, T, F> {}
 
 impl<T, R, F> Future for TakeFuture<'_, T, F>
@@ -207,7 +223,7 @@ where
             if found.is_ready() || this.polling != Polling::Once || !store.has_mail() {
                 return found;
             }
-            // It has been called for something that it does not want: another may.
+            // The filter does not want what this consumer was woken for. Another consumer may.
             store.mail.notify_after(&this.number);
             let Some(at) = store.next_expiry() else { return Poll::Pending };
             let sleep = this.expiry.insert(Box::pin(store.clock.sleep_until(at)));

@@ -9,21 +9,21 @@ use std::fmt;
 use std::time::Duration;
 
 impl<T> Mailbox<T> {
-    /// A queue of `capacity` items that evicts the oldest when it is full.
+    /// Creates a queue of at most `capacity` items. When it is full it evicts the oldest.
     ///
     /// # Errors
-    /// If `capacity` is 0 or above 2³² − 1.
+    /// Returns an error if `capacity` is 0 or above 2³² − 1.
     pub fn new(capacity: usize) -> Result<Self, ConfigError> {
         Self::builder().capacity(capacity).build()
     }
 
-    /// Sets everything else.
+    /// Returns a builder with the default settings.
     pub fn builder() -> MailboxBuilder<T> {
         MailboxBuilder::default()
     }
 }
 
-/// Builds a [`Mailbox`]; from [`Mailbox::builder`].
+/// Builds a [`Mailbox`]. Created by [`Mailbox::builder`].
 #[must_use = "a builder does nothing until it is built"]
 pub struct MailboxBuilder<T> {
     config: MailboxConfig,
@@ -39,29 +39,33 @@ impl<T> Default for MailboxBuilder<T> {
 }
 
 impl<T> MailboxBuilder<T> {
-    /// What is taken first, and what goes when it is full.
+    /// Sets the queue discipline. Default: [`Fifo`](Discipline::Fifo).
+    ///
+    /// It states the order in which items are taken, and which of them is evicted when the mailbox
+    /// is full.
     pub fn discipline(mut self, discipline: Discipline) -> Self {
         self.config.discipline = discipline;
         self
     }
 
-    /// How many items each shard may hold, 1 to 2³² − 1.
+    /// Sets the maximum number of items in each shard. Default: 1,024. Range: 1 to 2³² − 1.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.config.capacity = capacity;
         self
     }
 
-    /// How heavy all items of a shard together may be, as `weigh` weighs them. An item heavier than
-    /// the whole bound is rejected with `TooLarge`.
+    /// Sets the maximum total weight of the items in each shard. Default: no bound. Above 0.
     ///
-    /// `weigh` is called once an offer, by its producer, before anything is locked.
+    /// An item heavier than the whole bound is rejected with `TooLarge`. `weigh` returns the weight
+    /// of an item. It is called once for each offer, by the producer, while no lock is held.
     pub fn max_weight(mut self, max_weight: u64, weigh: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Self {
         self.config.max_weight = max_weight;
         self.weigher = Some(Box::new(weigh));
         self
     }
 
-    /// How many bytes all items of a shard together may hold.
+    /// Sets the maximum number of bytes that the items in each shard hold. Default: no bound. Above
+    /// 0.
     pub fn max_bytes(self, max_bytes: u64) -> Self
     where
         T: Weigh,
@@ -69,19 +73,19 @@ impl<T> MailboxBuilder<T> {
         self.max_weight(max_bytes, |item| u32::try_from(item.bytes_held()).unwrap_or(u32::MAX))
     }
 
-    /// How old an item may get.
+    /// Sets the maximum age of an item. Default: no bound. Above 0.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.config.max_age = Some(max_age);
         self
     }
 
-    /// Over how many shards producers are spread, 1 to 64.
+    /// Sets the number of shards that producers are spread over. Default: 1. Range: 1 to 64.
     pub fn shards(mut self, shards: usize) -> Self {
         self.config.shards = shards;
         self
     }
 
-    /// How a producer picks its shard.
+    /// Sets how a producer picks its shard. Default: [`TwoChoices`](ShardPick::TwoChoices).
     pub fn pick(mut self, pick: ShardPick) -> Self {
         self.config.pick = pick;
         self
@@ -89,10 +93,10 @@ impl<T> MailboxBuilder<T> {
 
     setup_setters!(MailboxConfig: clock, dice, observe);
 
-    /// The mailbox.
+    /// Builds the mailbox.
     ///
     /// # Errors
-    /// A setting that will not do, named with its value and what is allowed.
+    /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<Mailbox<T>, ConfigError> {
         self.config.validate()?;
         if self.config.max_weight != u64::MAX && self.weigher.is_none() {

@@ -1,40 +1,50 @@
-//! What can be set on a mailbox.
+//! The settings of a mailbox.
 
 use plimsoll_core::parts::{Bounds, check};
 use plimsoll_core::{ConfigError, Discipline};
 use std::time::Duration;
 
-/// The settings of a [`Mailbox`](crate::Mailbox). Plain data; checked when a mailbox is built from it.
+/// The settings of a [`Mailbox`](crate::Mailbox). Plain data; validated when a mailbox is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct MailboxConfig {
-    /// The name that rejections carry. Default "mailbox".
+    /// The name that rejections carry. Default: "mailbox".
     pub name: String,
-    /// What is taken first, and what goes when it is full. Default [`Discipline::Fifo`]: a queue that
-    /// evicts the oldest.
+    /// The queue discipline. Default: [`Fifo`](Discipline::Fifo), which evicts the oldest.
+    ///
+    /// It states the order in which items are taken, and which of them is evicted when the mailbox
+    /// is full.
     pub discipline: Discipline,
-    /// How many items each shard may hold, 1 to 2³² − 1. Default 1,024, as logplex has it.
+    /// The maximum number of items in each shard. Default: 1,024, as in logplex. Range: 1 to 2³² −
+    /// 1.
     pub capacity: usize,
-    /// How heavy all items of a shard together may be, in the unit of the weigher. Default `u64::MAX`.
-    /// Anything else needs a weigher: [`max_weight`](crate::MailboxBuilder::max_weight) or [`max_bytes`](crate::MailboxBuilder::max_bytes).
+    /// The maximum total weight of the items in each shard, in units of the weigher. Default:
+    /// `u64::MAX`, no bound. Range: 1 to 2⁶⁴ − 1.
+    ///
+    /// A bound needs a weigher, which [`max_weight`](crate::MailboxBuilder::max_weight) or
+    /// [`max_bytes`](crate::MailboxBuilder::max_bytes) of the builder sets.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_unlimited"))]
     pub max_weight: u64,
-    /// How old an item may get; `None`, the default, for any age. With 200 ms and more, arrivals are
-    /// stamped by the system's coarse clock, and an item may go up to two ticks (4 to 10 ms each) early.
+    /// The maximum age of an item. Default: `None`, no bound. Above 0.
+    ///
+    /// From 200 ms on, arrivals are stamped by the coarse system clock, which is cheaper. An item
+    /// may then expire up to two ticks early (4 to 10 ms each).
     #[cfg_attr(
         feature = "serde",
         serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
     )]
     pub max_age: Option<Duration>,
-    /// Over how many shards producers are spread, 1 to 64. Default 1. More of them keep many producers
-    /// out of each other's way, at the price of the order among items of different shards.
+    /// The number of shards that producers are spread over. Default: 1. Range: 1 to 64.
+    ///
+    /// With more shards, producers on many threads contend less. Items in different shards have no
+    /// order among each other.
     pub shards: usize,
-    /// How a producer picks its shard. Default [`ShardPick::TwoChoices`].
+    /// How a producer picks its shard. Default: [`TwoChoices`](ShardPick::TwoChoices).
     pub pick: ShardPick,
 }
 
-/// TOML has no number as large as `u64::MAX`.
+/// Left out of a settings file: TOML has no integer as large as `u64::MAX`.
 #[cfg(feature = "serde")]
 fn is_unlimited(max_weight: &u64) -> bool {
     *max_weight == u64::MAX
@@ -46,16 +56,18 @@ fn is_unlimited(max_weight: &u64) -> bool {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ShardPick {
-    /// Any.
+    /// One at random.
     Random,
-    /// The emptier of two at random, which keeps the fullest shard within log log n of the emptiest
-    /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
+    /// The emptier of two at random.
+    ///
+    /// For `n` shards the fullest exceeds the average by O(log log n) items (Mitzenmacher, "The
+    /// Power of Two Choices in Randomized Load Balancing").
     #[doc(alias = "power of two choices")]
     #[default]
     TwoChoices,
 }
 
-/// The most shards there can be.
+/// The maximum number of shards.
 pub(crate) const MAX_SHARDS: usize = 64;
 
 impl Default for MailboxConfig {
@@ -73,10 +85,10 @@ impl Default for MailboxConfig {
 }
 
 impl MailboxConfig {
-    /// Checks every field.
+    /// Checks every setting.
     ///
     /// # Errors
-    /// Names the first field that will not do, the value and what is allowed.
+    /// Returns an error naming the first invalid setting, its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check::name(&self.name)?;
         self.discipline.validate()?;

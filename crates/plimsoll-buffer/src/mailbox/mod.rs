@@ -1,4 +1,4 @@
-//! The producer's end.
+//! The handle of the producers.
 
 mod builder;
 pub(crate) mod config;
@@ -20,16 +20,18 @@ use plimsoll_core::parts::sync::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-/// A bounded buffer between producers on any thread and one or many consumers. A cheap handle: clones
-/// share everything. When the last one is dropped, the mailbox is [closed](Self::close).
+/// A bounded buffer between producers on any thread and one or more consumers.
 ///
-/// | offer by | when there is no room | where |
+/// A cheap handle: clones share everything. When the last one is dropped, the mailbox is
+/// [closed](Self::close).
+///
+/// | method | when the mailbox is full | where |
 /// |---|---|---|
-/// | [`offer`](Self::offer) | another goes, or the item comes back: at once | anywhere |
+/// | [`offer`](Self::offer) | evicts another item or returns this one, at once | anywhere |
 /// | [`offer_wait`](Self::offer_wait) | waits for room | in async code |
-/// | [`blocking_offer_timeout`](Self::blocking_offer_timeout) | waits for room, so long | on a plain thread |
+/// | [`blocking_offer`](Self::blocking_offer), [`blocking_offer_timeout`](Self::blocking_offer_timeout) | waits for room | on a plain thread |
 ///
-/// What is held stays when nobody takes it: see [`inbox`](Self::inbox).
+/// Items are taken through an [`inbox`](Self::inbox). They stay while there is none.
 #[doc(alias = "channel")]
 #[doc(alias = "bounded channel")]
 #[doc(alias = "mpsc")]
@@ -43,23 +45,25 @@ impl<T> Mailbox<T> {
         Mailbox(Arc::new(store))
     }
 
-    /// Offers an item; never waits.
+    /// Offers an item. Never waits.
+    ///
+    /// Returns the items that were displaced by it, each with the reason.
     ///
     /// # Errors
-    /// The item comes back with the reason: `Full` if the discipline keeps what it has, `TooLarge` if it
-    /// is heavier than the whole bound, `Closed` after [`close`](Self::close).
+    /// Returns the item with `Full` if the discipline keeps the oldest items, `TooLarge` if the
+    /// item is heavier than the whole bound, or `Closed` after [`close`](Self::close).
     ///
     /// # Examples
     /// ```
     /// use plimsoll_buffer::{Discipline, Mailbox};
     /// use plimsoll_core::Reason;
     ///
-    /// let fresh = Mailbox::new(2)?; // keeps the newest
-    /// let displaced: Vec<_> = (1..=3).flat_map(|n| fresh.offer(n).unwrap()).collect();
+    /// let newest = Mailbox::new(2)?; // evicts the oldest
+    /// let displaced: Vec<_> = (1..=3).flat_map(|n| newest.offer(n).unwrap()).collect();
     /// assert_eq!(displaced, [(1, Reason::Evicted)]);
     ///
-    /// let firm = Mailbox::builder().capacity(2).discipline(Discipline::KeepOldest).build()?;
-    /// let rejected: Vec<_> = (1..=3).filter_map(|n| firm.offer(n).err()).collect();
+    /// let oldest = Mailbox::builder().capacity(2).discipline(Discipline::KeepOldest).build()?;
+    /// let rejected: Vec<_> = (1..=3).filter_map(|n| oldest.offer(n).err()).collect();
     /// assert_eq!(*rejected[0].item(), 3);
     /// assert_eq!(rejected[0].to_string(), "mailbox rejected: full (2 of 2)");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -71,35 +75,38 @@ impl<T> Mailbox<T> {
         self.0.offer(item)
     }
 
-    /// Opens a consumer's end. There may be several, who share what comes; each item goes to one.
+    /// Opens an inbox, the handle of a consumer.
     ///
-    /// While there is none, the mailbox is passive: it goes on keeping what its bounds let it. So an
-    /// owner's death loses nothing: whoever opens the next inbox finds what is held.
+    /// Several inboxes share the items: each item is delivered to one of them. While there is none,
+    /// the mailbox keeps what its bounds permit. So a consumer that dies loses nothing: the next
+    /// inbox receives what is held.
     pub fn inbox(&self) -> Inbox<T> {
         Inbox::open(self.0.clone())
     }
 
-    /// How many inboxes are open.
+    /// Returns the number of open inboxes.
     pub fn inboxes(&self) -> usize {
         self.0.inboxes.load(Ordering::Acquire)
     }
 
-    /// Lets nothing in from now on. What is held can be taken; then consumers are told that it is over.
+    /// Closes the mailbox: every later offer is rejected with `Closed`.
+    ///
+    /// Items that are held can still be taken. After the last of them, consumers receive `None`.
     pub fn close(&self) {
         self.0.close();
     }
 
-    /// Whether it was closed.
+    /// Returns whether the mailbox was closed.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 
-    /// How much it holds, and how much it may.
+    /// Returns how much the mailbox holds, and its bounds.
     pub fn usage(&self) -> Usage {
         Usage::new(&self.0)
     }
 
-    /// The name its rejections carry.
+    /// Returns the name that rejections carry.
     pub fn name(&self) -> &'static str {
         self.0.name
     }
@@ -107,7 +114,7 @@ impl<T> Mailbox<T> {
 
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Self {
-        // Relaxed, as in `Arc`: whoever clones has one.
+        // Relaxed, as in `Arc`: a handle can only be cloned by the owner of another.
         self.0.producers.fetch_add(1, Ordering::Relaxed);
         Mailbox(self.0.clone())
     }
@@ -115,7 +122,7 @@ impl<T> Clone for Mailbox<T> {
 
 impl<T> Drop for Mailbox<T> {
     fn drop(&mut self) {
-        // AcqRel: the last one sees what all others did.
+        // AcqRel: the last handle to be dropped sees what the others did.
         if self.0.producers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.close();
         }

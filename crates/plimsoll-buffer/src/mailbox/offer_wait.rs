@@ -1,4 +1,4 @@
-//! Offering by those who wait for room.
+//! Offers that wait for room.
 
 use super::Mailbox;
 use super::offer::OfferError;
@@ -11,41 +11,46 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 impl<T> Mailbox<T> {
-    /// Offers an item and waits for room, however long: nothing has to go for it, in any discipline.
-    /// Producers get room in the order in which they came.
+    /// Waits for room, then offers an item. Evicts nothing, whatever the discipline.
+    ///
+    /// Producers are admitted in the order in which they began to wait. A waiting offer counts as a
+    /// handle: the mailbox stays open although the other handles are dropped.
     ///
     /// # Cancel safety
-    /// The item is in the future until it is kept. Dropped before, it is dropped with it, unless it is
-    /// taken out by [`OfferWait::into_item`]; the turn goes to the next. Until it is kept or dropped, it has
-    /// its turn: do not leave it lying unpolled. It counts as a producer, too.
+    /// Dropped while it waits, the future leaves the queue and drops the item.
+    /// [`OfferWait::into_item`] returns the item instead. A future that is neither polled nor
+    /// dropped keeps its turn and holds up the producers behind it.
     ///
     /// # Errors
-    /// The item comes back with `TooLarge` if it is heavier than the whole bound, with `Closed` after
+    /// Returns the item with `TooLarge` if it is heavier than the whole bound, or `Closed` after
     /// [`close`](Self::close).
     ///
     /// # Panics
-    /// As the weigher does, at once.
+    /// Panics at once if the weigher does. It also panics when it has to wait for an item to expire
+    /// inside a tokio runtime without a timer.
     #[doc(alias = "send")]
     pub fn offer_wait(&self, item: T) -> OfferWait<T> {
         let weight = self.0.weigh(&item);
         OfferWait { mailbox: self.clone(), item: Some(item), weight, number: None, expiry: None }
     }
 
-    /// [`offer_wait`](Self::offer_wait) on the calling thread, no runtime needed, however long.
+    /// Waits for room on the calling thread, then offers an item. No runtime is needed.
+    ///
+    /// The thread waits in the same queue as the tasks. Inside an async task use
+    /// [`offer_wait`](Self::offer_wait).
     ///
     /// # Errors
-    /// As there.
+    /// As for `offer_wait`.
     #[doc(alias = "blocking_send")]
     pub fn blocking_offer(&self, item: T) -> Result<(), OfferError<T>> {
         self.0.clock.block_on(self.offer_wait(item))
     }
 
-    /// [`offer_wait`](Self::offer_wait) on the calling thread, no runtime needed, for `timeout` at max.
-    ///
-    /// It blocks the thread: inside an async task use `offer_wait`.
+    /// [`blocking_offer`](Self::blocking_offer), for at most `timeout`.
     ///
     /// # Errors
-    /// As there, and with `Expired` if there was no room within the time; that counts as rejected.
+    /// As for `offer_wait`; `Expired` if there was no room within `timeout`. That counts as
+    /// rejected.
     #[doc(alias = "send_timeout")]
     pub fn blocking_offer_timeout(&self, item: T, timeout: Duration) -> Result<(), OfferError<T>> {
         let clock = &self.0.clock;
@@ -60,15 +65,15 @@ impl<T> Mailbox<T> {
     }
 }
 
-/// The future of [`Mailbox::offer_wait`].
+/// The future that [`Mailbox::offer_wait`] returns.
 #[must_use = "a future does nothing until it is polled"]
 pub struct OfferWait<T> {
-    // A producer like any other: the mailbox stays open for it.
+    // A producer like any other: it keeps the mailbox open.
     mailbox: Mailbox<T>,
     item: Option<T>,
     weight: u32,
     number: WaiterNumber,
-    // Room may come about because something is too old.
+    // Fires when the next item expires, which makes room.
     expiry: Option<Pin<Box<Sleep>>>,
 }
 
@@ -76,7 +81,7 @@ pub struct OfferWait<T> {
 impl<T> Unpin for OfferWait<T> {}
 
 impl<T> OfferWait<T> {
-    /// Gives up, and takes the item back; `None` if it was kept.
+    /// Stops waiting and returns the item; `None` if it was accepted.
     pub fn into_item(mut self) -> Option<T> {
         self.item.take()
     }
@@ -86,7 +91,7 @@ impl<T> Future for OfferWait<T> {
     type Output = Result<(), OfferError<T>>;
 
     /// # Panics
-    /// When polled after its end.
+    /// Panics if it is polled after it has completed.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         assert!(this.item.is_some(), "an offer was polled after its end");
@@ -98,7 +103,7 @@ impl<T> Future for OfferWait<T> {
             if done.is_ready() {
                 return done;
             }
-            // The first watches the clock, for all.
+            // The first waiter watches the clock for all.
             let at = if store.space.is_first(&this.number) { store.next_expiry() } else { None };
             let Some(at) = at else { return Poll::Pending };
             let sleep = this.expiry.insert(Box::pin(store.clock.sleep_until(at)));

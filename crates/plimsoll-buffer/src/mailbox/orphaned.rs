@@ -1,4 +1,4 @@
-//! Waiting for a mailbox that nobody takes from.
+//! Waiting for the last inbox to be dropped.
 
 use super::Mailbox;
 use crate::notify::{Polling, WaiterNumber};
@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 impl<T> Mailbox<T> {
-    /// Waits until no inbox is open: its owner has dropped it, or panicked. For the heir who is to open
-    /// the next. At once if none is open now.
+    /// Waits until no inbox is open, because its owner has dropped it or panicked.
+    ///
+    /// A supervisor awaits it, then starts the next consumer. Returns at once if no inbox is open.
     ///
     /// # Cancel safety
-    /// Nothing is lost.
+    /// Dropped while it waits, the future has no effect.
     pub fn orphaned(&self) -> impl Future<Output = ()> + Send + use<T>
     where
         T: Send,
@@ -22,7 +23,7 @@ impl<T> Mailbox<T> {
     }
 }
 
-/// The future of [`Mailbox::orphaned`].
+/// The future that [`Mailbox::orphaned`] returns.
 struct Orphaned<T> {
     store: Arc<Store<T>>,
     number: WaiterNumber,

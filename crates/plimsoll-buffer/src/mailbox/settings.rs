@@ -7,32 +7,34 @@ use plimsoll_core::{ControlError, Discipline, Inspect};
 use std::time::Duration;
 
 impl<T> Mailbox<T> {
-    /// What is taken first, and what goes when it is full.
+    /// Returns the queue discipline.
     pub fn discipline(&self) -> Discipline {
         self.0.settings().0
     }
 
-    /// Changes the discipline. What is held stays, in the order of its arrival, as far as the new one
-    /// lets it; ages count from now if the old one kept none.
+    /// Changes the queue discipline. Items stay in the order of arrival, as far as the new one
+    /// permits.
+    ///
+    /// If arrivals were not stamped before and the new discipline needs ages, they count from now.
     ///
     /// # Errors
-    /// If one of its numbers will not do; nothing has changed then.
+    /// Returns an error if a number of the discipline is out of range. Nothing has changed then.
     pub fn set_discipline(&self, discipline: Discipline) -> Result<(), ControlError> {
         discipline.validate()?;
         self.0.set(|current, _| *current = discipline);
         Ok(())
     }
 
-    /// The bounds of each shard.
+    /// Returns the bounds of each shard.
     pub fn bounds(&self) -> Bounds {
         self.0.settings().1
     }
 
-    /// Changes all bounds of each shard at once. A bound by weight needs a weigher from the
-    /// [builder](Self::builder).
+    /// Changes all bounds of each shard at once.
     ///
     /// # Errors
-    /// If one of them will not do; nothing has changed then.
+    /// Returns an error if a bound is out of range, or if `max_weight` is bounded and items are not
+    /// weighed. Nothing has changed then.
     pub fn set_bounds(&self, bounds: Bounds) -> Result<(), ControlError> {
         check_bounds(bounds)?;
         self.check_weighed(bounds.max_weight)?;
@@ -40,16 +42,18 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// How many items each shard may hold.
+    /// Returns the maximum number of items in each shard.
     pub fn capacity(&self) -> usize {
         self.bounds().capacity
     }
 
-    /// Changes how many items each shard may hold, 1 to 2³² − 1. What is too much goes and is told as
-    /// evicted: the newest under [`Discipline::KeepOldest`], else the oldest.
+    /// Changes the maximum number of items in each shard. Range: 1 to 2³² − 1.
+    ///
+    /// Items that no longer fit are evicted: the newest under [`Discipline::KeepOldest`], else the
+    /// oldest.
     ///
     /// # Errors
-    /// If `capacity` is 0 or above 2³² − 1; nothing has changed then.
+    /// Returns an error if `capacity` is out of range. Nothing has changed then.
     #[doc(alias = "resize")]
     pub fn set_capacity(&self, capacity: usize) -> Result<(), ControlError> {
         check_bounds(Bounds::with_capacity(capacity))?;
@@ -57,15 +61,21 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// How heavy all items of a shard may be.
+    /// Returns the maximum total weight of the items in each shard.
+    ///
+    /// `u64::MAX` stands for no bound.
     pub fn max_weight(&self) -> u64 {
         self.bounds().max_weight
     }
 
-    /// Changes how heavy all items of a shard may be.
+    /// Changes the maximum total weight of the items in each shard.
+    ///
+    /// `u64::MAX` stands for no bound. Items that no longer fit are evicted, as by
+    /// [`set_capacity`](Self::set_capacity).
     ///
     /// # Errors
-    /// If it is 0, or nothing is weighed; nothing has changed then.
+    /// Returns an error if `max_weight` is 0, or if it is a bound and items are not weighed.
+    /// Nothing has changed then.
     pub fn set_max_weight(&self, max_weight: u64) -> Result<(), ControlError> {
         check_bounds(Bounds { max_weight, ..Bounds::with_capacity(1) })?;
         self.check_weighed(max_weight)?;
@@ -81,38 +91,39 @@ impl<T> Mailbox<T> {
         Err(ControlError::new("max_weight", max_weight, allowed))
     }
 
-    /// How old an item may get.
+    /// Returns the maximum age of an item; `None` for no bound.
     pub fn max_age(&self) -> Option<Duration> {
         self.bounds().max_age
     }
 
-    /// Changes how old an item may get.
+    /// Changes the maximum age of an item; `None` for no bound.
     ///
     /// # Errors
-    /// If it is zero; nothing has changed then.
+    /// Returns an error if `max_age` is zero. Nothing has changed then.
     pub fn set_max_age(&self, max_age: Option<Duration>) -> Result<(), ControlError> {
         check_bounds(Bounds { max_age, ..Bounds::with_capacity(1) })?;
         self.0.set(|_, bounds| bounds.max_age = max_age);
         Ok(())
     }
 
-    /// Over how many shards producers are spread.
+    /// Returns the number of shards that producers are spread over.
     pub fn shards(&self) -> usize {
         self.0.shard_count()
     }
 
-    /// Changes over how many shards producers are spread, 1 to 64. What a shard holds that is no longer
-    /// offered to is still taken.
+    /// Changes the number of shards that producers are spread over. Range: 1 to 64.
+    ///
+    /// A shard that receives no more offers keeps its items until they are taken.
     ///
     /// # Errors
-    /// If `shards` is 0 or above 64; nothing has changed then.
+    /// Returns an error if `shards` is out of range. Nothing has changed then.
     pub fn set_shards(&self, shards: usize) -> Result<(), ControlError> {
         check_shards(shards)?;
         self.0.set_shards(shards);
         Ok(())
     }
 
-    /// How a producer picks its shard.
+    /// Returns how a producer picks its shard.
     pub fn pick(&self) -> ShardPick {
         self.0.pick()
     }
@@ -137,8 +148,8 @@ impl<T: Send> Inspect for Mailbox<T> {
         each("shards", usage.shards as f64);
         each("inboxes", self.inboxes() as f64);
     }
-    /// Settings: `capacity` (items), `max_weight` (units of the weigher), `max_age` (seconds; infinite for
-    /// any age), `shards`.
+    /// Settings: `capacity` (items), `max_weight` (units of the weigher), `max_age` (seconds;
+    /// infinite for no bound), `shards`.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "capacity" => self.set_capacity(check::whole("capacity", value)?),

@@ -1,19 +1,19 @@
-//! How much a mailbox holds, and how much it may.
+//! The fill level of a mailbox.
 
 use crate::store::Store;
 use plimsoll_core::parts::Bounds;
 
-/// How much a mailbox holds, and how much it may.
+/// How much a mailbox holds, and its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// How many items it holds.
+    /// The number of items.
     pub len: usize,
-    /// How heavy they are together; 0 if nothing is weighed.
+    /// Their total weight; 0 if items are not weighed.
     pub weight: u64,
     /// The bounds of each shard.
     pub bounds: Bounds,
-    /// Over how many shards producers are spread.
+    /// The number of shards that producers are spread over.
     pub shards: usize,
 }
 

@@ -4,13 +4,15 @@ use super::Store;
 use plimsoll_core::parts::sync::Ordering;
 
 impl<T> Store<T> {
+    /// Returns whether every shard is closed.
     pub(crate) fn is_closed(&self) -> bool {
-        // Acquire: whoever sees it finds every shard closed.
+        // Acquire: pairs with the Release store in `close`, so that every shard is seen closed.
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Closes every shard and wakes all waiters.
     pub(crate) fn close(&self) {
-        // The first one's lock keeps out `set_shards`, which makes new ones as the first one is.
+        // The lock keeps out `set_shards`, which closes a new shard if the first one is closed.
         {
             let mut state = self.first.lock();
             state.closed = true;
@@ -21,14 +23,17 @@ impl<T> Store<T> {
             state.closed = true;
             shard.publish(&state);
         }
+        // Release: pairs with the Acquire load in `is_closed`.
         self.closed.store(true, Ordering::Release);
         drop(self.first.lock());
         self.mail.notify_all();
         self.space.notify_all();
     }
 
-    /// What `attempt` finds; `Some(None)` if it finds nothing although nothing can come any more.
-    /// `last`: before sleeping.
+    /// Returns what `attempt` finds.
+    ///
+    /// `Some(None)` if it finds nothing and the mailbox is closed. `last` states whether the caller
+    /// sleeps if nothing is found.
     pub(crate) fn try_until_closed<R>(
         &self,
         last: bool,
@@ -38,10 +43,11 @@ impl<T> Store<T> {
             self.catch_up();
         }
         loop {
-            // Looked at first: whatever was let in before is found then.
+            // Read before the attempt: an item accepted before the closing is found by it.
             let closed = self.is_closed();
             match attempt() {
-                // And after: whoever closes rings after the lock that the attempt has had as well.
+                // Read after it, too: `close` notifies waiters after it has held the locks that the
+                // attempt has held.
                 None if !closed && self.is_closed() => {}
                 None if !closed => return None,
                 found => return Some(found),
@@ -49,15 +55,16 @@ impl<T> Store<T> {
         }
     }
 
+    /// Returns whether no inbox is open.
     pub(crate) fn is_orphaned(&self) -> bool {
         drop(self.first.lock());
         self.inboxes.load(Ordering::Acquire) == 0
     }
 
-    /// The last inbox has gone.
+    /// Wakes the tasks that wait for the last inbox to be dropped.
     pub(crate) fn notify_orphaned(&self) {
-        // An heir stands in the row before it looks at the number; the lock of the first shard orders
-        // that against the number being changed here.
+        // A waiter registers before it reads the number of inboxes in `is_orphaned`. The lock of
+        // the first shard orders both against the decrement that the caller has done.
         drop(self.first.lock());
         self.orphaned.notify_all();
     }

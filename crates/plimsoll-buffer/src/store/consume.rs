@@ -1,4 +1,4 @@
-//! The consumers' side: what is taken, and what is told.
+//! The consumers: taking items.
 
 use super::Store;
 use super::shard::PLAIN;
@@ -7,7 +7,9 @@ use plimsoll_core::{Event, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl<T> Store<T> {
-    /// What happens outside the locks after a consumer has taken.
+    /// Completes a take after the locks are released.
+    ///
+    /// Wakes producers, emits events and drops the expired items.
     pub(super) fn after_take(&self, count: usize, expired: &mut Vec<T>) {
         self.space.notify_many(count + expired.len());
         self.emit_lost(Reason::Expired, expired.len());
@@ -15,14 +17,14 @@ impl<T> Store<T> {
             self.observer.emit(|| Event::delivered(self.name, count as u64));
         }
         if !expired.is_empty() {
-            // Somebody else's code runs when they are dropped: a panic in it must not take along what was
-            // taken. The panic hook has told it by then.
+            // Dropping an item runs foreign code. Its panic must not lose the item that was taken.
+            // By the time it is caught, the panic hook has reported it.
             let _ = catch_unwind(AssertUnwindSafe(|| expired.clear()));
             expired.shrink_to(1_024);
         }
     }
 
-    /// The next item. Shards are taken from in turn.
+    /// Takes the next item. Shards take turns.
     #[inline]
     pub(crate) fn take(&self, cursor: &mut Cursor<T>) -> Option<T> {
         if self.first.flags() & PLAIN != 0 {
@@ -43,7 +45,8 @@ impl<T> Store<T> {
         let made = self.shards_made();
         let mut item = None;
         for _ in 0..made {
-            // Each under its lock, also those that look empty: who is about to sleep has to be sure.
+            // Under its lock, even if it looks empty: a consumer that is about to sleep must be
+            // sure.
             let shard = self.shard_at(cursor.next(made));
             let mut state = shard.lock();
             item = state.pop(now, &mut cursor.expired, &self.clock);
@@ -57,14 +60,14 @@ impl<T> Store<T> {
         item
     }
 
-    /// Up to `max` items to the end of `out`, and what was lost.
+    /// Appends up to `max` items to `out`. Returns the report of losses.
     pub(crate) fn take_many(&self, cursor: &mut Cursor<T>, max: usize, out: &mut Vec<T>) -> Lost {
         let now = self.now();
         let made = self.shards_made();
         let before = out.len();
         let mut lost = Lost::default();
-        // Each shard gives its share, and then what others did not have; never more than it held when
-        // it was come to, or producers could keep this going for ever.
+        // Each shard gives its share, then the shares that others lack. A round takes no more than
+        // a shard held when it was reached: producers could otherwise keep this going for ever.
         let mut more = true;
         while more {
             let share = ((max - (out.len() - before)) / made).max(1);
@@ -84,7 +87,7 @@ impl<T> Store<T> {
         lost.normalized()
     }
 
-    /// The next thing of a stream: an item, or a gap that is due.
+    /// Takes the next element of a stream: an item, or a report whose gap is due.
     pub(crate) fn take_next(&self, cursor: &mut Cursor<T>) -> Option<Delivery<T>> {
         let now = self.now();
         let made = self.shards_made();
@@ -92,7 +95,7 @@ impl<T> Store<T> {
         for _ in 0..made {
             let shard = self.shard_at(cursor.next(made));
             let mut state = shard.lock();
-            // First, for it may be what opens the gap.
+            // First, because it may open the gap.
             state.expire(now, &mut cursor.expired, &self.clock);
             if !state.gap_is_next() {
                 found = state.pop(now, &mut cursor.expired, &self.clock).map(Delivery::Item);
@@ -113,14 +116,16 @@ impl<T> Store<T> {
         }
         self.after_take(usize::from(matches!(found, Some(Delivery::Item(_)))), &mut cursor.expired);
         found.or_else(|| {
-            // Counted in the very moment of an earlier telling.
+            // Counted while an earlier report was taken.
             let lost = self.report_rejections();
             (!lost.is_empty()).then_some(Delivery::Lost(lost))
         })
     }
 }
 
-/// A consumer's place among the shards, and a place to put what it finds too old.
+/// A consumer's position among the shards.
+///
+/// Also a buffer for the expired items that it finds.
 #[derive(Debug)]
 pub(crate) struct Cursor<T> {
     next: usize,
@@ -132,6 +137,7 @@ impl<T> Cursor<T> {
         Cursor { next: 0, expired: Vec::new() }
     }
 
+    /// Returns the number of the shard whose turn it is.
     #[inline]
     pub(super) fn next(&mut self, made: usize) -> usize {
         if made == 1 {

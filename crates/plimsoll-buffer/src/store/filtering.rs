@@ -1,4 +1,4 @@
-//! Taking by a filter.
+//! The consumers: taking items by a filter.
 
 use super::shard::Shard;
 use super::{Cursor, Store};
@@ -8,7 +8,7 @@ use plimsoll_core::parts::Position;
 use plimsoll_core::{Event, Reason};
 
 impl<T> Store<T> {
-    /// Items that `filter` lets through, until it says to stop.
+    /// Takes the items that `filter` takes, until it stops. Returns them with the report of losses.
     pub(crate) fn take_with(
         &self,
         cursor: &mut Cursor<T>,
@@ -16,7 +16,7 @@ impl<T> Store<T> {
     ) -> (Vec<T>, Lost) {
         let mut run = FilterRun { store: self, taken: vec![], filtered: 0, done: false };
         let made = self.shards_made();
-        // All of them, also those that the filter does not come to.
+        // In all shards, even those that the filter does not reach.
         let now = self.now();
         self.shards().for_each(|shard| {
             let mut state = shard.lock();
@@ -25,7 +25,7 @@ impl<T> Store<T> {
         });
         'shards: for _ in 0..made {
             let shard = self.shard_at(cursor.next(made));
-            // No more than it held when it was come to: producers go on while the filter thinks.
+            // No more than it held when it was reached: producers continue while the filter runs.
             let held = shard.lock().queue.len();
             for _ in 0..held {
                 let mut state = shard.lock();
@@ -34,7 +34,7 @@ impl<T> Store<T> {
                 drop(state);
                 let Some(picked) = picked else { break };
                 let mut back = PutBack { store: self, shard, item: Some(picked) };
-                // With nothing locked: the filter is somebody else's code, and may take its time.
+                // Without a lock: the filter is foreign code and may be slow.
                 match back.item.as_ref().map(|(item, _)| filter(item)) {
                     Some(Filter::Take) => run.taken.extend(back.item.take().map(|(item, _)| item)),
                     Some(Filter::Discard) => {
@@ -56,7 +56,7 @@ impl<T> Store<T> {
     }
 }
 
-/// What a filter has kept and lost so far: a panic in it ends the taking, and not the books.
+/// What a filter has taken and discarded so far. Keeps the books right if it panics.
 struct FilterRun<'a, T> {
     store: &'a Store<T>,
     taken: Vec<T>,
@@ -70,7 +70,7 @@ impl<T> Drop for FilterRun<'_, T> {
         store.emit_lost(Reason::Filtered, self.filtered);
         store.space.notify_many(self.filtered);
         if !self.done && !self.taken.is_empty() {
-            // They have left the mailbox, and nobody gets them.
+            // These items have left the mailbox, and no consumer receives them.
             let count = self.taken.len() as u64;
             store.observer.emit(|| Event::delivered(store.name, count));
             store.space.notify_many(self.taken.len());
@@ -79,7 +79,9 @@ impl<T> Drop for FilterRun<'_, T> {
     }
 }
 
-/// Puts an item back where it was picked from, if it is still there: also when a filter panics.
+/// Puts an item back when it is dropped, unless it was taken out.
+///
+/// It is left in if the filter stops or panics.
 struct PutBack<'a, T> {
     store: &'a Store<T>,
     shard: &'a Shard<T>,

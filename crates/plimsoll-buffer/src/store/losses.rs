@@ -1,25 +1,26 @@
-//! What was lost and is not told yet.
+//! The unreported losses of a shard.
 
 use crate::lost::Lost;
 use plimsoll_core::parts::Ticket;
 use plimsoll_core::{Clock, Instant, Reason};
 
-/// What was lost and is not told yet.
+/// The losses since the last report, and where in the queue they belong.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     pub(super) lost: Lost,
-    // Read only when something is lost for the first time since the last telling.
+    // Read from the clock only at the first loss since the last report.
     since: Option<Instant>,
-    /// The gap: to be told before the one that stands here.
+    /// The gap: the report comes before the item with this ticket. `None` if nothing was lost.
     pub(super) gap: Option<Ticket>,
 }
 
 impl Losses {
+    /// Returns whether there is nothing to report.
     pub(super) fn is_empty(&self) -> bool {
         self.gap.is_none()
     }
 
-    /// Counts what was lost, before the place `gap`.
+    /// Counts a loss whose gap is before `gap`.
     #[inline]
     pub(super) fn add(&mut self, reason: Reason, count: u64, gap: Ticket, clock: &Clock) {
         self.lost.count(reason, count);
@@ -29,6 +30,7 @@ impl Losses {
         }
     }
 
+    /// Opens the gap, or moves it forward.
     #[cold]
     fn open(&mut self, gap: Ticket, clock: &Clock) {
         if self.since.is_none() {
@@ -37,7 +39,7 @@ impl Losses {
         self.gap = Some(gap);
     }
 
-    /// Takes back what was told and did not arrive.
+    /// Takes back a report that was not delivered.
     pub(super) fn restore(&mut self, lost: Lost, gap: Ticket, clock: &Clock) {
         if !lost.is_empty() {
             self.lost += lost;
@@ -48,6 +50,7 @@ impl Losses {
         }
     }
 
+    /// Takes the report.
     pub(super) fn take(&mut self, clock: &Clock) -> Lost {
         let since = self.since.take().map(|at| clock.wall(at));
         self.gap = None;

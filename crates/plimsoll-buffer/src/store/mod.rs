@@ -1,4 +1,4 @@
-//! What producers and consumers share: the shards, and who waits for them.
+//! What producers and consumers share: the shards, and the waiters of either side.
 
 mod close;
 mod consume;
@@ -24,6 +24,7 @@ use stamp::{UNSTAMPED, stamping};
 use std::sync::OnceLock;
 use weigh::Weigher;
 
+/// The shards, the losses and the waiters of a mailbox.
 pub(crate) struct Store<T> {
     pub(crate) name: &'static str,
     pub(crate) clock: Clock,
@@ -32,25 +33,28 @@ pub(crate) struct Store<T> {
     weigher: Option<Weigher<T>>,
     /// A [`ShardPick`].
     pick: AtomicU32,
-    /// How arrivals are stamped: see [`stamping`].
+    /// How arrivals are stamped; see [`stamping`].
     stamping: AtomicU32,
     first: Shard<T>,
     more: Box<[OnceLock<Box<Shard<T>>>]>,
-    /// How many shards producers are spread over, and how many were ever made: those that are no
-    /// longer offered to are still taken from.
+    // The number of shards that receive offers.
     active: AtomicUsize,
+    // The number of shards that exist. Those that receive no more offers are still emptied.
     made: AtomicUsize,
-    /// Refusals by a full mailbox that keeps the oldest: too many for a lock. What was told of them.
+    /// Rejections by full shards that keep the oldest items.
+    ///
+    /// They are too frequent to be counted under a lock.
     rejections: OnceLock<StripedCounter>,
+    /// The number of them that was reported.
     rejections_reported: AtomicU64,
     closed: AtomicBool,
     pub(crate) producers: AtomicUsize,
     pub(crate) inboxes: AtomicUsize,
-    /// Consumers wait for something to be told.
+    /// Consumers that wait for items or losses.
     pub(crate) mail: Notify,
-    /// Producers wait for room.
+    /// Producers that wait for room.
     pub(crate) space: Notify,
-    /// Heirs wait for the last inbox to go.
+    /// Tasks that wait for the last inbox to be dropped.
     pub(crate) orphaned: Notify,
 }
 
@@ -82,19 +86,21 @@ impl<T> Store<T> {
         store
     }
 
-    /// The shards that were ever made.
+    /// Returns all shards that exist.
     fn shards(&self) -> impl Iterator<Item = &Shard<T>> {
-        // Acquire: what was made before it was counted is there.
+        // Acquire: pairs with the `fetch_max` in `set_shards`, so every counted shard is
+        // initialized.
         let made = self.made.load(Ordering::Acquire);
         std::iter::once(&self.first)
             .chain(self.more.iter().take(made - 1).filter_map(|s| s.get().map(|s| &**s)))
     }
 
-    /// How many shards there are to take from.
+    /// Returns the number of shards that exist.
     fn shards_made(&self) -> usize {
         self.made.load(Ordering::Acquire)
     }
 
+    /// Returns the shard with this number, or the first one if there is none yet.
     #[inline]
     fn shard_at(&self, n: usize) -> &Shard<T> {
         match n.checked_sub(1).and_then(|n| self.more.get(n)?.get()) {
@@ -103,7 +109,7 @@ impl<T> Store<T> {
         }
     }
 
-    /// The shard that the next offer goes to.
+    /// Returns the shard that the next offer is put in.
     #[inline]
     fn pick_shard(&self) -> &Shard<T> {
         match self.shard_count() {
@@ -125,7 +131,7 @@ impl<T> Store<T> {
         }
     }
 
-    /// What time it is, if anyone asks.
+    /// Returns the time, if the discipline or a bound needs it.
     #[inline]
     fn now(&self) -> Instant {
         match self.stamping.load(Ordering::Relaxed) {
@@ -134,13 +140,14 @@ impl<T> Store<T> {
         }
     }
 
+    /// Emits that `count` items were lost.
     fn emit_lost(&self, reason: Reason, count: usize) {
         if count > 0 {
             self.observer.emit(|| Event::lost(self.name, reason, count as u64));
         }
     }
 
-    /// How many are held, and how heavy they are.
+    /// Returns the number of items and their total weight.
     pub(crate) fn held(&self) -> (usize, u64) {
         self.shards().fold((0, 0), |(len, weight), shard| {
             let state = shard.lock();

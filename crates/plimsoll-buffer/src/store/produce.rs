@@ -1,4 +1,4 @@
-//! The producers' side: what becomes of an offer.
+//! The producers: offering items.
 
 use super::Store;
 use super::shard::{ALONE, FULL, PLAIN, REJECTED, Shard, State};
@@ -8,9 +8,11 @@ use plimsoll_core::parts::sync::{MutexGuard, Ordering};
 use plimsoll_core::parts::{Bounds, OneOrMany, StripedCounter};
 use plimsoll_core::{Event, Instant, Reason, Rejected};
 
+/// The only shard is full, and further rejections need only be counted.
 const REJECTS_ALONE: u32 = ALONE | FULL | REJECTED;
 
 impl<T> Store<T> {
+    /// Returns the arrival time of an item that is offered now.
     #[inline]
     fn stamp_arrival(&self) -> Instant {
         match self.stamping.load(Ordering::Relaxed) {
@@ -20,11 +22,13 @@ impl<T> Store<T> {
         }
     }
 
+    /// Returns the weight of an item.
     #[inline]
     pub(crate) fn weigh(&self, item: &T) -> u32 {
         self.weigher.as_ref().map_or(0, |weigh| weigh(item))
     }
 
+    /// Offers an item. Fast path: a single plain shard, or one that is full and rejects.
     #[inline(always)]
     pub(crate) fn offer(&self, item: T) -> Result<Displaced<T>, OfferError<T>> {
         let flags = self.first.flags();
@@ -58,6 +62,7 @@ impl<T> Store<T> {
         Ok(Displaced(displaced))
     }
 
+    /// Emits that an item was accepted, and which others were displaced.
     #[inline]
     fn emit_enqueued(&self, displaced: &OneOrMany<(T, Reason)>) {
         self.observer.emit_all(|emit| {
@@ -68,7 +73,7 @@ impl<T> Store<T> {
         });
     }
 
-    /// [`offer`](Self::offer) to a mailbox that does not only count.
+    /// Slow path of [`offer`](Self::offer).
     #[inline(never)]
     fn offer_any(&self, item: T) -> Result<Displaced<T>, OfferError<T>> {
         let shard = self.pick_shard();
@@ -84,13 +89,14 @@ impl<T> Store<T> {
         self.push(shard, item, weight, self.stamp_arrival())
     }
 
-    /// A refusal that need only be counted. The item comes back if there is nothing to count it in.
+    /// Rejects an offer to a full shard and only counts it. Returns the item as an error if there
+    /// is no counter yet.
     #[inline(always)]
     fn reject_full(&self, shard: &Shard<T>, item: T) -> Result<OfferError<T>, T> {
         let Some(rejections) = self.rejections.get() else { return Err(item) };
         rejections.add();
         if shard.flags() & REJECTED == 0 {
-            // Told of in between: this one has to be told of again.
+            // A report was taken meanwhile, so this rejection opens another gap.
             self.record_rejections(shard);
         }
         self.observer.emit(|| Event::rejected(self.full(shard)));
@@ -109,6 +115,7 @@ impl<T> Store<T> {
         self.push_locked(shard, state, item, weight, now)
     }
 
+    /// Puts an item into the queue of a locked shard, as its discipline permits.
     #[inline(always)]
     pub(super) fn push_locked(
         &self,
@@ -142,7 +149,7 @@ impl<T> Store<T> {
                 drop(state);
                 self.mail.notify_one();
                 if !displaced.is_empty() {
-                    // Heavier ones may have gone for a lighter one.
+                    // A lighter item may have evicted heavier ones, which leaves room.
                     self.space.notify_one();
                 }
                 self.emit_enqueued(&displaced);
@@ -152,12 +159,15 @@ impl<T> Store<T> {
         }
     }
 
-    /// A stamp taken before the lock was right when the settings were others, if it is none.
+    /// Returns a usable arrival time.
+    ///
+    /// The stamp was taken before the lock. If settings have changed since, there may be none.
     #[inline]
     pub(super) fn arrival(&self, now: Instant) -> Instant {
         if now == Instant::default() { self.clock.now() } else { now }
     }
 
+    /// Rejects an offer that the queue did not accept.
     #[cold]
     #[inline(never)]
     fn reject_offer(
@@ -191,21 +201,24 @@ impl<T> Store<T> {
         self.reject(item, rejected)
     }
 
+    /// Emits the rejection and returns it with the item.
     pub(super) fn reject(&self, item: T, rejected: Rejected) -> OfferError<T> {
         self.observer.emit(|| Event::rejected(rejected));
         OfferError::new(item, rejected)
     }
 
+    /// Returns the rejection by a full shard.
     #[inline(always)]
     fn full(&self, shard: &Shard<T>) -> Rejected {
         let len = shard.len() as u64;
         Rejected::new(self.name, Reason::Full).numbers(len, len)
     }
 
+    /// Opens the gap of rejections that are only counted, and wakes a consumer.
     #[cold]
     fn record_rejections(&self, shard: &Shard<T>) {
         let mut state = shard.lock();
-        // What counts it is added up when it is told; here is its gap.
+        // The counter is added when losses are reported. Here its gap is opened.
         state.record_loss(Reason::Full, 0, &self.clock);
         shard.mark_rejected();
         drop(state);

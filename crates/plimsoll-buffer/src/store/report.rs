@@ -1,4 +1,4 @@
-//! What consumers are told of losses.
+//! What is reported to consumers about losses.
 
 use super::Store;
 use crate::lost::Lost;
@@ -6,7 +6,7 @@ use plimsoll_core::parts::StripedCounter;
 use plimsoll_core::parts::sync::Ordering;
 
 impl<T> Store<T> {
-    /// What was lost, to be told now.
+    /// Takes the report of all losses since the last one.
     pub(crate) fn report_losses(&self) -> Lost {
         let mut lost = Lost::default();
         for shard in self.shards() {
@@ -16,7 +16,7 @@ impl<T> Store<T> {
         (lost + self.report_rejections()).normalized()
     }
 
-    /// Refusals that were only counted, since they were last told.
+    /// Takes the report of the rejections that were only counted.
     pub(super) fn report_rejections(&self) -> Lost {
         let Some(rejections) = self.rejections.get() else { return Lost::default() };
         let total = rejections.total();
@@ -27,15 +27,17 @@ impl<T> Store<T> {
         Lost { rejected: count, since: Some(self.clock.wall(self.clock.now())), ..Lost::default() }
     }
 
-    /// Before the last look of one who is about to sleep: rejections that are being counted are counted, or
-    /// their producers see that they have to call him.
+    /// Completes the count of rejections before a consumer sleeps.
+    ///
+    /// After this, a rejection in progress is counted, or its producer sees that it must wake a
+    /// consumer.
     pub(super) fn catch_up(&self) {
         if let Some(rejections) = self.rejections.get() {
             rejections.catch_up();
         }
     }
 
-    /// Takes back a telling that did not arrive.
+    /// Takes back a report that was not delivered.
     pub(crate) fn restore_losses(&self, lost: Lost) {
         let mut state = self.first.lock();
         let gap = state.queue.front();
@@ -44,7 +46,7 @@ impl<T> Store<T> {
         self.mail.notify_one();
     }
 
-    /// Whether there is anything to tell.
+    /// Returns whether there are items or unreported losses.
     pub(crate) fn has_mail(&self) -> bool {
         let counted = || {
             self.rejections.get().map_or(0, StripedCounter::total)

@@ -7,7 +7,7 @@ use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Instant, Reason, Rejected};
 
 impl<T> Store<T> {
-    /// An offer that gave up waiting for room.
+    /// Rejects an offer whose time to wait has passed.
     pub(crate) fn expire_offer(&self, item: T) -> OfferError<T> {
         let shard = self.pick_shard();
         let mut state = shard.lock();
@@ -17,8 +17,9 @@ impl<T> Store<T> {
         self.reject(item, Rejected::new(self.name, Reason::Expired))
     }
 
-    /// Keeps the item if there is room for it, without anything having to go; it stays in its place if it
-    /// has to wait.
+    /// Accepts the item in `place` if a shard has room for it. Evicts nothing.
+    ///
+    /// Returns `None` and leaves the item in `place` if it has to wait.
     pub(crate) fn offer_if_room(
         &self,
         place: &mut Option<T>,
@@ -27,7 +28,7 @@ impl<T> Store<T> {
         let mut item = place.take()?;
         let active = self.shard_count();
         let first = if active > 1 { self.dice.below(active as u64) as usize } else { 0 };
-        // Precisely: a timer may have told us that room comes about now.
+        // By the precise clock: a timer may have fired because room is made now.
         let now = self.now();
         for n in 0..active {
             let shard = self.shard_at((first + n) % active);
@@ -57,11 +58,11 @@ impl<T> Store<T> {
         None
     }
 
-    /// When room may come about because something is too old.
+    /// Returns when the next item expires, which makes room.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         match self.stamping.load(Ordering::Relaxed) {
             UNSTAMPED => None,
-            // Of the shards that are offered to: no room comes of the others.
+            // Only of the shards that receive offers: the others make no room.
             _ => (0..self.shard_count()).filter_map(|n| self.shard_at(n).lock().queue.next_expiry()).min(),
         }
     }

@@ -1,4 +1,4 @@
-//! One line of items behind its lock, with the books of what it lost.
+//! A queue of items behind its lock, with its losses.
 
 use super::losses::Losses;
 use crate::lost::Lost;
@@ -8,30 +8,32 @@ use plimsoll_core::{Clock, Discipline, Instant, Reason};
 #[cfg(not(plimsoll_loom))]
 use std::sync::TryLockError;
 
-/// It is full, and refuses: one load is enough to know.
+/// The shard is full and rejects offers: one load is enough to know.
 pub(super) const FULL: u32 = 1;
-/// A refusal has been told of since the last telling: those that follow need only be counted.
+/// A rejection was recorded since the last report. Further ones need only be counted.
 pub(super) const REJECTED: u32 = 2;
 
-/// There is only this shard, and it is plain: see [`State::plain`].
+/// This is the only shard, and it is plain; see [`State::plain`].
 pub(super) const PLAIN: u32 = 4;
-/// There is only this shard.
+/// This is the only shard.
 pub(super) const ALONE: u32 = 8;
 
+/// One of the queues of a mailbox.
 #[derive(Debug)]
 pub(super) struct Shard<T> {
-    // Written under the lock, read without it.
+    // Both are written under the lock and read without it.
     flags: AtomicU32,
     len: AtomicUsize,
     state: Mutex<State<T>>,
 }
 
+/// What the lock of a shard protects.
 #[derive(Debug)]
 pub(super) struct State<T> {
     pub(super) queue: Queue<T>,
     pub(super) losses: Losses,
     pub(super) closed: bool,
-    /// There is only this shard, it is open, and its line is plain: see [`Line::is_plain`].
+    /// Whether this is the only shard, it is open, and its queue is [plain](Queue::is_plain).
     pub(super) plain: bool,
 }
 
@@ -42,6 +44,7 @@ impl<T> Shard<T> {
         Shard { flags: AtomicU32::new(0), len: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
+    /// Locks the shard.
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
         #[cfg(not(plimsoll_loom))]
@@ -53,8 +56,10 @@ impl<T> Shard<T> {
         self.lock_contended()
     }
 
-    /// It is held for nanoseconds, and going to sleep for it takes microseconds, on both sides: so we wait
-    /// some time longer than the standard lock does, and look less often while we do.
+    /// Waits for the lock.
+    ///
+    /// It is held for nanoseconds, while a thread that sleeps for it costs both sides microseconds.
+    /// So this spins longer than the standard lock does, and polls less often.
     #[cold]
     fn lock_contended(&self) -> MutexGuard<'_, State<T>> {
         #[cfg(not(plimsoll_loom))]
@@ -69,19 +74,20 @@ impl<T> Shard<T> {
         recover(self.state.lock())
     }
 
-    /// How many it holds, as of some moment.
+    /// Returns the number of items at some recent moment.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// Returns the flags at some recent moment.
     #[inline]
     pub(super) fn flags(&self) -> u32 {
-        // Relaxed: a refusal may rest on any recent state; what is counted is counted elsewhere.
+        // Relaxed: a rejection may rest on any recent state, and losses are counted elsewhere.
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// After every change, under the lock.
+    /// Publishes length and flags. Called under the lock, after every change.
     #[inline]
     pub(super) fn publish(&self, state: &State<T>) {
         let len = state.queue.len();
@@ -95,18 +101,18 @@ impl<T> Shard<T> {
         }
     }
 
-    /// Under the lock: marks the first shard by what its owner knows.
+    /// Marks the first shard. Called under the lock.
     pub(super) fn mark(&self, alone: bool, plain: bool) {
         let marks = if alone { ALONE } else { 0 } | if plain { PLAIN } else { 0 };
         self.flags.store(self.flags() & !(ALONE | PLAIN) | marks, Ordering::Relaxed);
     }
 
-    /// Under the lock: rejections that follow need only be counted.
+    /// Marks that further rejections need only be counted. Called under the lock.
     pub(super) fn mark_rejected(&self) {
         self.flags.store(self.flags() | REJECTED, Ordering::Relaxed);
     }
 
-    /// What was lost, to be told now, but for the rejections that were only counted.
+    /// Takes the report of losses, without the rejections that were only counted.
     pub(super) fn report_losses(&self, state: &mut State<T>, clock: &Clock) -> Lost {
         let flags = self.flags();
         if flags & REJECTED != 0 {
@@ -117,19 +123,21 @@ impl<T> Shard<T> {
 }
 
 impl<T> State<T> {
-    /// Whether a refusal is certain, and its reason too: where items are weighed, one may be too large.
+    /// Returns [`FULL`] if every offer is rejected as full.
+    ///
+    /// Not if items are weighed, because one may be too large instead.
     fn is_full(&self, len: usize) -> u32 {
         let bounds = self.queue.bounds();
-        // Where items grow too old, time alone makes room.
+        // Not if items expire, because time alone makes room.
         let certain = bounds.max_weight == u64::MAX && !self.queue.is_timed();
         if len >= bounds.capacity && certain && !self.closed { FULL } else { 0 }
     }
 
-    /// Counts what the line let go or did not take.
+    /// Counts items that were removed or rejected.
     #[inline]
     pub(super) fn record_loss(&mut self, reason: Reason, count: u64, clock: &Clock) {
         let gap = match (reason, self.queue.discipline()) {
-            // Lost at the far end: what is held now was there before.
+            // Lost at the back: the items that are held came before.
             (Reason::Full | Reason::TooLarge, Discipline::Fifo | Discipline::CoDel { .. })
             | (Reason::Full | Reason::TooLarge | Reason::Evicted, Discipline::KeepOldest) => {
                 self.queue.back()
@@ -139,7 +147,7 @@ impl<T> State<T> {
         self.losses.add(reason, count, gap, clock);
     }
 
-    /// Counts what was found too old and put in `expired`, from `before` on.
+    /// Counts expired items: those in `expired` from `before` on.
     #[inline]
     fn record_expired(&mut self, before: usize, expired: &[T], clock: &Clock) {
         if expired.len() > before {
@@ -147,11 +155,13 @@ impl<T> State<T> {
         }
     }
 
+    /// Takes the next item. Expired items are appended to `expired`.
     #[inline]
     pub(super) fn pop(&mut self, now: Instant, expired: &mut Vec<T>, clock: &Clock) -> Option<T> {
         self.pop_with_position(now, expired, clock).map(|(item, _)| item)
     }
 
+    /// Takes the next item with its position, so that it can be put back.
     #[inline]
     pub(super) fn pop_with_position(
         &mut self,
@@ -165,6 +175,7 @@ impl<T> State<T> {
         picked
     }
 
+    /// Takes up to `max` items and appends them to `out`. Returns how many.
     pub(super) fn pop_many(
         &mut self,
         max: usize,
@@ -179,20 +190,22 @@ impl<T> State<T> {
         taken
     }
 
+    /// Removes expired items and appends them to `expired`.
     pub(super) fn expire(&mut self, now: Instant, expired: &mut Vec<T>, clock: &Clock) {
         let before = expired.len();
         self.queue.expire(now, &mut |item, _| expired.push(item));
         self.record_expired(before, expired, clock);
     }
 
-    /// Whether what the line lets go at its front belongs to a gap that is open already: then it need
-    /// only be counted.
+    /// Returns whether a loss at the front belongs to the open gap.
+    ///
+    /// It need only be counted then.
     #[inline]
     pub(super) fn gap_is_open(&self) -> bool {
         self.losses.gap.is_some_and(|gap| gap <= self.queue.front())
     }
 
-    /// Whether the next thing to tell is a loss.
+    /// Returns whether a report is due before the next item.
     pub(super) fn gap_is_next(&self) -> bool {
         self.losses.gap.is_some_and(|gap| self.queue.is_empty() || gap <= self.queue.front())
     }
