@@ -123,9 +123,9 @@ impl fmt::Display for Lost {
             write!(f, " since {:02}:{:02}:{:02}.{ms:03}", s / 3_600, s / 60 % 60, s % 60)?;
         }
         let mut before = ": ";
-        for (count, why) in self.counts() {
+        for (count, reason) in self.counts() {
             if count > 0 {
-                write!(f, "{before}{count} {why}")?;
+                write!(f, "{before}{count} {reason}")?;
                 before = ", ";
             }
         }

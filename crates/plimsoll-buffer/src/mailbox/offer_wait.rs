@@ -94,7 +94,7 @@ impl<T> Future for OfferWait<T> {
     /// Panics if it is polled after it has completed.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        assert!(this.item.is_some(), "an offer was polled after its end");
+        assert!(this.item.is_some(), "`OfferWait` polled after completion");
         let (store, item, weight) = (&*this.mailbox.0, &mut this.item, this.weight);
         loop {
             let done = store
@@ -122,7 +122,7 @@ impl<T> fmt::Debug for OfferWait<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OfferWait")
             .field("by", &self.mailbox.name())
-            .field("kept", &self.item.is_none())
+            .field("accepted", &self.item.is_none())
             .finish()
     }
 }

@@ -87,7 +87,7 @@ impl<T> Mailbox<T> {
         if max_weight == u64::MAX || self.0.is_weighed() {
             return Ok(());
         }
-        let allowed = "18446744073709551615 (none) where items are not weighed";
+        let allowed = "18446744073709551615 (no bound), because items are not weighed";
         Err(ControlError::new("max_weight", max_weight, allowed))
     }
 
