@@ -1,13 +1,13 @@
-//! What a consumer is handed: items, and word of what was lost.
+//! What a consumer receives: items, and a report of what was lost.
 
 use plimsoll_core::Reason;
 use std::fmt;
 use std::ops::{Add, AddAssign};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What was lost since the last time it was told: how many items, why, and since when.
+/// The items lost since the last report: how many, why, and since when.
 ///
-/// The counts are exact: what was offered was delivered, is told as lost, or is still held.
+/// The counts are exact. Every offered item is delivered, reported as lost, or still held.
 ///
 /// ```
 /// use plimsoll_buffer::Mailbox;
@@ -21,36 +21,37 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// assert_eq!(mail.items, [4, 5]);
 /// assert_eq!(mail.lost.evicted, 3);
 /// assert!(mail.lost.to_string().starts_with("3 items lost since "));
-/// assert!(inbox.lost().is_empty(), "told once");
+/// assert!(inbox.lost().is_empty(), "reported once");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lost {
-    /// Had to make room for newer ones.
+    /// Items evicted to make room for newer ones.
     pub evicted: u64,
-    /// Waited too long.
+    /// Items that grew too old.
     pub expired: u64,
-    /// Found no room, and went back to their producers.
+    /// Items rejected by a full mailbox and returned to their producers.
     pub rejected: u64,
-    /// Were heavier than the whole bound, and went back to their producers.
+    /// Items heavier than the whole bound, returned to their producers.
     pub too_large: u64,
-    /// Were thrown out by the consumer's own filter.
+    /// Items discarded by the consumer's own [`Filter`](crate::Filter).
     pub filtered: u64,
-    /// Were taken, and could not be passed on: as [`Mail::into_lost`] counts them.
+    /// Items that were taken but not passed on, as counted by [`Mail::into_lost`].
     pub undelivered: u64,
-    /// When the first of them was lost, by the wall clock; for the expired, when it was noticed.
-    /// `None` if nothing was.
+    /// When the first of them was lost, by the wall clock. `None` if none was lost.
+    ///
+    /// For expired items it is the time at which the mailbox noticed.
     pub since: Option<SystemTime>,
 }
 
 impl Lost {
-    /// How many items, for whatever reason.
+    /// Returns the number of lost items, whatever the reason.
     pub fn total(&self) -> u64 {
         self.counts().iter().fold(0, |sum, (n, _)| sum.saturating_add(*n))
     }
 
-    /// Whether nothing was lost.
+    /// Returns whether nothing was lost.
     pub fn is_empty(&self) -> bool {
         self.total() == 0
     }
@@ -66,6 +67,12 @@ impl Lost {
         ]
     }
 
+    /// Clears the time of a report without losses.
+    pub(crate) fn normalized(self) -> Self {
+        if self.is_empty() { Lost::default() } else { self }
+    }
+
+    #[inline]
     pub(crate) fn count(&mut self, reason: Reason, count: u64) {
         let cell = match reason {
             Reason::Evicted => &mut self.evicted,
@@ -79,7 +86,7 @@ impl Lost {
 }
 
 impl AddAssign for Lost {
-    /// Adds the counts; `since` is the earlier of the two.
+    /// Adds the counts. `since` becomes the earlier of the two.
     fn add_assign(&mut self, other: Lost) {
         self.evicted = self.evicted.saturating_add(other.evicted);
         self.expired = self.expired.saturating_add(other.expired);
@@ -93,14 +100,15 @@ impl AddAssign for Lost {
 
 impl Add for Lost {
     type Output = Lost;
-    /// Adds the counts; `since` is the earlier of the two.
+    /// Adds the counts. `since` becomes the earlier of the two.
     fn add(mut self, other: Lost) -> Lost {
         self += other;
         self
     }
 }
 
-/// "312 items lost since 12:04:05.120: 300 evicted, 12 expired"; the time is of the day, UTC.
+/// Writes "312 items lost since 12:04:05.120: 300 evicted, 12 expired". The time is the time of day
+/// in UTC.
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.total();
@@ -115,9 +123,9 @@ impl fmt::Display for Lost {
             write!(f, " since {:02}:{:02}:{:02}.{ms:03}", s / 3_600, s / 60 % 60, s % 60)?;
         }
         let mut before = ": ";
-        for (count, why) in self.counts() {
+        for (count, reason) in self.counts() {
             if count > 0 {
-                write!(f, "{before}{count} {why}")?;
+                write!(f, "{before}{count} {reason}")?;
                 before = ", ";
             }
         }
@@ -125,14 +133,15 @@ impl fmt::Display for Lost {
     }
 }
 
-/// What a consumer takes at once: items in the order of the discipline, and what was lost since the
-/// last time that was told.
+/// What a consumer takes at once: items and a report of losses.
+///
+/// The items are in the order of the discipline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mail<T> {
     /// The items.
     pub items: Vec<T>,
-    /// What was lost.
+    /// What was lost since the last report.
     pub lost: Lost,
 }
 
@@ -141,24 +150,26 @@ impl<T> Mail<T> {
         Mail { items, lost }
     }
 
-    /// It could not be passed on: all of it counts as lost, for [`Inbox::restore_losses`](crate::Inbox::restore_losses).
-    /// The items are dropped.
+    /// Counts the whole mail as lost and drops its items.
+    ///
+    /// For mail that could not be passed on: give the result to
+    /// [`Inbox::restore_losses`](crate::Inbox::restore_losses).
     pub fn into_lost(self) -> Lost {
         let undelivered = self.lost.undelivered.saturating_add(self.items.len() as u64);
         Lost { undelivered, ..self.lost }
     }
 
-    /// Whether it says nothing at all.
+    /// Returns whether there are neither items nor losses.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty() && self.lost.is_empty()
     }
 }
 
-/// One thing from a [stream](crate::Inbox::into_stream): an item, or word of a gap.
+/// An element of a [stream](crate::Inbox::into_stream): an item, or a loss report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery<T> {
     /// An item.
     Item(T),
-    /// Here something is missing. Never zero.
+    /// Items are missing here. The report is never empty.
     Lost(Lost),
 }

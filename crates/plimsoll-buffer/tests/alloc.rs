@@ -1,4 +1,4 @@
-//! Once a mailbox has been as full as it gets, neither offering nor taking allocates.
+//! Allocations: none by offering or taking, once a mailbox has been full.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use allocation_counter::measure;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_test::task;
 
 #[test]
-fn nothing_is_allocated_once_it_is_warm() {
+fn a_warm_mailbox_allocates_nothing() {
     let (ms, s) = (Duration::from_millis(1), Duration::from_secs(1));
     for discipline in [
         Discipline::Fifo,
@@ -28,7 +28,7 @@ fn nothing_is_allocated_once_it_is_warm() {
             let mut out = Vec::with_capacity(200);
             let mut round = || {
                 for n in 0..200 {
-                    let _ = mailbox.offer(n).map(|kept| assert!(kept.len() <= 1));
+                    let _ = mailbox.offer(n).map(|displaced| assert!(displaced.len() <= 1));
                     time.advance(ms / 10);
                 }
                 for _ in 0..50 {
@@ -40,7 +40,7 @@ fn nothing_is_allocated_once_it_is_warm() {
                     let _ = mail.poll();
                 }
                 out.clear();
-                // A consumer that has to wait, too.
+                // The same with a consumer that has to wait.
                 let mut mail = task::spawn(inbox.mail_into(&mut out));
                 assert!(mail.poll().is_pending());
                 let _ = mailbox.offer(1);

@@ -1,4 +1,4 @@
-//! Requests that wait in front of a service.
+//! Requests that wait in a `Buffer` in front of a service.
 #![cfg(feature = "tower")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -13,7 +13,7 @@ use tower::{BoxError, Service, ServiceExt, layer::Layer, service_fn, util::BoxCl
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A service that answers each request when the test says so; what it has begun, in order.
+/// A service that completes a request when the test says so, with the begun requests in order.
 #[derive(Clone, Default)]
 struct Inner {
     begun: Arc<Mutex<Vec<Begun>>>,
@@ -28,10 +28,10 @@ impl Inner {
         let inner = self.clone();
         BoxCloneService::new(buffer.layer().layer(service_fn(move |n: u32| {
             assert!(n != 13, "unlucky");
-            let (tell, told) = oneshot::channel();
-            inner.begun.lock().unwrap().push((n, tell));
+            let (sender, receiver) = oneshot::channel();
+            inner.begun.lock().unwrap().push((n, sender));
             async move {
-                told.await?;
+                receiver.await?;
                 Ok(n)
             }
         })))
@@ -41,10 +41,10 @@ impl Inner {
         self.begun.lock().unwrap().iter().map(|b| b.0).collect()
     }
 
-    /// Lets the one that began first finish.
+    /// Completes the request that began first.
     fn finish(&self) {
-        let (_, tell) = self.begun.lock().unwrap().remove(0);
-        let _ = tell.send(());
+        let (_, sender) = self.begun.lock().unwrap().remove(0);
+        let _ = sender.send(());
     }
 }
 
@@ -61,24 +61,24 @@ fn buffer(time: &ManualTime, queue: u32, discipline: Discipline) -> Buffer {
     builder.clock(time.clock()).build().unwrap()
 }
 
-fn refusal(call: &mut Call) -> Rejected {
+fn rejection(call: &mut Call) -> Rejected {
     *assert_ready!(call.poll()).unwrap_err().downcast::<Rejected>().unwrap()
 }
 
 #[test]
-fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
-    let no = |built: Result<Buffer, ConfigError>| built.map(|_| ()).unwrap_err().to_string();
+fn invalid_settings_name_field_value_and_range() {
+    let error = |built: Result<Buffer, ConfigError>| built.map(|_| ()).unwrap_err().to_string();
     let new = Buffer::builder;
     assert_eq!(
-        no(new().concurrency(0).build()),
+        error(new().concurrency(0).build()),
         "concurrency = 0 is not allowed: it must be 1 to 2147483647"
     );
-    assert!(no(new().queue(u32::MAX).build()).starts_with("queue = 4294967295"));
-    assert!(no(new().max_wait(Duration::ZERO).build()).starts_with("max_wait = 0ns"));
-    assert!(no(new().name("").build()).starts_with("name"));
+    assert!(error(new().queue(u32::MAX).build()).starts_with("queue = 4294967295"));
+    assert!(error(new().max_wait(Duration::ZERO).build()).starts_with("max_wait = 0ns"));
+    assert!(error(new().name("").build()).starts_with("name"));
     let lifo = Discipline::LifoWithAge { max_age: Duration::ZERO };
     assert!(
-        no(new().config(BufferConfig { discipline: lifo, ..Default::default() }).build())
+        error(new().config(BufferConfig { discipline: lifo, ..Default::default() }).build())
             .starts_with("max_age")
     );
     let live = new().build().unwrap();
@@ -97,26 +97,37 @@ fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
     assert!(format!("{live:?}").contains("discipline: Fifo"));
 }
 
+#[cfg(feature = "serde")]
 #[test]
-fn the_evicted_is_told_at_once_and_never_begins() {
+fn config_round_trips_through_json() {
+    let config = BufferConfig { concurrency: 8, discipline: Discipline::CODEL, ..Default::default() };
+    let json = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<BufferConfig>(&json).unwrap(), config, "{json}");
+    let read = serde_json::from_str::<BufferConfig>(r#"{"max_wait": "2s"}"#).unwrap();
+    assert_eq!(read, BufferConfig { max_wait: 2_000 * MS, ..Default::default() });
+    assert!(serde_json::from_str::<BufferConfig>(r#"{"count": 5}"#).is_err(), "an unknown setting");
+}
+
+#[test]
+fn evicted_request_is_rejected_at_once_and_never_begins() {
     let time = ManualTime::new();
     let (inner, buffer) = (Inner::default(), buffer(&time, 2, Discipline::Fifo));
     let service = inner.behind(&buffer);
     let mut served = call(&service, 0);
     let mut calls: Vec<_> = (1..=3).map(|n| call(&service, n)).collect();
-    assert!(calls[0].is_woken(), "told the moment it is displaced");
-    let no = refusal(&mut calls[0]);
-    assert_eq!((no.by(), no.reason()), ("buffer", Reason::Evicted));
+    assert!(calls[0].is_woken(), "woken when it is evicted");
+    let rejected = rejection(&mut calls[0]);
+    assert_eq!((rejected.by(), rejected.reason()), ("buffer", Reason::Evicted));
     assert_eq!(inner.begun(), [0]);
     inner.finish();
     assert_eq!(assert_ready!(served.poll()).unwrap(), 0);
     assert_pending!(calls[1].poll());
-    assert_eq!(inner.begun(), [2], "the oldest of those who are left");
+    assert_eq!(inner.begun(), [2], "the oldest of the remaining requests");
     assert_eq!((buffer.in_flight(), buffer.queued()), (1, 1));
 }
 
 #[test]
-fn in_a_stack_the_newest_begins_first() {
+fn lifo_serves_the_newest_request_first() {
     let time = ManualTime::new();
     let (inner, buffer) = (Inner::default(), buffer(&time, 8, Discipline::Lifo));
     let service = inner.behind(&buffer);
@@ -124,34 +135,35 @@ fn in_a_stack_the_newest_begins_first() {
     for n in [3, 2, 1] {
         inner.finish();
         calls.iter_mut().filter(|c| c.is_woken()).for_each(|c| drop(c.poll()));
-        // The place is freed by the answer; then the next one is woken for it.
+        // The first poll releases the place, which wakes the next request.
         calls.iter_mut().filter(|c| c.is_woken()).for_each(|c| drop(c.poll()));
         assert_eq!(inner.begun(), [n]);
     }
 }
 
 #[test]
-fn who_has_waited_too_long_is_told_so_then() {
+fn request_expires_after_its_longest_wait() {
     let time = ManualTime::new();
     let slices = Discipline::TimeBuckets { slice: 10 * MS, slices: 2 };
     for (discipline, longest) in [(Discipline::Fifo, 100 * MS), (slices, 20 * MS)] {
         let (inner, buffer) = (Inner::default(), buffer(&time, 8, discipline));
         let service = inner.behind(&buffer);
         let _served = call(&service, 0);
-        let mut waits = call(&service, 1);
+        let mut waiting = call(&service, 1);
         time.advance(longest);
-        assert!(waits.is_woken(), "{discipline}");
-        let no = refusal(&mut waits);
-        assert_eq!((no.reason(), no.window()), (Reason::Expired, Some(longest)), "{discipline}");
+        assert!(waiting.is_woken(), "{discipline}");
+        let rejected = rejection(&mut waiting);
+        assert_eq!((rejected.reason(), rejected.window()), (Reason::Expired, Some(longest)), "{discipline}");
         assert_eq!(inner.begun(), [0]);
         assert_eq!(buffer.queued(), 0);
-        time.advance(100 * MS); // to the start of a slice again
+        time.advance(100 * MS); // until the next slice begins
     }
 }
 
-/// tower's Buffer has a worker; a panic in the inner service kills it, and every call after that fails.
+/// The `Buffer` of tower has a worker. A panic in the inner service kills it, and every later call
+/// fails.
 #[test]
-fn a_panic_in_one_call_harms_no_other() {
+fn panic_in_one_call_leaves_the_others_unharmed() {
     let time = ManualTime::new();
     let (inner, buffer) = (Inner::default(), buffer(&time, 8, Discipline::Fifo));
     let service = inner.behind(&buffer);
@@ -171,19 +183,19 @@ fn a_panic_in_one_call_harms_no_other() {
 }
 
 #[test]
-fn a_cancelled_call_gives_back_its_turn_or_its_place() {
+fn cancelled_call_returns_its_turn_or_its_place() {
     for discipline in [Discipline::Fifo, Discipline::Lifo, Discipline::KeepOldest, Discipline::CODEL] {
         let time = ManualTime::new();
         let (inner, buffer) = (Inner::default(), buffer(&time, 8, discipline));
         let service = inner.behind(&buffer);
         let served = call(&service, 0);
-        let waits = call(&service, 1);
+        let waiting = call(&service, 1);
         let granted = call(&service, 2);
-        drop(waits);
+        drop(waiting);
         assert_eq!(buffer.queued(), 1, "{discipline}");
         drop(served); // in the middle of its work
         assert!(granted.is_woken());
-        drop(granted); // granted, and gone before it looked
+        drop(granted); // cancelled after the place was granted
         assert_eq!((buffer.in_flight(), buffer.queued()), (0, 0), "{discipline}");
         let _again = call(&service, 3);
         assert_eq!(inner.begun().last(), Some(&3));
@@ -191,23 +203,23 @@ fn a_cancelled_call_gives_back_its_turn_or_its_place() {
 }
 
 #[test]
-fn closing_refuses_who_waits_and_all_who_come() {
+fn close_rejects_waiting_and_new_requests() {
     let time = ManualTime::new();
     let (inner, buffer) = (Inner::default(), buffer(&time, 8, Discipline::Lifo));
     let service = inner.behind(&buffer);
     let mut served = call(&service, 0);
-    let mut waits = call(&service, 1);
+    let mut waiting = call(&service, 1);
     buffer.close();
-    assert_eq!(refusal(&mut waits).reason(), Reason::Closed);
+    assert_eq!(rejection(&mut waiting).reason(), Reason::Closed);
     inner.finish();
-    assert!(assert_ready!(served.poll()).is_ok(), "who is served finishes in peace");
+    assert!(assert_ready!(served.poll()).is_ok(), "a request in flight completes");
     let mut late = task::spawn(service.clone().oneshot(2));
-    assert_eq!(refusal(&mut late).reason(), Reason::Closed);
+    assert_eq!(rejection(&mut late).reason(), Reason::Closed);
     assert!(buffer.is_closed());
 }
 
 #[test]
-fn it_is_always_ready_and_holds_nothing_for_an_idle_handle() {
+fn idle_service_is_ready_and_holds_no_place() {
     let time = ManualTime::new();
     let (inner, buffer) = (Inner::default(), buffer(&time, 1, Discipline::Fifo));
     let mut service = inner.behind(&buffer);

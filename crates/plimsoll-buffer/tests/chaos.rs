@@ -1,6 +1,7 @@
-//! Anything that can be dropped, polled, panic or run out of time does so at random, from a seed; at
-//! every step the books balance, and in the end everything is accounted for. After `sups`, which does
-//! it to supervision trees.
+//! Handles and futures are dropped, polled, expire and panic at random, from a seed.
+//!
+//! The books balance at every step, and in the end every item is accounted for. Modelled on `sups`,
+//! which does the same to supervision trees.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Discipline, Filter, Inbox, Lost, Mailbox, OfferWait};
@@ -16,15 +17,15 @@ use tokio_test::task::{self, Spawn};
 const SEEDS: u64 = 150;
 const STEPS: u64 = 250;
 
-/// Every item is seen exactly once: delivered, displaced, handed back, or counted as lost.
+/// Every item is seen exactly once: delivered, displaced, returned, or counted as lost.
 #[derive(Default)]
 struct Books {
     offered: u64,
-    back: HashSet<u64>,
-    /// Kept once, and handed back as displaced; told in the mail as well.
+    returned: HashSet<u64>,
+    /// Accepted at first, then returned as displaced. Reported in the mail, too.
     displaced: HashSet<u64>,
     delivered: HashSet<u64>,
-    told: Lost,
+    reported: Lost,
 }
 
 fn poll<F: Future>(future: F) -> Poll<F::Output> {
@@ -50,8 +51,8 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
             0..=4 => {
                 books.offered += 1;
                 match mailbox.offer(id) {
-                    Ok(kept) => books.displaced.extend(kept.map(|(id, _)| id)),
-                    Err(no) => assert!(books.back.insert(no.into_item())),
+                    Ok(displaced) => books.displaced.extend(displaced.map(|(id, _)| id)),
+                    Err(rejected) => assert!(books.returned.insert(rejected.into_item())),
                 }
             }
             5 => {
@@ -61,14 +62,14 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
             6..=7 if !waiting.is_empty() => {
                 let n = any(waiting.len());
                 if let Poll::Ready(done) = waiting[n].poll() {
-                    assert!(done.is_ok(), "room was waited for");
+                    assert!(done.is_ok(), "there is room after the wait");
                     drop(waiting.swap_remove(n).into_inner());
                 }
             }
             8 if !waiting.is_empty() => {
-                // Gives up, in the row or called already.
+                // Gives up, still waiting or already woken.
                 let item = waiting.swap_remove(any(waiting.len())).into_inner().into_item();
-                assert!(books.back.insert(item.unwrap()));
+                assert!(books.returned.insert(item.unwrap()));
             }
             9 => inboxes.push(mailbox.inbox()),
             10 if !inboxes.is_empty() => drop(inboxes.swap_remove(any(inboxes.len()))),
@@ -91,15 +92,15 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
                         Default::default()
                     }
                 };
-                books.told += lost;
+                books.reported += lost;
                 assert!(items.into_iter().all(|id| books.delivered.insert(id)), "delivered twice");
             }
             13 if !inboxes.is_empty() => {
-                // A filter that decides at random and may panic; its owner dies of it.
+                // A filter that decides at random and may panic, with the inbox.
                 let mut inbox = inboxes.swap_remove(any(inboxes.len()));
-                let died = catch_unwind(AssertUnwindSafe(|| {
+                let result = catch_unwind(AssertUnwindSafe(|| {
                     let filter = |_: &u64| match dice.below(8) {
-                        0 => panic!("a filter dies"),
+                        0 => panic!("the filter panics"),
                         1..=2 => Filter::Discard,
                         3 => Filter::Stop,
                         _ => Filter::Take,
@@ -109,9 +110,9 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
                         Poll::Pending => None,
                     }
                 }));
-                // If it died, what it had kept is told as undelivered.
-                if let Ok(Some((items, lost))) = died {
-                    books.told += lost;
+                // If it panicked, the items that it had taken are reported as undelivered.
+                if let Ok(Some((items, lost))) = result {
+                    books.reported += lost;
                     assert!(items.into_iter().all(|id| books.delivered.insert(id)), "delivered twice");
                 }
             }
@@ -120,10 +121,10 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
                 0 => mailbox.set_capacity(1 + any(6)).unwrap(),
                 1 => mailbox.set_discipline(DISCIPLINES[any(DISCIPLINES.len())]).unwrap(),
                 2 => mailbox.set_shards(1 + any(4)).unwrap(),
-                // What was told could not be passed on.
+                // The reports so far could not be passed on.
                 _ => {
                     if let Some(inbox) = inboxes.first_mut() {
-                        let lost = std::mem::take(&mut books.told);
+                        let lost = std::mem::take(&mut books.reported);
                         inbox.restore_losses(lost);
                     }
                 }
@@ -133,26 +134,26 @@ fn run(seed: u64, discipline: Discipline, shards: usize) {
         assert_eq!(poll(mailbox.orphaned()).is_ready(), inboxes.is_empty());
     }
     for offer in waiting {
-        assert!(books.back.insert(offer.into_inner().into_item().unwrap()));
+        assert!(books.returned.insert(offer.into_inner().into_item().unwrap()));
     }
-    let given_up = books.back.len() as u64;
+    let given_up = books.returned.len() as u64;
     mailbox.close();
     drop(inboxes);
     let mut last = mailbox.inbox();
     while let Poll::Ready(Some(mail)) = poll(last.mail()) {
-        books.told += mail.lost;
+        books.reported += mail.lost;
         assert!(mail.items.into_iter().all(|id| books.delivered.insert(id)), "delivered twice");
     }
     assert_eq!(mailbox.usage().len, 0);
-    assert!(books.displaced.is_disjoint(&books.delivered) && books.back.is_disjoint(&books.delivered));
-    let told = books.told;
-    let rejected = told.rejected + told.too_large;
-    assert!(rejected <= given_up, "seed {seed}, {discipline}: {told} of {given_up} that came back");
-    let lost = told.total() - rejected;
+    assert!(books.displaced.is_disjoint(&books.delivered) && books.returned.is_disjoint(&books.delivered));
+    let reported = books.reported;
+    let rejected = reported.rejected + reported.too_large;
+    assert!(rejected <= given_up, "seed {seed}, {discipline}: {reported} of {given_up} that were returned");
+    let lost = reported.total() - rejected;
     assert_eq!(
         books.offered,
         books.delivered.len() as u64 + lost + given_up,
-        "seed {seed}, {discipline}, {shards} shards: {told}"
+        "seed {seed}, {discipline}, {shards} shards: {reported}"
     );
 }
 
@@ -167,8 +168,8 @@ const DISCIPLINES: [Discipline; 7] = [
 ];
 
 #[test]
-fn whatever_dies_the_books_balance() {
-    std::panic::set_hook(Box::new(|_| {})); // filters die on purpose, many times
+fn books_balance_whatever_is_dropped_or_panics() {
+    std::panic::set_hook(Box::new(|_| {})); // filters panic on purpose, many times
     for seed in 0..SEEDS {
         for discipline in DISCIPLINES {
             run(seed, discipline, 1 + (seed % 3) as usize);

@@ -1,5 +1,9 @@
-//! A mailbox under every interleaving with at most three preemptions:
-//! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-buffer --no-default-features --release --test loom`
+//! A mailbox under every interleaving with at most three preemptions. To run it:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-buffer --no-default-features --release \
+//!     --test loom
+//! ```
 #![cfg(plimsoll_loom)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -11,9 +15,10 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-fn mailbox(count: usize, discipline: Discipline) -> Mailbox<u32> {
-    let clock = ManualTime::new().clock(); // nobody moves it: whoever is not called waits for ever
-    Mailbox::builder().capacity(count).discipline(discipline).clock(clock).build().unwrap()
+fn mailbox(capacity: usize, discipline: Discipline) -> Mailbox<u32> {
+    // The clock stands still: a waiter that is not woken waits for ever.
+    let clock = ManualTime::new().clock();
+    Mailbox::builder().capacity(capacity).discipline(discipline).clock(clock).build().unwrap()
 }
 
 fn explore(test: impl Fn() + Sync + Send + 'static) {
@@ -24,39 +29,39 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 
 /// A lost wake-up is a deadlock, which loom reports.
 #[test]
-fn one_who_waits_for_mail_is_called_however_offer_and_waiting_meet() {
+fn offer_racing_with_a_wait_for_mail_wakes_the_consumer() {
     explore(|| {
         let mailbox = mailbox(2, Discipline::Fifo);
         let mut inbox = mailbox.inbox();
-        let asks = thread::spawn(move || block_on(inbox.mail()).unwrap().items);
+        let consumer = thread::spawn(move || block_on(inbox.mail()).unwrap().items);
         let _ = mailbox.offer(7).unwrap();
-        assert_eq!(asks.join().unwrap(), [7]);
+        assert_eq!(consumer.join().unwrap(), [7]);
     });
 }
 
 #[test]
-fn one_who_waits_for_room_is_called_however_take_and_waiting_meet() {
+fn take_racing_with_a_wait_for_room_wakes_the_producer() {
     explore(|| {
         let mailbox = mailbox(1, Discipline::Fifo);
         let mut inbox = mailbox.inbox();
         let _ = mailbox.offer(1).unwrap();
-        let waits = {
+        let producer = {
             let mailbox = mailbox.clone();
             thread::spawn(move || block_on(mailbox.offer_wait(2)).unwrap())
         };
         assert_eq!(inbox.take(), Some(1));
-        waits.join().unwrap();
+        producer.join().unwrap();
         assert_eq!(inbox.take(), Some(2));
     });
 }
 
-/// One of two who wait gives up in the moment in which it is called.
+/// One of two waiters gives up while it is being woken.
 #[test]
-fn a_call_is_passed_on_by_who_has_given_up() {
+fn cancelled_waiter_passes_its_wake_up_on() {
     explore(|| {
         let mailbox = mailbox(2, Discipline::Fifo);
         let (mut first, mut second) = (mailbox.inbox(), mailbox.inbox());
-        let gives_up = thread::spawn(move || {
+        let cancelled = thread::spawn(move || {
             let mut mail = pin!(first.mail());
             match mail.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(mail) => mail.unwrap().items.len(),
@@ -72,40 +77,40 @@ fn a_call_is_passed_on_by_who_has_given_up() {
             })
         };
         let _ = mailbox.offer(7).unwrap();
-        let by_the_first = gives_up.join().unwrap();
-        if by_the_first > 0 {
+        let taken_by_first = cancelled.join().unwrap();
+        if taken_by_first > 0 {
             mailbox.close();
         }
-        assert_eq!(by_the_first + stays.join().unwrap(), 1);
+        assert_eq!(taken_by_first + stays.join().unwrap(), 1);
     });
 }
 
 #[test]
-fn closing_reaches_who_waits_at_either_end() {
+fn close_wakes_waiting_consumers_and_rejects_producers() {
     explore(|| {
         let mailbox = mailbox(1, Discipline::Fifo);
         let mut inbox = mailbox.inbox();
-        let asks = thread::spawn(move || block_on(inbox.mail()).is_none());
+        let consumer = thread::spawn(move || block_on(inbox.mail()).is_none());
         mailbox.close();
-        assert!(asks.join().unwrap());
+        assert!(consumer.join().unwrap());
         assert!(block_on(mailbox.offer_wait(1)).is_err());
     });
 }
 
 #[test]
-fn an_heir_is_called_however_the_owner_goes() {
+fn dropping_the_last_inbox_wakes_orphaned() {
     explore(|| {
         let mailbox = mailbox(1, Discipline::Fifo);
         let inbox = mailbox.inbox();
-        let dies = thread::spawn(move || drop(inbox));
+        let owner = thread::spawn(move || drop(inbox));
         block_on(mailbox.orphaned());
-        dies.join().unwrap();
+        owner.join().unwrap();
     });
 }
 
-/// Refused while it is being emptied: the refusal is counted, once, and who waits hears of it.
+/// A rejection during a take is counted once, and a waiting consumer receives it.
 #[test]
-fn a_refusal_is_told_once_however_it_meets_the_telling() {
+fn rejection_racing_with_a_report_is_reported_once() {
     explore(|| {
         let mailbox = mailbox(1, Discipline::KeepOldest);
         let mut inbox = mailbox.inbox();
@@ -119,9 +124,9 @@ fn a_refusal_is_told_once_however_it_meets_the_telling() {
         let rejected = 1 + u64::from(offers.join().unwrap());
         mailbox.close();
         let rest = block_on(inbox.mail());
-        let told = first.lost.rejected + rest.as_ref().map_or(0, |mail| mail.lost.rejected);
-        assert_eq!(told, rejected);
+        let reported = first.lost.rejected + rest.as_ref().map_or(0, |mail| mail.lost.rejected);
+        assert_eq!(reported, rejected);
         let items = first.items.len() as u64 + rest.map_or(0, |mail| mail.items.len() as u64);
-        assert_eq!(items + told, 3);
+        assert_eq!(items + reported, 3);
     });
 }

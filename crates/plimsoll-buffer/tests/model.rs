@@ -1,5 +1,6 @@
-//! A mailbox of every discipline against a naive model, by random offers, takes, resizes and time steps:
-//! the order, who is lost and why, and that the books balance at every step.
+//! A mailbox of every discipline against a naive model, by random steps.
+//!
+//! Compares the order and the losses with their reasons. The books balance at every step.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Bounds, Discipline, Lost, Mailbox};
@@ -33,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All but the two that decide by more than what waits now; core has oracles for those.
+/// All except the two that decide by more than the present items. Core has oracles for those.
 const DISCIPLINES: [Discipline; 5] = [
     Discipline::Fifo,
     Discipline::KeepOldest,
@@ -49,7 +50,7 @@ struct Item {
     at: Instant,
 }
 
-/// What waits, oldest first, and what was lost of it.
+/// The items, oldest first, and those that were lost.
 #[derive(Debug)]
 struct Model {
     discipline: Discipline,
@@ -64,7 +65,7 @@ impl Model {
         !matches!(self.discipline, Discipline::Fifo | Discipline::KeepOldest)
     }
 
-    fn lose(&mut self, index: usize, reason: Reason) {
+    fn remove(&mut self, index: usize, reason: Reason) {
         let item = self.items.remove(index);
         self.lost.push((item.id, reason));
     }
@@ -74,10 +75,10 @@ impl Model {
             && self.items.last().is_some_and(|newest| newest.at + age <= now)
         {
             while !self.items.is_empty() {
-                self.lose(0, Reason::Expired);
+                self.remove(0, Reason::Expired);
             }
         }
-        let gone = |item: &Item| {
+        let is_expired = |item: &Item| {
             let by_slice = match self.discipline {
                 Discipline::TimeBuckets { slice, slices } => {
                     let slice = |at: Instant| at.as_nanos() / slice.as_nanos() as u64;
@@ -87,8 +88,8 @@ impl Model {
             };
             by_slice || self.bounds.max_age.is_some_and(|age| item.at + age <= now)
         };
-        let gone = self.items.iter().take_while(|item| gone(item)).count();
-        (0..gone).for_each(|_| self.lose(0, Reason::Expired));
+        let expired = self.items.iter().take_while(|item| is_expired(item)).count();
+        (0..expired).for_each(|_| self.remove(0, Reason::Expired));
     }
 
     fn weight(&self) -> u64 {
@@ -105,7 +106,7 @@ impl Model {
             if self.discipline == Discipline::KeepOldest {
                 return Err(Reason::Full);
             }
-            self.lose(0, Reason::Evicted);
+            self.remove(0, Reason::Evicted);
         }
         self.items.push(item);
         Ok(())
@@ -130,26 +131,26 @@ impl Model {
         self.expire(now);
         while self.items.len() > bounds.capacity || self.weight() > bounds.max_weight {
             let newest = self.items.len() - 1;
-            let gone = if discipline == Discipline::KeepOldest { newest } else { 0 };
-            self.lose(gone, Reason::Evicted);
+            let index = if discipline == Discipline::KeepOldest { newest } else { 0 };
+            self.remove(index, Reason::Evicted);
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct Ear(Mutex<[u64; 4]>);
+struct Sums(Mutex<[u64; 4]>);
 
-const KEPT: usize = 0;
-const REFUSED: usize = 1;
+const ENQUEUED: usize = 0;
+const REJECTED: usize = 1;
 const DELIVERED: usize = 2;
 const LOST: usize = 3;
 
-impl Observe for Ear {
+impl Observe for Sums {
     fn event(&self, event: Event) {
         let mut sums = self.0.lock().unwrap();
         match event {
-            Event::Enqueued { .. } => sums[KEPT] += 1,
-            Event::Rejected { .. } => sums[REFUSED] += 1,
+            Event::Enqueued { .. } => sums[ENQUEUED] += 1,
+            Event::Rejected { .. } => sums[REJECTED] += 1,
             Event::Delivered { count, .. } => sums[DELIVERED] += count,
             Event::Lost { count, .. } => sums[LOST] += count,
             _ => {}
@@ -159,42 +160,42 @@ impl Observe for Ear {
 
 proptest! {
     #[test]
-    fn a_mailbox_does_as_the_model(first in 0..DISCIPLINES.len(), steps in prop::collection::vec(step(), 0..250)) {
+    fn mailbox_matches_the_model(first in 0..DISCIPLINES.len(), steps in prop::collection::vec(step(), 0..250)) {
         let time = ManualTime::new();
-        let ear = Arc::new(Ear::default());
+        let observer = Arc::new(Sums::default());
         let bounds = Bounds { capacity: 5, max_weight: 30, max_age: None };
         let mailbox = Mailbox::builder()
             .discipline(DISCIPLINES[first])
             .capacity(bounds.capacity)
             .max_weight(bounds.max_weight, |item: &Item| item.weight)
             .clock(time.clock())
-            .observe(ear.clone())
+            .observe(observer.clone())
             .build()
             .unwrap();
         let mut inbox = mailbox.inbox();
         let timed = first >= 3;
         let mut model = Model { discipline: DISCIPLINES[first], bounds, timed, items: vec![], lost: vec![] };
-        let (mut told, mut rejected) = (Lost::default(), [0, 0]);
-        let (mut pushed, mut delivered, mut displaced) = (0, 0, vec![]);
+        let (mut reported, mut rejected) = (Lost::default(), [0, 0]);
+        let (mut offered, mut delivered, mut displaced) = (0, 0, vec![]);
         for (id, step) in steps.into_iter().enumerate() {
             let now = time.clock().now();
             match step {
                 Step::Offer(weight) => {
                     let item = Item { id: id as u64, weight, at: now };
-                    pushed += 1;
+                    offered += 1;
                     let before = model.lost.len();
                     match (mailbox.offer(item), model.offer(item)) {
-                        (Ok(kept), Ok(())) => {
-                            let kept: Vec<_> = kept.map(|(item, reason)| (item.id, reason)).collect();
-                            prop_assert_eq!(&kept, &model.lost[before..]);
-                            displaced.extend(kept);
+                        (Ok(items), Ok(())) => {
+                            let ids: Vec<_> = items.map(|(item, reason)| (item.id, reason)).collect();
+                            prop_assert_eq!(&ids, &model.lost[before..]);
+                            displaced.extend(ids);
                         }
-                        (Err(no), Err(reason)) => {
-                            prop_assert_eq!(no.reason(), reason);
-                            prop_assert_eq!(no.into_item().id, item.id);
+                        (Err(rejected_item), Err(reason)) => {
+                            prop_assert_eq!(rejected_item.reason(), reason);
+                            prop_assert_eq!(rejected_item.into_item().id, item.id);
                             rejected[usize::from(reason == Reason::TooLarge)] += 1;
                         }
-                        (a, b) => prop_assert!(false, "{:?} but {:?}", a, b),
+                        (a, b) => prop_assert!(false, "{:?}, but the model {:?}", a, b),
                     }
                 }
                 Step::Take => {
@@ -202,12 +203,12 @@ proptest! {
                     prop_assert_eq!(taken, model.take(now));
                     delivered += u64::from(taken.is_some());
                 }
-                Step::TakeSome(most) => {
-                    let mail = inbox.take_up_to(most);
-                    let expected: Vec<_> = (0..most).map_while(|_| model.take(now)).collect();
+                Step::TakeSome(max) => {
+                    let mail = inbox.take_up_to(max);
+                    let expected: Vec<_> = (0..max).map_while(|_| model.take(now)).collect();
                     prop_assert_eq!(mail.items.iter().map(|item| item.id).collect::<Vec<_>>(), expected);
                     delivered += mail.items.len() as u64;
-                    told += mail.lost;
+                    reported += mail.lost;
                 }
                 Step::Advance(ms) => time.advance(Duration::from_millis(ms)),
                 Step::SetBounds(count, weight, age) => {
@@ -219,7 +220,7 @@ proptest! {
                     mailbox.set_discipline(DISCIPLINES[n]).unwrap();
                     model.set(DISCIPLINES[n], model.bounds, now);
                 }
-                Step::Lost => told += inbox.lost(),
+                Step::Lost => reported += inbox.lost(),
                 Step::NextOwner => {
                     drop(inbox);
                     inbox = mailbox.inbox();
@@ -228,18 +229,18 @@ proptest! {
             let usage = mailbox.usage();
             prop_assert_eq!((usage.len, usage.weight), (model.items.len(), model.weight()));
             prop_assert!(usage.len <= usage.bounds.capacity && usage.weight <= usage.bounds.max_weight);
-            let sums = *ear.0.lock().unwrap();
-            prop_assert_eq!(sums[KEPT] + sums[REFUSED], pushed);
+            let sums = *observer.0.lock().unwrap();
+            prop_assert_eq!(sums[ENQUEUED] + sums[REJECTED], offered);
             prop_assert_eq!(sums[DELIVERED], delivered);
-            // Pushed = delivered + lost + held, as the observer, the model and (below) the mail have it.
-            prop_assert_eq!(sums[KEPT], delivered + sums[LOST] + usage.len as u64);
+            // Offered = delivered + lost + held: by observer, model and, below, by mail.
+            prop_assert_eq!(sums[ENQUEUED], delivered + sums[LOST] + usage.len as u64);
             prop_assert_eq!(sums[LOST], model.lost.len() as u64);
         }
-        told += inbox.lost();
+        reported += inbox.lost();
         let of = |reason| model.lost.iter().filter(|(_, why)| *why == reason).count() as u64;
-        prop_assert_eq!(told.evicted, of(Reason::Evicted));
-        prop_assert_eq!(told.expired, of(Reason::Expired));
-        prop_assert_eq!([told.rejected, told.too_large], rejected);
-        prop_assert_eq!(pushed, delivered + told.total() + mailbox.usage().len as u64);
+        prop_assert_eq!(reported.evicted, of(Reason::Evicted));
+        prop_assert_eq!(reported.expired, of(Reason::Expired));
+        prop_assert_eq!([reported.rejected, reported.too_large], rejected);
+        prop_assert_eq!(offered, delivered + reported.total() + mailbox.usage().len as u64);
     }
 }

@@ -1,5 +1,6 @@
-//! Word of what was lost: where it stands, that it is exact, timely and never zero. What logplex's
-//! tests and lager's bug reports are about.
+//! Loss reports: their position, and that they are exact, timely and never empty.
+//!
+//! After the tests of logplex and the bug reports of lager.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Deliveries, Delivery, Discipline, Lost, Mailbox};
@@ -8,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use tokio_test::task;
 use tokio_test::{assert_pending, assert_ready};
 
-fn mailbox(count: usize, discipline: Discipline) -> (Mailbox<u32>, ManualTime) {
+fn mailbox(capacity: usize, discipline: Discipline) -> (Mailbox<u32>, ManualTime) {
     let time = ManualTime::new();
     let mailbox =
-        Mailbox::builder().capacity(count).discipline(discipline).clock(time.clock()).build().unwrap();
+        Mailbox::builder().capacity(capacity).discipline(discipline).clock(time.clock()).build().unwrap();
     (mailbox, time)
 }
 
@@ -21,7 +22,7 @@ fn offer(mailbox: &Mailbox<u32>, items: impl IntoIterator<Item = u32>) {
     }
 }
 
-/// All that can be had now; a gap of n is `Err(n)`.
+/// Returns all that the stream has now. A gap of n items is `Err(n)`.
 fn all(stream: &mut Deliveries<u32>) -> Vec<Result<u32, u64>> {
     let mut all = vec![];
     loop {
@@ -29,7 +30,7 @@ fn all(stream: &mut Deliveries<u32>) -> Vec<Result<u32, u64>> {
         match next.poll() {
             std::task::Poll::Ready(Some(Delivery::Item(item))) => all.push(Ok(item)),
             std::task::Poll::Ready(Some(Delivery::Lost(lost))) => {
-                assert!(!lost.is_empty(), "never zero");
+                assert!(!lost.is_empty(), "no report is empty");
                 all.push(Err(lost.total()));
             }
             _ => return all,
@@ -38,7 +39,7 @@ fn all(stream: &mut Deliveries<u32>) -> Vec<Result<u32, u64>> {
 }
 
 #[test]
-fn in_a_queue_the_gap_is_ahead_of_what_survived() {
+fn fifo_reports_the_gap_before_the_survivors() {
     let (mailbox, _) = mailbox(3, Discipline::Fifo);
     let mut stream = mailbox.inbox().into_stream();
     offer(&mailbox, 1..=4);
@@ -46,11 +47,11 @@ fn in_a_queue_the_gap_is_ahead_of_what_survived() {
     offer(&mailbox, 1..=5);
     assert_eq!(all(&mut stream), [Err(2), Ok(3), Ok(4), Ok(5)]);
     offer(&mailbox, 6..=6);
-    assert_eq!(all(&mut stream), [Ok(6)], "told once");
+    assert_eq!(all(&mut stream), [Ok(6)], "reported once");
 }
 
 #[test]
-fn where_the_oldest_is_kept_the_gap_is_behind_the_last_one_kept_before_it() {
+fn keep_oldest_reports_the_gap_behind_the_held_items() {
     let (mailbox, _) = mailbox(3, Discipline::KeepOldest);
     let mut stream = mailbox.inbox().into_stream();
     offer(&mailbox, 1..=7);
@@ -60,7 +61,7 @@ fn where_the_oldest_is_kept_the_gap_is_behind_the_last_one_kept_before_it() {
 }
 
 #[test]
-fn where_the_newest_is_first_the_gap_is_before_the_next_item() {
+fn stacks_report_the_gap_before_the_next_item() {
     for discipline in [
         Discipline::Lifo,
         Discipline::TimeBuckets { slice: Duration::from_secs(1), slices: 2 },
@@ -73,27 +74,27 @@ fn where_the_newest_is_first_the_gap_is_before_the_next_item() {
     }
 }
 
-/// lager's notice came with the next message, however late that was.
+/// In lager the report came with the next message, however late that was.
 #[test]
-fn a_gap_is_told_although_nothing_comes_any_more() {
+fn gap_is_reported_although_no_item_follows() {
     let (mailbox, _) = mailbox(2, Discipline::KeepOldest);
     let mut stream = mailbox.inbox().into_stream();
     offer(&mailbox, 1..=5);
     assert_eq!(all(&mut stream), [Ok(1), Ok(2), Err(3)]);
 
-    // Nothing is held, and someone waits: he is woken for the loss alone.
+    // Nothing is held: a waiting consumer is woken for the loss alone.
     let heavy = Mailbox::builder().max_weight(10, |n: &u32| *n).build().unwrap();
     let mut stream = heavy.inbox().into_stream();
-    let mut waits = task::spawn(stream.next());
-    assert_pending!(waits.poll());
+    let mut waiter = task::spawn(stream.next());
+    assert_pending!(waiter.poll());
     assert!(heavy.offer(11).is_err());
-    assert!(waits.is_woken());
-    let Some(Delivery::Lost(lost)) = assert_ready!(waits.poll()) else { panic!("no word of it") };
+    assert!(waiter.is_woken());
+    let Some(Delivery::Lost(lost)) = assert_ready!(waiter.poll()) else { panic!("the loss is reported") };
     assert_eq!((lost.too_large, lost.total()), (1, 1));
 }
 
 #[test]
-fn a_slice_that_went_whole_is_told_when_someone_asks_although_nothing_is_left() {
+fn expired_slice_is_reported_although_nothing_is_left() {
     let slice = Duration::from_millis(100);
     let (mailbox, time) = mailbox(10, Discipline::TimeBuckets { slice, slices: 2 });
     let mut stream = mailbox.inbox().into_stream();
@@ -101,14 +102,14 @@ fn a_slice_that_went_whole_is_told_when_someone_asks_although_nothing_is_left() 
     time.advance(slice);
     offer(&mailbox, 5..=5);
     time.advance(slice);
-    assert_eq!(all(&mut stream), [Err(4), Ok(5)], "the first slice went whole");
+    assert_eq!(all(&mut stream), [Err(4), Ok(5)], "the first slice expired as a whole");
     offer(&mailbox, 6..=7);
     time.advance(slice * 2);
     assert_eq!(all(&mut stream), [Err(2)]);
 }
 
 #[test]
-fn losses_of_one_gap_are_told_at_once_with_their_reasons_and_the_first_moment() {
+fn report_has_reasons_and_the_time_of_the_first_loss() {
     let time = ManualTime::new();
     let mailbox =
         Mailbox::builder().capacity(4).max_age(Duration::from_secs(10)).clock(time.clock()).build().unwrap();
@@ -122,7 +123,7 @@ fn losses_of_one_gap_are_told_at_once_with_their_reasons_and_the_first_moment() 
     assert!(mail.items.is_empty());
     assert_eq!(mail.lost.to_string(), "305 items lost since 12:04:05.120: 300 evicted, 5 expired");
     assert_eq!(Lost::default().to_string(), "nothing lost");
-    // The next gap has a first moment of its own.
+    // The next report has a time of its own.
     offer(&mailbox, 0..5);
     let lost = inbox.lost();
     let since = lost.since.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -130,26 +131,30 @@ fn losses_of_one_gap_are_told_at_once_with_their_reasons_and_the_first_moment() 
     assert!(lost.to_string().starts_with("1 item lost since "), "{lost}");
 }
 
-/// logplex: a frame that could not be delivered is lost, and so would the notice in it be.
+/// In logplex, a frame that could not be delivered was lost together with its report.
 #[test]
-fn a_notice_that_was_not_delivered_is_told_again_with_what_was_lost_since() {
+fn restored_report_is_merged_with_later_losses() {
     let (mailbox, time) = mailbox(15, Discipline::Fifo);
     let mut inbox = mailbox.inbox();
     time.advance(Duration::from_secs(1));
     offer(&mailbox, 0..18);
     let frame = inbox.take_up_to(usize::MAX);
     assert_eq!((frame.items.len(), frame.lost.total()), (15, 3));
-    // The sink says no: 15 items and 3 that were to be told.
+    // The sink fails: 15 items, and a report of 3.
     time.advance(Duration::from_secs(1));
     inbox.restore_losses(frame.into_lost());
     offer(&mailbox, 0..18);
     let frame = inbox.take_up_to(usize::MAX);
     assert_eq!(frame.items.len(), 15);
     assert_eq!((frame.lost.total(), frame.lost.undelivered, frame.lost.evicted), (21, 15, 6));
-    assert_eq!(frame.lost.since, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)), "the earliest");
+    assert_eq!(
+        frame.lost.since,
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
+        "the earlier of the two"
+    );
     inbox.restore_losses(Lost::default());
     assert_pending!(task::spawn(inbox.mail()).poll());
-    // Nothing was lost before the frame: then it is the frame that is lost, since now.
+    // Nothing was lost before this frame. Its items count as lost from now on.
     offer(&mailbox, 0..1);
     let frame = inbox.take_up_to(usize::MAX);
     inbox.restore_losses(frame.into_lost());
@@ -157,17 +162,16 @@ fn a_notice_that_was_not_delivered_is_told_again_with_what_was_lost_since() {
 }
 
 #[test]
-fn an_untold_notice_is_first_in_the_stream() {
+fn restored_report_comes_first_in_the_stream() {
     let (mailbox, _) = mailbox(2, Discipline::Fifo);
     let mut stream = mailbox.inbox().into_stream();
     offer(&mailbox, 1..=3);
     let Some(Delivery::Lost(lost)) = assert_ready!(task::spawn(stream.next()).poll()) else { panic!() };
-    stream.untold(lost);
+    stream.restore_losses(lost);
     assert_eq!(all(&mut stream), [Err(1), Ok(2), Ok(3)]);
 }
 
-/// logplex shrinks the buffer of a sink that has been away, and grows it when it is back: the count
-/// stays exact.
+/// Logplex shrinks the buffer of an absent sink, and grows it when the sink returns.
 #[test]
 fn shrinking_and_growing_keep_the_count_exact() {
     let (mailbox, _) = mailbox(1_024, Discipline::Fifo);
@@ -181,10 +185,10 @@ fn shrinking_and_growing_keep_the_count_exact() {
     assert_eq!((mail.items.len(), mail.lost.total()), (110, 1_024 + 5 - 10));
 }
 
-/// logplex's frames have a budget of bytes: what does not fit stays, and one larger than the whole
-/// budget goes alone.
+/// Frames of logplex have a budget of bytes. Items that do not fit stay. An item larger than the
+/// whole budget is sent alone.
 #[test]
-fn a_budget_is_a_filter_and_nothing_is_lost_by_it() {
+fn filter_with_a_byte_budget_loses_nothing() {
     use plimsoll_buffer::Filter;
     let mailbox = Mailbox::new(100).unwrap();
     let mut inbox = mailbox.inbox();
@@ -208,10 +212,9 @@ fn a_budget_is_a_filter_and_nothing_is_lost_by_it() {
     assert_eq!(frames, [vec!["four", "four"], vec!["four"], vec!["a pig of a message"], vec!["four"]]);
 }
 
-/// Refusals by a full mailbox are only counted, by many threads at once: none is missed and none told
-/// twice, whenever they are told.
+/// Rejections by a full mailbox are only counted, by many threads at once. Each is reported once.
 #[test]
-fn refusals_are_counted_exactly_while_they_are_told() {
+fn rejections_are_counted_exactly_while_reported() {
     const EACH: u64 = 20_000;
     let (mailbox, _) = mailbox(8, Discipline::KeepOldest);
     let mut inbox = mailbox.inbox();

@@ -1,5 +1,6 @@
-//! What PO Box's own suites check, for each kind of buffer, in our words. Where we differ on purpose,
-//! the test says so.
+//! What the test suites of PO Box check, for each kind of buffer.
+//!
+//! Where mailboxes differ on purpose, the test says so.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Discipline, Filter, Inbox, Lost, Mailbox};
@@ -11,7 +12,7 @@ use tokio_test::{assert_pending, assert_ready};
 
 const SIZE: usize = 3;
 
-/// PO Box's queue, keep_old and stack, and time buckets in place of its custom module.
+/// The queue, keep_old and stack of PO Box, and time buckets in place of its custom module.
 fn kinds() -> [Discipline; 4] {
     let slice = Duration::from_secs(1);
     let buckets = Discipline::TimeBuckets { slice, slices: 2 };
@@ -23,7 +24,7 @@ fn mailbox(discipline: Discipline) -> Mailbox<u32> {
     Mailbox::builder().capacity(SIZE).discipline(discipline).clock(clock).build().unwrap()
 }
 
-/// Offers all of these, whatever becomes of them.
+/// Offers all items and ignores the results.
 fn offer(mailbox: &Mailbox<u32>, items: impl IntoIterator<Item = u32>) {
     for item in items {
         let _ = mailbox.offer(item);
@@ -34,7 +35,7 @@ fn is_stack(discipline: Discipline) -> bool {
     !matches!(discipline, Discipline::Fifo | Discipline::KeepOldest)
 }
 
-/// What is left of 1 to `n`, in the order in which it is taken.
+/// Returns what is left of 1 to `n`, in the order of taking.
 fn left(discipline: Discipline, n: u32) -> Vec<u32> {
     let size = SIZE as u32;
     let mut kept: Vec<u32> = match discipline {
@@ -56,13 +57,13 @@ fn nothing_comes(inbox: &mut Inbox<u32>) {
     assert_pending!(task::spawn(inbox.mail()).poll());
 }
 
-fn said(inbox: &mut Inbox<u32>) -> bool {
+fn is_notified(inbox: &mut Inbox<u32>) -> bool {
     assert_ready!(task::spawn(inbox.notified()).poll())
 }
 
-/// P1: notified, then active: everything in order, nothing lost, nothing twice.
+/// P1: notified, then active. Every item arrives in order, and once.
 #[test]
-fn who_is_notified_and_asks_gets_everything_once() {
+fn notified_consumer_takes_everything_once() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
@@ -79,15 +80,16 @@ fn who_is_notified_and_asks_gets_everything_once() {
     }
 }
 
-/// P2: twice the size: `Size` are kept, `Size` are lost, and which is a matter of the kind. PO Box's
-/// stack keeps the oldest but one for ever; ours keeps the newest.
+/// P2: of twice the capacity, half is lost. Which half depends on the kind.
+///
+/// The stack of PO Box keeps the oldest items except one for ever; this one keeps the newest.
 #[test]
-fn of_twice_the_size_half_is_lost_and_the_right_half() {
+fn twice_the_capacity_loses_the_right_half() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
         offer(&mailbox, 1..=6);
-        assert!(said(&mut inbox));
+        assert!(is_notified(&mut inbox));
         let (items, lost) = mail(&mut inbox);
         assert_eq!(items, left(kind, 6), "{kind}");
         let rejected = if kind == Discipline::KeepOldest { 3 } else { 0 };
@@ -97,16 +99,16 @@ fn of_twice_the_size_half_is_lost_and_the_right_half() {
     }
 }
 
-/// P3: whatever way in was taken.
+/// P3: the way of offering makes no difference.
 #[tokio::test]
-async fn every_way_in_is_the_same() {
+async fn every_way_to_offer_has_the_same_effect() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
         let _ = mailbox.offer(1);
         mailbox.clone().offer_wait(2).await.unwrap();
-        let its = mailbox.clone();
-        tokio::task::spawn_blocking(move || its.blocking_offer_timeout(3, Duration::from_secs(9)))
+        let handle = mailbox.clone();
+        tokio::task::spawn_blocking(move || handle.blocking_offer_timeout(3, Duration::from_secs(9)))
             .await
             .unwrap()
             .unwrap();
@@ -114,9 +116,9 @@ async fn every_way_in_is_the_same() {
     }
 }
 
-/// P4: one a mail, by a filter that skips.
+/// P4: one item in each mail, by a filter that stops.
 #[test]
-fn a_filter_that_skips_takes_one_at_a_time_in_order() {
+fn filter_that_stops_takes_one_item_at_a_time_in_order() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
@@ -137,37 +139,37 @@ fn a_filter_that_skips_takes_one_at_a_time_in_order() {
     }
 }
 
-/// PO Box sends an empty mail if the filter skips all there is, and stops delivering then.
+/// PO Box sends an empty mail if the filter takes nothing, and then stops delivering.
 #[test]
-fn a_filter_that_skips_everything_waits_and_is_asked_again() {
+fn filter_that_takes_nothing_waits_and_runs_again() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
         offer(&mailbox, 1..=1);
-        let (mut open, mut kept) = (0, 0);
+        let (mut calls, mut others) = (0, 0);
         {
             let mut mail = task::spawn(inbox.mail_with(|_| {
-                open += 1;
-                if open > 2 { Filter::Take } else { Filter::Stop }
+                calls += 1;
+                if calls > 2 { Filter::Take } else { Filter::Stop }
             }));
             assert_pending!(mail.poll());
             for n in 2..=3 {
                 offer(&mailbox, [n]);
                 assert!(mail.is_woken(), "{kind}");
                 if let std::task::Poll::Ready(mail) = mail.poll() {
-                    kept = mail.unwrap().items.len() - 1;
+                    others = mail.unwrap().items.len() - 1;
                     assert_eq!(n, 3, "{kind}");
                 }
             }
         }
-        assert_eq!(open, 3 + kept, "{kind}: asked once a time");
+        assert_eq!(calls, 3 + others, "{kind}: once in each poll");
         assert_eq!(mailbox.usage().len, 0, "{kind}");
     }
 }
 
-/// P5: keep one, lose the rest; the next mail counts from zero.
+/// P5: take one item and discard the rest. The next mail counts from zero.
 #[test]
-fn what_a_filter_loses_is_counted_once() {
+fn discarded_items_are_counted_once() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
@@ -182,41 +184,42 @@ fn what_a_filter_loses_is_counted_once() {
     }
 }
 
-/// P6: from any way of waiting to any other; nothing is sent to who has ceased to ask.
+/// P6: from any way of waiting to any other. A consumer that has stopped waiting receives nothing.
 #[test]
-fn who_ceases_to_ask_is_passive_and_may_ask_in_another_way() {
+fn consumer_can_stop_waiting_and_wait_in_another_way() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
         // Active, then passive.
         {
-            let mut asks: Spawn<_> = task::spawn(inbox.mail());
-            assert_pending!(asks.poll());
+            let mut waiter: Spawn<_> = task::spawn(inbox.mail());
+            assert_pending!(waiter.poll());
         }
         offer(&mailbox, [1]);
-        assert_eq!(mailbox.usage().len, 1, "{kind}: nobody asks, so it accumulates");
-        // Passive, then notified: at once, for there is something.
-        assert!(said(&mut inbox));
-        // Notified, and not asked yet: told again when asked again, and nothing was taken.
-        assert!(said(&mut inbox));
+        assert_eq!(mailbox.usage().len, 1, "{kind}: without a waiter, items accumulate");
+        // Passive, then notified: at once, because there is an item.
+        assert!(is_notified(&mut inbox));
+        // Notified again, because nothing was taken.
+        assert!(is_notified(&mut inbox));
         assert_eq!(mail(&mut inbox).0, [1], "{kind}");
-        // Notified, then active while nothing is there.
+        // Notified, then active while the mailbox is empty.
         {
             let mut notified = task::spawn(inbox.notified());
             assert_pending!(notified.poll());
         }
-        let mut asks = task::spawn(inbox.mail());
-        assert_pending!(asks.poll());
+        let mut waiter = task::spawn(inbox.mail());
+        assert_pending!(waiter.poll());
         offer(&mailbox, [2]);
-        assert!(asks.is_woken());
-        assert_eq!(assert_ready!(asks.poll()).unwrap().items, [2], "{kind}");
+        assert!(waiter.is_woken());
+        assert_eq!(assert_ready!(waiter.poll()).unwrap().items, [2], "{kind}");
     }
 }
 
-/// P7: growing loses nothing; shrinking loses as the kind has it, and counts it. PO Box's stack loses
-/// its newest; ours the oldest.
+/// P7: growing loses nothing. Shrinking evicts by kind, and counts it.
+///
+/// The stack of PO Box evicts its newest items; this one the oldest.
 #[test]
-fn a_mailbox_is_resized_while_it_runs() {
+fn capacity_changes_while_the_mailbox_runs() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
@@ -237,10 +240,11 @@ fn a_mailbox_is_resized_while_it_runs() {
     }
 }
 
-/// P8: PO Box dies with its owner. A mailbox does not; it ends for its consumer when the last producer
-/// has gone, and what it holds can still be had.
+/// P8: a PO Box ends with its owner. A mailbox does not.
+///
+/// It closes when the last producer is dropped, and its items can still be taken.
 #[test]
-fn a_mailbox_outlives_its_consumer_and_its_contents_outlive_its_producers() {
+fn mailbox_outlives_its_consumer_and_items_their_producers() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         drop(mailbox.inbox());
@@ -255,9 +259,9 @@ fn a_mailbox_outlives_its_consumer_and_its_contents_outlive_its_producers() {
     }
 }
 
-/// P9: filled and thrown out again and again, the sizes stay right.
+/// P9: the length stays exact when the mailbox is filled and discarded again and again.
 #[test]
-fn sizes_stay_right_however_often_it_is_filled_and_emptied() {
+fn repeated_filling_and_discarding_keeps_the_length_exact() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
@@ -271,97 +275,100 @@ fn sizes_stay_right_however_often_it_is_filled_and_emptied() {
     }
 }
 
-/// P10: the producer knows at once. PO Box says "full" for a queue and a stack although the item is
-/// kept and another is displaced; we say which.
+/// P10: the producer learns the result at once.
+///
+/// For a queue and a stack PO Box returns "full" although it accepts the item and evicts another. A
+/// mailbox returns the evicted item.
 #[test]
-fn an_offer_says_what_happened() {
+fn offer_returns_what_happened() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
         for n in 1..=3 {
-            assert!(mailbox.offer(n).unwrap().is_clean());
+            assert!(mailbox.offer(n).unwrap().is_empty());
         }
         match mailbox.offer(4) {
-            Err(no) => {
-                assert_eq!((kind, no.reason()), (Discipline::KeepOldest, Reason::Full));
-                assert_eq!((no.rejected().limit(), no.rejected().observed()), (Some(3), Some(3)));
-                assert_eq!(no.into_item(), 4, "the item comes back");
+            Err(rejected) => {
+                assert_eq!((kind, rejected.reason()), (Discipline::KeepOldest, Reason::Full));
+                let numbers = rejected.rejected();
+                assert_eq!((numbers.limit(), numbers.observed()), (Some(3), Some(3)));
+                assert_eq!(rejected.into_item(), 4, "the item is returned");
             }
-            Ok(kept) => assert_eq!(kept.collect::<Vec<_>>(), [(1, Reason::Evicted)], "{kind}"),
+            Ok(displaced) => assert_eq!(displaced.collect::<Vec<_>>(), [(1, Reason::Evicted)], "{kind}"),
         }
         let _ = mail(&mut inbox);
-        let mut asks = task::spawn(inbox.mail());
-        assert_pending!(asks.poll());
-        assert!(mailbox.offer(5).unwrap().is_clean());
-        assert_eq!(assert_ready!(asks.poll()).unwrap().items, [5], "{kind}: offered to one who asks");
+        let mut waiter = task::spawn(inbox.mail());
+        assert_pending!(waiter.poll());
+        assert!(mailbox.offer(5).unwrap().is_empty());
+        assert_eq!(assert_ready!(waiter.poll()).unwrap().items, [5], "{kind}: while a consumer waits");
     }
 }
 
-/// P11: the owner dies by a panic; the heir is told, and finds everything, and nothing is sent to him
-/// unasked.
+/// P11: after the owner panicked, its successor is woken and finds every item. It receives nothing
+/// before it takes.
 #[test]
-fn an_heir_takes_over_from_an_owner_that_panicked() {
+fn successor_takes_over_after_the_owner_panicked() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut owner = mailbox.inbox();
-        let mut heir = task::spawn(mailbox.orphaned());
-        assert_pending!(heir.poll());
+        let mut successor = task::spawn(mailbox.orphaned());
+        assert_pending!(successor.poll());
         offer(&mailbox, 1..=5);
-        let died = catch_unwind(AssertUnwindSafe(move || {
-            let _asking = task::spawn(owner.notified()).poll();
-            panic!("the owner dies");
+        let result = catch_unwind(AssertUnwindSafe(move || {
+            let _waiter = task::spawn(owner.notified()).poll();
+            panic!("the owner panics");
         }));
-        assert!(died.is_err());
-        assert!(heir.is_woken(), "{kind}");
-        assert_ready!(heir.poll());
+        assert!(result.is_err());
+        assert!(successor.is_woken(), "{kind}");
+        assert_ready!(successor.poll());
         assert_eq!(mailbox.inboxes(), 0);
         let mut inbox = mailbox.inbox();
-        assert_eq!(mailbox.usage().len, 3, "{kind}: passive until asked");
+        assert_eq!(mailbox.usage().len, 3, "{kind}: passive until it takes");
         assert_eq!(mail(&mut inbox).0, left(kind, 5), "{kind}");
-        // Told once: while there is an owner again, an heir waits again.
+        // While there is an owner again, a successor waits again.
         assert_pending!(task::spawn(mailbox.orphaned()).poll());
         drop(inbox);
         assert_ready!(task::spawn(mailbox.orphaned()).poll());
     }
 }
 
-/// P12: handing over is moving the value; the heir is none the wiser.
+/// P12: moving the inbox hands it over. A waiting successor is not woken.
 #[test]
-fn an_inbox_is_given_away_by_moving_it() {
+fn moving_an_inbox_hands_it_over() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         let mut inbox = mailbox.inbox();
-        let mut heir = task::spawn(mailbox.orphaned());
-        assert_pending!(heir.poll());
+        let mut successor = task::spawn(mailbox.orphaned());
+        assert_pending!(successor.poll());
         offer(&mailbox, 1..=3);
-        assert!(said(&mut inbox));
+        assert!(is_notified(&mut inbox));
         let inbox = std::thread::spawn(move || {
             let items = inbox.take_up_to(2).items;
             (inbox, items)
         });
         let (mut inbox, items) = inbox.join().unwrap();
         assert_eq!(items, left(kind, 3)[..2], "{kind}");
-        assert!(!heir.is_woken(), "{kind}: it was never without an owner");
+        assert!(!successor.is_woken(), "{kind}: there was always an owner");
         assert_eq!(mail(&mut inbox).0, left(kind, 3)[2..], "{kind}");
     }
 }
 
-/// P13: of twice the size exactly `Size` are told that there is no room, or displace one, whatever
-/// was offered and taken before; and after a change of hands nothing is taken unasked.
+/// P13: of twice the capacity, exactly the capacity is rejected or displaces another item, whatever
+/// happened before. A new inbox takes nothing by itself.
 #[test]
-fn of_twice_the_size_exactly_the_size_has_to_go() {
+fn twice_the_capacity_displaces_exactly_the_capacity() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
         for round in 0..10 {
             let mut inbox = mailbox.inbox();
             let _ = inbox.take_up_to(usize::MAX);
-            let went: usize = (0..2 * SIZE as u32)
+            let lost: usize = (0..2 * SIZE as u32)
                 .map(|n| match mailbox.offer(n) {
-                    Ok(kept) => kept.len(),
+                    Ok(displaced) => displaced.len(),
                     Err(_) => 1,
                 })
                 .sum();
-            assert_eq!(went, SIZE, "{kind}, round {round}");
+            assert_eq!(lost, SIZE, "{kind}, round {round}");
             drop(inbox);
             let before = mailbox.usage().len;
             let _next = mailbox.inbox();

@@ -1,4 +1,4 @@
-//! Bugs that once were here, each with its story.
+//! Bugs of the past, each with its story.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_buffer::{Delivery, Discipline, Filter, Lost, Mailbox};
@@ -14,20 +14,20 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// On a machine that was booted less than a day ago the coarse clock was hours behind, and whatever had
-/// a bound of 200 ms and more was too old as soon as it came.
+/// On a machine booted less than a day ago the coarse clock was hours behind. Items with a maximum
+/// age of 200 ms or more expired at once.
 #[cfg(not(feature = "test-util"))]
 #[test]
-fn an_item_that_may_wait_for_an_hour_is_there_a_moment_later() {
+fn item_with_an_hour_to_live_is_there_a_moment_later() {
     let mailbox = Mailbox::builder().max_age(Duration::from_secs(3600)).build().unwrap();
     let _ = mailbox.offer(1).unwrap();
     assert_eq!(mailbox.inbox().take(), Some(1));
 }
 
-/// The place in the row stayed with the stream when `next()` was cancelled: the next call went to
-/// nobody, and another consumer slept beside an item.
+/// A cancelled `next()` left its waiter registered. The next wake-up was lost, and another consumer
+/// slept beside an item.
 #[test]
-fn a_cancelled_next_leaves_its_turn_to_another_consumer() {
+fn cancelled_next_leaves_its_turn_to_another_consumer() {
     let mailbox = Mailbox::new(8).unwrap();
     let (mut stream, mut other) = (mailbox.inbox().into_stream(), mailbox.inbox());
     assert_pending!(task::spawn(stream.next()).poll());
@@ -38,25 +38,25 @@ fn a_cancelled_next_leaves_its_turn_to_another_consumer() {
     assert_eq!(assert_ready!(mail.poll()).unwrap().items, [1]);
 }
 
-/// One who skips what he was called for went to sleep again and told nobody.
+/// A consumer whose filter left the item it was woken for went back to sleep and woke no other.
 #[test]
-fn what_one_consumer_skips_another_is_called_for() {
+fn item_left_by_one_consumer_wakes_another() {
     let mailbox = Mailbox::new(8).unwrap();
     let (mut picky, mut other) = (mailbox.inbox(), mailbox.inbox());
-    let mut skips = task::spawn(picky.mail_with(|_| Filter::Stop));
-    assert_pending!(skips.poll());
+    let mut leaves = task::spawn(picky.mail_with(|_| Filter::Stop));
+    assert_pending!(leaves.poll());
     let mut takes = task::spawn(other.mail());
     assert_pending!(takes.poll());
     let _ = mailbox.offer(1).unwrap();
-    assert!(skips.is_woken());
-    assert_pending!(skips.poll());
+    assert!(leaves.is_woken());
+    assert_pending!(leaves.poll());
     assert!(takes.is_woken());
     assert_eq!(assert_ready!(takes.poll()).unwrap().items, [1]);
 }
 
-/// The flag "full" was looked at without the clock, so that items long too old kept new ones out.
+/// The flag "full" was read without the clock, so that expired items kept new ones out.
 #[test]
-fn what_is_too_old_keeps_nothing_new_out() {
+fn expired_items_do_not_keep_new_ones_out() {
     let time = ManualTime::new();
     let builder = Mailbox::builder().capacity(2).discipline(Discipline::KeepOldest).max_age(100 * MS);
     let mailbox = builder.clock(time.clock()).build().unwrap();
@@ -66,65 +66,65 @@ fn what_is_too_old_keeps_nothing_new_out() {
     assert_eq!(mailbox.inbox().take(), Some(3));
 }
 
-/// A refusal that was counted in the moment of a telling waited for the next traffic.
+/// A rejection that was counted during a report stayed unreported until the next offer.
 #[test]
-fn once_producers_are_done_every_refusal_can_be_told() {
+fn every_rejection_can_be_reported_after_the_last_offer() {
     let mailbox = Mailbox::builder().capacity(1).discipline(Discipline::KeepOldest).build().unwrap();
     let mut inbox = mailbox.inbox();
     for _ in 0..300 {
-        let (mut rejected, mut told, mut taken) = (0, 0, 0);
+        let (mut rejected, mut reported, mut taken) = (0, 0, 0);
         std::thread::scope(|s| {
             let offers = s.spawn(|| (0..50).filter(|&n| mailbox.offer(n).is_err()).count() as u64);
             while !offers.is_finished() {
                 let mail = inbox.take_up_to(9);
-                told += mail.lost.total();
+                reported += mail.lost.total();
                 taken += mail.items.len() as u64;
             }
             rejected = offers.join().unwrap();
         });
         let rest = inbox.take_up_to(9);
-        told += rest.lost.total();
-        assert_eq!((told, taken + rest.items.len() as u64), (rejected, 50 - rejected));
+        reported += rest.lost.total();
+        assert_eq!((reported, taken + rest.items.len() as u64), (rejected, 50 - rejected));
         assert_pending!(task::spawn(inbox.notified()).poll());
     }
 }
 
-/// A filter slower than the producers never came to an end, and its mail grew without bound.
+/// With a filter slower than the producers a mail never ended, and grew without bound.
 #[test]
-fn a_mail_ends_at_what_was_held_when_it_began() {
+fn mail_ends_at_what_was_held_when_it_began() {
     let mailbox = Mailbox::new(10).unwrap();
     let mut inbox = mailbox.inbox();
     (0..10).for_each(|n| drop(mailbox.offer(n)));
     let slow = |n: &u32| {
-        let _ = mailbox.offer(n + 100); // faster than it is emptied
+        let _ = mailbox.offer(n + 100); // faster than the filter
         Filter::Take
     };
     let mail = assert_ready!(task::spawn(inbox.mail_with(slow)).poll()).unwrap();
     assert_eq!(mail.items.len(), 10);
 }
 
-/// A panic in a filter left the room unannounced, and what it had kept out of the books.
+/// After a panic in a filter no producer was woken, and the items it had taken were not counted.
 #[test]
-fn a_filter_that_panics_leaves_the_room_to_producers_and_the_books_right() {
+fn panicking_filter_wakes_producers_and_keeps_the_books() {
     let mailbox = Mailbox::new(2).unwrap();
     let mut inbox = mailbox.inbox();
     (1..=2).for_each(|n| drop(mailbox.offer(n)));
-    let mut waits = task::spawn(mailbox.offer_wait(3));
-    assert_pending!(waits.poll());
-    let died = catch_unwind(AssertUnwindSafe(|| {
-        let filter = |n: &i32| if *n == 1 { Filter::Take } else { panic!("it dies") };
+    let mut waiter = task::spawn(mailbox.offer_wait(3));
+    assert_pending!(waiter.poll());
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let filter = |n: &i32| if *n == 1 { Filter::Take } else { panic!("the filter panics") };
         let _ = task::spawn(inbox.mail_with(filter)).poll();
     }));
-    assert!(died.is_err());
-    assert!(waits.is_woken());
-    assert_ready_ok!(waits.poll());
+    assert!(result.is_err());
+    assert!(waiter.is_woken());
+    assert_ready_ok!(waiter.poll());
     let mail = inbox.take_up_to(9);
     assert_eq!((mail.items, mail.lost.undelivered, mail.lost.total()), (vec![2, 3], 1, 1));
 }
 
-/// The item in hand was lost, uncounted, when one that was too old panicked as it was dropped.
+/// When the drop of an expired item panicked, the item being taken was lost and not counted.
 #[test]
-fn an_item_that_panics_when_it_is_dropped_takes_none_along() {
+fn item_that_panics_when_dropped_loses_no_other() {
     struct Item(u32);
     impl Drop for Item {
         fn drop(&mut self) {
@@ -138,7 +138,7 @@ fn an_item_that_panics_when_it_is_dropped_takes_none_along() {
         let _ = mailbox.offer(Item(n));
     }
     time.advance(10 * MS);
-    let _ = mailbox.offer(Item(1)).map(|kept| kept.for_each(std::mem::forget));
+    let _ = mailbox.offer(Item(1)).map(|displaced| displaced.for_each(std::mem::forget));
     let _ = mailbox.offer(Item(13));
     time.advance(5 * MS);
     let _ = mailbox.offer(Item(2));
@@ -147,21 +147,21 @@ fn an_item_that_panics_when_it_is_dropped_takes_none_along() {
     assert_eq!(inbox.lost().expired, 4);
 }
 
-/// A light item displaced a heavy one, and nobody told those who waited for the room that was left.
+/// A light item evicted a heavy one, and no producer was woken for the room that was left.
 #[test]
-fn room_that_comes_about_by_an_eviction_is_given_to_who_waits() {
+fn eviction_that_leaves_room_wakes_a_waiting_producer() {
     let mailbox = Mailbox::builder().max_weight(10, |n: &u32| *n).build().unwrap();
     let _ = mailbox.offer(10).unwrap();
-    let mut waits = task::spawn(mailbox.offer_wait(5));
-    assert_pending!(waits.poll());
+    let mut waiter = task::spawn(mailbox.offer_wait(5));
+    assert_pending!(waiter.poll());
     let _ = mailbox.offer(1).unwrap();
-    assert!(waits.is_woken());
-    assert_ready_ok!(waits.poll());
+    assert!(waiter.is_woken());
+    assert_ready_ok!(waiter.poll());
 }
 
-/// After it had ended, a stream never told what was given back to it.
+/// A stream that had ended never returned a report that was restored.
 #[test]
-fn a_stream_that_has_ended_tells_what_is_given_back_to_it() {
+fn ended_stream_returns_a_restored_report() {
     let mailbox = Mailbox::new(1).unwrap();
     let mut stream = mailbox.inbox().into_stream();
     (0..2).for_each(|n| drop(mailbox.offer(n)));
@@ -169,14 +169,14 @@ fn a_stream_that_has_ended_tells_what_is_given_back_to_it() {
     let Some(Delivery::Lost(lost)) = assert_ready!(task::spawn(stream.next()).poll()) else { panic!() };
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), Some(Delivery::Item(1)));
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), None);
-    stream.untold(lost);
+    stream.restore_losses(lost);
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), Some(Delivery::Lost(lost)));
     assert_eq!(assert_ready!(task::spawn(stream.next()).poll()), None);
 }
 
-/// An item that a filter had skipped grew too old, and its consumer was not told.
+/// An item that a filter had left expired, and its consumer was not woken.
 #[test]
-fn what_was_skipped_and_grows_too_old_is_told_then() {
+fn left_item_that_expires_is_reported_then() {
     let time = ManualTime::new();
     let mailbox = Mailbox::builder().max_age(10 * MS).shards(2).clock(time.clock()).build().unwrap();
     let mut inbox = mailbox.inbox();
@@ -189,9 +189,9 @@ fn what_was_skipped_and_grows_too_old_is_told_then() {
 }
 
 #[derive(Default)]
-struct Ear(AtomicU64, Mutex<Vec<Event>>);
+struct Recorder(AtomicU64, Mutex<Vec<Event>>);
 
-impl Observe for Ear {
+impl Observe for Recorder {
     fn event(&self, event: Event) {
         if let Event::Lost { count, .. } = event {
             self.0.fetch_add(count, SeqCst);
@@ -200,11 +200,11 @@ impl Observe for Ear {
     }
 }
 
-/// Changing the number of shards threw out what was too old, and the observer did not hear of it.
+/// A change of the number of shards removed expired items without an event.
 #[test]
-fn whatever_goes_is_told_to_the_observer() {
-    let (time, ear) = (ManualTime::new(), Arc::new(Ear::default()));
-    let builder = Mailbox::builder().max_age(10 * MS).shards(4).clock(time.clock()).observe(ear.clone());
+fn every_loss_is_emitted_to_the_observer() {
+    let (time, observer) = (ManualTime::new(), Arc::new(Recorder::default()));
+    let builder = Mailbox::builder().max_age(10 * MS).shards(4).clock(time.clock()).observe(observer.clone());
     let mailbox = builder.build().unwrap();
     (0..8).for_each(|n| drop(mailbox.offer(n)));
     time.advance(10 * MS);
@@ -212,12 +212,12 @@ fn whatever_goes_is_told_to_the_observer() {
     let lost = mailbox.inbox().lost().total();
     let taken = mailbox.inbox().take_up_to(9);
     assert_eq!(lost + taken.lost.total(), 8);
-    assert_eq!(ear.0.load(SeqCst), 8);
+    assert_eq!(observer.0.load(SeqCst), 8);
 }
 
-/// When room came about by age, whoever was polled first had it.
+/// When an expiry made room, the first waiter to be polled took it, not the first in order.
 #[test]
-fn room_that_comes_about_by_age_goes_to_the_first() {
+fn room_made_by_expiry_is_given_to_the_first_waiter() {
     let time = ManualTime::new();
     let mailbox = Mailbox::builder().capacity(1).max_age(10 * MS).clock(time.clock()).build().unwrap();
     let _ = mailbox.offer(0).unwrap();
@@ -231,60 +231,60 @@ fn room_that_comes_about_by_age_goes_to_the_first() {
     assert_eq!(mailbox.inbox().take(), Some(1));
 }
 
-/// The mailbox was closed under an offer that waited, because its handle had gone.
+/// A mailbox was closed although an offer still waited, because its handle was dropped.
 #[test]
-fn an_offer_that_waits_is_a_producer_too() {
+fn waiting_offer_keeps_the_mailbox_open() {
     let mailbox = Mailbox::new(1).unwrap();
     let mut inbox = mailbox.inbox();
     let _ = mailbox.offer(1).unwrap();
-    let mut waits = task::spawn(mailbox.offer_wait(2));
-    assert_pending!(waits.poll());
+    let mut waiter = task::spawn(mailbox.offer_wait(2));
+    assert_pending!(waiter.poll());
     drop(mailbox);
     assert!(!inbox.is_closed());
     assert_eq!(inbox.take(), Some(1));
-    assert_ready_ok!(waits.poll());
-    drop(waits);
+    assert_ready_ok!(waiter.poll());
+    drop(waiter);
     assert!(inbox.is_closed());
     assert_eq!(inbox.take(), Some(2));
 }
 
 #[test]
-fn an_item_is_weighed_once_however_long_it_waits() {
+fn waiting_item_is_weighed_once() {
     let weighed = Arc::new(AtomicU64::new(0));
-    let its = weighed.clone();
+    let counter = weighed.clone();
     let weigh = move |n: &u32| {
-        its.fetch_add(1, SeqCst);
+        counter.fetch_add(1, SeqCst);
         *n
     };
     let mailbox = Mailbox::builder().max_weight(10, weigh).build().unwrap();
     let mut inbox = mailbox.inbox();
     let _ = mailbox.offer(10).unwrap();
-    let mut waits = task::spawn(mailbox.offer_wait(5));
-    (0..3).for_each(|_| assert_pending!(waits.poll()));
+    let mut waiter = task::spawn(mailbox.offer_wait(5));
+    (0..3).for_each(|_| assert_pending!(waiter.poll()));
     assert_eq!(inbox.take(), Some(10));
-    assert_ready_ok!(waits.poll());
+    assert_ready_ok!(waiter.poll());
     assert_eq!(weighed.load(SeqCst), 2);
 }
 
-/// Calling who waits was quadratic in how many had been called and not been polled yet.
+/// Waking was quadratic in the number of waiters that had been woken and not polled yet.
 #[test]
-fn many_who_wait_are_called_in_order() {
+fn many_waiters_are_woken_in_order() {
     let mailbox = Mailbox::new(200).unwrap();
     let mut inbox = mailbox.inbox();
     (0..200).for_each(|n| drop(mailbox.offer(n)));
-    let mut waits: Vec<_> = (200..400).map(|n| task::spawn(mailbox.offer_wait(n))).collect();
-    waits.iter_mut().for_each(|w| assert_pending!(w.poll()));
+    let mut waiters: Vec<_> = (200..400).map(|n| task::spawn(mailbox.offer_wait(n))).collect();
+    waiters.iter_mut().for_each(|w| assert_pending!(w.poll()));
     for taken in 0..100 {
         assert_eq!(inbox.take(), Some(taken));
     }
-    let woken: Vec<_> = waits.iter().map(|w| w.is_woken()).collect();
+    let woken: Vec<_> = waiters.iter().map(|w| w.is_woken()).collect();
     assert!(woken[..100].iter().all(|&w| w) && !woken[100..].contains(&true));
-    waits.iter_mut().take(100).for_each(|w| assert_ready_ok!(w.poll()));
+    waiters.iter_mut().take(100).for_each(|w| assert_ready_ok!(w.poll()));
     assert_eq!(inbox.take_up_to(usize::MAX).items.len(), 200);
-    assert!(waits[100..].iter().all(|w| w.is_woken()), "as many as there is room for");
+    assert!(waiters[100..].iter().all(|w| w.is_woken()), "one for each place");
 }
 
-/// The ways to take that wait, one item or some.
+/// The methods that wait for one item, or for some.
 #[test]
 fn one_item_or_some_can_be_waited_for() {
     let time = ManualTime::new();
@@ -300,7 +300,7 @@ fn one_item_or_some_can_be_waited_for() {
     let some = assert_ready!(task::spawn(inbox.mail_up_to(2)).poll()).unwrap();
     assert_eq!((some.items, some.lost), (vec![2, 3], Lost::default()));
     assert_eq!(inbox.blocking_mail_timeout(Duration::ZERO).unwrap().items, [4, 5]);
-    assert!(inbox.blocking_mail_timeout(Duration::ZERO).unwrap().is_empty(), "nothing within the time");
+    assert!(inbox.blocking_mail_timeout(Duration::ZERO).unwrap().is_empty(), "an empty mail after the time");
     mailbox.close();
     assert!(inbox.blocking_mail_timeout(Duration::ZERO).is_none());
     assert_eq!(assert_ready!(task::spawn(inbox.take_wait()).poll()), None);

@@ -137,11 +137,13 @@ impl Discipline {
     }
 
     /// Returns whether a full queue rejects newcomers rather than evict items.
+    #[inline]
     pub(crate) const fn keeps_oldest(&self) -> bool {
         matches!(self, Discipline::KeepOldest)
     }
 
     /// Returns whether it needs the ages of items.
+    #[inline]
     pub(crate) const fn is_timed(&self) -> bool {
         !matches!(self, Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo)
     }

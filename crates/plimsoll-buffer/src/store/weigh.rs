@@ -1,8 +1,9 @@
-//! How heavy an item is.
+//! The weight of items.
 
-/// What a value takes up in memory, in bytes, as far as it can know: itself and what it alone keeps
-/// alive. A vector counts its capacity, not its length: a small rest in a large allocation keeps all of
-/// it alive.
+/// A value that can report how many bytes it holds.
+///
+/// Counts the value itself and the memory that it alone keeps alive. A vector counts its capacity
+/// rather than its length: a short rest in a large allocation keeps all of it alive.
 ///
 /// ```
 /// use plimsoll_buffer::Weigh;
@@ -12,7 +13,7 @@
 /// assert!(line.bytes_held() >= 4_096);
 /// ```
 pub trait Weigh {
-    /// In bytes.
+    /// Returns the number of bytes.
     fn bytes_held(&self) -> usize;
 }
 
@@ -39,3 +40,6 @@ impl Weigh for Box<str> {
         size_of::<Self>() + self.len()
     }
 }
+
+/// Returns the weight of an item.
+pub(crate) type Weigher<T> = Box<dyn Fn(&T) -> u32 + Send + Sync>;

@@ -1,17 +1,17 @@
-//! What becomes of an offer.
+//! The results of an offer.
 
 use plimsoll_core::parts::OneOrMany;
 use plimsoll_core::{Reason, Rejected};
 use std::fmt;
 
-/// The item was kept. Others may have had to go for it: iterate to have them, each with the reason.
+/// The items that were displaced by an accepted one, each with the reason.
 ///
-/// Where one has gone at most, nothing was allocated.
+/// An iterator. It allocates only if two or more items were displaced.
 pub struct Displaced<T>(pub(crate) OneOrMany<(T, Reason)>);
 
 impl<T> Displaced<T> {
-    /// Whether nothing had to go.
-    pub fn is_clean(&self) -> bool {
+    /// Returns whether no item is left.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -35,8 +35,10 @@ impl<T> fmt::Debug for Displaced<T> {
     }
 }
 
-/// The item was not kept; here it is again, with the reason: `Full`, `TooLarge`, `Expired` (no room within
-/// the time) or `Closed`.
+/// A rejected item, with the reason.
+///
+/// The reason is `Full`, `TooLarge`, `Closed`, or `Expired` if there was no room within the time.
+#[doc(alias = "TrySendError")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OfferError<T> {
     item: T,
@@ -49,27 +51,27 @@ impl<T> OfferError<T> {
         OfferError { item, rejected }
     }
 
-    /// The item.
+    /// Returns the item.
     pub fn into_item(self) -> T {
         self.item
     }
 
-    /// The item, and why.
+    /// Returns the item and the rejection.
     pub fn into_parts(self) -> (T, Rejected) {
         (self.item, self.rejected)
     }
 
-    /// The item, to look at.
+    /// Returns a reference to the item.
     pub fn item(&self) -> &T {
         &self.item
     }
 
-    /// Why.
+    /// Returns the rejection.
     pub fn rejected(&self) -> Rejected {
         self.rejected
     }
 
-    /// Why, in a word.
+    /// Returns the reason of the rejection.
     #[inline]
     pub fn reason(&self) -> Reason {
         self.rejected.reason()
