@@ -126,13 +126,13 @@ impl Hasher for KeyedHasher {
 // Not derived: the secret must not be printed.
 impl std::fmt::Debug for KeyedHashState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seeded")
+        f.write_str("KeyedHashState(..)")
     }
 }
 
 impl std::fmt::Debug for KeyedHasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SeededHasher")
+        f.write_str("KeyedHasher(..)")
     }
 }
 

@@ -65,7 +65,7 @@ impl ControlError {
     /// Creates an error for a setting that the guard does not have; it has `settings`.
     pub fn unknown(setting: &str, settings: &[&str]) -> Self {
         let allowed = match settings {
-            [] => "none: this guard has no settings".into(),
+            [] => "absent, as this guard has no settings".into(),
             [one] => one.to_string(),
             many => format!("one of {}", many.join(", ")),
         };

@@ -36,9 +36,7 @@ impl Outcome {
             Outcome::Cancelled => "cancelled",
         }
     }
-}
 
-impl Outcome {
     /// Returns `Success` for `Ok`, `Failure` for `Err`.
     pub const fn from_result<T, E>(result: &Result<T, E>) -> Self {
         match result {
@@ -86,7 +84,7 @@ impl<F: Clone, T, E> Clone for ClassifyFn<F, T, E> {
 
 impl<F, T, E> fmt::Debug for ClassifyFn<F, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("With(..)")
+        f.write_str("ClassifyFn(..)")
     }
 }
 

@@ -81,7 +81,7 @@ pub fn whole<T: TryFrom<u64>>(setting: &'static str, value: f64) -> Result<T, Co
 /// # Errors
 /// Returns an error if it is negative, not a number, or above 2⁶⁴ s.
 pub fn seconds(setting: &'static str, value: f64) -> Result<Duration, ControlError> {
-    let allowed = "a number of seconds, 0 or more";
+    let allowed = "a number of seconds, at least 0 and below 2⁶⁴";
     Duration::try_from_secs_f64(value).map_err(|_| ControlError::new(setting, value, allowed))
 }
 

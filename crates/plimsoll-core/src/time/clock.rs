@@ -1,6 +1,6 @@
 //! The clock: the only way in which time enters a guard.
 
-use super::manual::Hand;
+use super::manual::Shared;
 use super::{Instant, ManualTime, system};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ pub struct Clock(pub(super) Kind);
 pub(super) enum Kind {
     #[default]
     System,
-    Manual(Arc<Hand>),
+    Manual(Arc<Shared>),
 }
 
 impl Clock {
@@ -34,7 +34,7 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Kind::System => system::now(),
-            Kind::Manual(hand) => hand.now(),
+            Kind::Manual(shared) => shared.now(),
         }
     }
 
@@ -47,7 +47,7 @@ impl Clock {
     pub fn coarse(&self) -> Instant {
         match &self.0 {
             Kind::System => system::coarse(),
-            Kind::Manual(hand) => hand.now(),
+            Kind::Manual(shared) => shared.now(),
         }
     }
 
@@ -75,6 +75,6 @@ impl Clock {
 impl ManualTime {
     /// Creates a clock that shows this time.
     pub fn clock(&self) -> Clock {
-        Clock(Kind::Manual(self.hand()))
+        Clock(Kind::Manual(self.shared()))
     }
 }

@@ -19,16 +19,16 @@ use std::time::Duration;
 /// assert_eq!(clock.now().since(start), Duration::from_secs(3600));
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct ManualTime(Arc<Hand>);
+pub struct ManualTime(Arc<Shared>);
 
 /// The current time and its sleepers, shared by all clocks of one [`ManualTime`].
 #[derive(Debug, Default)]
-pub(super) struct Hand {
+pub(super) struct Shared {
     nanos: AtomicU64,
     timers: Arc<Timers>,
 }
 
-impl Hand {
+impl Shared {
     pub(super) fn now(&self) -> Instant {
         // SeqCst: pairs with the SeqCst accesses of `Timers::next` and `Timers::note`.
         Instant::from_nanos(self.nanos.load(Ordering::SeqCst))
@@ -73,7 +73,7 @@ impl ManualTime {
         self.0.timers.next()
     }
 
-    pub(super) fn hand(&self) -> Arc<Hand> {
+    pub(super) fn shared(&self) -> Arc<Shared> {
         self.0.clone()
     }
 }

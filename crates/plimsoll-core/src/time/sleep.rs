@@ -49,7 +49,7 @@ pin_project! {
     enum State {
         Unset,
         Runtime { #[pin] sleep: RuntimeSleep },
-        Book { sleeper: Sleeper },
+        Listed { sleeper: Sleeper },
     }
 }
 
@@ -76,7 +76,7 @@ impl Future for Sleep {
                         return enter(this, cx);
                     }
                 }
-                StateProj::Book { sleeper } => {
+                StateProj::Listed { sleeper } => {
                     sleeper.renew(cx.waker().clone());
                     return pending(this.clock, *this.at);
                 }
@@ -93,13 +93,13 @@ fn pending(clock: &Clock, at: Instant) -> Poll<()> {
 /// Enters the sleeper into the book of its manual clock or of the timer thread.
 fn enter(mut this: SleepProj<'_>, cx: &mut Context<'_>) -> Poll<()> {
     let timers = match &this.clock.0 {
-        Kind::Manual(hand) => Some(hand.timers()),
+        Kind::Manual(shared) => Some(shared.timers()),
         Kind::System => timers::thread(system::now),
     };
     match timers {
         Some(timers) => {
             let sleeper = Sleeper::new(timers, *this.at, cx.waker().clone());
-            this.state.set(State::Book { sleeper });
+            this.state.set(State::Listed { sleeper });
         }
         // The timer thread cannot be started: poll, rather than sleep for ever.
         None => cx.waker().wake_by_ref(),
