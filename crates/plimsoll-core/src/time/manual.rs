@@ -21,7 +21,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct ManualTime(Arc<Shared>);
 
-/// The current time and its sleepers, shared by all clocks of one [`ManualTime`].
+/// The current time and the sleepers of all clocks of one [`ManualTime`].
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     nanos: AtomicU64,
@@ -48,7 +48,7 @@ impl Shared {
 }
 
 impl ManualTime {
-    /// Creates a time that stands at the origin.
+    /// Creates a time that starts at the origin.
     pub fn new() -> Self {
         Self::default()
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-/// When a sleeper is due, and a number that distinguishes sleepers due at the same instant.
+/// The instant at which a sleeper is due, and a number that is different for each sleeper.
 type Key = (Instant, u64);
 
 #[derive(Debug, Default)]
@@ -17,13 +17,13 @@ struct Sleepers {
     next: u64,
 }
 
-/// A book of sleepers. Wakers are called and dropped only after its lock is released.
+/// A list of sleepers. Wakers are called and dropped only after its lock is released.
 #[derive(Debug)]
 pub(super) struct Timers {
     sleepers: Mutex<Sleepers>,
     changed: Condvar,
-    /// When the first sleeper is due; `u64::MAX` if there is none. Written under the lock, so that a
-    /// clock that moves and finds no sleeper due need not take it.
+    /// When the first sleeper is due; `u64::MAX` if there is none. It is written under the lock and
+    /// read without it: a clock that moves before any sleeper is due does not take the lock.
     first: AtomicU64,
 }
 
@@ -38,16 +38,16 @@ impl Timers {
         recover(self.sleepers.lock())
     }
 
-    /// The earliest instant that a sleeper waits for.
+    /// Returns the earliest instant that a sleeper waits for.
     pub(super) fn next(&self) -> Option<Instant> {
-        // SeqCst: pairs with the store in `note` and with the clock's accesses. A sleeper enters the
-        // book and then reads the clock. A thread that moves the clock then reads this. One of them
-        // must see the other.
+        // SeqCst: pairs with the store in `note` and with the clock's accesses. A sleeper joins the
+        // list and then reads the clock. Another thread moves the clock and then reads this. One of
+        // the two must see the other.
         let first = self.first.load(Ordering::SeqCst);
         (first != u64::MAX).then(|| Instant::from_nanos(first))
     }
 
-    /// Publishes the first instant. Called after every change of the book, under its lock.
+    /// Publishes the first instant. Called after every change of the list, under its lock.
     fn note(&self, sleepers: &Sleepers) {
         let first = sleepers.wakers.first_key_value().map_or(u64::MAX, |(&(at, _), _)| at.as_nanos());
         self.first.store(first, Ordering::SeqCst);
@@ -70,7 +70,7 @@ impl Timers {
         woken
     }
 
-    /// Blocks the calling thread until the next sleeper is due or the book changes.
+    /// Blocks the calling thread until the next sleeper is due or the list changes.
     fn rest(&self, now: impl Fn() -> Instant) {
         let sleepers = self.lock();
         let pause = sleepers.wakers.first_key_value().map(|(&(at, _), _)| at.since(now()));
@@ -82,7 +82,7 @@ impl Timers {
     }
 }
 
-/// A sleeper's entry in the book, removed when dropped.
+/// A sleeper's entry in the list, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Sleeper {
     timers: Arc<Timers>,
@@ -111,7 +111,7 @@ impl Sleeper {
         self.timers.note(&sleepers);
         drop(sleepers);
         if old.is_none() {
-            // It was woken, and waits again.
+            // It had been woken and now waits again.
             self.timers.changed.notify_all();
         }
     }

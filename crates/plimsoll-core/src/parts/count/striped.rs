@@ -14,16 +14,16 @@ pub(crate) const CELLS: usize = 32;
 #[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
 struct Padded(AtomicU64);
 
-/// A counter that many threads increment often, and few threads read seldom.
+/// A counter that many threads increment often and few threads read seldom.
 ///
-/// Each thread writes a cell that no other thread writes. So an increment is a load and a store, about
-/// a nanosecond, whatever the number of threads. An atomic addition costs seven, and a contended one
-/// sixty. The counter takes four kilobytes. No increment is lost; a total may miss increments that
-/// happen while it is read.
+/// Each thread writes a cell that no other thread writes. So an increment is a load and a store,
+/// about a nanosecond for any number of threads. An atomic addition costs seven, and a contended
+/// one sixty. The counter takes four kilobytes. No increment is lost; a total may miss increments
+/// that happen while it is read.
 ///
-/// A thread may increment the counter and then read a flag, while another changes the flag and then
-/// reads the total. Each may miss the other, unless the second calls [`catch_up`](Self::catch_up) in
-/// between.
+/// A thread may increment the counter and then read a flag while another changes the flag and then
+/// reads the total. Each may miss the other, unless the second calls [`catch_up`](Self::catch_up)
+/// in between.
 #[derive(Debug)]
 pub struct StripedCounter {
     own: Box<[Padded]>,
@@ -70,11 +70,13 @@ impl StripedCounter {
     #[inline]
     pub fn add(&self) {
         match self.own.get(index()) {
-            // Relaxed, and no read-modify-write: only this thread writes the cell. A later owner of the
-            // cell got its index under a lock, so it sees the last value.
+            // Relaxed, and no read-modify-write: only this thread writes the cell. A later owner of
+            // the cell got its index under a lock, so it sees the last value.
             Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
             None => self.add_shared(),
         }
+        // Pairs with `catch_up`: the store above comes before what this thread reads next. If that
+        // issues a barrier on all threads, only the compiler must keep the order here.
         if self.asymmetric {
             compiler_fence(Ordering::SeqCst);
         } else {
@@ -84,9 +86,11 @@ impl StripedCounter {
 
     /// Orders the increments of other threads against this call.
     ///
-    /// An increment of another thread is included in the next [`total`](Self::total), or that thread
-    /// sees what the caller wrote before this call. It takes some microseconds: use it before waiting.
+    /// Every increment of another thread is included in the next [`total`](Self::total), or that
+    /// thread then sees what the caller wrote before this call. It takes some microseconds, so use
+    /// it where the caller is about to wait anyway.
     pub fn catch_up(&self) {
+        // Pairs with the fence in `add`.
         fence(Ordering::SeqCst);
         if self.asymmetric {
             // The process is registered, so this does not fail.
@@ -125,7 +129,7 @@ pub(crate) fn index() -> usize {
     }
 }
 
-/// Returns the index when the thread ends.
+/// Frees the thread's index when the thread ends.
 struct IndexLease(Cell<usize>);
 
 impl Drop for IndexLease {
@@ -138,7 +142,7 @@ impl Drop for IndexLease {
     }
 }
 
-/// The indices that were returned, and the next one that was never assigned.
+/// The indices of threads that have ended, and the first index that was never assigned.
 type Free = (BinaryHeap<Reverse<usize>>, usize);
 
 fn free() -> std::sync::MutexGuard<'static, Free> {

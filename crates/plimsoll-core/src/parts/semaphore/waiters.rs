@@ -1,13 +1,13 @@
 //! The waiters of a semaphore, in the order of a discipline. A machine: no lock, no clock.
 //!
-//! The [`Queue`] holds indices of entries; an entry holds the result for its waiter. Entries are
-//! reused, so a queue that was once as long as it gets allocates nothing more.
+//! The [`Queue`] holds indices of entries, and an entry holds the result for its waiter. Entries
+//! are reused, so a queue that has reached its greatest length allocates nothing more.
 
 use crate::parts::{Bounds, Discipline, OneOrMany, Queue, Ticket};
 use crate::{Instant, Reason, Rejected};
 use std::task::Waker;
 
-/// Names a waiter. The generation tells the present user of an entry from earlier ones.
+/// Identifies a waiter. The generation distinguishes it from earlier users of its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WaiterId {
     entry: u32,
@@ -60,7 +60,7 @@ impl<T> Waiters<T> {
         Waiters { name, entries: Vec::new(), free: NIL, queue }
     }
 
-    /// The number of waiters, without those that are resolved.
+    /// Returns the number of waiters, without those that are resolved.
     pub(super) fn len(&self) -> u32 {
         u32::try_from(self.queue.len()).unwrap_or(u32::MAX)
     }
@@ -102,7 +102,7 @@ impl<T> Waiters<T> {
         })
     }
 
-    /// Adds a waiter. Returns the waker if there is no room and no waiter is evicted for it.
+    /// Adds a waiter. Returns the waker if the queue is full and no waiter is evicted for it.
     pub(super) fn push(
         &mut self,
         waker: Waker,
@@ -142,8 +142,9 @@ impl<T> Waiters<T> {
         }
     }
 
-    /// Takes the next waiter out of the queue, to be [resolved](Self::resolve) now. Waiters whose time
-    /// has passed are rejected on the way.
+    /// Takes the next waiter out of the queue, to be [resolved](Self::resolve) now.
+    ///
+    /// Waiters whose time has passed are rejected on the way.
     pub(super) fn next(&mut self, now: Instant, wakers: &mut Wakers) -> Option<u32> {
         loop {
             let next = self.change(now, wakers, |queue, mut lost| queue.pop(now, &mut lost))?;
@@ -177,23 +178,23 @@ impl<T> Waiters<T> {
         self.change(Instant::default(), wakers, |queue, mut lost| queue.clear(Reason::Closed, &mut lost));
     }
 
-    /// When a waiter that joined at `since` may be too old for the discipline.
+    /// Returns when a waiter that joined at `since` may be too old for the discipline.
     pub(super) fn expires_at(&self, since: Instant) -> Instant {
         self.queue.expires_at(since)
     }
 
-    /// When the next waiter is too old for the discipline.
+    /// Returns when the next waiter is too old for the discipline.
     pub(super) fn next_expiry(&self) -> Instant {
         self.queue.next_expiry().unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// Limits the number of waiters from now on. Those that wait stay.
+    /// Limits the number of waiters from now on. Present waiters stay.
     pub(super) fn set_limit(&mut self, limit: usize) {
         let limit = limit.max(self.queue.len());
         self.queue.set_bounds(Bounds::with_capacity(limit), Instant::default(), &mut |_, _| {});
     }
 
-    /// Changes the discipline. All waiters are woken, to learn when they are too old for the new one.
+    /// Changes the discipline. Wakes all waiters, so that each sets its timer for the new one.
     pub(super) fn set_discipline(&mut self, to: Discipline, now: Instant, wakers: &mut Wakers) {
         self.change(now, wakers, |queue, mut lost| queue.set_discipline(to, now, &mut lost));
         let waiting = self.entries.iter_mut().filter(|entry| matches!(entry.state, State::Waiting(_)));
