@@ -178,33 +178,33 @@ mod tests {
 
     #[test]
     fn more_short_lived_threads_than_cells_lose_no_increment() {
-        let stripes = Arc::new(StripedCounter::default());
+        let counter = Arc::new(StripedCounter::default());
         for _ in 0..3 {
             std::thread::scope(|s| {
                 for _ in 0..CELLS + 8 {
-                    s.spawn(|| (0..1_000).for_each(|_| stripes.add()));
+                    s.spawn(|| (0..1_000).for_each(|_| counter.add()));
                 }
             });
         }
-        assert_eq!(stripes.total(), 3 * (CELLS as u64 + 8) * 1_000);
+        assert_eq!(counter.total(), 3 * (CELLS as u64 + 8) * 1_000);
     }
 
-    /// One thread increments and then reads the flag; the other clears the flag and then reads the
-    /// total. Without `catch_up` both miss each other in some of these rounds.
+    /// One thread increments and then reads the flag. The other clears the flag and then reads the
+    /// total. Without `catch_up`, each misses what the other wrote in some of these rounds.
     #[test]
-    fn an_increment_missed_by_the_total_sees_the_flag() {
+    fn a_thread_whose_increment_the_total_missed_sees_the_flag() {
         use std::hint::spin_loop;
         use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
         const ROUNDS: u64 = 30_000;
-        let (stripes, watched) = (StripedCounter::default(), AtomicBool::new(false));
-        let (go, done, unwatched) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (counter, flag) = (StripedCounter::default(), AtomicBool::new(false));
+        let (go, done, saw_clear) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let mut missed = 0;
         let wait = |word: &AtomicU64, round| {
             let mut spins = 0;
             while word.load(SeqCst) < round {
                 spins += 1;
                 if spins % 1_000 == 0 {
-                    std::thread::yield_now(); // on a single core the other thread needs it
+                    std::thread::yield_now(); // on a single core, so that the other thread runs
                 }
                 spin_loop();
             }
@@ -213,31 +213,31 @@ mod tests {
             s.spawn(|| {
                 for round in 1..=ROUNDS {
                     wait(&go, round);
-                    stripes.add();
-                    let seen = watched.load(Ordering::Relaxed);
-                    unwatched.store(u64::from(!seen), Ordering::Relaxed);
+                    counter.add();
+                    let set = flag.load(Ordering::Relaxed);
+                    saw_clear.store(u64::from(!set), Ordering::Relaxed);
                     done.store(round, SeqCst);
                 }
             });
             for round in 1..=ROUNDS {
-                watched.store(true, SeqCst);
+                flag.store(true, SeqCst);
                 go.store(round, SeqCst);
-                // So that they meet at every distance.
+                // A different delay in each round, so that the two threads meet at every distance.
                 (0..round % 100).for_each(|_| spin_loop());
-                watched.store(false, Ordering::Relaxed);
-                stripes.catch_up();
-                let seen = stripes.total() >= round;
+                flag.store(false, Ordering::Relaxed);
+                counter.catch_up();
+                let counted = counter.total() >= round;
                 wait(&done, round);
-                missed += u64::from(!seen && unwatched.load(Ordering::Relaxed) == 0);
+                missed += u64::from(!counted && saw_clear.load(Ordering::Relaxed) == 0);
             }
         });
-        assert_eq!(missed, 0, "of {ROUNDS} rounds");
+        assert_eq!(missed, 0, "rounds in which both missed, of {ROUNDS}");
     }
 
     #[test]
-    fn an_index_is_reused() {
-        let of_a_thread = || std::thread::spawn(index).join().unwrap();
-        let seen: Vec<_> = (0..10 * CELLS).map(|_| of_a_thread()).collect();
+    fn the_index_of_an_ended_thread_is_reused() {
+        let index_of_new_thread = || std::thread::spawn(index).join().unwrap();
+        let seen: Vec<_> = (0..10 * CELLS).map(|_| index_of_new_thread()).collect();
         assert!(seen.iter().any(|&index| index < CELLS), "{seen:?}");
     }
 }

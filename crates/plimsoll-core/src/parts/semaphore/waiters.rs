@@ -260,7 +260,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Push,
-        Call,
+        Resolve,
         Leave(usize),
         Fetch(usize),
     }
@@ -268,7 +268,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             4 => Just(Step::Push),
-            2 => Just(Step::Call),
+            2 => Just(Step::Resolve),
             2 => any::<prop::sample::Index>().prop_map(|i| Step::Leave(i.index(256))),
             2 => any::<prop::sample::Index>().prop_map(|i| Step::Fetch(i.index(64))),
         ];
@@ -276,55 +276,55 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list: the order holds, nobody is lost, no slot is used twice at once, and
-        /// what leaves from the middle leaves nothing behind.
+        /// Compares with a plain list. The order holds, no waiter is lost, and no entry is used
+        /// twice at once. A waiter that leaves from the middle leaves nothing behind.
         #[test]
-        fn the_line_can_be_left_anywhere(steps in steps(), stack in any::<bool>()) {
+        fn waiters_may_leave_from_any_position(steps in steps(), stack in any::<bool>()) {
             let discipline = if stack { Discipline::Lifo } else { Discipline::Fifo };
             let mut waiters: Waiters<u32> = Waiters::new("waiters", discipline, usize::MAX);
-            let (mut model, mut called): (Vec<WaiterId>, Vec<(WaiterId, u32)>) = (vec![], vec![]);
-            let mut most = 0;
+            let (mut model, mut resolved): (Vec<WaiterId>, Vec<(WaiterId, u32)>) = (vec![], vec![]);
+            let mut max_entries = 0;
             for (n, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Push => {
-                        let key = push(&mut waiters, n as u64).unwrap();
-                        prop_assert!(!model.contains(&key) && called.iter().all(|c| c.0 != key));
-                        model.push(key);
+                        let id = push(&mut waiters, n as u64).unwrap();
+                        prop_assert!(!model.contains(&id) && resolved.iter().all(|r| r.0 != id));
+                        model.push(id);
                     }
-                    Step::Call if model.is_empty() => {
+                    Step::Resolve if model.is_empty() => {
                         prop_assert_eq!(waiters.next(Instant::default(), &mut OneOrMany::none()), None);
                     }
-                    Step::Call => {
+                    Step::Resolve => {
                         let mut wakers = OneOrMany::none();
-                        let slot = waiters.next(Instant::default(), &mut wakers).unwrap();
-                        waiters.resolve(slot, Ok(n as u32), &mut wakers);
+                        let entry = waiters.next(Instant::default(), &mut wakers).unwrap();
+                        waiters.resolve(entry, Ok(n as u32), &mut wakers);
                         prop_assert_eq!(wakers.len(), 1);
                         let next = if stack { model.len() - 1 } else { 0 };
-                        prop_assert_eq!(model[next].entry, slot);
-                        called.push((model.remove(next), n as u32));
+                        prop_assert_eq!(model[next].entry, entry);
+                        resolved.push((model.remove(next), n as u32));
                     }
                     Step::Leave(i) if i < model.len() => {
-                        let key = model.remove(i);
-                        prop_assert!(matches!(waiters.remove(key), Some(Removed::Waiting(Some(_)))));
-                        prop_assert!(waiters.remove(key).is_none(), "a second leave finds nothing");
+                        let id = model.remove(i);
+                        prop_assert!(matches!(waiters.remove(id), Some(Removed::Waiting(Some(_)))));
+                        prop_assert!(waiters.remove(id).is_none(), "a second removal finds nothing");
                     }
-                    Step::Fetch(i) if i < called.len() => {
-                        let (key, told) = called.remove(i);
-                        prop_assert_eq!(waiters.fetch(key), Some(Ok(told)));
-                        prop_assert_eq!(waiters.fetch(key), None);
+                    Step::Fetch(i) if i < resolved.len() => {
+                        let (id, result) = resolved.remove(i);
+                        prop_assert_eq!(waiters.fetch(id), Some(Ok(result)));
+                        prop_assert_eq!(waiters.fetch(id), None);
                     }
                     Step::Leave(_) | Step::Fetch(_) => {}
                 }
                 prop_assert_eq!(waiters.len() as usize, model.len());
-                prop_assert!(model.iter().all(|&k| waiters.fetch(k).is_none()));
-                most = most.max(model.len() + called.len());
+                prop_assert!(model.iter().all(|&id| waiters.fetch(id).is_none()));
+                max_entries = max_entries.max(model.len() + resolved.len());
             }
-            prop_assert!(waiters.entries.len() <= most, "slots are reused");
+            prop_assert!(waiters.entries.len() <= max_entries, "entries are reused");
         }
     }
 
     #[test]
-    fn a_key_of_a_former_user_opens_nothing() {
+    fn the_id_of_a_former_waiter_fetches_nothing() {
         let mut waiters: Waiters<()> = Waiters::new("waiters", Discipline::Fifo, 8);
         let old = push(&mut waiters, 0).unwrap();
         waiters.remove(old);
