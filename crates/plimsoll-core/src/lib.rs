@@ -1,12 +1,13 @@
 //! The contract of Plimsoll's guards, and the parts they are built from.
 //!
-//! A *guard* decides whether a request may begin. There are two kinds. A [`Gate`] decides at once. A
-//! [`Wait`] may queue the caller first. Both hand out a token, which is plain data, and take it back
-//! with an [`Outcome`]. A [`Permit`] is a token that releases itself when it is dropped. A rejection
-//! is a [`Rejected`]: small, `Copy`, and never allocated. It always means that the work never began.
+//! A *guard* decides whether a request may begin. There are two kinds. A [`Gate`] decides at once.
+//! A [`Wait`] may queue the caller first. Both hand out a token, which is plain data, and take it
+//! back with an [`Outcome`]. A [`Permit`] is a token that releases itself when it is dropped. A
+//! rejection is a [`Rejected`]: small, `Copy`, and never allocated. It always means that the work
+//! never began.
 //!
-//! This crate contains no guard. Use it to write a guard, or to name the types in your signatures. To
-//! *use* guards, start at the `plimsoll` crate.
+//! This crate contains no guard. Use it to write a guard, or to name the types in your signatures.
+//! To *use* guards, start at the `plimsoll` crate.
 //!
 //! ```text
 //!  request ─► Gate::admit ─► Ok(token) ─► work ─► settle(token, outcome)
@@ -14,7 +15,7 @@
 //!                 └► Err(Rejected)           never began: refund(token)
 //! ```
 //!
-//! # A gate in ten lines
+//! # A gate in twelve lines
 //!
 //! ```
 //! use plimsoll_core::{Gate, Outcome, Permit, Reason, Rejected, Settle};
@@ -31,7 +32,8 @@
 //! }
 //! impl<R: ?Sized> Gate<R> for Latch {
 //!     fn admit(&self, _: &R) -> Result<(), Rejected> {
-//!         if self.0.swap(true, SeqCst) { Err(Rejected::new("latch", Reason::Busy)) } else { Ok(()) }
+//!         let taken = self.0.swap(true, SeqCst);
+//!         if taken { Err(Rejected::new("latch", Reason::Busy)) } else { Ok(()) }
 //!     }
 //! }
 //!
@@ -56,15 +58,16 @@
 //!
 //! # Time, chance, cancellation
 //!
-//! Time enters a guard only through its [`Clock`], and chance only through its [`Dice`]. So a test or a
-//! simulator can drive every guard. Everything works on a plain thread: [`Clock::block_on`] runs any
-//! future without a runtime. A waiting future that is dropped leaves its queue. A [`Permit`] that is
-//! dropped settles as [`Outcome::Cancelled`], or as [`Outcome::Failure`] while the thread unwinds.
+//! Time enters a guard only through its [`Clock`], and chance only through its [`Dice`]. So a test
+//! or a simulator can drive every guard. Everything works on a plain thread: [`Clock::block_on`]
+//! runs any future without a runtime. A waiting future that is dropped leaves its queue. A
+//! [`Permit`] that is dropped settles as [`Outcome::Cancelled`], or as [`Outcome::Failure`] while
+//! the thread unwinds.
 //!
 //! # Features
 //!
 //! - `tower` (default): the layers and services. Enables `tokio`.
-//! - `tokio`: sleeping inside a tokio runtime uses its timer. Without it, one timer thread serves all.
+//! - `tokio`: sleeps inside a tokio runtime use its timer. Without it, one timer thread serves all.
 //! - `metrics`: `Metrics`, an observer for the `metrics` facade.
 //! - `serde`: settings can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
@@ -94,3 +97,7 @@ pub use tower::{
     AsError, GateLayer, Gated, GuardLayer, Immediate, Queued, Queueing, Reply, Respond, WaitLayer, Wrapped,
     layer, wait_layer,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,4 +1,4 @@
-//! The door of time, by hand and by runtime.
+//! The clock: manual, on a plain thread, and in a runtime.
 
 use plimsoll_core::{Clock, Instant, ManualTime};
 use std::sync::mpsc;
@@ -8,7 +8,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_manual_clock_moves_only_by_hand_and_never_back() {
+fn a_manual_clock_moves_only_forward_and_only_when_advanced() {
     let time = ManualTime::new();
     let clock = time.clock();
     assert_eq!(clock.now(), Instant::from_nanos(0));
@@ -18,27 +18,28 @@ fn a_manual_clock_moves_only_by_hand_and_never_back() {
 }
 
 #[test]
-fn the_rough_time_is_never_ahead() {
+fn the_coarse_time_is_never_ahead() {
     let clock = Clock::system();
     for _ in 0..10_000 {
-        let rough = clock.coarse();
-        assert!(rough <= clock.now());
+        let coarse = clock.coarse();
+        assert!(coarse <= clock.now());
     }
 }
 
-/// However short a time ago the machine was booted: an origin before that must not set it back.
+/// On a machine that was booted less than a day ago, our origin lies before the system's. The
+/// coarse time must not fall back to the system's.
 #[test]
-fn the_rough_time_is_not_far_behind() {
+fn the_coarse_time_is_less_than_100_ms_behind() {
     let clock = Clock::system();
     let mut behind = (0..10_000).map(|_| {
-        let rough = clock.coarse();
-        clock.now().since(rough)
+        let coarse = clock.coarse();
+        clock.now().since(coarse)
     });
     assert!(behind.any(|behind| behind < Duration::from_millis(100)));
 }
 
 #[test]
-fn a_manual_clock_is_never_rough_and_begins_at_the_epoch() {
+fn a_manual_clock_is_exact_and_starts_at_the_epoch() {
     let time = ManualTime::new();
     let clock = time.clock();
     for passed in [Duration::ZERO, Duration::from_nanos(1), SECOND] {
@@ -51,7 +52,7 @@ fn a_manual_clock_is_never_rough_and_begins_at_the_epoch() {
 }
 
 #[test]
-fn a_sleeper_is_woken_at_its_instant_and_not_before() {
+fn a_sleeper_wakes_at_its_instant_and_not_before() {
     let time = ManualTime::new();
     let clock = time.clock();
     let mut sleep = task::spawn(clock.sleep_until(clock.now() + SECOND));
@@ -64,7 +65,7 @@ fn a_sleeper_is_woken_at_its_instant_and_not_before() {
 }
 
 #[test]
-fn a_cancelled_sleep_leaves_nothing_behind() {
+fn a_dropped_sleep_removes_its_timer() {
     let time = ManualTime::new();
     let clock = time.clock();
     let mut sleep = task::spawn(clock.sleep_until(clock.now() + SECOND));
@@ -75,41 +76,41 @@ fn a_cancelled_sleep_leaves_nothing_behind() {
 }
 
 #[test]
-fn sleepers_on_the_way_each_see_their_own_time() {
+fn blocked_threads_wake_when_manual_time_reaches_them() {
     let time = ManualTime::new();
     let clock = time.clock();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     std::thread::scope(|s| {
         for n in 1..=3u32 {
-            let (clock, tell) = (clock.clone(), tell.clone());
+            let (clock, sender) = (clock.clone(), sender.clone());
             s.spawn(move || {
                 let at = Instant::from_nanos(0) + SECOND * n;
                 clock.block_until(None, clock.sleep_until(at));
-                tell.send(clock.now() >= at).unwrap();
+                sender.send(clock.now() >= at).unwrap();
             });
         }
-        // A blocked thread wakes by the same manual time; moved until all have been told.
-        let mut seen = 0;
-        while seen < 3 {
+        // Time is advanced until all three threads have woken.
+        let mut woken = 0;
+        while woken < 3 {
             time.advance(SECOND);
-            seen += told.try_iter().inspect(|&on_time| assert!(on_time)).count();
+            woken += receiver.try_iter().inspect(|&on_time| assert!(on_time)).count();
             std::thread::yield_now();
         }
     });
 }
 
 #[test]
-fn block_until_gives_up_by_the_clock_it_was_asked_of() {
+fn block_until_gives_up_by_its_own_clock() {
     let time = ManualTime::new();
     let clock = time.clock();
     let at = clock.now() + SECOND;
     std::thread::scope(|s| {
-        let waits = s.spawn(|| clock.block_until(Some(at), std::future::pending::<()>()));
-        while !waits.is_finished() {
+        let blocked = s.spawn(|| clock.block_until(Some(at), std::future::pending::<()>()));
+        while !blocked.is_finished() {
             time.advance(SECOND);
             std::thread::yield_now();
         }
-        assert_eq!(waits.join().unwrap(), None);
+        assert_eq!(blocked.join().unwrap(), None);
     });
 }
 
@@ -130,8 +131,8 @@ async fn the_system_clock_sleeps_in_a_runtime() {
 }
 
 #[tokio::test]
-async fn blocking_a_runtime_thread_does_not_wait_for_that_runtimes_timer() {
-    // One thread: while it is blocked nobody drives tokio's timer.
+async fn blocking_a_runtime_thread_does_not_use_its_timer() {
+    // The runtime has one thread. While that is blocked, tokio's timer does not run.
     let clock = Clock::system();
     let at = clock.now() + Duration::from_millis(1);
     clock.block_until(None, clock.sleep_until(at));
@@ -149,7 +150,7 @@ async fn the_system_clock_follows_tokios_paused_time() {
 }
 
 #[test]
-fn far_away_is_not_an_overflow() {
+fn the_far_future_does_not_overflow() {
     let clock = Clock::system();
     let mut sleep = task::spawn(clock.sleep_until(Instant::FAR_FUTURE));
     assert_pending!(sleep.poll());

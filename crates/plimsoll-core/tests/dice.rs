@@ -1,4 +1,4 @@
-//! The door of chance.
+//! Dice: probabilities, distribution, sequences.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll_core::Dice;
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 #[test]
-fn both_ends_are_exact() {
+fn chance_is_exact_at_zero_and_one() {
     for dice in [Dice::thread(), Dice::seeded(1)] {
         assert!((0..100_000).all(|_| dice.chance(1.0) && !dice.chance(0.0)));
         assert!(!dice.chance(f64::NAN) && !dice.chance(-1.0) && dice.chance(2.0));
@@ -23,13 +23,13 @@ fn threads_draw_different_numbers() {
 
 #[test]
 fn clones_of_seeded_dice_draw_from_one_sequence() {
-    let (dice, whole) = (Dice::seeded(3), Dice::seeded(3));
+    let (dice, single) = (Dice::seeded(3), Dice::seeded(3));
     let clone = dice.clone();
     let drawn: Vec<u64> = (0..10).map(|n| if n % 2 == 0 { dice.bits() } else { clone.bits() }).collect();
-    assert_eq!(drawn, (0..10).map(|_| whole.bits()).collect::<Vec<_>>());
+    assert_eq!(drawn, (0..10).map(|_| single.bits()).collect::<Vec<_>>());
 }
 
-/// Pearson's statistic over 256 cells; 255 degrees of freedom have 99.99 % below 347.
+/// Returns Pearson's statistic over 256 cells. With 255 degrees of freedom, 99.99 % are below 347.
 fn chi_square(mut cell: impl FnMut() -> usize) -> f64 {
     const DRAWS: u32 = 256_000;
     let mut cells = [0u32; 256];
@@ -41,7 +41,7 @@ fn chi_square(mut cell: impl FnMut() -> usize) -> f64 {
 }
 
 #[test]
-fn every_cell_is_as_likely() {
+fn every_value_is_equally_likely() {
     let dice = Dice::seeded(11);
     for chi in [
         chi_square(|| (dice.uniform() * 256.0) as usize),
@@ -55,7 +55,7 @@ fn every_cell_is_as_likely() {
 
 proptest! {
     #[test]
-    fn under_is_chance(seed: u64, p in prop_oneof![-0.5..1.5f64, Just(0.0), Just(1.0), Just(f64::NAN), 0.0..1e-15f64]) {
+    fn under_a_threshold_equals_chance(seed: u64, p in prop_oneof![-0.5..1.5f64, Just(0.0), Just(1.0), Just(f64::NAN), 0.0..1e-15f64]) {
         let (a, b) = (Dice::seeded(seed), Dice::seeded(seed));
         let threshold = Dice::threshold(p);
         for _ in 0..100 {

@@ -9,23 +9,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 
-/// So many inside: the smallest guard that can leak.
+/// A guard with a fixed number of places, which a permit that is not released would leak.
 #[derive(Clone)]
-struct Few(Arc<Semaphore<FixedCapacity>>);
+struct TestGuard(Arc<Semaphore<FixedCapacity>>);
 
-impl Few {
-    fn new(name: &'static str, inside: u32, room: u32, observer: Observer) -> Self {
+impl TestGuard {
+    fn new(name: &'static str, concurrency: u32, queue: u32, observer: Observer) -> Self {
         let clock = plimsoll_core::ManualTime::new().clock();
-        Few(Arc::new(
-            Semaphore::new(name, FixedCapacity::new(inside), clock, room, Duration::from_secs(1))
+        TestGuard(Arc::new(
+            Semaphore::new(name, FixedCapacity::new(concurrency), clock, queue, Duration::from_secs(1))
                 .observe(observer),
         ))
     }
-    fn inside(&self) -> u32 {
+    fn in_flight(&self) -> u32 {
         self.0.capacity().in_flight()
     }
 }
-impl Settle for Few {
+impl Settle for TestGuard {
     type Token = Place;
     fn settle(&self, place: Place, outcome: Outcome) {
         self.0.settle(place, outcome);
@@ -34,12 +34,12 @@ impl Settle for Few {
         self.0.refund(place);
     }
 }
-impl<R: ?Sized> Gate<R> for Few {
+impl<R: ?Sized> Gate<R> for TestGuard {
     fn admit(&self, _: &R) -> Result<Place, Rejected> {
         self.0.try_acquire()
     }
 }
-impl<R: ?Sized> Wait<R> for Few {
+impl<R: ?Sized> Wait<R> for TestGuard {
     type Place = Place;
     type Waiting = Acquire<FixedCapacity>;
     fn wait(&self, _: &R) -> Acquire<FixedCapacity> {
@@ -51,112 +51,113 @@ impl<R: ?Sized> Wait<R> for Few {
 }
 
 #[derive(Default)]
-struct Ear(Mutex<Vec<Event>>);
-impl Observe for Ear {
+struct EventLog(Mutex<Vec<Event>>);
+impl Observe for EventLog {
     fn event(&self, event: Event) {
         self.0.lock().unwrap().push(event);
     }
 }
-impl Ear {
-    fn heard(&self) -> Vec<Event> {
+impl EventLog {
+    fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 #[test]
-fn shadow_decides_and_tells_and_refuses_nobody() {
-    let ear = Arc::new(Ear::default());
-    let few = Few::new("few", 1, 0, Observer::none());
-    let shadow = Shadow::new(few.clone(), Mode::Shadow).observe(ear.clone());
+fn shadow_mode_emits_the_rejection_and_admits_the_request() {
+    let log = Arc::new(EventLog::default());
+    let guard = TestGuard::new("test", 1, 0, Observer::none());
+    let shadow = Shadow::new(guard.clone(), Mode::Shadow).observe(log.clone());
     let one = shadow.admit(&()).unwrap();
     let two = shadow.admit(&()).unwrap();
     assert!(
-        matches!(&ear.heard()[..], [Event::Shadowed { rejected: no, .. }] if no.by() == "few" && no.reason() == Reason::Full)
+        matches!(&log.take()[..], [Event::Shadowed { rejected, .. }] if rejected.by() == "test" && rejected.reason() == Reason::Full)
     );
-    assert_eq!(few.inside(), 1, "who was let through in shadow takes nobody's place");
+    assert_eq!(guard.in_flight(), 1, "a request that only the shadow admitted takes no place");
     shadow.set_mode(Mode::On);
     assert_eq!(shadow.clone().admit(&()).unwrap_err().reason(), Reason::Full);
     shadow.set_mode(Mode::Off);
     let three = shadow.admit(&()).unwrap();
-    // What was admitted in one mode is settled rightly in another.
+    // Requests admitted in one mode are settled correctly in another.
     shadow.settle(two, Outcome::Success);
     shadow.settle(three, Outcome::Success);
-    assert_eq!(few.inside(), 1);
+    assert_eq!(guard.in_flight(), 1);
     shadow.refund(one);
-    assert_eq!(few.inside(), 0);
+    assert_eq!(guard.in_flight(), 0);
 }
 
 #[test]
-fn then_asks_the_gates_when_the_turn_has_come() {
-    let (wait, gate) = (Few::new("wait", 1, 1, Observer::none()), Few::new("gate", 1, 0, Observer::none()));
+fn then_consults_the_gate_after_the_wait() {
+    let (wait, gate) =
+        (TestGuard::new("wait", 1, 1, Observer::none()), TestGuard::new("gate", 1, 0, Observer::none()));
     let then = Then(wait.clone(), (gate.clone(),));
     let held = gate.admit(&()).unwrap();
     let place = assert_ready_ok!(task::spawn(then.wait(&())).poll());
     assert_eq!(then.enter(place, &()).map(|_| ()).unwrap_err().by(), "gate");
-    assert_eq!(wait.inside(), 0, "the place is given back when a gate refuses");
+    assert_eq!(wait.in_flight(), 0, "the place is released when the gate rejects");
     gate.refund(held);
     let place = assert_ready_ok!(task::spawn(then.wait(&())).poll());
     let token = then.enter(place, &()).unwrap();
-    assert_eq!((wait.inside(), gate.inside()), (1, 1));
+    assert_eq!((wait.in_flight(), gate.in_flight()), (1, 1));
     then.settle(token, Outcome::Success);
-    assert_eq!((wait.inside(), gate.inside()), (0, 0));
+    assert_eq!((wait.in_flight(), gate.in_flight()), (0, 0));
 }
 
 #[test]
 fn packed_gates_of_different_types_fit_one_list() {
-    let few = Few::new("few", 1, 0, Observer::none());
-    struct Yes;
-    impl Settle for Yes {
+    let guard = TestGuard::new("test", 1, 0, Observer::none());
+    struct AlwaysAdmits;
+    impl Settle for AlwaysAdmits {
         type Token = ();
         fn settle(&self, (): (), _: Outcome) {}
         fn refund(&self, (): ()) {}
     }
-    impl Gate<str> for Yes {
+    impl Gate<str> for AlwaysAdmits {
         fn admit(&self, _: &str) -> Result<(), Rejected> {
             Ok(())
         }
     }
     let gates: Vec<Box<dyn Gate<str, Token = plimsoll_core::Words>>> =
-        vec![Box::new(Packed(Yes)), Box::new(Packed(few.clone()))];
+        vec![Box::new(Packed(AlwaysAdmits)), Box::new(Packed(guard.clone()))];
     let tokens: Vec<_> = gates.iter().map(|g| g.admit("x").unwrap()).collect();
-    assert_eq!(few.inside(), 1);
+    assert_eq!(guard.in_flight(), 1);
     gates.iter().zip(tokens).for_each(|(g, t)| g.settle(t, Outcome::Success));
-    assert_eq!(few.inside(), 0);
+    assert_eq!(guard.in_flight(), 0);
 }
 
 #[test]
-fn a_room_tells_each_decision_once() {
-    let ear = Arc::new(Ear::default());
-    let few = Few::new("few", 1, 1, Observer::new(ear.clone(), "few"));
-    let by = "few";
-    let one = Gate::admit(&few, &()).unwrap();
-    let mut waits = task::spawn(few.0.acquire());
-    assert_pending!(waits.poll());
-    assert_ready_err!(task::spawn(few.0.acquire()).poll());
-    drop(waits);
-    few.settle(one, Outcome::Success);
-    drop(few.0.acquire()); // never polled: never asked
-    let heard = ear.heard();
+fn a_semaphore_emits_each_decision_once() {
+    let log = Arc::new(EventLog::default());
+    let guard = TestGuard::new("test", 1, 1, Observer::new(log.clone(), "test"));
+    let by = "test";
+    let one = Gate::admit(&guard, &()).unwrap();
+    let mut waiter = task::spawn(guard.0.acquire());
+    assert_pending!(waiter.poll());
+    assert_ready_err!(task::spawn(guard.0.acquire()).poll());
+    drop(waiter);
+    guard.settle(one, Outcome::Success);
+    drop(guard.0.acquire()); // never polled, so it made no request
+    let events = log.take();
     assert!(
-        matches!(heard[..], [Event::Admitted { .. }, Event::Rejected { rejected: no, .. }, Event::Abandoned { .. }, Event::Completed { .. }]
-            if no.reason() == Reason::Full),
-        "{heard:?}"
+        matches!(events[..], [Event::Admitted { .. }, Event::Rejected { rejected, .. }, Event::Abandoned { .. }, Event::Completed { .. }]
+            if rejected.reason() == Reason::Full),
+        "{events:?}"
     );
-    assert_eq!(heard[3], Event::completed(by, Outcome::Success));
+    assert_eq!(events[3], Event::completed(by, Outcome::Success));
 
-    // Granted, but gone before it was fetched: it left; the next one is admitted when it fetches.
-    let one = Gate::admit(&few, &()).unwrap();
-    let mut waits = task::spawn(few.0.acquire());
-    assert_pending!(waits.poll());
-    few.refund(one);
-    drop(waits);
-    let heard = ear.heard();
-    assert_eq!(heard, [Event::admitted(by), Event::refunded(by), Event::abandoned(by)]);
-    assert_eq!(few.inside(), 0);
+    // A waiter that is dropped between the grant and its next poll has abandoned its request.
+    let one = Gate::admit(&guard, &()).unwrap();
+    let mut waiter = task::spawn(guard.0.acquire());
+    assert_pending!(waiter.poll());
+    guard.refund(one);
+    drop(waiter);
+    let events = log.take();
+    assert_eq!(events, [Event::admitted(by), Event::refunded(by), Event::abandoned(by)]);
+    assert_eq!(guard.in_flight(), 0);
 }
 
 #[cfg(feature = "metrics")]
-mod counted {
+mod metrics_adapter {
     use super::*;
     use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshot};
     use plimsoll_core::{Metrics, metric_names as names};
@@ -179,21 +180,21 @@ mod counted {
         lines
     }
 
-    /// A counter of the `metrics` facade that is made while no recorder is installed stays a dead one:
-    /// whoever builds his guards before his recorder would see nothing.
+    /// A counter of the `metrics` facade that is created while no recorder is installed never
+    /// counts. A program that builds its guards before its recorder would see nothing of them.
     #[test]
-    fn a_guard_built_and_used_before_the_recorder_is_counted_all_the_same() {
+    fn events_before_the_recorder_is_installed_are_counted() {
         let metrics = Arc::new(Metrics::new());
-        let few = Few::new("orders", 2, 0, Observer::new(metrics.clone(), "orders"));
-        let one = Gate::admit(&few, &()).unwrap();
-        let two = Gate::admit(&few, &()).unwrap();
-        assert!(Gate::admit(&few, &()).is_err());
-        metrics.publish(); // into nothing
+        let guard = TestGuard::new("orders", 2, 0, Observer::new(metrics.clone(), "orders"));
+        let one = Gate::admit(&guard, &()).unwrap();
+        let two = Gate::admit(&guard, &()).unwrap();
+        assert!(Gate::admit(&guard, &()).is_err());
+        metrics.publish(); // no recorder is installed yet
 
         let recorder = DebuggingRecorder::new();
         let snapshotter = recorder.snapshotter();
         metrics::with_local_recorder(&recorder, || {
-            few.settle(one, Outcome::Failure);
+            guard.settle(one, Outcome::Failure);
             metrics.publish();
             let read = read(snapshotter.snapshot());
             let line = |name: &str, labels: &str, n: f64| (format!("{name} {labels}"), n);
@@ -206,7 +207,7 @@ mod counted {
                     line(names::IN_FLIGHT, "orders", 1.0),
                 ]
             );
-            few.refund(two);
+            guard.refund(two);
             metrics.publish();
             let again = self::read(snapshotter.snapshot());
             assert!(again.contains(&line(names::IN_FLIGHT, "orders", 0.0)), "{again:?}");
@@ -214,13 +215,13 @@ mod counted {
     }
 
     #[test]
-    fn threads_are_counted_exactly() {
+    fn events_of_many_threads_are_counted_exactly() {
         let metrics = Arc::new(Metrics::new());
-        let few = Few::new("busy", 64, 0, Observer::new(metrics.clone(), "busy"));
+        let guard = TestGuard::new("busy", 64, 0, Observer::new(metrics.clone(), "busy"));
         std::thread::scope(|s| {
             for _ in 0..12 {
                 s.spawn(|| {
-                    (0..1_000).for_each(|_| few.settle(Gate::admit(&few, &()).unwrap(), Outcome::Success))
+                    (0..1_000).for_each(|_| guard.settle(Gate::admit(&guard, &()).unwrap(), Outcome::Success))
                 });
             }
         });
@@ -233,16 +234,16 @@ mod counted {
     }
 
     #[test]
-    fn a_shadow_tells_under_the_name_of_the_gate_behind_it() {
+    fn a_shadow_counts_under_the_name_of_its_gate() {
         let metrics = Arc::new(Metrics::new());
-        let few = Few::new("line", 0, 0, Observer::new(metrics.clone(), "line"));
-        let shadow = Shadow::new(few, Mode::Shadow).observe(metrics.clone());
+        let guard = TestGuard::new("orders", 0, 0, Observer::new(metrics.clone(), "orders"));
+        let shadow = Shadow::new(guard, Mode::Shadow).observe(metrics.clone());
         assert!(shadow.admit(&()).unwrap().is_none());
         let recorder = DebuggingRecorder::new();
         let snapshotter = recorder.snapshotter();
         metrics::with_local_recorder(&recorder, || metrics.publish());
         let read = read(snapshotter.snapshot());
-        assert!(read.contains(&(format!("{} line rejected full", names::DECISIONS), 1.0)), "{read:?}");
-        assert!(read.contains(&(format!("{} line shadowed full", names::DECISIONS), 1.0)), "{read:?}");
+        assert!(read.contains(&(format!("{} orders rejected full", names::DECISIONS), 1.0)), "{read:?}");
+        assert!(read.contains(&(format!("{} orders shadowed full", names::DECISIONS), 1.0)), "{read:?}");
     }
 }

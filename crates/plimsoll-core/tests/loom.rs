@@ -1,5 +1,9 @@
-//! The room under every interleaving with at most three preemptions:
-//! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-core --no-default-features --release --test loom`
+//! The semaphore under every interleaving with at most three preemptions.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-core --no-default-features --release \
+//!     --test loom
+//! ```
 #![cfg(plimsoll_loom)]
 
 use loom::future::block_on;
@@ -13,9 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-fn room(inside: u32, size: u32) -> Arc<Semaphore<FixedCapacity>> {
-    let clock = ManualTime::new().clock(); // nobody moves it: whoever is not called waits for ever
-    Arc::new(Semaphore::new("loom", FixedCapacity::new(inside), clock, size, Duration::from_secs(1)))
+fn semaphore(concurrency: u32, queue: u32) -> Arc<Semaphore<FixedCapacity>> {
+    // Time never advances, so a waiter that is not woken waits for ever.
+    let clock = ManualTime::new().clock();
+    let capacity = FixedCapacity::new(concurrency);
+    Arc::new(Semaphore::new("loom", capacity, clock, queue, Duration::from_secs(1)))
 }
 
 fn explore(test: impl Fn() + Sync + Send + 'static) {
@@ -24,197 +30,201 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
     model.check(test);
 }
 
-/// The place is freed while the other begins to wait: a lost wake-up is a deadlock, which loom reports.
+/// A place is released while another thread begins to wait. A lost wake-up would be a deadlock,
+/// which loom reports.
 #[test]
-fn a_waiter_is_called_however_release_and_enqueue_meet() {
+fn a_release_that_meets_an_enqueue_wakes_the_waiter() {
     explore(|| {
-        let room = room(1, 2);
-        let held = room.try_acquire().unwrap();
-        let waits = {
-            let room = room.clone();
-            thread::spawn(move || room.settle(block_on(room.acquire()).unwrap(), Outcome::Success))
+        let semaphore = semaphore(1, 2);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.settle(block_on(semaphore.acquire()).unwrap(), Outcome::Success))
         };
-        room.settle(held, Outcome::Success);
-        waits.join().unwrap();
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        semaphore.settle(held, Outcome::Success);
+        waiter.join().unwrap();
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
 }
 
 #[test]
-fn two_waiters_both_get_their_turn() {
+fn two_waiters_are_both_admitted() {
     explore(|| {
-        let room = room(1, 2);
+        let semaphore = semaphore(1, 2);
         let waiters: Vec<_> = (0..2)
             .map(|_| {
-                let room = room.clone();
-                thread::spawn(move || room.settle(block_on(room.acquire()).unwrap(), Outcome::Success))
+                let semaphore = semaphore.clone();
+                thread::spawn(move || {
+                    semaphore.settle(block_on(semaphore.acquire()).unwrap(), Outcome::Success)
+                })
             })
             .collect();
         waiters.into_iter().for_each(|w| w.join().unwrap());
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
 }
 
-/// A waiter goes away in the moment in which it is called: the place must not go with it.
+/// A waiter is dropped at the moment at which it is granted a place. The place must not be lost.
 #[test]
-fn a_cancelled_waiter_takes_no_place_with_it() {
+fn a_cancelled_waiter_loses_no_place() {
     explore(|| {
-        let room = room(1, 2);
-        let held = room.try_acquire().unwrap();
-        let gives_up = {
-            let room = room.clone();
+        let semaphore = semaphore(1, 2);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = {
+            let semaphore = semaphore.clone();
             thread::spawn(move || {
-                let mut turn = pin!(room.acquire());
-                if let Poll::Ready(place) = turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    room.refund(place.unwrap());
+                let mut acquire = pin!(semaphore.acquire());
+                if let Poll::Ready(place) = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    semaphore.refund(place.unwrap());
                 }
             })
         };
-        room.settle(held, Outcome::Success);
-        gives_up.join().unwrap();
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
-        room.refund(room.try_acquire().unwrap());
+        semaphore.settle(held, Outcome::Success);
+        waiter.join().unwrap();
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
+        semaphore.refund(semaphore.try_acquire().unwrap());
     });
 }
 
 #[test]
-fn never_more_inside_than_the_limit() {
+fn in_flight_never_exceeds_the_limit() {
     explore(|| {
-        let room = room(1, 0);
+        let semaphore = semaphore(1, 0);
         let other = {
-            let room = room.clone();
-            thread::spawn(move || room.try_acquire().ok())
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.try_acquire().ok())
         };
-        let mine = room.try_acquire().ok();
-        let theirs = other.join().unwrap();
-        assert!(mine.is_some() != theirs.is_some(), "one of two gets the one place");
-        mine.into_iter().chain(theirs).for_each(|place| room.refund(place));
-        assert_eq!(room.capacity().in_flight(), 0);
+        let first = semaphore.try_acquire().ok();
+        let second = other.join().unwrap();
+        assert!(first.is_some() != second.is_some(), "one of the two takes the only place");
+        first.into_iter().chain(second).for_each(|place| semaphore.refund(place));
+        assert_eq!(semaphore.capacity().in_flight(), 0);
     });
 }
 
 #[test]
-fn closing_reaches_everyone() {
+fn closing_rejects_every_waiter() {
     explore(|| {
-        let room = room(1, 2);
-        let held = room.try_acquire().unwrap();
-        let waits = {
-            let room = room.clone();
-            thread::spawn(move || block_on(room.acquire()).map(|_| ()).unwrap_err().reason())
+        let semaphore = semaphore(1, 2);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || block_on(semaphore.acquire()).map(|_| ()).unwrap_err().reason())
         };
-        room.close();
-        assert_eq!(waits.join().unwrap(), Reason::Closed);
-        room.settle(held, Outcome::Success);
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        semaphore.close();
+        assert_eq!(waiter.join().unwrap(), Reason::Closed);
+        semaphore.settle(held, Outcome::Success);
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
 }
 
 #[test]
-fn a_raised_limit_is_seen_by_who_begins_to_wait() {
+fn a_raised_limit_admits_a_caller_that_begins_to_wait() {
     explore(|| {
-        let room = room(1, 2);
-        let held = room.try_acquire().unwrap();
-        let waits = {
-            let room = room.clone();
-            thread::spawn(move || room.settle(block_on(room.acquire()).unwrap(), Outcome::Success))
+        let semaphore = semaphore(1, 2);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.settle(block_on(semaphore.acquire()).unwrap(), Outcome::Success))
         };
-        if room.capacity().set_limit(2) {
-            room.admit_waiters();
+        if semaphore.capacity().set_limit(2) {
+            semaphore.admit_waiters();
         }
-        waits.join().unwrap();
-        room.settle(held, Outcome::Success);
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        waiter.join().unwrap();
+        semaphore.settle(held, Outcome::Success);
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
 }
 
-/// Waits from here on, unless it is told at once.
-fn begin(room: &Arc<Semaphore<FixedCapacity>>) -> Pin<Box<Acquire<FixedCapacity>>> {
-    let mut turn = Box::pin(room.acquire());
-    assert!(turn.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    turn
+/// Returns a waiter that is in the queue.
+fn queued(semaphore: &Arc<Semaphore<FixedCapacity>>) -> Pin<Box<Acquire<FixedCapacity>>> {
+    let mut acquire = Box::pin(semaphore.acquire());
+    assert!(acquire.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    acquire
 }
 
-/// Waits to the end, and leaves at once if it was let in.
-fn visit(
-    room: &Semaphore<FixedCapacity>,
-    turn: impl Future<Output = Result<Place, Rejected>>,
+/// Waits for the result and settles the place, if one was granted. Returns the reason otherwise.
+fn acquire_and_settle(
+    semaphore: &Semaphore<FixedCapacity>,
+    acquire: impl Future<Output = Result<Place, Rejected>>,
 ) -> Option<Reason> {
-    match block_on(turn) {
+    match block_on(acquire) {
         Ok(place) => {
-            room.settle(place, Outcome::Success);
+            semaphore.settle(place, Outcome::Success);
             None
         }
-        Err(no) => Some(no.reason()),
+        Err(rejected) => Some(rejected.reason()),
     }
 }
 
-/// One waits in a room for one, and another comes, who takes its place in the line unless a place
-/// inside is freed for it before. Whoever is displaced is told so, and the other is called.
+/// The queue holds one waiter. A newcomer evicts it, unless a place is released to it first. Then
+/// the newcomer is admitted.
 #[test]
-fn who_is_evicted_while_a_release_calls_is_told_one_of_the_two() {
+fn a_waiter_between_release_and_eviction_gets_one_result() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
-    let saw = seen.clone();
+    let record = seen.clone();
     explore(move || {
-        let room = room(1, 1);
-        room.set_discipline(Discipline::Lifo);
-        let held = room.try_acquire().unwrap();
-        let waits = begin(&room);
+        let semaphore = semaphore(1, 1);
+        semaphore.set_discipline(Discipline::Lifo);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = queued(&semaphore);
         let newcomer = {
-            let room = room.clone();
-            thread::spawn(move || visit(&room, room.acquire()))
+            let semaphore = semaphore.clone();
+            thread::spawn(move || acquire_and_settle(&semaphore, semaphore.acquire()))
         };
-        room.settle(held, Outcome::Success);
-        let told = visit(&room, waits);
-        assert!(matches!(told, None | Some(Reason::Evicted)), "{told:?}");
-        saw[usize::from(told.is_none())].store(true, Relaxed);
+        semaphore.settle(held, Outcome::Success);
+        let result = acquire_and_settle(&semaphore, waiter);
+        assert!(matches!(result, None | Some(Reason::Evicted)), "{result:?}");
+        record[usize::from(result.is_none())].store(true, Relaxed);
         assert_eq!(newcomer.join().unwrap(), None);
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both results occurred");
 }
 
-/// The room is full and refuses, or evicts from now on: the newcomer meets the one or the other.
+/// The queue is full, and a change of discipline makes it evict instead of reject. The newcomer
+/// meets the old discipline or the new one.
 #[test]
-fn a_discipline_that_changes_while_another_comes_leaves_nobody_untold() {
+fn a_newcomer_meets_the_old_discipline_or_the_new_one() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 3]);
-    let saw = seen.clone();
+    let record = seen.clone();
     explore(move || {
-        let room = room(1, 1);
-        let held = room.try_acquire().unwrap();
-        let waits = begin(&room);
+        let semaphore = semaphore(1, 1);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = queued(&semaphore);
         let newcomer = {
-            let room = room.clone();
-            thread::spawn(move || visit(&room, room.acquire()))
+            let semaphore = semaphore.clone();
+            thread::spawn(move || acquire_and_settle(&semaphore, semaphore.acquire()))
         };
-        room.set_discipline(Discipline::Lifo);
-        room.settle(held, Outcome::Success);
-        let (told, came) = (visit(&room, waits), newcomer.join().unwrap());
-        let which = match (told, came) {
+        semaphore.set_discipline(Discipline::Lifo);
+        semaphore.settle(held, Outcome::Success);
+        let (result, newcomer) = (acquire_and_settle(&semaphore, waiter), newcomer.join().unwrap());
+        let which = match (result, newcomer) {
             (None, Some(Reason::Full)) => 0,
             (Some(Reason::Evicted), None) => 1,
-            (None, None) => 2, // it came when the other had been called
+            (None, None) => 2, // it arrived after the waiter was admitted
             other => panic!("{other:?}"),
         };
-        saw[which].store(true, Relaxed);
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        record[which].store(true, Relaxed);
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went every way");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "all three results occurred");
 }
 
-/// A change of discipline wakes everyone, to look at the clock once more: who is called meanwhile has
-/// no waker in the line, and must find it when it looks.
+/// A change of discipline takes the wakers of all waiters and wakes them. A waiter that is admitted
+/// before its next poll has no waker in the queue, and must find its place at that poll.
 #[test]
-fn a_change_of_discipline_takes_no_call_along() {
+fn a_change_of_discipline_loses_no_admission() {
     explore(|| {
-        let room = room(1, 1);
-        let held = room.try_acquire().unwrap();
-        let waits = {
-            let room = room.clone();
-            thread::spawn(move || visit(&room, room.acquire()))
+        let semaphore = semaphore(1, 1);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || acquire_and_settle(&semaphore, semaphore.acquire()))
         };
-        room.set_discipline(Discipline::Lifo);
-        room.settle(held, Outcome::Success);
-        assert_eq!(waits.join().unwrap(), None);
-        assert_eq!((room.capacity().in_flight(), room.queued()), (0, 0));
+        semaphore.set_discipline(Discipline::Lifo);
+        semaphore.settle(held, Outcome::Success);
+        assert_eq!(waiter.join().unwrap(), None);
+        assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
 }

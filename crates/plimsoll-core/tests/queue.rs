@@ -1,4 +1,4 @@
-//! The line against a plain list, by random steps, for every discipline; and the tables it promises.
+//! The queue against a plain list, by random steps, for every discipline. Then single cases.
 
 use plimsoll_core::parts::{Bounds, Queue, Ticket};
 use plimsoll_core::{Discipline, Instant, Reason};
@@ -27,15 +27,15 @@ enum Step {
     Push(u32),
     Pop,
     PopMany(usize),
-    /// Picks one, and puts it back after these.
+    /// Takes an item, and puts it back after these steps.
     PutBack(Vec<Step>),
     Expire,
     Remove(Index),
-    CloseUp,
+    Compact,
     SetBounds(Bounds),
     SetDiscipline(Discipline),
     Clear,
-    /// By so many microseconds.
+    /// Advances time by this many microseconds.
     Advance(u64),
 }
 
@@ -44,31 +44,28 @@ fn weight() -> impl Strategy<Value = u32> {
 }
 
 fn bounds() -> impl Strategy<Value = Bounds> {
-    let count = prop_oneof![1 => 0..3usize, 4 => 3..40usize, 1 => Just(usize::MAX)];
-    let weight = prop_oneof![1 => 0..6u64, 4 => 6..100u64, 1 => Just(u64::MAX)];
-    let age = prop_oneof![3 => Just(None), 2 => (1..80u64).prop_map(|n| Some(micros(n)))];
-    (count, weight, age).prop_map(|(count, weight, age)| Bounds {
-        capacity: count,
-        max_weight: weight,
-        max_age: age,
-    })
+    let capacity = prop_oneof![1 => 0..3usize, 4 => 3..40usize, 1 => Just(usize::MAX)];
+    let max_weight = prop_oneof![1 => 0..6u64, 4 => 6..100u64, 1 => Just(u64::MAX)];
+    let max_age = prop_oneof![3 => Just(None), 2 => (1..80u64).prop_map(|n| Some(micros(n)))];
+    let bounds = |(capacity, max_weight, max_age)| Bounds { capacity, max_weight, max_age };
+    (capacity, max_weight, max_age).prop_map(bounds)
 }
 
-fn controlled() -> impl Strategy<Value = Discipline> {
+fn codel() -> impl Strategy<Value = Discipline> {
     let numbers = (1..12u64, 0..20u64);
     numbers.prop_map(|(n, more)| Discipline::CoDel { target: micros(n), interval: micros(n + more) })
 }
 
-fn adaptive() -> impl Strategy<Value = Discipline> {
+fn adaptive_lifo() -> impl Strategy<Value = Discipline> {
     let numbers = (1..12u64, 0..40u64);
     numbers.prop_map(|(n, more)| Discipline::AdaptiveLifo { target: micros(n), interval: micros(n + more) })
 }
 
-fn aging() -> impl Strategy<Value = Discipline> {
+fn lifo_with_age() -> impl Strategy<Value = Discipline> {
     (1..40u64).prop_map(|age| Discipline::LifoWithAge { max_age: micros(age) })
 }
 
-fn sliced() -> impl Strategy<Value = Discipline> {
+fn time_buckets() -> impl Strategy<Value = Discipline> {
     (1..20u64, 2..5u32).prop_map(|(n, slices)| Discipline::TimeBuckets { slice: micros(n), slices })
 }
 
@@ -77,14 +74,15 @@ fn any_discipline() -> impl Strategy<Value = Discipline> {
         Just(Discipline::Fifo),
         Just(Discipline::KeepOldest),
         Just(Discipline::Lifo),
-        aging(),
-        controlled(),
-        adaptive(),
-        sliced(),
+        lifo_with_age(),
+        codel(),
+        adaptive_lifo(),
+        time_buckets(),
     ]
 }
 
-/// Nothing is taken in between, but what comes may displace others, and the order may change.
+/// A step between taking an item and putting it back. No item is taken, but a newcomer may displace
+/// others, and the order may change.
 fn between() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => weight().prop_map(Step::Push),
@@ -102,7 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => vec(between(), 0..4).prop_map(Step::PutBack),
         3 => Just(Step::Expire),
         8 => any::<Index>().prop_map(Step::Remove),
-        1 => Just(Step::CloseUp),
+        1 => Just(Step::Compact),
         2 => bounds().prop_map(Step::SetBounds),
         2 => any_discipline().prop_map(Step::SetDiscipline),
         1 => Just(Step::Clear),
@@ -115,7 +113,7 @@ struct Script {
     discipline: Discipline,
     bounds: Bounds,
     weighed: bool,
-    /// Whether discipline and bounds change on the way.
+    /// Whether the discipline and the bounds may change on the way.
     changes: bool,
     steps: Vec<Step>,
 }
@@ -131,9 +129,9 @@ fn script(discipline: impl Strategy<Value = Discipline>) -> impl Strategy<Value 
     })
 }
 
-/// Nothing but coming and taking, so that the wait is often long, and for long; and lulls of about as
-/// long as a spell of dropping is remembered.
-fn spells() -> impl Strategy<Value = Script> {
+/// Pushes and pops only, so that waits are often long for a long time. Pauses are about as long as
+/// controlled delay remembers the end of a dropping period.
+fn dropping_periods() -> impl Strategy<Value = Script> {
     let numbers = (1..4u64, 0..4u64);
     let discipline =
         numbers.prop_map(|(n, more)| Discipline::CoDel { target: micros(n), interval: micros(n + more) });
@@ -152,49 +150,49 @@ fn spells() -> impl Strategy<Value = Script> {
     })
 }
 
-/// How many, and how heavy.
+/// A number of items and their total weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Tally(u64, u64);
+struct Totals(u64, u64);
 
-impl Tally {
+impl Totals {
     fn add(&mut self, weight: u32) {
-        *self = Tally(self.0 + 1, self.1 + u64::from(weight));
+        *self = Totals(self.0 + 1, self.1 + u64::from(weight));
     }
 }
 
-struct Rig {
-    line: Queue<(u32, u32)>,
+struct Checker {
+    queue: Queue<(u32, u32)>,
     model: Oracle,
     now: u64,
     changes: bool,
     lost: Vec<(u32, Reason)>,
-    /// Where those stand who can be removed.
-    keys: BTreeMap<u32, Ticket>,
+    /// The tickets of the items that can be removed.
+    tickets: BTreeMap<u32, Ticket>,
     ids: u32,
-    pushed: Tally,
-    gone: Tally,
+    pushed: Totals,
+    gone: Totals,
 }
 
 type Checked = Result<(), TestCaseError>;
 
-impl Rig {
+impl Checker {
     fn new(script: &Script) -> Self {
         let Script { discipline, bounds, weighed, changes, .. } = *script;
-        Rig {
-            line: Queue::new(discipline, bounds, weighed),
+        Checker {
+            queue: Queue::new(discipline, bounds, weighed),
             model: Oracle::new(discipline, bounds, weighed),
             now: 0,
             changes,
             lost: vec![],
-            keys: BTreeMap::new(),
+            tickets: BTreeMap::new(),
             ids: 0,
-            pushed: Tally::default(),
-            gone: Tally::default(),
+            pushed: Totals::default(),
+            gone: Totals::default(),
         }
     }
 
-    /// What came out of the line must be what comes out of the list.
-    fn takes(&mut self, out: Option<(u32, u32)>, expected: Option<Item>) -> Checked {
+    /// Checks that the queue yielded the same item as the list.
+    fn took(&mut self, out: Option<(u32, u32)>, expected: Option<Item>) -> Checked {
         prop_assert_eq!(out, expected.map(|item| (item.id, item.weight)));
         if let Some((_, weight)) = out {
             self.gone.add(weight);
@@ -213,137 +211,139 @@ impl Rig {
             Step::Push(weight) => {
                 self.ids += 1;
                 self.pushed.add(weight);
-                match self.line.push((self.ids, weight), weight, now, &mut sink) {
-                    Ok(key) => {
+                match self.queue.push((self.ids, weight), weight, now, &mut sink) {
+                    Ok(ticket) => {
                         prop_assert_eq!(self.model.push(self.ids, weight, self.now), Ok(()));
-                        self.keys.insert(self.ids, key);
+                        self.tickets.insert(self.ids, ticket);
                     }
                     Err((item, reason)) => {
-                        prop_assert_eq!(item, (self.ids, weight), "the very item comes back");
+                        prop_assert_eq!(item, (self.ids, weight), "the rejected item is returned");
                         prop_assert_eq!(self.model.push(self.ids, weight, self.now), Err(reason));
                         self.gone.add(weight);
                     }
                 }
             }
             Step::Pop => {
-                let out = self.line.pop(now, &mut sink);
+                let out = self.queue.pop(now, &mut sink);
                 let expected = self.model.pop(self.now);
-                self.takes(out, expected)?;
+                self.took(out, expected)?;
             }
-            Step::PopMany(most) => {
+            Step::PopMany(max) => {
                 let mut out = vec![(0, 0)];
-                let n = self.line.pop_many(most, now, &mut out, &mut sink);
-                prop_assert_eq!((n + 1, out.remove(0)), (out.len() + 1, (0, 0)), "added to what is there");
-                // Nothing is asked of a line that was asked for none.
-                let most = most.min(self.model.held.len());
+                let n = self.queue.pop_many(max, now, &mut out, &mut sink);
+                prop_assert_eq!((n + 1, out.remove(0)), (out.len() + 1, (0, 0)), "items are appended");
+                // A queue from which no item is wanted does not even expire items.
+                let max = max.min(self.model.items.len());
                 for out in out {
                     let expected = self.model.pop(self.now);
-                    self.takes(Some(out), expected)?;
+                    self.took(Some(out), expected)?;
                 }
-                if n < most {
+                if n < max {
                     prop_assert!(self.model.pop(self.now).is_none());
                 }
             }
             Step::PutBack(ref between) => {
-                let picked = self.line.pop_with_position(now, &mut sink);
+                let picked = self.queue.pop_with_position(now, &mut sink);
                 let expected = self.model.pop(self.now);
                 prop_assert_eq!(picked.map(|(item, _)| item.0), expected.map(|item| item.id));
-                let (Some((item, spot)), Some(expected)) = (picked, expected) else { return Ok(()) };
+                let (Some((item, position)), Some(expected)) = (picked, expected) else { return Ok(()) };
                 self.gone.add(item.1);
                 for step in between {
                     self.step(step)?;
                     self.check()?;
                 }
-                self.gone = Tally(self.gone.0 - 1, self.gone.1 - u64::from(item.1));
+                self.gone = Totals(self.gone.0 - 1, self.gone.1 - u64::from(item.1));
                 let (lost, gone) = (&mut self.lost, &mut self.gone);
-                self.line.put_back(item, spot, &mut |(id, weight), reason| {
+                self.queue.put_back(item, position, &mut |(id, weight), reason| {
                     lost.push((id, reason));
                     gone.add(weight);
                 });
-                // At the front nobody has to make room; elsewhere whoever came since stands one further back.
-                let front = self.model.held.iter().all(|other| other.id > expected.id);
-                self.keys.retain(|&id, _| id < expected.id || (front && id != expected.id));
+                // Put back at the front, the item voids only its own ticket. Elsewhere the items
+                // that arrived later move back by one.
+                let front = self.model.items.iter().all(|other| other.id > expected.id);
+                self.tickets.retain(|&id, _| id < expected.id || (front && id != expected.id));
                 self.model.put_back(expected);
             }
             Step::Expire => {
-                self.line.expire(now, &mut sink);
+                self.queue.expire(now, &mut sink);
                 self.model.expire(self.now);
             }
             Step::Remove(which) => {
-                let held = self.model.held.iter().filter_map(|item| Some((*item, *self.keys.get(&item.id)?)));
+                let held =
+                    self.model.items.iter().filter_map(|item| Some((*item, *self.tickets.get(&item.id)?)));
                 let held: Vec<_> = held.collect();
                 if !held.is_empty() {
-                    let (Item { id, weight, .. }, key) = *which.get(&held);
-                    prop_assert_eq!(self.line.remove(key), Some((id, weight)));
-                    prop_assert_eq!(self.line.remove(key), None, "it is gone");
+                    let (Item { id, weight, .. }, ticket) = *which.get(&held);
+                    prop_assert_eq!(self.queue.remove(ticket), Some((id, weight)));
+                    prop_assert_eq!(self.queue.remove(ticket), None, "it was removed already");
                     self.gone.add(weight);
-                    self.model.held.retain(|item| item.id != id);
+                    self.model.items.retain(|item| item.id != id);
                 }
             }
-            Step::CloseUp => self.close_up(),
+            Step::Compact => self.compact(),
             Step::SetBounds(bounds) if self.changes => {
-                self.line.set_bounds(bounds, now, &mut sink);
+                self.queue.set_bounds(bounds, now, &mut sink);
                 self.model.set(self.model.discipline, bounds, self.now);
             }
             Step::SetDiscipline(to) if self.changes => {
-                self.line.set_discipline(to, now, &mut sink);
+                self.queue.set_discipline(to, now, &mut sink);
                 self.model.set(to, self.model.bounds, self.now);
             }
             Step::Clear => {
-                self.line.clear(Reason::Closed, &mut sink);
+                self.queue.clear(Reason::Closed, &mut sink);
                 self.model.clear(Reason::Closed);
             }
             Step::Advance(by) => self.now += by * MICRO,
             Step::SetBounds(_) | Step::SetDiscipline(_) => {}
         }
-        if self.line.is_sparse() {
-            self.close_up();
+        if self.queue.is_sparse() {
+            self.compact();
         }
         Ok(())
     }
 
-    fn close_up(&mut self) {
-        self.keys.clear();
-        self.line.compact(|&(id, _), key| self.keys.extend([(id, key)]));
+    fn compact(&mut self) {
+        self.tickets.clear();
+        self.queue.compact(|&(id, _), ticket| self.tickets.extend([(id, ticket)]));
     }
 
     fn check(&mut self) -> Checked {
         let lost = self.model.lost.drain(..).map(|(item, reason)| (item.id, reason));
         prop_assert_eq!(self.lost.drain(..).collect::<Vec<_>>(), lost.collect::<Vec<_>>());
         let mut held = vec![];
-        self.line.clone().compact(|&(id, _), _| held.push(id));
-        prop_assert_eq!(&held, &self.model.held.iter().map(|item| item.id).collect::<Vec<_>>());
-        prop_assert_eq!((self.line.len(), self.line.is_empty()), (held.len(), held.is_empty()));
-        prop_assert_eq!(self.line.weight(), self.model.weight());
-        prop_assert_eq!(self.line.bounds(), self.model.bounds);
-        prop_assert_eq!(self.line.discipline(), self.model.discipline);
-        prop_assert_eq!(self.line.is_timed(), self.model.is_timed());
-        prop_assert!(self.line.len() <= self.model.bounds.capacity);
-        prop_assert!(self.line.weight() <= self.model.bounds.max_weight);
-        // Whatever was pushed was taken, lost, refused or removed, or is still here.
-        let mut books = self.gone;
-        self.model.held.iter().for_each(|item| books.add(item.weight));
-        prop_assert_eq!(self.pushed, books);
-        match self.line.next_expiry().map(Instant::as_nanos) {
+        self.queue.clone().compact(|&(id, _), _| held.push(id));
+        prop_assert_eq!(&held, &self.model.items.iter().map(|item| item.id).collect::<Vec<_>>());
+        prop_assert_eq!((self.queue.len(), self.queue.is_empty()), (held.len(), held.is_empty()));
+        prop_assert_eq!(self.queue.weight(), self.model.weight());
+        prop_assert_eq!(self.queue.bounds(), self.model.bounds);
+        prop_assert_eq!(self.queue.discipline(), self.model.discipline);
+        prop_assert_eq!(self.queue.is_timed(), self.model.is_timed());
+        prop_assert!(self.queue.len() <= self.model.bounds.capacity);
+        prop_assert!(self.queue.weight() <= self.model.bounds.max_weight);
+        // Every item that was pushed was taken, lost, rejected or removed, or is still held.
+        let mut accounted = self.gone;
+        self.model.items.iter().for_each(|item| accounted.add(item.weight));
+        prop_assert_eq!(self.pushed, accounted);
+        match self.queue.next_expiry().map(Instant::as_nanos) {
             Some(next) => {
-                prop_assert_eq!(self.model.too_old(next - 1), [0; 0], "nothing goes before");
-                prop_assert!(!self.model.too_old(next).is_empty(), "something goes then");
+                prop_assert_eq!(self.model.too_old(next - 1), [0; 0], "no item expires before");
+                prop_assert!(!self.model.too_old(next).is_empty(), "an item expires then");
             }
-            None => prop_assert_eq!(self.model.too_old(u64::MAX), [0; 0], "nothing ever goes"),
+            None => prop_assert_eq!(self.model.too_old(u64::MAX), [0; 0], "no item ever expires"),
         }
         Ok(())
     }
 }
 
-fn does_as_the_model(script: &Script) -> Checked {
-    let mut rig = Rig::new(script);
+fn assert_matches_model(script: &Script) -> Checked {
+    let mut checker = Checker::new(script);
     for step in &script.steps {
-        rig.step(step)?;
-        rig.check()?;
+        checker.step(step)?;
+        checker.check()?;
     }
-    while !rig.model.held.is_empty() {
-        rig.step(&Step::Pop)?;
-        rig.check()?;
+    while !checker.model.items.is_empty() {
+        checker.step(&Step::Pop)?;
+        checker.check()?;
     }
     Ok(())
 }
@@ -352,183 +352,183 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_queue_does_as_the_model(script in script(Just(Discipline::Fifo))) {
-        does_as_the_model(&script)?;
+    fn fifo_matches_the_model(script in script(Just(Discipline::Fifo))) {
+        assert_matches_model(&script)?;
     }
 
     #[test]
-    fn a_queue_that_keeps_the_oldest_does_as_the_model(script in script(Just(Discipline::KeepOldest))) {
-        does_as_the_model(&script)?;
+    fn keep_oldest_matches_the_model(script in script(Just(Discipline::KeepOldest))) {
+        assert_matches_model(&script)?;
     }
 
     #[test]
-    fn a_stack_does_as_the_model(script in script(Just(Discipline::Lifo))) {
-        does_as_the_model(&script)?;
+    fn lifo_matches_the_model(script in script(Just(Discipline::Lifo))) {
+        assert_matches_model(&script)?;
     }
 
     #[test]
-    fn a_stack_with_age_does_as_the_model(script in script(aging())) {
-        does_as_the_model(&script)?;
+    fn lifo_with_age_matches_the_model(script in script(lifo_with_age())) {
+        assert_matches_model(&script)?;
     }
 
     #[test]
-    fn controlled_delay_does_as_the_rfc(script in script(controlled())) {
-        does_as_the_model(&script)?;
+    fn controlled_delay_matches_the_rfc(script in script(codel())) {
+        assert_matches_model(&script)?;
     }
 
     #[test]
-    fn spells_of_controlled_delay_follow_each_other_as_in_the_rfc(script in spells()) {
-        does_as_the_model(&script)?;
+    fn dropping_periods_of_controlled_delay_match_the_rfc(script in dropping_periods()) {
+        assert_matches_model(&script)?;
     }
 
     #[test]
-    fn an_adaptive_stack_does_as_the_model(script in script(adaptive())) {
-        does_as_the_model(&script)?;
+    fn adaptive_lifo_matches_the_model(script in script(adaptive_lifo())) {
+        assert_matches_model(&script)?;
     }
 
     #[test]
-    fn time_slices_do_as_the_model(script in script(sliced())) {
-        does_as_the_model(&script)?;
+    fn time_buckets_match_the_model(script in script(time_buckets())) {
+        assert_matches_model(&script)?;
     }
 }
 
-fn line_of(discipline: Discipline, count: usize, items: impl IntoIterator<Item = char>) -> Queue<char> {
-    let mut line = Queue::new(discipline, Bounds::with_capacity(count), false);
+fn queue_of(discipline: Discipline, capacity: usize, items: impl IntoIterator<Item = char>) -> Queue<char> {
+    let mut queue = Queue::new(discipline, Bounds::with_capacity(capacity), false);
     for item in items {
-        let _ = line.push(item, 0, ms(0), &mut |_, _| {});
+        let _ = queue.push(item, 0, ms(0), &mut |_, _| {});
     }
-    line
+    queue
 }
 
-fn rest(line: &mut Queue<char>, now: Instant) -> String {
-    std::iter::from_fn(|| line.pop(now, &mut |_, _| {})).collect()
+fn rest(queue: &mut Queue<char>, now: Instant) -> String {
+    std::iter::from_fn(|| queue.pop(now, &mut |_, _| {})).collect()
 }
 
-/// The table of PO Box, with three places for five. Its stack keeps the oldest two for ever; here the
-/// bottom goes by eviction.
+/// The table of PO Box, with three places for five items. Its stack keeps the oldest two for ever.
+/// Here they are evicted.
 #[test]
-fn five_in_a_line_for_three() {
+fn a_full_queue_evicts_or_rejects_by_its_discipline() {
     for (discipline, out) in
         [(Discipline::Fifo, "cde"), (Discipline::KeepOldest, "abc"), (Discipline::Lifo, "edc")]
     {
-        assert_eq!(rest(&mut line_of(discipline, 3, 'a'..='e'), ms(0)), out, "{discipline}");
+        assert_eq!(rest(&mut queue_of(discipline, 3, 'a'..='e'), ms(0)), out, "{discipline}");
     }
 }
 
 #[test]
-fn what_is_put_back_keeps_its_place_among_those_that_came_since() {
+fn an_item_put_back_returns_to_its_place_before_later_items() {
     for (discipline, out) in
         [(Discipline::Fifo, "abcde"), (Discipline::KeepOldest, "abcde"), (Discipline::Lifo, "edcba")]
     {
-        let mut line = line_of(discipline, 5, 'a'..='c');
-        let (item, spot) = line.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
+        let mut queue = queue_of(discipline, 5, 'a'..='c');
+        let (item, position) = queue.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
         for new in ['d', 'e'] {
-            line.push(new, 0, ms(0), &mut |_, _| {}).unwrap();
+            queue.push(new, 0, ms(0), &mut |_, _| {}).unwrap();
         }
-        line.put_back(item, spot, &mut |_, _| {});
-        assert_eq!(rest(&mut line, ms(0)), out, "{discipline}");
+        queue.put_back(item, position, &mut |_, _| {});
+        assert_eq!(rest(&mut queue, ms(0)), out, "{discipline}");
     }
 }
 
 #[test]
-fn several_that_were_picked_go_back_in_the_reverse_order() {
+fn several_items_are_put_back_in_the_reverse_order() {
     for (discipline, out) in [(Discipline::Fifo, "abc"), (Discipline::Lifo, "cba")] {
-        let mut line = line_of(discipline, 3, 'a'..='c');
-        let [first, second] = [(); 2].map(|()| line.pop_with_position(ms(0), &mut |_, _| {}).unwrap());
-        line.put_back(second.0, second.1, &mut |_, _| {});
-        line.put_back(first.0, first.1, &mut |_, _| {});
-        assert_eq!(rest(&mut line, ms(0)), out, "{discipline}");
+        let mut queue = queue_of(discipline, 3, 'a'..='c');
+        let [first, second] = [(); 2].map(|()| queue.pop_with_position(ms(0), &mut |_, _| {}).unwrap());
+        queue.put_back(second.0, second.1, &mut |_, _| {});
+        queue.put_back(first.0, first.1, &mut |_, _| {});
+        assert_eq!(rest(&mut queue, ms(0)), out, "{discipline}");
     }
 }
 
-/// If the place it had is taken, the discipline says who goes: the oldest, who is the very same here,
-/// or the newest.
+/// If another item has taken the place, the discipline decides which item is evicted. The oldest
+/// may be the very item that is put back.
 #[test]
-fn what_is_put_back_into_a_full_line_may_have_to_go_itself() {
+fn an_item_put_back_into_a_full_queue_may_be_evicted_itself() {
     for (discipline, gone) in
         [(Discipline::Fifo, 'a'), (Discipline::KeepOldest, 'd'), (Discipline::Lifo, 'a')]
     {
-        let (mut line, mut lost) = (line_of(discipline, 3, 'a'..='c'), vec![]);
-        let (item, spot) = line.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
-        line.push('d', 0, ms(0), &mut |_, _| {}).unwrap();
-        line.put_back(item, spot, &mut |item, reason| lost.push((item, reason)));
+        let (mut queue, mut lost) = (queue_of(discipline, 3, 'a'..='c'), vec![]);
+        let (item, position) = queue.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
+        queue.push('d', 0, ms(0), &mut |_, _| {}).unwrap();
+        queue.put_back(item, position, &mut |item, reason| lost.push((item, reason)));
         assert_eq!(lost, [(gone, Reason::Evicted)], "{discipline}");
     }
 }
 
-/// A line that kept no time counts from when it begins to; also for one that was in somebody's hands
-/// just then, and was thrown away as if it had come at the origin of time.
+/// If a discipline begins to need ages, they count from the change. One item was taken before the
+/// change and put back after it. It expired at once, as if it had arrived at the origin of time.
 #[test]
-fn what_was_picked_before_time_was_kept_is_as_old_as_those_who_stayed() {
-    let mut line = line_of(Discipline::Fifo, 2, ['a', 'b']);
-    let (item, spot) = line.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
-    line.set_discipline(Discipline::ADAPTIVE_LIFO, ms(1_000), &mut |_, _| {});
-    line.put_back(item, spot, &mut |_, _| {});
-    assert_eq!(line.next_expiry(), Some(ms(1_100)));
-    assert_eq!(rest(&mut line, ms(1_000)), "ab");
+fn an_item_taken_before_ages_were_stored_counts_from_the_change() {
+    let mut queue = queue_of(Discipline::Fifo, 2, ['a', 'b']);
+    let (item, position) = queue.pop_with_position(ms(0), &mut |_, _| {}).unwrap();
+    queue.set_discipline(Discipline::ADAPTIVE_LIFO, ms(1_000), &mut |_, _| {});
+    queue.put_back(item, position, &mut |_, _| {});
+    assert_eq!(queue.next_expiry(), Some(ms(1_100)));
+    assert_eq!(rest(&mut queue, ms(1_000)), "ab");
 }
 
-/// A newcomer that needs the place of all the others left the line empty for a moment, which once
-/// looked as if they had been served: a line that is always full was never overloaded.
+/// A newcomer may evict all other items, which leaves the queue empty for a moment. That once
+/// counted as if they had been served, so a queue that was always full was never overloaded.
 #[test]
-fn a_line_emptied_by_eviction_is_not_taken_for_one_that_was_served() {
-    let mut line = line_of(Discipline::ADAPTIVE_LIFO, 1, ['a']);
-    line.push('b', 0, ms(98), &mut |_, _| {}).unwrap();
-    assert_eq!(line.next_expiry(), Some(ms(103)), "after the short wait of overload");
+fn a_queue_emptied_by_eviction_stays_overloaded() {
+    let mut queue = queue_of(Discipline::ADAPTIVE_LIFO, 1, ['a']);
+    queue.push('b', 0, ms(98), &mut |_, _| {}).unwrap();
+    assert_eq!(queue.next_expiry(), Some(ms(103)), "after the short wait under overload");
 }
 
-/// Arrivals are told by many clocks' readers, and one may come late to the lock.
+/// Callers read the clock before they take the lock, so a later arrival may have an earlier time.
 #[test]
-fn who_comes_with_an_earlier_time_has_come_no_earlier() {
+fn an_arrival_with_an_earlier_time_counts_as_later() {
     let age = Duration::from_millis(10);
-    let mut line = line_of(Discipline::LifoWithAge { max_age: age }, 2, []);
-    line.push('a', 0, ms(7), &mut |_, _| {}).unwrap();
-    line.push('b', 0, ms(5), &mut |_, _| {}).unwrap();
-    assert_eq!(line.next_expiry(), Some(ms(17)));
+    let mut queue = queue_of(Discipline::LifoWithAge { max_age: age }, 2, []);
+    queue.push('a', 0, ms(7), &mut |_, _| {}).unwrap();
+    queue.push('b', 0, ms(5), &mut |_, _| {}).unwrap();
+    assert_eq!(queue.next_expiry(), Some(ms(17)));
 }
 
-/// Something leaves from the middle a million times, behind a head that stays for ever.
+/// Items are removed from the middle a million times, behind a head that stays for ever.
 #[test]
-fn behind_a_long_standing_head_nothing_grows() {
+fn removals_behind_a_head_that_stays_use_bounded_memory() {
     for (discipline, weighed) in [(Discipline::Fifo, false), (Discipline::CODEL, true)] {
-        let mut line = Queue::new(discipline, Bounds::with_capacity(8), weighed);
-        let push = |line: &mut Queue<u32>, n| line.push(n, 1, ms(0), &mut |_, _| {}).unwrap();
-        push(&mut line, 0);
-        let mut last = push(&mut line, 1);
+        let mut queue = Queue::new(discipline, Bounds::with_capacity(8), weighed);
+        let push = |queue: &mut Queue<u32>, n| queue.push(n, 1, ms(0), &mut |_, _| {}).unwrap();
+        push(&mut queue, 0);
+        let mut last = push(&mut queue, 1);
         let mut moved = 0;
         for n in 2..1_000_000 {
-            let newest = push(&mut line, n);
-            assert_eq!(line.remove(last), Some(n - 1));
+            let newest = push(&mut queue, n);
+            assert_eq!(queue.remove(last), Some(n - 1));
             last = newest;
-            if line.is_sparse() {
-                line.compact(|_, key| {
+            if queue.is_sparse() {
+                queue.compact(|_, ticket| {
                     moved += 1;
-                    last = key;
+                    last = ticket;
                 });
-                assert!(!line.is_sparse());
+                assert!(!queue.is_sparse());
             }
         }
-        assert_eq!((line.len(), line.weight()), (2, if weighed { 2 } else { 0 }));
-        assert!(moved < 100_000, "closing up costs each of them little: {moved}");
-        assert!(format!("{line:?}").len() < 3_000, "holes do not pile up");
+        assert_eq!((queue.len(), queue.weight()), (2, if weighed { 2 } else { 0 }));
+        assert!(moved < 100_000, "compacting moves few items per removal: {moved}");
+        assert!(format!("{queue:?}").len() < 3_000, "holes do not accumulate");
     }
 }
 
 mod controlled_delay {
     use super::*;
 
-    /// So many that came together.
-    fn standing(line: &mut Queue<()>, many: u32, now: u64) {
-        for _ in 0..many {
-            assert!(line.push((), 0, ms(now), &mut |_, _| {}).is_ok());
+    /// Pushes `n` items that arrive at the same time.
+    fn push_many(queue: &mut Queue<()>, n: u32, now: u64) {
+        for _ in 0..n {
+            assert!(queue.push((), 0, ms(now), &mut |_, _| {}).is_ok());
         }
     }
 
-    /// Takes one every millisecond; answers when something was thrown out.
-    fn drops(line: &mut Queue<()>, during: std::ops::RangeInclusive<u64>) -> Vec<u64> {
+    /// Takes an item every millisecond. Returns the times at which items were dropped.
+    fn drops(queue: &mut Queue<()>, during: std::ops::RangeInclusive<u64>) -> Vec<u64> {
         let mut drops = vec![];
         for now in during {
-            line.pop(ms(now), &mut |(), reason| {
+            queue.pop(ms(now), &mut |(), reason| {
                 assert_eq!(reason, Reason::Expired);
                 drops.push(now);
             });
@@ -536,52 +536,54 @@ mod controlled_delay {
         drops
     }
 
-    fn line(many: u32) -> Queue<()> {
-        let mut line = Queue::new(Discipline::CODEL, Bounds::with_capacity(1_000), false);
-        standing(&mut line, many, 0);
-        line
+    fn queue(n: u32) -> Queue<()> {
+        let mut queue = Queue::new(Discipline::CODEL, Bounds::with_capacity(1_000), false);
+        push_many(&mut queue, n, 0);
+        queue
     }
 
-    /// All came at 0, and one is taken every millisecond: from 5 ms on the wait is above the target, at
-    /// 105 ms it has been so for an interval. Then 100 ms, 100/√2, 100/√3 and so on.
+    /// All items arrive at 0, and one is taken every millisecond. From 5 ms on the wait is above
+    /// the target, and at 105 ms it has been so for an interval. The next drop follows after 100
+    /// ms, then after 100/√2, 100/√3 and so on.
     #[test]
-    fn the_longer_the_wait_stays_above_the_target_the_faster_things_go() {
-        assert_eq!(drops(&mut line(1_000), 1..=550), [105, 205, 276, 334, 384, 429, 469, 507, 543]);
+    fn drops_follow_faster_while_the_wait_stays_above_the_target() {
+        assert_eq!(drops(&mut queue(1_000), 1..=550), [105, 205, 276, 334, 384, 429, 469, 507, 543]);
     }
 
-    /// Of 389, number 388 is the fifth to be thrown out, at 384 ms, and the last is taken. The drop that
-    /// ended the spell was due at 383.4 ms, and the spell is remembered for 16 intervals from there:
-    /// another that begins at 1900 ms starts at its rate (5 drops, less 1 to begin with: 100/√4), but
-    /// one that begins at 2000 ms at the lowest. The line once remembered until the drop after that.
+    /// Of 389 items, number 388 is the fifth to be dropped, at 384 ms, and the last is taken. That
+    /// drop was due at 383.4 ms and ended the dropping period, which is remembered for 16 intervals
+    /// from there. A period that begins at 1900 ms starts at its rate: 5 drops, less 1 to begin
+    /// with, so 100/√4. One that begins at 2000 ms starts at the lowest rate. The queue once
+    /// counted the 16 intervals from the drop that would have followed.
     #[test]
-    fn a_spell_that_follows_soon_begins_at_the_rate_of_the_last() {
+    fn a_dropping_period_that_follows_soon_resumes_the_rate() {
         for (begins, next) in [(1_900, 1_950), (2_000, 2_100)] {
-            let mut line = line(389);
-            assert_eq!(drops(&mut line, 1..=384).last(), Some(&384));
-            assert!(line.is_empty());
-            standing(&mut line, 1_000, begins - 110);
-            assert_eq!(drops(&mut line, begins - 100..=begins + 101)[..2], [begins, next]);
+            let mut queue = queue(389);
+            assert_eq!(drops(&mut queue, 1..=384).last(), Some(&384));
+            assert!(queue.is_empty());
+            push_many(&mut queue, 1_000, begins - 110);
+            assert_eq!(drops(&mut queue, begins - 100..=begins + 101)[..2], [begins, next]);
         }
     }
 
-    /// Those who waited went away by themselves. A while later the first of a new burst was thrown out
+    /// All items were removed, not taken. Some time later the first item of a new burst was dropped
     /// at once, as if the wait had been above the target ever since.
     #[test]
-    fn a_line_that_all_have_left_is_not_above_the_target() {
-        let mut line = line(3);
-        assert_eq!(drops(&mut line, 6..=6), []);
-        line.clear(Reason::Closed, &mut |_, _| {});
-        standing(&mut line, 1_000, 5_000);
-        assert_eq!(drops(&mut line, 5_006..=5_110), [5_106]);
+    fn a_queue_that_was_emptied_is_not_above_the_target() {
+        let mut queue = queue(3);
+        assert_eq!(drops(&mut queue, 6..=6), []);
+        queue.clear(Reason::Closed, &mut |_, _| {});
+        push_many(&mut queue, 1_000, 5_000);
+        assert_eq!(drops(&mut queue, 5_006..=5_110), [5_106]);
     }
 
     #[test]
-    fn the_last_one_is_never_thrown_out() {
-        let mut line = line(2);
-        assert_eq!(drops(&mut line, 1_000..=1_001), []);
+    fn the_last_item_is_never_dropped() {
+        let mut queue = queue(2);
+        assert_eq!(drops(&mut queue, 1_000..=1_001), []);
         for now in 2_000..3_000 {
-            standing(&mut line, 1, now - 1_000);
-            assert_eq!(drops(&mut line, now..=now), []);
+            push_many(&mut queue, 1, now - 1_000);
+            assert_eq!(drops(&mut queue, now..=now), []);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a request says reaches the guard through every adapter, and what it spent comes back through it.
+//! Keys and request information reach the guard through every adapter and wrapper, and tokens come
+//! back.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{
@@ -10,75 +11,75 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Did {
-    Asked(&'static str, u32, Priority),
+enum Call {
+    Admitted(&'static str, u32, Priority),
     Settled(u64, Outcome),
-    GaveBack(u64),
+    Refunded(u64),
 }
-use Did::{Asked, GaveBack, Settled};
+use Call::{Admitted, Refunded, Settled};
 
-/// Writes down what it is asked; its tokens are numbers, and it has something to say of each.
+/// Records its calls and admits two accounts. A token is the number of the call that created it.
 #[derive(Clone, Default)]
-struct Clerk(Arc<Mutex<Vec<Did>>>);
+struct RecordingGuard(Arc<Mutex<Vec<Call>>>);
 
 #[derive(Debug)]
-struct Number(u64);
-impl Pack for Number {
+struct TestToken(u64);
+impl Pack for TestToken {
     fn pack(self) -> Words {
         [self.0, 0, 0, 0]
     }
     fn unpack([number, ..]: Words) -> Self {
-        Number(number)
+        TestToken(number)
     }
 }
 
-impl Clerk {
-    fn write(&self, did: Did) -> u64 {
+impl RecordingGuard {
+    fn record(&self, call: Call) -> u64 {
         let mut all = self.0.lock().unwrap();
-        all.push(did);
+        all.push(call);
         all.len() as u64
     }
-    fn read(&self) -> Vec<Did> {
+    fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
-impl Settle for Clerk {
-    type Token = Number;
-    fn settle(&self, token: Number, outcome: Outcome) {
-        self.write(Settled(token.0, outcome));
+impl Settle for RecordingGuard {
+    type Token = TestToken;
+    fn settle(&self, token: TestToken, outcome: Outcome) {
+        self.record(Settled(token.0, outcome));
     }
-    fn refund(&self, token: Number) {
-        self.write(GaveBack(token.0));
+    fn refund(&self, token: TestToken) {
+        self.record(Refunded(token.0));
     }
-    fn allowances(&self, token: &Number, each: &mut dyn FnMut(Allowance)) {
+    fn allowances(&self, token: &TestToken, each: &mut dyn FnMut(Allowance)) {
         let second = Duration::from_secs(1);
-        each(Allowance { name: "clerk", limit: 9, window: second, remaining: token.0, reset: second });
+        each(Allowance { name: "guard", limit: 9, window: second, remaining: token.0, reset: second });
     }
 }
-impl Keyed<&'static str> for Clerk {
-    fn admit_for(&self, key: &&'static str, facts: RequestInfo) -> Result<Number, Rejected> {
-        Keyed::<str>::admit_for(self, key, facts)
+impl Keyed<&'static str> for RecordingGuard {
+    fn admit_for(&self, key: &&'static str, info: RequestInfo) -> Result<TestToken, Rejected> {
+        Keyed::<str>::admit_for(self, key, info)
     }
 }
-impl Keyed<str> for Clerk {
-    fn admit_for(&self, key: &str, facts: RequestInfo) -> Result<Number, Rejected> {
+impl Keyed<str> for RecordingGuard {
+    fn admit_for(&self, key: &str, info: RequestInfo) -> Result<TestToken, Rejected> {
         let known = ["ann", "bob"].into_iter().find(|known| *known == key);
-        let Some(key) = known else { return Err(Rejected::new("clerk", Reason::Limited)) };
-        Ok(Number(self.write(Asked(key, facts.cost, facts.priority))))
+        let Some(key) = known else { return Err(Rejected::new("guard", Reason::Limited)) };
+        Ok(TestToken(self.record(Admitted(key, info.cost, info.priority))))
     }
 }
-impl<R: ?Sized> Gate<R> for Clerk {
-    fn admit(&self, _: &R) -> Result<Number, Rejected> {
+impl<R: ?Sized> Gate<R> for RecordingGuard {
+    fn admit(&self, _: &R) -> Result<TestToken, Rejected> {
         self.admit_for("ann", RequestInfo::new())
     }
 }
-impl<R: ?Sized> Wait<R> for Clerk {
-    type Place = Number;
-    type Waiting = Ready<Result<Number, Rejected>>;
+impl<R: ?Sized> Wait<R> for RecordingGuard {
+    type Place = TestToken;
+    type Waiting = Ready<Result<TestToken, Rejected>>;
     fn wait(&self, request: &R) -> Self::Waiting {
         ready(self.admit(request))
     }
-    fn enter(&self, place: Number, _: &R) -> Result<Number, Rejected> {
+    fn enter(&self, place: TestToken, _: &R) -> Result<TestToken, Rejected> {
         Ok(place)
     }
 }
@@ -88,129 +89,135 @@ struct Request {
     items: u32,
 }
 const ANN: Request = Request { account: Some("ann"), items: 7 };
-const NOBODY: Request = Request { account: None, items: 7 };
-const STRANGER: Request = Request { account: Some("eve"), items: 7 };
+const ANONYMOUS: Request = Request { account: None, items: 7 };
+const UNKNOWN: Request = Request { account: Some("eve"), items: 7 };
 
-fn says(request: &Request) -> RequestInfo {
+fn read_info(request: &Request) -> RequestInfo {
     RequestInfo::new().cost(request.items).priority(Priority::HIGH)
 }
 
-fn told<G: Settle>(gate: &G, token: &G::Token) -> Vec<u64> {
-    let mut told = vec![];
-    gate.allowances(token, &mut |allowance| told.push(allowance.remaining));
-    told
+fn remaining<G: Settle>(gate: &G, token: &G::Token) -> Vec<u64> {
+    let mut remaining = vec![];
+    gate.allowances(token, &mut |allowance| remaining.push(allowance.remaining));
+    remaining
 }
 
-/// A gate of one clerk asks it, lets it tell, settles with it and gives back to it, once each.
-fn goes_through(clerk: &Clerk, gate: impl Gate<Request>, asked: Did) {
+/// Asserts that `gate` passes every operation to `guard` once.
+fn assert_passes_through(guard: &RecordingGuard, gate: impl Gate<Request>, admitted: Call) {
     let token = gate.admit(&ANN).unwrap();
-    assert_eq!(clerk.read(), [asked]);
-    assert_eq!(told(&gate, &token), [1]);
+    assert_eq!(guard.take(), [admitted]);
+    assert_eq!(remaining(&gate, &token), [1]);
     gate.settle(token, Outcome::TimedOut);
-    assert_eq!(clerk.read(), [Settled(1, Outcome::TimedOut)]);
+    assert_eq!(guard.take(), [Settled(1, Outcome::TimedOut)]);
     let token = gate.admit(&ANN).unwrap();
     gate.refund(token);
-    assert_eq!(clerk.read(), [asked, GaveBack(1)]);
+    assert_eq!(guard.take(), [admitted, Refunded(1)]);
 }
 
-/// Of a request that is nobody's the clerk hears nothing, to the end.
-fn passes_unasked(clerk: &Clerk, gate: impl Gate<Request>) {
-    let token = gate.admit(&NOBODY).unwrap();
-    assert!(told(&gate, &token).is_empty());
+/// Asserts that an anonymous request passes `gate` without a call of `guard`, now or later.
+fn assert_passes_uncounted(guard: &RecordingGuard, gate: impl Gate<Request>) {
+    let token = gate.admit(&ANONYMOUS).unwrap();
+    assert!(remaining(&gate, &token).is_empty());
     gate.settle(token, Outcome::Success);
-    let token = gate.admit(&NOBODY).unwrap();
+    let token = gate.admit(&ANONYMOUS).unwrap();
     gate.refund(token);
-    assert_eq!(clerk.read(), []);
+    assert_eq!(guard.take(), []);
 }
 
-const PLAIN: Did = Asked("ann", 1, Priority::NORMAL);
-const READ: Did = Asked("ann", 7, Priority::HIGH);
+const WITH_DEFAULTS: Call = Admitted("ann", 1, Priority::NORMAL);
+const WITH_INFO: Call = Admitted("ann", 7, Priority::HIGH);
 
 #[test]
-fn key_and_facts_reach_the_guard_through_every_adapter_by_key() {
-    let clerk = Clerk::default();
-    let its = || clerk.clone();
-    let by = || By::new(its(), |r: &Request| r.account.unwrap());
-    goes_through(&clerk, by(), PLAIN);
-    goes_through(&clerk, by().info(says), READ);
-    let by_ref = || ByRef::<_, _, str>::new(its(), |r: &Request| r.account.unwrap());
-    goes_through(&clerk, by_ref(), PLAIN);
-    goes_through(&clerk, by_ref().info(says), READ);
-    let by_option = || ByOption::new(its(), |r: &Request| r.account);
-    goes_through(&clerk, by_option(), PLAIN);
-    goes_through(&clerk, by_option().info(says), READ);
-    let by_option_ref = || ByOptionRef::<_, _, str>::new(its(), |r: &Request| r.account);
-    goes_through(&clerk, by_option_ref(), PLAIN);
-    goes_through(&clerk, by_option_ref().info(says), READ);
+fn key_and_info_reach_the_guard_through_every_adapter() {
+    let guard = RecordingGuard::default();
+    let by = || By::new(guard.clone(), |r: &Request| r.account.unwrap());
+    assert_passes_through(&guard, by(), WITH_DEFAULTS);
+    assert_passes_through(&guard, by().info(read_info), WITH_INFO);
+    let by_ref = || ByRef::<_, _, str>::new(guard.clone(), |r: &Request| r.account.unwrap());
+    assert_passes_through(&guard, by_ref(), WITH_DEFAULTS);
+    assert_passes_through(&guard, by_ref().info(read_info), WITH_INFO);
+    let by_option = || ByOption::new(guard.clone(), |r: &Request| r.account);
+    assert_passes_through(&guard, by_option(), WITH_DEFAULTS);
+    assert_passes_through(&guard, by_option().info(read_info), WITH_INFO);
+    let by_option_ref = || ByOptionRef::<_, _, str>::new(guard.clone(), |r: &Request| r.account);
+    assert_passes_through(&guard, by_option_ref(), WITH_DEFAULTS);
+    assert_passes_through(&guard, by_option_ref().info(read_info), WITH_INFO);
     // And through a clone.
-    goes_through(&clerk, by_option_ref().info(says).clone(), READ);
+    assert_passes_through(&guard, by_option_ref().info(read_info).clone(), WITH_INFO);
 }
 
 #[test]
-fn a_request_without_a_key_passes_unasked_and_one_that_is_refused_is_refused() {
-    let clerk = Clerk::default();
-    let by_option = ByOption::new(clerk.clone(), |r: &Request| r.account).info(says);
-    let by_option_ref = ByOptionRef::<_, _, str>::new(clerk.clone(), |r: &Request| r.account).info(says);
-    assert_eq!(by_option.admit(&STRANGER).unwrap_err().reason(), Reason::Limited);
-    assert_eq!(by_option_ref.admit(&STRANGER).unwrap_err().reason(), Reason::Limited);
-    passes_unasked(&clerk, by_option);
-    passes_unasked(&clerk, by_option_ref);
-    passes_unasked(&clerk, Only::new(clerk.clone(), |r: &Request| r.account.is_some()));
-    passes_unasked(&clerk, Shadow::new(clerk.clone(), Mode::Off));
+fn requests_without_a_key_pass_uncounted() {
+    let guard = RecordingGuard::default();
+    let by_option = ByOption::new(guard.clone(), |r: &Request| r.account).info(read_info);
+    let by_option_ref = ByOptionRef::<_, _, str>::new(guard.clone(), |r: &Request| r.account).info(read_info);
+    assert_eq!(by_option.admit(&UNKNOWN).unwrap_err().reason(), Reason::Limited);
+    assert_eq!(by_option_ref.admit(&UNKNOWN).unwrap_err().reason(), Reason::Limited);
+    assert_passes_uncounted(&guard, by_option);
+    assert_passes_uncounted(&guard, by_option_ref);
+    assert_passes_uncounted(&guard, Only::new(guard.clone(), |r: &Request| r.account.is_some()));
+    assert_passes_uncounted(&guard, Shadow::new(guard.clone(), Mode::Off));
+    // Two kinds of "not guarded", packed into one.
+    let off = || Shadow::new(guard.clone(), Mode::Off);
+    assert_passes_uncounted(&guard, Packed(Only::new(off(), |r: &Request| r.account.is_some())));
+    assert_passes_uncounted(&guard, Packed(Only::new(off(), |r: &Request| r.account.is_none())));
 }
 
 #[test]
-fn nothing_is_read_of_a_request_that_is_nobodys() {
-    let facts = |_: &Request| -> RequestInfo { panic!("read, and there is no one to tell") };
-    let gate = ByOption::new(Clerk::default(), |r: &Request| r.account).info(facts);
-    assert!(gate.admit(&NOBODY).is_ok());
+fn the_info_of_a_request_without_a_key_is_not_read() {
+    let info = |_: &Request| -> RequestInfo { panic!("the info was read") };
+    let gate = ByOption::new(RecordingGuard::default(), |r: &Request| r.account).info(info);
+    assert!(gate.admit(&ANONYMOUS).is_ok());
 }
 
 #[test]
-fn what_a_guard_tells_and_takes_back_goes_through_every_wrapper() {
-    let clerk = Clerk::default();
-    let by = || By::new(clerk.clone(), |r: &Request| r.account.unwrap()).info(says);
-    goes_through(&clerk, by(), READ);
-    goes_through(&clerk, (by(),), READ);
-    goes_through(&clerk, Only::new(by(), |_: &Request| true), READ);
-    goes_through(&clerk, Shadow::new(by(), Mode::On), READ);
-    goes_through(&clerk, Shadow::new(by(), Mode::Shadow), READ);
-    goes_through(&clerk, Packed(by()), READ);
-    goes_through(&clerk, Packed(Only::new(by(), |_: &Request| true)), READ);
+fn allowances_and_tokens_pass_through_every_wrapper() {
+    let guard = RecordingGuard::default();
+    let by = || By::new(guard.clone(), |r: &Request| r.account.unwrap()).info(read_info);
+    assert_passes_through(&guard, by(), WITH_INFO);
+    assert_passes_through(&guard, (by(),), WITH_INFO);
+    assert_passes_through(&guard, Only::new(by(), |_: &Request| true), WITH_INFO);
+    assert_passes_through(&guard, Shadow::new(by(), Mode::On), WITH_INFO);
+    assert_passes_through(&guard, Shadow::new(by(), Mode::Shadow), WITH_INFO);
+    assert_passes_through(&guard, Packed(by()), WITH_INFO);
+    assert_passes_through(&guard, Packed(Only::new(by(), |_: &Request| true)), WITH_INFO);
     let packed: Box<dyn Gate<Request, Token = Words>> = Box::new(Packed(by()));
-    goes_through(&clerk, &*packed, READ);
+    assert_passes_through(&guard, &*packed, WITH_INFO);
 }
 
 #[test]
-fn a_tuple_and_then_tell_and_take_back_both_in_order() {
-    let (one, two) = (Clerk::default(), Clerk::default());
-    two.write(PLAIN); // so that its tokens are other numbers
-    let by = By::new(two.clone(), |r: &Request| r.account.unwrap()).info(says);
+fn a_tuple_and_then_pass_allowances_and_refunds_in_order() {
+    let (one, two) = (RecordingGuard::default(), RecordingGuard::default());
+    two.record(WITH_DEFAULTS); // so that the tokens of the two guards differ
+    let by = By::new(two.clone(), |r: &Request| r.account.unwrap()).info(read_info);
     let both = (one.clone(), by.clone());
     let token = both.admit(&ANN).unwrap();
-    assert_eq!(told(&both, &token), [1, 2]);
+    assert_eq!(remaining(&both, &token), [1, 2]);
     both.refund(token);
-    assert_eq!((one.read(), two.read()), (vec![PLAIN, GaveBack(1)], vec![PLAIN, READ, GaveBack(2)]));
-    // Where the later one refuses, the earlier one's is given back.
-    assert_eq!(both.admit(&STRANGER).unwrap_err().by(), "clerk");
-    assert_eq!((one.read(), two.read()), (vec![PLAIN, GaveBack(1)], vec![]));
+    assert_eq!(
+        (one.take(), two.take()),
+        (vec![WITH_DEFAULTS, Refunded(1)], vec![WITH_DEFAULTS, WITH_INFO, Refunded(2)])
+    );
+    // If the later guard rejects, the token of the earlier one is refunded.
+    assert_eq!(both.admit(&UNKNOWN).unwrap_err().by(), "guard");
+    assert_eq!((one.take(), two.take()), (vec![WITH_DEFAULTS, Refunded(1)], vec![]));
 
-    two.write(PLAIN);
+    two.record(WITH_DEFAULTS);
     let then = Then(one.clone(), by);
     let place = then.wait(&ANN).into_inner().unwrap();
-    assert_eq!((one.read(), two.read().len()), (vec![PLAIN], 1), "the gate is asked when the turn has come");
-    two.write(PLAIN);
+    assert_eq!((one.take(), two.take().len()), (vec![WITH_DEFAULTS], 1), "the gate decides after the wait");
+    two.record(WITH_DEFAULTS);
     let token = then.enter(place, &ANN).unwrap();
-    assert_eq!(told(&then, &token), [1, 2]);
+    assert_eq!(remaining(&then, &token), [1, 2]);
     then.refund(token);
-    assert_eq!((one.read(), two.read()), (vec![GaveBack(1)], vec![PLAIN, READ, GaveBack(2)]));
-    let place = then.wait(&STRANGER).into_inner().unwrap();
-    assert!(then.enter(place, &STRANGER).is_err());
-    assert_eq!(one.read(), [PLAIN, GaveBack(1)], "the place goes back when a gate refuses");
+    assert_eq!((one.take(), two.take()), (vec![Refunded(1)], vec![WITH_DEFAULTS, WITH_INFO, Refunded(2)]));
+    let place = then.wait(&UNKNOWN).into_inner().unwrap();
+    assert!(then.enter(place, &UNKNOWN).is_err());
+    assert_eq!(one.take(), [WITH_DEFAULTS, Refunded(1)], "the place is refunded when the gate rejects");
 }
 
 #[test]
-fn facts_are_one_unit_of_normal_priority_unless_they_are_read() {
+fn request_info_defaults_to_one_unit_of_normal_priority() {
     let info = RequestInfo::default();
     assert_eq!((info, info.cost, info.priority), (RequestInfo::new(), 1, Priority::NORMAL));
     let order = [Priority::BACKGROUND, Priority::LOW, Priority::NORMAL, Priority::HIGH, Priority::CRITICAL];

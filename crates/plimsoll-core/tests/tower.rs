@@ -1,4 +1,4 @@
-//! The one service of gates and the one of waiters, polled by hand.
+//! The service of gates and the service of waiters, polled step by step.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
@@ -13,60 +13,60 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Writes down what it is told, and answers as it is set.
+/// Records its calls. Admits every request, or rejects every request.
 #[derive(Clone, Default)]
-struct Scribe {
+struct RecordingGuard {
     name: &'static str,
-    refuses: bool,
-    told: Arc<Mutex<Vec<String>>>,
+    rejects: bool,
+    calls: Arc<Mutex<Vec<String>>>,
 }
 
-impl Scribe {
-    fn write(&self, what: String) {
-        self.told.lock().unwrap().push(format!("{}{what}", self.name));
+impl RecordingGuard {
+    fn record(&self, call: String) {
+        self.calls.lock().unwrap().push(format!("{}{call}", self.name));
     }
-    fn told(&self) -> Vec<String> {
-        std::mem::take(&mut self.told.lock().unwrap())
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.calls.lock().unwrap())
     }
-    fn answer(&self) -> Result<(), Rejected> {
-        if self.refuses { Err(Rejected::new("scribe", Reason::Full)) } else { Ok(()) }
+    fn decide(&self) -> Result<(), Rejected> {
+        if self.rejects { Err(Rejected::new("guard", Reason::Full)) } else { Ok(()) }
     }
 }
 
-impl Settle for Scribe {
+impl Settle for RecordingGuard {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
-        self.write(format!("{outcome:?}"));
+        self.record(format!("{outcome:?}"));
     }
     fn refund(&self, (): ()) {
-        self.write("given back".into());
+        self.record("refunded".into());
     }
 }
-impl<R: ?Sized> Gate<R> for Scribe {
+impl<R: ?Sized> Gate<R> for RecordingGuard {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
-        self.write("asked".into());
-        self.answer()
+        self.record("admit".into());
+        self.decide()
     }
 }
-impl<R: ?Sized> Wait<R> for Scribe {
+impl<R: ?Sized> Wait<R> for RecordingGuard {
     type Place = ();
     type Waiting = Ready<Result<(), Rejected>>;
     fn wait(&self, _: &R) -> Self::Waiting {
         ready(Ok(()))
     }
     fn enter(&self, (): (), _: &R) -> Result<(), Rejected> {
-        self.write("entered".into());
-        self.answer()
+        self.record("enter".into());
+        self.decide()
     }
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// An inner service that panics where it is told to.
+/// An inner service that panics in "ready", "call" or "poll".
 #[derive(Clone, Copy)]
-struct Panics(&'static str);
+struct PanickingService(&'static str);
 
-impl Service<()> for Panics {
+impl Service<()> for PanickingService {
     type Response = ();
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
@@ -85,33 +85,33 @@ impl Service<()> for Panics {
 }
 
 #[test]
-fn a_gate_reserves_nothing_when_readied_and_settles_what_it_admitted() {
-    let scribe = Scribe::default();
+fn a_gate_reserves_nothing_in_poll_ready_and_settles_the_call() {
+    let guard = RecordingGuard::default();
     let (mock, mut handle) = tower_test::mock::pair::<&str, &str>();
-    let mut service = task::spawn(layer(scribe.clone()).layer(mock));
+    let mut service = task::spawn(layer(guard.clone()).layer(mock));
     handle.allow(0);
     assert_pending!(service.enter(|cx, mut s| s.poll_ready(cx)));
     handle.allow(1);
-    assert!(service.is_woken(), "the inner service's waker is the caller's");
+    assert!(service.is_woken(), "the inner service wakes the caller");
     assert_ready_ok!(service.enter(|cx, mut s| s.poll_ready(cx)));
-    assert!(scribe.told().is_empty(), "an idle readied service holds nothing");
+    assert!(guard.take().is_empty(), "a ready service that is idle holds nothing");
 
     let mut call = task::spawn(service.call("hello"));
     assert_pending!(call.poll());
-    assert_eq!(scribe.told(), ["asked"]);
-    let mut wants = task::spawn(handle.next_request());
-    let (request, answer) = assert_ready!(wants.poll()).unwrap();
+    assert_eq!(guard.take(), ["admit"]);
+    let mut received = task::spawn(handle.next_request());
+    let (request, answer) = assert_ready!(received.poll()).unwrap();
     assert_eq!(request, "hello");
     answer.send_response("world");
     assert_eq!(assert_ready_ok!(call.poll()), "world");
-    assert_eq!(scribe.told(), ["Success"]);
+    assert_eq!(guard.take(), ["Success"]);
 }
 
 #[test]
-fn a_refused_call_never_reaches_the_inner_service() {
-    let scribe = Scribe { refuses: true, ..Scribe::default() };
+fn a_rejected_call_never_reaches_the_inner_service() {
+    let guard = RecordingGuard { rejects: true, ..RecordingGuard::default() };
     let (mock, mut handle) = tower_test::mock::pair::<(), ()>();
-    let mut service = task::spawn(layer(scribe).layer(mock));
+    let mut service = task::spawn(layer(guard).layer(mock));
     handle.allow(1);
     assert_ready_ok!(service.enter(|cx, mut s| s.poll_ready(cx)));
     let mut call = task::spawn(service.call(()));
@@ -121,19 +121,19 @@ fn a_refused_call_never_reaches_the_inner_service() {
 }
 
 #[test]
-fn the_inner_error_comes_through_as_it_was_and_counts_as_failure() {
-    let scribe = Scribe::default();
+fn an_inner_error_is_returned_unchanged_and_counts_as_failure() {
+    let guard = RecordingGuard::default();
     let (mock, mut handle) = tower_test::mock::pair::<(), ()>();
-    let mut service = task::spawn(layer(scribe.clone()).wrap().layer(mock));
+    let mut service = task::spawn(layer(guard.clone()).wrap().layer(mock));
     assert_ready_ok!(service.enter(|cx, mut s| s.poll_ready(cx)));
     let mut call = task::spawn(service.call(()));
     assert_pending!(call.poll());
     assert_ready!(task::spawn(handle.next_request()).poll()).unwrap().1.send_error("broken");
     match assert_ready_err!(call.poll()) {
         Overload::Inner(error) => assert_eq!(error.to_string(), "broken"),
-        Overload::Rejected(no) => panic!("{no}"),
+        Overload::Rejected(rejected) => panic!("{rejected}"),
     }
-    assert_eq!(scribe.told(), ["asked", "Failure"]);
+    assert_eq!(guard.take(), ["admit", "Failure"]);
 
     handle.send_error("gone");
     let gone = assert_ready_err!(service.enter(|cx, mut s| s.poll_ready(cx)));
@@ -141,121 +141,121 @@ fn the_inner_error_comes_through_as_it_was_and_counts_as_failure() {
 }
 
 #[test]
-fn a_dropped_call_is_cancelled() {
-    let scribe = Scribe::default();
+fn a_dropped_call_settles_as_cancelled() {
+    let guard = RecordingGuard::default();
     let (mock, _handle) = tower_test::mock::pair::<(), ()>();
-    let mut service = task::spawn(layer(scribe.clone()).layer(mock));
+    let mut service = task::spawn(layer(guard.clone()).layer(mock));
     assert_ready_ok!(service.enter(|cx, mut s| s.poll_ready(cx)));
     drop(service.call(()));
-    assert_eq!(scribe.told(), ["asked", "Cancelled"]);
+    assert_eq!(guard.take(), ["admit", "Cancelled"]);
 }
 
 #[test]
-fn a_panic_below_is_a_failure_even_if_someone_catches_it() {
+fn an_inner_panic_counts_as_failure_even_if_it_is_caught() {
     for at in ["call", "poll"] {
-        let scribe = Scribe::default();
-        let mut service = layer(scribe.clone()).layer(Panics(at));
+        let guard = RecordingGuard::default();
+        let mut service = layer(guard.clone()).layer(PanickingService(at));
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let mut call = task::spawn(service.call(()));
             // Caught between the future and its drop, as a catch-panic layer does.
             catch_unwind(AssertUnwindSafe(|| call.poll().is_ready())).unwrap_err()
         }));
         assert_eq!(caught.is_err(), at == "call");
-        assert_eq!(scribe.told(), ["asked", "Failure"], "panic in {at}");
+        assert_eq!(guard.take(), ["admit", "Failure"], "panic in {at}");
     }
     for at in ["ready", "call", "poll"] {
-        let scribe = Scribe::default();
-        let mut service = wait_layer(scribe.clone()).layer(Panics(at));
+        let guard = RecordingGuard::default();
+        let mut service = wait_layer(guard.clone()).layer(PanickingService(at));
         let mut call = task::spawn(service.call(()));
         catch_unwind(AssertUnwindSafe(|| call.poll().is_ready())).unwrap_err();
         drop(call);
-        assert_eq!(scribe.told(), ["entered", "Failure"], "panic in {at}");
+        assert_eq!(guard.take(), ["enter", "Failure"], "panic in {at}");
     }
 }
 
 #[test]
-fn a_waiter_calls_the_very_instance_it_readied() {
-    let scribe = Scribe::default();
+fn a_waiter_calls_the_instance_that_it_polled_ready() {
+    let guard = RecordingGuard::default();
     let (mock, mut handle) = tower_test::mock::pair::<&str, &str>();
     handle.allow(0);
-    let mut service = task::spawn(wait_layer(scribe.clone()).layer(mock));
+    let mut service = task::spawn(wait_layer(guard.clone()).layer(mock));
     assert_ready_ok!(service.enter(|cx, mut s| s.poll_ready(cx)), "always ready");
     let mut call = task::spawn(service.call("x"));
     assert_pending!(call.poll());
-    assert_eq!(scribe.told(), ["entered"]);
+    assert_eq!(guard.take(), ["enter"]);
     handle.allow(1);
     assert!(call.is_woken());
-    // The mock panics if a clone that was not readied is called.
+    // The mock panics if a clone is called that was not polled ready.
     assert_pending!(call.poll());
     assert_ready!(task::spawn(handle.next_request()).poll()).unwrap().1.send_response("y");
     assert_eq!(assert_ready_ok!(call.poll()), "y");
-    assert_eq!(scribe.told(), ["Success"]);
+    assert_eq!(guard.take(), ["Success"]);
 }
 
 #[test]
-fn what_never_began_is_given_back() {
-    let scribe = Scribe::default();
+fn the_permit_of_a_call_that_never_began_is_refunded() {
+    let guard = RecordingGuard::default();
     let (mock, mut handle) = tower_test::mock::pair::<(), ()>();
     handle.allow(0);
-    let mut service = wait_layer(scribe.clone()).layer(mock);
+    let mut service = wait_layer(guard.clone()).layer(mock);
     let mut call = task::spawn(service.call(()));
     assert_pending!(call.poll());
     drop(call);
-    assert_eq!(scribe.told(), ["entered", "given back"], "dropped while the inner service was not ready");
+    assert_eq!(guard.take(), ["enter", "refunded"], "dropped while the inner service was not ready");
 
     let mut call = task::spawn(service.call(()));
     assert_pending!(call.poll());
     handle.send_error("gone");
     assert_eq!(assert_ready_err!(call.poll()).to_string(), "gone");
-    assert_eq!(scribe.told(), ["entered", "given back"], "the inner service never became ready");
+    assert_eq!(guard.take(), ["enter", "refunded"], "the inner service never became ready");
 }
 
 #[test]
 fn a_tuple_is_all_or_nothing() {
-    let told = Arc::<Mutex<Vec<String>>>::default();
-    let scribe = |name, refuses| Scribe { name, refuses, told: told.clone() };
-    let gates = (scribe("a ", false), scribe("b ", false), scribe("c ", true), scribe("d ", false));
+    let calls = Arc::<Mutex<Vec<String>>>::default();
+    let guard = |name, rejects| RecordingGuard { name, rejects, calls: calls.clone() };
+    let gates = (guard("a ", false), guard("b ", false), guard("c ", true), guard("d ", false));
     assert_eq!(gates.admit(&()).unwrap_err().reason(), Reason::Full);
-    assert_eq!(gates.0.told(), ["a asked", "b asked", "c asked", "b given back", "a given back"]);
+    assert_eq!(gates.0.take(), ["a admit", "b admit", "c admit", "b refunded", "a refunded"]);
 
-    let gates = (scribe("a ", false), scribe("b ", false));
+    let gates = (guard("a ", false), guard("b ", false));
     gates.settle(gates.admit(&()).unwrap(), Outcome::Success);
-    assert_eq!(gates.0.told(), ["a asked", "b asked", "a Success", "b Success"]);
+    assert_eq!(gates.0.take(), ["a admit", "b admit", "a Success", "b Success"]);
 }
 
 #[test]
-fn classify_reads_the_outcome() {
-    let scribe = Scribe::default();
-    let by = layer(scribe.clone()).classify(|result: Result<&(), &BoxError>| match result {
+fn classify_sets_the_outcome() {
+    let guard = RecordingGuard::default();
+    let layer = layer(guard.clone()).classify(|result: Result<&(), &BoxError>| match result {
         Ok(()) => Outcome::Overloaded,
         Err(_) => Outcome::Ignored,
     });
-    let mut service = by.layer(Panics("nowhere"));
+    let mut service = layer.layer(PanickingService("nowhere"));
     assert_ready_ok!(task::spawn(service.call(())).poll());
-    assert_eq!(scribe.told(), ["asked", "Overloaded"]);
+    assert_eq!(guard.take(), ["admit", "Overloaded"]);
 }
 
 #[test]
-fn only_asks_for_those_it_picks() {
-    let scribe = Scribe { refuses: true, ..Scribe::default() };
+fn only_guards_the_requests_it_selects() {
+    let guard = RecordingGuard { rejects: true, ..RecordingGuard::default() };
     let (mock, mut handle) = tower_test::mock::pair::<&str, ()>();
-    let mut service = task::spawn(layer(scribe.clone()).only(|path: &&str| *path != "/health").layer(mock));
+    let mut service = task::spawn(layer(guard.clone()).only(|path: &&str| *path != "/health").layer(mock));
     assert_ready_ok!(service.enter(|cx, mut s| s.poll_ready(cx)));
     assert_ready_err!(task::spawn(service.call("/orders")).poll());
-    assert_eq!(scribe.told(), ["asked"]);
+    assert_eq!(guard.take(), ["admit"]);
     let mut call = task::spawn(service.call("/health"));
     assert_pending!(call.poll());
     assert_ready!(task::spawn(handle.next_request()).poll()).unwrap().1.send_response(());
     assert_ready_ok!(call.poll());
-    assert!(scribe.told().is_empty());
+    assert!(guard.take().is_empty());
 }
 
 #[test]
-fn services_and_futures_go_where_their_parts_do() {
-    fn is<T: Send + Sync>(_: &T) {}
-    let mut gated = layer(Scribe::default()).layer(Panics(""));
-    is(&gated);
-    fn sends<T: Send>(_: &T) {}
-    sends(&gated.call(()));
-    sends(&wait_layer(Scribe::default()).layer(Panics("")).call(()));
+fn services_are_send_and_sync_and_futures_are_send() {
+    fn assert_send_sync<T: Send + Sync>(_: &T) {}
+    fn assert_send<T: Send>(_: &T) {}
+    let mut gated = layer(RecordingGuard::default()).layer(PanickingService(""));
+    assert_send_sync(&gated);
+    assert_send(&gated.call(()));
+    assert_send(&wait_layer(RecordingGuard::default()).layer(PanickingService("")).call(()));
 }

@@ -48,8 +48,10 @@ impl ValveBuilder {
         self
     }
 
-    /// Sets the queue discipline: the order in which waiting requests are served, and which of them
-    /// is evicted when the queue is full. Default: [`KeepOldest`](Discipline::KeepOldest).
+    /// Sets the queue discipline. Default: [`KeepOldest`](Discipline::KeepOldest).
+    ///
+    /// It is the order in which waiting requests are served, and which of them is evicted when the
+    /// queue is full.
     pub fn discipline(mut self, discipline: Discipline) -> Self {
         self.config.discipline = discipline;
         self

@@ -22,7 +22,7 @@ pub struct ValveConfig {
     pub queue: u32,
     /// The longest wait. Default: 100 ms. Above 0 if requests may wait.
     ///
-    /// Choose a fraction of the callers' own time-out, so that enough of it is left for the work.
+    /// Choose a fraction of the callers' own time-out, so that enough of it remains for the work.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub max_wait: Duration,
     /// The order in which waiting requests are served, and which of them is evicted when the queue

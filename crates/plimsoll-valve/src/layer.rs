@@ -1,4 +1,4 @@
-//! The tower face.
+//! The tower layers.
 
 use crate::Valve;
 use plimsoll_core::{GateLayer, WaitLayer, layer, wait_layer};
@@ -15,9 +15,10 @@ impl Valve {
         layer(self.clone())
     }
 
-    /// Creates a layer whose calls wait in the queue. It clones the inner service for each call.
+    /// Creates a layer whose calls wait in the queue.
     ///
-    /// A valve without a queue, such as [`Valve::new`] creates, decides at once here, too.
+    /// The inner service is cloned for each call. A valve without a queue, such as [`Valve::new`]
+    /// creates, decides at once here, too.
     pub fn wait_layer(&self) -> ValveWaitLayer {
         wait_layer(self.clone())
     }

@@ -1,23 +1,37 @@
-//! A safety valve: asking for permission before the work begins.
+//! A safety valve: a limited number of requests in flight, and a bounded queue in front of them.
 //!
-//! Every system has one true bottleneck – a pool of connections, a disk, a lock – and a number of
-//! calls it can serve at once. Put a [`Valve`] of that size in front of it: so many are inside, so
-//! many more may wait for a moment, everyone else is refused at once and told why. The queue that
-//! would otherwise grow behind the bottleneck, until every answer comes too late, cannot form.
+//! Every system has one true bottleneck, such as a connection pool, a disk or a lock. It serves a
+//! limited number of requests at once. Put a [`Valve`] with that `concurrency` in front of it.
+//! Further requests wait in a bounded queue for a bounded time, and all others are rejected at
+//! once. So no queue can grow behind the bottleneck until every response comes too late.
 //!
-//! The idea is Jesper Louis Andersen's SafetyValve, as told in the overload chapter of *Erlang in
-//! Anger*: ask at the edge, decide at the bottleneck.
+//! The idea is that of Jesper Louis Andersen's SafetyValve, described in the overload chapter of
+//! *Erlang in Anger*. Callers request permission at the edge of the system, before any work begins.
 //!
 //! ```text
-//!            ┌────────── valve ──────────┐
-//!  caller ──►│ room: waits, bounded      │──► inside: at most n ──► bottleneck
-//!            └──┬─────────────┬──────────┘
-//!               ▼             ▼
-//!        Full, at once    Expired, after the longest wait
+//!             ┌──────────────── valve ────────────────┐
+//!  request ──►│ waiting, up to  ──►  in flight, up to │──► bottleneck
+//!             │ `queue`              `concurrency`    │
+//!             └──┬─────────────┬──────────────────────┘
+//!                ▼             ▼
+//!          Full, at once   Expired, after `max_wait`
 //! ```
 //!
-//! *Not* for limiting how often something happens (that is a rate limit), nor for a dependency that
-//! is down (a breaker).
+//! *Not* for limiting how often something happens (use a rate limit), nor for a dependency that is
+//! down (use a circuit breaker).
+//!
+//! # Settings
+//!
+//! | setting | limits | default | range |
+//! |---|---|---|---|
+//! | `concurrency` | requests in flight | 1 | 1 to 2³¹ − 1 |
+//! | `queue` | waiting requests | 0 | 0 to 2³¹ − 1 |
+//! | `max_wait` | the time a request waits | 100 ms | above 0 if requests may wait |
+//! | `discipline` | the order, and which request is evicted | `KeepOldest` | any [`Discipline`](plimsoll_core::Discipline) |
+//!
+//! Each can be changed while the valve is in use: [`set_concurrency`](Valve::set_concurrency) and
+//! so on. The same words set and read the numbers by name, through
+//! [`Inspect`](plimsoll_core::Inspect).
 //!
 //! # On any thread
 //!
@@ -25,7 +39,7 @@
 //! use plimsoll_valve::Valve;
 //! use plimsoll_core::{Outcome, Reason};
 //!
-//! let valve = Valve::new(2)?; // two inside, nobody waits
+//! let valve = Valve::new(2)?; // two requests in flight, no queue
 //! let one = valve.try_acquire()?;
 //! let two = valve.try_acquire()?;
 //! assert_eq!(valve.try_acquire().unwrap_err().reason(), Reason::Full);
@@ -45,7 +59,8 @@
 //!
 //! # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! # rt.block_on(async {
-//! let valve = Valve::builder().concurrency(16).queue(32).max_wait(Duration::from_millis(100)).build()?;
+//! let max_wait = Duration::from_millis(100);
+//! let valve = Valve::builder().concurrency(16).queue(32).max_wait(max_wait).build()?;
 //! let service = ServiceBuilder::new()
 //!     .layer(valve.wait_layer()) // or `valve.layer()`, which never waits
 //!     .service(service_fn(async |name: &str| Ok::<_, BoxError>(format!("hello {name}"))));
@@ -56,18 +71,21 @@
 //!
 //! # Time, sharing, cancellation
 //!
-//! A [`Valve`] is a handle: clones, and all services of all its layers, share one count. Threads
-//! and tasks wait in the same room, in the order in which they came unless another
-//! [discipline](plimsoll_core::Discipline) is set: the newest first, for callers who give up soon. A waiter that is dropped
-//! leaves the room; a permit that is dropped, by a cancelled or panicking future too, frees its place.
-//! A service that was readied but is not called holds nothing of the valve's.
+//! A [`Valve`] is a handle. Its clones, and all services of all its layers, share one count and one
+//! queue. Threads and tasks wait in the same queue, in the order of arrival. Another
+//! [discipline](plimsoll_core::Discipline) changes that: for example, `Lifo` serves the newest
+//! request first, for callers that give up soon.
+//!
+//! A waiter that is dropped leaves the queue. A permit that is dropped releases its place, even if
+//! the future that holds it is cancelled or panics. A service that is ready but not called holds no
+//! place of the valve.
 //!
 //! # Features
 //!
-//! - `tower` (default): [`Valve::layer`], [`Valve::wait_layer`]. Brings in `tokio`.
-//! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
-//! - `serde`: [`ValveConfig`] can be read from a settings file.
-//! - `test-util`: time follows tokio's paused clock. For tests only.
+//! - `tower` (default): [`Valve::layer`] and [`Valve::wait_layer`]. Enables `tokio`.
+//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `serde`: [`ValveConfig`] can be read from and written to a file.
+//! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod builder;
 mod config;
@@ -81,3 +99,7 @@ pub use config::ValveConfig;
 #[cfg(feature = "tower")]
 pub use layer::{ValveLayer, ValveWaitLayer};
 pub use valve::Valve;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

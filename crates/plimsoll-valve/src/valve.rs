@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle, and permits without a wait.
 
 use plimsoll_core::parts::{FixedCapacity, Place, Semaphore};
 use plimsoll_core::{Gate, Permit, Rejected, semaphore_guard};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Admits a limited number of requests at once, and lets a limited number wait.
 ///
-/// A cheap handle: clones share everything.
+/// A cheap handle: clones share one count and one queue.
 ///
 /// | method | waits | where |
 /// |---|---|---|
@@ -27,18 +27,20 @@ impl Valve {
     /// Acquires a permit if a place is free. Never waits, and never overtakes waiting requests.
     ///
     /// # Errors
-    /// `Full` if every place is taken or requests wait for one; `Closed` after [`close`](Self::close).
+    /// `Full` if every place is taken or requests wait for one. `Closed` after
+    /// [`close`](Self::close).
     #[inline(always)]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self) -> Result<Permit<&Valve>, Rejected> {
         self.0.try_acquire().map(|place| Permit::new(self, place))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle and can be moved to
-    /// another task or thread.
+    /// Acquires a permit that owns its handle, if a place is free.
+    ///
+    /// Such a permit can be moved to another task or thread.
     ///
     /// # Errors
-    /// As for `try_acquire`.
+    /// As for [`try_acquire`](Self::try_acquire).
     #[inline]
     pub fn try_acquire_owned(&self) -> Result<Permit<Valve>, Rejected> {
         self.0.try_acquire().map(|place| Permit::new(self.clone(), place))

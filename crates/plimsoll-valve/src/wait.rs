@@ -6,21 +6,24 @@ use std::future::Future;
 use std::time::Duration;
 
 impl Valve {
-    /// Waits for a permit, in the order of the discipline, for at most [`max_wait`](Self::max_wait).
+    /// Waits for a permit, for at most [`max_wait`](Self::max_wait).
     ///
-    /// A valve without a queue, such as [`Valve::new`] creates, decides at once.
+    /// The [discipline](Self::discipline) determines the order of waiting requests. A valve without
+    /// a queue, such as [`Valve::new`] creates, decides at once.
     ///
     /// # Cancel safety
-    /// Dropped while it waits, the future leaves the queue and releases a place already granted. Its
-    /// place in the order is lost: a new `acquire` joins the end.
+    /// Dropped while it waits, the future leaves the queue and releases a place already granted.
+    /// Its position in the queue is lost: a new `acquire` joins as a newcomer.
     ///
     /// # Errors
-    /// `Full` at once if the queue is full, `Expired` after the longest wait, `Closed` if closed. Under
-    /// a [discipline](Self::set_discipline) that evicts, `Evicted` when a newcomer needs the place.
+    /// - `Full` at once if the queue is full and the discipline rejects newcomers.
+    /// - `Evicted` if the discipline evicts this request for a newcomer.
+    /// - `Expired` after the longest wait, or earlier under a discipline with an age limit.
+    /// - `Closed` if the valve is closed.
     ///
     /// # Panics
     /// Panics when it has to wait inside a tokio runtime without a timer (`enable_time` or
-    /// `enable_all`). This holds for all methods that wait in async code.
+    /// `enable_all`). So do all methods that wait in async code.
     ///
     /// # Examples
     /// ```
@@ -36,14 +39,15 @@ impl Valve {
         Ok(Permit::new(self, place))
     }
 
-    /// [`acquire`](Self::acquire) with a future and a permit that own their handle, so that both can
-    /// be moved to another task.
+    /// Waits for a permit that owns its handle, for at most [`max_wait`](Self::max_wait).
+    ///
+    /// The future and the permit can be moved to another task.
     ///
     /// # Cancel safety
-    /// As for `acquire`.
+    /// As for [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// As for `acquire`.
+    /// As for [`acquire`](Self::acquire).
     pub fn acquire_owned(&self) -> impl Future<Output = Result<Permit<Valve>, Rejected>> + Send + use<> {
         let valve = self.clone();
         async move {
@@ -52,34 +56,36 @@ impl Valve {
         }
     }
 
-    /// Waits for a permit on the calling thread, for at most [`max_wait`](Self::max_wait). No runtime
-    /// is needed.
+    /// Waits for a permit on the calling thread, for at most [`max_wait`](Self::max_wait).
     ///
-    /// The thread waits in the same queue as the tasks, in the same order. Inside an async task use
-    /// [`acquire`](Self::acquire).
+    /// No runtime is needed. The thread waits in the same queue as the tasks, in the same order.
+    /// Inside an async task use [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// As for `acquire`.
+    /// As for [`acquire`](Self::acquire).
     pub fn blocking_acquire(&self) -> Result<Permit<&Valve>, Rejected> {
         self.blocking_acquire_timeout(Duration::MAX)
     }
 
-    /// [`blocking_acquire`](Self::blocking_acquire), for at most `timeout`.
+    /// Waits for a permit on the calling thread, for at most `timeout`.
+    ///
+    /// The longest wait of the valve applies, too.
     ///
     /// # Errors
-    /// As for `acquire`; `Expired` after the shorter of `timeout` and the longest wait.
+    /// As for [`acquire`](Self::acquire), with `Expired` after the shorter of `timeout` and
+    /// [`max_wait`](Self::max_wait).
     ///
     /// # Examples
     /// ```
     /// # use plimsoll_valve::Valve;
     /// # use std::time::Duration;
-    /// let valve = Valve::builder().concurrency(1).queue(8).build()?;
+    /// let minute = Duration::from_secs(60);
+    /// let valve = Valve::builder().concurrency(1).queue(8).max_wait(minute).build()?;
     /// let held = valve.blocking_acquire_timeout(Duration::from_millis(5))?;
     /// std::thread::scope(|s| {
-    ///     let waiter = s.spawn(|| valve.blocking_acquire_timeout(Duration::from_secs(60)).map(|_| ()));
-    ///     drop(held);
-    ///     // It either came before the drop and waited, or after.
-    ///     assert!(matches!(waiter.join(), Ok(Ok(())) | Ok(Err(_))));
+    ///     let waiter = s.spawn(|| valve.blocking_acquire_timeout(minute).map(|_| ()));
+    ///     drop(held); // releases the place to the waiter
+    ///     assert_eq!(waiter.join().unwrap(), Ok(()));
     /// });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -93,11 +99,12 @@ impl Valve {
     /// `work` is not polled before the permit is granted.
     ///
     /// # Cancel safety
-    /// Dropped, the future leaves the queue, or releases the place together with the unfinished work.
+    /// Dropped while it waits, the future leaves the queue. Dropped later, it drops the unfinished
+    /// work and releases the place.
     ///
     /// # Errors
-    /// [`Overload::Rejected`] if no permit was granted: `work` never began. [`Overload::Inner`] is the
-    /// error of `work` itself.
+    /// [`Overload::Rejected`] if no permit was granted, so that `work` never began.
+    /// [`Overload::Inner`] with the error of `work` itself.
     ///
     /// # Examples
     /// ```

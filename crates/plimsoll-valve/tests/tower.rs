@@ -1,4 +1,4 @@
-//! The layers, and the stories they must not repeat.
+//! The layers, and known bugs of other limiters that they must not have.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
@@ -13,15 +13,16 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::load_shed::LoadShed;
 use tower::{BoxError, Layer, Service, service_fn};
 
-/// HttpOptions after as many polls as asked for, ready after as many again; panics at one of them.
+/// Is ready after `unready` polls, and responds after `polls` polls. May panic in one of the
+/// latter.
 #[derive(Clone)]
-struct Slow {
+struct SlowService {
     polls: u32,
     unready: u32,
     panics_at: Option<u32>,
 }
 
-impl Service<()> for Slow {
+impl Service<()> for SlowService {
     type Response = ();
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
@@ -34,13 +35,13 @@ impl Service<()> for Slow {
         Poll::Pending
     }
     fn call(&mut self, (): ()) -> Self::Future {
-        let (mut left, panics_at) = (self.polls, self.panics_at);
+        let (mut polls_left, panics_at) = (self.polls, self.panics_at);
         Box::pin(poll_fn(move |cx| {
-            assert_ne!(Some(left), panics_at, "as told");
-            if left == 0 {
+            assert_ne!(Some(polls_left), panics_at, "on purpose");
+            if polls_left == 0 {
                 return Poll::Ready(Ok(()));
             }
-            left -= 1;
+            polls_left -= 1;
             cx.waker().wake_by_ref();
             Poll::Pending
         }))
@@ -52,20 +53,26 @@ fn echo() -> impl Service<u32, Response = u32, Error = BoxError, Future = Ready<
     service_fn(|n: u32| ready(Ok(n)))
 }
 
-fn valve(inside: u32, room: u32) -> (Valve, ManualTime) {
+fn valve(concurrency: u32, queue: u32) -> (Valve, ManualTime) {
     let time = ManualTime::new();
     let wait = Duration::from_millis(100);
     (
-        Valve::builder().concurrency(inside).queue(room).max_wait(wait).clock(time.clock()).build().unwrap(),
+        Valve::builder()
+            .concurrency(concurrency)
+            .queue(queue)
+            .max_wait(wait)
+            .clock(time.clock())
+            .build()
+            .unwrap(),
         time,
     )
 }
 
-/// Over a limiter that reserves in `poll_ready`, a handle that was shed once keeps a place in the
-/// limiter's queue: the next permit goes to it and stays there until it is polled or dropped. With
-/// a limit of one, two live handles and nothing in flight, the other one then never succeeds.
+/// Some limiters reserve a permit in `poll_ready`. A handle whose call was shed then keeps a place
+/// in the limiter's queue. It gets the next permit, and holds it until it is polled or dropped.
+/// With a limit of one, two handles and nothing in flight, the other handle never succeeds.
 #[test]
-fn a_handle_that_was_shed_and_then_idles_takes_no_capacity() {
+fn an_idle_handle_whose_call_was_shed_takes_no_capacity() {
     let (valve, _time) = valve(1, 0);
     let mut a = task::spawn(LoadShed::new(valve.layer().layer(echo())));
     let mut b = task::spawn(LoadShed::new(valve.layer().layer(echo())));
@@ -73,7 +80,7 @@ fn a_handle_that_was_shed_and_then_idles_takes_no_capacity() {
     let held = valve.try_acquire().unwrap();
     assert_ready_ok!(b.enter(|cx, mut s| s.poll_ready(cx)));
     assert_ready_err!(task::spawn(b.call(1)).poll()); // shed
-    assert_ready_ok!(b.enter(|cx, mut s| s.poll_ready(cx))); // readied again, and left alone
+    assert_ready_ok!(b.enter(|cx, mut s| s.poll_ready(cx))); // ready again, and then idle
     drop(held);
 
     for n in 0..5 {
@@ -83,16 +90,16 @@ fn a_handle_that_was_shed_and_then_idles_takes_no_capacity() {
     drop(b);
 }
 
-/// The same with the layer that waits, where a caller that gave up while it waited is idle.
+/// The same with the layer that waits: the handle is idle after its waiting call was dropped.
 #[test]
-fn a_handle_whose_call_gave_up_waiting_takes_no_capacity() {
+fn an_idle_handle_whose_waiting_call_was_dropped_takes_nothing() {
     let (valve, _time) = valve(1, 8);
     let mut a = valve.wait_layer().layer(echo());
     let mut b = valve.wait_layer().layer(echo());
     let held = valve.try_acquire().unwrap();
-    let mut waits = task::spawn(b.call(1));
-    assert_pending!(waits.poll());
-    drop(waits);
+    let mut waiter = task::spawn(b.call(1));
+    assert_pending!(waiter.poll());
+    drop(waiter);
     drop(held);
     for n in 0..5 {
         assert_eq!(assert_ready_ok!(task::spawn(a.call(n)).poll()), n);
@@ -100,9 +107,9 @@ fn a_handle_whose_call_gave_up_waiting_takes_no_capacity() {
     assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
 }
 
-/// State that `layer()` makes is a limit per route in axum, which limits nothing.
+/// If `layer()` created new state, axum would have a limit for each route, and none in all.
 #[test]
-fn all_services_of_all_layers_of_a_valve_share_one_line() {
+fn all_services_of_all_layers_of_a_valve_share_its_places() {
     let (valve, _time) = valve(1, 0);
     let layer = valve.layer();
     let never = service_fn(|(): ()| std::future::pending::<Result<(), BoxError>>());
@@ -110,20 +117,23 @@ fn all_services_of_all_layers_of_a_valve_share_one_line() {
     let mut first = task::spawn(one.call(()));
     assert_pending!(first.poll());
     for other in [&mut two, &mut three] {
-        let no = assert_ready_err!(task::spawn(other.call(())).poll());
-        let no = *no.downcast_ref::<Rejected>().unwrap();
-        assert_eq!((no.reason(), no.limit(), no.observed()), (Reason::Full, Some(1), Some(1)));
+        let error = assert_ready_err!(task::spawn(other.call(())).poll());
+        let rejected = *error.downcast_ref::<Rejected>().unwrap();
+        assert_eq!(
+            (rejected.reason(), rejected.limit(), rejected.observed()),
+            (Reason::Full, Some(1), Some(1))
+        );
     }
     drop(first);
     assert_pending!(task::spawn(three.call(())).poll());
 }
 
 #[test]
-fn cancelled_at_any_await_everything_comes_back() {
+fn a_call_dropped_at_any_poll_releases_its_place() {
     for waits in [false, true] {
         for polls in 0..8 {
             let (valve, _time) = valve(1, 4);
-            let mut service = valve.wait_layer().layer(Slow { polls: 3, unready: 2, panics_at: None });
+            let mut service = valve.wait_layer().layer(SlowService { polls: 3, unready: 2, panics_at: None });
             let held = waits.then(|| valve.try_acquire().unwrap());
             let mut call = task::spawn(service.call(()));
             let mut next = task::spawn(service.call(()));
@@ -138,7 +148,7 @@ fn cancelled_at_any_await_everything_comes_back() {
             assert_pending!(next.poll());
             drop(call);
             drop(held);
-            // Whatever the first one held, the second has it now.
+            // The second call gets the place that the first held.
             while next.poll().is_pending() {}
             assert_eq!((valve.in_flight(), valve.queued()), (0, 0), "after {polls} polls, ended: {ended}");
         }
@@ -146,39 +156,39 @@ fn cancelled_at_any_await_everything_comes_back() {
 }
 
 #[test]
-fn a_panic_in_the_inner_service_gives_everything_back() {
+fn a_panic_in_the_inner_service_releases_the_place() {
     for at in 0..=3 {
         let (valve, _time) = valve(1, 4);
-        let slow = Slow { polls: 3, unready: 0, panics_at: Some(at) };
-        let mut call = task::spawn(valve.wait_layer().layer(slow.clone()).call(()));
+        let service = SlowService { polls: 3, unready: 0, panics_at: Some(at) };
+        let mut call = task::spawn(valve.wait_layer().layer(service.clone()).call(()));
         catch_unwind(AssertUnwindSafe(|| while call.poll().is_pending() {})).unwrap_err();
-        assert_eq!(valve.in_flight(), 0, "given back before the future is dropped");
-        let mut call = task::spawn(valve.layer().layer(slow).call(()));
+        assert_eq!(valve.in_flight(), 0, "released before the future is dropped");
+        let mut call = task::spawn(valve.layer().layer(service).call(()));
         catch_unwind(AssertUnwindSafe(|| while call.poll().is_pending() {})).unwrap_err();
         assert_eq!(valve.in_flight(), 0);
     }
 }
 
 #[test]
-fn a_waiting_call_is_refused_when_its_time_is_up() {
+fn a_waiting_call_expires_after_the_longest_wait() {
     let (valve, time) = valve(1, 1);
     let mut service = valve.wait_layer().layer(echo());
     let _held = valve.try_acquire().unwrap();
-    let mut waits = task::spawn(service.call(1));
-    assert_pending!(waits.poll());
+    let mut waiter = task::spawn(service.call(1));
+    assert_pending!(waiter.poll());
     let full = assert_ready_err!(task::spawn(service.call(2)).poll());
     let full = *full.downcast_ref::<Rejected>().unwrap();
     assert_eq!((full.reason(), full.limit(), full.observed()), (Reason::Full, Some(2), Some(2)));
     time.advance(Duration::from_millis(100));
-    assert!(waits.is_woken());
-    let no = assert_ready_err!(waits.poll());
-    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Expired);
-    assert_eq!(no.to_string(), "valve rejected: expired after 100ms");
+    assert!(waiter.is_woken());
+    let error = assert_ready_err!(waiter.poll());
+    assert_eq!(error.downcast_ref::<Rejected>().unwrap().reason(), Reason::Expired);
+    assert_eq!(error.to_string(), "valve rejected: expired after 100ms");
 }
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
-async fn under_tokios_paused_time_a_wait_expires_at_once() {
+async fn a_wait_expires_by_tokios_paused_time() {
     let valve = Valve::builder().concurrency(1).queue(1).max_wait(Duration::from_secs(3600)).build().unwrap();
     let _held = valve.try_acquire().unwrap();
     assert_eq!(valve.acquire().await.unwrap_err().reason(), Reason::Expired);

@@ -1,52 +1,19 @@
-//! The handle: settings, waiting on threads and in tasks, closing.
+//! The handle: waiting on threads and in tasks, disciplines, closing.
 #![allow(clippy::unwrap_used)]
 
-use plimsoll_core::{Clock, ManualTime, Outcome, Overload, Reason};
-use plimsoll_valve::{Valve, ValveConfig};
+use plimsoll_core::{Clock, Event, ManualTime, Observe, Outcome, Overload, Reason};
+use plimsoll_valve::Valve;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 
-const LONG: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
-fn a_setting_that_will_not_do_is_named_with_its_value_and_what_is_allowed() {
-    let text = |e: Result<Valve, _>| -> String {
-        e.map(|_| ()).map_err(|e: plimsoll_core::ConfigError| e.to_string()).unwrap_err()
-    };
-    assert_eq!(text(Valve::new(0)), "concurrency = 0 is not allowed: it must be 1 to 2147483647");
-    assert!(text(Valve::new(u32::MAX)).contains("concurrency = 4294967295"));
-    assert!(text(Valve::builder().queue(u32::MAX).build()).contains("queue = 4294967295"));
-    let no_time = text(Valve::builder().queue(1).max_wait(Duration::ZERO).build());
-    assert!(no_time.starts_with("max_wait = 0ns is not allowed"), "{no_time}");
-    assert!(
-        Valve::builder().config(ValveConfig { concurrency: 3, ..ValveConfig::default() }).build().is_ok()
-    );
-}
-
-#[test]
-fn a_live_setting_that_will_not_do_changes_nothing() {
-    let valve = Valve::builder().concurrency(3).queue(4).build().unwrap();
-    assert_eq!(valve.set_concurrency(0).unwrap_err().field(), "concurrency");
-    assert_eq!(valve.set_max_wait(Duration::ZERO).unwrap_err().field(), "max_wait");
-    assert_eq!((valve.concurrency(), valve.queue_limit()), (3, 4));
-}
-
-#[test]
-fn the_handle_shows_itself() {
-    let valve = Valve::builder().name("orders").concurrency(2).queue(1).build().unwrap();
-    let _one = valve.try_acquire().unwrap();
-    let shown = format!("{valve:?}");
-    assert!(
-        shown.contains("\"orders\"") && shown.contains("in_flight: 1") && shown.contains("concurrency: 2"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn raising_the_number_inside_lets_those_in_who_wait() {
-    let valve = Valve::builder().concurrency(1).queue(4).max_wait(LONG).build().unwrap();
+fn raising_concurrency_admits_waiting_requests_in_order() {
+    let valve = Valve::builder().concurrency(1).queue(4).max_wait(HOUR).build().unwrap();
     let _held = valve.try_acquire().unwrap();
     let mut waiters: Vec<_> = (0..3).map(|_| task::spawn(valve.acquire())).collect();
     for w in &mut waiters {
@@ -54,72 +21,73 @@ fn raising_the_number_inside_lets_those_in_who_wait() {
     }
     valve.set_concurrency(3).unwrap();
     let woken: Vec<_> = waiters.iter().map(|w| w.is_woken()).collect();
-    assert_eq!(woken, [true, true, false], "in order, and no more than there are places");
+    assert_eq!(woken, [true, true, false], "in order, up to the number of places");
     assert_eq!((valve.in_flight(), valve.queued()), (3, 1));
     valve.set_concurrency(1).unwrap();
-    let _in = assert_ready_ok!(waiters[0].poll());
-    assert_eq!(valve.in_flight(), 3, "nobody is thrown out");
+    let _admitted = assert_ready_ok!(waiters[0].poll());
+    assert_eq!(valve.in_flight(), 3, "a lower limit interrupts no request");
 }
 
 #[test]
-fn newcomers_do_not_overtake() {
-    let valve = Valve::builder().concurrency(1).queue(4).max_wait(LONG).build().unwrap();
+fn newcomers_do_not_overtake_waiting_requests() {
+    let valve = Valve::builder().concurrency(1).queue(4).max_wait(HOUR).build().unwrap();
     let held = valve.try_acquire().unwrap();
     let mut first = task::spawn(valve.acquire());
     assert_pending!(first.poll());
     drop(held);
-    assert_eq!(valve.try_acquire().unwrap_err().reason(), Reason::Full, "the place is the waiter's");
+    assert_eq!(valve.try_acquire().unwrap_err().reason(), Reason::Full, "the waiter has the place");
     let permit = assert_ready_ok!(first.poll());
     permit.done(Outcome::Success);
     assert!(valve.try_acquire().is_ok());
 }
 
 #[test]
-fn closing_refuses_those_who_wait_and_all_who_come() {
-    let valve = Valve::builder().concurrency(1).queue(4).max_wait(LONG).build().unwrap();
+fn closing_rejects_waiting_and_later_requests() {
+    let valve = Valve::builder().concurrency(1).queue(4).max_wait(HOUR).build().unwrap();
     let held = valve.try_acquire().unwrap();
-    let mut waits = task::spawn(valve.acquire());
-    assert_pending!(waits.poll());
+    let mut waiter = task::spawn(valve.acquire());
+    assert_pending!(waiter.poll());
     valve.close();
-    assert!(waits.is_woken() && valve.is_closed());
-    assert_eq!(assert_ready_err!(waits.poll()).reason(), Reason::Closed);
+    assert!(waiter.is_woken() && valve.is_closed());
+    assert_eq!(assert_ready_err!(waiter.poll()).reason(), Reason::Closed);
     assert_eq!(valve.try_acquire().unwrap_err().reason(), Reason::Closed);
-    assert_eq!(valve.blocking_acquire_timeout(LONG).unwrap_err().reason(), Reason::Closed);
-    assert_eq!(valve.in_flight(), 1, "who is inside finishes in peace");
+    assert_eq!(valve.blocking_acquire_timeout(HOUR).unwrap_err().reason(), Reason::Closed);
+    assert_eq!(valve.in_flight(), 1, "requests in flight continue");
     drop(held);
     assert_eq!(valve.in_flight(), 0);
 }
 
 #[test]
-fn run_tells_a_refusal_from_a_failure() {
+fn run_distinguishes_a_rejection_from_a_failure() {
     let block = |f| Clock::system().block_until(None, f).unwrap();
     let valve = Valve::new(1).unwrap();
     block(Box::pin(async {
         assert_eq!(valve.run(async { Ok::<_, &str>(1) }).await, Ok(1));
         assert_eq!(valve.run(async { Err::<(), _>("broken") }).await, Err(Overload::Inner("broken")));
         let _held = valve.try_acquire().unwrap();
-        let no = valve.run(async { Ok::<_, &str>(1) }).await.unwrap_err();
-        assert_eq!(no.rejected().unwrap().reason(), Reason::Full);
+        let rejected = valve.run(async { Ok::<_, &str>(1) }).await.unwrap_err();
+        assert_eq!(rejected.rejected().unwrap().reason(), Reason::Full);
     }) as std::pin::Pin<Box<dyn Future<Output = ()> + '_>>);
     assert_eq!(valve.in_flight(), 0);
 }
 
-/// SafetyValve 2.5.1's `run` loses the slot when the function raises and the process lives on.
+/// In SafetyValve 2.5.1, `run` loses the slot if the function raises and the process survives.
 #[test]
-fn a_panic_in_run_gives_the_place_back() {
+fn a_panic_in_run_releases_the_place() {
     let valve = Valve::new(1).unwrap();
-    let work = async { if true { panic!("as told") } else { Ok::<(), ()>(()) } };
+    let work = async { if true { panic!("on purpose") } else { Ok::<(), ()>(()) } };
     let mut run = task::spawn(valve.run(work));
     catch_unwind(AssertUnwindSafe(|| run.poll().is_ready())).unwrap_err();
     drop(run);
     assert_eq!(valve.in_flight(), 0);
 }
 
-/// In SafetyValve 2.5.1's CoDel queue a waiter that was killed is later started, and its slot is lost.
+/// In the CoDel queue of SafetyValve 2.5.1, a waiter that was killed is started later, and its slot
+/// is lost.
 #[test]
-fn a_waiter_that_is_gone_is_never_started() {
+fn a_dropped_waiter_is_never_admitted() {
     let time = ManualTime::new();
-    let valve = Valve::builder().concurrency(1).queue(8).max_wait(LONG).clock(time.clock()).build().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(HOUR).clock(time.clock()).build().unwrap();
     let held = valve.try_acquire().unwrap();
     let mut waiters: Vec<_> = (0..5).map(|_| task::spawn(valve.acquire())).collect();
     for w in &mut waiters {
@@ -129,8 +97,8 @@ fn a_waiter_that_is_gone_is_never_started() {
     drop(waiters.remove(1)); // the middle
     drop(held);
     assert!(waiters[0].is_woken());
-    drop(waiters.remove(0)); // granted, and gone before it came to fetch it
-    assert!(waiters[0].is_woken(), "the next one has it");
+    drop(waiters.remove(0)); // granted, and dropped before its next poll
+    assert!(waiters[0].is_woken(), "the next waiter has the place");
     drop(assert_ready_ok!(waiters[0].poll()));
     drop(assert_ready_ok!(waiters[1].poll()));
     drop(waiters);
@@ -138,45 +106,100 @@ fn a_waiter_that_is_gone_is_never_started() {
 }
 
 #[test]
-fn a_thread_gives_up_at_its_own_time_out_or_the_longest_wait() {
+fn a_blocked_thread_expires_at_its_timeout_or_the_longest_wait() {
     let time = ManualTime::new();
     let clock = time.clock();
-    let valve = Valve::builder().concurrency(1).queue(8).max_wait(LONG).clock(clock).build().unwrap();
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(HOUR).clock(clock).build().unwrap();
     let _held = valve.try_acquire().unwrap();
-    for timeout in [Duration::from_millis(5), LONG * 2] {
+    for timeout in [Duration::from_millis(5), HOUR * 2] {
         std::thread::scope(|s| {
-            let waits = s.spawn(|| valve.blocking_acquire_timeout(timeout).unwrap_err());
-            while !waits.is_finished() {
-                // Only once it waits, or it would begin to wait in the moved time.
+            let waiter = s.spawn(|| valve.blocking_acquire_timeout(timeout).unwrap_err());
+            while !waiter.is_finished() {
+                // Only once it waits: the wait is measured from its beginning.
                 if valve.queued() == 1 {
-                    time.advance(timeout.min(LONG));
+                    time.advance(timeout.min(HOUR));
                 }
                 std::thread::yield_now();
             }
-            assert_eq!(waits.join().unwrap().reason(), Reason::Expired);
+            assert_eq!(waiter.join().unwrap().reason(), Reason::Expired);
         });
     }
     assert_eq!(valve.queued(), 0);
 }
 
-/// Threads and tasks wait in one room; everyone gets in, never more than two at once. A wake-up
-/// that is lost would leave someone waiting for an hour.
 #[test]
-fn threads_and_tasks_waiting_together_lose_no_wake_up() {
+fn blocking_acquire_admits_or_expires_after_the_longest_wait() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(HOUR).clock(clock).build().unwrap();
+    let held = valve.try_acquire().unwrap();
+    let await_queued = || {
+        while valve.queued() == 0 {
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|s| {
+        let waiter = s.spawn(|| valve.blocking_acquire().map(drop));
+        await_queued();
+        time.advance(HOUR);
+        assert_eq!(waiter.join().unwrap().unwrap_err().reason(), Reason::Expired);
+        let waiter = s.spawn(|| valve.blocking_acquire().map(drop));
+        await_queued();
+        drop(held);
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+    });
+    assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
+}
+
+#[derive(Default)]
+struct EventLog(Mutex<Vec<Event>>);
+
+impl Observe for EventLog {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+#[test]
+fn the_observer_receives_each_decision_once() {
+    let log = Arc::new(EventLog::default());
+    let valve = Valve::builder().name("orders").queue(1).observe(log.clone()).build().unwrap();
+    let permit = valve.try_acquire().unwrap();
+    let rejected = valve.try_acquire().map(drop).unwrap_err();
+    let mut waiter = task::spawn(valve.acquire());
+    assert_pending!(waiter.poll());
+    drop(waiter);
+    permit.done(Outcome::TimedOut);
+    valve.try_acquire_owned().unwrap().refund();
+    let expected = [
+        Event::admitted("orders"),
+        Event::rejected(rejected),
+        Event::abandoned("orders"),
+        Event::completed("orders", Outcome::TimedOut),
+        Event::admitted("orders"),
+        Event::refunded("orders"),
+    ];
+    assert_eq!(*log.0.lock().unwrap(), expected);
+}
+
+/// Threads and tasks wait in one queue. All are admitted, never more than two at once. After a lost
+/// wake-up, a waiter would wait for an hour.
+#[test]
+fn threads_and_tasks_in_one_queue_lose_no_wake_up() {
     const EACH: u32 = 2_000;
-    let valve = Valve::builder().concurrency(2).queue(64).max_wait(LONG).build().unwrap();
-    let (now, most, served) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
+    let valve = Valve::builder().concurrency(2).queue(64).max_wait(HOUR).build().unwrap();
+    let (working, max, served) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
     let work = || {
-        most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+        max.fetch_max(working.fetch_add(1, SeqCst) + 1, SeqCst);
         std::thread::yield_now();
-        now.fetch_sub(1, SeqCst);
+        working.fetch_sub(1, SeqCst);
         served.fetch_add(1, SeqCst);
     };
     std::thread::scope(|s| {
         for _ in 0..3 {
             s.spawn(|| {
                 for _ in 0..EACH {
-                    let permit = valve.blocking_acquire_timeout(LONG).unwrap();
+                    let permit = valve.blocking_acquire_timeout(HOUR).unwrap();
                     work();
                     drop(permit);
                 }
@@ -187,11 +210,11 @@ fn threads_and_tasks_waiting_together_lose_no_wake_up() {
             let tasks = async || {
                 for n in 0..EACH {
                     if n % 7 == 0 {
-                        // Some give up while they wait.
-                        let mut waits = Box::pin(valve.acquire());
+                        // Some waiters are dropped while they wait.
+                        let mut waiter = Box::pin(valve.acquire());
                         let polled =
-                            std::future::poll_fn(|cx| std::task::Poll::Ready(waits.as_mut().poll(cx))).await;
-                        drop((polled, waits));
+                            std::future::poll_fn(|cx| std::task::Poll::Ready(waiter.as_mut().poll(cx))).await;
+                        drop((polled, waiter));
                     }
                     let permit = valve.acquire().await.unwrap();
                     work();
@@ -204,7 +227,7 @@ fn threads_and_tasks_waiting_together_lose_no_wake_up() {
     });
     assert_eq!(served.load(SeqCst), 6 * EACH);
     assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
-    assert!(most.load(SeqCst) <= 2);
+    assert!(max.load(SeqCst) <= 2);
 }
 
 mod disciplines {
@@ -220,26 +243,26 @@ mod disciplines {
     }
 
     #[test]
-    fn the_newest_enters_first_and_the_oldest_makes_room_and_is_told_at_once() {
+    fn lifo_admits_the_newest_and_evicts_the_oldest_at_once() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::Lifo);
         let held = valve.try_acquire().unwrap();
-        let mut waits: Vec<_> = (0..3).map(|_| task::spawn(valve.acquire())).collect();
-        assert_pending!(waits[0].poll());
+        let mut waiters: Vec<_> = (0..3).map(|_| task::spawn(valve.acquire())).collect();
+        assert_pending!(waiters[0].poll());
         time.advance(Duration::from_millis(7));
-        assert_pending!(waits[1].poll());
-        assert_pending!(waits[2].poll());
-        assert!(waits[0].is_woken(), "it is told the moment it is displaced");
-        let no = assert_ready!(waits[0].poll()).unwrap_err();
-        assert_eq!((no.reason(), no.window()), (Reason::Evicted, Some(Duration::from_millis(7))));
+        assert_pending!(waiters[1].poll());
+        assert_pending!(waiters[2].poll());
+        assert!(waiters[0].is_woken(), "an evicted waiter is woken at once");
+        let rejected = assert_ready!(waiters[0].poll()).unwrap_err();
+        assert_eq!((rejected.reason(), rejected.window()), (Reason::Evicted, Some(Duration::from_millis(7))));
         drop(held);
-        assert_pending!(waits[1].poll());
-        assert_eq!(assert_ready!(waits[2].poll()).map(|_| ()), Ok(()));
-        assert_eq!(assert_ready!(waits[1].poll()).map(|_| ()), Ok(()));
+        assert_pending!(waiters[1].poll());
+        assert_eq!(assert_ready!(waiters[2].poll()).map(|_| ()), Ok(()));
+        assert_eq!(assert_ready!(waiters[1].poll()).map(|_| ()), Ok(()));
     }
 
     #[test]
-    fn a_time_slice_goes_whole_and_its_waiters_are_woken_for_it() {
+    fn an_expired_time_slice_wakes_its_waiters() {
         let time = ManualTime::new();
         let slice = Duration::from_millis(10);
         let valve = valve(&time, Discipline::TimeBuckets { slice, slices: 2 });
@@ -250,7 +273,7 @@ mod disciplines {
         time.advance(Duration::from_millis(11));
         let mut fresh = task::spawn(valve.acquire());
         assert_pending!(fresh.poll());
-        time.advance(Duration::from_millis(1)); // 20 ms: the first slice has had its two
+        time.advance(Duration::from_millis(1)); // 20 ms: the first slice is two slices old
         assert!(old.is_woken());
         assert_eq!(assert_ready!(old.poll()).unwrap_err().reason(), Reason::Expired);
         assert_pending!(fresh.poll());
@@ -259,44 +282,45 @@ mod disciplines {
     }
 
     #[test]
-    fn a_new_discipline_holds_for_those_who_wait_already() {
+    fn a_new_discipline_applies_to_waiting_requests() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::KeepOldest);
         let held = valve.try_acquire().unwrap();
-        let mut waits = task::spawn(valve.acquire());
-        assert_pending!(waits.poll());
+        let mut waiter = task::spawn(valve.acquire());
+        assert_pending!(waiter.poll());
         assert!(valve.set_discipline(Discipline::LifoWithAge { max_age: Duration::ZERO }).is_err());
         valve.set_discipline(Discipline::LifoWithAge { max_age: Duration::from_millis(5) }).unwrap();
-        assert!(waits.is_woken(), "to see when its time is up now");
-        assert_pending!(waits.poll());
+        assert!(waiter.is_woken(), "it must set its timer for the new discipline");
+        assert_pending!(waiter.poll());
         time.advance(Duration::from_millis(5));
-        assert!(waits.is_woken());
-        assert_eq!(assert_ready!(waits.poll()).unwrap_err().reason(), Reason::Expired);
+        assert!(waiter.is_woken());
+        assert_eq!(assert_ready!(waiter.poll()).unwrap_err().reason(), Reason::Expired);
         drop(held);
         assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
     }
 
-    /// The line counts from the change, he from his coming: he looked too early, and then no more
-    /// before his own time was up.
+    /// The queue counts ages from the change of discipline, but the waiter set its timer by its
+    /// arrival. The timer fired too early, and was then set for the longest wait.
     #[test]
-    fn who_waited_before_time_was_kept_is_told_when_it_is_up() {
+    fn a_waiter_older_than_a_timed_discipline_expires_in_time() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::KeepOldest);
         let held = valve.try_acquire().unwrap();
-        let mut waits = task::spawn(valve.acquire());
-        assert_pending!(waits.poll());
+        let mut waiter = task::spawn(valve.acquire());
+        assert_pending!(waiter.poll());
         time.advance(Duration::from_millis(20));
         valve.set_discipline(Discipline::LifoWithAge { max_age: Duration::from_millis(10) }).unwrap();
-        assert_pending!(waits.poll());
+        assert_pending!(waiter.poll());
         time.advance(Duration::from_millis(10));
-        assert!(waits.is_woken());
-        assert_eq!(assert_ready!(waits.poll()).unwrap_err().reason(), Reason::Expired);
+        assert!(waiter.is_woken());
+        assert_eq!(assert_ready!(waiter.poll()).unwrap_err().reason(), Reason::Expired);
         drop(held);
     }
 
-    /// He stayed for the sake of a newer one, who then went away: with the age of that one his own is up.
+    /// Under `LifoWithAge` an old waiter stays as long as a newer one is not too old. The newer one
+    /// left before that. The old one still expires when the newer one would have.
     #[test]
-    fn who_stays_for_a_newer_one_goes_with_it() {
+    fn a_waiter_that_stays_because_of_a_newer_one_expires() {
         let time = ManualTime::new();
         let valve = valve(&time, Discipline::LifoWithAge { max_age: Duration::from_millis(10) });
         let held = valve.try_acquire().unwrap();
@@ -314,9 +338,8 @@ mod disciplines {
         drop(held);
     }
 
-    /// Whoever leaves the line, in whatever order it is served, takes no place with him.
     #[test]
-    fn who_gives_up_takes_no_place_along_in_any_discipline() {
+    fn a_dropped_waiter_loses_no_place_under_any_discipline() {
         let (five, slices) = (Duration::from_millis(5), 3);
         for discipline in [
             Discipline::Fifo,
@@ -330,13 +353,13 @@ mod disciplines {
             let time = ManualTime::new();
             let valve = valve(&time, discipline);
             let held = valve.try_acquire().unwrap();
-            let mut waits: Vec<_> = (0..2).map(|_| task::spawn(valve.acquire())).collect();
-            waits.iter_mut().for_each(|w| assert_pending!(w.poll()));
-            drop(waits.remove(0));
+            let mut waiters: Vec<_> = (0..2).map(|_| task::spawn(valve.acquire())).collect();
+            waiters.iter_mut().for_each(|w| assert_pending!(w.poll()));
+            drop(waiters.remove(0));
             assert_eq!(valve.queued(), 1, "{discipline}");
-            drop(held); // grants the other, who goes away before he looks
-            assert!(waits[0].is_woken(), "{discipline}");
-            drop(waits);
+            drop(held); // admits the other waiter, which is dropped before its next poll
+            assert!(waiters[0].is_woken(), "{discipline}");
+            drop(waiters);
             assert_eq!((valve.in_flight(), valve.queued()), (0, 0), "{discipline}");
             assert!(valve.try_acquire().is_ok(), "{discipline}");
         }

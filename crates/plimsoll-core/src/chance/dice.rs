@@ -1,9 +1,11 @@
 //! Dice: the only way in which chance enters a guard.
 //!
 //! The generator is SplitMix64 (Steele, Lea, Flood: *Fast splittable pseudorandom number
-//! generators*, OOPSLA 2014). Its state moves by addition, so one algorithm serves twice: as a plain
-//! cell in each thread, and as one shared atomic word for dice with a seed. `rand` provides the seeds
-//! of the threads. It is fit for dropping requests and spreading retries, never for secrets.
+//! generators*, OOPSLA 2014). Its state moves by addition. So the same algorithm works on a plain
+//! cell of each thread, and on one atomic word that dice with a seed share. The seeds of the
+//! threads come from `rand`.
+//!
+//! The numbers are good enough to drop requests and to spread retries, but never for secrets.
 
 use super::sip::KeyedHashState;
 use rand::TryRng;
@@ -15,8 +17,8 @@ use std::time::Duration;
 
 /// A source of random numbers. Cheap to clone; every guard that decides at random has one.
 ///
-/// The default is a generator of the calling thread. [`Dice::seeded`] is reproducible: on one thread,
-/// the same seed yields the same numbers. Clones draw from one sequence.
+/// The default is a generator of the calling thread. [`Dice::seeded`] is reproducible: on one
+/// thread, the same seed yields the same numbers. Clones draw from one sequence.
 ///
 /// ```
 /// use plimsoll_core::Dice;
@@ -47,7 +49,7 @@ thread_local! {
 #[expect(clippy::disallowed_methods, reason = "the dice are where random numbers are read")]
 fn seed() -> u64 {
     let seed = rand::rngs::SysRng.try_next_u64();
-    // A system without a source of entropy still gives every hash map its own keys.
+    // Even without a source of entropy, `std` gives each of its hash maps a different secret.
     seed.unwrap_or_else(|_| RandomState::new().hash_one(0)) | 1
 }
 
@@ -89,21 +91,22 @@ impl Dice {
         (self.bits() >> 11) as f64 * Self::GRAIN
     }
 
-    /// Returns `true` with probability `p`: never for `p ≤ 0` (or NaN), always for `p ≥ 1`.
+    /// Returns `true` with probability `p`. Never for `p ≤ 0` or NaN, always for `p ≥ 1`.
     #[inline]
     pub fn chance(&self, p: f64) -> bool {
         self.uniform() < p
     }
 
-    /// Converts `p` into a threshold for [`under`](Self::under), for a probability that is used often.
+    /// Converts `p` into a threshold for [`under`](Self::under).
     ///
-    /// A draw has 2⁵³ equally likely values. The threshold is the number of them below `p`.
+    /// Worth it for a probability that is used often. A draw has 2⁵³ equally likely values. The
+    /// threshold is the number of them below `p`.
     pub fn threshold(p: f64) -> u64 {
         // The cast saturates: NaN and negative numbers become 0.
         ((p / Self::GRAIN).ceil() as u64).min(1 << 53)
     }
 
-    /// Creates a hasher with a secret, for maps whose keys come from outside.
+    /// Creates a hash state with a random secret. For maps whose keys come from outside.
     pub fn hasher(&self) -> KeyedHashState {
         let secret = self.bits();
         KeyedHashState::new(secret, mix(secret.wrapping_add(GOLDEN)))

@@ -1,8 +1,8 @@
 //! Hashes under a secret: SipHash-1-3 (Aumasson, Bernstein: *SipHash: a fast short-input PRF*,
 //! INDOCRYPT 2012), with one round per word and three at the end.
 //!
-//! The standard library's maps use the same function. That one accepts a secret only by hashing it
-//! first, which costs a fifth more for a number. Inlined into the caller, this one costs half.
+//! The standard library's maps use the same function, but it takes a secret only as hashed input.
+//! That costs a fifth more for a number. This one is inlined into its caller and costs half.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -12,11 +12,11 @@ use std::hash::{BuildHasher, Hasher};
 #[derive(Clone, Copy)]
 pub struct KeyedHashState([u64; 4]);
 
-/// The hasher of [`Seeded`].
+/// The hasher that a [`KeyedHashState`] builds.
 #[derive(Clone)]
 pub struct KeyedHasher {
     state: [u64; 4],
-    // The bytes that do not fill a word yet, from the low end, and the number of bytes in all.
+    // The bytes that do not fill a word yet, lowest first, and the total number of bytes.
     tail: u64,
     length: u64,
 }
@@ -126,13 +126,13 @@ impl Hasher for KeyedHasher {
 // Not derived: the secret must not be printed.
 impl std::fmt::Debug for KeyedHashState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seeded")
+        f.write_str("KeyedHashState(..)")
     }
 }
 
 impl std::fmt::Debug for KeyedHasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SeededHasher")
+        f.write_str("KeyedHasher(..)")
     }
 }
 

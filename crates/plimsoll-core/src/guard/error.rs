@@ -14,7 +14,9 @@ macro_rules! setting_error {
         }
 
         impl $name {
-            /// Creates an error for `value` in `field`. `allowed` states the valid values ("1 to 100").
+            /// Creates an error for `value` in `field`.
+            ///
+            /// `allowed` describes the valid values, such as "1 to 100".
             pub fn new(
                 field: &'static str,
                 value: impl Display,
@@ -50,22 +52,24 @@ macro_rules! setting_error {
 }
 
 setting_error! {
-    /// An invalid setting, found when a guard is built. Names the field, the value and the valid values.
+    /// An invalid setting, found when a guard is built: its name, its value and the valid values.
     ConfigError
 }
 
 setting_error! {
-    /// An invalid change to a running guard. Names the field, the value and the valid values.
+    /// An invalid change to a running guard: the setting, the value and the valid values.
     ///
-    /// Nothing has changed.
+    /// The guard keeps the value it had.
     ControlError
 }
 
 impl ControlError {
-    /// Creates an error for a setting that the guard does not have; it has `settings`.
+    /// Creates an error for a setting that the guard does not have.
+    ///
+    /// `settings` lists those it has.
     pub fn unknown(setting: &str, settings: &[&str]) -> Self {
         let allowed = match settings {
-            [] => "none: this guard has no settings".into(),
+            [] => "absent, as this guard has no settings".into(),
             [one] => one.to_string(),
             many => format!("one of {}", many.join(", ")),
         };

@@ -9,15 +9,15 @@ use std::time::Duration;
 /// A token is plain data, so admitting a request through a reference costs no reference count.
 /// [`Permit`](crate::Permit) releases a token on drop, for all guards.
 pub trait Settle {
-    /// What an admitted request holds: a generation, a place, a start time. Plain data.
+    /// What an admitted request holds, such as a place or a start time. Plain data.
     type Token: Send;
     /// Releases the token of work that has ended with `outcome`.
     fn settle(&self, token: Self::Token, outcome: Outcome);
     /// Releases the token of work that never began, and refunds what it was charged.
     fn refund(&self, token: Self::Token);
-    /// Calls `each` with every quota that applies to the admitted request, and what remains of it.
+    /// Calls `each` with every quota that applies to the admitted request.
     ///
-    /// Guards without quotas call it not at all.
+    /// Guards without quotas never call it.
     fn allowances(&self, _token: &Self::Token, _each: &mut dyn FnMut(Allowance)) {}
 }
 
@@ -53,9 +53,13 @@ pub trait Wait<R: ?Sized>: Settle {
     type Place: Send;
     /// The wait. Dropping it leaves the queue and releases a place that was already granted.
     type Waiting: Future<Output = Result<Self::Place, Rejected>>;
-    /// Returns a future that waits for `request` to be admitted. It joins the queue at its first poll.
+    /// Returns a future that waits for `request` to be admitted.
+    ///
+    /// It joins the queue at its first poll.
     fn wait(&self, request: &R) -> Self::Waiting;
-    /// Turns a place into a token, after asking whatever must be asked only now.
+    /// Turns a place into a token.
+    ///
+    /// What can be decided only after the wait is decided here, such as the charge of a rate limit.
     ///
     /// # Errors
     /// [`Rejected`] if the request may not begin. The place has been released then.

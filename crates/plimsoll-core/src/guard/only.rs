@@ -19,7 +19,9 @@ use std::task::{Context, Poll};
 ///     fn refund(&self, _: ()) {}
 /// }
 /// impl Gate<str> for Shut {
-///     fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Closed)) }
+///     fn admit(&self, _: &str) -> Result<(), Rejected> {
+///         Err(Rejected::new("shut", Reason::Closed))
+///     }
 /// }
 ///
 /// let gate = Only::new(Shut, |path: &str| path != "/health");
@@ -86,7 +88,7 @@ impl<R: ?Sized, G: Wait<R>, F: Fn(&R) -> bool> Wait<R> for Only<G, F> {
 }
 
 pin_project! {
-    /// The wait of a guard behind [`Only`].
+    /// The future of [`Only`] around a guard that may queue the caller.
     #[derive(Debug)]
     pub struct OnlyWaiting<W> {
         #[pin]

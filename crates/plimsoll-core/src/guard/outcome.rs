@@ -36,9 +36,7 @@ impl Outcome {
             Outcome::Cancelled => "cancelled",
         }
     }
-}
 
-impl Outcome {
     /// Returns `Success` for `Ok`, `Failure` for `Err`.
     pub const fn from_result<T, E>(result: &Result<T, E>) -> Self {
         match result {
@@ -64,7 +62,7 @@ impl<T, E> Classify<T, E> for OnError {
     }
 }
 
-/// A closure as classifier. `T` and `E` in the type let the closure infer its argument.
+/// A closure as a classifier. `T` and `E` in the type let the closure infer its argument.
 pub struct ClassifyFn<F, T, E>(F, PhantomData<fn(T, E)>);
 
 impl<F, T, E> ClassifyFn<F, T, E> {
@@ -77,7 +75,7 @@ impl<F, T, E> ClassifyFn<F, T, E> {
     }
 }
 
-// Derived, these would require `T: Clone` and `E: Clone`, which are only named, never held.
+// Not derived: that would require `T: Clone` and `E: Clone`, although neither is stored.
 impl<F: Clone, T, E> Clone for ClassifyFn<F, T, E> {
     fn clone(&self) -> Self {
         ClassifyFn(self.0.clone(), PhantomData)
@@ -86,7 +84,7 @@ impl<F: Clone, T, E> Clone for ClassifyFn<F, T, E> {
 
 impl<F, T, E> fmt::Debug for ClassifyFn<F, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("With(..)")
+        f.write_str("ClassifyFn(..)")
     }
 }
 
@@ -98,7 +96,7 @@ impl<F: Fn(Result<&T, &E>) -> Outcome, T, E> Classify<T, E> for ClassifyFn<F, T,
 
 /// The error of a guarded call: a rejection, or the error of the work itself.
 ///
-/// `run` and `.wrap()` return it, where the work's own error type has no room for a [`Rejected`].
+/// `run` and `.wrap()` return it, since the work's own error type may not hold a [`Rejected`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overload<E> {
     /// A guard rejected the request; the work never began.

@@ -1,4 +1,4 @@
-//! Every token in four words, so that gates of different types fit into one list.
+//! Tokens packed into four words, so that gates of different types fit into one list.
 
 use crate::{Allowance, Gate, Outcome, Rejected, Settle};
 
@@ -7,7 +7,8 @@ pub type Words = [u64; 4];
 
 /// A token that packs into four words without loss.
 ///
-/// Unpack only what came from `pack` of the same type, and only once: a token is worth a place.
+/// Unpack only words that `pack` of the same type returned, and settle or refund them only once. A
+/// token settled twice would release two places.
 pub trait Pack: Send {
     /// Packs the token. The last word must not be `u64::MAX`, which stands for no token.
     fn pack(self) -> Words;
@@ -22,8 +23,8 @@ impl Pack for () {
     fn unpack(_: Words) -> Self {}
 }
 
-/// The token of [`Only`](crate::Only), [`Shadow`](crate::Shadow) and the optional keys: `None` if the
-/// request was not guarded.
+/// The token of [`Only`](crate::Only), [`Shadow`](crate::Shadow) and optional keys: `None` if the
+/// request was not guarded. Nested `None`s become one, since each of them settles to nothing.
 impl<T: Pack> Pack for Option<T> {
     fn pack(self) -> Words {
         self.map_or([0, 0, 0, u64::MAX], T::pack)
@@ -33,13 +34,21 @@ impl<T: Pack> Pack for Option<T> {
     }
 }
 
-/// A gate whose token is four words. `dyn Gate<R, Token = Words>` holds any of them.
+/// A gate whose token is four words. `dyn Gate<R, Token = Words>` stands for any such gate.
 ///
 /// ```
 /// use plimsoll_core::{Gate, Only, Outcome, Packed, Reason, Rejected, Settle, Words};
 /// # #[derive(Clone)] struct Shut;
-/// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn refund(&self, _: ()) {} }
-/// # impl Gate<str> for Shut { fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Full)) } }
+/// # impl Settle for Shut {
+/// #     type Token = ();
+/// #     fn settle(&self, _: (), _: Outcome) {}
+/// #     fn refund(&self, _: ()) {}
+/// # }
+/// # impl Gate<str> for Shut {
+/// #     fn admit(&self, _: &str) -> Result<(), Rejected> {
+/// #         Err(Rejected::new("shut", Reason::Full))
+/// #     }
+/// # }
 /// let gates: Vec<Box<dyn Gate<str, Token = Words>>> = vec![Box::new(Packed(Shut))];
 /// assert!(gates.iter().all(|gate| gate.admit("request").is_err()));
 /// ```
@@ -55,7 +64,7 @@ impl<G: Settle<Token: Pack>> Settle for Packed<G> {
         self.0.refund(Pack::unpack(words));
     }
     fn allowances(&self, words: &Words, each: &mut dyn FnMut(Allowance)) {
-        // A copy to read from: plain data, which has an effect only when it is settled.
+        // A copy to read from. It is plain data, which has an effect only when it is settled.
         self.0.allowances(&Pack::unpack(*words), each);
     }
 }

@@ -6,9 +6,11 @@ use std::future::Future;
 
 /// A permit to work: a token that releases itself.
 ///
-/// Dropped, it settles as [`Outcome::Cancelled`], or as [`Outcome::Failure`] while the thread unwinds
-/// from a panic. `Permit<&Guard>` borrows the guard and costs no reference count. `Permit<Guard>`
-/// owns a handle and can be moved to another task or thread.
+/// When it is dropped, it settles as [`Outcome::Cancelled`], or as [`Outcome::Failure`] while the
+/// thread unwinds from a panic.
+///
+/// `Permit<&Guard>` borrows the guard and costs no reference count. `Permit<Guard>` owns a handle
+/// and can be moved to another task or thread.
 #[must_use = "a permit that is dropped at once guards nothing"]
 pub struct Permit<G: Settle>(Option<(G, G::Token)>);
 
@@ -19,7 +21,7 @@ impl<G: Settle> Permit<G> {
         Permit(Some((guard, token)))
     }
 
-    /// Reports that the work has ended with `outcome`.
+    /// Reports that the work has ended with `outcome`, and releases the permit.
     #[inline]
     pub fn done(mut self, outcome: Outcome) {
         self.end(outcome);
@@ -33,10 +35,12 @@ impl<G: Settle> Permit<G> {
         }
     }
 
-    /// Runs `work` under this permit, which is released with its outcome: `Ok` or `Err`.
+    /// Runs `work` under this permit, then releases the permit with its outcome.
+    ///
+    /// `Ok` is a success, `Err` a failure.
     ///
     /// # Cancel safety
-    /// Dropped before completion, the permit is released as cancelled.
+    /// If the future is dropped before completion, the permit is released as cancelled.
     ///
     /// # Errors
     /// Returns the error of `work`.
@@ -77,7 +81,9 @@ impl<G: Settle + fmt::Debug> fmt::Debug for Permit<G> {
     }
 }
 
-/// A token that is refunded unless it is taken: a later gate rejected the request, or panicked.
+/// A token that is refunded on drop unless it was taken.
+///
+/// It undoes an admission when a later gate rejects the request or panics.
 pub(crate) struct Undo<'a, G: Settle>(&'a G, Option<G::Token>);
 
 impl<'a, G: Settle> Undo<'a, G> {
@@ -86,7 +92,7 @@ impl<'a, G: Settle> Undo<'a, G> {
         Undo(guard, Some(token))
     }
 
-    /// Returns the token, which is not refunded any more.
+    /// Takes the token, which is then no longer refunded.
     #[inline]
     pub(crate) fn take(&mut self) -> Option<G::Token> {
         self.1.take()

@@ -32,7 +32,7 @@ pub enum Reason {
     TooLarge,
     /// The filter of a consumer discarded the item. Requests are never rejected for this.
     Filtered,
-    /// A rate that many callers share is used up, whoever used it.
+    /// A rate that several callers share is used up. This caller may have used little of it.
     Throttled,
 }
 
@@ -66,25 +66,26 @@ impl fmt::Display for Reason {
 /// A rejection. It always means that the work never began.
 ///
 /// It is small and `Copy`, and creating one allocates nothing. It names the guard and the reason.
-/// Where the guard knows them, it also states the numbers behind the decision, and after which time
+/// If the guard knows them, it also states the numbers behind the decision and the time after which
 /// a retry may succeed.
 ///
 /// ```
 /// use plimsoll_core::{Reason, Rejected};
 /// use std::time::Duration;
 ///
-/// let rejected = Rejected::new("orders", Reason::Full).numbers(16, 16).retry_in(Duration::from_millis(20));
+/// let soon = Duration::from_millis(20);
+/// let rejected = Rejected::new("orders", Reason::Full).numbers(16, 16).retry_in(soon);
 /// assert_eq!(rejected.to_string(), "orders rejected: full (16 of 16), retry after 20ms");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Rejected {
     by: &'static str,
-    // `u64::MAX` stands for "not known". An `Option` each would double what a rejection writes.
+    // `u64::MAX` stands for "not known". Two `Option`s would double what a rejection writes.
     window: u64,
     retry_after: u64,
     // The reason in the low four bits, then the limit and the observed number, thirty bits each. A
-    // rejection is moved two or three times on its way out, sixteen bytes at a time. Two words written
-    // just before would have to reach memory first, which takes longer than everything else.
+    // rejection is moved two or three times on its way out, sixteen bytes at a time. Such a move
+    // stalls on two words that were just written separately, longer than everything else takes.
     facts: u64,
 }
 
@@ -113,7 +114,7 @@ impl Rejected {
     /// are stored as that.
     #[inline]
     pub const fn numbers(mut self, limit: u64, observed: u64) -> Self {
-        // One branch that is always the same, in place of two choices on every rejection.
+        // One branch that is nearly always predicted, instead of two choices on every rejection.
         let (limit, observed) = if (limit | observed) < NO_NUMBER {
             (limit, observed)
         } else {
@@ -135,7 +136,7 @@ impl Rejected {
         self
     }
 
-    /// [`over`](Self::over) in nanoseconds, for guards that reject in a few of them.
+    /// Sets the time of [`over`](Self::over) in nanoseconds, without a conversion.
     #[doc(hidden)]
     #[inline]
     pub const fn over_nanos(mut self, window: u64) -> Self {
@@ -143,7 +144,7 @@ impl Rejected {
         self
     }
 
-    /// [`retry_in`](Self::retry_in), in nanoseconds.
+    /// Sets the time of [`retry_in`](Self::retry_in) in nanoseconds, without a conversion.
     #[doc(hidden)]
     #[inline]
     pub const fn retry_in_nanos(mut self, after: u64) -> Self {
@@ -188,22 +189,24 @@ impl Rejected {
         if n == NO_NUMBER { None } else { Some(n) }
     }
 
-    /// Returns the limit, where there is one.
+    /// Returns the limit, if the guard stated one.
     pub const fn limit(&self) -> Option<u64> {
         self.number(4)
     }
 
-    /// Returns the observed number, where there is one.
+    /// Returns the observed number, if the guard stated one.
     pub const fn observed(&self) -> Option<u64> {
         self.number(4 + BITS)
     }
 
-    /// Returns the time over which the numbers are counted. For `Expired`, the time that it waited.
+    /// Returns the time over which the numbers are counted.
+    ///
+    /// After a wait (`Expired`, `Evicted`) it is the time that the request waited.
     pub fn window(&self) -> Option<Duration> {
         known(self.window).map(Duration::from_nanos)
     }
 
-    /// Returns the time after which a retry may succeed, where the guard knows it.
+    /// Returns the time after which a retry may succeed, if the guard knows it.
     pub fn retry_after(&self) -> Option<Duration> {
         known(self.retry_after).map(Duration::from_nanos)
     }

@@ -1,4 +1,4 @@
-//! Trying a gate out: it decides, and rejects no request.
+//! Shadow mode: a gate decides, but rejects no request.
 
 use crate::{Allowance, Event, Gate, Observe, Observer, Outcome, Rejected, Settle};
 use std::fmt;
@@ -8,26 +8,34 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// The mode of a [`Shadow`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// The gate guards.
+    /// The gate decides, and its rejections are carried out.
     #[default]
     On,
     /// The gate decides and emits events, but every request is admitted.
     Shadow,
-    /// The gate is not asked.
+    /// The gate is bypassed.
     Off,
 }
 
-/// A gate with a switch: on, shadow, off. Any thread can change it; clones share it.
+/// A gate with a switch: on, shadow, off. Any thread can change the mode; clones share it.
 ///
-/// In shadow mode you see what a new limit would reject before it rejects anything. A request that
-/// was admitted in one mode is settled correctly in another. A shadow never waits, so a valve in it
-/// never queues.
+/// Shadow mode shows what a new limit would reject before it rejects anything. A request that was
+/// admitted in one mode is settled correctly in another. A shadow decides at once, so a valve
+/// inside it never queues a caller.
 ///
 /// ```
 /// use plimsoll_core::{Gate, Mode, Only, Reason, Rejected, Settle, Outcome, Shadow};
 /// # #[derive(Clone)] struct Shut;
-/// # impl Settle for Shut { type Token = (); fn settle(&self, _: (), _: Outcome) {} fn refund(&self, _: ()) {} }
-/// # impl Gate<str> for Shut { fn admit(&self, _: &str) -> Result<(), Rejected> { Err(Rejected::new("shut", Reason::Full)) } }
+/// # impl Settle for Shut {
+/// #     type Token = ();
+/// #     fn settle(&self, _: (), _: Outcome) {}
+/// #     fn refund(&self, _: ()) {}
+/// # }
+/// # impl Gate<str> for Shut {
+/// #     fn admit(&self, _: &str) -> Result<(), Rejected> {
+/// #         Err(Rejected::new("shut", Reason::Full))
+/// #     }
+/// # }
 /// let gate = Shadow::new(Shut, Mode::Shadow); // a gate that rejects every request
 /// assert!(gate.admit("request").is_ok());
 /// gate.set_mode(Mode::On);
@@ -41,12 +49,14 @@ pub struct Shadow<G> {
 }
 
 impl<G> Shadow<G> {
-    /// Wraps `gate`, with its switch at `mode`.
+    /// Wraps `gate` and starts in `mode`.
     pub fn new(gate: G, mode: Mode) -> Self {
         Shadow { gate, mode: Arc::new(AtomicU8::new(mode as u8)), observer: Observer::none() }
     }
 
-    /// Sets the observer. It receives each rejection that was not carried out, as [`Event::Shadowed`].
+    /// Sets the observer.
+    ///
+    /// It receives each rejection that was not carried out, as [`Event::Shadowed`].
     #[must_use]
     pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observer = Observer::shared(observer);
@@ -56,7 +66,7 @@ impl<G> Shadow<G> {
     /// Returns the mode.
     #[inline]
     pub fn mode(&self) -> Mode {
-        // Relaxed: the mode stands for itself; nothing else is read because of it.
+        // Relaxed: the mode orders no other memory.
         match self.mode.load(Ordering::Relaxed) {
             0 => Mode::On,
             1 => Mode::Shadow,

@@ -3,14 +3,14 @@
 use super::permit::Undo;
 use crate::{Allowance, Gate, Outcome, Rejected, Settle, Wait};
 
-/// Waits first, then asks a gate. If the gate rejects the request, the place is released.
+/// Waits first, then lets a gate decide. If the gate rejects the request, the place is released.
 ///
 /// ```text
 /// wait_layer(Then(valve, (limiter, breaker)))
 /// ```
 ///
-/// So a rate is charged, and a circuit breaker asked, when the work could begin, not when it began
-/// to wait. To reject a request *before* it queues, put a layer of the gate outside.
+/// So a rate is charged and a circuit breaker consulted when the work can begin, not when the wait
+/// begins. To reject requests *before* they queue, put a layer of the gate outside.
 #[derive(Clone, Copy, Debug)]
 pub struct Then<W, G>(pub W, pub G);
 

@@ -4,12 +4,15 @@ use crate::{Account, Outcome, Reason, Rejected};
 
 /// Something that a guard did. Plain data, `Copy`.
 ///
-/// The books balance. Of requests: asked = admitted + rejected + abandoned, and
-/// admitted = completed + refunded + in flight. Of the items of a mailbox: offered = enqueued +
-/// rejected, and enqueued = delivered + lost + held.
+/// The books balance:
 ///
-/// `by` is always the name of the guard. Decisions also carry the account and the tier, where the
-/// guard knows them: `account` is `None` and `tier` is empty otherwise.
+/// - requests = admitted + rejected + abandoned + unguarded
+/// - admitted = completed + refunded + in flight
+/// - items offered to a mailbox = enqueued + rejected
+/// - enqueued = delivered + lost + held
+///
+/// `by` is always the name of the guard. Decisions also carry the account and the tier if the guard
+/// knows them. Otherwise `account` is `None` and `tier` is empty.
 ///
 /// Variants gain fields over time, so match them with `..` and create them by the functions below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub enum Event {
         /// The guard.
         by: &'static str,
     },
-    /// A guard in [shadow mode](crate::Mode::Shadow) rejected a request, which was admitted all the same.
+    /// A guard in [shadow mode](crate::Mode::Shadow) rejected a request that was admitted anyway.
     ///
     /// The guard itself has emitted the rejection as well.
     #[non_exhaustive]
@@ -75,7 +78,7 @@ pub enum Event {
         /// The tier that rejected it.
         tier: &'static str,
     },
-    /// A keyed guard had no room for another key and no key to evict: the request passed unguarded.
+    /// A request passed unguarded: a keyed guard had no room for its key and no key to evict.
     #[non_exhaustive]
     Unguarded {
         /// The guard.
@@ -85,7 +88,7 @@ pub enum Event {
         /// The tier of the account.
         tier: &'static str,
     },
-    /// A guard works with its settings, but not as well as it could.
+    /// A guard works with its settings, but would work better with others.
     #[non_exhaustive]
     Misconfigured {
         /// The guard.

@@ -2,7 +2,9 @@
 
 use crate::ControlError;
 
-/// Reads the numbers of a guard and changes its settings, by name. For a console or a settings file.
+/// Reads the numbers of a guard and changes its settings, by name.
+///
+/// For a console or a settings file.
 pub trait Inspect: Send + Sync {
     /// Returns the name of the guard.
     fn name(&self) -> &'static str;
@@ -13,6 +15,7 @@ pub trait Inspect: Send + Sync {
     /// Changes a setting.
     ///
     /// # Errors
-    /// Returns an error if there is no such setting or the value is out of range. Nothing has changed then.
+    /// Returns an error if there is no such setting or the value is out of range. Nothing has
+    /// changed then.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError>;
 }

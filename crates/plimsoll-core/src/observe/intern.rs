@@ -4,11 +4,12 @@ use crate::parts::sync::recover;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-/// Returns the same text as a `'static` reference, stored once for the life of the process.
+/// Stores `name` for the life of the process and returns the stored text.
 ///
-/// The name of a guard is part of every [`Rejected`](crate::Rejected), which must stay `Copy`. Each
-/// *different* name costs its length for ever. Name guards after what they protect, never after a
-/// request or an account.
+/// Equal names share one text.
+/// The name of a guard is part of every [`Rejected`](crate::Rejected), which must stay `Copy`. The
+/// memory of a name is never freed. Name guards after what they protect, never after a request or
+/// an account.
 pub fn intern(name: &str) -> &'static str {
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut names = recover(NAMES.lock());

@@ -1,9 +1,10 @@
 //! The adapter to the `metrics` facade.
 //!
 //! Events are counted in cells of our own, striped by thread. The totals are handed to the recorder
-//! by [`Metrics::publish`], usually in the handler that is scraped. So a decision costs one addition
-//! on a cache line that other threads rarely touch, whatever recorder is installed. A guard that is
-//! built before the recorder loses nothing: the next call publishes all of it.
+//! by [`Metrics::publish`], usually in the handler that is scraped. So a decision costs one
+//! addition on a cache line that other threads rarely touch, whichever recorder is installed.
+//! Events that were counted before a recorder was installed are not lost: the next `publish`
+//! includes them.
 
 use crate::observe::metric_names as names;
 use crate::parts::sync::recover;
@@ -33,7 +34,7 @@ impl Metrics {
         Self::default()
     }
 
-    /// Publishes all totals, and what is in flight, to the recorder that is installed now.
+    /// Publishes all totals and gauges to the recorder that is installed now.
     ///
     /// Without a recorder it does nothing, and nothing is lost.
     pub fn publish(&self) {
@@ -55,7 +56,8 @@ impl Metrics {
 
 impl Observe for Metrics {
     fn event(&self, event: Event) {
-        // Emitted by a shadow, which speaks for the gate behind it.
+        // Guards call the observer that `for_guard` returned. Only a shadow calls this one, with
+        // events that carry the name of the gate behind it.
         self.counts(event.by()).event(event);
     }
 
@@ -145,7 +147,7 @@ impl Counts {
     fn publish(&self, guard: &'static str) {
         let decision = |decision: &'static str, reason: &'static str, cell| {
             let total = self.total(cell);
-            // What never happened needs no series, except the one that every dashboard shows.
+            // A zero needs no series, except in the one that every dashboard shows.
             if total > 0 || cell == ADMITTED {
                 metrics::counter!(names::DECISIONS, names::GUARD => guard, names::DECISION => decision, names::REASON => reason)
                     .absolute(total);
@@ -160,7 +162,8 @@ impl Counts {
             decision("shadowed", reason.as_str(), SHADOWED + n);
             decision("lost", reason.as_str(), LOST + n);
         }
-        // Read before the items that were enqueued, for the same reason as below.
+        // Read before the enqueued items: items that leave in between count as held, and the
+        // difference is never negative.
         let gone: u64 = (0..REASONS.len()).map(|n| self.total(LOST + n)).sum::<u64>() + self.total(DELIVERED);
         let changed = self.total(STATE_CHANGED);
         if changed > 0 {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 /// Receives the events of guards.
 ///
 /// It is called in the middle of a decision, on the caller's thread and never under a lock. So it
-/// must be quick and must not block. A panic in it is caught after the panic hook has run: the
-/// guard's books do not depend on its observers. A guard without an observer pays one branch.
+/// must be quick and must not block. Its panics are caught, after the panic hook has run, and do
+/// not disturb the guard. A guard without an observer pays one branch.
 pub trait Observe: Send + Sync {
     /// Handles an event.
     fn event(&self, event: Event);
 
-    /// Returns an observer for the guard named `name`, or `None` if this one serves. Default: `None`.
+    /// Returns an observer for the guard named `name`, or `None` to use this one. Default: `None`.
     ///
     /// Called once, when the guard is built.
     fn for_guard(&self, name: &'static str) -> Option<Arc<dyn Observe>> {
@@ -48,10 +48,10 @@ impl Observer {
         self.0.is_some()
     }
 
-    /// Emits an event. Without an observer, `event` is not even called.
+    /// Emits an event. Without an observer, `event` is not called.
     ///
-    /// On a hot path, create the event from plain numbers: a closure that borrows the rejection
-    /// being returned forces that through memory once more, which costs more than the rejection.
+    /// On a hot path, create the event from plain numbers. A closure that borrows the rejection
+    /// being returned forces it through memory once more, which costs more than creating it.
     #[inline]
     pub fn emit(&self, event: impl FnOnce() -> Event) {
         self.emit_all(|emit| emit(event()));
@@ -76,7 +76,7 @@ impl Observer {
     }
 }
 
-/// Out of line: most guards have no observer, and their path should stay short.
+/// Calls the observer. Out of line, since most guards have none and their path should stay short.
 #[cold]
 #[inline(never)]
 fn call(observer: &dyn Observe, events: impl FnOnce(&dyn Fn(Event))) {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Checks the name of a guard: without one, rejections and metrics would not say where they come from.
+/// Checks that the name of a guard is not empty: rejections and metrics carry it.
 ///
 /// # Errors
 /// Returns an error for `name` if it is empty.
@@ -16,7 +16,7 @@ pub fn name(name: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// Checks that `value` is in `range`: a number or a duration.
+/// Checks that `value`, a number or a duration, is in `range`.
 ///
 /// # Errors
 /// Returns an error that names `field`, the value and the range.
@@ -51,7 +51,7 @@ pub fn above_zero(field: &'static str, value: Duration) -> Result<(), ConfigErro
     }
 }
 
-/// Checks the bounds of a queue: its length, and the longest wait in it.
+/// Checks the limits of a queue: its length and the longest wait in it.
 ///
 /// # Errors
 /// Returns an error if `queue` is above 2³¹ − 1, or if `max_wait` is zero while requests may wait.
@@ -79,9 +79,9 @@ pub fn whole<T: TryFrom<u64>>(setting: &'static str, value: f64) -> Result<T, Co
 /// Converts the value of a setting, in seconds, into a duration.
 ///
 /// # Errors
-/// Returns an error if it is negative, not a number, or above 2⁶⁴ s.
+/// Returns an error if it is negative, not a number, or 2⁶⁴ s and more.
 pub fn seconds(setting: &'static str, value: f64) -> Result<Duration, ControlError> {
-    let allowed = "a number of seconds, 0 or more";
+    let allowed = "a number of seconds, at least 0 and below 2⁶⁴";
     Duration::try_from_secs_f64(value).map_err(|_| ControlError::new(setting, value, allowed))
 }
 

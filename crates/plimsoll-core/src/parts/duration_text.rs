@@ -1,6 +1,20 @@
 //! Durations in settings files: "100ms", "5s", "1h 30m".
 //!
-//! Use it by `#[serde(with = "plimsoll_core::parts::duration_text")]`.
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//!
+//! #[derive(Deserialize, Serialize)]
+//! struct Settings {
+//!     #[serde(with = "plimsoll_core::parts::duration_text")]
+//!     max_wait: Duration,
+//! }
+//!
+//! let settings: Settings = serde_json::from_str(r#"{"max_wait":"1s 500ms"}"#)?;
+//! assert_eq!(settings.max_wait, Duration::from_millis(1_500));
+//! assert_eq!(serde_json::to_string(&settings)?, r#"{"max_wait":"1s 500ms"}"#);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
@@ -24,9 +38,27 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         .map_err(|e| D::Error::custom(format_args!("{text:?} is not a duration such as \"100ms\": {e}")))
 }
 
-/// The same for an optional duration, which is left out if there is none.
+/// Optional durations in settings files. A duration that is `None` is left out.
 ///
-/// Use it by `#[serde(default, skip_serializing_if = "Option::is_none", with = "…::duration_text::option")]`.
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use std::time::Duration;
+///
+/// #[derive(Deserialize, Serialize)]
+/// struct Settings {
+///     #[serde(
+///         default,
+///         skip_serializing_if = "Option::is_none",
+///         with = "plimsoll_core::parts::duration_text::option"
+///     )]
+///     max_age: Option<Duration>,
+/// }
+///
+/// let settings: Settings = serde_json::from_str("{}")?;
+/// assert_eq!(settings.max_age, None);
+/// assert_eq!(serde_json::to_string(&settings)?, "{}");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub mod option {
     use serde::{Deserializer, Serializer};
     use std::time::Duration;

@@ -1,6 +1,4 @@
-//! Building parts, for those who write guards.
-//!
-//! To use guards, none of this is needed.
+//! Building parts, for authors of guards. Users of guards need none of them.
 
 pub mod check;
 mod count;

@@ -1,22 +1,22 @@
-//! What every builder sets in the same way: the name, the clock, the dice, the observer.
+//! The settings that all builders share: the name, the clock, the dice, the observer.
 
 use crate::observe::intern;
 use crate::{Clock, Dice, Observe, Observer};
 use std::fmt;
 use std::sync::Arc;
 
-/// What a builder can set beside the configuration of its guard.
+/// What a builder holds besides the configuration of its guard.
 #[derive(Clone, Default)]
 pub struct Setup {
-    /// The clock. Default: the system's.
+    /// The clock. Default: the system clock.
     pub clock: Clock,
-    /// The dice. Default: those of the calling thread.
+    /// The dice. Default: a generator of the calling thread.
     pub dice: Dice,
     /// The observer. Default: none.
     pub observer: Option<Arc<dyn Observe>>,
 }
 
-/// What a guard is built from, beside its configuration.
+/// What a guard is built from, besides its configuration.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The name, interned.
@@ -25,12 +25,12 @@ pub struct Identity {
     pub clock: Clock,
     /// The dice.
     pub dice: Dice,
-    /// The observer, as the guard of this name sees it.
+    /// The observer of the guard with this name.
     pub observer: Observer,
 }
 
 impl Setup {
-    /// Creates what the guard named `name` is built from.
+    /// Interns `name` and selects the observer of the guard with that name.
     pub fn identity(self, name: &str) -> Identity {
         let name = intern(name);
         let observer = self.observer.map_or(Observer::none(), |observer| Observer::new(observer, name));
@@ -47,14 +47,14 @@ impl fmt::Debug for Setup {
 
 /// Writes the setters that all builders have. The builder has the fields `config` and `setup`.
 ///
-/// ```ignore
+/// ```text
 /// setup_setters!(ValveConfig: clock, observe);
 /// ```
 #[macro_export]
 #[doc(hidden)]
 macro_rules! setup_setters {
     ($config:ty: $($setter:ident),*) => {
-        /// Replaces all settings by those of `config`.
+        /// Replaces all settings with those of `config`.
         pub fn config(mut self, config: $config) -> Self {
             self.config = config;
             self

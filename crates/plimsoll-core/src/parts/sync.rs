@@ -20,15 +20,16 @@ use std::task::Waker;
 
 /// Returns the guard of a lock even if a thread panicked while it held it.
 ///
-/// The parts call no foreign code under a lock, so what a lock protects is whole at any time.
+/// The parts call no foreign code under a lock, so the data behind it is consistent all the same.
 #[inline]
 pub fn recover<G>(locked: Result<G, PoisonError<G>>) -> G {
     locked.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Calls the waker and catches its panic, so that the waiters after it are woken all the same.
+/// Calls the waker and catches its panic.
 ///
-/// A waker is foreign code. By the time this returns, the panic hook has reported its panic.
+/// A waker is foreign code, and the waiters after it must be woken, too. The panic hook has
+/// reported the panic by the time this returns.
 pub fn wake(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }

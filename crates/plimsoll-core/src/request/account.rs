@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 
 /// The account of a request: a hash of its key under a secret of the guard.
 ///
-/// The text of a key never leaves a guard. Two requests of one account have the same `Account` at
-/// one guard; accounts of different guards cannot be compared.
+/// The text of a key never leaves a guard. At one guard, all requests of an account have the same
+/// `Account`. Accounts of different guards cannot be compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Account(NonZeroU64);
 

@@ -1,4 +1,4 @@
-//! What a request costs and how important it is.
+//! The cost and the priority of a request.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ impl RequestInfo {
 pub struct Priority(pub u8);
 
 impl Priority {
-    /// Work that no one waits for.
+    /// Work that no caller waits for.
     pub const BACKGROUND: Priority = Priority(32);
     /// Work that can be done later.
     pub const LOW: Priority = Priority(64);

@@ -1,4 +1,4 @@
-//! Guards with a state for each key, and the adapters that read key and information from a request.
+//! Guards with a state for each key, and adapters that read a request's key and information.
 
 use crate::{Allowance, Gate, Outcome, Rejected, RequestInfo, Settle};
 use std::fmt;
@@ -9,14 +9,14 @@ use std::marker::PhantomData;
 /// [`KeyedExt`] turns it into a [`Gate`]. A guard without keys that uses [`RequestInfo`] implements
 /// `Keyed<()>`.
 pub trait Keyed<Q: ?Sized>: Settle {
-    /// Decides about a request with this key and this information.
+    /// Decides whether a request with this key and this information may begin.
     ///
     /// # Errors
     /// [`Rejected`] if the request may not begin. Nothing stays charged then.
     fn admit_for(&self, key: &Q, info: RequestInfo) -> Result<Self::Token, Rejected>;
 }
 
-/// Attaches a guard to requests by closures that read them.
+/// Attaches a guard to requests, by closures that read the requests.
 ///
 /// Implemented for every guard that can be cloned.
 ///
@@ -43,22 +43,22 @@ pub trait Keyed<Q: ?Sized>: Settle {
 /// assert!(gate.admit(&Request { tenant: "eve".into() }).is_err());
 /// ```
 pub trait KeyedExt: Settle + Clone {
-    /// Returns a gate that uses the key which `key` computes from a request.
+    /// Returns a gate for requests whose key is computed by `key`.
     fn by<R: ?Sized, K, F: Fn(&R) -> K>(&self, key: F) -> By<Self, F> {
         By::new(self.clone(), key)
     }
 
-    /// Returns a gate that uses the key which `key` finds in a request, without a copy.
+    /// Returns a gate for requests that contain their key. `key` borrows it, without a copy.
     fn by_ref<R: ?Sized, Q: ?Sized, F: Fn(&R) -> &Q>(&self, key: F) -> ByRef<Self, F, Q> {
         ByRef::new(self.clone(), key)
     }
 
-    /// Returns a gate for the requests that have a key. Requests without one pass uncounted.
+    /// Returns a gate for requests for which `key` computes a key. All others pass uncounted.
     fn by_option<R: ?Sized, K, F: Fn(&R) -> Option<K>>(&self, key: F) -> ByOption<Self, F> {
         ByOption::new(self.clone(), key)
     }
 
-    /// Returns a gate for the requests that contain a key. Requests without one pass uncounted.
+    /// Returns a gate for requests in which `key` finds a key. All others pass uncounted.
     fn by_option_ref<R: ?Sized, Q: ?Sized, F: Fn(&R) -> Option<&Q>>(
         &self,
         key: F,
@@ -66,7 +66,7 @@ pub trait KeyedExt: Settle + Clone {
         ByOptionRef::new(self.clone(), key)
     }
 
-    /// Returns a gate that reads cost and priority of a request by `info`, for a guard without keys.
+    /// Returns a gate that reads a request's cost and priority by `info`. For guards without keys.
     fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(&self, info: P) -> By<Self, fn(&R), P>
     where
         Self: Keyed<()>,
@@ -134,7 +134,9 @@ macro_rules! adapter {
         }
 
         impl<G, $($param: ?Sized,)* F> $name<G, F, $($param,)* ()> {
-            /// Reads cost and priority of a request by `info`.
+            /// Sets the closure that reads a request's cost and priority.
+            ///
+            /// Default: one unit, normal priority.
             pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(self, info: P) -> $name<G, F, $($param,)* P> {
                 $name { guard: self.guard, key: self.key, info, of: PhantomData }
             }
@@ -151,7 +153,7 @@ pub struct By<G, F, P = ()> {
 }
 
 impl<G, F> By<G, F> {
-    /// Asks `guard` with the key that `key` computes from a request.
+    /// Creates a gate from `guard`, with the key that `key` computes from a request.
     pub fn new<R: ?Sized, K>(guard: G, key: F) -> Self
     where
         F: Fn(&R) -> K,
@@ -169,7 +171,7 @@ impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> K, P: ReadInfo<R>> Gate<R> for By<G
     }
 }
 
-/// A keyed guard with a closure that finds the key in a request, without a copy.
+/// A keyed guard with a closure that borrows the key from a request, without a copy.
 pub struct ByRef<G, F, Q: ?Sized, P = ()> {
     guard: G,
     key: F,
@@ -178,7 +180,7 @@ pub struct ByRef<G, F, Q: ?Sized, P = ()> {
 }
 
 impl<G, F, Q: ?Sized> ByRef<G, F, Q> {
-    /// Asks `guard` with the key that `key` finds in a request.
+    /// Creates a gate from `guard`, with the key that `key` finds in a request.
     pub fn new<R: ?Sized>(guard: G, key: F) -> Self
     where
         F: Fn(&R) -> &Q,
@@ -196,7 +198,7 @@ impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> &Q, P: ReadInfo<R>> Gate<R>
     }
 }
 
-/// A keyed guard for the requests that have a key. Requests without one pass uncounted.
+/// A keyed guard for requests that have a key. Requests without one pass uncounted.
 pub struct ByOption<G, F, P = ()> {
     guard: G,
     key: F,
@@ -205,7 +207,7 @@ pub struct ByOption<G, F, P = ()> {
 }
 
 impl<G, F> ByOption<G, F> {
-    /// Asks `guard` with the key that `key` computes from a request, if there is one.
+    /// Creates a gate from `guard`, with the key that `key` may compute from a request.
     pub fn new<R: ?Sized, K>(guard: G, key: F) -> Self
     where
         F: Fn(&R) -> Option<K>,
@@ -223,7 +225,7 @@ impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Option<K>, P: ReadInfo<R>> Gate<R> 
     }
 }
 
-/// A keyed guard for the requests that contain a key. Requests without one pass uncounted.
+/// A keyed guard for requests that contain a key. Requests without one pass uncounted.
 pub struct ByOptionRef<G, F, Q: ?Sized, P = ()> {
     guard: G,
     key: F,
@@ -232,7 +234,7 @@ pub struct ByOptionRef<G, F, Q: ?Sized, P = ()> {
 }
 
 impl<G, F, Q: ?Sized> ByOptionRef<G, F, Q> {
-    /// Asks `guard` with the key that `key` finds in a request, if there is one.
+    /// Creates a gate from `guard`, with the key that `key` may find in a request.
     pub fn new<R: ?Sized>(guard: G, key: F) -> Self
     where
         F: Fn(&R) -> Option<&Q>,

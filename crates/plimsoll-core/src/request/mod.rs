@@ -1,4 +1,4 @@
-//! The request as a guard sees it: its account, what it costs, how important it is.
+//! The request as a guard sees it: its account, its cost, its priority.
 
 mod account;
 mod info;

@@ -1,6 +1,6 @@
 //! The clock: the only way in which time enters a guard.
 
-use super::manual::Hand;
+use super::manual::Shared;
 use super::{Instant, ManualTime, system};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime};
 /// until a test or a simulator moves them.
 ///
 /// A sleep uses the timer of the tokio runtime it is polled in. That runtime must have been built
-/// with `enable_time` or `enable_all`. Outside a runtime, one timer thread serves all sleepers; the
-/// first sleeper starts it. With the feature `test-util` the system clock follows tokio's paused time.
+/// with `enable_time` or `enable_all`. Outside a runtime, one timer thread serves all sleepers. The
+/// first sleeper starts it.
+///
+/// With the feature `test-util` the system clock follows tokio's paused time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(pub(super) Kind);
 
@@ -20,7 +22,7 @@ pub struct Clock(pub(super) Kind);
 pub(super) enum Kind {
     #[default]
     System,
-    Manual(Arc<Hand>),
+    Manual(Arc<Shared>),
 }
 
 impl Clock {
@@ -34,20 +36,23 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Kind::System => system::now(),
-            Kind::Manual(hand) => hand.now(),
+            Kind::Manual(shared) => shared.now(),
         }
     }
 
-    /// Returns the current time in the resolution of the system's tick, at a quarter of the cost.
+    /// Returns the current time in the resolution of the system's tick.
     ///
-    /// The result is never ahead of [`now`](Self::now). It is usually at most two ticks behind
-    /// (4 to 10 ms each). Use it for spans that are long compared with a tick. A
-    /// [test clock](Self::is_test) returns the exact time, and so does a system without a coarse clock.
+    /// It costs a quarter of [`now`](Self::now). The result is never ahead of [`now`](Self::now),
+    /// and usually at most two ticks behind it. A tick takes 4 to 10 ms, so use this for spans that
+    /// are long compared with that.
+    ///
+    /// On a [test clock](Self::is_test), or without a coarse clock of the system, the time is
+    /// exact.
     #[inline]
     pub fn coarse(&self) -> Instant {
         match &self.0 {
             Kind::System => system::coarse(),
-            Kind::Manual(hand) => hand.now(),
+            Kind::Manual(shared) => shared.now(),
         }
     }
 
@@ -66,7 +71,9 @@ impl Clock {
         }
     }
 
-    /// Returns whether this clock may differ from real time: it is manual, or `test-util` is on.
+    /// Returns whether this clock may differ from real time.
+    ///
+    /// It may if it is manual, or if the feature `test-util` is on.
     pub fn is_test(&self) -> bool {
         cfg!(feature = "test-util") || matches!(self.0, Kind::Manual(_))
     }
@@ -75,6 +82,6 @@ impl Clock {
 impl ManualTime {
     /// Creates a clock that shows this time.
     pub fn clock(&self) -> Clock {
-        Clock(Kind::Manual(self.hand()))
+        Clock(Kind::Manual(self.shared()))
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// A point in monotonic time, in nanoseconds since one origin shared by the whole process.
 ///
-/// Unlike `std::time::Instant` it is plain data: a simulator creates one from a number, and an atomic
-/// word holds one. Arithmetic saturates. 2⁶⁴ ns are 584 years.
+/// Unlike `std::time::Instant` it is plain data: a simulator creates one from a number, and an
+/// atomic word holds one. Arithmetic saturates. 2⁶⁴ ns are 584 years.
 ///
 /// ```
 /// use plimsoll_core::Instant;

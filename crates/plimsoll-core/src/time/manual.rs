@@ -19,16 +19,16 @@ use std::time::Duration;
 /// assert_eq!(clock.now().since(start), Duration::from_secs(3600));
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct ManualTime(Arc<Hand>);
+pub struct ManualTime(Arc<Shared>);
 
-/// The current time and its sleepers, shared by all clocks of one [`ManualTime`].
+/// The current time and the sleepers of all clocks of one [`ManualTime`].
 #[derive(Debug, Default)]
-pub(super) struct Hand {
+pub(super) struct Shared {
     nanos: AtomicU64,
     timers: Arc<Timers>,
 }
 
-impl Hand {
+impl Shared {
     pub(super) fn now(&self) -> Instant {
         // SeqCst: pairs with the SeqCst accesses of `Timers::next` and `Timers::note`.
         Instant::from_nanos(self.nanos.load(Ordering::SeqCst))
@@ -48,7 +48,7 @@ impl Hand {
 }
 
 impl ManualTime {
-    /// Creates a time that stands at the origin.
+    /// Creates a time that starts at the origin.
     pub fn new() -> Self {
         Self::default()
     }
@@ -73,7 +73,7 @@ impl ManualTime {
         self.0.timers.next()
     }
 
-    pub(super) fn hand(&self) -> Arc<Hand> {
+    pub(super) fn shared(&self) -> Arc<Shared> {
         self.0.clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Sleeping until an instant: by the runtime's timer, or in a book of sleepers.
+//! Sleeping until an instant: by the runtime's timer, or in a list of sleepers.
 
 use super::clock::Kind;
 use super::timers::{self, Sleeper};
@@ -18,8 +18,8 @@ impl Clock {
     /// Dropping the future cancels the timer.
     ///
     /// # Panics
-    /// Panics when it is first polled inside a tokio runtime without a timer. Build the runtime with
-    /// `enable_time` or `enable_all`, as for tokio's own sleep.
+    /// Panics when it is first polled inside a tokio runtime without a timer. Build the runtime
+    /// with `enable_time` or `enable_all`, as for tokio's own sleep.
     pub fn sleep_until(&self, at: Instant) -> Sleep {
         Sleep { clock: self.clone(), at, state: State::Unset }
     }
@@ -49,7 +49,7 @@ pin_project! {
     enum State {
         Unset,
         Runtime { #[pin] sleep: RuntimeSleep },
-        Book { sleeper: Sleeper },
+        Listed { sleeper: Sleeper },
     }
 }
 
@@ -59,7 +59,7 @@ impl Future for Sleep {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         loop {
-            // Whatever woke this task, the clock decides.
+            // Other events wake this task, too, so the clock decides.
             if this.clock.now() >= *this.at {
                 return Poll::Ready(());
             }
@@ -71,12 +71,12 @@ impl Future for Sleep {
                 StateProj::Runtime { sleep } => {
                     ready!(sleep.poll(cx));
                     if this.clock.now() < *this.at {
-                        // The runtime's time differs from ours: it is paused, and `test-util` is off.
-                        // Polled again, its timer would complete at once, for ever.
+                        // The runtime's time is ahead of ours: it is paused, and `test-util` is
+                        // off. Its timer would complete at once however often it is polled.
                         return enter(this, cx);
                     }
                 }
-                StateProj::Book { sleeper } => {
+                StateProj::Listed { sleeper } => {
                     sleeper.renew(cx.waker().clone());
                     return pending(this.clock, *this.at);
                 }
@@ -85,30 +85,34 @@ impl Future for Sleep {
     }
 }
 
-/// Looks at the clock once more: it may have passed `at` before the sleeper was in the book.
+/// Reads the clock once more, now that the sleeper is in the list.
+///
+/// A clock that passed `at` before that has not woken it.
 fn pending(clock: &Clock, at: Instant) -> Poll<()> {
     if clock.now() >= at { Poll::Ready(()) } else { Poll::Pending }
 }
 
-/// Enters the sleeper into the book of its manual clock or of the timer thread.
+/// Adds the sleeper to the list of its manual clock or of the timer thread.
 fn enter(mut this: SleepProj<'_>, cx: &mut Context<'_>) -> Poll<()> {
     let timers = match &this.clock.0 {
-        Kind::Manual(hand) => Some(hand.timers()),
+        Kind::Manual(shared) => Some(shared.timers()),
         Kind::System => timers::thread(system::now),
     };
     match timers {
         Some(timers) => {
             let sleeper = Sleeper::new(timers, *this.at, cx.waker().clone());
-            this.state.set(State::Book { sleeper });
+            this.state.set(State::Listed { sleeper });
         }
-        // The timer thread cannot be started: poll, rather than sleep for ever.
+        // The timer thread cannot be started: poll all the time, rather than sleep for ever.
         None => cx.waker().wake_by_ref(),
     }
     pending(this.clock, *this.at)
 }
 
-/// Returns a sleep of the current runtime, unless this thread is blocked in `block_until`: the
-/// blocked thread may be the one that drives the runtime's timer.
+/// Returns a sleep of the current runtime, if there is one.
+///
+/// Returns `None` if this thread is blocked in `block_until`: it may be the thread that drives the
+/// runtime's timer.
 #[cfg(feature = "tokio")]
 #[expect(clippy::disallowed_methods, reason = "the clock is where time is read")]
 fn runtime_sleep(clock: &Clock, at: Instant) -> Option<RuntimeSleep> {

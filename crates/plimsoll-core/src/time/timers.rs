@@ -8,48 +8,48 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-/// When a sleeper is due, and a number that distinguishes sleepers due at the same instant.
+/// The instant at which a sleeper is due, and a number that is different for each sleeper.
 type Key = (Instant, u64);
 
 #[derive(Debug, Default)]
-struct Book {
-    sleepers: BTreeMap<Key, Waker>,
+struct Sleepers {
+    wakers: BTreeMap<Key, Waker>,
     next: u64,
 }
 
-/// A book of sleepers. Wakers are called and dropped only after its lock is released.
+/// A list of sleepers. Wakers are called and dropped only after its lock is released.
 #[derive(Debug)]
 pub(super) struct Timers {
-    book: Mutex<Book>,
+    sleepers: Mutex<Sleepers>,
     changed: Condvar,
-    /// When the first sleeper is due; `u64::MAX` if there is none. Written under the lock, so that a
-    /// clock that moves and finds no sleeper due need not take it.
+    /// When the first sleeper is due; `u64::MAX` if there is none. It is written under the lock and
+    /// read without it: a clock that moves before any sleeper is due does not take the lock.
     first: AtomicU64,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Timers { book: Mutex::default(), changed: Condvar::new(), first: AtomicU64::new(u64::MAX) }
+        Timers { sleepers: Mutex::default(), changed: Condvar::new(), first: AtomicU64::new(u64::MAX) }
     }
 }
 
 impl Timers {
-    fn open(&self) -> MutexGuard<'_, Book> {
-        recover(self.book.lock())
+    fn lock(&self) -> MutexGuard<'_, Sleepers> {
+        recover(self.sleepers.lock())
     }
 
-    /// The earliest instant that a sleeper waits for.
+    /// Returns the earliest instant that a sleeper waits for.
     pub(super) fn next(&self) -> Option<Instant> {
-        // SeqCst: pairs with the store in `note` and with the clock's accesses. A sleeper enters the
-        // book and then reads the clock. A thread that moves the clock then reads this. One of them
-        // must see the other.
+        // SeqCst: pairs with the store in `note` and with the clock's accesses. A sleeper joins the
+        // list and then reads the clock. Another thread moves the clock and then reads this. One of
+        // the two must see the other.
         let first = self.first.load(Ordering::SeqCst);
         (first != u64::MAX).then(|| Instant::from_nanos(first))
     }
 
-    /// Publishes the first instant. Called after every change of the book, under its lock.
-    fn note(&self, book: &Book) {
-        let first = book.sleepers.first_key_value().map_or(u64::MAX, |(&(at, _), _)| at.as_nanos());
+    /// Publishes the first instant. Called after every change of the list, under its lock.
+    fn note(&self, sleepers: &Sleepers) {
+        let first = sleepers.wakers.first_key_value().map_or(u64::MAX, |(&(at, _), _)| at.as_nanos());
         self.first.store(first, Ordering::SeqCst);
     }
 
@@ -57,32 +57,32 @@ impl Timers {
     pub(super) fn wake_due(&self, now: Instant) -> usize {
         let mut woken = 0;
         while self.next().is_some_and(|next| next <= now) {
-            let mut book = self.open();
-            let waker = match book.sleepers.first_entry() {
+            let mut sleepers = self.lock();
+            let waker = match sleepers.wakers.first_entry() {
                 Some(first) if first.key().0 <= now => first.remove(),
                 _ => break,
             };
-            self.note(&book);
-            drop(book);
+            self.note(&sleepers);
+            drop(sleepers);
             wake(waker);
             woken += 1;
         }
         woken
     }
 
-    /// Blocks the calling thread until the next sleeper is due or the book changes.
+    /// Blocks the calling thread until the next sleeper is due or the list changes.
     fn rest(&self, now: impl Fn() -> Instant) {
-        let book = self.open();
-        let pause = book.sleepers.first_key_value().map(|(&(at, _), _)| at.since(now()));
+        let sleepers = self.lock();
+        let pause = sleepers.wakers.first_key_value().map(|(&(at, _), _)| at.since(now()));
         match pause {
             Some(Duration::ZERO) => {}
-            Some(pause) => drop(self.changed.wait_timeout(book, pause)),
-            None => drop(self.changed.wait(book)),
+            Some(pause) => drop(self.changed.wait_timeout(sleepers, pause)),
+            None => drop(self.changed.wait(sleepers)),
         }
     }
 }
 
-/// A sleeper's entry in the book, removed when dropped.
+/// A sleeper's entry in the list, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Sleeper {
     timers: Arc<Timers>,
@@ -91,13 +91,13 @@ pub(super) struct Sleeper {
 
 impl Sleeper {
     pub(super) fn new(timers: Arc<Timers>, at: Instant, waker: Waker) -> Sleeper {
-        let mut book = timers.open();
-        let key = (at, book.next);
-        book.next += 1;
-        book.sleepers.insert(key, waker);
-        timers.note(&book);
-        let first = book.sleepers.first_key_value().is_some_and(|(&first, _)| first == key);
-        drop(book);
+        let mut sleepers = timers.lock();
+        let key = (at, sleepers.next);
+        sleepers.next += 1;
+        sleepers.wakers.insert(key, waker);
+        timers.note(&sleepers);
+        let first = sleepers.wakers.first_key_value().is_some_and(|(&first, _)| first == key);
+        drop(sleepers);
         if first {
             timers.changed.notify_all();
         }
@@ -106,12 +106,12 @@ impl Sleeper {
 
     /// Replaces the waker: the sleeper was polled again, perhaps by another task.
     pub(super) fn renew(&self, waker: Waker) {
-        let mut book = self.timers.open();
-        let old = book.sleepers.insert(self.key, waker);
-        self.timers.note(&book);
-        drop(book);
+        let mut sleepers = self.timers.lock();
+        let old = sleepers.wakers.insert(self.key, waker);
+        self.timers.note(&sleepers);
+        drop(sleepers);
         if old.is_none() {
-            // It was woken, and waits again.
+            // It had been woken and now waits again.
             self.timers.changed.notify_all();
         }
     }
@@ -119,10 +119,10 @@ impl Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        let mut book = self.timers.open();
-        let old = book.sleepers.remove(&self.key);
-        self.timers.note(&book);
-        drop(book);
+        let mut sleepers = self.timers.lock();
+        let old = sleepers.wakers.remove(&self.key);
+        self.timers.note(&sleepers);
+        drop(sleepers);
         drop(old);
     }
 }

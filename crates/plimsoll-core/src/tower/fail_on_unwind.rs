@@ -1,9 +1,11 @@
-//! Records a panic in guarded code as a failure.
+//! Reporting a panic in guarded code as a failure.
 
 use crate::{Outcome, Permit, Settle};
 
-/// Settles the permit as a failure if the guarded code panics, even where the panic is caught further
-/// out and `Drop` no longer sees the thread unwind.
+/// Settles the permit as a failure if the guarded code panics.
+///
+/// The drop of a permit notices a panic only while the thread unwinds. This also covers a panic
+/// that is caught before the permit is dropped.
 pub(super) struct FailOnUnwind<'a, G: Settle>(&'a mut Option<Permit<G>>);
 
 impl<'a, G: Settle> FailOnUnwind<'a, G> {

@@ -13,8 +13,8 @@ use tower_service::Service;
 
 /// A service behind a [`Gate`].
 ///
-/// Readiness is that of the inner service. The gate decides in `call`, where the request is known, so
-/// a service that is ready but never called holds no permit.
+/// It is ready when the inner service is. The gate decides in `call`, where the request is known,
+/// so a service that is ready but never called holds no permit.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<S, G, F = AsError> {
     inner: S,

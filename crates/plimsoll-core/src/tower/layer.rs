@@ -18,12 +18,12 @@ pub struct Queueing;
 
 /// Puts a guard in front of a service.
 ///
-/// The layer holds a handle of the guard. Every service it makes, and every clone of those services,
-/// shares the guard's state, however often `layer()` is called (axum calls it once per route). For
-/// independent state, build another guard.
+/// The layer holds a handle of the guard. All services it creates, and their clones, share the
+/// guard's state, however often `layer()` is called (axum calls it once per route). For independent
+/// state, build another guard.
 ///
-/// A rejection becomes the inner service's error (by `From<Rejected>`), unless another reply is set by
-/// [`wrap`](Self::wrap), [`respond`](Self::respond), or `.http()` from `plimsoll-http`.
+/// A rejection becomes the inner service's error (by `From<Rejected>`), unless another reply is set
+/// by [`wrap`](Self::wrap), [`respond`](Self::respond), or `.http()` from `plimsoll-http`.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardLayer<M, G, F = AsError> {
     mode: PhantomData<fn(M)>,
@@ -34,19 +34,19 @@ pub struct GuardLayer<M, G, F = AsError> {
 /// The layer of a [`Gate`](crate::Gate).
 pub type GateLayer<G, F = AsError> = GuardLayer<Immediate, G, F>;
 
-/// The layer of a [`Wait`](crate::Wait)er.
+/// The layer of a guard that may queue the caller ([`Wait`](crate::Wait)).
 pub type WaitLayer<G, F = AsError> = GuardLayer<Queueing, G, F>;
 
 /// Creates a layer that admits or rejects by `gate` and never waits.
 ///
-/// A tuple of gates is a gate, too. It admits a request if all of them do, in the tuple's order. If a
-/// later gate rejects, the earlier ones are refunded. Stacked layers do not do that: what the outer
-/// one charged stays charged.
+/// A tuple of gates is a gate, too. It admits a request if all of them do, in the tuple's order. If
+/// a later gate rejects, the earlier ones are refunded. Stacked layers do not refund each other:
+/// what an outer layer charged stays charged.
 pub fn layer<G>(gate: G) -> GateLayer<G> {
     GuardLayer { mode: PhantomData, guard: gate, reply: AsError(OnError) }
 }
 
-/// Creates a layer whose requests wait for their turn with `waiter`.
+/// Creates a layer whose requests wait in the queue of `waiter`.
 pub fn wait_layer<W>(waiter: W) -> WaitLayer<W> {
     GuardLayer { mode: PhantomData, guard: waiter, reply: AsError(OnError) }
 }
@@ -60,24 +60,28 @@ impl<M, G, C> GuardLayer<M, G, AsError<C>> {
         self.reply(|_| AsError(ClassifyFn::new(classify)))
     }
 
-    /// Returns errors as [`Overload`](crate::Overload), for inner errors without a `From<Rejected>`.
+    /// Returns errors as [`Overload`](crate::Overload).
+    ///
+    /// For inner services whose error type has no `From<Rejected>`.
     pub fn wrap(self) -> GuardLayer<M, G, Wrapped<C>> {
         self.reply(Wrapped)
     }
 
-    /// Answers a rejected request with the response that `respond` makes. The error type stays.
+    /// Answers a rejected request with the response that `respond` returns.
+    ///
+    /// The error type stays that of the inner service.
     pub fn respond<T, F: Fn(Rejected) -> T>(self, respond: F) -> GuardLayer<M, G, Respond<F, C>> {
         self.reply(|classify| Respond(respond, classify))
     }
 
-    /// Sets another reply, made from the current classifier.
+    /// Sets another reply, created from the current classifier.
     pub fn reply<F>(self, reply: impl FnOnce(C) -> F) -> GuardLayer<M, G, F> {
         GuardLayer { mode: PhantomData, guard: self.guard, reply: reply(self.reply.0) }
     }
 }
 
 impl<M, G, F> GuardLayer<M, G, F> {
-    /// Guards only the requests for which `which` is true. All others pass the guard by, uncounted.
+    /// Guards only the requests for which `which` returns `true`. All others pass uncounted.
     pub fn only<R: ?Sized, P>(self, which: P) -> GuardLayer<M, Only<G, P>, F>
     where
         P: Fn(&R) -> bool,

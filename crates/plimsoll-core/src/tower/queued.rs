@@ -11,10 +11,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
-/// A service behind a [`Wait`]er.
+/// A service behind a guard that may queue the caller ([`Wait`]).
 ///
-/// The service is always ready, since the call itself waits for its turn. Only then is a clone of the
-/// inner service polled until it is ready, and that clone is called. So a queued request reserves
+/// The service is always ready, since the call itself waits. After the wait, a clone of the inner
+/// service is polled until it is ready, and that clone is called. So a queued request reserves
 /// nothing of the inner service. There is no worker task.
 #[derive(Clone, Copy, Debug)]
 pub struct Queued<S, W, F = AsError> {
@@ -57,7 +57,10 @@ where
 }
 
 pin_project! {
-    /// The future of [`Queued`]. If it is dropped, it leaves the queue or refunds its permit.
+    /// The future of [`Queued`].
+    ///
+    /// Dropped while it waits, it leaves the queue. Dropped before the inner service is called, it
+    /// refunds the permit. Dropped later, it settles the permit as cancelled.
     pub struct QueuedFuture<S: Service<R>, W: Wait<R>, F, R> {
         #[pin]
         step: QueuedStep<W::Waiting, S::Future>,

@@ -1,12 +1,11 @@
-//! How a guarded service answers: the reply to a rejected request and to a finished call.
+//! Replies: how a guarded service answers a rejected request and a finished call.
 
 use crate::{Classify, OnError, Overload, Permit, Rejected, Settle};
 
-/// How a guarded service answers its caller.
+/// The way in which a guarded service answers its caller.
 ///
-/// The service does the guarding. The reply decides what a rejection looks like (an error, a wrapped
-/// error, a response) and classifies the [`Outcome`](crate::Outcome) of a finished call. `T` and `E`
-/// are the inner service's response and error.
+/// The reply turns a rejection into an error, a wrapped error or a response. It also classifies the
+/// [`Outcome`](crate::Outcome) of a finished call. The inner service returns `Result<T, E>`.
 pub trait Reply<T, E, G: Settle> {
     /// The guarded service's response.
     type Response;
@@ -15,14 +14,16 @@ pub trait Reply<T, E, G: Settle> {
     /// Answers a rejected request.
     ///
     /// # Errors
-    /// If a rejection is an error.
+    /// Returns an error if this reply turns rejections into errors.
     fn rejected(&self, rejected: Rejected) -> Result<Self::Response, Self::Error>;
     /// Converts an error of the inner service.
     fn inner_error(error: E) -> Self::Error;
-    /// Settles the permit of a finished call, or hands it to the response to be settled at its end.
+    /// Settles the permit of a finished call, or hands it over to the response.
+    ///
+    /// The response then settles it when its body has ended.
     ///
     /// # Errors
-    /// If the inner service returned an error.
+    /// Returns the error of the inner service, converted.
     fn finished(&self, result: Result<T, E>, permit: Permit<G>) -> Result<Self::Response, Self::Error>;
 }
 

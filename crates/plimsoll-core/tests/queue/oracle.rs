@@ -1,10 +1,10 @@
-//! What a line should do, said as simply as it can be: a plain list that is searched from end to end.
+//! The model of a queue, as simple as possible: a plain list that is searched from end to end.
 
 use plimsoll_core::parts::Bounds;
 use plimsoll_core::{Discipline, Reason};
 use std::time::Duration;
 
-/// One that waits; `at` is when it came, in nanoseconds. The later it came, the greater its `id`.
+/// An item that arrived `at`, in nanoseconds. Later items have greater ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
     pub(crate) id: u32,
@@ -18,17 +18,17 @@ pub(crate) struct Oracle {
     pub(crate) bounds: Bounds,
     pub(crate) weighed: bool,
     /// In the order of arrival.
-    pub(crate) held: Vec<Item>,
-    /// Whoever had to go, in the order of going.
+    pub(crate) items: Vec<Item>,
+    /// Items that were evicted or expired, in the order in which they left.
     pub(crate) lost: Vec<(Item, Reason)>,
     timed_since: u64,
     empty: u64,
-    codel: CodelQueue,
+    codel: CodelState,
 }
 
 /// The variables of RFC 8289, section 5, by their names there.
 #[derive(Debug, Default)]
-struct CodelQueue {
+struct CodelState {
     first_above_time_: u64,
     drop_next_: u64,
     count_: u32,
@@ -42,12 +42,12 @@ fn nanos(duration: Duration) -> u64 {
 
 impl Oracle {
     pub(crate) fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
-        let codel = CodelQueue::default();
-        Oracle { discipline, bounds, weighed, held: vec![], lost: vec![], timed_since: 0, empty: 0, codel }
+        let codel = CodelState::default();
+        Oracle { discipline, bounds, weighed, items: vec![], lost: vec![], timed_since: 0, empty: 0, codel }
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        self.held.iter().map(|item| u64::from(item.weight)).filter(|_| self.weighed).sum()
+        self.items.iter().map(|item| u64::from(item.weight)).filter(|_| self.weighed).sum()
     }
 
     pub(crate) fn is_timed(&self) -> bool {
@@ -59,14 +59,14 @@ impl Oracle {
         matches!(self.discipline, Discipline::AdaptiveLifo { interval, .. } if now >= self.empty + nanos(interval))
     }
 
-    /// Who has to go because it is too old at `now`.
+    /// Returns the items that are too old at `now`.
     pub(crate) fn too_old(&self, now: u64) -> Vec<u32> {
         let waited = |item: &Item| Duration::from_nanos(now.saturating_sub(item.at));
-        let goes = |item: &&Item| {
+        let leaves = |item: &&Item| {
             self.bounds.max_age.is_some_and(|age| waited(item) >= age)
                 || match self.discipline {
-                    Discipline::LifoWithAge { max_age: age } => {
-                        self.held.last().is_some_and(|newest| waited(newest) >= age)
+                    Discipline::LifoWithAge { max_age } => {
+                        self.items.last().is_some_and(|newest| waited(newest) >= max_age)
                     }
                     Discipline::AdaptiveLifo { target, interval } => {
                         waited(item) >= if self.is_overloaded(now) { target } else { interval }
@@ -77,19 +77,19 @@ impl Oracle {
                     _ => false,
                 }
         };
-        self.held.iter().filter(goes).map(|item| item.id).collect()
+        self.items.iter().filter(leaves).map(|item| item.id).collect()
     }
 
     fn lose(&mut self, at: usize, reason: Reason) {
-        let item = self.held.remove(at);
+        let item = self.items.remove(at);
         self.lost.push((item, reason));
     }
 
     pub(crate) fn expire(&mut self, now: u64) {
         let gone = self.too_old(now);
-        let goes = |item: &Item| gone.contains(&item.id);
-        self.lost.extend(self.held.iter().copied().filter(goes).map(|item| (item, Reason::Expired)));
-        self.held.retain(|item| !goes(item));
+        let leaves = |item: &Item| gone.contains(&item.id);
+        self.lost.extend(self.items.iter().copied().filter(leaves).map(|item| (item, Reason::Expired)));
+        self.items.retain(|item| !leaves(item));
     }
 
     pub(crate) fn push(&mut self, id: u32, weight: u32, now: u64) -> Result<(), Reason> {
@@ -97,22 +97,23 @@ impl Oracle {
             return Err(Reason::TooLarge);
         }
         self.expire(now);
-        if self.held.is_empty() {
-            // "queue is empty - we can't be above target", however it became so.
+        if self.items.is_empty() {
+            // The RFC: "queue is empty - we can't be above target". It does not matter why it is
+            // empty.
             (self.codel.first_above_time_, self.codel.dropping_) = (0, false);
             self.empty = now;
         }
-        let too_much = |me: &Self| {
-            me.held.len() + 1 > me.bounds.capacity
-                || (me.weighed && me.weight() + u64::from(weight) > me.bounds.max_weight)
+        let overfull = |oracle: &Self| {
+            oracle.items.len() + 1 > oracle.bounds.capacity
+                || (oracle.weighed && oracle.weight() + u64::from(weight) > oracle.bounds.max_weight)
         };
-        while too_much(self) {
-            if self.discipline == Discipline::KeepOldest || self.held.is_empty() {
+        while overfull(self) {
+            if self.discipline == Discipline::KeepOldest || self.items.is_empty() {
                 return Err(Reason::Full);
             }
             self.lose(0, Reason::Evicted);
         }
-        self.held.push(Item { id, weight, at: now });
+        self.items.push(Item { id, weight, at: now });
         Ok(())
     }
 
@@ -126,55 +127,55 @@ impl Oracle {
             Discipline::Fifo | Discipline::KeepOldest => false,
             _ => true,
         };
-        let last = self.held.len().checked_sub(1)?;
-        Some(self.held.remove(if newest { last } else { 0 }))
+        let last = self.items.len().checked_sub(1)?;
+        Some(self.items.remove(if newest { last } else { 0 }))
     }
 
-    /// Where it stood is told by when it came.
+    /// Puts an item back. Its place follows from its time of arrival.
     pub(crate) fn put_back(&mut self, mut item: Item) {
         item.at = item.at.max(self.timed_since);
-        let at = self.held.iter().filter(|other| other.id < item.id).count();
-        self.held.insert(at, item);
+        let at = self.items.iter().filter(|other| other.id < item.id).count();
+        self.items.insert(at, item);
         self.fit();
     }
 
     pub(crate) fn set(&mut self, discipline: Discipline, bounds: Bounds, now: u64) {
         let was_timed = self.is_timed();
         if self.discipline != discipline {
-            (self.codel, self.empty) = (CodelQueue::default(), now);
+            (self.codel, self.empty) = (CodelState::default(), now);
         }
         (self.discipline, self.bounds) = (discipline, bounds);
         if self.is_timed() && !was_timed {
             self.timed_since = now;
-            self.held.iter_mut().for_each(|item| item.at = now);
+            self.items.iter_mut().for_each(|item| item.at = now);
         }
         self.expire(now);
         self.fit();
     }
 
     fn fit(&mut self) {
-        while self.held.len() > self.bounds.capacity || self.weight() > self.bounds.max_weight {
-            let newest = self.held.len() - 1;
+        while self.items.len() > self.bounds.capacity || self.weight() > self.bounds.max_weight {
+            let newest = self.items.len() - 1;
             self.lose(if self.discipline == Discipline::KeepOldest { newest } else { 0 }, Reason::Evicted);
         }
     }
 
     pub(crate) fn clear(&mut self, reason: Reason) {
-        while !self.held.is_empty() {
+        while !self.items.is_empty() {
             self.lose(0, reason);
         }
     }
 
     fn dodequeue(&mut self, target: u64, interval: u64, now: u64) -> (Option<Item>, bool) {
         let mut ok_to_drop = false;
-        if self.held.is_empty() {
+        if self.items.is_empty() {
             self.codel.first_above_time_ = 0;
             return (None, ok_to_drop);
         }
-        let p = self.held.remove(0);
+        let p = self.items.remove(0);
         let sojourn_time = now - p.at;
-        // Where the RFC has `bytes() <= maxpacket_`: the last one is never dropped.
-        if sojourn_time < target || self.held.is_empty() {
+        // The RFC has `bytes() <= maxpacket_` here: the last packet is never dropped.
+        if sojourn_time < target || self.items.is_empty() {
             self.codel.first_above_time_ = 0;
         } else if self.codel.first_above_time_ == 0 {
             self.codel.first_above_time_ = now + interval;
@@ -185,7 +186,7 @@ impl Oracle {
     }
 
     fn dequeue(&mut self, target: u64, interval: u64, now: u64) -> Option<Item> {
-        let drop = |me: &mut Self, p: Option<Item>| me.lost.extend(p.map(|p| (p, Reason::Expired)));
+        let drop = |oracle: &mut Self, p: Option<Item>| oracle.lost.extend(p.map(|p| (p, Reason::Expired)));
         let control_law = |t: u64, count: u32| t + (interval as f64 / f64::from(count).sqrt()).round() as u64;
         let (mut p, mut ok_to_drop) = self.dodequeue(target, interval, now);
         if self.codel.dropping_ {

@@ -14,16 +14,16 @@ pub(crate) const CELLS: usize = 32;
 #[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
 struct Padded(AtomicU64);
 
-/// A counter that many threads increment often, and few threads read seldom.
+/// A counter that many threads increment often and few threads read seldom.
 ///
-/// Each thread writes a cell that no other thread writes. So an increment is a load and a store, about
-/// a nanosecond, whatever the number of threads. An atomic addition costs seven, and a contended one
-/// sixty. The counter takes four kilobytes. No increment is lost; a total may miss increments that
-/// happen while it is read.
+/// Each thread writes a cell that no other thread writes. So an increment is a load and a store,
+/// about a nanosecond for any number of threads. An atomic addition costs seven, and a contended
+/// one sixty. The counter takes four kilobytes. No increment is lost; a total may miss increments
+/// that happen while it is read.
 ///
-/// A thread may increment the counter and then read a flag, while another changes the flag and then
-/// reads the total. Each may miss the other, unless the second calls [`catch_up`](Self::catch_up) in
-/// between.
+/// A thread may increment the counter and then read a flag while another changes the flag and then
+/// reads the total. Each may miss the other, unless the second calls [`catch_up`](Self::catch_up)
+/// in between.
 #[derive(Debug)]
 pub struct StripedCounter {
     own: Box<[Padded]>,
@@ -70,11 +70,13 @@ impl StripedCounter {
     #[inline]
     pub fn add(&self) {
         match self.own.get(index()) {
-            // Relaxed, and no read-modify-write: only this thread writes the cell. A later owner of the
-            // cell got its index under a lock, so it sees the last value.
+            // Relaxed, and no read-modify-write: only this thread writes the cell. A later owner of
+            // the cell got its index under a lock, so it sees the last value.
             Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
             None => self.add_shared(),
         }
+        // Pairs with `catch_up`: the store above comes before what this thread reads next. If that
+        // issues a barrier on all threads, only the compiler must keep the order here.
         if self.asymmetric {
             compiler_fence(Ordering::SeqCst);
         } else {
@@ -84,9 +86,11 @@ impl StripedCounter {
 
     /// Orders the increments of other threads against this call.
     ///
-    /// An increment of another thread is included in the next [`total`](Self::total), or that thread
-    /// sees what the caller wrote before this call. It takes some microseconds: use it before waiting.
+    /// Every increment of another thread is included in the next [`total`](Self::total), or that
+    /// thread then sees what the caller wrote before this call. It takes some microseconds, so use
+    /// it where the caller is about to wait anyway.
     pub fn catch_up(&self) {
+        // Pairs with the fence in `add`.
         fence(Ordering::SeqCst);
         if self.asymmetric {
             // The process is registered, so this does not fail.
@@ -125,7 +129,7 @@ pub(crate) fn index() -> usize {
     }
 }
 
-/// Returns the index when the thread ends.
+/// Frees the thread's index when the thread ends.
 struct IndexLease(Cell<usize>);
 
 impl Drop for IndexLease {
@@ -138,7 +142,7 @@ impl Drop for IndexLease {
     }
 }
 
-/// The indices that were returned, and the next one that was never assigned.
+/// The indices of threads that have ended, and the first index that was never assigned.
 type Free = (BinaryHeap<Reverse<usize>>, usize);
 
 fn free() -> std::sync::MutexGuard<'static, Free> {
@@ -174,33 +178,33 @@ mod tests {
 
     #[test]
     fn more_short_lived_threads_than_cells_lose_no_increment() {
-        let stripes = Arc::new(StripedCounter::default());
+        let counter = Arc::new(StripedCounter::default());
         for _ in 0..3 {
             std::thread::scope(|s| {
                 for _ in 0..CELLS + 8 {
-                    s.spawn(|| (0..1_000).for_each(|_| stripes.add()));
+                    s.spawn(|| (0..1_000).for_each(|_| counter.add()));
                 }
             });
         }
-        assert_eq!(stripes.total(), 3 * (CELLS as u64 + 8) * 1_000);
+        assert_eq!(counter.total(), 3 * (CELLS as u64 + 8) * 1_000);
     }
 
-    /// One thread increments and then reads the flag; the other clears the flag and then reads the
-    /// total. Without `catch_up` both miss each other in some of these rounds.
+    /// One thread increments and then reads the flag. The other clears the flag and then reads the
+    /// total. Without `catch_up`, each misses what the other wrote in some of these rounds.
     #[test]
-    fn an_increment_missed_by_the_total_sees_the_flag() {
+    fn a_thread_whose_increment_the_total_missed_sees_the_flag() {
         use std::hint::spin_loop;
         use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
         const ROUNDS: u64 = 30_000;
-        let (stripes, watched) = (StripedCounter::default(), AtomicBool::new(false));
-        let (go, done, unwatched) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (counter, flag) = (StripedCounter::default(), AtomicBool::new(false));
+        let (go, done, saw_clear) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let mut missed = 0;
         let wait = |word: &AtomicU64, round| {
             let mut spins = 0;
             while word.load(SeqCst) < round {
                 spins += 1;
                 if spins % 1_000 == 0 {
-                    std::thread::yield_now(); // on a single core the other thread needs it
+                    std::thread::yield_now(); // on a single core, so that the other thread runs
                 }
                 spin_loop();
             }
@@ -209,31 +213,31 @@ mod tests {
             s.spawn(|| {
                 for round in 1..=ROUNDS {
                     wait(&go, round);
-                    stripes.add();
-                    let seen = watched.load(Ordering::Relaxed);
-                    unwatched.store(u64::from(!seen), Ordering::Relaxed);
+                    counter.add();
+                    let set = flag.load(Ordering::Relaxed);
+                    saw_clear.store(u64::from(!set), Ordering::Relaxed);
                     done.store(round, SeqCst);
                 }
             });
             for round in 1..=ROUNDS {
-                watched.store(true, SeqCst);
+                flag.store(true, SeqCst);
                 go.store(round, SeqCst);
-                // So that they meet at every distance.
+                // A different delay in each round, so that the two threads meet at every distance.
                 (0..round % 100).for_each(|_| spin_loop());
-                watched.store(false, Ordering::Relaxed);
-                stripes.catch_up();
-                let seen = stripes.total() >= round;
+                flag.store(false, Ordering::Relaxed);
+                counter.catch_up();
+                let counted = counter.total() >= round;
                 wait(&done, round);
-                missed += u64::from(!seen && unwatched.load(Ordering::Relaxed) == 0);
+                missed += u64::from(!counted && saw_clear.load(Ordering::Relaxed) == 0);
             }
         });
-        assert_eq!(missed, 0, "of {ROUNDS} rounds");
+        assert_eq!(missed, 0, "rounds in which both missed, of {ROUNDS}");
     }
 
     #[test]
-    fn an_index_is_reused() {
-        let of_a_thread = || std::thread::spawn(index).join().unwrap();
-        let seen: Vec<_> = (0..10 * CELLS).map(|_| of_a_thread()).collect();
+    fn the_index_of_an_ended_thread_is_reused() {
+        let index_of_new_thread = || std::thread::spawn(index).join().unwrap();
+        let seen: Vec<_> = (0..10 * CELLS).map(|_| index_of_new_thread()).collect();
         assert!(seen.iter().any(|&index| index < CELLS), "{seen:?}");
     }
 }

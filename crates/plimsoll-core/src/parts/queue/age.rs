@@ -1,10 +1,10 @@
-//! When an item is too old.
+//! The age at which items leave a queue.
 
 use super::{Bounds, Discipline};
 use crate::Instant;
 use crate::time::instant::nanos;
 
-/// What decides how old an item may become.
+/// What determines how old an item may become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expiry {
     pub(super) discipline: Discipline,
@@ -14,18 +14,19 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// Whether any item can be too old.
+    /// Returns whether items can become too old at all.
     pub(super) const fn is_timed(&self) -> bool {
         self.discipline.is_timed() || self.bounds.max_age.is_some()
     }
 
-    /// When an item that arrived `at` is too old by the bound of the queue.
+    /// Returns when an item that arrived `at` is too old for the bound of the queue.
     fn by_bound(&self, at: Instant) -> Instant {
         self.bounds.max_age.map_or(Instant::FAR_FUTURE, |max_age| at + max_age)
     }
 
-    /// When an item that arrived `at` is too old. In a [`LifoWithAge`](Discipline::LifoWithAge) it
-    /// leaves then only if no newer one stands behind it.
+    /// Returns when an item that arrived `at` is too old.
+    ///
+    /// Under [`LifoWithAge`](Discipline::LifoWithAge) it leaves then only if it is the newest.
     pub(super) fn of(&self, at: Instant) -> Instant {
         let by_discipline = match self.discipline {
             Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo | Discipline::CoDel { .. } => {
@@ -44,7 +45,7 @@ impl Expiry {
         by_discipline.min(self.by_bound(at))
     }
 
-    /// When the oldest item leaves even if the others stay.
+    /// Returns when the oldest item leaves even if the others stay.
     pub(super) fn of_oldest(&self, at: Instant) -> Instant {
         match self.discipline {
             Discipline::LifoWithAge { .. } => self.by_bound(at),
@@ -52,7 +53,7 @@ impl Expiry {
         }
     }
 
-    /// When the next item leaves, given when the oldest and the newest arrived.
+    /// Returns when the next item leaves, given when the oldest and the newest arrived.
     pub(super) fn next(&self, oldest: Instant, newest: Instant) -> Option<Instant> {
         let oldest = self.of_oldest(oldest);
         let next = match self.discipline {

@@ -1,4 +1,4 @@
-//! Controlled delay (RFC 8289). A machine: it is told what is taken, and decides what is dropped.
+//! Controlled delay (RFC 8289). A machine: it sees each item that is taken and decides about drops.
 
 use crate::Instant;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Head<T> {
     pub(super) last: bool,
 }
 
-/// The settings, and the time.
+/// The settings and the current time.
 #[derive(Clone, Copy)]
 pub(super) struct CoDelParams {
     pub(super) target: Duration,
@@ -30,13 +30,15 @@ pub(super) struct CoDelParams {
     pub(super) now: Instant,
 }
 
-/// The time until the next drop falls with the square root of their number.
+/// Returns the time until the next drop.
+///
+/// It is `interval` divided by the square root of `count`, the number of drops.
 fn control_law(interval: Duration, count: u32) -> Duration {
     interval.div_f64(f64::from(count.max(1)).sqrt())
 }
 
 impl CoDel {
-    /// The queue has become empty.
+    /// Notes that the queue has become empty.
     pub(super) fn emptied(&mut self) {
         self.first_above = None;
         self.dropping = false;
@@ -44,7 +46,8 @@ impl CoDel {
 
     /// Returns the next item to serve (section 5 of the RFC, `dequeue`).
     ///
-    /// `take` takes the item at the head. Dropped items are passed to `drop`, before the one returned.
+    /// `take` removes and returns the item at the head. Items that are dropped on the way are
+    /// passed to `drop`.
     pub(super) fn dequeue<T>(
         &mut self,
         at: CoDelParams,
@@ -87,7 +90,7 @@ impl CoDel {
         Some((item, first_above <= at.now))
     }
 
-    /// Begins to drop: near the rate that was right at the end of the last time, if that was recent.
+    /// Begins to drop items. If dropping ended recently, it resumes near the rate it had then.
     fn begin(&mut self, at: CoDelParams) {
         let delta = self.count.saturating_sub(self.last_count);
         let recent = at.now.since(self.drop_next) < at.interval.saturating_mul(16);

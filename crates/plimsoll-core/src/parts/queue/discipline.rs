@@ -1,12 +1,12 @@
-//! Queue disciplines: in which order items are taken, and which of them leave.
+//! Queue disciplines: the order in which items are taken, and which of them leave.
 
 use crate::ConfigError;
 use crate::parts::check;
 use std::fmt;
 use std::time::Duration;
 
-/// The order in which waiting items are taken, and which of them leave when there are too many or
-/// they wait too long.
+/// The order in which waiting items are taken, and which of them leave when the queue is full or an
+/// item is too old.
 ///
 /// | discipline | taken first | when full | leaves by age |
 /// |---|---|---|---|
@@ -28,23 +28,23 @@ pub enum Discipline {
     /// worth least.
     #[default]
     Fifo,
-    /// A queue that keeps its items and rejects newcomers. For work whose start is worth more than
-    /// its end, and for callers that are better rejected at once.
+    /// A queue that keeps its items and rejects newcomers. For streams whose first items matter
+    /// most, and for callers that are better rejected at once.
     KeepOldest,
     /// A stack: the newest item first. When full, it evicts the oldest, at the bottom.
     ///
-    /// The latency of the items that are served is low. Under lasting overload the bottom is never
-    /// served: in a stack of `n`, an item is evicted after `n` newer ones have arrived.
+    /// Items that are served have waited briefly. Under lasting overload the bottom is never
+    /// served: in a stack of `n` items, an item is evicted once `n` newer ones are above it.
     Lifo,
-    /// A stack that drops all items once even the newest is older than `max_age`: every caller has
-    /// given up by then.
+    /// A stack that drops all items once even the newest is older than `max_age`: their callers
+    /// have given up by then.
     LifoWithAge {
         /// The maximum age of the newest item. Above 0.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         max_age: Duration,
     },
-    /// Controlled delay (RFC 8289): a queue that drops items at its head while the wait of the items
-    /// taken stays above `target` for longer than `interval`. The longer it does, the more it drops.
+    /// Controlled delay (RFC 8289): a queue that drops items at its head once the wait has stayed
+    /// above `target` for longer than `interval`. The longer that lasts, the more often it drops.
     ///
     /// [`CODEL`](Self::CODEL) has the numbers of the RFC.
     #[cfg_attr(feature = "serde", serde(rename = "codel"))]
@@ -54,36 +54,37 @@ pub enum Discipline {
         /// It should not be below the time that one item takes, or every burst looks like overload.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         target: Duration,
-        /// How long the wait may stay above the target: in the RFC, a worst-case round trip. At least
-        /// the target.
+        /// The time for which the wait may stay above the target. At least the target. In the RFC
+        /// it is a worst-case round trip.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         interval: Duration,
     },
     /// A queue that becomes a stack under overload.
     ///
-    /// If it was empty within the last `interval`, the oldest item is first and may wait `interval`.
-    /// If not, the newest is first and none may wait longer than `target`. The idea is that of "Fail at
-    /// Scale" (Maurer, ACM Queue 2015), whose numbers [`ADAPTIVE_LIFO`](Self::ADAPTIVE_LIFO) has.
+    /// If it was empty within the last `interval`, the oldest item is first and may wait
+    /// `interval`. If not, the newest is first and no item may wait longer than `target`. The idea
+    /// is that of "Fail at Scale" (Maurer, ACM Queue 2015). [`ADAPTIVE_LIFO`](Self::ADAPTIVE_LIFO)
+    /// has its numbers.
     AdaptiveLifo {
         /// The longest wait under overload. Above 0, and not below the time that one item takes.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         target: Duration,
-        /// The longest wait otherwise. Also the time without being empty after which the queue is
-        /// overloaded. At least the target.
+        /// The longest wait otherwise. A queue that has not been empty for this time is overloaded.
+        /// At least the target.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         interval: Duration,
     },
-    /// Time slices, each a stack, the newest slice first. A slice that is too old leaves as a whole.
+    /// Time slices, each a stack. The newest slice is first, and one that is too old leaves whole.
     ///
-    /// For data that is worthless after a time, as the overload chapter of *Erlang in Anger* describes
-    /// it. No item is served that is older than `slice × slices`. Items leave when they are between one
-    /// slice younger and that.
+    /// For data that is worthless after a time, as the overload chapter of *Erlang in Anger*
+    /// describes it. An item leaves at an age of `slice × (slices − 1)` to `slice × slices`,
+    /// depending on where in its slice it arrived.
     TimeBuckets {
         /// The length of a slice. Above 0.
         #[cfg_attr(feature = "serde", serde(with = "crate::parts::duration_text"))]
         slice: Duration,
-        /// The number of slices that are held, with the current one. At least 2, so that a new slice
-        /// does not empty the queue.
+        /// The number of slices that are held, including the current one. At least 2, so that a new
+        /// slice does not empty the queue.
         slices: u32,
     },
 }

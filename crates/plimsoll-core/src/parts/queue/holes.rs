@@ -1,19 +1,19 @@
-//! A deque from whose middle items can be removed.
+//! A deque that allows items to be removed from its middle.
 //!
 //! A removed item leaves a hole. Holes are closed once they outnumber the items, so every operation
-//! is O(1), or amortised O(1), at any size.
+//! takes constant time, at least on average.
 
 use crate::Instant;
 use std::collections::VecDeque;
 
 /// The place of an item in a [`Queue`](super::Queue).
 ///
-/// It is valid while the item stands there. A stack gives the same ticket to a later item, and
-/// [`put_back`](super::Queue::put_back) in the middle moves the items behind it.
+/// It is valid until the item leaves. A stack then gives the same ticket to a later item.
+/// [`put_back`](super::Queue::put_back) in the middle voids the tickets of the items behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// What is known of an item: its arrival and its weight. Only kept if the queue needs either.
+/// The arrival and the weight of an item. Only stored if the queue needs either.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Note {
     pub(super) at: Instant,
@@ -24,10 +24,10 @@ pub(super) struct Note {
 pub(super) struct Holes<T> {
     // `None` is a hole. There is none at either end.
     items: VecDeque<Option<T>>,
-    // As long as `items` if notes are kept, and empty otherwise.
+    // As long as `items` if notes are stored, and empty otherwise.
     notes: VecDeque<Note>,
     noted: bool,
-    // The number of the item at the front.
+    // The ticket of the item at the front.
     first: u64,
     len: usize,
 }
@@ -49,7 +49,7 @@ impl<T> Holes<T> {
         Ticket(self.first)
     }
 
-    /// The ticket of the next item to arrive.
+    /// Returns the ticket of the next item to arrive.
     #[inline]
     pub(super) fn back(&self) -> Ticket {
         Ticket(self.first + self.items.len() as u64)
@@ -71,7 +71,7 @@ impl<T> Holes<T> {
         ticket
     }
 
-    /// The note of the item that was pushed last, where notes are kept.
+    /// Adds the note of the item that was pushed last. For queues with notes.
     pub(super) fn note(&mut self, note: Note) {
         self.notes.push_back(note);
     }
@@ -113,7 +113,9 @@ impl<T> Holes<T> {
         }
     }
 
-    /// Moves up to `n` items from the front to the end of `out`, if there are neither holes nor notes.
+    /// Moves the first `n` items to the end of `out`, or none. Returns whether it did.
+    ///
+    /// It can if there are neither holes nor notes.
     pub(super) fn drain_front(&mut self, n: usize, out: &mut Vec<T>) -> bool {
         if self.noted || self.items.len() != self.len {
             return false;
@@ -126,7 +128,7 @@ impl<T> Holes<T> {
         true
     }
 
-    /// Inserts an item with `newer` items behind it; `None`: at the front.
+    /// Inserts an item with `newer` items behind it, or at the front if that is `None`.
     pub(super) fn insert(&mut self, item: T, note: Note, newer: Option<usize>) {
         let at = newer.map_or(0, |newer| self.items.len().saturating_sub(newer));
         if at == 0 {
@@ -139,7 +141,7 @@ impl<T> Holes<T> {
         }
     }
 
-    /// Removes an item, and returns it with its weight, if it is still there.
+    /// Removes an item. Returns it with its weight, if it is still there.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<(T, u32)> {
         let at = usize::try_from(ticket.0.checked_sub(self.first)?).ok()?;
         let item = self.items.get_mut(at)?.take()?;
@@ -149,12 +151,12 @@ impl<T> Holes<T> {
         Some((item, weight))
     }
 
-    /// Whether holes outnumber the items, so that it is time to [compact](Self::compact).
+    /// Returns whether holes outnumber the items, so that it is time to [compact](Self::compact).
     pub(super) fn is_sparse(&self) -> bool {
         self.items.len() > 2 * self.len + 32
     }
 
-    /// Closes all holes, and calls `moved` with each item and its new ticket.
+    /// Closes all holes. Calls `moved` with each item and its new ticket.
     pub(super) fn compact(&mut self, mut moved: impl FnMut(&T, Ticket)) {
         let mut stands = self.items.iter().map(Option::is_some);
         self.notes.retain(|_| stands.next().unwrap_or(false));
@@ -166,7 +168,7 @@ impl<T> Holes<T> {
         }
     }
 
-    /// Begins or ceases to keep notes; those that are missing say that the item came `at`.
+    /// Starts or stops storing notes. An item without a note counts as arrived `at`.
     pub(super) fn set_noted(&mut self, noted: bool, at: Instant) {
         self.noted = noted;
         if noted {

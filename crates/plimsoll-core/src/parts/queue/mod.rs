@@ -1,6 +1,6 @@
 //! Queues: the machine of every [`Discipline`]. No lock, no clock; `now` is an argument.
 //!
-//! All items stand in one deque in the order of arrival. A queue takes from the front and a stack
+//! All items are in one deque in the order of arrival. A queue takes from the front and a stack
 //! from the back. The oldest items are always at the front, and so are whole time slices.
 
 mod age;
@@ -54,9 +54,10 @@ pub struct Queue<T> {
     items: Holes<T>,
     weight: u64,
     pushes: u64,
-    // Arrivals are stamped by the readers of many clocks. The queue itself never goes back in time.
+    // The latest time seen. Callers read the clock before they take a lock, so an earlier `now` may
+    // arrive after a later one. Arrivals are stamped with this, which never moves back.
     latest: Instant,
-    // Since when arrivals are stamped. An item that was taken before counts from then, too.
+    // When stamping began. The age of an item that was taken before and is put back counts from it.
     timed_since: Instant,
     codel: CoDel,
     // No item is too old before this. It may be earlier than necessary.
@@ -71,7 +72,9 @@ fn is_plain(discipline: Discipline, bounds: Bounds, weighed: bool) -> bool {
 }
 
 impl<T> Queue<T> {
-    /// Creates an empty queue. If it is `weighed`, the weights passed to [`push`](Self::push) count.
+    /// Creates an empty queue.
+    ///
+    /// If it is `weighed`, the weights passed to [`push`](Self::push) count.
     pub fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
         let expiry = Expiry { discipline, bounds, empty: Instant::default() };
         Queue {
@@ -116,7 +119,7 @@ impl<T> Queue<T> {
         self.expiry.discipline
     }
 
-    /// Returns whether the queue uses `now`. If not, any instant will serve.
+    /// Returns whether the queue uses `now`. If not, any instant can be passed.
     #[inline]
     pub fn is_timed(&self) -> bool {
         self.timed
@@ -143,11 +146,11 @@ impl<T> Queue<T> {
         self.weighed || self.timed
     }
 
-    /// Adds an item, after those that are too old have left.
+    /// Adds an item, after removing those that are too old.
     ///
     /// # Errors
-    /// Returns the item with [`Reason::TooLarge`] if it is heavier than the whole bound, or with
-    /// [`Reason::Full`] if there is no room and the discipline evicts no item for it.
+    /// Returns the item with [`Reason::TooLarge`] if it is heavier than the maximum weight of all
+    /// items. Returns it with [`Reason::Full`] if it does not fit and no item is evicted for it.
     #[inline]
     pub fn push<L: FnMut(T, Reason)>(
         &mut self,
@@ -166,10 +169,10 @@ impl<T> Queue<T> {
         Ok(ticket)
     }
 
-    /// Returns whether this is a [`Fifo`](Discipline::Fifo) or [`Lifo`](Discipline::Lifo) bounded by
-    /// capacity alone, by far the most common queue.
+    /// Returns whether the queue is plain: `Fifo` or `Lifo`, bounded by capacity alone.
     ///
-    /// [`push_plain`](Self::push_plain) and [`pop_plain`](Self::pop_plain) serve it faster.
+    /// Most queues are. [`push_plain`](Self::push_plain) and [`pop_plain`](Self::pop_plain) are
+    /// faster for them.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.plain
@@ -207,7 +210,7 @@ impl<T> Queue<T> {
             return Err((item, Reason::TooLarge));
         }
         self.expire(now, lost);
-        // An item that is evicted for this one does not leave an empty queue behind.
+        // Taken before the evictions: a queue that they empty was not served until it was empty.
         let was_empty = self.is_empty();
         while !self.fits(weight) {
             if self.expiry.discipline.keeps_oldest() {
@@ -232,7 +235,7 @@ impl<T> Queue<T> {
         let at = self.latest;
         if was_empty {
             self.expiry.empty = at;
-            // The RFC notices it when it takes the last packet. Here that may have expired or left.
+            // The RFC notices it when the last packet is taken. Here that may have expired instead.
             self.codel.emptied();
         }
         if self.len() == 1 && self.timed {
@@ -243,13 +246,13 @@ impl<T> Queue<T> {
         self.items.note(Note { at, weight });
     }
 
-    /// Takes the next item, after those that are too old have left.
+    /// Takes the next item, after removing those that are too old.
     #[inline]
     pub fn pop<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) -> Option<T> {
         self.pop_with_position(now, lost).map(|(item, _)| item)
     }
 
-    /// Takes the next item with its position, so that it can be [put back](Self::put_back).
+    /// Takes the next item and its position, so that it can be [put back](Self::put_back).
     #[inline]
     pub fn pop_with_position<L: FnMut(T, Reason)>(
         &mut self,
@@ -287,7 +290,7 @@ impl<T> Queue<T> {
         Some((item, Position { note, front: true, pushes: self.pushes }))
     }
 
-    /// Takes up to `max` items in turn and appends them to `out`. Returns how many.
+    /// Takes up to `max` items in turn and appends them to `out`. Returns their number.
     pub fn pop_many<L: FnMut(T, Reason)>(
         &mut self,
         max: usize,
@@ -310,14 +313,16 @@ impl<T> Queue<T> {
         out.len() - before
     }
 
-    /// Puts an item back where it stood. If there is no room left, items leave as by
-    /// [`set_bounds`](Self::set_bounds), perhaps this one.
+    /// Puts an item back where it was taken from.
     ///
-    /// Put several items back in the reverse order of taking. In a stack the position is a count of
-    /// the items that came later. It is off by those of them that have left meanwhile. The item's old
-    /// ticket is void then, and in a stack so are the tickets of the items that came later.
+    /// If the queue is full, items are evicted as in [`set_bounds`](Self::set_bounds), perhaps this
+    /// one. Put several items back in the reverse order of taking.
+    ///
+    /// In a stack the position is the number of items that arrived later. It is wrong by those of
+    /// them that have left meanwhile. The old ticket of the item is void. In a stack, so are the
+    /// tickets of the items that arrived later.
     pub fn put_back<L: FnMut(T, Reason)>(&mut self, item: T, position: Position, lost: &mut L) {
-        // Only items that came later stand behind it.
+        // Only items that arrived later are behind it.
         let newer = usize::try_from(self.pushes - position.pushes).unwrap_or(usize::MAX);
         let Note { at, weight } = position.note;
         let note = Note { at: at.max(self.timed_since), weight };
@@ -354,7 +359,7 @@ impl<T> Queue<T> {
 
     /// Returns when an item that arrived `at` is too old.
     ///
-    /// In a [`LifoWithAge`](Discipline::LifoWithAge) it leaves then only if no item came after it.
+    /// Under [`LifoWithAge`](Discipline::LifoWithAge) it leaves then only if it is the newest.
     pub fn expires_at(&self, at: Instant) -> Instant {
         self.expiry.of(at)
     }
@@ -381,12 +386,14 @@ impl<T> Queue<T> {
         Some(item)
     }
 
-    /// Returns whether removed items take so much room that it is time to [`compact`](Self::compact).
+    /// Returns whether it is time to [`compact`](Self::compact).
+    ///
+    /// It is if removed items take up most of the memory.
     pub fn is_sparse(&self) -> bool {
         self.items.is_sparse()
     }
 
-    /// Frees the room of removed items. Calls `moved` with each item and its new ticket.
+    /// Frees the memory of removed items. Calls `moved` with each item and its new ticket.
     pub fn compact(&mut self, moved: impl FnMut(&T, Ticket)) {
         self.items.compact(moved);
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 /// A list of items that allocates only from the second item on.
 ///
-/// It carries the items that an operation on a buffer displaces: nearly always one at most. They
-/// leave the lock before they are looked at or dropped.
+/// It carries the items that an operation on a queue displaces, nearly always one at most, out of
+/// the lock. They are examined and dropped only after the lock is released.
 #[derive(Clone)]
 pub struct OneOrMany<T> {
     one: Option<T>,

@@ -5,20 +5,21 @@ use super::{Bounds, Discipline, Queue, is_plain};
 use crate::{Instant, Reason};
 
 impl<T> Queue<T> {
-    /// Changes the bounds. What no longer fits is evicted: the newest items under
-    /// [`KeepOldest`](Discipline::KeepOldest), else the oldest.
+    /// Changes the bounds, and evicts what no longer fits.
+    ///
+    /// Evicts the newest items under [`KeepOldest`](Discipline::KeepOldest), otherwise the oldest.
     pub fn set_bounds<L: FnMut(T, Reason)>(&mut self, bounds: Bounds, now: Instant, lost: &mut L) {
         self.set(self.expiry.discipline, bounds, now, lost);
     }
 
     /// Changes the discipline. The items stay, in the order of arrival.
     ///
-    /// If arrivals were not stamped and the new discipline needs their ages, they count from `now`.
+    /// If the new discipline needs ages and the old one did not, ages count from `now`.
     pub fn set_discipline<L: FnMut(T, Reason)>(&mut self, to: Discipline, now: Instant, lost: &mut L) {
         self.set(to, self.expiry.bounds, now, lost);
     }
 
-    /// Changes discipline and bounds at once.
+    /// Changes the discipline and the bounds at once.
     pub fn set<L: FnMut(T, Reason)>(&mut self, to: Discipline, bounds: Bounds, now: Instant, lost: &mut L) {
         self.latest = self.latest.max(now);
         if self.expiry.discipline != to {

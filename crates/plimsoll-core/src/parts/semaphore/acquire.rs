@@ -16,13 +16,14 @@ use std::time::Duration;
 impl<C: Capacity> Semaphore<C> {
     /// Returns a future that waits for a place. It joins the queue at its first poll.
     ///
-    /// It is rejected with `Full` at once if the queue is full, with `Expired` after the longest wait,
-    /// with `Closed` after [`close`](Self::close).
+    /// It is rejected with `Full` at once if the queue is full, with `Expired` after the longest
+    /// wait, and with `Closed` after [`close`](Self::close). The discipline may let it expire
+    /// earlier, or have it `Evicted` for a newcomer.
     pub fn acquire(self: &Arc<Self>) -> Acquire<C> {
         self.acquire_within(Duration::MAX)
     }
 
-    /// [`acquire`](Self::acquire), for no longer than `max_wait`.
+    /// Returns a future that waits as [`acquire`](Self::acquire) does, for at most `max_wait`.
     pub fn acquire_within(self: &Arc<Self>, max_wait: Duration) -> Acquire<C> {
         Acquire { semaphore: self.clone(), stage: Stage::New, max_wait, sleep: None }
     }
@@ -40,7 +41,7 @@ pin_project! {
     ///
     /// # Cancel safety
     /// Dropped while it waits, it leaves the queue. Dropped after a place was granted but before it
-    /// was polled again, it passes the place on. Until then it holds the place: do not leave it
+    /// was polled again, it passes the place on. Until then it holds the place, so do not leave it
     /// unpolled.
     ///
     /// # Panics
@@ -61,7 +62,7 @@ pin_project! {
             if let Stage::Queued { id, .. } = *this.stage {
                 match semaphore.leave(id) {
                     Some(Removed::Resolved(Ok(token))) => semaphore.release(token),
-                    // Rejected before it left: the rejection stands.
+                    // It was rejected before it left, so it counts as rejected, not as abandoned.
                     Some(Removed::Resolved(Err(rejected))) => {
                         return semaphore.observer.emit(|| Event::rejected(rejected));
                     }
@@ -80,7 +81,7 @@ impl<C: Capacity> Future for Acquire<C> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.as_mut().project();
-        // Most callers need not wait, and should not pay for what waiting takes.
+        // Most callers need not wait and should not pay for the path that waits.
         if *this.stage == Stage::New
             && let Start::Go(token) = this.semaphore.capacity.start(true)
         {
@@ -149,19 +150,20 @@ impl<C: Capacity> Acquire<C> {
             let now = semaphore.clock.now();
             if until <= now {
                 return match semaphore.leave(id) {
-                    // Granted at the very moment of giving up: the place is taken.
+                    // Granted at the very moment of giving up: the waiter takes the place.
                     Some(Removed::Resolved(result)) => Poll::Ready(result),
                     _ => Poll::Ready(Err(semaphore.expired(now.since(since)))),
                 };
             }
-            // Perhaps too old for the discipline: the queue decides, for all waiters.
+            // This waiter may be too old for the discipline. The queue decides, for all waiters.
             semaphore.expire(now);
             let mut waiters = semaphore.lock();
             if let Some(result) = waiters.fetch(id) {
                 return Poll::Ready(result);
             }
             let expires_at = waiters.expires_at(since);
-            // If that has passed, a newer waiter keeps this one, or ages count from later.
+            // If that has passed, this waiter stays because of a newer one, or because ages count
+            // only from a change of discipline.
             let expires_at = if expires_at <= now { waiters.next_expiry() } else { expires_at };
             drop(waiters);
             let wakes_at = expires_at.min(until);

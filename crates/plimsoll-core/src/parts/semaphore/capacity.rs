@@ -1,31 +1,32 @@
-//! Where permission to work comes from, and the fixed number of places.
+//! Capacities: sources of permission to work. The one provided here is a fixed number of places.
 
 use crate::guard::Pack;
 use crate::guard::Words;
 use crate::parts::sync::{AtomicU64, Ordering};
 
-/// A source of permission to work: a number of places, later a rate or a limit that adapts.
+/// A source of permission to work, such as a fixed number of places.
 ///
-/// [`set_waiting`](Self::set_waiting) and [`finish`](Self::finish) must be ordered by one atomic word, as
-/// in [`FixedCapacity`]: when a place is released while a caller begins to wait, one must see the other.
+/// [`set_waiting`](Self::set_waiting) and [`finish`](Self::finish) must be ordered by one atomic
+/// word, as in [`FixedCapacity`]. If a place is released while a caller begins to wait, one of the
+/// two must see the other.
 pub trait Capacity: Send + Sync {
     /// What admitted work holds.
     type Token: Send;
-    /// Takes a place. A newcomer gets none while others wait.
+    /// Takes a place, if one is free. A newcomer gets none while other callers wait.
     fn start(&self, newcomer: bool) -> Start<Self::Token>;
-    /// Takes back a token. Returns whether callers wait, of which the next must be woken.
+    /// Takes back a token. Returns whether callers wait; the next one must be admitted then.
     fn finish(&self, token: Self::Token) -> bool;
     /// Notes whether callers wait. Called under the lock of the queue whenever this changes.
     fn set_waiting(&self, any: bool);
-    /// Admits no more work.
+    /// Closes the capacity: it admits no more work.
     fn close(&self);
-    /// Returns whether it was closed.
+    /// Returns whether the capacity was closed.
     fn is_closed(&self) -> bool;
     /// Returns the limit and the number in use, for a rejection to state.
     fn numbers(&self) -> (u64, u64);
 }
 
-/// The answer of a [`Capacity`].
+/// The result of [`Capacity::start`].
 #[derive(Debug)]
 pub enum Start<T> {
     /// The work may begin.
@@ -50,11 +51,12 @@ impl Pack for Place {
     }
 }
 
-/// A fixed number of places. Its whole state is one atomic word: how many are taken, how many there
-/// are, whether callers wait, whether it is closed.
+/// A fixed number of places.
 ///
-/// Two words could disagree: one caller finds every place taken and begins to wait, while another
-/// releases its place and sees no waiter. One word orders the two, so one of them sees the other.
+/// Its whole state is one atomic word: the places taken, the limit, whether callers wait, and
+/// whether it is closed. Two words could disagree: a caller finds every place taken and begins to
+/// wait, while another releases its place and sees no waiter. One word orders the two steps, so one
+/// of the two sees the other.
 #[derive(Debug)]
 pub struct FixedCapacity(AtomicU64);
 
@@ -83,11 +85,14 @@ impl FixedCapacity {
 
     #[inline]
     fn word(&self) -> u64 {
-        // Relaxed: a look at one word; nothing else is read because of it.
+        // Relaxed: the word orders no other memory here. Every change of it is a compare-exchange
+        // or another read-modify-write.
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of places in use. It may exceed the limit for a while after that was lowered.
+    /// Returns the number of places in use.
+    ///
+    /// It exceeds the limit after the limit was lowered, until enough places are released.
     pub fn in_flight(&self) -> u32 {
         taken(self.word())
     }
@@ -103,6 +108,7 @@ impl FixedCapacity {
     pub fn set_limit(&self, limit: u32) -> bool {
         let bits = u64::from(limit.min(Self::MAX)) << BITS;
         let mut word = self.word();
+        // AcqRel: ordered against `set_waiting` by the word itself, as in `finish`.
         loop {
             let next = (word & !(MASK << BITS)) | bits;
             match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
@@ -126,8 +132,8 @@ impl Capacity for FixedCapacity {
             if taken(word) >= limit(word) || (newcomer && word & WAITING != 0) {
                 return Start::Later;
             }
-            // Acquire: pairs with the release half of `finish`, so this work sees what the last holder
-            // of the place did.
+            // Acquire: pairs with the release half of `finish`, so this work sees what the last
+            // holder of the place did.
             match self.0.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Start::Go(Place(())),
                 Err(now) => word = now,
@@ -137,9 +143,12 @@ impl Capacity for FixedCapacity {
 
     #[inline]
     fn finish(&self, _: Place) -> bool {
+        // AcqRel: the release half pairs with the Acquire in `start`. The acquire half makes a
+        // waiter that set `WAITING` visible.
         let before = self.0.fetch_sub(1, Ordering::AcqRel);
         if taken(before) == 0 {
-            // A place that was released twice, or came from elsewhere: it must not change the limit.
+            // The place was released twice or belongs to another capacity. Undo it: the subtraction
+            // has borrowed from the bits of the limit.
             self.0.fetch_add(1, Ordering::AcqRel);
         }
         before & WAITING != 0

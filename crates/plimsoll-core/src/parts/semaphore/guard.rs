@@ -1,8 +1,9 @@
-//! What every guard over a semaphore of fixed capacity has in common.
+//! The part that all guards over a semaphore of fixed capacity have in common.
 
-/// Implements [`Settle`](crate::Settle), [`Wait`](crate::Wait), [`Inspect`](crate::Inspect), `Debug`,
-/// the readings and the live settings of a guard that is declared as
-/// `struct Guard(Arc<Semaphore<FixedCapacity>>)`.
+/// Implements [`Settle`](crate::Settle), [`Wait`](crate::Wait), [`Inspect`](crate::Inspect),
+/// `Debug`, the readings and the live settings of a guard.
+///
+/// The guard is declared as `struct Guard(Arc<Semaphore<FixedCapacity>>)`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! semaphore_guard {
@@ -10,11 +11,11 @@ macro_rules! semaphore_guard {
         impl $guard {
             /// Changes the maximum number of requests in flight. Range: 1 to 2³¹ − 1.
             ///
-            /// A higher limit admits waiting requests at once. Under a lower limit requests in flight
-            /// continue, and none is admitted until enough of them have completed.
+            /// A higher limit admits waiting requests at once. Under a lower limit requests in
+            /// flight continue, and none is admitted until enough of them have completed.
             ///
             /// # Errors
-            /// Returns an error if `concurrency` is out of range. Nothing has changed then.
+            /// Returns an error, and changes nothing, if `concurrency` is out of range.
             pub fn set_concurrency(&self, concurrency: u32) -> Result<(), $crate::ControlError> {
                 use $crate::parts::{FixedCapacity, check};
                 check::within("concurrency", concurrency, 1..=FixedCapacity::MAX)?;
@@ -29,8 +30,8 @@ macro_rules! semaphore_guard {
             /// Requests that wait already stay, even beyond the new limit.
             ///
             /// # Errors
-            /// Returns an error if `queue` is out of range, or if it is above 0 while `max_wait` is
-            /// zero. Nothing has changed then.
+            /// Returns an error, and changes nothing, if `queue` is out of range, or if it is above
+            /// 0 while `max_wait` is zero.
             pub fn set_queue(&self, queue: u32) -> Result<(), $crate::ControlError> {
                 $crate::parts::check::queue(queue, self.max_wait())?;
                 self.0.set_queue(queue);
@@ -40,31 +41,34 @@ macro_rules! semaphore_guard {
             /// Changes the longest wait of requests that arrive from now on.
             ///
             /// # Errors
-            /// Returns an error if `max_wait` is zero while requests may wait. Nothing has changed then.
+            /// Returns an error, and changes nothing, if `max_wait` is zero while requests may
+            /// wait.
             pub fn set_max_wait(&self, max_wait: std::time::Duration) -> Result<(), $crate::ControlError> {
                 $crate::parts::check::queue(self.queue_limit(), max_wait)?;
                 self.0.set_max_wait(max_wait);
                 Ok(())
             }
 
-            /// Changes the queue discipline. Waiting requests stay, as far as the new one permits.
+            /// Changes the queue discipline. It applies to waiting requests, too.
             ///
             /// # Errors
-            /// Returns an error if a number of the discipline is out of range. Nothing has changed then.
+            /// Returns an error, and changes nothing, if a number of the discipline is out of
+            /// range.
             pub fn set_discipline(&self, discipline: $crate::Discipline) -> Result<(), $crate::ControlError> {
                 discipline.validate()?;
                 self.0.set_discipline(discipline);
                 Ok(())
             }
 
-            /// Rejects all requests from now on, and those that wait, with `Closed`.
+            /// Rejects waiting requests and all later ones with `Closed`.
             ///
-            /// Requests in flight continue; [`in_flight`](Self::in_flight) reaches 0 when they have ended.
+            /// Requests in flight continue. When the last has ended, [`in_flight`](Self::in_flight)
+            /// returns 0.
             pub fn close(&self) {
                 self.0.close();
             }
 
-            /// Returns whether it was closed.
+            /// Returns whether this guard was closed.
             pub fn is_closed(&self) -> bool {
                 use $crate::parts::Capacity;
                 self.0.capacity().is_closed()

@@ -1,8 +1,8 @@
 //! The semaphore: a capacity, and a queue of callers that wait for it.
 //!
-//! First the place, then the waiter: a free place is taken from the capacity before a waiter is
-//! picked, so no waiter is picked in vain. A waiter asks once more after it has joined the queue: the
-//! place it missed may have been released meanwhile. Wakers are called after the lock is released.
+//! A free place is taken from the capacity before a waiter is chosen, so no waiter is chosen in
+//! vain. A waiter tries once more after it has joined the queue, because the place it missed may
+//! have been released meanwhile. Wakers are called after the lock is released.
 
 mod acquire;
 mod capacity;
@@ -37,10 +37,10 @@ pub struct Semaphore<C: Capacity> {
 }
 
 impl<C: Capacity> Semaphore<C> {
-    /// Creates a semaphore whose queue holds `queue` callers, each for at most `max_wait`.
+    /// Creates a semaphore with a queue for `queue` callers.
     ///
-    /// Rejections carry `name`. The discipline is [`KeepOldest`](Discipline::KeepOldest) until it is
-    /// [set](Self::set_discipline).
+    /// A caller waits for at most `max_wait`. Rejections carry `name`. The discipline is
+    /// [`KeepOldest`](Discipline::KeepOldest) until it is [set](Self::set_discipline).
     pub fn new(name: &'static str, capacity: C, clock: Clock, queue: u32, max_wait: Duration) -> Self {
         Semaphore {
             name,
@@ -87,10 +87,10 @@ impl<C: Capacity> Semaphore<C> {
         self.queue_limit.load(Ordering::Acquire)
     }
 
-    /// Changes the maximum number of waiters. Those that wait stay.
+    /// Changes the maximum number of waiters. Present waiters stay.
     pub fn set_queue(&self, queue: u32) {
-        // Release: pairs with the Acquire load in `queue_limit`, so that a caller admitted by a larger
-        // queue sees a longest wait that was set before it.
+        // Release: pairs with the Acquire load in `queue_limit`. A caller that finds room in a
+        // larger queue also sees a longest wait that was set before it.
         self.queue_limit.store(queue, Ordering::Release);
     }
 
@@ -101,7 +101,7 @@ impl<C: Capacity> Semaphore<C> {
 
     /// Changes the longest wait of newcomers.
     pub fn set_max_wait(&self, max_wait: Duration) {
-        // Relaxed: the value stands for itself.
+        // Relaxed: where the order matters, `set_queue` provides it.
         self.max_wait.store(nanos(max_wait), Ordering::Relaxed);
     }
 
@@ -110,14 +110,14 @@ impl<C: Capacity> Semaphore<C> {
         self.lock().discipline()
     }
 
-    /// Changes the queue discipline. Waiters stay, as far as the new one permits.
+    /// Changes the queue discipline. It applies to present waiters, too.
     pub fn set_discipline(&self, to: Discipline) {
         let now = self.clock.now();
         let mut wakers = OneOrMany::none();
         let mut waiters = self.lock();
         waiters.set_discipline(to, now, &mut wakers);
-        // Under the lock, as the queue's length: a caller that finds the queue full must know whether
-        // it is rejected.
+        // Written under the lock, like `queued`: a caller that finds the queue full then knows
+        // whether it is rejected.
         self.rejects.store(to.keeps_oldest(), Ordering::Relaxed);
         self.measure(&waiters);
         drop(waiters);
@@ -137,7 +137,7 @@ impl<C: Capacity> Semaphore<C> {
                 Ok(token)
             }
             Start::Later => {
-                // Made twice rather than kept for the observer, which would cost every rejection.
+                // Created twice: storing it for the observer would slow every rejection down.
                 self.observer.emit(|| Event::rejected(self.no_place()));
                 Err(self.no_place())
             }
@@ -181,8 +181,8 @@ impl<C: Capacity> Semaphore<C> {
 
     /// Admits waiters while there are places. Call it whenever places may have become free.
     ///
-    /// A waiter whose time has passed is rejected instead, even if its timer has not fired yet: work
-    /// that begins too late wastes capacity.
+    /// A waiter whose time has passed is rejected instead, even if its timer has not fired yet:
+    /// work that begins too late wastes capacity.
     pub fn admit_waiters(&self) {
         let mut now = None;
         loop {
@@ -220,7 +220,7 @@ impl<C: Capacity> Semaphore<C> {
         wakers.for_each(wake);
     }
 
-    /// Admits no more work: newcomers and waiters are rejected with `Closed`. Admitted work continues.
+    /// Rejects waiters and newcomers with `Closed` from now on. Admitted work continues.
     pub fn close(&self) {
         self.capacity.close();
         let mut wakers = OneOrMany::none();
@@ -259,12 +259,12 @@ impl<C: Capacity> Semaphore<C> {
         }
     }
 
-    /// Joins the queue. Returns also when the waiter's time may have passed.
+    /// Joins the queue. Returns the waiter's id and the first instant at which it may expire.
     fn enqueue(&self, waker: Waker, since: Instant, until: Instant) -> Result<(WaiterId, Instant), Rejected> {
         let mut wakers = OneOrMany::none();
         let mut waiters = self.lock();
-        // Under the lock: `close` marks the capacity before it empties the queue, so this caller sees
-        // the mark or `close` sees this caller.
+        // Under the lock: `close` marks the capacity before it empties the queue, so this caller
+        // sees the mark or `close` sees this caller.
         if self.capacity.is_closed() {
             return Err(self.closed());
         }

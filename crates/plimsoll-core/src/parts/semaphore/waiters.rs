@@ -1,13 +1,13 @@
 //! The waiters of a semaphore, in the order of a discipline. A machine: no lock, no clock.
 //!
-//! The [`Queue`] holds indices of entries; an entry holds the result for its waiter. Entries are
-//! reused, so a queue that was once as long as it gets allocates nothing more.
+//! The [`Queue`] holds indices of entries, and an entry holds the result for its waiter. Entries
+//! are reused, so a queue that has reached its greatest length allocates nothing more.
 
 use crate::parts::{Bounds, Discipline, OneOrMany, Queue, Ticket};
 use crate::{Instant, Reason, Rejected};
 use std::task::Waker;
 
-/// Names a waiter. The generation tells the present user of an entry from earlier ones.
+/// Identifies a waiter. The generation distinguishes it from earlier users of its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WaiterId {
     entry: u32,
@@ -60,7 +60,7 @@ impl<T> Waiters<T> {
         Waiters { name, entries: Vec::new(), free: NIL, queue }
     }
 
-    /// The number of waiters, without those that are resolved.
+    /// Returns the number of waiters, without those that are resolved.
     pub(super) fn len(&self) -> u32 {
         u32::try_from(self.queue.len()).unwrap_or(u32::MAX)
     }
@@ -102,7 +102,7 @@ impl<T> Waiters<T> {
         })
     }
 
-    /// Adds a waiter. Returns the waker if there is no room and no waiter is evicted for it.
+    /// Adds a waiter. Returns the waker if the queue is full and no waiter is evicted for it.
     pub(super) fn push(
         &mut self,
         waker: Waker,
@@ -142,8 +142,9 @@ impl<T> Waiters<T> {
         }
     }
 
-    /// Takes the next waiter out of the queue, to be [resolved](Self::resolve) now. Waiters whose time
-    /// has passed are rejected on the way.
+    /// Takes the next waiter out of the queue, to be [resolved](Self::resolve) now.
+    ///
+    /// Waiters whose time has passed are rejected on the way.
     pub(super) fn next(&mut self, now: Instant, wakers: &mut Wakers) -> Option<u32> {
         loop {
             let next = self.change(now, wakers, |queue, mut lost| queue.pop(now, &mut lost))?;
@@ -177,23 +178,23 @@ impl<T> Waiters<T> {
         self.change(Instant::default(), wakers, |queue, mut lost| queue.clear(Reason::Closed, &mut lost));
     }
 
-    /// When a waiter that joined at `since` may be too old for the discipline.
+    /// Returns when a waiter that joined at `since` may be too old for the discipline.
     pub(super) fn expires_at(&self, since: Instant) -> Instant {
         self.queue.expires_at(since)
     }
 
-    /// When the next waiter is too old for the discipline.
+    /// Returns when the next waiter is too old for the discipline.
     pub(super) fn next_expiry(&self) -> Instant {
         self.queue.next_expiry().unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// Limits the number of waiters from now on. Those that wait stay.
+    /// Limits the number of waiters from now on. Present waiters stay.
     pub(super) fn set_limit(&mut self, limit: usize) {
         let limit = limit.max(self.queue.len());
         self.queue.set_bounds(Bounds::with_capacity(limit), Instant::default(), &mut |_, _| {});
     }
 
-    /// Changes the discipline. All waiters are woken, to learn when they are too old for the new one.
+    /// Changes the discipline. Wakes all waiters, so that each sets its timer for the new one.
     pub(super) fn set_discipline(&mut self, to: Discipline, now: Instant, wakers: &mut Wakers) {
         self.change(now, wakers, |queue, mut lost| queue.set_discipline(to, now, &mut lost));
         let waiting = self.entries.iter_mut().filter(|entry| matches!(entry.state, State::Waiting(_)));
@@ -259,7 +260,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Push,
-        Call,
+        Resolve,
         Leave(usize),
         Fetch(usize),
     }
@@ -267,7 +268,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             4 => Just(Step::Push),
-            2 => Just(Step::Call),
+            2 => Just(Step::Resolve),
             2 => any::<prop::sample::Index>().prop_map(|i| Step::Leave(i.index(256))),
             2 => any::<prop::sample::Index>().prop_map(|i| Step::Fetch(i.index(64))),
         ];
@@ -275,55 +276,55 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list: the order holds, nobody is lost, no slot is used twice at once, and
-        /// what leaves from the middle leaves nothing behind.
+        /// Compares with a plain list. The order holds, no waiter is lost, and no entry is used
+        /// twice at once. A waiter that leaves from the middle leaves nothing behind.
         #[test]
-        fn the_line_can_be_left_anywhere(steps in steps(), stack in any::<bool>()) {
+        fn waiters_may_leave_from_any_position(steps in steps(), stack in any::<bool>()) {
             let discipline = if stack { Discipline::Lifo } else { Discipline::Fifo };
             let mut waiters: Waiters<u32> = Waiters::new("waiters", discipline, usize::MAX);
-            let (mut model, mut called): (Vec<WaiterId>, Vec<(WaiterId, u32)>) = (vec![], vec![]);
-            let mut most = 0;
+            let (mut model, mut resolved): (Vec<WaiterId>, Vec<(WaiterId, u32)>) = (vec![], vec![]);
+            let mut max_entries = 0;
             for (n, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Push => {
-                        let key = push(&mut waiters, n as u64).unwrap();
-                        prop_assert!(!model.contains(&key) && called.iter().all(|c| c.0 != key));
-                        model.push(key);
+                        let id = push(&mut waiters, n as u64).unwrap();
+                        prop_assert!(!model.contains(&id) && resolved.iter().all(|r| r.0 != id));
+                        model.push(id);
                     }
-                    Step::Call if model.is_empty() => {
+                    Step::Resolve if model.is_empty() => {
                         prop_assert_eq!(waiters.next(Instant::default(), &mut OneOrMany::none()), None);
                     }
-                    Step::Call => {
+                    Step::Resolve => {
                         let mut wakers = OneOrMany::none();
-                        let slot = waiters.next(Instant::default(), &mut wakers).unwrap();
-                        waiters.resolve(slot, Ok(n as u32), &mut wakers);
+                        let entry = waiters.next(Instant::default(), &mut wakers).unwrap();
+                        waiters.resolve(entry, Ok(n as u32), &mut wakers);
                         prop_assert_eq!(wakers.len(), 1);
                         let next = if stack { model.len() - 1 } else { 0 };
-                        prop_assert_eq!(model[next].entry, slot);
-                        called.push((model.remove(next), n as u32));
+                        prop_assert_eq!(model[next].entry, entry);
+                        resolved.push((model.remove(next), n as u32));
                     }
                     Step::Leave(i) if i < model.len() => {
-                        let key = model.remove(i);
-                        prop_assert!(matches!(waiters.remove(key), Some(Removed::Waiting(Some(_)))));
-                        prop_assert!(waiters.remove(key).is_none(), "a second leave finds nothing");
+                        let id = model.remove(i);
+                        prop_assert!(matches!(waiters.remove(id), Some(Removed::Waiting(Some(_)))));
+                        prop_assert!(waiters.remove(id).is_none(), "a second removal finds nothing");
                     }
-                    Step::Fetch(i) if i < called.len() => {
-                        let (key, told) = called.remove(i);
-                        prop_assert_eq!(waiters.fetch(key), Some(Ok(told)));
-                        prop_assert_eq!(waiters.fetch(key), None);
+                    Step::Fetch(i) if i < resolved.len() => {
+                        let (id, result) = resolved.remove(i);
+                        prop_assert_eq!(waiters.fetch(id), Some(Ok(result)));
+                        prop_assert_eq!(waiters.fetch(id), None);
                     }
                     Step::Leave(_) | Step::Fetch(_) => {}
                 }
                 prop_assert_eq!(waiters.len() as usize, model.len());
-                prop_assert!(model.iter().all(|&k| waiters.fetch(k).is_none()));
-                most = most.max(model.len() + called.len());
+                prop_assert!(model.iter().all(|&id| waiters.fetch(id).is_none()));
+                max_entries = max_entries.max(model.len() + resolved.len());
             }
-            prop_assert!(waiters.entries.len() <= most, "slots are reused");
+            prop_assert!(waiters.entries.len() <= max_entries, "entries are reused");
         }
     }
 
     #[test]
-    fn a_key_of_a_former_user_opens_nothing() {
+    fn the_id_of_a_former_waiter_fetches_nothing() {
         let mut waiters: Waiters<()> = Waiters::new("waiters", Discipline::Fifo, 8);
         let old = push(&mut waiters, 0).unwrap();
         waiters.remove(old);

@@ -1,4 +1,4 @@
-//! Linux: the monotonic clocks, read without the detour through `std`, which takes a quarter longer.
+//! Linux: the monotonic clocks, read directly. The detour through `std` takes a quarter longer.
 //!
 //! The precise and the coarse clock count the same seconds from one origin, so the coarse time is
 //! never ahead.
@@ -9,14 +9,14 @@ use crate::time::instant::nanos;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::OnceLock;
 
-/// Our origin in the time of `std`, and our time minus the system's.
+/// The origin as an instant of `std`, and the difference between our time and the system's.
 static ORIGIN: OnceLock<(std::time::Instant, u64)> = OnceLock::new();
 
 #[cold]
 #[inline(never)]
 fn first() -> &'static (std::time::Instant, u64) {
     ORIGIN.get_or_init(|| {
-        // In this order: a sleeper that uses the clock of `std` wakes late rather than early.
+        // In this order, so that a sleeper that uses the clock of `std` wakes late, never early.
         let system = read(ClockId::Monotonic);
         #[expect(clippy::disallowed_methods, reason = "the clock is where time is read")]
         let (origin, since) = before(std::time::Instant::now());
@@ -39,7 +39,7 @@ fn read(clock: ClockId) -> u64 {
 
 #[inline]
 fn since_origin(clock: ClockId) -> Instant {
-    // The origin first, so that no reading lies before it.
+    // The origin is set first, so that no reading lies before it.
     let (_, offset) = ORIGIN.get().unwrap_or_else(first);
     Instant::from_nanos(read(clock).wrapping_add(*offset))
 }

@@ -21,8 +21,8 @@ pub(in crate::time) fn std_origin() -> std::time::Instant {
 
 /// Returns the origin of all instants, and how long it lies before `now`.
 ///
-/// The origin lies a day back if the system allows it: a runtime that was created before the first
-/// reading may have paused its clock at an earlier time, which must still be after the origin.
+/// The origin lies a day back if the system allows it. A runtime may have paused its clock before
+/// the first reading, and that earlier time must still be after the origin.
 fn before(now: std::time::Instant) -> (std::time::Instant, Duration) {
     let slack = [86_400, 3_600, 60].map(Duration::from_secs);
     // Some systems count from boot and cannot represent an instant a day ago.

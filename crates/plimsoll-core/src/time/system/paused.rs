@@ -8,7 +8,7 @@ use crate::time::instant::nanos;
 
 #[expect(clippy::disallowed_methods, reason = "the clock is where time is read")]
 pub(in crate::time) fn now() -> Instant {
-    // The origin first, so that no reading lies before it.
+    // The origin is set first, so that no reading lies before it.
     let origin = std_origin();
     Instant::from_nanos(nanos(tokio::time::Instant::now().into_std().saturating_duration_since(origin)))
 }

@@ -1,4 +1,4 @@
-//! Other systems: the monotonic clock of `std`, which serves as the coarse one, too.
+//! Other systems: the monotonic clock of `std`, which is also used as the coarse one.
 
 #[cfg(feature = "tokio")]
 pub(in crate::time) use super::std_origin as origin;
@@ -8,7 +8,7 @@ use crate::time::instant::nanos;
 
 #[expect(clippy::disallowed_methods, reason = "the clock is where time is read")]
 pub(in crate::time) fn now() -> Instant {
-    // The origin first, so that no reading lies before it.
+    // The origin is set first, so that no reading lies before it.
     let origin = std_origin();
     Instant::from_nanos(nanos(std::time::Instant::now().saturating_duration_since(origin)))
 }
