@@ -52,7 +52,7 @@
 
 use axum::extract::Request;
 use axum::{Router, routing::get};
-use plimsoll::http::{ClientAddr, Header, all_but};
+use plimsoll::http::{ClientAddr, Header, paths_except};
 use plimsoll::limit::{Class, Share};
 use plimsoll::prelude::*;
 use std::collections::HashMap;
@@ -125,7 +125,7 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
     Ok(Router::new()
         .route("/orders", get(async || "one order\n"))
         .route("/health", get(async || "well\n"))
-        .layer(limits.only(all_but(["/health"])).http()))
+        .layer(limits.only(paths_except(["/health"])).http()))
 }
 
 /// Until Ctrl-C.

@@ -160,7 +160,7 @@ fn said<B>(response: &Response<B>, name: &str) -> Vec<String> {
 /// was sent.
 #[tokio::test]
 async fn limits_by_account_tell_what_is_left_and_leave_bodies_alone() {
-    use plimsoll::http::{ClientAddr, Header, matched_route};
+    use plimsoll::http::{ClientAddr, Header, matched_path};
     use plimsoll::limit::Class;
     for http2 in [false, true] {
         let limits = TieredRateLimiter::<str>::builder()
@@ -188,7 +188,7 @@ async fn limits_by_account_tell_what_is_left_and_leave_bodies_alone() {
         let app = Router::new()
             .route(
                 "/stream/{n}",
-                get(stream).layer(plimsoll::layer(routes.by_option_ref(matched_route)).http()),
+                get(stream).layer(plimsoll::layer(routes.by_option_ref(matched_path)).http()),
             )
             .route("/", get(async || "hello"))
             .route(

@@ -11,7 +11,8 @@ use plimsoll_core::{Classify, Outcome, Rejected};
 /// | 429, 503 | `Overloaded`: the inner side pushed back itself |
 /// | other 5xx | `Failure` |
 /// | all others, 4xx too | `Success`: the service did its part |
-pub fn outcome(status: StatusCode) -> Outcome {
+#[doc(alias = "status code")]
+pub fn outcome_for(status: StatusCode) -> Outcome {
     match status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Outcome::TimedOut,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Outcome::Overloaded,
@@ -20,8 +21,9 @@ pub fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
-/// Classifies by [status](outcome). An answer in which one of our own guards further in rejected
+/// Classifies by [status](outcome_for). An answer in which one of our own guards further in rejected
 /// counts as `Ignored`: it says nothing about the service behind. An error is a `Failure`.
+#[doc(alias = "ServerErrorsAsFailures")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByStatus;
 
@@ -29,7 +31,7 @@ impl<B, E> Classify<Response<B>, E> for ByStatus {
     fn classify(&self, result: Result<&Response<B>, &E>) -> Outcome {
         match result {
             Ok(response) if response.extensions().get::<Rejected>().is_some() => Outcome::Ignored,
-            Ok(response) => outcome(response.status()),
+            Ok(response) => outcome_for(response.status()),
             Err(_) => Outcome::Failure,
         }
     }

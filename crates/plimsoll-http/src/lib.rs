@@ -1,7 +1,7 @@
 //! The HTTP face of every Plimsoll guard.
 //!
 //! [`.http()`](HttpExt::http) on any layer does two things. A refusal becomes a response – status
-//! by one [table](status), `Retry-After`, a problem body (RFC 9457) – so the service's error type
+//! by one [table](status_for), `Retry-After`, a problem body (RFC 9457) – so the service's error type
 //! stays as it was and axum takes the layer in one line. And the outcome of a call is read off its
 //! status: in axum every error is `Infallible`, so a 500 would otherwise look like a success.
 //!
@@ -26,18 +26,18 @@
 //! |---|---|---|
 //! | client's address behind *n* trusted proxies | `.by(..)`, `.by_option(..)` | [`ClientAddr::behind(n)`](ClientAddr) |
 //! | header | `.by_ref(..)`, `.by_option_ref(..)` | [`Header::new("x-api-key")?`](Header) |
-//! | route as it was written, `/users/{id}` | `.by_option_ref(..)` | `matched_route` (feature `axum`) |
+//! | route as it was written, `/users/{id}` | `.by_option_ref(..)` | `matched_path` (feature `axum`) |
 //! | path, method | `.by_ref(..)` | [`path`], [`method`](method()) |
 //! | anything else | all of them | a function of your own |
 //!
 //! Who has no address, or not the header, is exempt (`.or_exempt()`) or shares one account with all like it
 //! (`.or_shared()`): you say which, and it is never an error. [`RequestAttributes`] reads cost and priority for `.info(..)`;
-//! [`all_but`] exempts paths, for `.only(..)`.
+//! [`paths_except`] exempts paths, for `.only(..)`.
 //!
 //! ```
 //! use axum::{Router, routing::get};
 //! use plimsoll_core::KeyedExt;
-//! use plimsoll_http::{ClientAddr, HttpExt, all_but};
+//! use plimsoll_http::{ClientAddr, HttpExt, paths_except};
 //! use plimsoll_limit::{KeyedRateLimiter, Quota};
 //! use std::net::IpAddr;
 //!
@@ -46,7 +46,7 @@
 //! let by_client = plimsoll_core::layer(limits.by(ClientAddr::behind(1).or_shared()));
 //! let app: Router = Router::new()
 //!     .route("/", get(async || "hello"))
-//!     .layer(by_client.only(all_but(["/health"])).http());
+//!     .layer(by_client.only(paths_except(["/health"])).http());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -83,26 +83,23 @@
 //!
 //! # Features
 //!
-//! - `axum`: `matched_route`, and the peer's address from `ConnectInfo`. Brings in axum; nothing else does.
+//! - `axum`: `matched_path`, and the peer's address from `ConnectInfo`. Brings in axum; nothing else does.
 
 mod account;
-#[cfg(feature = "axum")]
-mod adapter;
-mod answer;
-mod answers;
-mod claims;
 mod classify;
-mod client;
-mod face;
-mod fields;
-mod forwarded;
+mod layer;
+mod options;
+mod rate_limit_fields;
+mod request_attributes;
+mod response;
+mod retry_after;
 
-pub use account::{Header, all_but, method, path};
 #[cfg(feature = "axum")]
-pub use adapter::matched_route;
-pub use answer::{retry_after_seconds, status};
-pub use answers::HttpOptions;
-pub use claims::RequestAttributes;
-pub use classify::{ByStatus, outcome};
-pub use client::{ClientAddr, PeerAddr};
-pub use face::{Http, HttpExt};
+pub use account::matched_path;
+pub use account::{ClientAddr, Header, PeerAddr, method, path, paths_except};
+pub use classify::{ByStatus, outcome_for};
+pub use layer::{Http, HttpExt};
+pub use options::HttpOptions;
+pub use request_attributes::RequestAttributes;
+pub use response::status_for;
+pub use retry_after::retry_after_seconds;

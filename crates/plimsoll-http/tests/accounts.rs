@@ -3,7 +3,7 @@
 
 use http::{HeaderValue, Method, Request};
 use plimsoll_core::{Gate, KeyedExt, Priority, RequestInfo};
-use plimsoll_http::{ClientAddr, Header, PeerAddr, RequestAttributes, all_but, method, path};
+use plimsoll_http::{ClientAddr, Header, PeerAddr, RequestAttributes, method, path, paths_except};
 use plimsoll_limit::{KeyedRateLimiter, Quota};
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
@@ -173,7 +173,7 @@ proptest! {
             let request = with(name, &lines);
             let client = ClientAddr::behind(n).ipv6_prefix(bits);
             let _ = (client.get(&request), client.by_forwarded().get(&request));
-            let claims = RequestAttributes::new().cost_by_length(0, 3).priority_by("x-priority", Priority::LOW).unwrap();
+            let claims = RequestAttributes::new().cost_by_content_length(0, 3).priority_by_header("x-priority", Priority::LOW).unwrap();
             let facts = claims.info(&request);
             prop_assert!(facts.cost >= 1 && facts.priority <= Priority::NORMAL);
         }
@@ -254,14 +254,14 @@ fn an_account_by_path_or_method_or_any_function() {
     let own = limits.by_option_ref(|r: &Request<()>| r.uri().query());
     assert!(own.admit(&ask("GET", "/?q")).is_ok());
     assert!(own.admit(&ask("GET", "/x?q")).is_err());
-    let but = all_but(["/health", "/metrics"]);
+    let but = paths_except(["/health", "/metrics"]);
     assert!(!but(&ask("GET", "/health")) && !but(&ask("GET", "/metrics?x")));
     assert!(but(&ask("GET", "/health/")) && but(&ask("GET", "/")));
 }
 
 #[test]
 fn a_cost_is_read_off_the_length() {
-    let claims = RequestAttributes::new().cost_by_length(1_000, 7);
+    let claims = RequestAttributes::new().cost_by_content_length(1_000, 7);
     let cost = |length: &str| claims.info(&with("content-length", &[length.as_bytes()])).cost;
     for (length, units) in [("0", 1), ("1", 1), ("1000", 1), ("1001", 2), ("18446744073709551615", u32::MAX)]
     {
@@ -282,7 +282,7 @@ fn a_cost_is_read_off_the_length() {
 
 #[test]
 fn a_priority_is_believed_up_to_the_highest() {
-    let claims = RequestAttributes::new().priority_by("x-priority", Priority::HIGH).unwrap();
+    let claims = RequestAttributes::new().priority_by_header("x-priority", Priority::HIGH).unwrap();
     let said = |text: &str| claims.info(&with("x-priority", &[text.as_bytes()])).priority;
     assert_eq!(said("background"), Priority::BACKGROUND);
     assert_eq!(said(" Low "), Priority::LOW);
@@ -292,5 +292,5 @@ fn a_priority_is_believed_up_to_the_highest() {
     for nothing in ["", "256", "-1", "urgent", "1.5", "low, high"] {
         assert_eq!(said(nothing), Priority::NORMAL, "{nothing}");
     }
-    assert!(RequestAttributes::new().priority_by("", Priority::HIGH).is_err());
+    assert!(RequestAttributes::new().priority_by_header("", Priority::HIGH).is_err());
 }

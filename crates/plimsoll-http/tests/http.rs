@@ -7,7 +7,7 @@ use axum::{Router, routing::get};
 use http_body_util::BodyExt;
 use plimsoll_core::{Gate, Outcome, Reason, Rejected, Settle, layer};
 use plimsoll_drop::RandomDrop;
-use plimsoll_http::{HttpExt, outcome, retry_after_seconds, status};
+use plimsoll_http::{HttpExt, outcome_for, retry_after_seconds, status_for};
 use plimsoll_valve::Valve;
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
@@ -69,10 +69,12 @@ async fn without_a_known_time_there_is_no_retry_after() {
 #[test]
 fn only_the_callers_own_excess_is_429() {
     use Reason::*;
-    assert_eq!(status(Limited), 429);
-    assert_eq!(status(TooLarge), 413, "it is no use to ask again");
-    for reason in [Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable] {
-        assert_eq!(status(reason), 503, "{reason}");
+    assert_eq!(status_for(Limited), 429);
+    assert_eq!(status_for(TooLarge), 413, "it is no use to ask again");
+    for reason in
+        [Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable, Filtered, Throttled]
+    {
+        assert_eq!(status_for(reason), 503, "{reason}");
     }
 }
 
@@ -103,8 +105,8 @@ async fn in_axum_the_outcome_is_read_off_the_status() {
     use Outcome::*;
     // Our own refusal further in says nothing about the service behind: ignored, unlike its own 503.
     assert_eq!(*gate.1.lock().unwrap(), [Success, Success, Failure, TimedOut, Overloaded, Ignored]);
-    assert_eq!(outcome(StatusCode::TOO_MANY_REQUESTS), Overloaded);
-    assert_eq!(outcome(StatusCode::REQUEST_TIMEOUT), TimedOut);
+    assert_eq!(outcome_for(StatusCode::TOO_MANY_REQUESTS), Overloaded);
+    assert_eq!(outcome_for(StatusCode::REQUEST_TIMEOUT), TimedOut);
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn each_route_is_an_account_and_not_each_path() {
     let app = Router::new()
         .route("/users/{id}", get(async || "a user"))
         .route("/orders", get(async || "orders"))
-        .layer(layer(limits.by_option_ref(plimsoll_http::matched_route)).http());
+        .layer(layer(limits.by_option_ref(plimsoll_http::matched_path)).http());
     let mut seen = vec![];
     for path in ["/users/1", "/users/2", "/users/3", "/orders", "/nowhere", "/nowhere", "/nowhere"] {
         seen.push(call(&app, path, None).await.status().as_u16());

@@ -24,6 +24,8 @@ use plimsoll_core::ConfigError;
 ///
 /// Anybody can invent a header: limit by one only where it has been checked further out, or where a new name gains
 /// nothing because a limit for all stands beside it.
+#[doc(alias = "API key")]
+#[doc(alias = "tenant")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "say what becomes of requests without it: or_exempt, or_shared"]
 pub struct Header(HeaderName);
@@ -34,10 +36,7 @@ impl Header {
     /// # Errors
     /// If no header can have this name: in place of finding it in no request.
     pub fn new(name: &str) -> Result<Self, ConfigError> {
-        match HeaderName::from_bytes(name.as_bytes()) {
-            Ok(name) => Ok(Header(name)),
-            Err(_) => Err(ConfigError::new("header", format!("{name:?}"), "a name that a header can have")),
-        }
+        header_name(name).map(Header)
     }
 
     /// For `.by_option_ref(..)`: requests without it pass unasked and uncounted.
@@ -56,33 +55,7 @@ impl Header {
     }
 }
 
-/// For `.by_ref(..)`: an account for each path. Paths are the client's to invent: where a router knows the
-/// routes, take `matched_route` (feature `axum`).
-pub fn path<B>(request: &Request<B>) -> &str {
-    request.uri().path()
-}
-
-/// For `.by_ref(..)`: an account for each method.
-pub fn method<B>(request: &Request<B>) -> &str {
-    request.method().as_str()
-}
-
-/// For `.only(..)`: all requests but those to one of these paths, such as a health check.
-///
-/// The path is compared as a whole, and as the layer sees it: inside axum's `nest` the prefix is gone.
-///
-/// ```
-/// use plimsoll_http::{HttpExt, all_but};
-/// use plimsoll_limit::{RateLimiter, Quota};
-///
-/// let limiter = RateLimiter::new(Quota::per_second(100))?;
-/// let app: axum::Router = axum::Router::new()
-///     .route("/health", axum::routing::get(async || "well"))
-///     .layer(limiter.layer().only(all_but(["/health"])).http());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn all_but<B, const N: usize>(
-    paths: [&'static str; N],
-) -> impl Fn(&Request<B>) -> bool + Clone + Send + Sync + 'static {
-    move |request: &Request<B>| !paths.contains(&path(request))
+pub(crate) fn header_name(name: &str) -> Result<HeaderName, ConfigError> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| ConfigError::new("header", format!("{name:?}"), "a valid header name"))
 }

@@ -13,74 +13,75 @@ const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remain
 const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The largest integer of a structured field.
-const MOST: u64 = 999_999_999_999_999;
+const MAX_INTEGER: u64 = 999_999_999_999_999;
 
 /// What is said of one quota.
 #[derive(Clone, Copy)]
-struct Said {
+struct PolicyItem {
     name: &'static str,
     quota: u64,
     /// Seconds.
     window: Option<u64>,
     /// Of a refusal that has nothing to do with what is left: not known.
-    left: Option<Left>,
+    remaining: Option<Remaining>,
 }
 
 #[derive(Clone, Copy)]
-struct Left {
-    remaining: u64,
+struct Remaining {
+    units: u64,
     /// Seconds.
     reset: Option<u64>,
 }
 
-impl Said {
+impl PolicyItem {
     /// Windows are told in whole seconds, rounded up. One that is shorter is told as a second, with what one brings.
-    fn new(name: &'static str, limit: u64, window: Option<Duration>, left: Option<Left>) -> Self {
+    fn new(name: &'static str, limit: u64, window: Option<Duration>, remaining: Option<Remaining>) -> Self {
         const SECOND: u128 = 1_000_000_000;
         // Units come back after whole nanoseconds, rounded up: 300 a second take 1.0000002 s, and are not 300 in two.
-        let meant = window.map(|window| {
+        let nominal = window.map(|window| {
             let nanos = window.as_nanos();
             nanos - u128::from(limit).min(nanos / 10_000)
         });
-        let quota = match meant {
+        let quota = match nominal {
             Some(short) if 0 < short && short < SECOND => {
-                let brings = u64::try_from(u128::from(limit) * SECOND / short).unwrap_or(MOST);
-                brings.max(limit)
+                let per_second = u64::try_from(u128::from(limit) * SECOND / short).unwrap_or(MAX_INTEGER);
+                per_second.max(limit)
             }
             _ => limit,
         };
-        let window = meant.map(|nanos| u64::try_from(nanos.div_ceil(SECOND)).unwrap_or(MOST).clamp(1, MOST));
-        Said { name, quota: quota.min(MOST), window, left }
+        let window = nominal
+            .map(|nanos| u64::try_from(nanos.div_ceil(SECOND)).unwrap_or(MAX_INTEGER).clamp(1, MAX_INTEGER));
+        PolicyItem { name, quota: quota.min(MAX_INTEGER), window, remaining }
     }
 
     fn admitted(allowance: Allowance) -> Self {
         let Allowance { name, limit, window, remaining, reset } = allowance;
-        let left = Left { remaining, reset: Some(up(reset)) };
-        Said::new(name, limit, Some(window), Some(left))
+        let remaining = Remaining { units: remaining, reset: Some(whole_seconds(reset)) };
+        PolicyItem::new(name, limit, Some(window), Some(remaining))
     }
 
     /// `None` if the refusal is not by a quota.
-    fn rejected(no: &Rejected) -> Option<Self> {
-        let limit = no.limit()?;
-        let left = match no.reason() {
+    fn rejected(rejected: &Rejected) -> Option<Self> {
+        let limit = rejected.limit()?;
+        let remaining = match rejected.reason() {
             Reason::Limited => {
-                let remaining = limit.saturating_sub(no.observed().unwrap_or(limit));
-                Some(Left { remaining, reset: no.retry_after().map(retry_after_seconds) })
+                let units = limit.saturating_sub(rejected.observed().unwrap_or(limit));
+                Some(Remaining { units, reset: rejected.retry_after().map(retry_after_seconds) })
             }
             Reason::TooLarge => None,
             _ => return None,
         };
-        Some(Said::new(no.by(), limit, no.window(), left))
+        Some(PolicyItem::new(rejected.by(), limit, rejected.window(), remaining))
     }
 
-    fn legacy(&self, headers: &mut HeaderMap) {
-        let Some(Left { remaining, reset }) = self.left else { return };
+    fn write_legacy(&self, headers: &mut HeaderMap) {
+        let Some(Remaining { units, reset }) = self.remaining else { return };
         // An inner layer is closer to what it speaks of.
         if headers.contains_key(LEGACY_LIMIT) {
             return;
         }
         headers.insert(LEGACY_LIMIT, self.quota.into());
-        headers.insert(LEGACY_REMAINING, remaining.into());
+        headers.insert(LEGACY_REMAINING, units.into());
         if let Some(reset) = reset {
             headers.insert(LEGACY_RESET, reset.into());
         }
@@ -88,68 +89,69 @@ impl Said {
 }
 
 /// Whole seconds, rounded up; 0 is 0.
-fn up(time: Duration) -> u64 {
+fn whole_seconds(time: Duration) -> u64 {
     if time.is_zero() { 0 } else { retry_after_seconds(time) }
 }
 
 /// Says of an admitted call what `tell` tells. Nothing told costs nothing.
-pub(crate) fn admitted(
+pub(crate) fn write_admitted(
     headers: &mut HeaderMap,
-    answers: &HttpOptions,
-    tell: impl FnOnce(&mut dyn FnMut(Allowance)),
+    options: &HttpOptions,
+    allowances: impl FnOnce(&mut dyn FnMut(Allowance)),
 ) {
-    let (mut lines, mut least): (_, Option<Allowance>) = (Lines::default(), None);
-    tell(&mut |allowance| {
-        if answers.fields {
-            lines.add(headers, &Said::admitted(allowance));
+    let mut lines = FieldLines::default();
+    let mut least: Option<Allowance> = None;
+    allowances(&mut |allowance| {
+        if options.rate_limit_fields {
+            lines.add(headers, &PolicyItem::admitted(allowance));
         }
         if least.is_none_or(|least| allowance.remaining < least.remaining) {
             least = Some(allowance);
         }
     });
     lines.append_to(headers);
-    if let (true, Some(allowance)) = (answers.legacy, least) {
-        Said::admitted(allowance).legacy(headers);
+    if let (true, Some(allowance)) = (options.legacy_fields, least) {
+        PolicyItem::admitted(allowance).write_legacy(headers);
     }
 }
 
 /// Says what a refusal says of the quota behind it.
-pub(crate) fn rejected(headers: &mut HeaderMap, answers: &HttpOptions, no: &Rejected) {
-    let Some(said) = Said::rejected(no) else { return };
-    if answers.fields {
-        let mut lines = Lines::default();
-        lines.add(headers, &said);
+pub(crate) fn write_rejected(headers: &mut HeaderMap, options: &HttpOptions, rejected: &Rejected) {
+    let Some(item) = PolicyItem::rejected(rejected) else { return };
+    if options.rate_limit_fields {
+        let mut lines = FieldLines::default();
+        lines.add(headers, &item);
         lines.append_to(headers);
     }
-    if answers.legacy {
-        said.legacy(headers);
+    if options.legacy_fields {
+        item.write_legacy(headers);
     }
 }
 
 /// One line of each field. A list may be spread over lines: what an inner layer wrote stays as it is.
 #[derive(Default)]
-struct Lines {
+struct FieldLines {
     policy: String,
     limit: String,
 }
 
-impl Lines {
+impl FieldLines {
     /// Each policy once: also if the same guard stands further in.
-    fn add(&mut self, headers: &HeaderMap, said: &Said) {
-        let name = quoted(said.name);
-        let before = headers.get_all(POLICY).iter().map(HeaderValue::as_bytes);
-        if before.chain([self.policy.as_bytes()]).any(|line| names(line, name.as_bytes())) {
+    fn add(&mut self, headers: &HeaderMap, item: &PolicyItem) {
+        let name = quoted(item.name);
+        let written = headers.get_all(POLICY).iter().map(HeaderValue::as_bytes);
+        if written.chain([self.policy.as_bytes()]).any(|line| has_item(line, name.as_bytes())) {
             return;
         }
         // Writing to a string does not fail.
-        let _ = write!(self.policy, "{}{name};q={}", comma(&self.policy), said.quota);
-        if let Some(window) = said.window {
+        let _ = write!(self.policy, "{}{name};q={}", comma(&self.policy), item.quota);
+        if let Some(window) = item.window {
             let _ = write!(self.policy, ";w={window}");
         }
-        let Some(Left { remaining, reset }) = said.left else { return };
-        let _ = write!(self.limit, "{}{name};r={}", comma(&self.limit), remaining.min(MOST));
+        let Some(Remaining { units, reset }) = item.remaining else { return };
+        let _ = write!(self.limit, "{}{name};r={}", comma(&self.limit), units.min(MAX_INTEGER));
         if let Some(reset) = reset {
-            let _ = write!(self.limit, ";t={}", reset.min(MOST));
+            let _ = write!(self.limit, ";t={}", reset.min(MAX_INTEGER));
         }
     }
 
@@ -183,7 +185,7 @@ fn quoted(name: &str) -> String {
 }
 
 /// Whether a line has a member that begins with this quoted name.
-fn names(line: &[u8], name: &[u8]) -> bool {
+fn has_item(line: &[u8], name: &[u8]) -> bool {
     let (mut rest, mut at_start) = (line, true);
     while let Some((&byte, next)) = rest.split_first() {
         match byte {

@@ -1,12 +1,13 @@
 //! Who asks, by address.
 
-use crate::forwarded::{address, node, nth_from_right};
+use super::forwarded::{nth_from_right, parse_forwarded, parse_x_forwarded_for};
 use http::header::{FORWARDED, HeaderName};
 use http::{Extensions, Request};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The address of the socket that a request came in by, as an extension of the request: for servers that are
 /// not axum's. A bare [`SocketAddr`] does as well, and with feature `axum` its `ConnectInfo<SocketAddr>`.
+#[doc(alias = "remote address")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddr(pub SocketAddr);
 
@@ -44,12 +45,17 @@ pub struct PeerAddr(pub SocketAddr);
 /// assert!(gate.admit(&ask("203.0.113.10")).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "X-Forwarded-For")]
+#[doc(alias = "Forwarded")]
+#[doc(alias = "client IP")]
+#[doc(alias = "trusted proxy")]
+#[doc(alias = "rate limit by IP")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "say what becomes of requests without an address: or_exempt, or_shared"]
 pub struct ClientAddr {
     proxies: usize,
     forwarded: bool,
-    prefix: u8,
+    ipv6_prefix: u8,
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -57,7 +63,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 impl ClientAddr {
     /// Behind so many trusted proxies, each of which appends to `X-Forwarded-For`. 0: the peer of the socket.
     pub const fn behind(proxies: usize) -> Self {
-        ClientAddr { proxies, forwarded: false, prefix: 64 }
+        ClientAddr { proxies, forwarded: false, ipv6_prefix: 64 }
     }
 
     /// The peer of the socket, whatever headers say: behind no proxy.
@@ -67,6 +73,7 @@ impl ClientAddr {
 
     /// Reads `Forwarded` (RFC 7239) in place of `X-Forwarded-For`: take the one that your proxies write. Of what
     /// they do not write, the client writes all.
+    #[doc(alias = "RFC 7239")]
     pub const fn by_forwarded(mut self) -> Self {
         self.forwarded = true;
         self
@@ -74,7 +81,7 @@ impl ClientAddr {
 
     /// How many bits of an IPv6 address tell clients apart, at most 128. Default 64.
     pub const fn ipv6_prefix(mut self, bits: u8) -> Self {
-        self.prefix = if bits < 128 { bits } else { 128 };
+        self.ipv6_prefix = if bits < 128 { bits } else { 128 };
         self
     }
 
@@ -96,10 +103,10 @@ impl ClientAddr {
                 let name = if self.forwarded { FORWARDED } else { X_FORWARDED_FOR };
                 let lines = request.headers().get_all(name).iter().rev().map(|line| line.as_bytes());
                 let member = nth_from_right(lines, n, self.forwarded)?;
-                if self.forwarded { node(member) } else { address(member) }
+                if self.forwarded { parse_forwarded(member) } else { parse_x_forwarded_for(member) }
             }
         };
-        found.map(|ip| cut(ip, self.prefix))
+        found.map(|ip| mask(ip, self.ipv6_prefix))
     }
 }
 
@@ -108,13 +115,13 @@ fn peer(extensions: &Extensions) -> Option<SocketAddr> {
         return Some(*peer);
     }
     #[cfg(feature = "axum")]
-    if let Some(peer) = crate::adapter::connected(extensions) {
+    if let Some(peer) = super::axum::connect_info(extensions) {
         return Some(peer);
     }
     extensions.get::<SocketAddr>().copied()
 }
 
-fn cut(ip: IpAddr, prefix: u8) -> IpAddr {
+fn mask(ip: IpAddr, prefix: u8) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {
             // None for a prefix of 0: nothing is left.

@@ -1,7 +1,7 @@
 //! `.http()`.
 
-use crate::answer::response;
-use crate::{ByStatus, HttpOptions, fields};
+use crate::response::response;
+use crate::{ByStatus, HttpOptions, rate_limit_fields};
 use http::Response;
 use plimsoll_core::parts::ClassifyFn;
 use plimsoll_core::{AsError, Classify, GuardLayer, OnError, Permit, Rejected, Reply, Settle};
@@ -10,7 +10,7 @@ use plimsoll_core::{AsError, Classify, GuardLayer, OnError, Permit, Rejected, Re
 #[derive(Clone, Debug, Default)]
 pub struct Http<C = ByStatus> {
     classify: C,
-    answers: HttpOptions,
+    options: HttpOptions,
 }
 
 impl<B, E, G, C> Reply<Response<B>, E, G> for Http<C>
@@ -21,16 +21,20 @@ where
 {
     type Response = Response<B>;
     type Error = E;
-    fn rejected(&self, no: Rejected) -> Result<Response<B>, E> {
-        Ok(response(no, &self.answers))
+    fn rejected(&self, rejected: Rejected) -> Result<Response<B>, E> {
+        Ok(response(rejected, &self.options))
     }
     fn inner_error(error: E) -> E {
         error
     }
     fn finished(&self, mut result: Result<Response<B>, E>, permit: Permit<G>) -> Result<Response<B>, E> {
         let outcome = self.classify.classify(result.as_ref());
-        if let (true, Ok(response)) = (self.answers.fields || self.answers.legacy, &mut result) {
-            fields::admitted(response.headers_mut(), &self.answers, |each| permit.allowances(each));
+        if let (true, Ok(response)) =
+            (self.options.rate_limit_fields || self.options.legacy_fields, &mut result)
+        {
+            rate_limit_fields::write_admitted(response.headers_mut(), &self.options, |each| {
+                permit.allowances(each)
+            });
         }
         permit.done(outcome);
         result
@@ -44,25 +48,30 @@ pub trait HttpExt: Sized {
 
     /// HttpOptions a refusal with 429 or 503, `Retry-After` and a problem body, and reads the outcome
     /// of a call off its status – or by the classifier that was set with `classify` before. What a rate limit has
-    /// to say stands in the `RateLimit` fields of all answers.
+    /// to say stands in the `RateLimit` fields of all options.
+    #[doc(alias = "429")]
+    #[doc(alias = "503")]
+    #[doc(alias = "Retry-After")]
+    #[doc(alias = "problem+json")]
+    #[doc(alias = "RFC 9457")]
     fn http(self) -> Self::Layer {
         self.http_with(HttpOptions::new())
     }
 
     /// [`http`](Self::http), with other settings.
-    fn http_with(self, answers: HttpOptions) -> Self::Layer;
+    fn http_with(self, options: HttpOptions) -> Self::Layer;
 }
 
 impl<M, G> HttpExt for GuardLayer<M, G, AsError<OnError>> {
     type Layer = GuardLayer<M, G, Http>;
-    fn http_with(self, answers: HttpOptions) -> Self::Layer {
-        self.reply(|OnError| Http { classify: ByStatus, answers })
+    fn http_with(self, options: HttpOptions) -> Self::Layer {
+        self.reply(|OnError| Http { classify: ByStatus, options })
     }
 }
 
 impl<M, G, F, T, E> HttpExt for GuardLayer<M, G, AsError<ClassifyFn<F, T, E>>> {
     type Layer = GuardLayer<M, G, Http<ClassifyFn<F, T, E>>>;
-    fn http_with(self, answers: HttpOptions) -> Self::Layer {
-        self.reply(|classify| Http { classify, answers })
+    fn http_with(self, options: HttpOptions) -> Self::Layer {
+        self.reply(|classify| Http { classify, options })
     }
 }

@@ -14,20 +14,22 @@ use std::net::SocketAddr;
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use plimsoll_http::{HttpExt, matched_route};
+/// use plimsoll_http::{HttpExt, matched_path};
 /// use plimsoll_core::KeyedExt;
 /// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
 /// let limits = KeyedRateLimiter::<str>::new(Quota::per_second(10))?;
 /// let app: Router = Router::new()
 ///     .route("/users/{id}", get(async || "a user"))
-///     .layer(plimsoll_core::layer(limits.by_option_ref(matched_route)).http());
+///     .layer(plimsoll_core::layer(limits.by_option_ref(matched_path)).http());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn matched_route<B>(request: &Request<B>) -> Option<&str> {
+#[doc(alias = "MatchedPath")]
+#[doc(alias = "route")]
+pub fn matched_path<B>(request: &Request<B>) -> Option<&str> {
     request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
-pub(crate) fn connected(extensions: &Extensions) -> Option<SocketAddr> {
+pub(crate) fn connect_info(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }

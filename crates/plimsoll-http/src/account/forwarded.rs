@@ -15,7 +15,7 @@ pub(crate) fn nth_from_right<'a>(
 ) -> Option<&'a [u8]> {
     for mut line in lines {
         loop {
-            let comma = last_outside(line, b',', quoted);
+            let comma = rfind_unquoted(line, b',', quoted);
             let member = comma.map_or(line, |at| line.get(at + 1..).unwrap_or_default());
             n = n.checked_sub(1)?;
             if n == 0 {
@@ -31,15 +31,13 @@ pub(crate) fn nth_from_right<'a>(
 }
 
 /// Where `what` stands last, outside of quoted strings where there are such.
-fn last_outside(line: &[u8], what: u8, quoted: bool) -> Option<usize> {
+fn rfind_unquoted(line: &[u8], byte: u8, quoted: bool) -> Option<usize> {
     let (mut inside, mut end) = (false, line.len());
-    while let Some((rest, &byte)) =
-        line.get(..end).and_then(<[u8]>::split_last).map(|(last, rest)| (rest, last))
-    {
+    while let Some((&last, rest)) = line.get(..end).and_then(<[u8]>::split_last) {
         end -= 1;
-        match byte {
+        match last {
             b'"' if quoted && !(inside && is_escaped(rest)) => inside = !inside,
-            byte if byte == what && !inside => return Some(end),
+            last if last == byte && !inside => return Some(end),
             _ => {}
         }
     }
@@ -52,7 +50,7 @@ fn is_escaped(before: &[u8]) -> bool {
 }
 
 /// The address in a member of `X-Forwarded-For`: bare, with a port, in brackets.
-pub(crate) fn address(member: &[u8]) -> Option<IpAddr> {
+pub(crate) fn parse_x_forwarded_for(member: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(member).ok()?.trim_matches([' ', '\t']);
     if let Some(bracketed) = text.strip_prefix('[') {
         let (inner, rest) = bracketed.split_once(']')?;
@@ -74,18 +72,18 @@ pub(crate) fn address(member: &[u8]) -> Option<IpAddr> {
 
 /// A number, or a name for one that is kept secret (RFC 7239, 6.3).
 fn is_port(text: &str) -> bool {
-    let name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     match text.strip_prefix('_') {
-        Some(hidden) => !hidden.is_empty() && name(hidden),
+        Some(hidden) => !hidden.is_empty() && hidden.bytes().all(is_name),
         None => text.parse::<u16>().is_ok() && text.bytes().all(|b| b.is_ascii_digit()),
     }
 }
 
 /// The address in `for=` of a member of `Forwarded` (RFC 7239). `unknown` and hidden names are none.
-pub(crate) fn node(member: &[u8]) -> Option<IpAddr> {
+pub(crate) fn parse_forwarded(member: &[u8]) -> Option<IpAddr> {
     let (mut rest, mut found) = (member, None);
     loop {
-        let at = last_outside(rest, b';', true);
+        let at = rfind_unquoted(rest, b';', true);
         let pair = at.map_or(rest, |at| rest.get(at + 1..).unwrap_or_default());
         if let Some(value) = parameter(pair, b"for") {
             if found.is_some() {
@@ -99,17 +97,17 @@ pub(crate) fn node(member: &[u8]) -> Option<IpAddr> {
         }
     }
     let value = found?;
-    let Some(quoted) = value.strip_prefix(b"\"") else { return address(value) };
+    let Some(quoted) = value.strip_prefix(b"\"") else { return parse_x_forwarded_for(value) };
     let quoted = quoted.strip_suffix(b"\"")?;
     if !quoted.contains(&b'\\') {
-        return address(quoted);
+        return parse_x_forwarded_for(quoted);
     }
     // Nobody has to escape anything in an address; somebody may.
     let (mut plain, mut bytes) = (Vec::with_capacity(quoted.len()), quoted.iter());
     while let Some(&byte) = bytes.next() {
         plain.push(if byte == b'\\' { *bytes.next()? } else { byte });
     }
-    address(&plain)
+    parse_x_forwarded_for(&plain)
 }
 
 fn parameter<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {

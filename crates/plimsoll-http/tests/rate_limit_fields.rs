@@ -4,11 +4,14 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use axum::{Router, routing::get};
+use http_body_util::BodyExt;
 use plimsoll_core::{
     Allowance, Dice, Gate, KeyedExt, ManualTime, Outcome, Permit, Reason, Rejected, Reply, Settle, layer,
 };
 use plimsoll_http::{Header, Http, HttpExt, HttpOptions};
-use plimsoll_limit::{Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
+use plimsoll_limit::{
+    Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, Share, TieredRateLimiter,
+};
 use plimsoll_valve::Valve;
 use proptest::prelude::*;
 use sfv::{List, ListEntry, Parser};
@@ -305,6 +308,79 @@ async fn tiers_tell_of_the_account_the_class_and_all() {
     let response = call(app).await;
     assert_eq!(response.status(), 429);
     assert_eq!(limits(response.headers()), [member("api/free/account", &[("r", 0), ("t", 1)])]);
+}
+
+/// Calls until a call is rejected. Returns that response and its problem body.
+async fn first_rejection(app: Router) -> (Response<()>, serde_json::Value) {
+    for account in 0..100 {
+        let request = Request::builder().header("x-account", account).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        if response.status() != 200 {
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            return (Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap());
+        }
+    }
+    panic!("every call was admitted");
+}
+
+/// A caller of a shared rate may be innocent of its use, so the response does not blame it.
+#[tokio::test]
+async fn shared_rate_is_503_without_a_quota() {
+    let time = ManualTime::new();
+    let ten = Quota::per_second(100).burst(10);
+    let account = || Header::new("x-account").unwrap().or_shared();
+    let tiers = |class| TieredRateLimiter::<str>::builder().class(class).clock(time.clock());
+    let global = RateLimiter::builder().quota(ten).clock(time.clock()).build().unwrap();
+    let global_tier = tiers(Class::new("free")).global(ten).build().unwrap();
+    let class_tier = tiers(Class::new("free").all(ten)).build().unwrap();
+    // No account reaches its share: only the rate that they share can reject.
+    let fair = FairRateLimiter::<str>::builder().share_of(|_| Share::weight(1.0).at_least(1_000.0));
+    let fair = fair.quota(ten).clock(time.clock()).build().unwrap();
+    for (app, guard) in [
+        (app().layer(global.layer().http()), "limit"),
+        (app().layer(layer(global_tier.by_ref(account())).http()), "tiers/global"),
+        (app().layer(layer(class_tier.by_ref(account())).http()), "tiers/free"),
+        (app().layer(layer(fair.by_ref(account())).http()), "fair"),
+    ] {
+        let (response, problem) = first_rejection(app).await;
+        assert_eq!(response.status(), 503, "{guard}");
+        assert_eq!(response.headers()["retry-after"], "1", "{guard}");
+        assert_eq!(problem["retry_after"], 1, "{guard}");
+        assert_eq!((&problem["reason"], &problem["guard"]), (&"throttled".into(), &guard.into()));
+        let temporary = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+        assert_eq!(problem["type"], temporary, "{guard}");
+        assert_eq!(problem.get("violated-policies"), None, "{guard}");
+        let headers = response.headers();
+        assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{guard}: {headers:?}");
+    }
+}
+
+/// The counterpart: the account has used up its own quota, and the response says which.
+#[tokio::test]
+async fn own_quota_is_429_with_the_violated_policy() {
+    let time = ManualTime::new();
+    let two = Quota::per_second(100).burst(2);
+    let same = |_: &Request<Body>| 7;
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(two).clock(time.clock()).build().unwrap();
+    let tiers = TieredRateLimiter::<u64>::builder().class(Class::new("free").each(two));
+    let tiers = tiers.clock(time.clock()).build().unwrap();
+    let fair = FairRateLimiter::<u64>::builder().share_of(move |_| Share::weight(1.0).at_most(two));
+    let fair = fair.quota(Quota::per_second(1_000).burst(100)).clock(time.clock()).build().unwrap();
+    for (app, guard) in [
+        (app().layer(layer(keyed.by(same)).http()), "accounts"),
+        (app().layer(layer(tiers.by(same)).http()), "tiers/free/account"),
+        (app().layer(layer(fair.by(same)).http()), "fair/cap"),
+    ] {
+        let (response, problem) = first_rejection(app).await;
+        assert_eq!(response.status(), 429, "{guard}");
+        assert_eq!(response.headers()["retry-after"], "1", "{guard}");
+        let exceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+        assert_eq!((&problem["type"], &problem["reason"]), (&exceeded.into(), &"limited".into()), "{guard}");
+        assert_eq!(problem["violated-policies"], serde_json::json!([guard]));
+        assert_eq!(policies(response.headers()), [member(guard, &[("q", 100), ("w", 1)])]);
+        assert_eq!(limits(response.headers()), [member(guard, &[("r", 0), ("t", 1)])]);
+    }
 }
 
 /// What a client reads is true: it comes back after `t`, and is admitted.
