@@ -1,16 +1,16 @@
-//! The outcome of a call, read off its status.
+//! The outcome of a call, read off the status of its response.
 
 use http::{Response, StatusCode};
 use plimsoll_core::{Classify, Outcome, Rejected};
 
-/// The outcome that a status stands for.
+/// Returns the outcome of a call that returned `status`.
 ///
 /// | status | outcome |
 /// |---|---|
 /// | 408, 504 | `TimedOut` |
-/// | 429, 503 | `Overloaded`: the inner side pushed back itself |
+/// | 429, 503 | `Overloaded`: the inner service pushed back |
 /// | other 5xx | `Failure` |
-/// | all others, 4xx too | `Success`: the service did its part |
+/// | all others, including 4xx | `Success`: the service has worked |
 #[doc(alias = "status code")]
 pub fn outcome_for(status: StatusCode) -> Outcome {
     match status {
@@ -21,8 +21,10 @@ pub fn outcome_for(status: StatusCode) -> Outcome {
     }
 }
 
-/// Classifies by [status](outcome_for). An answer in which one of our own guards further in rejected
-/// counts as `Ignored`: it says nothing about the service behind. An error is a `Failure`.
+/// Classifies calls by the [status](outcome_for) of the response.
+///
+/// A response by which one of our own guards further in rejected the request is `Ignored`, because
+/// it says nothing about the service behind that guard. An error is a `Failure`.
 #[doc(alias = "ServerErrorsAsFailures")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByStatus;

@@ -1,4 +1,4 @@
-//! `.http()`.
+//! The `.http()` method of layers.
 
 use crate::response::response;
 use crate::{ByStatus, HttpOptions, rate_limit_fields};
@@ -6,7 +6,10 @@ use http::Response;
 use plimsoll_core::parts::ClassifyFn;
 use plimsoll_core::{AsError, Classify, GuardLayer, OnError, Permit, Rejected, Reply, Settle};
 
-/// HttpOptions refusals with an HTTP response, reads outcomes off the status, and says what is left of a quota.
+/// The reply of a layer with [`.http()`](HttpExt::http).
+///
+/// It turns rejections into responses, reads outcomes off the status, and writes the `RateLimit`
+/// fields.
 #[derive(Clone, Debug, Default)]
 pub struct Http<C = ByStatus> {
     classify: C,
@@ -41,14 +44,17 @@ where
     }
 }
 
-/// Adds [`http`](HttpExt::http) to every guard's layer.
+/// Adds [`http`](Self::http) to the layer of every guard.
 pub trait HttpExt: Sized {
-    /// The same layer with the HTTP face.
+    /// The same layer, whose rejections are responses.
     type Layer;
 
-    /// HttpOptions a refusal with 429 or 503, `Retry-After` and a problem body, and reads the outcome
-    /// of a call off its status – or by the classifier that was set with `classify` before. What a rate limit has
-    /// to say stands in the `RateLimit` fields of all options.
+    /// Turns rejections into responses, and reads the outcome of a call off its status.
+    ///
+    /// A rejection is a response of [429, 413 or 503](crate::status_for) with `Retry-After`, if the
+    /// guard knows a time, and a problem body. The outcome is that of [`ByStatus`], unless
+    /// [`classify`](GuardLayer::classify) has set another classifier. Responses carry `RateLimit`
+    /// fields if the guard has a quota.
     #[doc(alias = "429")]
     #[doc(alias = "503")]
     #[doc(alias = "Retry-After")]
@@ -58,7 +64,7 @@ pub trait HttpExt: Sized {
         self.http_with(HttpOptions::new())
     }
 
-    /// [`http`](Self::http), with other settings.
+    /// Does what [`http`](Self::http) does, with `options`.
     fn http_with(self, options: HttpOptions) -> Self::Layer;
 }
 

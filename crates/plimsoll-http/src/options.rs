@@ -1,10 +1,12 @@
-//! What answers say beside what they answer.
+//! The settings of `.http_with(..)`.
 
 use plimsoll_core::Dice;
 use std::time::Duration;
 
-/// What is said of limits in answers, and when clients are told to come back: for
-/// [`http_with`](crate::HttpExt::http_with). The default is that of [`http`](crate::HttpExt::http).
+/// The settings of a layer over HTTP: the fields of responses, the jitter of `Retry-After`.
+///
+/// Passed to [`http_with`](crate::HttpExt::http_with). The default is that of
+/// [`http`](crate::HttpExt::http).
 ///
 /// ```
 /// use plimsoll_http::{HttpOptions, HttpExt};
@@ -32,13 +34,14 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
-    /// `RateLimit` fields, no legacy ones, a jitter of a quarter.
+    /// Creates the default: `RateLimit` fields, no legacy fields, a jitter of 0.25.
     pub const fn new() -> Self {
         HttpOptions { rate_limit_fields: true, legacy_fields: false, jitter: 0.25, dice: Dice::thread() }
     }
 
-    /// Whether answers carry `RateLimit` and `RateLimit-Policy`. Default: they do, where a guard has something to
-    /// tell.
+    /// Sets whether responses carry `RateLimit` and `RateLimit-Policy`. Default: `true`.
+    ///
+    /// Without a quota there is nothing to report, and the fields are left out.
     #[doc(alias = "RateLimit")]
     #[doc(alias = "RateLimit-Policy")]
     #[doc(alias = "ratelimit headers")]
@@ -48,8 +51,11 @@ impl HttpOptions {
         self
     }
 
-    /// Whether answers carry `X-RateLimit-Limit`, `-Remaining` and `-Reset`, the last in seconds from now. There is
-    /// one of each: of several limits they speak of the one with the least left. Default: they do not.
+    /// Sets whether responses carry the three `X-RateLimit` fields. Default: `false`.
+    ///
+    /// They are `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, the last in
+    /// seconds from now. A response has one of each. If several quotas apply, they report the one
+    /// with the fewest units remaining.
     #[doc(alias = "X-RateLimit-Limit")]
     #[doc(alias = "X-RateLimit-Remaining")]
     #[doc(alias = "X-RateLimit-Reset")]
@@ -59,24 +65,29 @@ impl HttpOptions {
         self
     }
 
-    /// By which share of the time `Retry-After` is later, at most, so that not all who were rejected in one second
-    /// come back in one. From 0.0, which is none, to 1.0. Default 0.25. It is never earlier.
+    /// Sets the largest share by which `Retry-After` is delayed at random.
+    ///
+    /// Without a delay, all clients that were rejected in one second come back in one second. The
+    /// value is never earlier than the time that the guard has stated. A share out of range becomes
+    /// the nearest valid one; NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
     #[doc(alias = "Retry-After")]
     #[must_use]
     pub const fn jitter(mut self, share: f32) -> Self {
-        // What is no number is none.
+        // False for NaN, too.
         self.jitter = if share > 0.0 { share.min(1.0) } else { 0.0 };
         self
     }
 
-    /// The dice of the jitter; the thread's unless set.
+    /// Sets the source of random numbers for the jitter.
+    ///
+    /// Default: a generator of the calling thread.
     #[must_use]
     pub fn dice(mut self, dice: Dice) -> Self {
         self.dice = dice;
         self
     }
 
-    /// `after`, or up to a share of it later.
+    /// Returns `after`, delayed by a random share of it.
     pub(crate) fn spread(&self, after: Duration) -> Duration {
         if self.jitter <= 0.0 {
             return after;

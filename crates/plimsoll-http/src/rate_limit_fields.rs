@@ -1,4 +1,6 @@
-//! The `RateLimit` fields: draft-ietf-httpapi-ratelimit-headers-10, lists of structured fields (RFC 9651).
+//! The `RateLimit` and `RateLimit-Policy` fields of draft-ietf-httpapi-ratelimit-headers-10.
+//!
+//! Both are lists of structured fields (RFC 9651): items with parameters, separated by commas.
 
 use crate::{HttpOptions, retry_after_seconds};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,32 +14,34 @@ const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The largest integer of a structured field.
+/// The largest integer that a structured field can hold.
 const MAX_INTEGER: u64 = 999_999_999_999_999;
 
-/// What is said of one quota.
+/// One quota: an item of `RateLimit-Policy` and, if it is known what remains, of `RateLimit`.
 #[derive(Clone, Copy)]
 struct PolicyItem {
     name: &'static str,
     quota: u64,
-    /// Seconds.
+    /// In seconds.
     window: Option<u64>,
-    /// Of a refusal that has nothing to do with what is left: not known.
+    /// `None` for a rejection that does not depend on what remains.
     remaining: Option<Remaining>,
 }
 
 #[derive(Clone, Copy)]
 struct Remaining {
     units: u64,
-    /// Seconds.
+    /// In seconds.
     reset: Option<u64>,
 }
 
 impl PolicyItem {
-    /// Windows are told in whole seconds, rounded up. One that is shorter is told as a second, with what one brings.
+    /// Creates an item. The window is rounded up to whole seconds; a window shorter than a second
+    /// is reported as a second, with the number of units that are replenished in it.
     fn new(name: &'static str, limit: u64, window: Option<Duration>, remaining: Option<Remaining>) -> Self {
         const SECOND: u128 = 1_000_000_000;
-        // Units come back after whole nanoseconds, rounded up: 300 a second take 1.0000002 s, and are not 300 in two.
+        // Intervals are whole nanoseconds, rounded up: 300 units a second take 1.0000002 s. Without
+        // this correction they would be reported as 300 units in 2 s.
         let nominal = window.map(|window| {
             let nanos = window.as_nanos();
             nanos - u128::from(limit).min(nanos / 10_000)
@@ -54,13 +58,16 @@ impl PolicyItem {
         PolicyItem { name, quota: quota.min(MAX_INTEGER), window, remaining }
     }
 
+    /// Creates an item for an admitted request.
     fn admitted(allowance: Allowance) -> Self {
         let Allowance { name, limit, window, remaining, reset } = allowance;
         let remaining = Remaining { units: remaining, reset: Some(whole_seconds(reset)) };
         PolicyItem::new(name, limit, Some(window), Some(remaining))
     }
 
-    /// `None` if the refusal is not by a quota.
+    /// Creates an item for a rejection by a quota, or returns `None` for any other.
+    ///
+    /// A rate that many callers share is not reported: this caller may be innocent of its use.
     fn rejected(rejected: &Rejected) -> Option<Self> {
         let limit = rejected.limit()?;
         let remaining = match rejected.reason() {
@@ -76,7 +83,7 @@ impl PolicyItem {
 
     fn write_legacy(&self, headers: &mut HeaderMap) {
         let Some(Remaining { units, reset }) = self.remaining else { return };
-        // An inner layer is closer to what it speaks of.
+        // An inner layer has written them. Its quota is the closer one.
         if headers.contains_key(LEGACY_LIMIT) {
             return;
         }
@@ -88,12 +95,14 @@ impl PolicyItem {
     }
 }
 
-/// Whole seconds, rounded up; 0 is 0.
+/// Returns whole seconds, rounded up. Zero stays 0.
 fn whole_seconds(time: Duration) -> u64 {
     if time.is_zero() { 0 } else { retry_after_seconds(time) }
 }
 
-/// Says of an admitted call what `tell` tells. Nothing told costs nothing.
+/// Writes the quotas that `allowances` reports for an admitted request.
+///
+/// A guard that reports none pays nothing: no allocation, no write.
 pub(crate) fn write_admitted(
     headers: &mut HeaderMap,
     options: &HttpOptions,
@@ -115,7 +124,7 @@ pub(crate) fn write_admitted(
     }
 }
 
-/// Says what a refusal says of the quota behind it.
+/// Writes the quota that rejected a request, if it is the caller's own.
 pub(crate) fn write_rejected(headers: &mut HeaderMap, options: &HttpOptions, rejected: &Rejected) {
     let Some(item) = PolicyItem::rejected(rejected) else { return };
     if options.rate_limit_fields {
@@ -128,7 +137,10 @@ pub(crate) fn write_rejected(headers: &mut HeaderMap, options: &HttpOptions, rej
     }
 }
 
-/// One line of each field. A list may be spread over lines: what an inner layer wrote stays as it is.
+/// One line of each field.
+///
+/// A list may be spread over several lines, so lines that an inner layer has written stay as they
+/// are.
 #[derive(Default)]
 struct FieldLines {
     policy: String,
@@ -136,14 +148,14 @@ struct FieldLines {
 }
 
 impl FieldLines {
-    /// Each policy once: also if the same guard stands further in.
+    /// Adds an item, unless this or an inner layer has written one of the same name.
     fn add(&mut self, headers: &HeaderMap, item: &PolicyItem) {
         let name = quoted(item.name);
         let written = headers.get_all(POLICY).iter().map(HeaderValue::as_bytes);
         if written.chain([self.policy.as_bytes()]).any(|line| has_item(line, name.as_bytes())) {
             return;
         }
-        // Writing to a string does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(self.policy, "{}{name};q={}", comma(&self.policy), item.quota);
         if let Some(window) = item.window {
             let _ = write!(self.policy, ";w={window}");
@@ -157,7 +169,7 @@ impl FieldLines {
 
     fn append_to(self, headers: &mut HeaderMap) {
         for (name, line) in [(POLICY, self.policy), (LIMIT, self.limit)] {
-            // Of what `quoted` lets through every value is one.
+            // `quoted` keeps printable ASCII only, so the value is always valid.
             if let (false, Ok(value)) = (line.is_empty(), HeaderValue::try_from(line)) {
                 headers.append(name, value);
             }
@@ -169,7 +181,7 @@ fn comma(line: &str) -> &'static str {
     if line.is_empty() { "" } else { ", " }
 }
 
-/// A name as a string of a structured field: printable ASCII, anything else as `?`.
+/// Returns a name as a string of a structured field. All but printable ASCII becomes `?`.
 fn quoted(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 2);
     text.push('"');
@@ -184,7 +196,7 @@ fn quoted(name: &str) -> String {
     text
 }
 
-/// Whether a line has a member that begins with this quoted name.
+/// Returns whether `line` has an item with this quoted name.
 fn has_item(line: &[u8], name: &[u8]) -> bool {
     let (mut rest, mut at_start) = (line, true);
     while let Some((&byte, next)) = rest.split_first() {
@@ -205,7 +217,7 @@ fn has_item(line: &[u8], name: &[u8]) -> bool {
     false
 }
 
-/// Behind the closing quote of the string that `line` begins with.
+/// Returns the index behind the closing quote of the string that `line` begins with.
 fn end_of_string(line: &[u8]) -> usize {
     let mut escaped = false;
     let close = line.iter().skip(1).position(|byte| {

@@ -1,19 +1,21 @@
-//! What a request says of itself: its cost, its priority.
+//! Cost and priority, read off the headers of a request.
 
 use crate::account::header_name;
 use http::Request;
 use http::header::{CONTENT_LENGTH, HeaderName};
 use plimsoll_core::{ConfigError, Priority, RequestInfo};
 
-/// What requests say of themselves, as far as you believe them: for `.info(..)`.
+/// Reads cost and priority from the headers of a request, as far as you trust them.
 ///
 /// ```
 /// use plimsoll_core::{KeyedExt, Priority};
 /// use plimsoll_http::{RequestAttributes, Header};
 /// use plimsoll_limit::{KeyedRateLimiter, Quota};
 ///
-/// // A unit for each 64 KiB begun; whoever does not say how much comes pays for 1 MiB.
-/// let attributes = RequestAttributes::new().cost_by_content_length(65_536, 16).priority_by_header("x-priority", Priority::NORMAL)?;
+/// // One unit for each 64 KiB. A body of unknown length is charged 16 units.
+/// let attributes = RequestAttributes::new()
+///     .cost_by_content_length(65_536, 16)
+///     .priority_by_header("x-priority", Priority::NORMAL)?;
 ///
 /// let limits = KeyedRateLimiter::<str>::new(Quota::per_second(100))?;
 /// let gate = limits.by_ref(Header::new("x-api-key")?.or_shared()).info(attributes.reader());
@@ -23,25 +25,27 @@ use plimsoll_core::{ConfigError, Priority, RequestInfo};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A cost of your own is a closure: `.info(|r: &Request<_>| RequestInfo::new().cost(rows(r)))`, or, over what is claimed,
-/// `.info(move |r| attributes.info(r).cost(rows(r)))`.
+/// For a cost of your own, pass a closure, which may start from the attributes:
+/// `.info(move |request| attributes.info(request).cost(rows(request)))`.
 #[derive(Clone, Debug, Default)]
 pub struct RequestAttributes {
-    // Bytes in a unit; units of a length that is not said.
+    // The bytes in a unit, and the units of a body of unknown length.
     cost: Option<(u64, u32)>,
-    // Where it stands, and the max that is believed.
+    // The header, and the highest priority that a client may claim.
     priority: Option<(HeaderName, Priority)>,
 }
 
 impl RequestAttributes {
-    /// Believes nothing: one unit, of normal priority.
+    /// Creates attributes that read no header: every request is one unit of normal priority.
     pub const fn new() -> Self {
         RequestAttributes { cost: None, priority: None }
     }
 
-    /// A unit for each `bytes_per_unit` begun of `Content-Length`, and at least one; `unknown` units where that is
-    /// not said, as for a body that is sent in chunks. An empty body may leave it out: only GET, HEAD, OPTIONS,
-    /// DELETE and TRACE without a `Transfer-Encoding` are taken to have none.
+    /// Sets the cost to one unit for each `bytes_per_unit` of `Content-Length`, rounded up.
+    ///
+    /// The cost is at least 1. A body of unknown length, such as a chunked one, costs `unknown`
+    /// units. GET, HEAD, OPTIONS, DELETE and TRACE requests with neither `Content-Length` nor
+    /// `Transfer-Encoding` have no body and cost 1. A `bytes_per_unit` of 0 counts as 1.
     #[doc(alias = "Content-Length")]
     #[must_use]
     pub const fn cost_by_content_length(mut self, bytes_per_unit: u64, unknown: u32) -> Self {
@@ -49,23 +53,24 @@ impl RequestAttributes {
         self
     }
 
-    /// The priority that the header `name` says: a number from 0 to 255, or `background`, `low`, `normal`, `high`,
-    /// `critical`. Who claims more than `max` gets `max`. Who says nothing, or nothing that can be read,
-    /// gets normal priority.
+    /// Reads the priority from the header `name`, and limits it to `max`.
+    ///
+    /// Valid values are the numbers 0 to 255 and `background`, `low`, `normal`, `high` and
+    /// `critical`. Without the header, or with any other value, the priority is normal.
     ///
     /// # Errors
-    /// If no header can have this name.
+    /// Returns an error if `name` is not a valid header name.
     pub fn priority_by_header(mut self, name: &str, max: Priority) -> Result<Self, ConfigError> {
         self.priority = Some((header_name(name)?, max));
         Ok(self)
     }
 
-    /// For `.info(..)`.
+    /// Returns a closure for `.info(..)`.
     pub fn reader<B>(self) -> impl Fn(&Request<B>) -> RequestInfo + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.info(request)
     }
 
-    /// What this request attributes.
+    /// Returns cost and priority of `request`.
     pub fn info<B>(&self, request: &Request<B>) -> RequestInfo {
         let cost = self.cost.map_or(1, |(unit, unknown)| cost(request, unit, unknown));
         let priority = self.priority.as_ref().and_then(|(name, max)| {

@@ -1,17 +1,17 @@
-//! A refusal as an HTTP response.
+//! A rejection as an HTTP response.
 
 use crate::{HttpOptions, rate_limit_fields, retry_after_seconds};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use plimsoll_core::{Reason, Rejected};
 
-/// The status of a refusal.
+/// Returns the status of a response to a request that was rejected for `reason`.
 ///
-/// | reason | status | why |
+/// | reason | status | meaning for the caller |
 /// |---|---|---|
-/// | `Limited` | 429 Too Many Requests | this caller sends too much; others may be served |
-/// | `TooLarge` | 413 Content Too Large | it is larger than all there is; asking again never helps |
-/// | all others | 503 Service Unavailable | the service cannot take it now, whoever asks |
+/// | `Limited` | 429 Too Many Requests | this account has used up its own quota |
+/// | `TooLarge` | 413 Content Too Large | larger than the limit can ever admit: do not retry |
+/// | `Throttled`, all others | 503 Service Unavailable | the service cannot serve it now |
 #[doc(alias = "429")]
 #[doc(alias = "413")]
 #[doc(alias = "503")]
@@ -41,7 +41,8 @@ fn detail(reason: Reason) -> &'static str {
     }
 }
 
-/// The problem types of draft-ietf-httpapi-ratelimit-headers, where one says what the reason says.
+/// Returns the problem type for `reason`, if draft-ietf-httpapi-ratelimit-headers has one that
+/// fits.
 fn problem_type(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::Limited => Some("https://iana.org/assignments/http-problem-types#quota-exceeded"),
@@ -57,8 +58,9 @@ fn problem_type(reason: Reason) -> Option<&'static str> {
     }
 }
 
-/// The whole answer: status, `Retry-After` where a time is known, the `RateLimit` fields where a quota rejected, and
-/// a problem body. The refusal itself rides along in the extensions, for guards and logs further out.
+/// Creates the response to a rejected request.
+///
+/// The rejection itself is an extension of the response: guards and log layers further out read it.
 pub(crate) fn response<B: From<String>>(rejected: Rejected, options: &HttpOptions) -> Response<B> {
     let status = status_for(rejected.reason());
     let title = status.canonical_reason().unwrap_or("Rejected");

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// A duration as `Retry-After` says it: whole seconds, rounded *up*, and never 0.
+/// Returns a duration in whole seconds, rounded up, and at least 1.
 ///
-/// Rounded down, a client told to come back after "0" would come back at once.
+/// Rounded down, a wait of 300 ms would be 0, and the client would retry at once.
 ///
 /// ```
 /// use plimsoll_http::retry_after_seconds;

@@ -1,16 +1,16 @@
-//! What axum's router and server know of a request.
+//! Accounts that axum knows: the matched route, and the address of the peer.
 //!
-//! `axum` is named here and nowhere else.
+//! `axum` is named in this file only.
 
 use axum::extract::{ConnectInfo, MatchedPath};
 use http::{Extensions, Request};
 use std::net::SocketAddr;
 
-/// For `.by_option_ref(..)`: an account for each route as it was written, `/users/{id}`. Requests that match none
-/// pass unasked.
+/// Returns the route of a request as it was written, such as `/users/{id}`.
 ///
-/// Only what is inside the router knows the route: layers that were added by `Router::layer` or to a method router, not
-/// what is wrapped around the whole.
+/// Pass it to `.by_option_ref(..)`: requests that match no route pass uncounted. The route is known
+/// to layers inside the router only, that is, those added by `Router::layer` or to a method router.
+/// A layer around the whole router sees none.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -30,6 +30,7 @@ pub fn matched_path<B>(request: &Request<B>) -> Option<&str> {
     request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
+/// Returns the address of the peer, if the server records `ConnectInfo`.
 pub(crate) fn connect_info(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }

@@ -1,10 +1,10 @@
-//! Who asks, by what stands in the request.
+//! Accounts by header.
 
 use http::Request;
 use http::header::HeaderName;
 use plimsoll_core::ConfigError;
 
-/// A header as an account: an API key, a tenant. Nothing is copied.
+/// Reads the account from a header, such as an API key or a tenant. Nothing is copied.
 ///
 /// ```
 /// use plimsoll_http::Header;
@@ -22,39 +22,42 @@ use plimsoll_core::ConfigError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Anybody can invent a header: limit by one only where it has been checked further out, or where a new name gains
-/// nothing because a limit for all stands beside it.
+/// A client can invent the value of a header, and so new accounts. Use a header that a server
+/// further out has checked, or put a global limit beside the limit for each account.
 #[doc(alias = "API key")]
 #[doc(alias = "tenant")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "say what becomes of requests without it: or_exempt, or_shared"]
+#[must_use = "choose what happens to requests without the header: or_exempt or or_shared"]
 pub struct Header(HeaderName);
 
 impl Header {
-    /// The header of this name, in any case.
+    /// Creates an account by the header `name`. Case is ignored.
     ///
     /// # Errors
-    /// If no header can have this name: in place of finding it in no request.
+    /// Returns an error if `name` is not a valid header name.
     pub fn new(name: &str) -> Result<Self, ConfigError> {
         header_name(name).map(Header)
     }
 
-    /// For `.by_option_ref(..)`: requests without it pass unasked and uncounted.
+    /// Returns a closure for `.by_option_ref(..)`. Requests without the header pass uncounted.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<&str> + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request)
     }
 
-    /// For `.by_ref(..)`: all requests without it share one account, that of the empty text.
+    /// Returns a closure for `.by_ref(..)`. Requests without the header share the account `""`.
     pub fn or_shared<B>(self) -> impl Fn(&Request<B>) -> &str + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request).unwrap_or_default()
     }
 
-    /// The header in this request: the first, if there are several, and none if it is not text.
+    /// Returns the value of the header in `request`: the first if there are several.
+    ///
+    /// Returns `None` if there is no such header or its value is not visible ASCII.
     pub fn get<'a, B>(&self, request: &'a Request<B>) -> Option<&'a str> {
         request.headers().get(&self.0)?.to_str().ok()
     }
 }
 
+/// Parses the name of a header.
 pub(crate) fn header_name(name: &str) -> Result<HeaderName, ConfigError> {
     HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| ConfigError::new("header", format!("{name:?}"), "a valid header name"))

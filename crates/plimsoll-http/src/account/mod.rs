@@ -1,4 +1,4 @@
-//! Accounts: what a request counts against, read off the request.
+//! Accounts: the quota that a request is charged to, read off the request.
 
 mod address;
 #[cfg(feature = "axum")]
@@ -14,20 +14,22 @@ pub(crate) use header::header_name;
 
 use http::Request;
 
-/// For `.by_ref(..)`: an account for each path. Paths are the client's to invent: where a router knows the
-/// routes, take `matched_route` (feature `axum`).
+/// Returns the path of a request, as an account for `.by_ref(..)`.
+///
+/// A client can invent paths. If a router knows the routes, use `matched_path` (feature `axum`).
 pub fn path<B>(request: &Request<B>) -> &str {
     request.uri().path()
 }
 
-/// For `.by_ref(..)`: an account for each method.
+/// Returns the method of a request, as an account for `.by_ref(..)`.
 pub fn method<B>(request: &Request<B>) -> &str {
     request.method().as_str()
 }
 
-/// For `.only(..)`: all requests but those to one of these paths, such as a health check.
+/// Returns a predicate for `.only(..)` that selects all requests except those to `paths`.
 ///
-/// The path is compared as a whole, and as the layer sees it: inside axum's `nest` the prefix is gone.
+/// Use it for health checks. Paths are compared as a whole, and as the layer sees them: inside
+/// axum's `nest` the prefix has been removed.
 ///
 /// ```
 /// use plimsoll_http::{HttpExt, paths_except};
