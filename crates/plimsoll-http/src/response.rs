@@ -4,6 +4,7 @@ use crate::{HttpOptions, rate_limit_fields, retry_after_seconds};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use plimsoll_core::{Reason, Rejected};
+use serde_json::{Map, Value};
 
 /// Returns the status of a response to a request that was rejected for `reason`.
 ///
@@ -65,23 +66,23 @@ pub(crate) fn response<B: From<String>>(rejected: Rejected, options: &HttpOption
     let status = status_for(rejected.reason());
     let title = status.canonical_reason().unwrap_or("Rejected");
     let retry_after = rejected.retry_after().map(|after| retry_after_seconds(options.spread(after)));
-    let mut problem = serde_json::json!({
-        "title": title,
-        "status": status.as_u16(),
-        "detail": detail(rejected.reason()),
-        "reason": rejected.reason().as_str(),
-        "guard": rejected.by(),
-    });
+    let mut problem = Map::new();
+    let mut set = |key: &str, value: Value| problem.insert(key.into(), value);
+    set("title", title.into());
+    set("status", status.as_u16().into());
+    set("detail", detail(rejected.reason()).into());
+    set("reason", rejected.reason().as_str().into());
+    set("guard", rejected.by().into());
     if let Some(seconds) = retry_after {
-        problem["retry_after"] = seconds.into();
+        set("retry_after", seconds.into());
     }
     if let Some(url) = problem_type(rejected.reason()) {
-        problem["type"] = url.into();
+        set("type", url.into());
     }
     if rejected.reason() == Reason::Limited {
-        problem["violated-policies"] = serde_json::json!([rejected.by()]);
+        set("violated-policies", [rejected.by()].as_slice().into());
     }
-    let mut response = Response::new(B::from(problem.to_string()));
+    let mut response = Response::new(B::from(Value::Object(problem).to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -1,5 +1,6 @@
-//! Prints a crate's public API, a line an item, from rustdoc's JSON: what `.ci/run` compares with
-//! the `api.txt` of each published crate.
+//! Prints the public API of a crate from rustdoc's JSON, one item a line.
+//!
+//! `.ci/api` compares the output with the `api.txt` of each published crate.
 //!
 //! ```text
 //! cargo run -p plimsoll-testkit --example api -- target/api/doc/plimsoll_valve.json
