@@ -42,9 +42,9 @@ pub struct Fixture {
 
 /// How much is held, and by which requests.
 pub(crate) enum Held {
-    ByAll(Box<dyn Fn() -> u64>),
-    ByWaiting(Box<dyn Fn() -> u64>),
-    ByNone(&'static str),
+    All(Box<dyn Fn() -> u64>),
+    Waiting(Box<dyn Fn() -> u64>),
+    Nothing(&'static str),
 }
 
 impl Fixture {
@@ -170,7 +170,7 @@ impl Fixture {
         held: impl Fn(&H) -> N + 'static,
     ) -> Self {
         let handle = handle.clone();
-        self.held = Some(Held::ByAll(Box::new(move || held(&handle).into())));
+        self.held = Some(Held::All(Box::new(move || held(&handle).into())));
         self
     }
 
@@ -182,7 +182,7 @@ impl Fixture {
         held: impl Fn(&H) -> N + 'static,
     ) -> Self {
         let handle = handle.clone();
-        self.held = Some(Held::ByWaiting(Box::new(move || held(&handle).into())));
+        self.held = Some(Held::Waiting(Box::new(move || held(&handle).into())));
         self
     }
 
@@ -190,7 +190,7 @@ impl Fixture {
     ///
     /// This is not the default: a guard that leaks, and does not state what it holds, would pass.
     pub fn holds_nothing(mut self, reason: &'static str) -> Self {
-        self.held = Some(Held::ByNone(reason));
+        self.held = Some(Held::Nothing(reason));
         self
     }
 
@@ -222,8 +222,8 @@ impl Fixture {
     /// Returns how much is held now.
     pub(crate) fn held_now(&self) -> u64 {
         match &self.held {
-            Some(Held::ByAll(held) | Held::ByWaiting(held)) => held(),
-            Some(Held::ByNone(_)) | None => 0,
+            Some(Held::All(held) | Held::Waiting(held)) => held(),
+            Some(Held::Nothing(_)) | None => 0,
         }
     }
 }
@@ -231,7 +231,7 @@ impl Fixture {
 impl fmt::Debug for Fixture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = match &self.held {
-            Some(Held::ByNone(reason)) => format!("nothing: {reason}"),
+            Some(Held::Nothing(reason)) => format!("nothing: {reason}"),
             _ => self.held_now().to_string(),
         };
         f.debug_struct("Fixture")

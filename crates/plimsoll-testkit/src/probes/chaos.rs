@@ -127,10 +127,10 @@ impl Run {
         let (held, in_flight) = (self.stage.held(), self.stage.counts().in_flight());
         let polled = self.calls.iter().filter(|call| call.polled).count() as u64;
         let expected = match fixture.held {
-            Some(Held::ByAll(_)) if fixture.waits => in_flight..=in_flight + polled,
-            Some(Held::ByAll(_)) => in_flight..=in_flight,
-            Some(Held::ByWaiting(_)) => 0..=polled,
-            Some(Held::ByNone(_)) | None => 0..=0,
+            Some(Held::All(_)) if fixture.waits => in_flight..=in_flight + polled,
+            Some(Held::All(_)) => in_flight..=in_flight,
+            Some(Held::Waiting(_)) => 0..=polled,
+            Some(Held::Nothing(_)) | None => 0..=0,
         };
         assert!(expected.contains(&held), "seed {seed}, step {step}: {held} held, {in_flight} in flight");
     }
