@@ -1,5 +1,5 @@
-//! An axum API with free and premium accounts, under limits for each account, for each plan and for all; what all may do
-//! together is shared fairly.
+//! An axum API with free and premium accounts: rate limits for each account and each plan, and one
+//! rate that all accounts share fairly.
 //!
 //! ```text
 //! cargo run --example api_limits
@@ -9,50 +9,55 @@
 //! $ curl -i -H 'X-Api-Key: free-ann' localhost:3001/orders
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
-//! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1
-//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=300;t=0
+//! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1, "service";q=100;w=1
+//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=300;t=0, "service";r=99;t=0
 //! content-length: 10
-//! date: Sat, 21 Nov 2026 04:41:02 GMT
+//! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
 //! one order
 //!
 //! $ curl -i -H 'X-Api-Key: premium-eve' localhost:3001/orders
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
-//! ratelimit-policy: "api/premium/account";q=100;w=2
-//! ratelimit: "api/premium/account";r=99;t=1
+//! ratelimit-policy: "api/premium/account";q=100;w=2, "service";q=100;w=1
+//! ratelimit: "api/premium/account";r=99;t=1, "service";r=99;t=0
 //! content-length: 10
-//! date: Sat, 21 Nov 2026 04:41:02 GMT
+//! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
 //! one order
 //!
-//! $ curl -i localhost:3001/orders    # a stranger, for the fourth time
+//! $ curl -i localhost:3001/orders    # without a key, for the fourth time
 //! HTTP/1.1 429 Too Many Requests
 //! content-type: application/problem+json
 //! retry-after: 3
 //! ratelimit-policy: "api/stranger/account";q=3;w=6
 //! ratelimit: "api/stranger/account";r=0;t=2
 //! content-length: 300
-//! date: Sat, 21 Nov 2026 04:41:02 GMT
+//! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
-//! {"detail":"Too many requests in this time. Slow down, and come back later.","guard":"api/stranger/account","reason":"limited","retry_after":3,"status":429,"title":"Too Many Requests","type":"https://iana.org/assignments/http-problem-types#quota-exceeded","violated-policies":["api/stranger/account"]}
+//! {"detail":"Too many requests in this time. Slow down, and come back later.",
+//!  "guard":"api/stranger/account","reason":"limited","retry_after":3,"status":429,
+//!  "title":"Too Many Requests",
+//!  "type":"https://iana.org/assignments/http-problem-types#quota-exceeded",
+//!  "violated-policies":["api/stranger/account"]}
 //!
-//! $ curl -i localhost:3001/health    # never rejected, never counted
+//! $ curl -i localhost:3001/health    # never rejected, never charged
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
 //! content-length: 5
-//! date: Sat, 21 Nov 2026 04:41:02 GMT
+//! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
 //! well
 //! ```
 //!
-//! Keys are checked before anything is counted: an invented key is nobody's account, or everybody would make new ones. Who
-//! comes without is limited by address. There is no proxy in front of this server; behind one that appends
-//! to X-Forwarded-For it would be `ClientAddr::behind(1)`.
+//! Keys are looked up first: a client could otherwise invent a key, and so a new account, for each
+//! request. Clients without a valid key are limited by address. No proxy stands in front of this
+//! server. Behind one that appends to `X-Forwarded-For`, use `ClientAddr::behind(1)`.
 
 use axum::extract::Request;
 use axum::{Router, routing::get};
-use plimsoll::http::{ClientAddr, Header, all_but};
+use plimsoll::http::{ClientAddr, Header, paths_except};
+use plimsoll::layer;
 use plimsoll::limit::{Class, Share};
 use plimsoll::prelude::*;
 use std::collections::HashMap;
@@ -65,7 +70,7 @@ enum Plan {
     Premium,
 }
 
-/// Who asks: a customer, or a stranger by address.
+/// The account that a request is charged to: a customer, or a client without a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Account {
     Customer(u32, Plan),
@@ -77,21 +82,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = app()?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3001").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // So that the address of the peer is known. Without it strangers would share one account.
+    // Records the address of the peer. Otherwise all clients without a key would share one account.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(stop()).await?;
+    axum::serve(listener, app).with_graceful_shutdown(shutdown()).await?;
     Ok(())
 }
 
 fn app() -> Result<Router, Box<dyn std::error::Error>> {
-    // The database of a real API.
+    // A real API would ask a database.
     let keys = HashMap::from([
         ("free-ann", Account::Customer(1, Plan::Free)),
         ("free-bob", Account::Customer(2, Plan::Free)),
         ("premium-eve", Account::Customer(3, Plan::Premium)),
     ]);
 
-    // Each account by its plan, and all free ones together.
+    // A quota for each account, and one for all accounts of a plan together.
     let plans = TieredRateLimiter::<Account>::builder()
         .name("api")
         .class(Class::new("stranger").each(Quota::per_minute(30).burst(3)).all(Quota::per_second(50)))
@@ -104,8 +109,8 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
         })
         .build()?;
 
-    // And what the service can do, shared by all who are active: premium accounts count four times.
-    let all = FairRateLimiter::<Account>::builder()
+    // The capacity of the service, shared by all active accounts. Premium accounts get four shares.
+    let service = FairRateLimiter::<Account>::builder()
         .name("service")
         .quota(Quota::per_second(1_000).burst(100))
         .share_of(|account| match account {
@@ -114,21 +119,22 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
         })
         .build()?;
 
-    let (keys, key, client) = (Arc::new(keys), Header::new("x-api-key")?, ClientAddr::peer().or_shared());
+    let (keys, api_key, address) =
+        (Arc::new(keys), Header::new("x-api-key")?, ClientAddr::peer().or_shared());
     let account = move |request: &Request| {
-        let known = key.get(request).and_then(|key| keys.get(key));
-        known.copied().unwrap_or_else(|| Account::Stranger(client(request)))
+        let customer = api_key.get(request).and_then(|key| keys.get(key));
+        customer.copied().unwrap_or_else(|| Account::Stranger(address(request)))
     };
 
-    // Asked as one: what the first has given is given back when the second refuses.
-    let limits = plimsoll::layer((plans.by(account.clone()), all.by(account)));
+    // A tuple charges both limiters or neither: the first is refunded if the second rejects.
+    let limits = layer((plans.by(account.clone()), service.by(account)));
     Ok(Router::new()
         .route("/orders", get(async || "one order\n"))
         .route("/health", get(async || "well\n"))
-        .layer(limits.only(all_but(["/health"])).http()))
+        .layer(limits.only(paths_except(["/health"])).http()))
 }
 
-/// Until Ctrl-C.
-async fn stop() {
+/// Waits for Ctrl-C.
+async fn shutdown() {
     let _ = tokio::signal::ctrl_c().await;
 }

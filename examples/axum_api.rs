@@ -1,34 +1,34 @@
-//! An axum API behind a load line, one line a guard.
+//! An axum API with a guard for its bottleneck, one line each.
 //!
 //! ```text
 //! cargo run --example axum_api
-//! curl -i localhost:3000/orders        # served, or 503 with a problem body
+//! curl -i localhost:3000/orders        # 200, or 503 with a problem body
 //! curl -i localhost:3000/health        # never rejected
-//! curl -i localhost:3000/reports       # one at a time, and only half of them: a tuple
+//! curl -i localhost:3000/reports       # half of them are rejected, and one runs at a time
 //! ```
 //!
-//! What stands in front of the guards is not guarded by them: the kernel's accept queue, HTTP
-//! parsing, and any layer further out. Put a limit on connections there (`ulimit -n`, the load
-//! balancer) – and put these guards *outside* of everything expensive, such as authentication that
-//! asks a database. In axum the layer that is added last is the outermost.
+//! A guard does not protect what stands in front of it: the kernel's accept queue, HTTP parsing,
+//! and the layers further out. Limit connections there (`ulimit -n`, the load balancer). Put the
+//! guard outside of everything expensive, such as authentication that queries a database. In axum,
+//! the layer that is added last is the outermost.
 
-use axum::extract::Request;
 use axum::{Router, routing::get};
-use plimsoll::{ConfigError, prelude::*};
+use plimsoll::http::paths_except;
+use plimsoll::{ConfigError, layer, prelude::*};
 use std::time::Duration;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (app, valve) = app()?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    println!("listening on http://{}; {valve:?}", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(stop(valve)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app).with_graceful_shutdown(shutdown(valve)).await?;
     Ok(())
 }
 
-/// The API, and the handle by which its line can be moved while it runs.
+/// Returns the API, and the valve, whose settings can be changed while it runs.
 fn app() -> Result<(Router, Valve), ConfigError> {
-    // The pool behind /orders has 16 connections. Who waits longer than 100 ms is told so.
+    // The pool behind /orders has 16 connections. A request waits at most 100 ms for one.
     let orders = Valve::builder()
         .name("orders")
         .concurrency(16)
@@ -36,19 +36,19 @@ fn app() -> Result<(Router, Valve), ConfigError> {
         .max_wait(Duration::from_millis(100))
         .build()?;
 
-    // Reports are heavy and can be had later: half of them are shed, and one runs at a time. Asked
-    // together: when the valve refuses, nothing is spent.
+    // Reports are expensive and can wait: half of them are rejected, and one runs at a time. A
+    // tuple asks both guards, in order, and admits a request only if both do.
     let reports = (
         RandomDrop::builder().name("report-shed").keep(0.5).build()?,
-        Valve::builder().name("reports").build()?,
+        Valve::builder().name("reports").concurrency(1).build()?,
     );
 
     let app = Router::new()
-        .route("/reports", get(report).layer(plimsoll::layer(reports).http()))
+        .route("/reports", get(report).layer(layer(reports).http()))
         .route("/orders", get(order))
         .route("/health", get(async || "well"))
-        // One line for all routes together, but for the health check.
-        .layer(orders.wait_layer().only(|r: &Request| r.uri().path() != "/health").http());
+        // One limit for all routes together, except the health check.
+        .layer(orders.wait_layer().only(paths_except(["/health"])).http());
     Ok((app, orders))
 }
 
@@ -62,8 +62,8 @@ async fn report() -> &'static str {
     "a long report\n"
 }
 
-/// On Ctrl-C nobody new comes in; who is inside finishes.
-async fn stop(valve: Valve) {
+/// Waits for Ctrl-C, then closes the valve: new requests are rejected, those in flight finish.
+async fn shutdown(valve: Valve) {
     if tokio::signal::ctrl_c().await.is_ok() {
         valve.close();
     }

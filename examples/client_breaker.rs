@@ -1,13 +1,18 @@
-//! An HTTP client with a breaker for each host, so that a sick one costs neither its callers nor the others.
+//! An HTTP client with a circuit breaker for each host.
 //!
 //! ```text
 //! cargo run --example client_breaker
 //! ```
 //!
-//! Two servers on real sockets. One of them begins to fail, then hangs, then is well again. The client
-//! calls both all the time and asks the host's breaker before each call. So the sick host is left in
-//! peace but for a probe now and then, who wants something of it is told at once instead of after the
-//! call time-out, and calls to the other host never notice. All times are short, to have it over soon.
+//! Two servers listen on real sockets. One of them fails for a while, then hangs, then recovers.
+//! The client calls both every few milliseconds, and asks the circuit breaker of the host before
+//! each call:
+//!
+//! - The failing host receives a probe now and then, instead of every call.
+//! - A call to it is rejected at once, instead of after the time-out of the call.
+//! - Calls to the other host are not affected.
+//!
+//! All times are short, so that the example ends soon.
 
 use axum::body::Bytes;
 use axum::http::{StatusCode, Uri};
@@ -27,142 +32,139 @@ use tokio::time::{interval, sleep, timeout};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const MS: Duration = Duration::from_millis(1);
-/// Far longer than any call to a host that is well.
+/// Far longer than a call to a healthy host takes.
 const CALL_TIMEOUT: Duration = Duration::from_millis(150);
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let (well, sick) = (Arc::new(Host::default()), Arc::new(Host::default()));
-    let mut caller = Caller::new();
-    let orders = caller.add("orders", serve(well).await?)?;
-    let prices = caller.add("prices", serve(sick.clone()).await?)?;
+    let (orders_server, prices_server) = (Arc::new(Server::default()), Arc::new(Server::default()));
+    let mut client = HostClient::new();
+    let orders = client.add("orders", serve(orders_server).await?)?;
+    let prices = client.add("prices", serve(prices_server.clone()).await?)?;
 
     let stop = Arc::new(AtomicBool::new(false));
-    let load = tokio::spawn(call_all_the_time(Arc::new(caller), stop.clone()));
+    let load = tokio::spawn(call_repeatedly(Arc::new(client), stop.clone()));
     sleep(300 * MS).await;
-    let wanted = prices.wanted.load(Relaxed);
-    sick.turn(FAILS, "fails");
+    let calls = prices.calls.load(Relaxed);
+    prices_server.set(FAILING, "prices fails");
     sleep(500 * MS).await;
-    sick.turn(HANGS, "hangs");
+    prices_server.set(HANGING, "prices hangs");
     sleep(700 * MS).await;
-    let wanted = prices.wanted.load(Relaxed) - wanted;
-    sick.turn(IS_WELL, "is well");
+    let calls = prices.calls.load(Relaxed) - calls;
+    prices_server.set(HEALTHY, "prices has recovered");
 
-    // The open time has to end, a probe to succeed, and the ramp to be over: a second or so.
-    let closed_again = async {
+    // The open time ends, a probe succeeds, and the ramp ends.
+    let closed = async {
         while prices.breaker.state() != CircuitState::Closed {
             sleep(10 * MS).await;
         }
     };
-    timeout(2_500 * MS, closed_again).await?;
+    timeout(2_500 * MS, closed).await?;
     sleep(200 * MS).await;
     stop.store(true, Relaxed);
     load.await?;
 
     println!("{orders}\n{prices}");
-    let bothered = sick.served_sick.load(Relaxed);
-    println!("while prices was sick it was wanted {wanted} times, and bothered {bothered} times");
-    assert_eq!(orders.rejected.load(Relaxed), 0, "the healthy host was never rejected");
-    assert!(bothered * 4 < wanted, "the sick host was spared");
-    assert_eq!(prices.breaker.state(), CircuitState::Closed, "and is called again");
+    let received = prices_server.received_unhealthy.load(Relaxed);
+    println!("while prices was unhealthy: {calls} calls, of which it received {received}");
+    assert_eq!(orders.rejected.load(Relaxed), 0, "no call to the healthy host is rejected");
+    assert!(received * 4 < calls, "the unhealthy host receives few calls");
+    assert_eq!(prices.breaker.state(), CircuitState::Closed, "and is called again after it has recovered");
     Ok(())
 }
 
-/// Calls hosts, each behind a breaker of its own.
-struct Caller {
+// The client.
+
+/// An HTTP client for several hosts, each behind its own circuit breaker.
+struct HostClient {
     http: Client<HttpConnector, Empty<Bytes>>,
-    hosts: HashMap<&'static str, Arc<Called>>,
-    turns: Arc<Turns>,
+    hosts: HashMap<&'static str, Arc<Host>>,
+    log: Arc<StateLog>,
 }
 
-/// A host as its caller sees it.
-struct Called {
+struct Host {
     uri: Uri,
     breaker: CircuitBreaker,
-    wanted: AtomicU32,
-    answered: AtomicU32,
+    calls: AtomicU32,
     rejected: AtomicU32,
+    answered: AtomicU32,
 }
 
-impl Caller {
+impl HostClient {
     fn new() -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Caller { http, hosts: HashMap::new(), turns: Arc::new(Turns(Instant::now())) }
+        HostClient { http, hosts: HashMap::new(), log: Arc::new(StateLog(Instant::now())) }
     }
 
-    fn add(&mut self, name: &'static str, uri: Uri) -> Result<Arc<Called>, BoxError> {
+    fn add(&mut self, name: &'static str, uri: Uri) -> Result<Arc<Host>, BoxError> {
         let breaker = CircuitBreaker::builder()
             .name(name)
-            // Whichever comes first: it is dead, or it has been failing half of the time.
+            // Opens on whichever comes first: five failures in a row, or half of 20 calls or more
+            // in 2 s.
             .trip(Trip::failures().consecutive(5))
             .trip(Trip::failures().ratio(0.5, 20).within(2_000 * MS))
             .open(OpenTime { first: 150 * MS, max: 600 * MS, ..OpenTime::default() })
             .probes(Probes { lease: CALL_TIMEOUT + 50 * MS, ..Probes::default() })
             .ramp(Ramp { duration: 400 * MS, ..Ramp::default() })
-            .observe(self.turns.clone())
+            .observe(self.log.clone())
             .build()?;
-        let called = Arc::new(Called {
-            uri,
-            breaker,
-            wanted: AtomicU32::new(0),
-            answered: AtomicU32::new(0),
-            rejected: AtomicU32::new(0),
-        });
-        self.hosts.insert(name, called.clone());
-        Ok(called)
+        let (calls, rejected, answered) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
+        let host = Arc::new(Host { uri, breaker, calls, rejected, answered });
+        self.hosts.insert(name, host.clone());
+        Ok(host)
     }
 
-    /// One call, if the host's breaker thinks that it makes sense.
+    /// Calls a host, unless its circuit breaker rejects the call.
     async fn get(&self, name: &str) -> Result<StatusCode, Overload<BoxError>> {
         let host = self.hosts.get(name).ok_or_else(|| Overload::Inner("no such host".into()))?;
-        host.wanted.fetch_add(1, Relaxed);
+        host.calls.fetch_add(1, Relaxed);
         let permit = host.breaker.try_acquire().inspect_err(|_| {
             host.rejected.fetch_add(1, Relaxed);
         })?;
         match timeout(CALL_TIMEOUT, self.http.get(host.uri.clone())).await {
-            Ok(Ok(answer)) => {
-                let failed = answer.status().is_server_error();
+            Ok(Ok(response)) => {
+                let failed = response.status().is_server_error();
                 permit.done(if failed { Outcome::Failure } else { Outcome::Success });
                 host.answered.fetch_add(1, Relaxed);
-                Ok(answer.status())
+                Ok(response.status())
             }
             Ok(Err(error)) => {
                 permit.done(Outcome::Failure);
                 Err(Overload::Inner(error.into()))
             }
-            Err(late) => {
+            Err(elapsed) => {
                 permit.done(Outcome::TimedOut);
-                Err(Overload::Inner(late.into()))
+                Err(Overload::Inner(elapsed.into()))
             }
         }
     }
 }
 
-impl fmt::Display for Called {
+impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [wanted, answered, rejected] =
-            [&self.wanted, &self.answered, &self.rejected].map(|count| count.load(Relaxed));
+        let [calls, answered, rejected] =
+            [&self.calls, &self.answered, &self.rejected].map(|count| count.load(Relaxed));
         let (name, status) = (self.breaker.name(), self.breaker.status());
-        write!(f, "{name}: wanted {wanted} times, {answered} answers, {rejected} rejected; now {status}")
+        write!(f, "{name}: {calls} calls, {answered} answered, {rejected} rejected; now {status}")
     }
 }
 
-/// Every few milliseconds a call to each host, whatever becomes of those before.
-async fn call_all_the_time(caller: Arc<Caller>, stop: Arc<AtomicBool>) {
+/// Calls each host every 4 ms, without waiting for the calls before.
+async fn call_repeatedly(client: Arc<HostClient>, stop: Arc<AtomicBool>) {
     let mut tick = interval(4 * MS);
     while !stop.load(Relaxed) {
         tick.tick().await;
         for name in ["orders", "prices"] {
-            let caller = caller.clone();
-            tokio::spawn(async move { caller.get(name).await.is_ok() });
+            let client = client.clone();
+            tokio::spawn(async move { client.get(name).await.is_ok() });
         }
     }
 }
 
-/// Prints what the breakers do.
-struct Turns(Instant);
+/// Prints each change of the state of a circuit breaker.
+struct StateLog(Instant);
 
-impl Observe for Turns {
+impl Observe for StateLog {
     fn event(&self, event: Event) {
         if let Event::StateChanged { by, to, why, .. } = event {
             println!("{:>5} ms  {by}: {to} ({why})", self.0.elapsed().as_millis());
@@ -170,40 +172,42 @@ impl Observe for Turns {
     }
 }
 
-const IS_WELL: u8 = 0;
-const FAILS: u8 = 1;
-const HANGS: u8 = 2;
+// The servers.
 
-/// A server, and how it feels.
+const HEALTHY: u8 = 0;
+const FAILING: u8 = 1;
+const HANGING: u8 = 2;
+
 #[derive(Default)]
-struct Host {
-    mood: AtomicU8,
-    served_sick: AtomicU32,
+struct Server {
+    condition: AtomicU8,
+    /// The number of requests that it received while it was failing or hanging.
+    received_unhealthy: AtomicU32,
 }
 
-impl Host {
-    fn turn(&self, mood: u8, told: &str) {
-        println!("          prices {told}");
-        self.mood.store(mood, Relaxed);
+impl Server {
+    fn set(&self, condition: u8, message: &str) {
+        println!("          {message}");
+        self.condition.store(condition, Relaxed);
     }
 }
 
-async fn serve(host: Arc<Host>) -> Result<Uri, BoxError> {
+async fn serve(server: Arc<Server>) -> Result<Uri, BoxError> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let uri = format!("http://{}/", listener.local_addr()?).parse()?;
-    let app = Router::new().route("/", get(answer)).with_state(host);
+    let app = Router::new().route("/", get(answer)).with_state(server);
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok(uri)
 }
 
-async fn answer(State(host): State<Arc<Host>>) -> StatusCode {
-    let mood = host.mood.load(Relaxed);
-    if mood != IS_WELL {
-        host.served_sick.fetch_add(1, Relaxed);
+async fn answer(State(server): State<Arc<Server>>) -> StatusCode {
+    let condition = server.condition.load(Relaxed);
+    if condition != HEALTHY {
+        server.received_unhealthy.fetch_add(1, Relaxed);
     }
-    match mood {
-        IS_WELL => StatusCode::NO_CONTENT,
-        FAILS => StatusCode::INTERNAL_SERVER_ERROR,
+    match condition {
+        HEALTHY => StatusCode::NO_CONTENT,
+        FAILING => StatusCode::INTERNAL_SERVER_ERROR,
         _ => std::future::pending().await,
     }
 }

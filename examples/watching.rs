@@ -1,11 +1,12 @@
-//! Try a line before you draw it: a valve in shadow, with someone who listens.
+//! Try a limit before it rejects anything: a valve in shadow mode, with an observer.
 //!
 //! ```text
 //! cargo run --example watching
 //! ```
 //!
-//! The valve is set too tight. In shadow it decides and tells, and refuses nobody; what it would have
-//! rejected is counted. Then it is turned on, found too tight, and widened while it runs.
+//! The valve is too small for the load. In shadow mode it decides and reports, and rejects nothing,
+//! so the observer counts what it would reject. Then it is turned on, and its concurrency is raised
+//! while it runs.
 
 use plimsoll::prelude::*;
 use plimsoll::{Event, Inspect, Mode, Observe, Shadow, layer};
@@ -14,20 +15,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
-/// Counts what it is told.
+/// Counts the decisions of the valve.
 #[derive(Debug, Default)]
-struct Watch {
+struct Decisions {
     admitted: AtomicU32,
     rejected: AtomicU32,
-    would_refuse: AtomicU32,
+    /// Rejections that shadow mode did not carry out.
+    shadowed: AtomicU32,
 }
 
-impl Observe for Watch {
+impl Observe for Decisions {
     fn event(&self, event: Event) {
         let count = match event {
             Event::Admitted { .. } => &self.admitted,
             Event::Rejected { .. } => &self.rejected,
-            Event::Shadowed { .. } => &self.would_refuse,
+            Event::Shadowed { .. } => &self.shadowed,
             _ => return,
         };
         count.fetch_add(1, Relaxed);
@@ -36,29 +38,29 @@ impl Observe for Watch {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let watch = Arc::new(Watch::default());
-    let valve = Valve::builder().name("orders").concurrency(2).observe(watch.clone()).build()?;
-    let line = Shadow::new(valve.clone(), Mode::Shadow).observe(watch.clone());
-    // A refusal is answered in the service's own words: its error type is `Infallible`.
+    let decisions = Arc::new(Decisions::default());
+    let valve = Valve::builder().name("orders").concurrency(2).observe(decisions.clone()).build()?;
+    let shadow = Shadow::new(valve.clone(), Mode::Shadow).observe(decisions.clone());
+    // The error type of the service is `Infallible`, so a rejection becomes a response.
     let service = ServiceBuilder::new()
-        .layer(layer(line.clone()).respond(|no: Rejected| format!("later, please: {no}")))
+        .layer(layer(shadow.clone()).respond(|rejected: Rejected| format!("try again: {rejected}")))
         .service(service_fn(async |n: u32| {
             tokio::task::yield_now().await;
             Ok::<_, Infallible>(format!("order {n}"))
         }));
 
-    println!("shadow: {:?}", burst(&service).await?);
-    println!("        {watch:?}");
-    line.set_mode(Mode::On);
-    println!("on:     {:?}", burst(&service).await?);
-    valve.set("limit", 4.0)?;
-    println!("wider:  {:?}", burst(&service).await?);
-    valve.read(&mut |name, value| println!("        {name} = {value}"));
+    println!("shadow mode:   {:?}", four_calls(&service).await?);
+    println!("               {decisions:?}");
+    shadow.set_mode(Mode::On);
+    println!("turned on:     {:?}", four_calls(&service).await?);
+    valve.set("concurrency", 4.0)?;
+    println!("concurrency 4: {:?}", four_calls(&service).await?);
+    valve.read(&mut |name, value| println!("               {name} = {value}"));
     Ok(())
 }
 
-/// Four calls at once.
-async fn burst<S>(service: &S) -> Result<Vec<String>, Infallible>
+/// Makes four calls at once.
+async fn four_calls<S>(service: &S) -> Result<Vec<String>, Infallible>
 where
     S: Service<u32, Response = String, Error = Infallible> + Clone,
 {

@@ -1,133 +1,151 @@
-//! Guards together: tuples give back, stacked layers do not, `Then` waits first.
+//! Guards together: tuples refund, stacked layers do not, `Then` waits first.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod common;
+
+use axum::http::StatusCode;
+use axum::{Router, routing::get};
+use common::{BoxError, get_request, reason, until};
+use plimsoll::breaker::CircuitState;
 use plimsoll::prelude::*;
-use plimsoll::{Event, Gate, Mode, Observe, Settle, Shadow, Then, layer, wait_layer};
+use plimsoll::{Event, Gate, ManualTime, Mode, Observe, Settle, Shadow, Then, layer, wait_layer};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+const HOUR: Duration = Duration::from_secs(3600);
 
+/// Records every event.
 #[derive(Default)]
-struct Ear(Mutex<Vec<Event>>);
-impl Observe for Ear {
+struct Recorder(Mutex<Vec<Event>>);
+
+impl Observe for Recorder {
     fn event(&self, event: Event) {
         self.0.lock().unwrap().push(event);
     }
 }
-impl Ear {
-    fn given_back(&self) -> usize {
-        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Refunded { .. })).count()
+
+impl Recorder {
+    fn count(&self, counts: impl Fn(&Event) -> bool) -> usize {
+        self.0.lock().unwrap().iter().filter(|event| counts(event)).count()
     }
-    fn ended(&self) -> usize {
-        self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Completed { .. })).count()
+
+    fn admitted(&self) -> usize {
+        self.count(|event| matches!(event, Event::Admitted { .. }))
+    }
+
+    fn refunded(&self) -> usize {
+        self.count(|event| matches!(event, Event::Refunded { .. }))
+    }
+
+    fn completed(&self) -> usize {
+        self.count(|event| matches!(event, Event::Completed { .. }))
+    }
+
+    /// Returns the number of rejections for `reason` that shadow mode did not carry out.
+    fn shadowed(&self, reason: Reason) -> usize {
+        self.count(|event| matches!(event, Event::Shadowed { rejected, .. } if rejected.reason() == reason))
     }
 }
 
 #[tokio::test]
-async fn in_a_tuple_the_earlier_token_is_given_back_and_in_a_stack_it_is_spent() {
-    let ear = Arc::new(Ear::default());
-    let outer = Valve::builder().name("outer").concurrency(9).observe(ear.clone()).build().unwrap();
+async fn tuple_refunds_the_earlier_guard_and_stack_does_not() {
+    let events = Arc::new(Recorder::default());
+    let outer = Valve::builder().name("outer").concurrency(9).observe(events.clone()).build().unwrap();
     let inner = Valve::new(1).unwrap();
     let _held = inner.try_acquire().unwrap();
     let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
 
     let tuple = ServiceBuilder::new().layer(layer((outer.clone(), inner.clone()))).service(work);
     assert!(tuple.oneshot(()).await.is_err());
-    assert_eq!((ear.given_back(), ear.ended()), (1, 0), "it never began");
+    assert_eq!((events.refunded(), events.completed()), (1, 0), "the work never began");
 
     let stack = ServiceBuilder::new().layer(outer.layer()).layer(inner.layer()).service(work);
     assert!(stack.oneshot(()).await.is_err());
-    assert_eq!((ear.given_back(), ear.ended()), (1, 1), "for the outer one, work began and failed");
+    assert_eq!(
+        (events.refunded(), events.completed()),
+        (1, 1),
+        "for the outer guard, the work began and failed"
+    );
     assert_eq!(outer.in_flight(), 0);
 }
 
 #[tokio::test]
-async fn a_valve_in_a_tuple_never_waits() {
+async fn valve_in_a_tuple_never_waits() {
     let valve = Valve::builder().concurrency(1).queue(8).build().unwrap();
     let _held = valve.try_acquire().unwrap();
     let service = ServiceBuilder::new()
         .layer(layer((valve.clone(),)))
         .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
-    let no = service.oneshot(()).await.unwrap_err();
-    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Full);
+    assert_eq!(reason(service.oneshot(()).await.unwrap_err()), Reason::Full);
 }
 
 #[tokio::test]
-async fn then_asks_the_gates_only_when_the_turn_has_come() {
-    let valve = Valve::builder().concurrency(1).queue(8).max_wait(Duration::from_secs(3600)).build().unwrap();
+async fn then_asks_the_gate_after_the_wait() {
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(HOUR).build().unwrap();
     let shed = RandomDrop::new(0.0).unwrap();
     let service = ServiceBuilder::new()
         .layer(wait_layer(Then(valve.clone(), (shed.clone(),))))
         .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
     let held = valve.try_acquire_owned().unwrap();
-    let waits = tokio::spawn(service.clone().oneshot(()));
-    while valve.queued() == 0 {
-        tokio::task::yield_now().await;
-    }
-    // Had it been asked before it queued, it would have been dropped.
+    let waiting = tokio::spawn(service.clone().oneshot(()));
+    until(|| valve.queued() > 0).await;
+    // Asked before the wait, the gate would have dropped the request.
     shed.set_keep(1.0).unwrap();
     drop(held);
-    waits.await.unwrap().unwrap();
+    waiting.await.unwrap().unwrap();
     shed.set_keep(0.0).unwrap();
-    let no = service.oneshot(()).await.unwrap_err();
-    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
-    assert_eq!(valve.in_flight(), 0, "the place is given back when a gate refuses");
+    assert_eq!(reason(service.oneshot(()).await.unwrap_err()), Reason::Dropped);
+    assert_eq!(valve.in_flight(), 0, "the place is released when a gate rejects");
 }
 
 #[tokio::test]
-async fn a_tuple_in_shadow_and_with_an_answer_of_ones_own() {
+async fn tuple_in_shadow_mode_with_a_response_of_its_own() {
     let gates = Shadow::new((RandomDrop::new(1.0).unwrap(), RandomDrop::new(0.0).unwrap()), Mode::On);
     let service = ServiceBuilder::new()
-        .layer(layer(gates.clone()).respond(|no: Rejected| format!("later: {no}")))
-        .service(service_fn(async |(): ()| Ok::<_, std::convert::Infallible>("now".to_string())));
+        .layer(layer(gates.clone()).respond(|rejected: Rejected| format!("later: {rejected}")))
+        .service(service_fn(async |(): ()| Ok::<_, Infallible>("now".to_string())));
     assert_eq!(service.clone().oneshot(()).await.unwrap(), "later: drop rejected: dropped");
     gates.set_mode(Mode::Shadow);
     assert_eq!(service.oneshot(()).await.unwrap(), "now");
 }
 
-/// Who is evicted while it waits never asks the gates behind, and spends nothing there.
+/// A request that is evicted while it waits never asks the gate behind the buffer.
 #[tokio::test]
-async fn behind_a_buffer_the_gates_are_asked_only_by_those_whose_turn_has_come() {
-    let ear = Arc::new(Ear::default());
+async fn evicted_request_does_not_ask_the_gate_behind_a_buffer() {
+    let events = Arc::new(Recorder::default());
     let buffer = Buffer::builder().concurrency(1).queue(1).discipline(Discipline::Lifo).build().unwrap();
-    let valve = Valve::builder().concurrency(1).observe(ear.clone()).build().unwrap();
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let (opens, its) = (gate.clone(), buffer.clone());
+    let valve = Valve::builder().concurrency(1).observe(events.clone()).build().unwrap();
+    let work = Arc::new(Semaphore::new(0));
+    let permits = work.clone();
     let service = ServiceBuilder::new().layer(wait_layer(Then(buffer.clone(), valve))).service(service_fn(
         move |n: u32| {
-            let gate = gate.clone();
+            let permits = permits.clone();
             async move {
-                gate.acquire().await?.forget();
+                permits.acquire().await?.forget();
                 Ok::<_, BoxError>(n)
             }
         },
     ));
-    let calls: Vec<_> = {
-        let mut calls = vec![];
-        for n in 0..3 {
-            calls.push(tokio::spawn(service.clone().oneshot(n)));
-            while its.in_flight() + its.queued() < (n + 1).min(2) || (n == 2 && !calls[1].is_finished()) {
-                tokio::task::yield_now().await;
-            }
-        }
-        calls
-    };
-    opens.add_permits(3);
-    let mut answers = vec![];
-    for call in calls {
-        answers.push(call.await.unwrap().map_err(|no| no.downcast_ref::<Rejected>().unwrap().reason()));
-    }
-    assert_eq!(answers, [Ok(0), Err(Reason::Evicted), Ok(2)]);
-    let admitted = ear.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Admitted { .. })).count();
-    assert_eq!((admitted, ear.ended(), buffer.in_flight()), (2, 2, 0));
+    let first = tokio::spawn(service.clone().oneshot(0));
+    until(|| buffer.in_flight() == 1).await;
+    let second = tokio::spawn(service.clone().oneshot(1));
+    until(|| buffer.queued() == 1).await;
+    let third = tokio::spawn(service.clone().oneshot(2));
+    until(|| second.is_finished()).await;
+    work.add_permits(3);
+    assert_eq!(first.await.unwrap().unwrap(), 0);
+    assert_eq!(reason(second.await.unwrap().unwrap_err()), Reason::Evicted);
+    assert_eq!(third.await.unwrap().unwrap(), 2);
+    assert_eq!((events.admitted(), events.completed(), buffer.in_flight()), (2, 2, 0));
 }
 
-/// A probe that a later gate refuses never began: it frees its place, and says nothing about the dependency.
+/// A probe that a later gate rejects never began: it frees its place, and has no outcome.
 #[test]
-fn in_a_tuple_a_probe_is_given_back_when_a_later_gate_refuses() {
-    let time = plimsoll::ManualTime::new();
+fn tuple_refunds_a_probe_when_a_later_gate_rejects() {
+    let time = ManualTime::new();
     let breaker = CircuitBreaker::builder().clock(time.clock()).build().unwrap();
     let valve = Valve::new(1).unwrap();
     let gates = (breaker.clone(), valve.clone());
@@ -135,40 +153,33 @@ fn in_a_tuple_a_probe_is_given_back_when_a_later_gate_refuses() {
     time.advance(Duration::from_secs(60));
     let held = valve.try_acquire().unwrap();
     for _ in 0..3 {
-        let no = gates.admit(&()).unwrap_err();
-        assert_eq!((no.by(), no.reason()), ("valve", Reason::Full));
-        assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::HalfOpen);
+        let rejected = gates.admit(&()).unwrap_err();
+        assert_eq!((rejected.by(), rejected.reason()), ("valve", Reason::Full));
+        assert_eq!(breaker.state(), CircuitState::HalfOpen);
     }
     drop(held);
     let token = gates.admit(&()).unwrap();
     assert_eq!(gates.admit(&()).unwrap_err().by(), "breaker", "one probe at a time");
     gates.settle(token, Outcome::Success);
-    assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::Ramp);
+    assert_eq!(breaker.state(), CircuitState::Ramp);
 }
 
-/// Faults for trying out, tried out in shadow: told, and nobody rejected.
+/// Injected faults in shadow mode are reported and not carried out.
 #[test]
-fn injected_faults_in_shadow_refuse_nobody() {
-    let ear = Arc::new(Ear::default());
-    let breaker = CircuitBreaker::builder().observe(ear.clone()).build().unwrap();
+fn injected_faults_in_shadow_mode_reject_nothing() {
+    let events = Arc::new(Recorder::default());
+    let breaker = CircuitBreaker::builder().observe(events.clone()).build().unwrap();
     breaker.set_fault(1.0).unwrap();
-    let shadow = Shadow::new(breaker.clone(), Mode::Shadow).observe(ear.clone());
+    let shadow = Shadow::new(breaker.clone(), Mode::Shadow).observe(events.clone());
     assert!(breaker.try_acquire().is_err());
     let token = shadow.admit(&()).unwrap();
     shadow.settle(token, Outcome::Success);
-    let heard = ear.0.lock().unwrap();
-    assert!(
-        heard
-            .iter()
-            .any(|e| matches!(e, Event::Shadowed { rejected: no, .. } if no.reason() == Reason::Open)),
-        "{heard:?}"
-    );
+    assert_eq!(events.shadowed(Reason::Open), 1);
 }
 
-/// The refusal of a guard further in is no failure of the dependency.
+/// A rejection by a guard further in is not a failure of the dependency.
 #[tokio::test]
-async fn a_breaker_in_front_counts_the_inner_guards_refusals_as_nothing_over_http() {
-    use axum::{Router, body::Body, http::Request, routing::get};
+async fn breaker_ignores_http_rejections_of_an_inner_guard() {
     let breaker = CircuitBreaker::builder().trip(Trip::failures().count(1)).build().unwrap();
     let valve = Valve::new(1).unwrap();
     let _held = valve.try_acquire().unwrap();
@@ -177,49 +188,48 @@ async fn a_breaker_in_front_counts_the_inner_guards_refusals_as_nothing_over_htt
         .layer(valve.layer().http())
         .layer(breaker.layer().http());
     for _ in 0..3 {
-        let answer = app.clone().oneshot(Request::new(Body::empty())).await.unwrap();
-        assert_eq!(answer.status(), 503);
+        let response = app.clone().oneshot(get_request("/")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
-    assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let broken = Router::new()
-        .route("/", get(async || axum::http::StatusCode::INTERNAL_SERVER_ERROR))
+        .route("/", get(async || StatusCode::INTERNAL_SERVER_ERROR))
         .layer(breaker.layer().http());
-    assert_eq!(broken.oneshot(Request::new(Body::empty())).await.unwrap().status(), 500);
-    assert_eq!(breaker.state(), plimsoll::breaker::CircuitState::Open);
+    let response = broken.oneshot(get_request("/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-/// A pool of slots in a tuple and behind `Then`: its seat is given back when a later guard refuses, and a waiter does
-/// not wait for it.
+/// In a tuple the slot is refunded if a later guard rejects. `Then` does not wait for a slot.
 #[tokio::test]
-async fn a_seat_is_given_back_in_a_tuple_and_is_not_waited_for_behind_then() {
-    let ear = Arc::new(Ear::default());
-    let seats = Dispatch::<()>::builder().slots(1).observe(ear.clone()).build().unwrap();
+async fn slot_is_refunded_in_a_tuple_and_not_waited_for_by_then() {
+    let events = Arc::new(Recorder::default());
+    let pool = Dispatch::<()>::builder().slots(1).observe(events.clone()).build().unwrap();
     let full = Valve::new(1).unwrap();
     let _held = full.try_acquire().unwrap();
     let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
 
-    let tuple = ServiceBuilder::new().layer(layer((seats.clone(), full.clone()))).service(work);
+    let tuple = ServiceBuilder::new().layer(layer((pool.clone(), full.clone()))).service(work);
     assert!(tuple.oneshot(()).await.is_err());
-    assert_eq!((ear.given_back(), ear.ended(), seats.in_use()), (1, 0, 0));
+    assert_eq!((events.refunded(), events.completed(), pool.in_use()), (1, 0, 0));
 
-    let turns = Valve::builder().concurrency(1).queue(8).build().unwrap();
-    let then = ServiceBuilder::new().layer(wait_layer(Then(turns.clone(), (seats.clone(),)))).service(work);
+    let valve = Valve::builder().concurrency(1).queue(8).build().unwrap();
+    let then = ServiceBuilder::new().layer(wait_layer(Then(valve.clone(), (pool.clone(),)))).service(work);
     then.clone().oneshot(()).await.unwrap();
-    let seat = seats.try_acquire().unwrap();
-    let no = then.oneshot(()).await.unwrap_err();
-    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Busy);
-    drop(seat);
-    assert_eq!((turns.in_flight(), seats.in_use()), (0, 0));
+    let slot = pool.try_acquire().unwrap();
+    assert_eq!(reason(then.oneshot(()).await.unwrap_err()), Reason::Busy);
+    drop(slot);
+    assert_eq!((valve.in_flight(), pool.in_use()), (0, 0));
 }
 
 fn one_unit(name: &str) -> RateLimiter {
     RateLimiter::builder().name(name).quota(Quota::per_minute(1)).build().unwrap()
 }
 
-/// Otherwise who is rejected for want of a place would pay for it with its rate.
+/// A request that is rejected because no place is free must not be charged for it.
 #[test]
-fn in_a_tuple_units_come_back_when_a_later_guard_refuses() {
-    let time = plimsoll::ManualTime::new();
+fn tuple_refunds_units_when_a_later_guard_rejects() {
+    let time = ManualTime::new();
     let limiter = RateLimiter::builder().quota(Quota::per_minute(5)).clock(time.clock()).build().unwrap();
     let keyed = KeyedRateLimiter::<str>::builder().quota(Quota::per_minute(5)).clock(time.clock());
     let keyed = keyed.build().unwrap();
@@ -228,7 +238,7 @@ fn in_a_tuple_units_come_back_when_a_later_guard_refuses() {
     let held = valve.try_acquire().unwrap();
     for _ in 0..20 {
         assert_eq!(gates.admit(&"ann").unwrap_err().by(), "valve");
-        assert_eq!((limiter.remaining(), keyed.remaining("ann")), (5, 5), "whole again");
+        assert_eq!((limiter.remaining(), keyed.remaining("ann")), (5, 5), "all units are refunded");
     }
     drop(held);
     let token = gates.admit(&"ann").unwrap();
@@ -236,58 +246,52 @@ fn in_a_tuple_units_come_back_when_a_later_guard_refuses() {
     assert_eq!(
         (limiter.remaining(), keyed.remaining("ann"), keyed.remaining("bob")),
         (4, 4, 5),
-        "spent, however it ends"
+        "units stay charged, whatever the outcome"
     );
 }
 
 #[tokio::test]
-async fn behind_a_valve_units_are_spent_by_those_whose_turn_has_come() {
-    let valve = Valve::builder().concurrency(1).queue(8).max_wait(Duration::from_secs(3600)).build().unwrap();
+async fn units_behind_a_valve_are_charged_after_the_wait() {
+    let valve = Valve::builder().concurrency(1).queue(8).max_wait(HOUR).build().unwrap();
     let limiter = one_unit("limit");
     let service = ServiceBuilder::new()
         .layer(wait_layer(Then(valve.clone(), limiter.clone())))
         .service(service_fn(async |(): ()| Ok::<_, BoxError>(())));
     let held = valve.try_acquire_owned().unwrap();
-    let waits = tokio::spawn(service.clone().oneshot(()));
-    let leaves = tokio::spawn(service.clone().oneshot(()));
-    for _ in 0..1_000_000 {
-        if valve.queued() == 2 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    assert_eq!((valve.queued(), limiter.remaining()), (2, 1), "nobody has spent anything in line");
-    leaves.abort();
-    assert!(leaves.await.unwrap_err().is_cancelled());
+    let waiting = tokio::spawn(service.clone().oneshot(()));
+    let leaving = tokio::spawn(service.clone().oneshot(()));
+    until(|| valve.queued() == 2).await;
+    assert_eq!((valve.queued(), limiter.remaining()), (2, 1), "requests in the queue are charged nothing");
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
     drop(held);
-    waits.await.unwrap().unwrap();
+    waiting.await.unwrap().unwrap();
     assert_eq!(limiter.remaining(), 0);
-    let no = service.oneshot(()).await.unwrap_err();
-    assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Throttled);
-    assert_eq!(valve.in_flight(), 0, "the place is given back when the limiter refuses");
+    assert_eq!(reason(service.oneshot(()).await.unwrap_err()), Reason::Throttled);
+    assert_eq!(valve.in_flight(), 0, "the place is released when the limiter rejects");
 }
 
-/// A limit that is tried out counts as it would, so that what is told is what would be; and refuses nobody.
+/// In shadow mode a limiter charges as usual, and reports what it would reject.
 #[test]
-fn a_limiter_in_shadow_counts_and_tells_and_refuses_nobody() {
-    let ear = Arc::new(Ear::default());
+fn limiter_in_shadow_mode_charges_and_rejects_nothing() {
+    let events = Arc::new(Recorder::default());
     let limiter = one_unit("tried");
-    let shadow = Shadow::new((limiter.clone(),), Mode::Shadow).observe(ear.clone());
+    let shadow = Shadow::new((limiter.clone(),), Mode::Shadow).observe(events.clone());
     let tokens: Vec<_> = (0..3).map(|_| shadow.admit(&()).unwrap()).collect();
     assert_eq!(limiter.remaining(), 0);
-    let shadowed = |e: &&Event| matches!(e, Event::Shadowed { rejected: no, .. } if no.by() == "tried" && no.reason() == Reason::Throttled);
-    assert_eq!(ear.0.lock().unwrap().iter().filter(shadowed).count(), 2);
-    // Only the first has something to give back.
+    let by_limiter = |event: &Event| matches!(event, Event::Shadowed { by: "tried", .. });
+    assert_eq!((events.count(by_limiter), events.shadowed(Reason::Throttled)), (2, 2));
+    // Only the first was charged.
     tokens.into_iter().rev().for_each(|token| shadow.refund(token));
     assert_eq!(limiter.remaining(), 1);
     shadow.set_mode(Mode::On);
     assert!(shadow.admit(&()).is_ok() && shadow.admit(&()).is_err());
 }
 
-/// What a limiter refuses is no probe of the dependency; and while the dependency is down nobody's rate is spent.
+/// While the circuit breaker is open, no account is charged. A limited request uses no probe.
 #[test]
-fn an_account_spends_nothing_while_the_breaker_is_open_and_takes_no_probe_when_it_is_limited() {
-    let time = plimsoll::ManualTime::new();
+fn open_breaker_charges_nothing_and_limited_takes_no_probe() {
+    let time = ManualTime::new();
     let quota = Quota::per_hour(2);
     let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
     let breaker = CircuitBreaker::builder().clock(time.clock()).build().unwrap();
@@ -300,46 +304,45 @@ fn an_account_spends_nothing_while_the_breaker_is_open_and_takes_no_probe_when_i
     time.advance(Duration::from_secs(60));
     assert!(keyed.try_acquire_n(&8, 2).is_ok());
     assert_eq!(gates.admit(&8).unwrap_err().by(), "accounts");
-    let probe = gates.admit(&7).expect("the probe is still there");
+    let probe = gates.admit(&7).expect("the probe was not used");
     gates.settle(probe, Outcome::Success);
-    assert_eq!((keyed.remaining(&7), breaker.state()), (1, plimsoll::breaker::CircuitState::Ramp));
+    assert_eq!((keyed.remaining(&7), breaker.state()), (1, CircuitState::Ramp));
 }
 
 #[tokio::test]
-async fn two_limiters_tell_both_of_their_quotas_over_http() {
-    use axum::{Router, body::Body, http::Request, routing::get};
-    let time = plimsoll::ManualTime::new();
-    let new = |name: &str, units| {
-        let new = RateLimiter::builder().name(name).quota(Quota::per_minute(units)).clock(time.clock());
-        new.build().unwrap()
+async fn two_limiters_both_report_their_quotas_over_http() {
+    let time = ManualTime::new();
+    let limiter = |name: &str, units| {
+        let limiter = RateLimiter::builder().name(name).quota(Quota::per_minute(units));
+        limiter.clock(time.clock()).build().unwrap()
     };
-    let both = || (new("one", 2), new("two", 3));
+    let both = || (limiter("one", 2), limiter("two", 3));
     let plain = || Router::new().route("/", get(async || "well"));
     let (one, two) = both();
     let stacked = plain().layer(two.layer().http()).layer(one.layer().http());
     for app in [plain().layer(layer(both()).http()), stacked] {
         let app = app.with_state(());
-        let ask = async || {
-            let answer = app.clone().oneshot(Request::new(Body::empty())).await.unwrap();
-            let lines = answer.headers().get_all("ratelimit").iter().map(|line| line.to_str().unwrap());
-            let mut told: Vec<_> = lines.flat_map(|line| line.split(", ")).map(str::to_owned).collect();
-            told.sort();
-            (answer.status().as_u16(), told)
+        let call = async || {
+            let response = app.clone().oneshot(get_request("/")).await.unwrap();
+            let lines = response.headers().get_all("ratelimit").iter().map(|line| line.to_str().unwrap());
+            let mut items: Vec<_> = lines.flat_map(|line| line.split(", ")).map(str::to_owned).collect();
+            items.sort();
+            (response.status().as_u16(), items)
         };
-        let told = |lines: [&str; 2]| lines.map(str::to_owned).to_vec();
-        assert_eq!(ask().await, (200, told(["\"one\";r=1;t=30", "\"two\";r=2;t=20"])));
-        assert_eq!(ask().await, (200, told(["\"one\";r=0;t=60", "\"two\";r=1;t=40"])));
-        // A shared rate is nobody's quota: the caller learns when to come back, and no more.
-        assert_eq!(ask().await, (503, vec![]));
+        let items = |items: [&str; 2]| items.map(str::to_owned).to_vec();
+        assert_eq!(call().await, (200, items(["\"one\";r=1;t=30", "\"two\";r=2;t=20"])));
+        assert_eq!(call().await, (200, items(["\"one\";r=0;t=60", "\"two\";r=1;t=40"])));
+        // A rate that callers share is not the caller's quota, so the rejection does not report it.
+        assert_eq!(call().await, (503, vec![]));
     }
 }
 
-/// Who is kept, and rejected further on, was never in flight.
+/// A request that the shedder kept and a later gate rejected is not in flight.
 #[test]
-fn in_a_tuple_a_shedder_gets_back_whom_a_later_gate_refuses() {
-    let ear = Arc::new(Ear::default());
-    let shedder = LoadShedder::builder().observe(ear.clone()).build().unwrap();
-    let clock = plimsoll::ManualTime::new().clock();
+fn tuple_refunds_a_shedder_when_a_later_gate_rejects() {
+    let events = Arc::new(Recorder::default());
+    let shedder = LoadShedder::builder().observe(events.clone()).build().unwrap();
+    let clock = ManualTime::new().clock();
     let (limiter, throttle) = (
         RateLimiter::builder().quota(Quota::per_second(1)).clock(clock).build().unwrap(),
         AdaptiveThrottle::new().unwrap(),
@@ -347,10 +350,10 @@ fn in_a_tuple_a_shedder_gets_back_whom_a_later_gate_refuses() {
     let gates = (shedder.clone(), throttle.clone(), limiter);
     let token = gates.admit(&()).unwrap();
     assert_eq!(shedder.in_flight(), 1);
-    let no = gates.admit(&()).unwrap_err();
-    assert_eq!((no.by(), no.reason()), ("limit", Reason::Throttled));
-    assert_eq!((shedder.in_flight(), ear.given_back(), ear.ended()), (1, 1, 0));
+    let rejected = gates.admit(&()).unwrap_err();
+    assert_eq!((rejected.by(), rejected.reason()), ("limit", Reason::Throttled));
+    assert_eq!((shedder.in_flight(), events.refunded(), events.completed()), (1, 1, 0));
     gates.settle(token, Outcome::Success);
-    assert_eq!((shedder.in_flight(), ear.given_back(), ear.ended()), (0, 1, 1));
-    assert_eq!(throttle.counts(), (1, 1), "of the server, the one rejected says nothing");
+    assert_eq!((shedder.in_flight(), events.refunded(), events.completed()), (0, 1, 1));
+    assert_eq!(throttle.counts(), (1, 1), "a request that was not sent is not counted");
 }

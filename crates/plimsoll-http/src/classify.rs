@@ -1,17 +1,18 @@
-//! The outcome of a call, read off its status.
+//! The outcome of a call, read off the status of its response.
 
 use http::{Response, StatusCode};
 use plimsoll_core::{Classify, Outcome, Rejected};
 
-/// The outcome that a status stands for.
+/// Returns the outcome of a call that returned `status`.
 ///
 /// | status | outcome |
 /// |---|---|
 /// | 408, 504 | `TimedOut` |
-/// | 429, 503 | `Overloaded`: the inner side pushed back itself |
+/// | 429, 503 | `Overloaded`: the inner service pushed back |
 /// | other 5xx | `Failure` |
-/// | all others, 4xx too | `Success`: the service did its part |
-pub fn outcome(status: StatusCode) -> Outcome {
+/// | all others, including 4xx | `Success`: the service has worked |
+#[doc(alias = "status code")]
+pub fn outcome_for(status: StatusCode) -> Outcome {
     match status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Outcome::TimedOut,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Outcome::Overloaded,
@@ -20,8 +21,11 @@ pub fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
-/// Classifies by [status](outcome). An answer in which one of our own guards further in rejected
-/// counts as `Ignored`: it says nothing about the service behind. An error is a `Failure`.
+/// Classifies calls by the [status](outcome_for) of the response.
+///
+/// A response by which one of our own guards further in rejected the request is `Ignored`, because
+/// it says nothing about the service behind that guard. An error is a `Failure`.
+#[doc(alias = "ServerErrorsAsFailures")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByStatus;
 
@@ -29,7 +33,7 @@ impl<B, E> Classify<Response<B>, E> for ByStatus {
     fn classify(&self, result: Result<&Response<B>, &E>) -> Outcome {
         match result {
             Ok(response) if response.extensions().get::<Rejected>().is_some() => Outcome::Ignored,
-            Ok(response) => outcome(response.status()),
+            Ok(response) => outcome_for(response.status()),
             Err(_) => Outcome::Failure,
         }
     }

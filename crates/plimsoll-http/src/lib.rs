@@ -1,108 +1,130 @@
-//! The HTTP face of every Plimsoll guard.
+//! Guards over HTTP: rejections as responses, and accounts read off requests.
 //!
-//! [`.http()`](HttpExt::http) on any layer does two things. A refusal becomes a response – status
-//! by one [table](status), `Retry-After`, a problem body (RFC 9457) – so the service's error type
-//! stays as it was and axum takes the layer in one line. And the outcome of a call is read off its
-//! status: in axum every error is `Infallible`, so a 500 would otherwise look like a success.
+//! [`.http()`](HttpExt::http) on the layer of any guard changes two things:
+//!
+//! - A rejection becomes a response: a [status](status_for), `Retry-After`, and a problem body
+//!   (RFC 9457). The error type of the service stays as it was, so axum accepts the layer as is.
+//! - The outcome of a call is read off its status. In axum every error is `Infallible`, so a 500
+//!   would otherwise count as a success.
 //!
 //! ```
 //! use axum::{Router, routing::get};
-//! use plimsoll_http::HttpExt;
+//! use plimsoll_http::{HttpExt, paths_except};
 //! use plimsoll_valve::Valve;
 //!
 //! let valve = Valve::new(16)?;
 //! let app: Router = Router::new()
 //!     .route("/", get(async || "hello"))
 //!     .route("/health", get(async || "well"))
-//!     .layer(valve.layer().only(|r: &http::Request<_>| r.uri().path() != "/health").http());
+//!     .layer(valve.layer().only(paths_except(["/health"])).http());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Whom it is for
+//! *Not* for HTTP clients: a 503 that another server returns does not become a rejection.
 //!
-//! What a request says reaches a guard by closures, and these make them:
+//! # Statuses
 //!
-//! | account | for | |
+//! | reason | status | problem type | `RateLimit` fields |
+//! |---|---|---|---|
+//! | `Limited`: the account has used up its own quota | 429 | quota-exceeded | the violated quota |
+//! | `Throttled`: a rate that many callers share is used up | 503 | temporary-reduced-capacity | none |
+//! | `Full`, `Busy`, `Dropped`, `Expired`, `Evicted` | 503 | temporary-reduced-capacity | none |
+//! | `TooLarge`: larger than the limit can ever admit | 413 | – | the quota, if there is one |
+//! | all others | 503 | – | none |
+//!
+//! The first two rows are both rate limits, and both carry `Retry-After`. They differ in whose rate
+//! is used up:
+//!
+//! - `Limited`: a keyed limiter, the account tier of a tiered limiter, or the share or cap of an
+//!   account in a fair limiter.
+//! - `Throttled`: a `RateLimiter`, a global or class tier, or the quota that all accounts of a fair
+//!   limiter share. The caller may be innocent of its use, so the response does not report a quota.
+//!
+//! # Accounts
+//!
+//! A keyed guard reads the account of a request by a closure. This crate has closures for:
+//!
+//! | account | attach with | closure |
 //! |---|---|---|
-//! | client's address behind *n* trusted proxies | `.by(..)`, `.by_option(..)` | [`ClientAddr::behind(n)`](ClientAddr) |
+//! | address of the client, behind *n* trusted proxies | `.by(..)`, `.by_option(..)` | [`ClientAddr::behind(n)`](ClientAddr) |
 //! | header | `.by_ref(..)`, `.by_option_ref(..)` | [`Header::new("x-api-key")?`](Header) |
-//! | route as it was written, `/users/{id}` | `.by_option_ref(..)` | `matched_route` (feature `axum`) |
+//! | route as it was written, `/users/{id}` | `.by_option_ref(..)` | `matched_path` (feature `axum`) |
 //! | path, method | `.by_ref(..)` | [`path`], [`method`](method()) |
-//! | anything else | all of them | a function of your own |
+//! | anything else | any of them | a closure of your own |
 //!
-//! Who has no address, or not the header, is exempt (`.or_exempt()`) or shares one account with all like it
-//! (`.or_shared()`): you say which, and it is never an error. [`RequestAttributes`] reads cost and priority for `.info(..)`;
-//! [`all_but`] exempts paths, for `.only(..)`.
+//! A request without an address, or without the header, is never an error. Choose whether such
+//! requests are exempt (`.or_exempt()`) or share one account (`.or_shared()`).
+//! [`RequestAttributes`] reads cost and priority for `.info(..)`.
 //!
 //! ```
 //! use axum::{Router, routing::get};
 //! use plimsoll_core::KeyedExt;
-//! use plimsoll_http::{ClientAddr, HttpExt, all_but};
+//! use plimsoll_http::{ClientAddr, HttpExt};
 //! use plimsoll_limit::{KeyedRateLimiter, Quota};
 //! use std::net::IpAddr;
 //!
-//! // One proxy stands in front: the client is the last address that it wrote.
-//! let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_second(10).burst(20))?;
-//! let by_client = plimsoll_core::layer(limits.by(ClientAddr::behind(1).or_shared()));
-//! let app: Router = Router::new()
-//!     .route("/", get(async || "hello"))
-//!     .layer(by_client.only(all_but(["/health"])).http());
+//! // One proxy stands in front: the client is the last address in its X-Forwarded-For.
+//! let limiter = KeyedRateLimiter::<IpAddr>::new(Quota::per_second(10).burst(20))?;
+//! let by_client = limiter.by(ClientAddr::behind(1).or_shared());
+//! let app: Router =
+//!     Router::new().route("/", get(async || "hello")).layer(plimsoll_core::layer(by_client).http());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What is said of limits
+//! # RateLimit fields
 //!
-//! A guard with a quota tells what is left of it, and the answer says so, admitted or rejected, in the fields of
-//! draft-ietf-httpapi-ratelimit-headers-10:
+//! A guard with a quota reports what remains of it. Responses to admitted requests carry that
+//! report in the fields of draft-ietf-httpapi-ratelimit-headers-10, and so do 429 responses:
 //!
 //! ```text
 //! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1
 //! ratelimit: "api/free/account";r=4;t=1, "api/free";r=300;t=0
 //! ```
 //!
-//! `q` units come back in `w` seconds; `r` are left, and in `t` seconds all are back – in a refusal, enough to ask
-//! again. A burst that comes back in less than a second is told as what a second brings. The names are those of the
-//! guards, so give each its own. An inner layer's fields stay as they are. Guards that have
-//! nothing to tell cost nothing. Browsers show these fields to scripts of other origins only if
-//! `Access-Control-Expose-Headers` names them.
+//! `q` units are replenished in `w` seconds. `r` units remain, and all are replenished in `t`
+//! seconds. In a 429 response, `t` is the time until the request can be admitted. A burst that is
+//! replenished in less than a second is reported as the quota of one second.
 //!
-//! `Retry-After` is rounded up and up to a quarter late, by chance: those who were rejected together should not come
-//! back together. [`HttpOptions`] turns each of these on and off.
+//! - The names are those of the guards, so give each guard its own name.
+//! - Fields that an inner layer has written stay as they are.
+//! - A guard without a quota costs nothing here.
+//! - Browsers show the fields to scripts of another origin only if `Access-Control-Expose-Headers`
+//!   names them.
+//!
+//! `Retry-After` is rounded up, then delayed by a random share of up to a quarter. So clients that
+//! were rejected together do not come back together. [`HttpOptions`] changes all of this.
 //!
 //! # What is guarded
 //!
-//! One valve guards all routes together, although axum calls the layer once a route: a layer is a
-//! handle. For a line of its own, give a route its own valve.
+//! One valve guards all routes together, although axum calls the layer once for each route: a layer
+//! is a handle of its guard. To limit one route separately, give it its own valve.
 //!
-//! A place is held until the handler has answered, not until the body has been sent: a streamed body
-//! that goes on reading from the bottleneck does so outside the line. Hold a permit of the valve
-//! ([`try_acquire_owned`](https://docs.rs/plimsoll-valve)) inside such a stream until it ends.
+//! A permit is held until the handler has returned its response, not until the body has been sent.
+//! So a streamed body that still reads from the bottleneck is not guarded. Move a permit of the
+//! valve into such a stream ([`try_acquire_owned`](https://docs.rs/plimsoll-valve)).
 //!
-//! What stands in front of the guard is not guarded by it: the kernel's accept queue, TLS, HTTP
-//! parsing, and every layer further out. A refusal is cheap, but it comes after those.
+//! Work in front of the layer is not guarded: the kernel's accept queue, TLS, HTTP parsing, and
+//! every layer further out. A rejection is cheap, but it comes after those.
 //!
 //! # Features
 //!
-//! - `axum`: `matched_route`, and the peer's address from `ConnectInfo`. Brings in axum; nothing else does.
+//! - `axum`: `matched_path`, and the address of the peer from `ConnectInfo`. Brings in axum.
 
 mod account;
-#[cfg(feature = "axum")]
-mod adapter;
-mod answer;
-mod answers;
-mod claims;
 mod classify;
-mod client;
-mod face;
-mod fields;
-mod forwarded;
+mod layer;
+mod options;
+mod rate_limit_fields;
+mod request_attributes;
+mod response;
+mod retry_after;
 
-pub use account::{Header, all_but, method, path};
 #[cfg(feature = "axum")]
-pub use adapter::matched_route;
-pub use answer::{retry_after_seconds, status};
-pub use answers::HttpOptions;
-pub use claims::RequestAttributes;
-pub use classify::{ByStatus, outcome};
-pub use client::{ClientAddr, PeerAddr};
-pub use face::{Http, HttpExt};
+pub use account::matched_path;
+pub use account::{ClientAddr, Header, PeerAddr, method, path, paths_except};
+pub use classify::{ByStatus, outcome_for};
+pub use layer::{Http, HttpExt};
+pub use options::HttpOptions;
+pub use request_attributes::RequestAttributes;
+pub use response::status_for;
+pub use retry_after::retry_after_seconds;

@@ -1,4 +1,4 @@
-//! The HTTP face, in axum.
+//! Responses and outcomes, in axum.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use axum::body::Body;
@@ -7,48 +7,49 @@ use axum::{Router, routing::get};
 use http_body_util::BodyExt;
 use plimsoll_core::{Gate, Outcome, Reason, Rejected, Settle, layer};
 use plimsoll_drop::RandomDrop;
-use plimsoll_http::{HttpExt, outcome, retry_after_seconds, status};
+use plimsoll_http::{HttpExt, outcome_for, retry_after_seconds, status_for};
 use plimsoll_valve::Valve;
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower::ServiceExt;
 
-fn ask(path: &str) -> Request<Body> {
+fn get_request(path: &str) -> Request<Body> {
     Request::builder().uri(path).body(Body::empty()).unwrap()
 }
 
-/// Refuses with what it is given; else notes the outcomes.
+/// Rejects with the given rejection, or records the outcomes of admitted calls.
 #[derive(Clone, Default)]
-struct Set(Option<Rejected>, Arc<Mutex<Vec<Outcome>>>);
-impl Settle for Set {
+struct Fixed(Option<Rejected>, Arc<Mutex<Vec<Outcome>>>);
+impl Settle for Fixed {
     type Token = ();
     fn settle(&self, (): (), outcome: Outcome) {
         self.1.lock().unwrap().push(outcome);
     }
     fn refund(&self, (): ()) {}
 }
-impl<R: ?Sized> Gate<R> for Set {
+impl<R: ?Sized> Gate<R> for Fixed {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
         self.0.map_or(Ok(()), Err)
     }
 }
 
-async fn refuse(no: Rejected) -> Response<Body> {
-    let app =
-        Router::new().route("/", get(async || "never")).layer(layer(Set(Some(no), Arc::default())).http());
-    app.with_state(()).oneshot(ask("/")).await.unwrap()
+async fn reject(rejected: Rejected) -> Response<Body> {
+    let app = Router::new()
+        .route("/", get(async || "never"))
+        .layer(layer(Fixed(Some(rejected), Arc::default())).http());
+    app.with_state(()).oneshot(get_request("/")).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_refusal_is_a_problem_document() {
-    let no =
+async fn rejection_is_a_problem_document() {
+    let rejected =
         Rejected::new("per-account", Reason::Limited).numbers(50, 50).retry_in(Duration::from_millis(1_200));
-    let response = refuse(no).await;
+    let response = reject(rejected).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     assert_eq!(response.headers()[header::RETRY_AFTER], "2", "rounded up");
-    assert_eq!(response.extensions().get::<Rejected>(), Some(&no));
+    assert_eq!(response.extensions().get::<Rejected>(), Some(&rejected));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["status"], 429);
@@ -60,35 +61,37 @@ async fn a_refusal_is_a_problem_document() {
 }
 
 #[tokio::test]
-async fn without_a_known_time_there_is_no_retry_after() {
-    let response = refuse(Rejected::new("valve", Reason::Full)).await;
+async fn unknown_time_omits_retry_after() {
+    let response = reject(Rejected::new("valve", Reason::Full)).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!response.headers().contains_key(header::RETRY_AFTER));
 }
 
 #[test]
-fn only_the_callers_own_excess_is_429() {
+fn only_the_own_quota_is_429() {
     use Reason::*;
-    assert_eq!(status(Limited), 429);
-    assert_eq!(status(TooLarge), 413, "it is no use to ask again");
-    for reason in [Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable] {
-        assert_eq!(status(reason), 503, "{reason}");
+    assert_eq!(status_for(Limited), 429);
+    assert_eq!(status_for(TooLarge), 413, "a retry never helps");
+    for reason in
+        [Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable, Filtered, Throttled]
+    {
+        assert_eq!(status_for(reason), 503, "{reason}");
     }
 }
 
 proptest! {
     #[test]
-    fn retry_after_is_never_early_and_never_a_second_late(nanos in 0..u64::MAX) {
+    fn retry_after_rounds_up_by_less_than_a_second(nanos in 0..u64::MAX) {
         let after = Duration::from_nanos(nanos);
-        let said = Duration::from_secs(retry_after_seconds(after));
-        prop_assert!(said >= after && said >= Duration::from_secs(1));
-        prop_assert!(said < after + Duration::from_secs(1) || nanos == 0);
+        let rounded = Duration::from_secs(retry_after_seconds(after));
+        prop_assert!(rounded >= after && rounded >= Duration::from_secs(1));
+        prop_assert!(rounded < after + Duration::from_secs(1) || nanos == 0);
     }
 }
 
 #[tokio::test]
-async fn in_axum_the_outcome_is_read_off_the_status() {
-    let gate = Set::default();
+async fn axum_outcome_is_read_off_the_status() {
+    let gate = Fixed::default();
     let app = Router::new()
         .route("/ok", get(async || "fine"))
         .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
@@ -98,29 +101,29 @@ async fn in_axum_the_outcome_is_read_off_the_status() {
         .layer(layer(gate.clone()).http())
         .with_state(());
     for path in ["/ok", "/nowhere", "/broken", "/late", "/busy", "/shed"] {
-        app.clone().oneshot(ask(path)).await.unwrap();
+        app.clone().oneshot(get_request(path)).await.unwrap();
     }
     use Outcome::*;
-    // Our own refusal further in says nothing about the service behind: ignored, unlike its own 503.
+    // A rejection by a guard further in says nothing about the service behind it.
     assert_eq!(*gate.1.lock().unwrap(), [Success, Success, Failure, TimedOut, Overloaded, Ignored]);
-    assert_eq!(outcome(StatusCode::TOO_MANY_REQUESTS), Overloaded);
-    assert_eq!(outcome(StatusCode::REQUEST_TIMEOUT), TimedOut);
+    assert_eq!(outcome_for(StatusCode::TOO_MANY_REQUESTS), Overloaded);
+    assert_eq!(outcome_for(StatusCode::REQUEST_TIMEOUT), TimedOut);
 }
 
 #[tokio::test]
-async fn a_classifier_of_the_users_own_stays() {
-    let gate = Set::default();
-    let by = layer(gate.clone()).classify(|_: Result<&Response<Body>, &_>| Outcome::Ignored).http();
+async fn custom_classifier_is_kept() {
+    let gate = Fixed::default();
+    let layer = layer(gate.clone()).classify(|_: Result<&Response<Body>, &_>| Outcome::Ignored).http();
     let app =
-        Router::new().route("/", get(async || StatusCode::INTERNAL_SERVER_ERROR)).layer(by).with_state(());
-    app.oneshot(ask("/")).await.unwrap();
+        Router::new().route("/", get(async || StatusCode::INTERNAL_SERVER_ERROR)).layer(layer).with_state(());
+    app.oneshot(get_request("/")).await.unwrap();
     assert_eq!(*gate.1.lock().unwrap(), [Outcome::Ignored]);
 }
 
-/// axum calls `layer()` once a route: with state made there, a limit of one is a limit of one a
-/// route. Three routes, five requests: one in flight, whichever the routes.
+/// axum calls `layer()` once for each route. State created there would make a limit of one a limit
+/// of one per route. Three routes, five requests: one is in flight.
 #[tokio::test]
-async fn one_line_for_all_routes_and_health_is_exempt() {
+async fn one_limit_for_all_routes_exempts_health() {
     let valve = Valve::new(1).unwrap();
     let forever = || get(async || std::future::pending::<&str>().await);
     let app = Router::new()
@@ -132,15 +135,15 @@ async fn one_line_for_all_routes_and_health_is_exempt() {
         .with_state(());
     let mut calls: Vec<_> = ["/a", "/b", "/c", "/a", "/b"]
         .into_iter()
-        .map(|path| tokio::spawn(app.clone().oneshot(ask(path))))
+        .map(|path| tokio::spawn(app.clone().oneshot(get_request(path))))
         .collect();
     let first = calls.remove(0);
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     }
     assert_eq!(valve.in_flight(), 1);
-    assert_eq!(app.oneshot(ask("/health")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(app.oneshot(get_request("/health")).await.unwrap().status(), StatusCode::OK);
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
-    assert_eq!(valve.in_flight(), 0, "a cancelled handler gives its place back");
+    assert_eq!(valve.in_flight(), 0, "a cancelled handler releases its place");
 }

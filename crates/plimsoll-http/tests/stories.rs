@@ -1,4 +1,4 @@
-//! What went wrong in tower_governor 0.8.0, and must not go wrong here.
+//! Bugs of tower_governor 0.8.0 that must not occur here.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use axum::body::Body;
@@ -23,9 +23,9 @@ async fn call(app: &Router, path: &str, forwarded_for: Option<&str>) -> Response
     app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
-/// A wait of less than a second was told as "Retry-After: 0", and clients came back at once.
+/// A wait of less than a second became `Retry-After: 0`, and clients retried at once.
 #[tokio::test]
-async fn nobody_is_told_to_come_back_in_zero_seconds() {
+async fn retry_after_is_never_zero() {
     let time = ManualTime::new();
     let quota = Quota::per_second(50).burst(1);
     let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
@@ -36,9 +36,9 @@ async fn nobody_is_told_to_come_back_in_zero_seconds() {
     assert_eq!(response.headers()["retry-after"], "1");
 }
 
-/// `per_second(4)` was one in four seconds.
+/// `per_second(4)` was one request in four seconds.
 #[tokio::test]
-async fn four_a_second_are_four_a_second() {
+async fn four_per_second_admits_four_per_second() {
     let time = ManualTime::new();
     let quota = Quota::per_second(4).burst(1);
     let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
@@ -51,9 +51,9 @@ async fn four_a_second_are_four_a_second() {
     assert_eq!(served, 40, "in ten seconds");
 }
 
-/// The left-most address of X-Forwarded-For was the account: whoever wrote another one there was another client.
+/// The left-most address of `X-Forwarded-For` was the account, so a client could invent accounts.
 #[tokio::test]
-async fn inventing_addresses_makes_no_new_client() {
+async fn invented_addresses_are_one_client() {
     let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_hour(5)).unwrap();
     let app = app().layer(layer(limits.by(ClientAddr::behind(1).or_shared())).http());
     let mut served = 0;
@@ -64,9 +64,9 @@ async fn inventing_addresses_makes_no_new_client() {
     assert_eq!((served, limits.key_count()), (5, 1));
 }
 
-/// Without connect info every request was answered with 500, "Unable To Extract Key!".
+/// Without `ConnectInfo`, every response was 500, "Unable To Extract Key!".
 #[tokio::test]
-async fn a_missing_address_is_no_error() {
+async fn missing_address_is_not_an_error() {
     let limits = KeyedRateLimiter::<IpAddr>::new(Quota::per_hour(2)).unwrap();
     let exempt = app().layer(layer(limits.by_option(ClientAddr::peer().or_exempt())).http());
     for _ in 0..10 {
@@ -80,7 +80,7 @@ async fn a_missing_address_is_no_error() {
     assert_eq!(seen, [StatusCode::OK, StatusCode::OK, StatusCode::TOO_MANY_REQUESTS]);
 }
 
-/// axum calls a layer once a route: one limit stands before all of them.
+/// axum calls a layer once for each route. One limit applies to all of them.
 #[tokio::test]
 async fn all_routes_share_one_limit() {
     let limiter = RateLimiter::new(Quota::per_hour(3)).unwrap();
@@ -95,12 +95,12 @@ async fn all_routes_share_one_limit() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn each_route_is_an_account_and_not_each_path() {
+async fn account_is_the_route_and_not_the_path() {
     let limits = KeyedRateLimiter::<str>::new(Quota::per_hour(2)).unwrap();
     let app = Router::new()
         .route("/users/{id}", get(async || "a user"))
         .route("/orders", get(async || "orders"))
-        .layer(layer(limits.by_option_ref(plimsoll_http::matched_route)).http());
+        .layer(layer(limits.by_option_ref(plimsoll_http::matched_path)).http());
     let mut seen = vec![];
     for path in ["/users/1", "/users/2", "/users/3", "/orders", "/nowhere", "/nowhere", "/nowhere"] {
         seen.push(call(&app, path, None).await.status().as_u16());

@@ -1,5 +1,6 @@
-//! Prints a crate's public API, a line an item, from rustdoc's JSON: what `.ci/run` compares with the
-//! `api.txt` of each published crate.
+//! Prints the public API of a crate from rustdoc's JSON, one item a line.
+//!
+//! `.ci/api` compares the output with the `api.txt` of each published crate.
 //!
 //! ```text
 //! cargo run -p plimsoll-testkit --example api -- target/api/doc/plimsoll_valve.json
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args().nth(1) else {
-        eprintln!("which rustdoc JSON file?");
+        eprintln!("usage: api <rustdoc JSON file>");
         return ExitCode::from(2);
     };
     let builder = public_api::Builder::from_rustdoc_json(&path)

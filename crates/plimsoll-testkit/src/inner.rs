@@ -1,4 +1,4 @@
-//! The service behind the guard: does as it is told, and notices when it is treated wrongly.
+//! The service behind the guard: does what a request says, and records wrong use.
 
 use std::fmt;
 use std::future::Future;
@@ -11,41 +11,42 @@ use tower_service::Service;
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the inner service is to do with a request. The answer to it is its `id`.
+/// What the inner service does with a request. Its response is the `id`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request {
-    /// What it answers.
+    /// The response.
     pub id: u64,
-    /// How many polls of its future are pending before that.
+    /// The number of polls that are pending.
     pub pending: u32,
-    /// Panic in `call`.
+    /// Whether `call` panics.
     pub panic_in_call: bool,
-    /// Panic at the end of the pending polls.
+    /// Whether the poll after the pending ones panics.
     pub panic_in_poll: bool,
-    /// Answer [`InnerError`].
+    /// Whether the response is [`InnerError`].
     pub fail: bool,
 }
 
-/// The inner service's own error, with the request's id.
+/// The error of the inner service, with the `id` of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InnerError(pub u64);
 
 impl fmt::Display for InnerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the inner service failed at {}", self.0)
+        write!(f, "the inner service failed at request {}", self.0)
     }
 }
+
 impl std::error::Error for InnerError {}
 
 #[derive(Debug, Default)]
 struct Shared {
     unready: AtomicBool,
-    waiting: Mutex<Vec<Waker>>,
+    wakers: Mutex<Vec<Waker>>,
     unready_calls: AtomicU64,
     calls: AtomicU64,
 }
 
-/// The inner service. Each clone has to be readied for itself; a call of one that was not is noted.
+/// The service behind the guard. Each clone must be polled ready itself.
 #[derive(Debug, Default)]
 pub struct Inner {
     shared: Arc<Shared>,
@@ -53,31 +54,28 @@ pub struct Inner {
 }
 
 impl Clone for Inner {
-    /// Readiness belongs to an instance: a clone has none.
+    // Readiness belongs to an instance: a clone has none.
     fn clone(&self) -> Self {
         Inner { shared: self.shared.clone(), ready: false }
     }
 }
 
 impl Inner {
-    /// From now on nobody becomes ready, until [`allow`](Self::allow).
-    pub fn hold(&self) {
-        self.shared.unready.store(true, SeqCst);
+    /// Sets whether the service becomes ready. Wakes the tasks that wait for it.
+    pub fn set_ready(&self, ready: bool) {
+        self.shared.unready.store(!ready, SeqCst);
+        if ready {
+            let wakers = std::mem::take(&mut *self.shared.wakers.lock().unwrap());
+            wakers.into_iter().for_each(Waker::wake);
+        }
     }
 
-    /// Lets all become ready, and wakes those who wait for it.
-    pub fn allow(&self) {
-        self.shared.unready.store(false, SeqCst);
-        let waiting = std::mem::take(&mut *self.shared.waiting.lock().unwrap());
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    /// How many calls came to an instance that had not been readied.
+    /// Returns the number of calls of an instance that was not polled ready.
     pub fn unready_calls(&self) -> u64 {
         self.shared.unready_calls.load(SeqCst)
     }
 
-    /// How many calls came.
+    /// Returns the number of calls.
     pub fn calls(&self) -> u64 {
         self.shared.calls.load(SeqCst)
     }
@@ -90,7 +88,7 @@ impl Service<Request> for Inner {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if self.shared.unready.load(SeqCst) {
-            self.shared.waiting.lock().unwrap().push(cx.waker().clone());
+            self.shared.wakers.lock().unwrap().push(cx.waker().clone());
             return Poll::Pending;
         }
         self.ready = true;
@@ -103,17 +101,17 @@ impl Service<Request> for Inner {
             self.shared.unready_calls.fetch_add(1, SeqCst);
         }
         if request.panic_in_call {
-            panic!("as told, in call");
+            panic!("the request asks for a panic in call");
         }
-        let mut left = request.pending;
+        let mut pending = request.pending;
         Box::pin(std::future::poll_fn(move |cx| {
-            if left > 0 {
-                left -= 1;
+            if pending > 0 {
+                pending -= 1;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             if request.panic_in_poll {
-                panic!("as told, in poll");
+                panic!("the request asks for a panic in poll");
             }
             Poll::Ready(if request.fail { Err(InnerError(request.id).into()) } else { Ok(request.id) })
         }))

@@ -4,11 +4,14 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use axum::{Router, routing::get};
+use http_body_util::BodyExt;
 use plimsoll_core::{
     Allowance, Dice, Gate, KeyedExt, ManualTime, Outcome, Permit, Reason, Rejected, Reply, Settle, layer,
 };
 use plimsoll_http::{Header, Http, HttpExt, HttpOptions};
-use plimsoll_limit::{Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
+use plimsoll_limit::{
+    Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, Share, TieredRateLimiter,
+};
 use plimsoll_valve::Valve;
 use proptest::prelude::*;
 use sfv::{List, ListEntry, Parser};
@@ -22,17 +25,17 @@ fn member(name: &str, parameters: &[(&str, i64)]) -> Member {
     (name.into(), parameters.iter().map(|(key, n)| ((*key).into(), *n)).collect())
 }
 
-/// What a field says over all its lines; an invalid one fails.
+/// Parses all lines of a field. Panics if it is invalid.
 fn list(headers: &HeaderMap, name: &str) -> Vec<Member> {
     let lines: Vec<_> = headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect();
     let list: List = Parser::new(&lines.join(", ")).parse().unwrap();
-    let read = |entry: ListEntry| {
+    let parse = |entry: ListEntry| {
         let ListEntry::Item(item) = entry else { panic!("an inner list") };
         let name = item.bare_item.as_string().expect("a string").as_str().to_owned();
         let whole = |n: &sfv::BareItem| i64::from(n.as_integer().expect("a whole number"));
         (name, item.params.iter().map(|(key, n)| (key.as_str().to_owned(), whole(n))).collect())
     };
-    list.into_iter().map(read).collect()
+    list.into_iter().map(parse).collect()
 }
 
 fn policies(headers: &HeaderMap) -> Vec<Member> {
@@ -43,10 +46,10 @@ fn limits(headers: &HeaderMap) -> Vec<Member> {
     list(headers, "ratelimit")
 }
 
-/// Tells, or refuses with, what it is given.
+/// Reports the given allowances, or rejects with the given rejection.
 #[derive(Clone, Debug)]
-struct Set(Result<Vec<Allowance>, Rejected>);
-impl Settle for Set {
+struct Fixed(Result<Vec<Allowance>, Rejected>);
+impl Settle for Fixed {
     type Token = ();
     fn settle(&self, (): (), _: Outcome) {}
     fn refund(&self, (): ()) {}
@@ -54,9 +57,9 @@ impl Settle for Set {
         self.0.iter().flatten().for_each(|allowance| each(*allowance));
     }
 }
-impl<R: ?Sized> Gate<R> for Set {
+impl<R: ?Sized> Gate<R> for Fixed {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
-        self.0.as_ref().map(|_| ()).map_err(|no| *no)
+        self.0.as_ref().map(|_| ()).map_err(|rejected| *rejected)
     }
 }
 
@@ -73,19 +76,19 @@ fn app() -> Router {
     Router::new().route("/", get(async || "hello"))
 }
 
-async fn told(allowances: &[Allowance], answers: HttpOptions) -> HeaderMap {
-    let gate = Set(Ok(allowances.to_vec()));
-    call(app().layer(layer(gate).http_with(answers))).await.headers().clone()
+async fn admitted(allowances: &[Allowance], options: HttpOptions) -> HeaderMap {
+    let gate = Fixed(Ok(allowances.to_vec()));
+    call(app().layer(layer(gate).http_with(options))).await.headers().clone()
 }
 
-async fn rejected(no: Rejected, answers: HttpOptions) -> HeaderMap {
-    call(app().layer(layer(Set(Err(no))).http_with(answers))).await.headers().clone()
+async fn rejected(rejection: Rejected, options: HttpOptions) -> HeaderMap {
+    call(app().layer(layer(Fixed(Err(rejection))).http_with(options))).await.headers().clone()
 }
 
 #[tokio::test]
-async fn an_admitted_answer_says_what_is_left_of_each_quota() {
+async fn admitted_response_reports_each_quota() {
     let all = [allow("burst", 100, 60.0, 50, 29.5), allow("daily", 1_000, 86_400.0, 999, 86.4)];
-    let headers = told(&all, HttpOptions::new()).await;
+    let headers = admitted(&all, HttpOptions::new()).await;
     assert_eq!(
         policies(&headers),
         [member("burst", &[("q", 100), ("w", 60)]), member("daily", &[("q", 1000), ("w", 86_400)])]
@@ -99,18 +102,19 @@ async fn an_admitted_answer_says_what_is_left_of_each_quota() {
 }
 
 #[tokio::test]
-async fn a_burst_that_comes_back_within_a_second_is_told_as_what_a_second_brings() {
+async fn window_below_a_second_is_reported_per_second() {
     let all = [allow("fast", 10, 0.1, 3, 0.05), allow("odd", 10, 1.5, 0, 1.2), allow("full", 5, 1.0, 5, 0.0)];
-    let headers = told(&all, HttpOptions::new()).await;
-    let told = [("fast", 100, 1), ("odd", 10, 2), ("full", 5, 1)];
-    assert_eq!(policies(&headers), told.map(|(name, q, w)| member(name, &[("q", q), ("w", w)])));
-    let told = [("fast", 3, 1), ("odd", 0, 2), ("full", 5, 0)];
-    assert_eq!(limits(&headers), told.map(|(name, r, t)| member(name, &[("r", r), ("t", t)])));
+    let headers = admitted(&all, HttpOptions::new()).await;
+    let expected = [("fast", 100, 1), ("odd", 10, 2), ("full", 5, 1)];
+    assert_eq!(policies(&headers), expected.map(|(name, q, w)| member(name, &[("q", q), ("w", w)])));
+    let expected = [("fast", 3, 1), ("odd", 0, 2), ("full", 5, 0)];
+    assert_eq!(limits(&headers), expected.map(|(name, r, t)| member(name, &[("r", r), ("t", t)])));
 }
 
-/// 300 a second are one each 3,333,334 ns, and so 300 in a little more than a second: rounded up, that was told as 300 in two.
+/// 300 units a second are one unit each 3,333,334 ns, so 300 take a little more than a second.
+/// Rounded up, they were reported as 300 units in 2 s.
 #[tokio::test]
-async fn a_quota_is_told_as_it_was_set() {
+async fn quota_is_reported_as_it_was_set() {
     for (quota, q, w) in [
         (Quota::per_second(300), 300, 1),
         (Quota::per_second(3).burst(1), 3, 1),
@@ -127,71 +131,71 @@ async fn a_quota_is_told_as_it_was_set() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_whose_quota_it_was() {
-    let no = Rejected::new("api/free/account", Reason::Limited)
+async fn rejection_reports_the_violated_quota() {
+    let rejection = Rejected::new("api/free/account", Reason::Limited)
         .numbers(10, 8)
         .over(Duration::from_secs(2))
         .retry_in(Duration::from_millis(1_200));
-    let headers = rejected(no, HttpOptions::new()).await;
+    let headers = rejected(rejection, HttpOptions::new()).await;
     assert_eq!(policies(&headers), [member("api/free/account", &[("q", 10), ("w", 2)])]);
     assert_eq!(
         limits(&headers),
         [member("api/free/account", &[("r", 2), ("t", 2)])],
-        "two, and it wanted more"
+        "two remain, and it needed more"
     );
 
     let headers = rejected(Rejected::new("x", Reason::TooLarge).numbers(10, 50), HttpOptions::new()).await;
     assert_eq!(policies(&headers), [member("x", &[("q", 10)])]);
-    assert!(limits(&headers).is_empty() && !headers.contains_key("retry-after"), "it is no use to come back");
+    assert!(limits(&headers).is_empty() && !headers.contains_key("retry-after"), "a retry never helps");
 
-    // A valve has no quota, nor has a limit that says no numbers.
-    for no in [Rejected::new("x", Reason::Full).numbers(16, 16), Rejected::new("x", Reason::Limited)] {
-        let headers = rejected(no, HttpOptions::new().legacy_fields(true)).await;
+    // A valve has no quota, nor has a rejection without numbers.
+    for rejection in [Rejected::new("x", Reason::Full).numbers(16, 16), Rejected::new("x", Reason::Limited)] {
+        let headers = rejected(rejection, HttpOptions::new().legacy_fields(true)).await;
         assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{headers:?}");
     }
 }
 
 #[tokio::test]
-async fn what_an_inner_layer_said_stays_and_each_policy_is_said_once() {
-    let inner = Set(Ok(vec![allow("inner, \"quoted\"", 1, 1.0, 1, 0.0), allow("both", 7, 7.0, 6, 1.0)]));
-    let outer = Set(Ok(vec![
+async fn inner_fields_stay_and_each_policy_is_written_once() {
+    let inner = Fixed(Ok(vec![allow("inner, \"quoted\"", 1, 1.0, 1, 0.0), allow("both", 7, 7.0, 6, 1.0)]));
+    let outer = Fixed(Ok(vec![
         allow("both", 9, 9.0, 9, 0.0),
         allow("inner", 2, 2.0, 2, 0.0),
         allow("outer", 3, 3.0, 3, 0.0),
         allow("outer", 4, 4.0, 4, 0.0),
     ]));
-    let answers = HttpOptions::new().legacy_fields(true);
-    let app = app().layer(layer(inner).http_with(answers.clone())).layer(layer(outer).http_with(answers));
+    let options = HttpOptions::new().legacy_fields(true);
+    let app = app().layer(layer(inner).http_with(options.clone())).layer(layer(outer).http_with(options));
     let headers = call(app).await.headers().clone();
     let names = |members: Vec<Member>| members.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     let expected = ["inner, \"quoted\"", "both", "inner", "outer"];
     assert_eq!(names(policies(&headers)), expected);
     assert_eq!(names(limits(&headers)), expected);
-    assert_eq!(policies(&headers)[1], member("both", &[("q", 7), ("w", 7)]), "the inner one's");
+    assert_eq!(policies(&headers)[1], member("both", &[("q", 7), ("w", 7)]), "of the inner layer");
     assert_eq!(headers.get_all("x-ratelimit-limit").iter().count(), 1);
-    assert_eq!(headers["x-ratelimit-limit"], "1", "the inner one's");
+    assert_eq!(headers["x-ratelimit-limit"], "1", "of the inner layer");
 }
 
 #[tokio::test]
-async fn what_a_handler_said_stays_even_if_it_is_nonsense() {
+async fn invalid_fields_of_a_handler_stay() {
     let handler = get(async || ([("ratelimit-policy", "\"open;q=1, x;y")], "hello"));
-    let gate = Set(Ok(vec![allow("x", 1, 1.0, 1, 0.0)]));
+    let gate = Fixed(Ok(vec![allow("x", 1, 1.0, 1, 0.0)]));
     let headers = call(Router::new().route("/", handler).layer(layer(gate).http())).await.headers().clone();
     let lines: Vec<_> = headers.get_all("ratelimit-policy").iter().collect();
     assert_eq!(lines, ["\"open;q=1, x;y", "\"x\";q=1;w=1"]);
 }
 
 #[tokio::test]
-async fn the_legacy_fields_speak_of_the_limit_with_the_least_left() {
+async fn legacy_fields_report_the_quota_with_fewest_remaining() {
     let all = [allow("a", 100, 60.0, 50, 29.5), allow("b", 10, 60.0, 3, 40.5), allow("c", 10, 60.0, 3, 1.0)];
-    let headers = told(&all, HttpOptions::new().legacy_fields(true).rate_limit_fields(false)).await;
+    let headers = admitted(&all, HttpOptions::new().legacy_fields(true).rate_limit_fields(false)).await;
     assert_eq!(headers["x-ratelimit-limit"], "10");
     assert_eq!(headers["x-ratelimit-remaining"], "3");
     assert_eq!(headers["x-ratelimit-reset"], "41");
     assert!(!headers.contains_key("ratelimit") && !headers.contains_key("ratelimit-policy"));
 
-    let no = Rejected::new("b", Reason::Limited).numbers(10, 10).retry_in(Duration::from_millis(100));
-    let headers = rejected(no, HttpOptions::new().legacy_fields(true)).await;
+    let rejection = Rejected::new("b", Reason::Limited).numbers(10, 10).retry_in(Duration::from_millis(100));
+    let headers = rejected(rejection, HttpOptions::new().legacy_fields(true)).await;
     assert_eq!(headers["x-ratelimit-remaining"], "0");
     assert_eq!(headers["x-ratelimit-reset"], "1");
     assert_eq!(limits(&headers), [member("b", &[("r", 0), ("t", 1)])]);
@@ -202,9 +206,9 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever guards are called and count, the fields are lists of structured fields.
+    /// For any names and numbers, the fields are lists of structured fields.
     #[test]
-    fn the_fields_are_always_valid(
+    fn fields_are_always_valid(
         names in prop::collection::vec(name(), 1..4),
         limit: u64, window: u64, remaining: u64, reset: u64,
     ) {
@@ -214,7 +218,7 @@ proptest! {
         let all: Vec<_> =
             names.iter().map(|name| Allowance { name, limit, window, remaining, reset }).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let headers = runtime.block_on(told(&all, HttpOptions::new().legacy_fields(true)));
+        let headers = runtime.block_on(admitted(&all, HttpOptions::new().legacy_fields(true)));
         let ascii = |name: &str| name.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect::<String>();
         let mut expected: Vec<String> = vec![];
         for name in names.iter().map(|name| ascii(name)) {
@@ -228,7 +232,7 @@ proptest! {
         for (_, parameters) in &policies {
             let (q, w) = (parameters[0].1, parameters[1].1);
             prop_assert!(q >= 0 && w >= 1);
-            // No more in its window than there is in that time: a client that believes it is never rejected.
+            // Rounding never reports fewer units than the limit has.
             prop_assert!(q as u128 >= u128::from(limit.min(999_999_999_999_999)));
         }
         for (_, parameters) in &limits {
@@ -236,53 +240,53 @@ proptest! {
         }
     }
 
-    /// `Retry-After` is never early, never before `t`, and never later than the share that was set.
+    /// `Retry-After` is never before the stated time or `t`, and later by at most the jitter.
     #[test]
     fn retry_after_is_spread_and_never_early(millis in 0u64..100_000_000, share in 0.0f32..1.0, seed: u64) {
         let after = Duration::from_millis(millis);
-        let no = Rejected::new("x", Reason::Limited).numbers(1, 1).over(after).retry_in(after);
-        let answers = HttpOptions::new().jitter(share).dice(Dice::seeded(seed));
+        let rejection = Rejected::new("x", Reason::Limited).numbers(1, 1).over(after).retry_in(after);
+        let options = HttpOptions::new().jitter(share).dice(Dice::seeded(seed));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let headers = runtime.block_on(rejected(no, answers));
-        let said: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+        let headers = runtime.block_on(rejected(rejection, options));
+        let seconds: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
         let t = limits(&headers)[0].1[1].1 as u64;
-        prop_assert!(said >= 1 && said >= t && Duration::from_secs(t) >= after);
-        prop_assert!(said as f64 <= after.as_secs_f64() * (1.0 + f64::from(share)) + 1.001);
+        prop_assert!(seconds >= 1 && seconds >= t && Duration::from_secs(t) >= after);
+        prop_assert!(seconds as f64 <= after.as_secs_f64() * (1.0 + f64::from(share)) + 1.001);
     }
 }
 
 #[tokio::test]
-async fn a_jitter_spreads_those_who_come_back() {
-    let no = Rejected::new("x", Reason::Limited).retry_in(Duration::from_secs(100));
-    let said = async |answers: HttpOptions| {
-        let headers = rejected(no, answers).await;
+async fn jitter_spreads_retries() {
+    let rejection = Rejected::new("x", Reason::Limited).retry_in(Duration::from_secs(100));
+    let retry_after = async |options: HttpOptions| {
+        let headers = rejected(rejection, options).await;
         headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap()
     };
     let dice = Dice::seeded(7);
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..500 {
-        seen.insert(said(HttpOptions::new().dice(dice.clone())).await);
+        seen.insert(retry_after(HttpOptions::new().dice(dice.clone())).await);
     }
     assert!(seen.first() >= Some(&100) && seen.last() <= Some(&125), "{seen:?}");
     assert!(seen.len() > 20, "{seen:?}");
-    for none in [0.0, -1.0, f32::NAN] {
-        assert_eq!(said(HttpOptions::new().jitter(none)).await, 100);
+    for no_jitter in [0.0, -1.0, f32::NAN] {
+        assert_eq!(retry_after(HttpOptions::new().jitter(no_jitter)).await, 100);
     }
-    assert!(said(HttpOptions::new().jitter(f32::INFINITY)).await <= 200);
+    assert!(retry_after(HttpOptions::new().jitter(f32::INFINITY)).await <= 200);
 }
 
-/// Four limits, one request: all of them are told, and the one that refuses is named.
+/// An admitted response reports every tier. A rejection names the tier that rejected.
 #[tokio::test]
-async fn tiers_tell_of_the_account_the_class_and_all() {
+async fn tiers_report_account_class_and_global() {
     let time = ManualTime::new();
-    let limits_of = TieredRateLimiter::<str>::builder()
+    let limiter = TieredRateLimiter::<str>::builder()
         .name("api")
         .global(Quota::per_second(100).burst(200))
         .class(Class::new("free").each(Quota::per_minute(60).burst(2)).all(Quota::per_second(20)))
         .clock(time.clock())
         .build()
         .unwrap();
-    let gate = layer(limits_of.by_ref(Header::new("x-api-key").unwrap().or_shared()));
+    let gate = layer(limiter.by_ref(Header::new("x-api-key").unwrap().or_shared()));
     let app = app().layer(gate.http());
     let headers = call(app.clone()).await.headers().clone();
     assert_eq!(
@@ -307,9 +311,82 @@ async fn tiers_tell_of_the_account_the_class_and_all() {
     assert_eq!(limits(response.headers()), [member("api/free/account", &[("r", 0), ("t", 1)])]);
 }
 
-/// What a client reads is true: it comes back after `t`, and is admitted.
+/// Calls until a call is rejected. Returns that response and its problem body.
+async fn first_rejection(app: Router) -> (Response<()>, serde_json::Value) {
+    for account in 0..100 {
+        let request = Request::builder().header("x-account", account).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        if response.status() != 200 {
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            return (Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap());
+        }
+    }
+    panic!("every call was admitted");
+}
+
+/// A caller of a shared rate may be innocent of its use, so the response does not blame it.
 #[tokio::test]
-async fn who_comes_back_when_told_is_admitted() {
+async fn shared_rate_is_503_without_a_quota() {
+    let time = ManualTime::new();
+    let ten = Quota::per_second(100).burst(10);
+    let account = || Header::new("x-account").unwrap().or_shared();
+    let tiers = |class| TieredRateLimiter::<str>::builder().class(class).clock(time.clock());
+    let global = RateLimiter::builder().quota(ten).clock(time.clock()).build().unwrap();
+    let global_tier = tiers(Class::new("free")).global(ten).build().unwrap();
+    let class_tier = tiers(Class::new("free").all(ten)).build().unwrap();
+    // No account reaches its share: only the rate that they share can reject.
+    let fair = FairRateLimiter::<str>::builder().share_of(|_| Share::weight(1.0).at_least(1_000.0));
+    let fair = fair.quota(ten).clock(time.clock()).build().unwrap();
+    for (app, guard) in [
+        (app().layer(global.layer().http()), "limit"),
+        (app().layer(layer(global_tier.by_ref(account())).http()), "tiers/global"),
+        (app().layer(layer(class_tier.by_ref(account())).http()), "tiers/free"),
+        (app().layer(layer(fair.by_ref(account())).http()), "fair"),
+    ] {
+        let (response, problem) = first_rejection(app).await;
+        assert_eq!(response.status(), 503, "{guard}");
+        assert_eq!(response.headers()["retry-after"], "1", "{guard}");
+        assert_eq!(problem["retry_after"], 1, "{guard}");
+        assert_eq!((&problem["reason"], &problem["guard"]), (&"throttled".into(), &guard.into()));
+        let temporary = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+        assert_eq!(problem["type"], temporary, "{guard}");
+        assert_eq!(problem.get("violated-policies"), None, "{guard}");
+        let headers = response.headers();
+        assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{guard}: {headers:?}");
+    }
+}
+
+/// The counterpart: the account has used up its own quota, and the response says which.
+#[tokio::test]
+async fn own_quota_is_429_with_the_violated_policy() {
+    let time = ManualTime::new();
+    let two = Quota::per_second(100).burst(2);
+    let same = |_: &Request<Body>| 7;
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(two).clock(time.clock()).build().unwrap();
+    let tiers = TieredRateLimiter::<u64>::builder().class(Class::new("free").each(two));
+    let tiers = tiers.clock(time.clock()).build().unwrap();
+    let fair = FairRateLimiter::<u64>::builder().share_of(move |_| Share::weight(1.0).at_most(two));
+    let fair = fair.quota(Quota::per_second(1_000).burst(100)).clock(time.clock()).build().unwrap();
+    for (app, guard) in [
+        (app().layer(layer(keyed.by(same)).http()), "accounts"),
+        (app().layer(layer(tiers.by(same)).http()), "tiers/free/account"),
+        (app().layer(layer(fair.by(same)).http()), "fair/cap"),
+    ] {
+        let (response, problem) = first_rejection(app).await;
+        assert_eq!(response.status(), 429, "{guard}");
+        assert_eq!(response.headers()["retry-after"], "1", "{guard}");
+        let exceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+        assert_eq!((&problem["type"], &problem["reason"]), (&exceeded.into(), &"limited".into()), "{guard}");
+        assert_eq!(problem["violated-policies"], serde_json::json!([guard]));
+        assert_eq!(policies(response.headers()), [member(guard, &[("q", 100), ("w", 1)])]);
+        assert_eq!(limits(response.headers()), [member(guard, &[("r", 0), ("t", 1)])]);
+    }
+}
+
+/// A client that retries after `t` seconds is admitted.
+#[tokio::test]
+async fn retry_after_t_seconds_is_admitted() {
     let time = ManualTime::new();
     let quota = Quota::per_minute(7).burst(3);
     let limiter = KeyedRateLimiter::<u8>::builder().quota(quota).clock(time.clock()).build().unwrap();
@@ -326,14 +403,14 @@ async fn who_comes_back_when_told_is_admitted() {
 }
 
 #[test]
-fn a_guard_that_tells_nothing_pays_nothing() {
+fn guard_without_a_quota_allocates_nothing() {
     let valve = Valve::new(1_000).unwrap();
-    let face = Http::<plimsoll_http::ByStatus>::default();
-    let none: Result<Response<String>, ()> = Ok(Response::new(String::new()));
-    let mut answer = Some(none);
+    let reply = Http::<plimsoll_http::ByStatus>::default();
+    let response: Result<Response<String>, ()> = Ok(Response::new(String::new()));
+    let mut response = Some(response);
     let counted = allocation_counter::measure(|| {
         let permit = valve.try_acquire_owned().unwrap();
-        answer = answer.take().map(|answer| face.finished(answer, permit));
+        response = response.take().map(|response| reply.finished(response, permit));
     });
     assert_eq!(counted.count_total, 0);
     assert_eq!(valve.in_flight(), 0);
@@ -352,11 +429,11 @@ fn reading_an_account_allocates_nothing() {
         .header("forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:80\";proto=http, for=192.0.2.1")
         .body(())
         .unwrap();
-    let ask = || {
+    let call = || {
         Permit::new(&gate, gate.admit(&request).unwrap()).done(Outcome::Success);
         Permit::new(&xff, xff.admit(&request).unwrap()).done(Outcome::Success);
         Permit::new(&forwarded, forwarded.admit(&request).unwrap()).done(Outcome::Success);
     };
-    ask();
-    assert_eq!(allocation_counter::measure(ask).count_total, 0);
+    call();
+    assert_eq!(allocation_counter::measure(call).count_total, 0);
 }

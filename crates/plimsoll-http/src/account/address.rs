@@ -1,32 +1,37 @@
-//! Who asks, by address.
+//! Accounts by the address of the client.
 
-use crate::forwarded::{address, node, nth_from_right};
+use super::forwarded::{nth_from_right, parse_forwarded, parse_x_forwarded_for};
 use http::header::{FORWARDED, HeaderName};
 use http::{Extensions, Request};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The address of the socket that a request came in by, as an extension of the request: for servers that are
-/// not axum's. A bare [`SocketAddr`] does as well, and with feature `axum` its `ConnectInfo<SocketAddr>`.
+/// The socket address of the peer, as an extension of a request.
+///
+/// Insert it if the server is not axum's. A bare [`SocketAddr`] works as well. With feature `axum`,
+/// so does axum's `ConnectInfo<SocketAddr>`.
+#[doc(alias = "remote address")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// The client's address as an account: behind as many proxies as you say, and no more.
+/// The address of the client as an account, behind a known number of proxies.
 ///
-/// Each proxy writes the address that it was called from at the *right* end of `X-Forwarded-For`. So behind *n*
-/// proxies of yours the client is the *n*-th from the right, over all lines of the header; what stands left
-/// of that, the client may have written itself, and it is not looked at. Behind none, the client is the peer of
-/// the socket, and the headers are not read at all.
+/// Each proxy appends the address it was called from to the *right* end of `X-Forwarded-For`.
+/// Behind *n* trusted proxies, the client is therefore the *n*-th address from the right, counted
+/// over all lines of the header. Addresses further left may be inventions of the client and are
+/// not read. Behind no proxy, the client is the peer of the socket, and no header is read.
 ///
 /// | request | `behind(0)` | `behind(1)` | `behind(2)` |
 /// |---|---|---|---|
 /// | from `10.0.0.7`, no header | 10.0.0.7 | – | – |
 /// | from `10.0.0.7`, `X-Forwarded-For: 6.6.6.6, 203.0.113.9` | 10.0.0.7 | 203.0.113.9 | 6.6.6.6 |
 ///
-/// So say exactly how many there are, and let nobody reach the service past them. What is not an address
-/// in the chosen place is missing, as is a place that is not there: the request is then exempt, or shares one account with all
-/// like it, as you choose by [`or_exempt`](Self::or_exempt) or [`or_shared`](Self::or_shared). It is never an error.
+/// State the exact number of proxies, and make sure that no client can bypass them. If there is no
+/// valid address in that place, the request has none. It is then exempt or shares one account with
+/// all such requests: choose [`or_exempt`](Self::or_exempt) or [`or_shared`](Self::or_shared). A
+/// missing address is never an error.
 ///
-/// IPv6 is cut to the /64 that one customer gets, and an IPv4 address in IPv6 clothes is that IPv4 address.
+/// IPv6 addresses are cut to the /64 that one customer is assigned. An IPv4-mapped IPv6 address
+/// counts as that IPv4 address.
 ///
 /// ```
 /// use plimsoll_http::ClientAddr;
@@ -44,51 +49,63 @@ pub struct PeerAddr(pub SocketAddr);
 /// assert!(gate.admit(&ask("203.0.113.10")).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "X-Forwarded-For")]
+#[doc(alias = "Forwarded")]
+#[doc(alias = "client IP")]
+#[doc(alias = "trusted proxy")]
+#[doc(alias = "rate limit by IP")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "say what becomes of requests without an address: or_exempt, or_shared"]
+#[must_use = "choose what happens to requests without an address: or_exempt or or_shared"]
 pub struct ClientAddr {
     proxies: usize,
     forwarded: bool,
-    prefix: u8,
+    ipv6_prefix: u8,
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl ClientAddr {
-    /// Behind so many trusted proxies, each of which appends to `X-Forwarded-For`. 0: the peer of the socket.
+    /// Creates an account behind `proxies` trusted proxies.
+    ///
+    /// Each of them appends to `X-Forwarded-For`. If `proxies` is 0, the client is the peer of the
+    /// socket.
     pub const fn behind(proxies: usize) -> Self {
-        ClientAddr { proxies, forwarded: false, prefix: 64 }
+        ClientAddr { proxies, forwarded: false, ipv6_prefix: 64 }
     }
 
-    /// The peer of the socket, whatever headers say: behind no proxy.
+    /// Creates an account by the peer of the socket. No header is read.
     pub const fn peer() -> Self {
         ClientAddr::behind(0)
     }
 
-    /// Reads `Forwarded` (RFC 7239) in place of `X-Forwarded-For`: take the one that your proxies write. Of what
-    /// they do not write, the client writes all.
+    /// Reads `Forwarded` (RFC 7239) instead of `X-Forwarded-For`.
+    ///
+    /// Use the header that your proxies write. One that they do not write is written by the client.
+    #[doc(alias = "RFC 7239")]
     pub const fn by_forwarded(mut self) -> Self {
         self.forwarded = true;
         self
     }
 
-    /// How many bits of an IPv6 address tell clients apart, at most 128. Default 64.
+    /// Sets the number of leading bits that distinguish the IPv6 addresses of two clients.
+    ///
+    /// A larger number counts as 128. Default: 64. Range: 0 to 128.
     pub const fn ipv6_prefix(mut self, bits: u8) -> Self {
-        self.prefix = if bits < 128 { bits } else { 128 };
+        self.ipv6_prefix = if bits < 128 { bits } else { 128 };
         self
     }
 
-    /// For `.by_option(..)`: requests without an address pass unasked and uncounted.
+    /// Returns a closure for `.by_option(..)`. Requests without an address pass uncounted.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<IpAddr> + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request)
     }
 
-    /// For `.by(..)`: all requests without an address share one account, that of `::`.
+    /// Returns a closure for `.by(..)`. Requests without an address share the account `::`.
     pub fn or_shared<B>(self) -> impl Fn(&Request<B>) -> IpAddr + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
     }
 
-    /// The client's address in this request.
+    /// Returns the address of the client that sent `request`, if it is known.
     pub fn get<B>(&self, request: &Request<B>) -> Option<IpAddr> {
         let found = match self.proxies {
             0 => peer(request.extensions()).map(|peer| peer.ip()),
@@ -96,10 +113,10 @@ impl ClientAddr {
                 let name = if self.forwarded { FORWARDED } else { X_FORWARDED_FOR };
                 let lines = request.headers().get_all(name).iter().rev().map(|line| line.as_bytes());
                 let member = nth_from_right(lines, n, self.forwarded)?;
-                if self.forwarded { node(member) } else { address(member) }
+                if self.forwarded { parse_forwarded(member) } else { parse_x_forwarded_for(member) }
             }
         };
-        found.map(|ip| cut(ip, self.prefix))
+        found.map(|ip| mask(ip, self.ipv6_prefix))
     }
 }
 
@@ -108,16 +125,16 @@ fn peer(extensions: &Extensions) -> Option<SocketAddr> {
         return Some(*peer);
     }
     #[cfg(feature = "axum")]
-    if let Some(peer) = crate::adapter::connected(extensions) {
+    if let Some(peer) = super::axum::connect_info(extensions) {
         return Some(peer);
     }
     extensions.get::<SocketAddr>().copied()
 }
 
-fn cut(ip: IpAddr, prefix: u8) -> IpAddr {
+fn mask(ip: IpAddr, prefix: u8) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {
-            // None for a prefix of 0: nothing is left.
+            // A shift by 128 overflows: a prefix of 0 keeps no bit.
             let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
             IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & mask))
         }

@@ -1,0 +1,98 @@
+//! The settings of `.http_with(..)`.
+
+use plimsoll_core::Dice;
+use std::time::Duration;
+
+/// The settings of a layer over HTTP: the fields of responses, the jitter of `Retry-After`.
+///
+/// Passed to [`http_with`](crate::HttpExt::http_with). The default is that of
+/// [`http`](crate::HttpExt::http).
+///
+/// ```
+/// use plimsoll_http::{HttpOptions, HttpExt};
+/// use plimsoll_limit::{RateLimiter, Quota};
+///
+/// let options = HttpOptions::new().legacy_fields(true).jitter(0.1);
+/// let limiter = RateLimiter::new(Quota::per_minute(600))?;
+/// let app: axum::Router = axum::Router::new()
+///     .route("/", axum::routing::get(async || "hello"))
+///     .layer(limiter.layer().http_with(options));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    pub(crate) rate_limit_fields: bool,
+    pub(crate) legacy_fields: bool,
+    jitter: f32,
+    dice: Dice,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        HttpOptions::new()
+    }
+}
+
+impl HttpOptions {
+    /// Creates the default: `RateLimit` fields, no legacy fields, a jitter of 0.25.
+    pub const fn new() -> Self {
+        HttpOptions { rate_limit_fields: true, legacy_fields: false, jitter: 0.25, dice: Dice::thread() }
+    }
+
+    /// Sets whether responses carry `RateLimit` and `RateLimit-Policy`. Default: `true`.
+    ///
+    /// Without a quota there is nothing to report, and the fields are left out.
+    #[doc(alias = "RateLimit")]
+    #[doc(alias = "RateLimit-Policy")]
+    #[doc(alias = "ratelimit headers")]
+    #[must_use]
+    pub const fn rate_limit_fields(mut self, on: bool) -> Self {
+        self.rate_limit_fields = on;
+        self
+    }
+
+    /// Sets whether responses carry the three `X-RateLimit` fields. Default: `false`.
+    ///
+    /// They are `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, the last in
+    /// seconds from now. A response has one of each. If several quotas apply, they report the one
+    /// with the fewest units remaining.
+    #[doc(alias = "X-RateLimit-Limit")]
+    #[doc(alias = "X-RateLimit-Remaining")]
+    #[doc(alias = "X-RateLimit-Reset")]
+    #[must_use]
+    pub const fn legacy_fields(mut self, on: bool) -> Self {
+        self.legacy_fields = on;
+        self
+    }
+
+    /// Sets the largest share by which `Retry-After` is delayed at random.
+    ///
+    /// Without a delay, all clients that were rejected in one second come back in one second. The
+    /// value is never earlier than the time that the guard has stated. A share out of range becomes
+    /// the nearest valid one; NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
+    #[doc(alias = "Retry-After")]
+    #[must_use]
+    pub const fn jitter(mut self, share: f32) -> Self {
+        // False for NaN, too.
+        self.jitter = if share > 0.0 { share.min(1.0) } else { 0.0 };
+        self
+    }
+
+    /// Sets the source of random numbers for the jitter.
+    ///
+    /// Default: a generator of the calling thread.
+    #[must_use]
+    pub fn dice(mut self, dice: Dice) -> Self {
+        self.dice = dice;
+        self
+    }
+
+    /// Returns `after`, delayed by a random share of it.
+    pub(crate) fn spread(&self, after: Duration) -> Duration {
+        if self.jitter <= 0.0 {
+            return after;
+        }
+        let max = Duration::try_from_secs_f64(after.as_secs_f64() * f64::from(self.jitter));
+        after.saturating_add(self.dice.jitter(max.unwrap_or_default()))
+    }
+}
