@@ -7,20 +7,22 @@
 use crossbeam_utils::atomic::AtomicCell;
 use plimsoll_core::Instant;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
+#[cfg(plimsoll_loom)]
+use plimsoll_core::parts::sync::{Mutex, recover};
 
 /// The place of one resource, and since when it has lain there.
 pub(crate) struct Cell<T> {
     #[cfg(not(plimsoll_loom))]
-    kept: AtomicCell<Option<Box<T>>>,
+    resource: AtomicCell<Option<Box<T>>>,
     #[cfg(plimsoll_loom)]
-    kept: plimsoll_core::parts::sync::Mutex<Option<Box<T>>>,
+    resource: Mutex<Option<Box<T>>>,
     // In nanoseconds. Written by who has the seat, and true for nobody else.
     since: AtomicU64,
 }
 
 impl<T> Default for Cell<T> {
     fn default() -> Self {
-        Cell { kept: Default::default(), since: AtomicU64::new(0) }
+        Cell { resource: Default::default(), since: AtomicU64::new(0) }
     }
 }
 
@@ -39,7 +41,7 @@ impl<T> Cell<T> {
 
     /// Relaxed, here and below: the seat passes it on.
     #[inline(always)]
-    pub(crate) fn is_since(&self, since: Instant) {
+    pub(crate) fn set_since(&self, since: Instant) {
         self.since.store(since.as_nanos(), Ordering::Relaxed);
     }
 
@@ -53,12 +55,12 @@ impl<T> Cell<T> {
     #[inline(always)]
     fn swap(&self, new: Option<Box<T>>) -> Option<Box<T>> {
         const { assert!(AtomicCell::<Option<Box<T>>>::is_lock_free()) };
-        self.kept.swap(new)
+        self.resource.swap(new)
     }
 
     #[cfg(plimsoll_loom)]
     fn swap(&self, new: Option<Box<T>>) -> Option<Box<T>> {
-        let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::replace(&mut *kept, new)
+        let mut resource = recover(self.resource.lock());
+        std::mem::replace(&mut *resource, new)
     }
 }

@@ -89,14 +89,12 @@
 
 mod cell;
 mod chunks;
-mod config;
-mod dispatch;
-mod lease;
+mod pool;
 mod slots;
 mod workers;
 
-pub use config::{DispatchBuilder, DispatchConfig};
-pub use dispatch::Dispatch;
-pub use lease::{Checkout, Lease, Vacant};
+#[cfg(feature = "tower")]
+pub use pool::DispatchLayer;
+pub use pool::{Checkout, Dispatch, DispatchBuilder, DispatchConfig, Lease, Vacant};
 pub use slots::{Slot, SlotPick};
-pub use workers::{SubmitError, Worker, Workers};
+pub use workers::{SubmitError, Worker, Workers, WorkersBuilder, WorkersConfig};

@@ -1,7 +1,7 @@
 //! Drops, panics and cancellations at any point where a task may stop, by chance: at the end nobody has anything.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Clock, Dice, ManualTime};
+use plimsoll_core::{Dice, ManualTime};
 use plimsoll_dispatch::{Checkout, Dispatch, SlotPick, Workers};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -115,7 +115,7 @@ fn whatever_happens_nobody_keeps_a_slot() {
 fn whatever_happens_to_workers_no_job_is_lost() {
     for seed in 0..200 {
         let dice = Dice::seeded(seed);
-        let (hands, all) = Workers::with("chaos", 3, Clock::system(), None).unwrap();
+        let (hands, all) = Workers::builder().workers(3).dice(dice.clone()).build().unwrap();
         let begun = Arc::new(AtomicU64::new(0));
         let mut given = 0;
         let serve = |mut worker: plimsoll_dispatch::Worker<u64>| {

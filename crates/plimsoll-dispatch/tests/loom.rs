@@ -5,10 +5,11 @@
 
 use loom::future::block_on;
 use loom::thread;
-use plimsoll_core::{Clock, Dice, ManualTime, Reason};
+use plimsoll_core::{Dice, ManualTime, Reason};
 use plimsoll_dispatch::{Checkout, Dispatch, SlotPick, Workers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
 
 fn explore(test: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
@@ -74,7 +75,13 @@ fn one_slot_has_one_holder() {
     for others in [1, 2] {
         explore(move || {
             let pool = pool(1);
-            let threads: Vec<_> = (0..others).map(|_| spawn(&pool, |pool| drop(once(pool)))).collect();
+            let threads: Vec<_> = (0..others)
+                .map(|_| {
+                    spawn(&pool, |pool| {
+                        once(pool);
+                    })
+                })
+                .collect();
             once(&pool);
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             assert!(once(&pool));
@@ -142,7 +149,9 @@ fn made_smaller_meanwhile_it_keeps_nothing_beyond() {
     explore(|| {
         let pool = pool(2);
         let held = pool.checkout().or_make(Thing::default).unwrap();
-        let other = spawn(&pool, |pool| drop(once(pool)));
+        let other = spawn(&pool, |pool| {
+            once(pool);
+        });
         pool.set_slots(1).unwrap();
         other.join().unwrap();
         drop(held);
@@ -159,7 +168,9 @@ fn two_that_resize_it_lose_no_slot() {
     explore(|| {
         let pool = pool(1);
         let grows = spawn(&pool, |pool| pool.set_slots(2).unwrap());
-        let works = spawn(&pool, |pool| drop(once(pool)));
+        let works = spawn(&pool, |pool| {
+            once(pool);
+        });
         pool.set_slots(1).unwrap();
         grows.join().unwrap();
         works.join().unwrap();
@@ -208,6 +219,25 @@ fn who_asks_while_it_is_closed_holds_up_nobody() {
     });
 }
 
+/// The time of a resource that was put back without a limit counts from the change of the limit. A
+/// checkout that sees the new limit must see that time, too.
+#[test]
+fn new_idle_limit_drops_no_fresh_resource() {
+    explore(|| {
+        let time = ManualTime::new();
+        let pool = Dispatch::builder().slots(1).dice(Dice::seeded(1)).clock(time.clock()).build().unwrap();
+        assert!(once(&pool));
+        time.advance(Duration::from_secs(3_600));
+        let other = spawn(&pool, |pool| {
+            let Checkout::Reuse(lease) = pool.checkout() else { panic!("a fresh resource was dropped") };
+            lease.put_back();
+        });
+        pool.set_max_idle(Duration::from_secs(1));
+        other.join().unwrap();
+        assert!(matches!(pool.checkout(), Checkout::Reuse(_)));
+    });
+}
+
 /// A broken one goes, while another comes: in the end there is a slot, and at most one resource in it.
 #[test]
 fn a_broken_one_frees_its_slot() {
@@ -227,7 +257,9 @@ fn what_is_cleared_out_is_cleared_out_once() {
     explore(|| {
         let pool = pool(1);
         assert!(once(&pool));
-        let works = spawn(&pool, |pool| drop(once(pool)));
+        let works = spawn(&pool, |pool| {
+            once(pool);
+        });
         let out = pool.close().len();
         works.join().unwrap();
         assert!(out <= 1);
@@ -236,7 +268,7 @@ fn what_is_cleared_out_is_cleared_out_once() {
 }
 
 fn workers(n: u32) -> (Workers<u32>, Vec<plimsoll_dispatch::Worker<u32>>) {
-    Workers::with("loom", n, Clock::system(), None).unwrap()
+    Workers::builder().workers(n).dice(Dice::seeded(1)).build().unwrap()
 }
 
 /// What was done, a bit for each job.

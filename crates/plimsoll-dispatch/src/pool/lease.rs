@@ -1,61 +1,30 @@
-//! What a checkout hands out.
+//! Slots in use: with a resource, and still empty.
 
-use crate::Dispatch;
+use super::Dispatch;
 use crate::slots::Slot;
-use plimsoll_core::{Event, Outcome, Rejected};
+use plimsoll_core::Outcome;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-
-/// The answer to a checkout.
-#[derive(Debug)]
-#[must_use = "a slot that is dropped at once was checked out for nothing"]
-pub enum Checkout<T, H: AsRef<Dispatch<T>>> {
-    /// A slot with its resource.
-    Reuse(Lease<T, H>),
-    /// A slot that has none: you make it.
-    Make(Vacant<T, H>),
-    /// No slot.
-    Busy(Rejected),
-}
-
-impl<T, H: AsRef<Dispatch<T>>> Checkout<T, H> {
-    /// The lease, with a resource that is made by `make` if there is none.
-    ///
-    /// # Errors
-    /// The refusal.
-    #[inline]
-    pub fn or_make(self, make: impl FnOnce() -> T) -> Result<Lease<T, H>, Rejected> {
-        match self {
-            Checkout::Reuse(lease) => Ok(lease),
-            Checkout::Make(vacant) => Ok(vacant.fill(make())),
-            Checkout::Busy(no) => Err(no),
-        }
-    }
-
-    /// Whether there was no slot.
-    pub fn is_busy(&self) -> bool {
-        matches!(self, Checkout::Busy(_))
-    }
-}
 
 /// A slot of yours that has no resource yet. Dropped, it frees the slot.
 #[must_use = "dropped at once it frees the slot"]
 pub struct Vacant<T, H: AsRef<Dispatch<T>>> {
     // `None` once it has become a lease.
     held: Option<(H, Slot)>,
-    of: std::marker::PhantomData<fn(T)>,
+    resource: PhantomData<fn(T)>,
 }
 
 impl<T, H: AsRef<Dispatch<T>>> Vacant<T, H> {
     #[inline]
-    pub(crate) fn new(handle: H, seat: Slot) -> Self {
-        Vacant { held: Some((handle, seat)), of: std::marker::PhantomData }
+    pub(super) fn new(handle: H, slot: Slot) -> Self {
+        Vacant { held: Some((handle, slot)), resource: PhantomData }
     }
 
     /// With this resource it is a lease.
     pub fn fill(mut self, resource: T) -> Lease<T, H> {
-        let held = self.held.take().map(|(handle, seat)| (handle, seat, Box::new(resource)));
+        let held = self.held.take().map(|(handle, slot)| (handle, slot, Box::new(resource)));
         Lease { held, returned: false }
     }
 
@@ -77,20 +46,19 @@ impl<T, H: AsRef<Dispatch<T>>> Vacant<T, H> {
     }
 
     fn end(mut self, outcome: Outcome) {
-        self.free(outcome);
+        self.release(outcome);
     }
 
-    fn free(&mut self, outcome: Outcome) {
-        if let Some((handle, seat)) = self.held.take() {
-            let pool = handle.as_ref().inner();
-            pool.put_back(seat, None, Event::completed(pool.name(), outcome));
+    fn release(&mut self, outcome: Outcome) {
+        if let Some((handle, slot)) = self.held.take() {
+            handle.as_ref().0.put_back(slot, None, outcome);
         }
     }
 }
 
 impl<T, H: AsRef<Dispatch<T>>> Drop for Vacant<T, H> {
     fn drop(&mut self) {
-        self.free(ending());
+        self.release(ending());
     }
 }
 
@@ -108,8 +76,8 @@ pub struct Lease<T, H: AsRef<Dispatch<T>>> {
 
 impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
     #[inline(always)]
-    pub(crate) fn new(handle: H, seat: Slot, resource: Box<T>) -> Self {
-        Lease { held: Some((handle, seat, resource)), returned: false }
+    pub(super) fn new(handle: H, slot: Slot, resource: Box<T>) -> Self {
+        Lease { held: Some((handle, slot, resource)), returned: false }
     }
 
     /// The work has ended well: the resource is kept for the next one.
@@ -119,9 +87,9 @@ impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
 
     /// The resource is broken: it is dropped, and the slot freed. The next one to have the slot makes another.
     pub fn discard(mut self) {
-        if let Some((handle, seat, resource)) = self.held.take() {
+        if let Some((handle, slot, resource)) = self.held.take() {
             // Before the slot is free, or there would be one resource more than slots for a while.
-            let vacant = Vacant::new(handle, seat);
+            let vacant = Vacant::new(handle, slot);
             drop(resource);
             vacant.end(Outcome::Failure);
         }
@@ -130,8 +98,8 @@ impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
     /// The resource is broken, and you want another: the slot stays yours.
     pub fn remake(mut self) -> Vacant<T, H> {
         match self.held.take() {
-            Some((handle, seat, resource)) => {
-                let vacant = Vacant::new(handle, seat);
+            Some((handle, slot, resource)) => {
+                let vacant = Vacant::new(handle, slot);
                 drop(resource);
                 vacant
             }
@@ -164,19 +132,18 @@ impl<T, H: AsRef<Dispatch<T>>> DerefMut for Lease<T, H> {
 impl<T, H: AsRef<Dispatch<T>>> Drop for Lease<T, H> {
     #[inline]
     fn drop(&mut self) {
-        let Some((handle, seat, resource)) = self.held.take() else { return };
+        let Some((handle, slot, resource)) = self.held.take() else { return };
         let panicking = std::thread::panicking();
-        let keep = !panicking && (self.returned || handle.as_ref().inner().keep_dropped);
+        let keep = !panicking && (self.returned || handle.as_ref().keep_dropped());
         let outcome = match (panicking, self.returned) {
             (true, _) => Outcome::Failure,
             (_, true) => Outcome::Success,
             _ => Outcome::Ignored,
         };
         if keep {
-            let pool = handle.as_ref().inner();
-            pool.put_back(seat, Some(resource), Event::completed(pool.name(), outcome));
+            handle.as_ref().0.put_back(slot, Some(resource), outcome);
         } else {
-            let vacant = Vacant::new(handle, seat);
+            let vacant = Vacant::new(handle, slot);
             drop(resource);
             vacant.end(outcome);
         }
@@ -185,7 +152,7 @@ impl<T, H: AsRef<Dispatch<T>>> Drop for Lease<T, H> {
 
 impl<T, H: AsRef<Dispatch<T>>> fmt::Debug for Vacant<T, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Vacant").field(&self.held.as_ref().map(|(_, seat)| seat.slot)).finish()
+        f.debug_tuple("Vacant").field(&self.held.as_ref().map(|(_, slot)| slot.index)).finish()
     }
 }
 
@@ -193,7 +160,7 @@ impl<T: fmt::Debug, H: AsRef<Dispatch<T>>> fmt::Debug for Lease<T, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.held.as_ref();
         f.debug_struct("Lease")
-            .field("slot", &held.map(|(_, seat, _)| seat.slot))
+            .field("slot", &held.map(|(_, slot, _)| slot.index))
             .field("resource", &held.map(|(_, _, resource)| resource))
             .finish()
     }
