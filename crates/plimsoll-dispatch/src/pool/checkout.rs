@@ -108,7 +108,8 @@ impl<T> Dispatch<T> {
             }
             stale => {
                 let vacant = Vacant::new(handle, slot);
-                // A resource that was idle for too long. If dropping it panics, the slot is released.
+                // A resource that was idle for too long. If dropping it panics, the slot is
+                // released.
                 drop(stale);
                 Checkout::Make(vacant)
             }

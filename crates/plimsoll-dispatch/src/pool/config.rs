@@ -34,9 +34,9 @@ pub struct DispatchConfig {
     pub max_idle: Option<Duration>,
     /// Whether the resource of a lease that was only dropped is kept. Default: `true`.
     ///
-    /// A lease that is [put back](crate::Lease::put_back) always keeps its resource. A lease is only
-    /// dropped when, for example, the future that uses it is cancelled. Set `false` if a resource is
-    /// useless after half an operation. After a panic the resource is never kept.
+    /// A lease that is [put back](crate::Lease::put_back) always keeps its resource. A lease is
+    /// only dropped when, for example, the future that uses it is cancelled. Set `false` if a
+    /// resource is useless after half an operation. After a panic the resource is never kept.
     pub keep_dropped: bool,
 }
 

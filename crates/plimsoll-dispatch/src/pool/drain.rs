@@ -74,8 +74,8 @@ impl<T> Inner<T> {
     #[cold]
     #[inline(never)]
     pub(super) fn closed(&self) -> Rejected {
-        // This request may have held a slot until it saw that the pool was closed, and `drained` may
-        // wait for that slot.
+        // This request may have held a slot until it saw that the pool was closed, and `drained`
+        // may wait for that slot.
         self.wake_drained();
         let rejected = Rejected::new(self.name, Reason::Closed);
         self.observer.emit(|| Event::rejected(rejected));

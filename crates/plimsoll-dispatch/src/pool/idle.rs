@@ -46,11 +46,10 @@ impl<T> Dispatch<T> {
         self.0.slots.idle()
     }
 
-    /// Drops the resources that were idle for longer than [`max_idle`](Self::max_idle), and returns
-    /// their number.
+    /// Drops the resources that were idle for too long, and returns their number.
     ///
-    /// Without it, each is dropped at its next checkout. Call it now and then if unused connections
-    /// should be closed in time.
+    /// The limit is [`max_idle`](Self::max_idle). Without this call, each is dropped at its next
+    /// checkout. Call it now and then if unused connections should be closed in time.
     pub fn sweep(&self) -> usize {
         let inner = &*self.0;
         let mut swept = vec![];
@@ -76,7 +75,8 @@ impl<T> Inner<T> {
     /// Returns whether the resource in this cell was idle for too long.
     #[inline(always)]
     pub(super) fn is_stale(&self, cell: &Cell<T>) -> bool {
-        // Acquire: pairs with the Release exchange in `set_max_idle`, which may have written the time.
+        // Acquire: pairs with the Release exchange in `set_max_idle`, which may have written the
+        // time.
         let max_idle = self.max_idle.load(Ordering::Acquire);
         max_idle != NEVER && self.clock.coarse().since(cell.since()) > Duration::from_nanos(max_idle)
     }

@@ -1,4 +1,4 @@
-//! Slots in use: with a resource, and still empty.
+//! Slots that were checked out: with a resource, or still empty.
 
 use super::Dispatch;
 use crate::slots::Slot;
@@ -8,10 +8,13 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// A slot of yours that has no resource yet. Dropped, it frees the slot.
-#[must_use = "dropped at once it frees the slot"]
+/// An empty slot that was checked out. Dropped, it releases the slot.
+///
+/// The holder creates the resource with [`fill`](Self::fill) or [`make`](Self::make), and no other
+/// caller waits for it.
+#[must_use = "dropped at once, it releases the slot"]
 pub struct Vacant<T, H: AsRef<Dispatch<T>>> {
-    // `None` once it has become a lease.
+    // `None` once it has become a lease or was released.
     held: Option<(H, Slot)>,
     resource: PhantomData<fn(T)>,
 }
@@ -22,19 +25,20 @@ impl<T, H: AsRef<Dispatch<T>>> Vacant<T, H> {
         Vacant { held: Some((handle, slot)), resource: PhantomData }
     }
 
-    /// With this resource it is a lease.
+    /// Puts a resource into the slot and returns the lease.
     pub fn fill(mut self, resource: T) -> Lease<T, H> {
         let held = self.held.take().map(|(handle, slot)| (handle, slot, Box::new(resource)));
         Lease { held, returned: false }
     }
 
-    /// Makes the resource by `make`, in the caller's own time: no one else waits for it.
+    /// Waits for `make` to create the resource and returns the lease.
     ///
     /// # Cancel safety
-    /// Dropped before its end, it frees the slot; so does a panic, and so does an error.
+    /// Dropped before completion, the future releases the slot. So does an error or a panic of
+    /// `make`.
     ///
     /// # Errors
-    /// That of `make`.
+    /// Returns the error of `make`.
     pub async fn make<E>(self, make: impl Future<Output = Result<T, E>>) -> Result<Lease<T, H>, E> {
         match make.await {
             Ok(resource) => Ok(self.fill(resource)),
@@ -66,10 +70,14 @@ fn ending() -> Outcome {
     if std::thread::panicking() { Outcome::Failure } else { Outcome::Cancelled }
 }
 
-/// A slot of yours with its resource. Dropped, it puts the resource back and frees the slot.
-#[must_use = "dropped at once it frees the slot"]
+/// A slot that was checked out, with its resource. Dereferences to the resource.
+///
+/// Dropped, it releases the slot. The resource is kept for the next holder, unless
+/// [`keep_dropped`](crate::DispatchConfig::keep_dropped) is off or the thread unwinds from a panic.
+#[must_use = "dropped at once, it releases the slot"]
 pub struct Lease<T, H: AsRef<Dispatch<T>>> {
-    // The resource is moved by its address, however large it is. `None` once it has ended.
+    // The resource is boxed, so that moving it moves a pointer, whatever its size. `None` once it
+    // was released.
     held: Option<(H, Slot, Box<T>)>,
     returned: bool,
 }
@@ -80,22 +88,25 @@ impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
         Lease { held: Some((handle, slot, resource)), returned: false }
     }
 
-    /// The work has ended well: the resource is kept for the next one.
+    /// Reports success, keeps the resource for the next holder and releases the slot.
     pub fn put_back(mut self) {
         self.returned = true;
     }
 
-    /// The resource is broken: it is dropped, and the slot freed. The next one to have the slot makes another.
+    /// Reports failure, drops the resource and releases the slot.
+    ///
+    /// The next holder of the slot makes a new resource.
     pub fn discard(mut self) {
         if let Some((handle, slot, resource)) = self.held.take() {
-            // Before the slot is free, or there would be one resource more than slots for a while.
+            // Dropped before the slot is released: there are never more resources than slots. If
+            // the drop panics, `vacant` releases the slot.
             let vacant = Vacant::new(handle, slot);
             drop(resource);
             vacant.end(Outcome::Failure);
         }
     }
 
-    /// The resource is broken, and you want another: the slot stays yours.
+    /// Drops a broken resource and keeps the slot, so that a new one can be made.
     pub fn remake(mut self) -> Vacant<T, H> {
         match self.held.take() {
             Some((handle, slot, resource)) => {
@@ -103,7 +114,7 @@ impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
                 drop(resource);
                 vacant
             }
-            None => unreachable!("it is taken when it ends"),
+            None => unreachable!("a lease holds its resource until it is dropped"),
         }
     }
 }
@@ -114,7 +125,7 @@ impl<T, H: AsRef<Dispatch<T>>> Deref for Lease<T, H> {
     fn deref(&self) -> &T {
         match &self.held {
             Some((_, _, resource)) => resource,
-            None => unreachable!("it is taken when it ends"),
+            None => unreachable!("a lease holds its resource until it is dropped"),
         }
     }
 }
@@ -124,7 +135,7 @@ impl<T, H: AsRef<Dispatch<T>>> DerefMut for Lease<T, H> {
     fn deref_mut(&mut self) -> &mut T {
         match &mut self.held {
             Some((_, _, resource)) => resource,
-            None => unreachable!("it is taken when it ends"),
+            None => unreachable!("a lease holds its resource until it is dropped"),
         }
     }
 }

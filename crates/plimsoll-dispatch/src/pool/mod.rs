@@ -58,7 +58,7 @@ struct Inner<T> {
     cells: Chunks<Cell<T>>,
     // In nanoseconds, or `idle::NEVER`.
     max_idle: AtomicU64,
-    // The standard library's under loom, too: nothing is ordered by it.
+    // From the standard library even under loom: it orders nothing.
     keep_dropped: AtomicBool,
     // The callers of `drained`.
     draining: Mutex<Vec<Waker>>,
@@ -107,9 +107,9 @@ impl<T> Inner<T> {
         if self.observer.is_listening() {
             self.emit_busy(limit);
         }
-        // Every slot that was tried is in use; to count the others would cost more than all the rest.
-        // Created a second time rather than shared with the observer, so that it is written directly
-        // to where the caller reads it.
+        // Every slot that was tried is in use; to count the others would cost more than all the
+        // rest. Created a second time rather than shared with the observer, so that it is written
+        // directly to where the caller reads it.
         Rejected::new(self.name, Reason::Busy).numbers(limit, limit)
     }
 

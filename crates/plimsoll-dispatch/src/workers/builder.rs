@@ -60,7 +60,7 @@ impl<J> WorkersBuilder<J> {
             clock,
             observer,
             handles: AtomicUsize::new(1),
-            // All are tried: a job is not rejected while a worker is idle.
+            // All slots are tried: no job is rejected while a worker is idle.
             slots: Slots::new(workers, SlotPick::Random, workers, dice),
             handoffs,
             missing: Mutex::default(),

@@ -21,8 +21,8 @@ pub use worker::Worker;
 ///
 /// A cheap handle: clones share the workers. When the last handle is dropped, the workers end.
 ///
-/// There is no queue: a job stays with its submitter until a worker has it. Each worker is a loop of
-/// the caller's, on a task or on a thread.
+/// There is no queue: a job stays with its submitter until a worker has it. Each worker is a loop
+/// of the caller's, on a task or on a thread.
 ///
 /// # Examples
 /// ```
@@ -113,8 +113,8 @@ impl<J> Workers<J> {
     fn rejected(&self, reason: Reason) -> Rejected {
         let shared = &*self.0;
         let rejected = if reason != Reason::Busy || shared.slots.is_closed() {
-            // This call may have held the slot of a worker until it saw that the workers were closed.
-            // That worker waits for a job of this call.
+            // This call may have held the slot of a worker until it saw that the workers were
+            // closed. That worker waits for a job of this call.
             self.wake_all();
             Rejected::new(shared.name, Reason::Closed)
         } else {

@@ -52,7 +52,9 @@ impl<J> Worker<J> {
         Some(job)
     }
 
-    /// [`next`](Self::next), blocking the calling thread. No runtime is needed.
+    /// Completes the last job and blocks the thread until the next one. No runtime is needed.
+    ///
+    /// Otherwise it works as [`next`](Self::next).
     pub fn blocking_next(&mut self) -> Option<J> {
         let clock = self.shared.clock.clone();
         clock.block_on(self.next())
@@ -80,8 +82,8 @@ impl<J> Idle<'_, J> {
         if shared.slots.is_closed() && self.end() { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Ends the idle state: takes the worker's own slot. Returns `false` if a submitter has taken it
-    /// and hands over a job.
+    /// Ends the idle state: takes the worker's own slot. Returns `false` if a submitter has taken
+    /// it and hands over a job.
     fn end(&mut self) -> bool {
         if self.0.slot.is_none() {
             self.0.slot = self.0.shared.slots.seize(self.0.index);
