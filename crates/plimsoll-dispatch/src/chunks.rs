@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_has_a_place_of_its_own() {
+    fn every_index_has_an_entry_of_its_own() {
         let chunks = Chunks::<std::sync::atomic::AtomicU32>::new();
         assert!(chunks.get(63).is_some() && chunks.get(64).is_none() && chunks.get(u32::MAX).is_none());
         chunks.grow(1_000);
