@@ -131,11 +131,17 @@ impl Slots {
         self.probes.store(probes, Ordering::Relaxed);
     }
 
-    #[inline(always)]
     pub(crate) fn is_closed(&self) -> bool {
+        self.limit_if_open().is_none()
+    }
+
+    /// Returns the number of slots, or `None` if the pool is closed.
+    #[inline(always)]
+    pub(crate) fn limit_if_open(&self) -> Option<u32> {
         // SeqCst: a request that held a slot while another thread closed the pool, and has released
         // it since, sees here that it is closed.
-        self.limit.load(Ordering::SeqCst) & CLOSED != 0
+        let limit = self.limit.load(Ordering::SeqCst);
+        (limit & CLOSED == 0).then_some(limit)
     }
 
     /// Changes the number of slots. Slots in use beyond it stay in use, and are not granted again.

@@ -100,10 +100,10 @@ impl<T> Dispatch<T> {
 impl<T> Inner<T> {
     #[inline(always)]
     fn rejected(&self, reason: Reason) -> Rejected {
-        if reason != Reason::Busy || self.slots.is_closed() {
-            return self.closed();
-        }
-        let limit = u64::from(self.slots.limit());
+        let limit = match self.slots.limit_if_open() {
+            Some(limit) if reason == Reason::Busy => u64::from(limit),
+            _ => return self.closed(),
+        };
         if self.observer.is_listening() {
             self.emit_busy(limit);
         }
