@@ -1,64 +1,72 @@
-//! Where a resource lies while nobody has it.
+//! The cell of a slot: where its resource lies while the slot is free.
 //!
-//! A pointer that is swapped: the seat says whose turn it is, but who clears out asks no seat. A lock would do, and
-//! costs each checkout and return twice as much.
+//! A cell is one pointer that is swapped. Usually only the holder of the slot accesses it, but a
+//! thread that empties the pool does so without holding the slot. A lock would do, and would double
+//! the cost of each checkout and return.
 
 #[cfg(not(plimsoll_loom))]
 use crossbeam_utils::atomic::AtomicCell;
 use plimsoll_core::Instant;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
+#[cfg(plimsoll_loom)]
+use plimsoll_core::parts::sync::{Mutex, recover};
 
-/// The place of one resource, and since when it has lain there.
+/// An idle resource, and the time since when it is idle.
 pub(crate) struct Cell<T> {
     #[cfg(not(plimsoll_loom))]
-    kept: AtomicCell<Option<Box<T>>>,
+    resource: AtomicCell<Option<Box<T>>>,
     #[cfg(plimsoll_loom)]
-    kept: plimsoll_core::parts::sync::Mutex<Option<Box<T>>>,
-    // In nanoseconds. Written by who has the seat, and true for nobody else.
+    resource: Mutex<Option<Box<T>>>,
+    // In nanoseconds. Written by the holder of the slot, and when the first idle limit is set.
+    // Meaningful only while there is such a limit.
     since: AtomicU64,
 }
 
 impl<T> Default for Cell<T> {
     fn default() -> Self {
-        Cell { kept: Default::default(), since: AtomicU64::new(0) }
+        Cell { resource: Default::default(), since: AtomicU64::new(0) }
     }
 }
 
 impl<T> Cell<T> {
-    /// Takes it out: for who has the seat, and for who clears out.
+    /// Takes the resource out. Called by the holder of the slot and by threads that empty the pool.
     #[inline(always)]
     pub(crate) fn take(&self) -> Option<Box<T>> {
         self.swap(None)
     }
 
-    /// Puts it in; answers what was there. For who has the seat.
+    /// Puts a resource in and returns the old one. Called by the holder of the slot.
     #[inline(always)]
     pub(crate) fn put(&self, resource: Box<T>) -> Option<Box<T>> {
         self.swap(Some(resource))
     }
 
-    /// Relaxed, here and below: the seat passes it on.
+    /// Sets the time since when the resource is idle.
     #[inline(always)]
-    pub(crate) fn is_since(&self, since: Instant) {
+    pub(crate) fn set_since(&self, since: Instant) {
+        // Relaxed, here and below: the release of the slot publishes it to the next holder, and the
+        // exchange in `set_max_idle` to all.
         self.since.store(since.as_nanos(), Ordering::Relaxed);
     }
 
+    /// Returns the time since when the resource is idle.
     #[inline(always)]
     pub(crate) fn since(&self) -> Instant {
         Instant::from_nanos(self.since.load(Ordering::Relaxed))
     }
 
-    // Acquire and release: what one did to the resource, and what was done before it was put in, the other sees.
+    // The swap acquires and releases: a thread that takes a resource out sees what was done to it
+    // before it was put in.
     #[cfg(not(plimsoll_loom))]
     #[inline(always)]
     fn swap(&self, new: Option<Box<T>>) -> Option<Box<T>> {
         const { assert!(AtomicCell::<Option<Box<T>>>::is_lock_free()) };
-        self.kept.swap(new)
+        self.resource.swap(new)
     }
 
     #[cfg(plimsoll_loom)]
     fn swap(&self, new: Option<Box<T>>) -> Option<Box<T>> {
-        let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::replace(&mut *kept, new)
+        let mut resource = recover(self.resource.lock());
+        std::mem::replace(&mut *resource, new)
     }
 }

@@ -1,19 +1,19 @@
-//! A row that grows and never moves.
+//! A growing array whose entries never move.
 
 use std::sync::OnceLock;
 
-/// Entries in chunks of 64, 64, 128, 256 …, each but the first made when it is first needed.
+/// Entries in chunks of 64, 64, 128, 256 … All but the first are allocated when they are needed.
 pub(crate) struct Chunks<V> {
-    // There from the start: with up to 64 a look costs no more than in a slice.
+    // Always there: up to 64 entries are read at the cost of a slice.
     first: Box<[V]>,
     more: [OnceLock<Box<[V]>>; MORE],
 }
 
 const MORE: usize = 25;
-// Loom follows every atomic there is: four do for it.
+// Loom tracks every atomic: four are enough for its tests.
 const FIRST: u32 = if cfg!(plimsoll_loom) { 4 } else { 64 };
 
-/// Chunk and place in it, of what is beyond the first.
+/// Returns the chunk of an entry beyond the first one, and the index in that chunk.
 fn place(n: u32) -> (usize, usize) {
     let chunk = (n / FIRST).max(1).ilog2();
     (chunk as usize, (n - (FIRST << chunk)) as usize)
@@ -28,7 +28,7 @@ impl<V: Default> Chunks<V> {
         Chunks { first: chunk(FIRST), more: std::array::from_fn(|_| OnceLock::new()) }
     }
 
-    /// There are at least so many from now on.
+    /// Allocates the first `to` entries.
     pub(crate) fn grow(&self, to: u32) {
         if to > FIRST {
             let (last, _) = place(to - 1);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_has_a_place_of_its_own() {
+    fn every_index_has_an_entry_of_its_own() {
         let chunks = Chunks::<std::sync::atomic::AtomicU32>::new();
         assert!(chunks.get(63).is_some() && chunks.get(64).is_none() && chunks.get(u32::MAX).is_none());
         chunks.grow(1_000);

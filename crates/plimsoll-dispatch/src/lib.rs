@@ -1,19 +1,22 @@
-//! Dispatch pools: so many slots, one atomic word each, granted or busy at once. Never a queue, never a wait.
+//! Dispatch pools: a fixed number of slots, each granted or rejected at once. No queue and no wait.
 //!
-//! After dispcount, from the overload chapter of *Erlang in Anger*: where each piece of work needs one of N
-//! resources and there is no sense in waiting for one, a counter for each resource says who has it, and everybody
-//! else is told "busy" for the price of looking at it. And after lhttpc's load balancer: what is central is the
-//! *limit*; what may block – opening the connection – is done by the one who needs it, so that nobody waits behind
-//! somebody else's connect.
+//! The pool follows dispcount, from the overload chapter of *Erlang in Anger*. It is for work that
+//! needs one of N resources and gains nothing by waiting for one. Each slot has a word of its own
+//! that says whether it is in use. A request that finds the slots in use is rejected for the cost
+//! of reading those words.
+//!
+//! From lhttpc's load balancer comes a second idea: only the *limit* is central. A step that may
+//! block, such as opening a connection, is left to the caller that needs it. No caller waits for
+//! the connect of another.
 //!
 //! ```text
-//!  checkout ─► a slot by chance ─► free, with a resource ─► Reuse(lease)
-//!                               ├► free, without one     ─► Make(vacant) ─ make it, in your own time ─► lease
-//!                               └► all that were tried are taken ─► Busy
+//!  checkout ─► pick a slot ─┬► free, with a resource ─► Reuse(lease)
+//!                           ├► free and empty        ─► Make(vacant) ─ make the resource ─► lease
+//!                           └► all tried are in use  ─► Busy(rejected)
 //! ```
 //!
-//! *Not* for callers who should wait their turn (that is a valve), nor for sharing one connection among many at
-//! once.
+//! *Not* for callers that should wait for their turn (use a valve), nor for sharing one connection
+//! among many callers at once.
 //!
 //! # On any thread
 //!
@@ -22,9 +25,9 @@
 //!
 //! let pool = Dispatch::<String>::new(2)?;
 //! match pool.checkout() {
-//!     Checkout::Reuse(connection) => println!("again: {}", *connection),
+//!     Checkout::Reuse(connection) => println!("reused: {}", *connection),
 //!     Checkout::Make(vacant) => vacant.fill("connection 1".into()).put_back(),
-//!     Checkout::Busy(no) => println!("{no}"),
+//!     Checkout::Busy(rejected) => println!("{rejected}"),
 //! }
 //! let first = pool.checkout().or_make(|| "another".into())?;
 //! let second = pool.checkout().or_make(|| "another".into())?;
@@ -33,26 +36,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # With a factory that takes its time
+//! # With a slow factory
 //!
 //! ```
 //! use plimsoll_dispatch::{Checkout, Dispatch};
 //!
 //! # async fn connect() -> Result<String, std::io::Error> { Ok("connection".into()) }
-//! # plimsoll_core::Clock::system().block_until(None, async {
+//! # plimsoll_core::Clock::system().block_on(async {
 //! let pool = Dispatch::<String>::new(10)?;
 //! let connection = match pool.checkout() {
 //!     Checkout::Reuse(lease) => lease,
-//!     Checkout::Make(vacant) => vacant.make(connect()).await?, // cancelled or failed, it frees the slot
-//!     Checkout::Busy(no) => return Err(no.into()),
+//!     // Cancelled or failed, it releases the slot.
+//!     Checkout::Make(vacant) => vacant.make(connect()).await?,
+//!     Checkout::Busy(rejected) => return Err(rejected.into()),
 //! };
-//! // … use it; if it turns out broken: connection.discard(), and the next one makes another
+//! // … use it; if it is broken, call `connection.discard()`, and the next holder makes another
 //! connection.put_back();
-//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap().unwrap();
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 //!
-//! Where what is left half done by a cancelled future is no good – most protocols – say `.keep_dropped(false)`: then a resource
-//! is kept only when it is [put back](Lease::put_back).
+//! With most protocols, a connection is useless after a cancelled future has left an operation half
+//! done. Build the pool with `.keep_dropped(false)` then: a resource is kept only when it is
+//! [put back](Lease::put_back).
 //!
 //! # As a layer
 //!
@@ -63,40 +68,41 @@
 //!
 //! # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! # rt.block_on(async {
-//! let seats = Dispatch::<()>::new(16)?; // so many at once, and no resource travels with them
+//! let pool = Dispatch::<()>::new(16)?; // 16 calls at once, without a resource
 //! let service = ServiceBuilder::new()
-//!     .layer(seats.layer())
+//!     .layer(pool.layer())
 //!     .service(service_fn(async |name: &str| Ok::<_, BoxError>(format!("hello {name}"))));
 //! assert_eq!(service.oneshot("world").await?, "hello world");
 //! # Ok::<(), BoxError>(()) })?;
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
-//! For workers that are handed jobs: [`Workers`].
+//! To hand jobs to idle workers, use [`Workers`].
 //!
 //! # Time, sharing, cancellation
 //!
-//! A [`Dispatch`] is a handle: clones share the slots. A lease, a vacant slot or a permit frees its slot when it is
-//! dropped – by an early return, a panic or a cancelled future, too – and the very next checkout may have it. Nothing
-//! works in the background: a resource that is broken or was idle for too long is made again by whoever
-//! needs it next.
+//! A [`Dispatch`] is a handle: clones, and all services of all its layers, share the slots. A
+//! lease, an empty slot or a permit releases its slot when it is dropped. This holds after an early
+//! return, a panic and a cancelled future, too. The very next request may take the slot.
+//!
+//! Nothing runs in the background. A resource that is broken or was idle for too long is made again
+//! by the next caller that needs it.
 //!
 //! # Features
 //!
 //! - `tower` (default): [`Dispatch::layer`]. Brings in `tokio`.
-//! - `tokio`: waiting inside a tokio runtime uses its timer; without it, one timer thread does.
-//! - `test-util`: the system clock follows tokio's paused time. For tests only.
+//! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
+//! - `serde`: [`DispatchConfig`] and [`WorkersConfig`] can be read from a settings file.
+//! - `test-util`: time follows tokio's paused clock. For tests only.
 
 mod cell;
 mod chunks;
-mod config;
-mod dispatch;
-mod lease;
+mod pool;
 mod slots;
 mod workers;
 
-pub use config::{DispatchBuilder, DispatchConfig};
-pub use dispatch::Dispatch;
-pub use lease::{Checkout, Lease, Vacant};
+#[cfg(feature = "tower")]
+pub use pool::DispatchLayer;
+pub use pool::{Checkout, Dispatch, DispatchBuilder, DispatchConfig, Lease, Vacant};
 pub use slots::{Slot, SlotPick};
-pub use workers::{SubmitError, Worker, Workers};
+pub use workers::{SubmitError, Worker, Workers, WorkersBuilder, WorkersConfig};

@@ -1,7 +1,8 @@
-//! Drops, panics and cancellations at any point where a task may stop, by chance: at the end nobody has anything.
+//! Drops, panics and cancellations at random points where a task may stop. In the end no slot is in
+//! use.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Clock, Dice, ManualTime};
+use plimsoll_core::{Dice, ManualTime};
 use plimsoll_dispatch::{Checkout, Dispatch, SlotPick, Workers};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// A place where a task stops, may be cancelled, or panics.
+/// A point where a task may be suspended, be cancelled, or panic.
 async fn point(dice: &Dice) {
     let mut stops = dice.below(3);
     std::future::poll_fn(|cx| {
@@ -30,12 +31,12 @@ async fn point(dice: &Dice) {
 
 async fn visit(pool: Dispatch<u32>, dice: Dice) {
     point(&dice).await;
-    let answer = match dice.below(3) {
+    let checkout = match dice.below(3) {
         0 => pool.checkout(),
         1 => pool.checkout_for(&dice.below(5)),
         _ => pool.checkout_within(Duration::from_millis(3)).await,
     };
-    let mut lease = match answer {
+    let mut lease = match checkout {
         Checkout::Busy(_) => return,
         Checkout::Reuse(lease) => lease,
         Checkout::Make(vacant) => {
@@ -66,13 +67,13 @@ async fn visit(pool: Dispatch<u32>, dice: Dice) {
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Polls them in an order by chance, drops one now and then, and lets time pass.
+/// Polls the tasks in random order, and drops one now and then. Calls `aside` between two polls.
 fn stir(mut tasks: Vec<Task>, dice: &Dice, mut aside: impl FnMut()) {
     let mut cx = Context::from_waker(Waker::noop());
     let mut turns = 0;
     while !tasks.is_empty() {
         turns += 1;
-        assert!(turns < 1_000_000, "somebody never ends");
+        assert!(turns < 1_000_000, "a task never ends");
         let at = dice.below(tasks.len() as u64) as usize;
         if dice.chance(0.05) {
             drop(tasks.swap_remove(at));
@@ -87,7 +88,7 @@ fn stir(mut tasks: Vec<Task>, dice: &Dice, mut aside: impl FnMut()) {
 }
 
 #[test]
-fn whatever_happens_nobody_keeps_a_slot() {
+fn cancellations_and_panics_leak_no_slot() {
     let picks = [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest];
     for (seed, pick) in (0..200).zip(picks.into_iter().cycle()) {
         let (dice, time) = (Dice::seeded(seed), ManualTime::new());
@@ -110,14 +111,14 @@ fn whatever_happens_nobody_keeps_a_slot() {
     }
 }
 
-/// Workers that die and are replaced, hands that give: each job was done, died with its worker, or came back.
+/// Workers that panic and are replaced, and a submitter. Each job reached a worker or was returned.
 #[test]
-fn whatever_happens_to_workers_no_job_is_lost() {
+fn cancellations_and_panics_lose_no_job() {
     for seed in 0..200 {
         let dice = Dice::seeded(seed);
-        let (hands, all) = Workers::with("chaos", 3, Clock::system(), None).unwrap();
+        let (workers, all) = Workers::builder().workers(3).dice(dice.clone()).build().unwrap();
         let begun = Arc::new(AtomicU64::new(0));
-        let mut given = 0;
+        let mut submitted = 0;
         let serve = |mut worker: plimsoll_dispatch::Worker<u64>| {
             let (begun, dice) = (begun.clone(), dice.clone());
             Box::pin(async move {
@@ -130,16 +131,16 @@ fn whatever_happens_to_workers_no_job_is_lost() {
         let mut tasks: Vec<Task> = all.into_iter().map(serve).collect();
         let mut cx = Context::from_waker(Waker::noop());
         for n in 0..500 {
-            given += u64::from(hands.submit(n).is_ok());
+            submitted += u64::from(workers.submit(n).is_ok());
             let at = dice.below(tasks.len() as u64) as usize;
             let polled = catch_unwind(AssertUnwindSafe(|| tasks[at].as_mut().poll(&mut cx)));
             if !matches!(polled, Ok(Poll::Pending)) || dice.chance(0.02) {
                 drop(tasks.swap_remove(at));
-                assert_eq!(hands.missing(), 1);
-                tasks.push(serve(hands.replace().unwrap()));
+                assert_eq!(workers.missing(), 1);
+                tasks.push(serve(workers.replace().unwrap()));
             }
         }
-        hands.close();
+        workers.close();
         for turn in 0.. {
             assert!(turn < 10_000, "a worker never ends");
             let Some(mut task) = tasks.pop() else { break };
@@ -148,11 +149,11 @@ fn whatever_happens_to_workers_no_job_is_lost() {
                 Ok(Poll::Ready(())) => {}
                 Err(_) => {
                     drop(task);
-                    tasks.insert(0, serve(hands.replace().unwrap()));
+                    tasks.insert(0, serve(workers.replace().unwrap()));
                 }
             }
         }
-        assert_eq!(begun.load(SeqCst), given, "seed {seed}");
-        assert_eq!(hands.idle(), 0, "seed {seed}");
+        assert_eq!(begun.load(SeqCst), submitted, "seed {seed}");
+        assert_eq!(workers.idle(), 0, "seed {seed}");
     }
 }

@@ -1,8 +1,8 @@
-//! What dispcount checks in suites of its own, and what lhttpc's load balancer and redo's block promise, in our
-//! words.
+//! The properties that dispcount's own test suites check, and those that lhttpc's load balancer and
+//! redo's block promise.
 //!
-//! dispcount's watchers are our slots, its callback module is the code of whoever checks out. To start is to build;
-//! a worker that dies is a lease dropped by a panic.
+//! A watcher of dispcount is a slot here, and its callback module is the caller's code. Starting a
+//! dispatcher is building a pool. A worker that dies is a lease dropped by a panic.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, ManualTime, Reason};
@@ -27,7 +27,7 @@ fn take(pool: &Dispatch<u32>) -> plimsoll_dispatch::Lease<u32, Dispatch<u32>> {
     pool.checkout_owned().or_make(|| 7).unwrap()
 }
 
-/// D1: two of them, of the same name, too, have nothing to do with each other.
+/// Two pools share nothing, even if they have the same name.
 #[test]
 fn two_pools_are_independent() {
     each(|pick| {
@@ -40,24 +40,25 @@ fn two_pools_are_independent() {
     });
 }
 
-/// D2: stopped, it grants nothing; another can be built in its place. There is no second start of the same one.
+/// A closed pool grants nothing, and another can be built in its place. It cannot be opened again.
 #[test]
-fn a_stopped_one_is_stopped_and_another_can_be_built() {
+fn closed_pool_grants_nothing_and_can_be_replaced() {
     each(|pick| {
         let pool = builder(2, pick).build().unwrap();
         drop((take(&pool), take(&pool)));
         let clone = pool.clone();
         assert_eq!(pool.close(), [7, 7]);
         assert!(clone.close().is_empty() && clone.is_closed());
-        let Checkout::Busy(no) = clone.checkout() else { panic!("it is closed") };
-        assert_eq!(no.reason(), Reason::Closed);
+        let Checkout::Busy(rejected) = clone.checkout() else { panic!("the pool is closed") };
+        assert_eq!(rejected.reason(), Reason::Closed);
         drop(take(&builder(2, pick).build().unwrap()));
     });
 }
 
-/// D3: as many as there are resources are granted, exactly, out of any number of tries; and again after a return.
+/// Of any number of requests, exactly as many as there are slots are granted. After the slots are
+/// released, the same holds again.
 #[test]
-fn exactly_so_many_are_granted() {
+fn exactly_as_many_requests_as_slots_are_granted() {
     each(|pick| {
         let pool = builder(2, pick).build().unwrap();
         for _ in 0..3 {
@@ -69,30 +70,30 @@ fn exactly_so_many_are_granted() {
     });
 }
 
-/// D4: whoever dies with a slot frees it.
+/// A thread that panics while it holds a slot releases it.
 #[test]
-fn the_death_of_the_borrower_frees_the_slot() {
+fn panic_of_the_holder_releases_the_slot() {
     each(|pick| {
         let pool = builder(1, pick).build().unwrap();
         let dies = pool.clone();
         std::thread::spawn(move || {
             let _lease = take(&dies);
-            std::panic::resume_unwind(Box::new("the borrower"));
+            std::panic::resume_unwind(Box::new("the holder"));
         })
         .join()
         .unwrap_err();
         assert_eq!(pool.in_use(), 0);
-        assert!(matches!(pool.checkout(), Checkout::Make(_)), "what it was in the middle of using is gone");
+        assert!(matches!(pool.checkout(), Checkout::Make(_)), "the resource that was in use is gone");
     });
 }
 
-/// D5: an error in making it leaves the slot free: the second one gets the error, too, and not "busy".
+/// An error of `make` leaves the slot free. The second caller gets the error, too, and not `Busy`.
 #[test]
-fn an_error_in_making_frees_the_slot() {
+fn error_of_make_releases_the_slot() {
     each(|pick| {
         let pool = builder(1, pick).build().unwrap();
         for _ in 0..2 {
-            let Checkout::Make(vacant) = pool.checkout() else { panic!("nothing is in it") };
+            let Checkout::Make(vacant) = pool.checkout() else { panic!("the slot is empty") };
             let made = task::spawn(vacant.make(async { Err("no") })).poll();
             assert_eq!(assert_ready!(made).map(drop), Err("no"));
         }
@@ -100,21 +101,21 @@ fn an_error_in_making_frees_the_slot() {
     });
 }
 
-/// D6, Q5: a crash in the code that makes it leaves it usable, in every way of picking.
+/// A panic of `make` leaves the pool usable, with every pick.
 #[test]
-fn a_crash_in_making_leaves_it_usable() {
+fn panic_of_make_releases_the_slot() {
     each(|pick| {
         let pool = builder(1, pick).build().unwrap();
-        let crash = || drop(pool.checkout().or_make(|| std::panic::resume_unwind(Box::new("crash"))));
-        assert!(catch_unwind(AssertUnwindSafe(crash)).is_err());
+        let panics = || drop(pool.checkout().or_make(|| std::panic::resume_unwind(Box::new("make"))));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
         drop(take(&pool));
         assert_eq!((pool.in_use(), pool.idle()), (0, 1));
     });
 }
 
-/// D7: whoever waits for a slot waits no longer than he said.
+/// A caller that waits for a slot waits no longer than its timeout.
 #[test]
-fn a_checkout_with_a_time_out_keeps_to_it() {
+fn checkout_within_rejects_after_its_timeout() {
     each(|pick| {
         let time = ManualTime::new();
         let pool = builder(1, pick).clock(time.clock()).build().unwrap();
@@ -124,15 +125,16 @@ fn a_checkout_with_a_time_out_keeps_to_it() {
         time.advance(199 * MS);
         assert_pending!(waits.poll());
         time.advance(MS);
-        let Checkout::Busy(no) = assert_ready!(waits.poll()) else { panic!("it is out") };
-        assert_eq!(no.reason(), Reason::Busy);
+        let Checkout::Busy(rejected) = assert_ready!(waits.poll()) else { panic!("the slot is in use") };
+        assert_eq!(rejected.reason(), Reason::Busy);
     });
 }
 
 proptest! {
-    /// D8: never the same resource in two hands; busy only if something is out, and if all are tried, only if all are.
+    /// A resource never has two holders. A request is busy only if a slot is in use. If all slots
+    /// are tried, it is busy only if all are in use.
     #[test]
-    fn never_the_same_one_twice(
+    fn resource_never_has_two_holders(
         pick in prop::sample::select(PICKS.to_vec()), slots in 1u32..12, probes in 1u32..12,
         steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..200),
     ) {
@@ -140,8 +142,8 @@ proptest! {
         let (mut held, mut made) = (vec![], 0);
         for (take, which) in steps {
             if take {
-                let answer = pool.checkout_owned().or_make(|| { made += 1; made });
-                match answer {
+                let result = pool.checkout_owned().or_make(|| { made += 1; made });
+                match result {
                     Ok(lease) => {
                         prop_assert!(held.iter().all(|other: &plimsoll_dispatch::Lease<_, _>| **other != *lease));
                         held.push(lease);
@@ -158,23 +160,24 @@ proptest! {
     }
 }
 
-/// lhttpc: `no_socket` is "you may connect yourself": the slot is counted, and a slow connect holds up nobody.
+/// In lhttpc, `no_socket` permits the caller to connect by itself. The slot counts as in use, and a
+/// slow connect delays no other caller.
 #[test]
-fn a_slow_connect_holds_up_nobody() {
+fn slow_connect_delays_no_other_caller() {
     let pool = builder(2, SlotPick::Lowest).build().unwrap();
-    let Checkout::Make(slow) = pool.checkout() else { panic!("nothing is in it") };
+    let Checkout::Make(slow) = pool.checkout() else { panic!("the slot is empty") };
     let mut connects = task::spawn(slow.make(std::future::pending::<Result<u32, ()>>()));
     assert_pending!(connects.poll());
     drop(take(&pool));
-    let Checkout::Reuse(_other) = pool.checkout() else { panic!("there is another") };
-    assert!(pool.checkout().is_busy(), "the one that connects is counted");
+    let Checkout::Reuse(_other) = pool.checkout() else { panic!("the other slot has a resource") };
+    assert!(pool.checkout().is_busy(), "the slot that connects is in use");
     drop(connects);
     assert!(!pool.checkout().is_busy());
 }
 
-/// lhttpc: what is warm is used again, and a socket that lies idle for too long is closed.
+/// In lhttpc, a warm connection is reused, and one that is idle for too long is closed.
 #[test]
-fn a_connection_is_used_again_until_it_has_been_idle_for_too_long() {
+fn connection_is_reused_until_idle_for_too_long() {
     let time = ManualTime::new();
     let pool = builder(4, SlotPick::Lowest).max_idle(100 * MS).clock(time.clock()).build().unwrap();
     drop(take(&pool));
@@ -187,9 +190,10 @@ fn a_connection_is_used_again_until_it_has_been_idle_for_too_long() {
     assert_eq!((pool.idle(), pool.in_use()), (0, 0));
 }
 
-/// redo's block: a time-out of the command that runs replaces the connection; nobody reads another's answer from it.
+/// In redo, a timeout of the running command replaces the connection. So no caller reads the reply
+/// to another's command.
 #[test]
-fn a_timed_out_call_replaces_its_connection() {
+fn timed_out_call_replaces_its_connection() {
     let time = ManualTime::new();
     let pool = builder(1, SlotPick::Lowest).keep_dropped(false).clock(time.clock()).build().unwrap();
     let clock = time.clock();
@@ -208,5 +212,5 @@ fn a_timed_out_call_replaces_its_connection() {
     time.advance(5 * MS);
     assert_ready!(timer.poll());
     drop(timed);
-    assert!(matches!(pool.checkout(), Checkout::Make(_)), "half an answer may be in it");
+    assert!(matches!(pool.checkout(), Checkout::Make(_)), "half a reply may be in it");
 }

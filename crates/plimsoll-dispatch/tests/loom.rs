@@ -1,14 +1,19 @@
-//! The slots and the hand-off under every interleaving with at most three preemptions:
-//! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-dispatch --no-default-features --release --test loom`
+//! The slots and the hand-off in every interleaving with at most three preemptions:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-dispatch --no-default-features \
+//!     --release --test loom
+//! ```
 #![cfg(plimsoll_loom)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use loom::future::block_on;
 use loom::thread;
-use plimsoll_core::{Clock, Dice, ManualTime, Reason};
+use plimsoll_core::{Dice, ManualTime, Reason};
 use plimsoll_dispatch::{Checkout, Dispatch, SlotPick, Workers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
 
 fn explore(test: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
@@ -16,18 +21,19 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
     model.check(test);
 }
 
-/// A resource that nobody else may have at the same time. What it is told is not loom's, on purpose: it sees
-/// the order in which things were done, and has no say in it.
+/// A resource that checks that it has one holder at a time.
+///
+/// Its flag is not loom's on purpose: it observes the order of events without adding to it.
 #[derive(Clone, Default)]
 struct Thing(Arc<AtomicBool>);
 
 impl Thing {
     fn using<R>(&self, work: impl FnOnce() -> R) -> R {
-        assert!(!self.0.swap(true, SeqCst), "two have the same resource");
+        assert!(!self.0.swap(true, SeqCst), "the resource has two holders");
         thread::yield_now();
-        let done = work();
+        let result = work();
         self.0.store(false, SeqCst);
-        done
+        result
     }
 }
 
@@ -36,7 +42,7 @@ fn pool(slots: u32) -> Dispatch<Thing> {
     builder.clock(ManualTime::new().clock()).build().unwrap()
 }
 
-/// Checks out and puts back; answers whether it had a slot.
+/// Checks out a slot and puts it back. Returns whether there was a slot.
 fn once(pool: &Dispatch<Thing>) -> bool {
     match pool.checkout() {
         Checkout::Busy(_) => false,
@@ -54,7 +60,7 @@ fn once(pool: &Dispatch<Thing>) -> bool {
     }
 }
 
-/// Every slot can be had, all at once, and not one more.
+/// Asserts that every slot can be taken, all at once, and not one more.
 fn whole(pool: &Dispatch<Thing>) {
     assert_eq!(pool.in_use(), 0);
     let all: Vec<_> = (0..pool.slots()).map(|_| pool.checkout().or_make(Thing::default).unwrap()).collect();
@@ -68,13 +74,20 @@ fn spawn(pool: &Dispatch<Thing>, work: impl FnOnce(&Dispatch<Thing>) + 'static) 
     thread::spawn(move || work(&pool))
 }
 
-/// Two, and three, want what there is one of; who has it has it alone, and who puts it back can have it again.
+/// Two threads, then three, request the only slot. It has one holder at a time, and a thread that
+/// released it can take it again.
 #[test]
 fn one_slot_has_one_holder() {
     for others in [1, 2] {
         explore(move || {
             let pool = pool(1);
-            let threads: Vec<_> = (0..others).map(|_| spawn(&pool, |pool| drop(once(pool)))).collect();
+            let threads: Vec<_> = (0..others)
+                .map(|_| {
+                    spawn(&pool, |pool| {
+                        once(pool);
+                    })
+                })
+                .collect();
             once(&pool);
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             assert!(once(&pool));
@@ -83,9 +96,9 @@ fn one_slot_has_one_holder() {
     }
 }
 
-/// Two threads with two slots: neither is told "busy" while the other has only one of them.
+/// Two threads share two slots: neither request is busy, because the other holds only one slot.
 #[test]
-fn with_a_slot_for_each_nobody_is_busy() {
+fn no_request_is_busy_with_a_slot_per_thread() {
     explore(|| {
         let pool = pool(2);
         let other = spawn(&pool, |pool| assert!(once(pool)));
@@ -95,32 +108,33 @@ fn with_a_slot_for_each_nobody_is_busy() {
     });
 }
 
-/// Two on one slot, one seat's worth of each: a seat and a lease do not have it at once.
+/// A permit and a lease never hold the same slot at once.
 #[test]
-fn a_seat_and_a_lease_exclude_each_other() {
+fn permit_and_lease_exclude_each_other() {
     explore(|| {
-        let (pool, inside) = (pool(1), Arc::new(AtomicU32::new(0)));
-        let (asks, its) = (pool.clone(), inside.clone());
+        let (pool, holders) = (pool(1), Arc::new(AtomicU32::new(0)));
+        let (other_pool, other_holders) = (pool.clone(), holders.clone());
         let other = thread::spawn(move || {
-            if let Ok(_permit) = asks.try_acquire() {
-                assert_eq!(its.fetch_add(1, SeqCst), 0);
+            if let Ok(_permit) = other_pool.try_acquire() {
+                assert_eq!(other_holders.fetch_add(1, SeqCst), 0);
                 thread::yield_now();
-                its.fetch_sub(1, SeqCst);
+                other_holders.fetch_sub(1, SeqCst);
             }
         });
         if let Ok(_lease) = pool.checkout().or_make(Thing::default) {
-            assert_eq!(inside.fetch_add(1, SeqCst), 0);
+            assert_eq!(holders.fetch_add(1, SeqCst), 0);
             thread::yield_now();
-            inside.fetch_sub(1, SeqCst);
+            holders.fetch_sub(1, SeqCst);
         }
         other.join().unwrap();
         whole(&pool);
     });
 }
 
-/// A seat that comes back twice, at the same time, frees it once: whoever has it next is not thrown out.
+/// A token that is released twice at the same time releases the slot once. The next holder keeps
+/// it.
 #[test]
-fn a_seat_that_comes_back_twice_at_once_frees_nobody_elses() {
+fn concurrent_second_release_has_no_effect() {
     use plimsoll_core::{Gate, Pack, Settle};
     explore(|| {
         let pool = pool(1);
@@ -129,20 +143,22 @@ fn a_seat_that_comes_back_twice_at_once_frees_nobody_elses() {
         pool.refund(Pack::unpack(words));
         let next = pool.checkout().or_make(Thing::default).unwrap();
         other.join().unwrap();
-        assert!(pool.checkout().is_busy(), "it is out");
+        assert!(pool.checkout().is_busy(), "the slot is in use");
         drop(next);
         whole(&pool);
     });
 }
 
-/// One checks out while it is made smaller: in the end nothing lies in what was taken away, and nothing is lost
-/// when it is made larger again.
+/// The pool is made smaller during a checkout. In the end no resource lies beyond the limit, and no
+/// slot is lost when the pool is made larger again.
 #[test]
-fn made_smaller_meanwhile_it_keeps_nothing_beyond() {
+fn shrink_during_use_leaves_nothing_beyond_the_limit() {
     explore(|| {
         let pool = pool(2);
         let held = pool.checkout().or_make(Thing::default).unwrap();
-        let other = spawn(&pool, |pool| drop(once(pool)));
+        let other = spawn(&pool, |pool| {
+            once(pool);
+        });
         pool.set_slots(1).unwrap();
         other.join().unwrap();
         drop(held);
@@ -153,13 +169,15 @@ fn made_smaller_meanwhile_it_keeps_nothing_beyond() {
     });
 }
 
-/// The same, with a resize down and one up at once, and one at work.
+/// The same with one change to fewer slots and one to more, both during a checkout.
 #[test]
-fn two_that_resize_it_lose_no_slot() {
+fn concurrent_resizes_lose_no_slot() {
     explore(|| {
         let pool = pool(1);
         let grows = spawn(&pool, |pool| pool.set_slots(2).unwrap());
-        let works = spawn(&pool, |pool| drop(once(pool)));
+        let works = spawn(&pool, |pool| {
+            once(pool);
+        });
         pool.set_slots(1).unwrap();
         grows.join().unwrap();
         works.join().unwrap();
@@ -168,9 +186,10 @@ fn two_that_resize_it_lose_no_slot() {
     });
 }
 
-/// One gives back while it is closed, another asks: in the end nothing is kept, and who waits for the end is told.
+/// A lease is released while the pool is closed. In the end no resource is kept, and `drained`
+/// returns.
 #[test]
-fn closed_meanwhile_it_keeps_nothing_and_tells_who_waits() {
+fn close_during_release_keeps_nothing_and_drains() {
     explore(|| {
         let pool = pool(1);
         let lease = pool.checkout_owned().or_make(Thing::default).unwrap();
@@ -183,64 +202,89 @@ fn closed_meanwhile_it_keeps_nothing_and_tells_who_waits() {
     });
 }
 
-/// Who asks in the moment of closing has the slot for a moment, and gives it back when it sees that. Who waits
-/// for the end must not miss that.
+/// A request during the close may hold the slot for a moment, and releases it when it sees the
+/// close. `drained` must not miss that release.
 #[test]
-fn who_asks_while_it_is_closed_holds_up_nobody() {
+fn checkout_during_close_does_not_hold_up_drained() {
     explore(|| {
         let pool = pool(1);
         let over = Arc::new(AtomicBool::new(false));
-        let its = over.clone();
-        let asks = spawn(&pool, move |pool| {
+        let drained = over.clone();
+        let requests = spawn(&pool, move |pool| {
             if let Ok(_lease) = pool.checkout().or_make(Thing::default) {
                 thread::yield_now();
-                assert!(!its.load(SeqCst), "it was drained, and somebody has a slot");
+                assert!(!drained.load(SeqCst), "drained, but a slot is in use");
             }
         });
         let closes = spawn(&pool, |pool| drop(pool.close()));
         block_on(pool.drained());
         over.store(true, SeqCst);
-        asks.join().unwrap();
+        requests.join().unwrap();
         closes.join().unwrap();
         assert_eq!((pool.in_use(), pool.idle()), (0, 0));
-        let Checkout::Busy(no) = pool.checkout() else { panic!("it is closed") };
-        assert_eq!(no.reason(), Reason::Closed);
+        let Checkout::Busy(rejected) = pool.checkout() else { panic!("the pool is closed") };
+        assert_eq!(rejected.reason(), Reason::Closed);
     });
 }
 
-/// A broken one goes, while another comes: in the end there is a slot, and at most one resource in it.
+/// The time of a resource that was put back without a limit counts from the change of the limit. A
+/// checkout that sees the new limit must see that time, too.
+///
+/// Both run in threads of their own: loom finds the broken ordering only if the change can come
+/// first.
 #[test]
-fn a_broken_one_frees_its_slot() {
+fn new_idle_limit_drops_no_fresh_resource() {
+    explore(|| {
+        let time = ManualTime::new();
+        let pool = Dispatch::builder().slots(1).dice(Dice::seeded(1)).clock(time.clock()).build().unwrap();
+        assert!(once(&pool));
+        time.advance(Duration::from_secs(3_600));
+        let sets = spawn(&pool, |pool| pool.set_max_idle(Duration::from_secs(1)));
+        let works = spawn(&pool, |pool| {
+            let Checkout::Reuse(lease) = pool.checkout() else { panic!("a fresh resource was dropped") };
+            lease.put_back();
+        });
+        sets.join().unwrap();
+        works.join().unwrap();
+        assert!(matches!(pool.checkout(), Checkout::Reuse(_)));
+    });
+}
+
+/// A lease is discarded during a checkout. In the end the slot is free.
+#[test]
+fn discard_during_checkout_frees_the_slot() {
     explore(|| {
         let pool = pool(1);
         let lease = pool.checkout_owned().or_make(Thing::default).unwrap();
-        let breaks = thread::spawn(move || lease.discard());
+        let discards = thread::spawn(move || lease.discard());
         once(&pool);
-        breaks.join().unwrap();
+        discards.join().unwrap();
         whole(&pool);
     });
 }
 
-/// Two who sweep, or take out, while one works.
+/// The pool is closed during a checkout: the resource is returned at most once, and none is kept.
 #[test]
-fn what_is_cleared_out_is_cleared_out_once() {
+fn close_during_checkout_returns_a_resource_once() {
     explore(|| {
         let pool = pool(1);
         assert!(once(&pool));
-        let works = spawn(&pool, |pool| drop(once(pool)));
-        let out = pool.close().len();
+        let works = spawn(&pool, |pool| {
+            once(pool);
+        });
+        let returned = pool.close().len();
         works.join().unwrap();
-        assert!(out <= 1);
+        assert!(returned <= 1);
         assert_eq!((pool.in_use(), pool.idle()), (0, 0));
     });
 }
 
 fn workers(n: u32) -> (Workers<u32>, Vec<plimsoll_dispatch::Worker<u32>>) {
-    Workers::with("loom", n, Clock::system(), None).unwrap()
+    Workers::builder().workers(n).dice(Dice::seeded(1)).build().unwrap()
 }
 
-/// What was done, a bit for each job.
-fn works(mut worker: plimsoll_dispatch::Worker<u32>, done: &Arc<AtomicU32>) -> thread::JoinHandle<()> {
+/// Runs a worker that sets one bit for each job.
+fn serve(mut worker: plimsoll_dispatch::Worker<u32>, done: &Arc<AtomicU32>) -> thread::JoinHandle<()> {
     let done = done.clone();
     thread::spawn(move || {
         block_on(async {
@@ -251,53 +295,53 @@ fn works(mut worker: plimsoll_dispatch::Worker<u32>, done: &Arc<AtomicU32>) -> t
     })
 }
 
-/// Given is done: neither lost when it is closed in the same moment, nor done twice.
+/// A submitted job is done once, even if the workers are closed at the same moment.
 #[test]
-fn what_was_given_is_done_once_though_it_is_closed() {
+fn job_submitted_during_close_is_done_or_returned() {
     explore(|| {
-        let (hands, mut all) = workers(1);
+        let (workers, mut all) = workers(1);
         let done = Arc::new(AtomicU32::new(0));
-        let worker = works(all.remove(0), &done);
-        let gives = {
-            let hands = hands.clone();
-            thread::spawn(move || hands.submit(0).is_ok())
+        let worker = serve(all.remove(0), &done);
+        let submits = {
+            let workers = workers.clone();
+            thread::spawn(move || workers.submit(0).is_ok())
         };
-        hands.close();
-        let given = gives.join().unwrap();
+        workers.close();
+        let submitted = submits.join().unwrap();
         worker.join().unwrap();
-        assert_eq!(done.load(SeqCst), u32::from(given));
-        assert_eq!(hands.submit(1).unwrap_err().rejected.reason(), Reason::Closed);
+        assert_eq!(done.load(SeqCst), u32::from(submitted));
+        assert_eq!(workers.submit(1).unwrap_err().rejected.reason(), Reason::Closed);
     });
 }
 
-/// Two hands and one worker: each job is done, or comes back.
+/// Two submitters and one worker: each job is done or returned.
 #[test]
-fn two_hands_and_one_worker_lose_no_job() {
+fn concurrent_submits_lose_no_job() {
     explore(|| {
-        let (hands, mut all) = workers(1);
+        let (workers, mut all) = workers(1);
         let done = Arc::new(AtomicU32::new(0));
-        let worker = works(all.remove(0), &done);
-        let gives = {
-            let hands = hands.clone();
-            thread::spawn(move || hands.submit(0).is_ok())
+        let worker = serve(all.remove(0), &done);
+        let submits = {
+            let workers = workers.clone();
+            thread::spawn(move || workers.submit(0).is_ok())
         };
-        let mine = hands.submit(1).is_ok();
-        let given = u32::from(gives.join().unwrap()) | u32::from(mine) << 1;
-        hands.close();
+        let mine = workers.submit(1).is_ok();
+        let submitted = u32::from(submits.join().unwrap()) | u32::from(mine) << 1;
+        workers.close();
         worker.join().unwrap();
-        assert_eq!(done.load(SeqCst), given);
+        assert_eq!(done.load(SeqCst), submitted);
     });
 }
 
-/// A wait that is cancelled in the moment in which a job comes: it is there at the next call.
+/// A wait is cancelled at the moment a job is handed over. The next call returns the job.
 #[test]
-fn a_cancelled_wait_loses_no_job() {
+fn cancelled_wait_loses_no_job() {
     explore(|| {
-        let (hands, mut all) = workers(1);
+        let (workers, mut all) = workers(1);
         let mut worker = all.remove(0);
-        let gives = {
-            let hands = hands.clone();
-            thread::spawn(move || hands.submit(0).is_ok())
+        let submits = {
+            let workers = workers.clone();
+            thread::spawn(move || workers.submit(0).is_ok())
         };
         let mut got = 0;
         {
@@ -307,27 +351,27 @@ fn a_cancelled_wait_loses_no_job() {
                 got += 1;
             }
         }
-        let given = gives.join().unwrap();
-        assert!(hands.submit(1).is_err(), "it is not idle any more");
-        hands.close();
+        let submitted = submits.join().unwrap();
+        assert!(workers.submit(1).is_err(), "the worker is not idle any more");
+        workers.close();
         block_on(async {
             while worker.next().await.is_some() {
                 got += 1;
             }
         });
-        assert_eq!(got, u32::from(given));
+        assert_eq!(got, u32::from(submitted));
     });
 }
 
-/// A worker that goes in the moment in which a job comes: who replaces it has the job, and after it the next.
+/// A worker is dropped at the moment a job is handed over. Its replacement gets the job.
 #[test]
-fn who_replaces_a_worker_has_its_job() {
+fn replacement_gets_the_job_handed_over() {
     explore(|| {
-        let (hands, mut all) = workers(1);
+        let (workers, mut all) = workers(1);
         let mut worker = all.remove(0);
-        let gives = {
-            let hands = hands.clone();
-            thread::spawn(move || hands.submit(0).is_ok())
+        let submits = {
+            let workers = workers.clone();
+            thread::spawn(move || workers.submit(0).is_ok())
         };
         let mut got = 0;
         {
@@ -338,11 +382,11 @@ fn who_replaces_a_worker_has_its_job() {
             }
         }
         drop(worker);
-        let mut next = hands.replace().unwrap();
-        let given = gives.join().unwrap();
+        let mut next = workers.replace().unwrap();
+        let submitted = submits.join().unwrap();
         let done = {
-            let hands = hands.clone();
-            thread::spawn(move || hands.close())
+            let workers = workers.clone();
+            thread::spawn(move || workers.close())
         };
         block_on(async {
             while next.next().await.is_some() {
@@ -350,7 +394,7 @@ fn who_replaces_a_worker_has_its_job() {
             }
         });
         done.join().unwrap();
-        assert_eq!(got, u32::from(given));
-        assert_eq!(hands.missing(), 0);
+        assert_eq!(got, u32::from(submitted));
+        assert_eq!(workers.missing(), 0);
     });
 }

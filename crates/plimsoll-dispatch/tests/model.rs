@@ -1,4 +1,4 @@
-//! The pool against a model of it, and the pool under several threads.
+//! The pool compared with a model, and used by several threads.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::Dice;
@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (1u32..100).prop_map(Step::Resize),
         1 => Just(Step::Close),
     ];
-    // To close is seldom: after it there is little to be seen.
+    // Close at most once, because little happens after it.
     prop::collection::vec(step, 1..150).prop_map(|mut steps| {
         let close = steps.iter().rposition(|step| matches!(step, Step::Close)).unwrap_or(steps.len());
         let mut n = 0;
@@ -49,7 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// A resource that knows whether it is alive, and whose number is its own.
+/// A resource with a number of its own, which is in the set as long as the resource is alive.
 struct Thing(u64, Arc<Mutex<HashSet<u64>>>);
 impl Drop for Thing {
     fn drop(&mut self) {
@@ -63,7 +63,7 @@ fn pick_one<T>(all: &mut Vec<T>, at: &Index) -> Option<T> {
 
 proptest! {
     #[test]
-    fn it_does_what_its_model_does(pick in picks(), slots in 1u32..80, all in steps()) {
+    fn pool_matches_its_model(pick in picks(), slots in 1u32..80, all in steps()) {
         let pool = Dispatch::<Thing>::builder().slots(slots).pick(pick).probes(u32::MAX).dice(Dice::seeded(1)).build().unwrap();
         let alive = Arc::new(Mutex::new(HashSet::new()));
         let mut vacant: Vec<Vacant<Thing, Dispatch<Thing>>> = vec![];
@@ -74,18 +74,18 @@ proptest! {
                 Step::Checkout => match pool.checkout_owned() {
                     Checkout::Reuse(lease) => {
                         prop_assert!(!closed && alive.lock().unwrap().contains(&lease.0));
-                        prop_assert!(leases.iter().all(|other| other.0 != lease.0), "in two hands");
+                        prop_assert!(leases.iter().all(|other| other.0 != lease.0), "the resource has two holders");
                         leases.push(lease);
                     }
                     Checkout::Make(free) => {
                         prop_assert!(!closed);
                         vacant.push(free);
                     }
-                    Checkout::Busy(no) => {
-                        prop_assert_eq!(no.reason(), if closed { plimsoll_core::Reason::Closed } else { plimsoll_core::Reason::Busy });
+                    Checkout::Busy(rejected) => {
+                        prop_assert_eq!(rejected.reason(), if closed { plimsoll_core::Reason::Closed } else { plimsoll_core::Reason::Busy });
                         let out = (vacant.len() + leases.len()) as u32;
-                        // Of those that are out some may be beyond a limit that was lowered.
-                        prop_assert!(closed || out >= limit, "{out} of {limit} are out");
+                        // Some slots in use may be beyond a limit that was lowered.
+                        prop_assert!(closed || out >= limit, "{out} of {limit} are in use");
                     }
                 },
                 Step::Fill(at) => if let Some(free) = pick_one(&mut vacant, &at) {
@@ -111,7 +111,7 @@ proptest! {
             prop_assert_eq!(pool.in_use() as usize, out);
             prop_assert_eq!(pool.slots(), limit);
             prop_assert!(resized || out <= limit as usize);
-            // What is alive is in a hand, or idle.
+            // A resource that is alive is leased or idle.
             prop_assert_eq!(alive.lock().unwrap().len(), leases.len() + pool.idle());
             prop_assert!(pool.idle() <= limit as usize && (!closed || pool.idle() == 0));
         }
@@ -120,19 +120,19 @@ proptest! {
     }
 }
 
-/// What the threads of one run know together.
+/// The state that the threads of one run share.
 struct Run {
     pool: Dispatch<Used>,
-    // Those who may have a slot, counted before they ask and after they have given it back: and a mark of time that
-    // moves on whenever one of them comes.
-    out: AtomicI64,
-    came: AtomicU64,
+    // The threads that may hold a slot, counted from before the request until after the release.
+    active: AtomicI64,
+    // The number of requests begun, as a clock that shows whether another request came meanwhile.
+    requests: AtomicU64,
     made: AtomicU64,
     granted: AtomicU64,
     resizes: bool,
 }
 
-/// A resource that only one may use at a time, with a number that is not atomic.
+/// A resource that only one thread may use at a time, with a number that is not atomic.
 struct Used(Arc<AtomicBool>, u64);
 
 #[derive(Clone, Debug)]
@@ -143,24 +143,24 @@ struct Job {
 
 fn work(run: &Run, jobs: &[Job]) {
     for job in jobs {
-        // "Busy" is a lie if nobody else was there before, and nobody came meanwhile.
-        let others = run.out.fetch_add(1, SeqCst);
-        let came = run.came.fetch_add(1, SeqCst) + 1;
+        // `Busy` is wrong if no other thread was active before, and none came meanwhile.
+        let others = run.active.fetch_add(1, SeqCst);
+        let request = run.requests.fetch_add(1, SeqCst) + 1;
         match run.pool.checkout() {
-            Checkout::Busy(no) => {
-                assert_eq!(no.reason(), plimsoll_core::Reason::Busy);
-                assert!(others > 0 || run.came.load(SeqCst) != came, "busy with nobody there");
-                run.out.fetch_sub(1, SeqCst);
+            Checkout::Busy(rejected) => {
+                assert_eq!(rejected.reason(), plimsoll_core::Reason::Busy);
+                assert!(others > 0 || run.requests.load(SeqCst) != request, "busy without another thread");
+                run.active.fetch_sub(1, SeqCst);
             }
-            answer => {
+            granted => {
                 run.granted.fetch_add(1, SeqCst);
-                let mut lease = answer
+                let mut lease = granted
                     .or_make(|| {
                         run.made.fetch_add(1, SeqCst);
                         Used(Arc::default(), 0)
                     })
                     .unwrap();
-                assert!(!lease.0.swap(true, SeqCst), "in two hands");
+                assert!(!lease.0.swap(true, SeqCst), "the resource has two holders");
                 let seen = lease.1;
                 (0..job.yields).for_each(|_| std::thread::yield_now());
                 lease.1 = seen + 1;
@@ -174,7 +174,7 @@ fn work(run: &Run, jobs: &[Job]) {
                     }
                     _ => lease.put_back(),
                 }
-                run.out.fetch_sub(1, SeqCst);
+                run.active.fetch_sub(1, SeqCst);
             }
         }
     }
@@ -183,27 +183,27 @@ fn work(run: &Run, jobs: &[Job]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Threads with schedules by chance: never the same resource in two hands, every slot free at the end, and
-    /// with a slot for each thread nobody is busy.
+    /// Threads with random schedules: no resource has two holders, and every slot is free in the
+    /// end.
     #[test]
-    fn in_parallel_nobody_has_what_another_has(
+    fn resource_never_has_two_holders_in_parallel(
         pick in picks(), slots in 1u32..6, resizes in any::<bool>(),
         schedules in prop::collection::vec(
             prop::collection::vec((0u8..4, 0u8..10).prop_map(|(yields, end)| Job { yields, end }), 1..120), 2..5),
     ) {
         let pool = Dispatch::builder().slots(slots).pick(pick).probes(u32::MAX).build().unwrap();
-        let run = Run { pool, out: AtomicI64::new(0), came: 0.into(), made: 0.into(), granted: 0.into(), resizes };
-        let asked: usize = schedules.iter().map(Vec::len).sum();
+        let run = Run { pool, active: AtomicI64::new(0), requests: 0.into(), made: 0.into(), granted: 0.into(), resizes };
+        let requests: usize = schedules.iter().map(Vec::len).sum();
         std::thread::scope(|scope| {
             let threads: Vec<_> = schedules.iter().map(|jobs| scope.spawn(|| work(&run, jobs))).collect();
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         let granted = run.granted.into_inner();
-        prop_assert!(granted >= 1 && granted <= asked as u64);
-        prop_assert_eq!((run.pool.in_use(), run.out.into_inner()), (0, 0));
+        prop_assert!(granted >= 1 && granted <= requests as u64);
+        prop_assert_eq!((run.pool.in_use(), run.active.into_inner()), (0, 0));
         let slots = run.pool.slots();
         prop_assert!(run.pool.idle() <= slots as usize);
-        // Nothing was lost: all can be had, each once, and not one more.
+        // No slot was lost: all can be taken, each once, and not one more.
         let mut all = vec![];
         for _ in 0..slots * 100 {
             all.extend(run.pool.checkout().or_make(|| Used(Arc::default(), 0)));
@@ -212,9 +212,9 @@ proptest! {
         prop_assert!(all.iter().all(|lease| !lease.0.swap(true, SeqCst)));
     }
 
-    /// One thread and one seat more than all others hold: it is never told "busy".
+    /// With more slots than threads, no request is busy.
     #[test]
-    fn with_a_slot_for_each_thread_nobody_is_busy(pick in picks(), threads in 1u32..5) {
+    fn no_request_is_busy_with_enough_slots(pick in picks(), threads in 1u32..5) {
         let pool = Dispatch::<u32>::builder().slots(threads).pick(SlotPick::Lowest).probes(1).build().unwrap();
         drop(pool);
         let pool = Dispatch::builder().slots(2 * threads).pick(pick).probes(2 * threads).build().unwrap();

@@ -1,4 +1,5 @@
-//! Bugs that others had, or that once were here, each with its story; and what is promised, each as it is said.
+//! Bugs of other pools or of this one, each with its story, and tests of what the documentation
+//! says.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Event, Gate, Inspect, ManualTime, Observe, Outcome, Pack, Reason, Settle};
@@ -23,8 +24,8 @@ fn take(pool: &Dispatch<u32>) -> Lease<u32, &Dispatch<u32>> {
     pool.checkout().or_make(|| 7).unwrap()
 }
 
-fn is_made(answer: Checkout<u32, &Dispatch<u32>>) -> bool {
-    matches!(answer, Checkout::Make(_))
+fn is_empty(checkout: Checkout<u32, &Dispatch<u32>>) -> bool {
+    matches!(checkout, Checkout::Make(_))
 }
 
 fn panics(work: impl FnOnce()) {
@@ -36,30 +37,30 @@ fn die() -> ! {
 }
 
 #[derive(Default)]
-struct Ear(Mutex<Vec<Event>>);
-impl Observe for Ear {
+struct Recorder(Mutex<Vec<Event>>);
+impl Observe for Recorder {
     fn event(&self, event: Event) {
         self.0.lock().unwrap().push(event);
     }
 }
 
-/// Q5: with one of dispcount's backends a watcher that was restarted was busy for ever.
+/// With one of dispcount's backends, a watcher that was restarted was busy for ever.
 #[test]
-fn what_breaks_is_made_again_and_its_slot_is_free() {
+fn discard_frees_the_slot_and_remake_keeps_it() {
     let pool = pool(1);
     take(&pool).discard();
     assert_eq!((pool.in_use(), pool.idle()), (0, 0));
-    assert!(is_made(pool.checkout()));
-    // To make it again oneself keeps the slot.
+    assert!(is_empty(pool.checkout()));
+    // The holder keeps the slot and makes the resource again.
     let vacant = take(&pool).remake();
     assert!(pool.checkout().is_busy());
     vacant.fill(8).put_back();
     assert_eq!(*take(&pool), 8);
 }
 
-/// Q6: a checkout that had timed out with its caller owned the resource for ever.
+/// In dispcount, a checkout whose caller had timed out owned the resource for ever.
 #[test]
-fn a_cancelled_making_owns_nothing_later() {
+fn cancelled_make_holds_no_slot_later() {
     let time = ManualTime::new();
     let clock = time.clock();
     let pool = builder(1).clock(clock.clone()).build().unwrap();
@@ -71,18 +72,18 @@ fn a_cancelled_making_owns_nothing_later() {
     }));
     assert_pending!(making.poll());
     assert_eq!(pool.in_use(), 1);
-    drop(making); // its caller's time is over
+    drop(making); // the caller has timed out
     assert_eq!(pool.in_use(), 0);
-    time.advance(10 * MS); // when it would have been made
+    time.advance(10 * MS); // the time at which `make` would have ended
     assert_eq!((pool.in_use(), pool.idle()), (0, 0));
     let Checkout::Make(unpolled) = pool.checkout() else { panic!("nothing is in it") };
     drop(unpolled.make(async { Ok::<_, ()>(1) }));
     assert_eq!(pool.in_use(), 0);
 }
 
-/// Q7: dispcount's check-in is a message; the one who had sent it was told "busy" 18 times in a hundred.
+/// In dispcount, a check-in is a message. Its sender was busy in 18 of 100 checkouts that followed.
 #[test]
-fn whoever_puts_it_back_can_have_it_again() {
+fn thread_that_released_a_slot_gets_it_again() {
     for pick in [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest] {
         let pool = builder(1).pick(pick).build().unwrap();
         (0..1_000).for_each(|_| drop(pool.checkout().or_make(|| 7).unwrap()));
@@ -90,9 +91,9 @@ fn whoever_puts_it_back_can_have_it_again() {
     }
 }
 
-/// Q7 with a word to another thread in between: it has it at once.
+/// The same across threads: a thread that learns of the release gets the slot at once.
 #[test]
-fn whoever_is_told_that_it_is_back_can_have_it() {
+fn thread_that_learns_of_a_release_gets_the_slot() {
     let pool = pool(1);
     let turn = Barrier::new(2);
     std::thread::scope(|scope| {
@@ -102,7 +103,7 @@ fn whoever_is_told_that_it_is_back_can_have_it() {
                 for round in 0..500 {
                     if first == (round % 2 == 0) {
                         let mut lease = pool.checkout().or_make(|| round).unwrap();
-                        assert_eq!(*lease, round, "it sees what the last one did to it");
+                        assert_eq!(*lease, round, "it sees what the last holder did");
                         *lease += 1;
                     }
                     turn.wait();
@@ -113,7 +114,7 @@ fn whoever_is_told_that_it_is_back_can_have_it() {
 }
 
 #[test]
-fn a_seat_that_comes_back_twice_frees_nobody_elses() {
+fn second_release_of_a_token_has_no_effect() {
     let pool = pool(1);
     let first = pool.admit(&()).unwrap().pack();
     pool.refund(Pack::unpack(first));
@@ -126,7 +127,7 @@ fn a_seat_that_comes_back_twice_frees_nobody_elses() {
 }
 
 #[test]
-fn what_has_the_same_key_keeps_its_slot() {
+fn same_key_gets_the_same_slot() {
     let pool = builder(16).build().unwrap();
     for key in 0..100 {
         let Checkout::Make(vacant) = pool.checkout_for(&key) else { continue };
@@ -140,27 +141,27 @@ fn what_has_the_same_key_keeps_its_slot() {
 }
 
 #[test]
-fn of_two_that_which_has_a_resource_is_preferred() {
-    // One of two is filled: whenever it is among the two that are looked at, it is it, so that the other is made in
-    // one of four.
+fn two_choices_prefers_the_slot_with_a_resource() {
+    // One of two slots has a resource. It is taken whenever it is among the two choices, so the
+    // empty slot is taken in one of four requests.
     let share = |pick| {
-        let made = (0..2_000).filter(|&seed| {
+        let empty = (0..2_000).filter(|&seed| {
             let pool = builder(2).pick(pick).dice(Dice::seeded(seed)).build().unwrap();
             take(&pool).put_back();
-            is_made(pool.checkout())
+            is_empty(pool.checkout())
         });
-        made.count() as f64 / 2_000.0
+        empty.count() as f64 / 2_000.0
     };
-    let (two, any) = (share(SlotPick::TwoChoices), share(SlotPick::Random));
-    assert!((0.2..0.3).contains(&two), "{two}");
-    assert!((0.45..0.55).contains(&any), "{any}");
+    let (two_choices, random) = (share(SlotPick::TwoChoices), share(SlotPick::Random));
+    assert!((0.2..0.3).contains(&two_choices), "{two_choices}");
+    assert!((0.45..0.55).contains(&random), "{random}");
 }
 
-/// What was swept is not preferred for having been filled once.
+/// A slot that was swept is empty, and no better than another empty one.
 #[test]
-fn of_two_that_which_was_emptied_is_not_preferred() {
+fn two_choices_does_not_prefer_a_swept_slot() {
     let time = ManualTime::new();
-    let made = (0..400).filter(|&seed| {
+    let empty = (0..400).filter(|&seed| {
         let pool =
             builder(2).pick(SlotPick::TwoChoices).dice(Dice::seeded(seed)).probes(2).clock(time.clock());
         let pool = pool.max_idle(MS).build().unwrap();
@@ -169,14 +170,14 @@ fn of_two_that_which_was_emptied_is_not_preferred() {
         time.advance(2 * MS);
         other.put_back();
         assert_eq!(pool.sweep(), 1);
-        is_made(pool.checkout())
+        is_empty(pool.checkout())
     });
-    let made = made.count();
-    assert!((60..140).contains(&made), "one of four, not one of two: {made} of 400");
+    let empty = empty.count();
+    assert!((60..140).contains(&empty), "one of four, not one of two: {empty} of 400");
 }
 
 #[test]
-fn the_lowest_uses_as_few_as_possible() {
+fn lowest_uses_as_few_resources_as_possible() {
     let pool = builder(10).probes(10).build().unwrap();
     for _ in 0..100 {
         let two = (take(&pool), take(&pool));
@@ -186,7 +187,7 @@ fn the_lowest_uses_as_few_as_possible() {
 }
 
 #[test]
-fn so_many_are_tried_as_are_set() {
+fn number_of_probes_bounds_the_slots_tried() {
     let busy = |probes| {
         let pool = builder(10).pick(SlotPick::Random).probes(probes).build().unwrap();
         let mut held = vec![];
@@ -195,13 +196,13 @@ fn so_many_are_tried_as_are_set() {
         }
         (0..1_000).filter(|_| pool.checkout().is_busy()).count()
     };
-    assert!((850..950).contains(&busy(1)), "one in ten finds it");
-    assert!((150..250).contains(&busy(8)), "eight in ten find it");
+    assert!((850..950).contains(&busy(1)), "one in ten requests finds the free slot");
+    assert!((150..250).contains(&busy(8)), "eight in ten requests find it");
     assert_eq!(busy(10), 0);
 }
 
 #[test]
-fn what_lies_idle_for_too_long_is_swept() {
+fn sweep_drops_resources_idle_for_too_long() {
     let time = ManualTime::new();
     let pool = builder(3).max_idle(10 * MS).clock(time.clock()).build().unwrap();
     let (one, other, out) = (take(&pool), take(&pool), take(&pool));
@@ -214,12 +215,12 @@ fn what_lies_idle_for_too_long_is_swept() {
     time.advance(6 * MS);
     assert_eq!((pool.sweep(), pool.sweep()), (1, 0));
     out.put_back();
-    assert_eq!(pool.sweep(), 0, "what was used a moment ago is not idle");
+    assert_eq!(pool.sweep(), 0, "it was in use a moment ago");
     assert!(matches!(pool.checkout(), Checkout::Make(_)));
 }
 
 #[test]
-fn what_was_only_dropped_is_kept_or_not_as_is_set() {
+fn keep_dropped_decides_about_dropped_leases() {
     for keep in [true, false] {
         let pool = builder(1).keep_dropped(keep).build().unwrap();
         drop(take(&pool));
@@ -234,9 +235,10 @@ fn what_was_only_dropped_is_kept_or_not_as_is_set() {
     }
 }
 
-/// What is dropped is somebody's code: when it panics, the slot is free all the same, and who waits is told.
+/// The drop of a resource is foreign code. If it panics, the slot is released all the same, and a
+/// waiting `drained` is woken.
 #[test]
-fn a_resource_whose_end_panics_takes_no_slot_with_it() {
+fn panic_in_a_resource_drop_releases_the_slot() {
     struct Bomb(bool);
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -254,7 +256,7 @@ fn a_resource_whose_end_panics_takes_no_slot_with_it() {
     assert_eq!(pool.in_use(), 0);
     bomb().put_back();
     time.advance(2 * MS);
-    panics(|| drop(pool.checkout())); // it was idle for too long
+    panics(|| drop(pool.checkout())); // idle for too long
     assert_eq!(pool.in_use(), 0);
     let last = bomb();
     pool.close();
@@ -266,14 +268,14 @@ fn a_resource_whose_end_panics_takes_no_slot_with_it() {
 }
 
 #[test]
-fn it_is_made_smaller_and_larger_while_leases_are_out() {
+fn resize_keeps_leases_and_drops_surplus_resources() {
     let pool = builder(4).probes(200).build().unwrap();
     let held: Vec<_> = (0..4).map(|n| pool.checkout().or_make(|| n).unwrap()).collect();
     pool.set_slots(2).unwrap();
-    assert_eq!((pool.slots(), pool.in_use()), (2, 4), "nobody is thrown out");
+    assert_eq!((pool.slots(), pool.in_use()), (2, 4), "slots in use stay in use");
     assert!(pool.checkout().is_busy());
     drop(held);
-    assert_eq!((pool.in_use(), pool.idle()), (0, 2), "what is beyond is not kept");
+    assert_eq!((pool.in_use(), pool.idle()), (0, 2), "resources beyond the limit are dropped");
     pool.set_slots(200).unwrap();
     let all: Vec<_> = (0..201).map_while(|n| pool.checkout().or_make(|| n).ok()).collect();
     assert_eq!(all.len(), 200);
@@ -284,7 +286,7 @@ fn it_is_made_smaller_and_larger_while_leases_are_out() {
 }
 
 #[test]
-fn it_closes_in_peace() {
+fn close_returns_idle_resources_then_drains() {
     let pool = builder(2).build().unwrap();
     let (idle, out) = (take(&pool), take(&pool));
     idle.put_back();
@@ -297,18 +299,20 @@ fn it_closes_in_peace() {
     assert_ready!(early.poll());
     assert_eq!((pool.in_use(), pool.idle()), (0, 0));
     assert_eq!(pool.try_acquire().unwrap_err().reason(), Reason::Closed);
-    let Checkout::Busy(no) = assert_ready!(task::spawn(pool.checkout_within(MS)).poll()) else { panic!() };
-    assert_eq!(no.reason(), Reason::Closed, "at once");
+    let Checkout::Busy(rejected) = assert_ready!(task::spawn(pool.checkout_within(MS)).poll()) else {
+        panic!()
+    };
+    assert_eq!(rejected.reason(), Reason::Closed, "rejected at once");
 }
 
 #[test]
-fn whoever_can_wait_has_it_soon_after_it_is_free() {
+fn checkout_within_gets_a_slot_soon_after_release() {
     let time = ManualTime::new();
     let pool = builder(1).clock(time.clock()).build().unwrap();
     let held = take(&pool);
     let mut waits = task::spawn(pool.checkout_within(1_000 * MS));
     let mut polls = 0;
-    // A timer each time, from 0.1 ms up to 10: a hundred or so in a second, and none without its time.
+    // The pauses grow from 0.1 ms to 10 ms: about a hundred polls a second, each after its timer.
     for _ in 0..900 {
         assert_pending!(waits.poll());
         polls += 1;
@@ -327,7 +331,7 @@ fn whoever_can_wait_has_it_soon_after_it_is_free() {
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_in_a_runtime_waits_by_its_clock() {
+async fn checkout_within_follows_the_clock_of_the_runtime() {
     let pool = pool(1);
     let held = pool.checkout_owned().or_make(|| 7).unwrap();
     assert!(pool.checkout_within(50 * MS).await.is_busy());
@@ -343,11 +347,12 @@ async fn whoever_waits_in_a_runtime_waits_by_its_clock() {
     releases.await.unwrap();
 }
 
-/// The books: who asked was admitted or rejected; who was admitted has ended or was given back.
+/// The books balance: each request was admitted or rejected, and each admission completed or
+/// refunded.
 #[test]
-fn the_books_balance() {
-    let ear = Arc::new(Ear::default());
-    let pool = builder(1).observe(ear.clone()).build().unwrap();
+fn events_balance() {
+    let recorder = Arc::new(Recorder::default());
+    let pool = builder(1).observe(recorder.clone()).build().unwrap();
     take(&pool).put_back();
     take(&pool).discard();
     drop(pool.checkout());
@@ -360,109 +365,117 @@ fn the_books_balance() {
         let _lease = take(&pool);
         die()
     });
-    let events = ear.0.lock().unwrap();
-    let ended = |outcome| {
+    let events = recorder.0.lock().unwrap();
+    let completed = |outcome| {
         events.iter().filter(|e| matches!(e, Event::Completed { outcome: o, .. } if *o == outcome)).count()
     };
     let admitted = events.iter().filter(|e| matches!(e, Event::Admitted { .. })).count();
     let rejected = events.iter().filter(|e| matches!(e, Event::Rejected { .. })).count();
-    let back = events.iter().filter(|e| matches!(e, Event::Refunded { .. })).count();
-    assert_eq!((admitted, rejected, back), (7, 2, 1));
-    let ends = [Outcome::Success, Outcome::Failure, Outcome::Cancelled, Outcome::Ignored].map(ended);
-    assert_eq!(ends, [1, 2, 2, 1]);
+    let refunded = events.iter().filter(|e| matches!(e, Event::Refunded { .. })).count();
+    assert_eq!((admitted, rejected, refunded), (7, 2, 1));
+    let outcomes = [Outcome::Success, Outcome::Failure, Outcome::Cancelled, Outcome::Ignored].map(completed);
+    assert_eq!(outcomes, [1, 2, 2, 1]);
 }
 
 mod workers {
     use super::*;
 
     #[test]
-    fn a_job_goes_to_an_idle_worker_or_comes_back() {
-        let (hands, mut all) = Workers::new(2).unwrap();
-        assert_eq!(hands.submit("early").unwrap_err().rejected.reason(), Reason::Busy, "nobody is idle yet");
+    fn job_reaches_an_idle_worker_or_is_returned() {
+        let (workers, mut all) = Workers::new(2).unwrap();
+        assert_eq!(
+            workers.submit("early").unwrap_err().rejected.reason(),
+            Reason::Busy,
+            "no worker is idle yet"
+        );
         let (mut one, mut other) = (all.remove(0), all.remove(0));
         let mut first = task::spawn(one.next());
         assert_pending!(first.poll());
-        assert_eq!(hands.idle(), 1);
-        hands.submit("a").unwrap();
+        assert_eq!(workers.idle(), 1);
+        workers.submit("a").unwrap();
         assert!(first.is_woken());
-        assert_eq!(hands.submit("b").unwrap_err().job, "b");
+        assert_eq!(workers.submit("b").unwrap_err().job, "b");
         assert_eq!(assert_ready!(first.poll()), Some("a"));
         drop(first);
         let mut second = task::spawn(other.next());
         assert_pending!(second.poll());
-        hands.submit("b").unwrap();
+        workers.submit("b").unwrap();
         assert_eq!(assert_ready!(second.poll()), Some("b"));
-        assert_eq!(hands.idle(), 0);
+        assert_eq!(workers.idle(), 0);
     }
 
     #[test]
-    fn a_cancelled_wait_loses_no_job() {
-        let (hands, mut all) = Workers::new(1).unwrap();
+    fn cancelled_wait_loses_no_job() {
+        let (workers, mut all) = Workers::new(1).unwrap();
         let mut worker = all.remove(0);
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
         drop(waits);
-        assert!(hands.submit(1).is_err(), "it is not idle any more");
+        assert!(workers.submit(1).is_err(), "the worker is not idle any more");
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
-        hands.submit(2).unwrap();
-        drop(waits); // with a job on its desk
-        assert!(hands.submit(3).is_err());
+        workers.submit(2).unwrap();
+        drop(waits); // after a job was handed over
+        assert!(workers.submit(3).is_err());
         assert_eq!(assert_ready!(task::spawn(worker.next()).poll()), Some(2));
     }
 
-    /// Q5: a worker whose job panics leaves no slot that is busy for ever.
+    /// A worker whose job panics leaves no slot that is busy for ever.
     #[test]
-    fn who_replaces_a_worker_that_died_is_idle_and_has_what_waited_for_it() {
-        let (hands, mut all) = Workers::new(1).unwrap();
-        assert!(hands.replace().is_none());
+    fn replacement_is_idle_and_gets_the_waiting_job() {
+        let (workers, mut all) = Workers::new(1).unwrap();
+        assert!(workers.replace().is_none());
         let mut worker = all.remove(0);
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
-        hands.submit(1).unwrap();
+        workers.submit(1).unwrap();
         assert_eq!(assert_ready!(waits.poll()), Some(1));
         drop(waits);
         panics(move || {
             let _worker = worker;
             die()
         });
-        assert_eq!((hands.missing(), hands.idle()), (1, 0));
-        assert!(hands.submit(2).is_err());
-        let mut worker = hands.replace().unwrap();
+        assert_eq!((workers.missing(), workers.idle()), (1, 0));
+        assert!(workers.submit(2).is_err());
+        let mut worker = workers.replace().unwrap();
         let mut waits = task::spawn(worker.next());
         assert_pending!(waits.poll());
-        hands.submit(2).unwrap();
+        workers.submit(2).unwrap();
         drop(waits);
         drop(worker);
-        assert_eq!(hands.missing(), 1);
-        let mut worker = hands.replace().unwrap();
-        assert_eq!(assert_ready!(task::spawn(worker.next()).poll()), Some(2), "its desk was not empty");
-        assert_eq!(hands.missing(), 0);
+        assert_eq!(workers.missing(), 1);
+        let mut worker = workers.replace().unwrap();
+        assert_eq!(
+            assert_ready!(task::spawn(worker.next()).poll()),
+            Some(2),
+            "the job that was handed over waits for it"
+        );
+        assert_eq!(workers.missing(), 0);
     }
 
     #[test]
-    fn closed_with_a_job_in_hand_it_is_done() {
-        let (hands, mut all) = Workers::new(2).unwrap();
+    fn job_handed_over_before_close_is_done() {
+        let (workers, mut all) = Workers::new(2).unwrap();
         let (mut busy, mut idle) = (all.remove(0), all.remove(0));
         let mut has = task::spawn(busy.next());
         assert_pending!(has.poll());
-        hands.submit(1).unwrap();
+        workers.submit(1).unwrap();
         let mut waits = task::spawn(idle.next());
         assert_pending!(waits.poll());
-        hands.close();
+        workers.close();
         assert!(waits.is_woken());
         assert_eq!(assert_ready!(waits.poll()), None);
-        assert_eq!(assert_ready!(has.poll()), Some(1), "it was handed over before");
+        assert_eq!(assert_ready!(has.poll()), Some(1), "it was handed over before the close");
         drop(has);
         assert_eq!(assert_ready!(task::spawn(busy.next()).poll()), None);
-        let back = hands.submit(2).unwrap_err();
+        let back = workers.submit(2).unwrap_err();
         assert_eq!((back.job, back.rejected.reason()), (2, Reason::Closed));
     }
 
     #[test]
-    fn they_work_on_plain_threads() {
+    fn workers_serve_plain_threads() {
         const JOBS: u32 = 2_000;
-        let (hands, all) = Workers::new(2).unwrap();
+        let (workers, all) = Workers::new(2).unwrap();
         let sum = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for mut worker in all {
@@ -475,12 +488,12 @@ mod workers {
             }
             for n in 0..JOBS {
                 let mut job = n;
-                while let Err(busy) = hands.submit(job) {
+                while let Err(busy) = workers.submit(job) {
                     job = busy.job;
                     std::thread::yield_now();
                 }
             }
-            hands.close();
+            workers.close();
         });
         assert_eq!(sum.into_inner(), JOBS * (JOBS - 1) / 2);
     }

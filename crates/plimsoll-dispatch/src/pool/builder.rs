@@ -1,0 +1,115 @@
+//! Building a pool.
+
+use super::config::DispatchConfig;
+use super::{Dispatch, Inner, idle};
+use crate::SlotPick;
+use crate::chunks::Chunks;
+use crate::slots::Slots;
+use plimsoll_core::parts::sync::Mutex;
+use plimsoll_core::parts::{Identity, Setup};
+use plimsoll_core::{ConfigError, setup_setters};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Builds a [`Dispatch`]. Created by [`Dispatch::builder`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct DispatchBuilder<T> {
+    config: DispatchConfig,
+    setup: Setup,
+    resource: PhantomData<fn(T)>,
+}
+
+impl<T> Dispatch<T> {
+    /// Creates a pool with this number of slots, all of them empty.
+    ///
+    /// # Errors
+    /// Returns an error if `slots` is 0 or above 2²⁰.
+    pub fn new(slots: u32) -> Result<Self, ConfigError> {
+        Self::builder().slots(slots).build()
+    }
+
+    /// Returns a builder with the default settings.
+    pub fn builder() -> DispatchBuilder<T> {
+        DispatchBuilder::default()
+    }
+}
+
+impl<T> DispatchBuilder<T> {
+    /// Sets the number of slots. Default: 10. Range: 1 to 2²⁰.
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.config.slots = slots;
+        self
+    }
+
+    /// Sets which slot is tried first. Default: [`Random`](SlotPick::Random).
+    pub fn pick(mut self, pick: SlotPick) -> Self {
+        self.config.pick = pick;
+        self
+    }
+
+    /// Sets the number of slots that a request tries. Default: 8. Range: 1 and above.
+    pub fn probes(mut self, probes: u32) -> Self {
+        self.config.probes = probes;
+        self
+    }
+
+    /// Sets the longest time a resource may lie idle. Default: `None`, which means no limit.
+    pub fn max_idle(mut self, max_idle: impl Into<Option<Duration>>) -> Self {
+        self.config.max_idle = max_idle.into();
+        self
+    }
+
+    /// Sets whether the resource of a lease that was only dropped is kept. Default: `true`.
+    pub fn keep_dropped(mut self, keep: bool) -> Self {
+        self.config.keep_dropped = keep;
+        self
+    }
+
+    setup_setters!(DispatchConfig: clock, dice, observe);
+
+    /// Builds the pool. All of its slots are empty.
+    ///
+    /// # Errors
+    /// Returns an error naming the invalid setting, its value and the allowed range.
+    pub fn build(self) -> Result<Dispatch<T>, ConfigError> {
+        self.config.validate()?;
+        let DispatchConfig { name, slots, pick, probes, max_idle, keep_dropped } = self.config;
+        let Identity { name, clock, dice, observer } = self.setup.identity(&name);
+        let cells = Chunks::new();
+        cells.grow(slots);
+        Ok(Dispatch(Arc::new(Inner {
+            name,
+            clock,
+            hasher: dice.hasher(),
+            observer,
+            slots: Slots::new(slots, pick, probes, dice.clone()),
+            dice,
+            cells,
+            max_idle: idle::nanos(max_idle).into(),
+            keep_dropped: keep_dropped.into(),
+            draining: Mutex::default(),
+        })))
+    }
+}
+
+impl<T> Default for DispatchBuilder<T> {
+    fn default() -> Self {
+        let (config, setup) = (DispatchConfig::default(), Setup::default());
+        DispatchBuilder { config, setup, resource: PhantomData }
+    }
+}
+
+impl<T> Clone for DispatchBuilder<T> {
+    fn clone(&self) -> Self {
+        let (config, setup) = (self.config.clone(), self.setup.clone());
+        DispatchBuilder { config, setup, resource: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for DispatchBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DispatchBuilder").field("config", &self.config).field("setup", &self.setup).finish()
+    }
+}
