@@ -248,7 +248,7 @@ fn a_quota_is_read_whole() {
         };
         for _ in 0..2 {
             let no = limiter.try_acquire_n(2).unwrap_err();
-            assert_eq!(no.reason(), Reason::Limited);
+            assert_eq!(no.reason(), Reason::Throttled);
             let old = no.limit() == Some(2);
             let window = if old { 2 * 3_600 * S } else { 3 * 60 * S };
             assert_eq!((no.limit(), no.window()), (Some(if old { 2 } else { 3 }), Some(window)));

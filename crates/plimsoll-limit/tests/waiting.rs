@@ -225,7 +225,7 @@ fn nor_in_tiers_nor_in_fair_shares() {
     let mut waits = call(fair.acquire(&1));
     assert_pending!(waits.poll());
     time.advance(S / 20);
-    assert_eq!(reason(fair.try_acquire(&1)), Some(Reason::Limited));
+    assert_eq!(reason(fair.try_acquire(&1)), Some(Reason::Throttled), "it has not had its share");
     assert_eq!(reason(fair.try_acquire_n(&1, 21)), Some(Reason::TooLarge));
     assert_eq!(assert_ready!(waits.poll()), None);
 }

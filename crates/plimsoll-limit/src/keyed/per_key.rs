@@ -8,7 +8,7 @@ use crate::setup::{
     Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, is_close, max_keys_setter, queue_setters, rejected,
 };
 use crate::table::Table;
-use crate::table::gcra_table::GcraTable;
+use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::{Quota, quota};
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Reason, Rejected, Words, setup_setters};
@@ -87,7 +87,7 @@ impl<K: ?Sized> PerKey<K> {
     /// Charges by the precise clock, because the coarse one rejects by a hair.
     #[cold]
     #[inline(never)]
-    fn take_precisely(&self, caller: PerKeyCaller, units: u32) -> (u64, Result<u32, u64>) {
+    fn take_precisely(&self, caller: PerKeyCaller, units: u32) -> (u64, Result<u32, NotBefore>) {
         let now = self.common.now();
         (now, self.accounts.take(caller.hash, caller.rate, now, units))
     }
@@ -103,8 +103,8 @@ impl<K: ?Sized> PerKey<K> {
     }
 
     #[inline(always)]
-    fn limited(&self, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
-        rejected(self.common.name, Reason::Limited, rate, units, now, at)
+    fn rejected(&self, rate: Rate, units: u32, now: u64, refused: NotBefore) -> Rejected {
+        rejected(self.common.name, refused.reason(), rate, units, now, refused.at)
     }
 
     /// The rate of a request that waits: a change of the common quota applies to it, too.
@@ -151,14 +151,14 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     ) -> Result<T, Rejected> {
         let mut now = self.common.clock.coarse().as_nanos();
         let mut taken = self.accounts.take(caller.hash, caller.rate, now, units);
-        if let Err(at) = taken
+        if let Err(NotBefore { at, .. }) = taken
             && is_close(at, now)
         {
             (now, taken) = self.take_precisely(caller, units);
         }
         match taken {
             Ok(entry) => Ok(wrap(self.charged(entry, caller.rate, units, now))),
-            Err(at) => Err(self.limited(caller.rate, units, now, at)),
+            Err(refused) => Err(self.rejected(caller.rate, units, now, refused)),
         }
     }
 
@@ -166,7 +166,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         let rate = self.rate_now(caller);
         match self.accounts.take(caller.hash, rate, now, units) {
             Ok(entry) => Ok(self.charged(entry, rate, units, now)),
-            Err(at) => Err(self.limited(rate, units, now, at)),
+            Err(refused) => Err(self.rejected(rate, units, now, refused)),
         }
     }
 
@@ -187,7 +187,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         let at = rate.take(free, now, units).err().unwrap_or(now);
         // The requests that wait go first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        self.limited(rate, units, now, at.saturating_add(ahead))
+        rejected(self.common.name, Reason::Limited, rate, units, now, at.saturating_add(ahead))
     }
 
     fn remaining(&self, caller: PerKeyCaller) -> u32 {

@@ -4,11 +4,34 @@
 use super::Table;
 use super::entry::{EMPTY, Taken};
 use crate::quota::gcra::{NEVER, Rate};
-use plimsoll_core::Dice;
+use plimsoll_core::{Dice, Reason};
 
 #[derive(Debug)]
 pub(crate) struct GcraTable {
     pub(crate) table: Table,
+}
+
+/// An account has not enough units, and none were taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotBefore {
+    /// The instant at which there will be enough, or [`NEVER`].
+    pub(crate) at: u64,
+    /// Whether they are the units of an overflow entry.
+    shared: bool,
+}
+
+impl NotBefore {
+    #[inline(always)]
+    fn own(at: u64) -> Self {
+        NotBefore { at, shared: false }
+    }
+
+    /// The reason to reject the request. Units of an overflow entry are shared: another account may
+    /// have used them up.
+    #[inline(always)]
+    pub(crate) fn reason(self) -> Reason {
+        if self.shared { Reason::Throttled } else { Reason::Limited }
+    }
 }
 
 impl GcraTable {
@@ -18,11 +41,11 @@ impl GcraTable {
 
     /// Takes units from an account: its slot, or when there are so many.
     #[inline(always)]
-    pub(crate) fn take(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, u64> {
+    pub(crate) fn take(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, NotBefore> {
         if let Some((n, slot)) = self.table.find(hash) {
             match slot.take(hash, rate, now, units) {
                 Taken::Yes => return Ok(n),
-                Taken::NotBefore(at) => return Err(at),
+                Taken::NotBefore(at) => return Err(NotBefore::own(at)),
                 Taken::Gone => {}
             }
         }
@@ -32,9 +55,9 @@ impl GcraTable {
     /// From an account that has nothing taken yet, or has been forgotten.
     #[cold]
     #[inline(never)]
-    fn take_new(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, u64> {
+    fn take_new(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, NotBefore> {
         if units > rate.burst {
-            return Err(NEVER);
+            return Err(NotBefore::own(NEVER));
         }
         loop {
             // Whose quota is full again has nothing to remember; he longest ago goes first.
@@ -45,13 +68,13 @@ impl GcraTable {
             let Some((n, slot)) = self.table.move_in(hash, rate.interval, fresh, full) else {
                 let (n, slot) = self.table.shared(hash);
                 return match slot.take(EMPTY, rate, now, units) {
-                    Taken::NotBefore(at) => Err(at),
+                    Taken::NotBefore(at) => Err(NotBefore { at, shared: true }),
                     _ => Ok(n),
                 };
             };
             match slot.take(hash, rate, now, units) {
                 Taken::Yes => return Ok(n),
-                Taken::NotBefore(at) => return Err(at),
+                Taken::NotBefore(at) => return Err(NotBefore::own(at)),
                 // Somebody moved in over us already.
                 Taken::Gone => {}
             }

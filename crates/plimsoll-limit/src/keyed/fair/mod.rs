@@ -163,7 +163,8 @@ impl<K: ?Sized> Fair<K> {
     fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
         let caps = self.caps.get_or_init(|| GcraTable::new(self.max_keys, &self.dice));
         let (by, rate) = (self.cap_name, cap.gcra());
-        caps.take(hash, rate, now, units).map_err(|at| rejected(by, Reason::Limited, rate, units, now, at))
+        let taken = caps.take(hash, rate, now, units);
+        taken.map_err(|refused| rejected(by, refused.reason(), rate, units, now, refused.at))
     }
 
     fn undo_cap(&self, cap: Option<CapEntry>, units: u32, at: u64) {
@@ -194,13 +195,32 @@ impl<K: ?Sized> Fair<K> {
                         entry.exchange(word, count(answers_for));
                     }
                     let limit = fair.max(floor * TAU) as u64;
-                    return Err(Rejected::new(self.common.name, Reason::Limited)
+                    // Accounts without an entry share one: another of them may have used it up.
+                    let reason = if hash == EMPTY { Reason::Throttled } else { Reason::Limited };
+                    return Err(Rejected::new(self.common.name, reason)
                         .numbers(limit, answers_for as u64)
                         .over(Duration::from_secs_f64(TAU))
                         .retry_in(Duration::from_secs_f64(seconds)));
                 }
             }
         }
+    }
+
+    /// Returns whether the account's own cap or share rejects the units now. Changes nothing.
+    fn is_over(&self, Sharer { hash, share }: Sharer, units: u32, bucket: Bucket) -> bool {
+        let Bucket { now, fill, level, .. } = bucket;
+        let over_cap = share.cap().is_some_and(|cap| {
+            let rate = cap.gcra();
+            let free = self.caps.get().map_or(now, |caps| caps.free(hash, rate, now));
+            rate.take(free, now, units).is_err()
+        });
+        let own = self.table.find(hash).and_then(|(_, entry)| entry.read(hash));
+        over_cap
+            || own.is_some_and(|(_, word)| {
+                let used = Used::unpack(word).at(ticks(now));
+                let fair = level * share.sane_weight() * TAU;
+                tide::judge(used, f64::from(units), fair, share.sane_floor(), fill).is_err()
+            })
     }
 
     /// Returns where an account is counted, and its fair use over [`TAU`].
@@ -316,10 +336,12 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     }
 
     fn rejected_behind(&self, caller: Sharer, units: u32) -> Rejected {
-        let (rate, now) = (self.live.rate(), self.common.now());
-        let wait = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        let at = if units > rate.burst { NEVER } else { now.saturating_add(wait) };
-        rejected(self.common.name, Reason::Limited, rate, units, now, at)
+        let bucket = self.look(self.common.now());
+        let wait = bucket.rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
+        let at = if units > bucket.rate.burst { NEVER } else { bucket.now.saturating_add(wait) };
+        // The requests ahead of it wait for the shared quota, unless the account has had its share.
+        let reason = if self.is_over(caller, units, bucket) { Reason::Limited } else { Reason::Throttled };
+        self.rejected(self.common.name, reason, bucket, units, at)
     }
 
     fn remaining(&self, caller: Sharer) -> u32 {

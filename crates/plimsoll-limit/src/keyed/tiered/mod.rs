@@ -230,22 +230,37 @@ impl<K: ?Sized> Tiered<K> {
         }
     }
 
-    /// Returns the limit that rejects for the longest time. Charges nothing.
+    /// Returns the limit that rejects for the longest time, if the requests `ahead` in its queue take
+    /// a unit each first. Charges nothing.
     #[inline]
-    fn refusal(&self, limits: &Limits<'_>, hash: u64, units: u32, now: u64) -> Option<Refusal> {
+    fn refusal(
+        &self,
+        limits: &Limits<'_>,
+        caller: Caller,
+        units: u32,
+        now: u64,
+        ahead: impl Fn(u64) -> u64,
+    ) -> Option<Refusal> {
         let mut longest: Option<Refusal> = None;
         let mut see = |refusal: Refusal| {
             if longest.is_none_or(|longest| refusal.at > longest.at) {
                 longest = Some(refusal);
             }
         };
+        let take = |rate: Rate, free: u64, queue: u64| match ahead(queue) {
+            0 => rate.take(free, now, units),
+            n => rate.take(free.max(now).saturating_add(rate.interval.saturating_mul(n)), now, units),
+        };
         if let Some(rate) = limits.each
-            && let Err(at) = rate.take(self.accounts.free(hash, rate, now), now, units)
+            && let Err(at) = take(rate, self.accounts.free(caller.hash, rate, now), caller.hash)
         {
             see(Refusal::of_account(limits, rate, at));
         }
-        for (limit, rate) in [limits.all, limits.global].into_iter().flatten() {
-            if let Err(at) = rate.take(limit.free(rate, now), now, units) {
+        let queues = [CLASS_QUEUE + u64::from(caller.class), GLOBAL_QUEUE];
+        for (shared, queue) in [limits.all, limits.global].into_iter().zip(queues) {
+            if let Some((limit, rate)) = shared
+                && let Err(at) = take(rate, limit.free(rate, now), queue)
+            {
                 see(Refusal::of_shared(limit, rate, at));
             }
         }
@@ -257,15 +272,15 @@ impl<K: ?Sized> Tiered<K> {
     fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Charged, Refusal> {
         let limits = self.limits(caller);
         // First without charging: a tier that rejects has written nothing, and all say how long.
-        if let Some(refusal) = self.refusal(&limits, caller.hash, units, now) {
+        if let Some(refusal) = self.refusal(&limits, caller, units, now, |_| 0) {
             return Err(refusal);
         }
         // Then for good, and back if another thread was faster.
         let entry = match limits.each {
-            Some(rate) => self
-                .accounts
-                .take(caller.hash, rate, now, units)
-                .map_err(|at| Refusal::of_account(&limits, rate, at))?,
+            Some(rate) => self.accounts.take(caller.hash, rate, now, units).map_err(|not| Refusal {
+                reason: not.reason(),
+                ..Refusal::of_account(&limits, rate, not.at)
+            })?,
             None => NO_ENTRY,
         };
         if let Some((limit, rate)) = limits.all
@@ -386,14 +401,20 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     }
 
     fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
-        let (limits, now) = (self.limits(caller), self.common.now());
-        let shared = [limits.all, limits.global].into_iter().flatten().map(|(_, rate)| rate).next();
-        let rate = limits.each.or(shared).unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
-        // The requests that wait go first, with at least one unit each.
-        let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash).max(1));
-        let behind = Refusal::of_account(&limits, rate, now.saturating_add(ahead));
-        let longer = self.refusal(&limits, caller.hash, units, now).filter(|other| other.at > behind.at);
-        let Refusal { by, reason, rate, at } = longer.unwrap_or(behind);
+        let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
+        let refusal = self.refusal(&limits, caller, units, now, |queue| queues.ahead(queue));
+        // There is enough for all of them, but the requests that wait go first.
+        let next = || {
+            let queued = [(limits.global, GLOBAL_QUEUE), (limits.all, CLASS_QUEUE + u64::from(caller.class))];
+            match queued.into_iter().find_map(|(limit, queue)| limit.filter(|_| queues.has(queue))) {
+                Some((limit, rate)) => Refusal::of_shared(limit, rate, now.saturating_add(rate.interval)),
+                None => {
+                    let rate = limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
+                    Refusal::of_account(&limits, rate, now.saturating_add(rate.interval))
+                }
+            }
+        };
+        let Refusal { by, reason, rate, at } = refusal.unwrap_or_else(next);
         rejected(by, reason, rate, units, now, at)
     }
 
