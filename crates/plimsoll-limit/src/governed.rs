@@ -57,15 +57,15 @@ where
         &self.limiter
     }
 
-    fn rejected(&self, reason: Reason, not: &NotUntil<C::Instant>) -> Rejected {
-        let burst = u64::from(not.quota().burst_size().get());
-        let window = not.quota().burst_size_replenished_in();
-        let after = not.earliest_possible().duration_since(self.limiter.clock().now());
+    fn rejected(&self, reason: Reason, until: &NotUntil<C::Instant>) -> Rejected {
+        let burst = u64::from(until.quota().burst_size().get());
+        let window = until.quota().burst_size_replenished_in();
+        let after = until.earliest_possible().duration_since(self.limiter.clock().now());
         Rejected::new(self.name, reason).numbers(burst, burst).over(window).retry_in(after.into())
     }
 
-    fn too_large(&self, most: u32, units: u32) -> Rejected {
-        Rejected::new(self.name, Reason::TooLarge).numbers(u64::from(most), u64::from(units))
+    fn too_large(&self, max: u32, units: u32) -> Rejected {
+        Rejected::new(self.name, Reason::TooLarge).numbers(u64::from(max), u64::from(units))
     }
 }
 
@@ -87,7 +87,7 @@ where
     MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
 {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
-        self.limiter.check().map(|_| ()).map_err(|not| self.rejected(Reason::Throttled, &not))
+        self.limiter.check().map(|_| ()).map_err(|until| self.rejected(Reason::Throttled, &until))
     }
 }
 
@@ -98,12 +98,12 @@ where
     C: Clock,
     MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
 {
-    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<(), Rejected> {
-        let Some(units) = NonZeroU32::new(facts.cost) else { return Ok(()) };
+    fn admit_for(&self, key: &K, info: RequestInfo) -> Result<(), Rejected> {
+        let Some(units) = NonZeroU32::new(info.cost) else { return Ok(()) };
         match self.limiter.check_key_n(key, units) {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(not)) => Err(self.rejected(Reason::Limited, &not)),
-            Err(most) => Err(self.too_large(most.0, facts.cost)),
+            Ok(Err(until)) => Err(self.rejected(Reason::Limited, &until)),
+            Err(max) => Err(self.too_large(max.0, info.cost)),
         }
     }
 }

@@ -127,9 +127,9 @@ fn rejected_many(by: &'static str, reason: Reason, rate: Rate, units: u32, now: 
         return Rejected::new(by, Reason::TooLarge).numbers(burst, u64::from(units));
     }
     // At `at` there will be `units`.
-    let left = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
+    let remaining = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
     Rejected::new(by, reason)
-        .numbers(burst, burst - left.min(burst))
+        .numbers(burst, burst - remaining.min(burst))
         .over_nanos(rate.span())
         .retry_in_nanos(at - now)
 }

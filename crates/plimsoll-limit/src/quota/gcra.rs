@@ -36,8 +36,8 @@ impl Rate {
 
     /// How many whole units are left at `now`.
     pub(crate) fn remaining(self, free: u64, now: u64) -> u32 {
-        let left = self.span().saturating_sub(free.saturating_sub(now)) / self.interval.max(1);
-        u32::try_from(left).unwrap_or(u32::MAX)
+        let remaining = self.span().saturating_sub(free.saturating_sub(now)) / self.interval.max(1);
+        u32::try_from(remaining).unwrap_or(u32::MAX)
     }
 }
 

@@ -41,8 +41,8 @@ impl LiveQuota {
     }
 
     pub(crate) fn set(&self, quota: Quota) {
-        let mut kept = self.lock();
-        *kept = quota;
+        let mut current = self.lock();
+        *current = quota;
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         let Rate { interval, burst } = quota.gcra();

@@ -46,9 +46,9 @@ pub struct Quota {
 
 const SECOND: u64 = 1_000_000_000;
 /// The longest interval between two units: 52 bits of nanoseconds, 52 days.
-const LONGEST: u64 = (1 << 52) - 1;
+const MAX_INTERVAL: u64 = (1 << 52) - 1;
 /// The longest time to fill up: 2⁶¹ ns, 73 years. Sums with it do not overflow.
-const FILL: u64 = 1 << 61;
+const MAX_FILL_TIME: u64 = 1 << 61;
 
 impl Quota {
     /// So many units a second, and as many at once.
@@ -100,7 +100,7 @@ impl Quota {
             // Within the window, less than one unit more than `units − burst` may come back.
             (self.period / (self.units.saturating_sub(units) as u64 + 1)).saturating_add(1)
         } else if self.units == 0 {
-            LONGEST
+            MAX_INTERVAL
         } else {
             self.period.div_ceil(self.units as u64)
         };
@@ -136,12 +136,12 @@ impl Quota {
     /// The same for the machine; of a quota that will not do, one that admits nothing.
     #[inline]
     pub(crate) const fn gcra(&self) -> Rate {
-        let fills = self.interval.saturating_mul(self.burst as u64) <= FILL;
+        let fills = self.interval.saturating_mul(self.burst as u64) <= MAX_FILL_TIME;
         let sliding = !self.sliding || self.burst <= self.units;
-        if self.units > 0 && self.period > 0 && self.interval <= LONGEST && fills && sliding {
+        if self.units > 0 && self.period > 0 && self.interval <= MAX_INTERVAL && fills && sliding {
             Rate { interval: self.interval, burst: self.burst }
         } else {
-            Rate { interval: LONGEST, burst: 0 }
+            Rate { interval: MAX_INTERVAL, burst: 0 }
         }
     }
 
@@ -157,16 +157,16 @@ impl Quota {
             return Err(ConfigError::new("quota.burst", 0, "1 or more"));
         }
         if self.sliding && self.burst > self.units {
-            return Err(ConfigError::new("quota.burst", self.burst, "no more than what any window may hold"));
+            return Err(ConfigError::new("quota.burst", self.burst, "at most the units allowed in any window"));
         }
         if self.period == 0 {
             return Err(ConfigError::new("quota.period", "0ns", "above 0"));
         }
-        if self.interval > LONGEST {
+        if self.interval > MAX_INTERVAL {
             let interval = format_args!("{:?} a unit", self.interval()).to_string();
             return Err(ConfigError::new("quota.period", interval, "at most 52 days a unit"));
         }
-        if self.fills_in() > Duration::from_nanos(FILL) {
+        if self.fills_in() > Duration::from_nanos(MAX_FILL_TIME) {
             let fills = format_args!("{:?} to fill up", self.fills_in()).to_string();
             return Err(ConfigError::new("quota.burst", fills, "at most 73 years to fill up"));
         }
@@ -185,7 +185,7 @@ impl Quota {
     pub(crate) fn with_setting(self, setting: &str, value: f64) -> Result<Quota, ControlError> {
         match setting {
             "rate" if self.sliding => {
-                let allowed = "left unchanged: this quota limits the units in any window";
+                let allowed = "left unchanged, because this quota limits the units in any window";
                 Err(ControlError::new("rate", value, allowed))
             }
             "rate" if value > 0.0 && value <= 1e9 => Ok(self.at_rate(value)),

@@ -73,7 +73,7 @@ impl Entry {
     }
 
     /// The state, as a hint.
-    pub(crate) fn glance(&self) -> u64 {
+    pub(crate) fn state_hint(&self) -> u64 {
         // Acquire: with what somebody wrote who moves in, his bit is seen too.
         self.state.load(Ordering::Acquire)
     }
@@ -162,7 +162,7 @@ impl Entry {
     }
 
     /// The interval and the state of whomever it is.
-    pub(crate) fn look(&self) -> Option<(u64, u64)> {
+    pub(crate) fn read_any(&self) -> Option<(u64, u64)> {
         let (tag, free) = self.read(self.hash())?;
         Some((interval_of(tag), free))
     }
@@ -232,17 +232,17 @@ impl Entry {
         hash: u64,
         interval: u64,
         fresh: u64,
-        may_go: impl Fn(u64) -> bool,
+        may_evict: impl Fn(u64) -> bool,
     ) -> Option<bool> {
         let tag = self.tag.load(Ordering::Acquire);
         let empty = self.is(EMPTY);
-        if tag & CHANGING != 0 || !(empty || may_go(self.glance())) || !self.lock(tag) {
+        if tag & CHANGING != 0 || !(empty || may_evict(self.state_hint())) || !self.lock(tag) {
             return None;
         }
         let state = self.state.load(Ordering::Relaxed);
         let empty = self.is(EMPTY);
         // Failed: who is here has just taken one, and stays.
-        if (empty || may_go(state)) && self.exchange(state, fresh) {
+        if (empty || may_evict(state)) && self.exchange(state, fresh) {
             self.hash.store(hash, Ordering::Release);
             self.tag.store(next_tag(tag, interval), Ordering::Release);
             return Some(empty);

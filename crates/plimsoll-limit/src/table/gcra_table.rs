@@ -42,8 +42,8 @@ impl GcraTable {
     /// Takes units from an account: its slot, or when there are so many.
     #[inline(always)]
     pub(crate) fn take(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, NotBefore> {
-        if let Some((n, slot)) = self.table.find(hash) {
-            match slot.take(hash, rate, now, units) {
+        if let Some((n, entry)) = self.table.find(hash) {
+            match entry.take(hash, rate, now, units) {
                 Taken::Yes => return Ok(n),
                 Taken::NotBefore(at) => return Err(NotBefore::own(at)),
                 Taken::Gone => {}
@@ -61,18 +61,18 @@ impl GcraTable {
         }
         loop {
             // Whose quota is full again has nothing to remember; he longest ago goes first.
-            let full = |free: u64| (free < now).then_some(free);
+            let rank = |free: u64| (free < now).then_some(free);
             // What was taken from the common slot was perhaps taken by this account, or it would have had two quotas.
-            let (_, common) = self.table.common(hash);
-            let fresh = common.free(EMPTY, rate.interval, now).map_or(now, |free| free.max(now));
-            let Some((n, slot)) = self.table.move_in(hash, rate.interval, fresh, full) else {
-                let (n, slot) = self.table.shared(hash);
-                return match slot.take(EMPTY, rate, now, units) {
+            let (_, overflow) = self.table.overflow_entry(hash);
+            let fresh = overflow.free(EMPTY, rate.interval, now).map_or(now, |free| free.max(now));
+            let Some((n, entry)) = self.table.move_in(hash, rate.interval, fresh, rank) else {
+                let (n, entry) = self.table.shared(hash);
+                return match entry.take(EMPTY, rate, now, units) {
                     Taken::NotBefore(at) => Err(NotBefore { at, shared: true }),
                     _ => Ok(n),
                 };
             };
-            match slot.take(hash, rate, now, units) {
+            match entry.take(hash, rate, now, units) {
                 Taken::Yes => return Ok(n),
                 Taken::NotBefore(at) => return Err(NotBefore::own(at)),
                 // Somebody moved in over us already.
@@ -85,18 +85,18 @@ impl GcraTable {
     /// of who is refused, what is owed must come back by the new one from now on.
     #[inline]
     pub(crate) fn free(&self, hash: u64, rate: Rate, now: u64) -> u64 {
-        let own = self.table.find(hash).and_then(|(_, slot)| slot.counted(hash, rate, now));
+        let own = self.table.find(hash).and_then(|(_, entry)| entry.counted(hash, rate, now));
         own.unwrap_or(now)
     }
 
     /// The interval and the state of the slot that was taken from.
     pub(crate) fn read(&self, n: u32) -> Option<(u64, u64)> {
-        self.table.at(n)?.look()
+        self.table.at(n)?.read_any()
     }
 
     pub(crate) fn refund(&self, n: u32, now: u64, units: u32, at: u64, interval: u64) {
-        if let Some(slot) = self.table.at(n) {
-            slot.refund(now, units, at, interval);
+        if let Some(entry) = self.table.at(n) {
+            entry.refund(now, units, at, interval);
         }
     }
 }

@@ -20,7 +20,7 @@ const WAYS: usize = if cfg!(plimsoll_loom) { 2 } else { 8 };
 /// What newcomers share when there is no room for them.
 pub(crate) const OVERFLOW: usize = if cfg!(plimsoll_loom) { 1 } else { 64 };
 /// Those who move in take turns, by hash.
-const DOORS: usize = if cfg!(plimsoll_loom) { 2 } else { 64 };
+const MOVE_IN_LOCKS: usize = if cfg!(plimsoll_loom) { 2 } else { 64 };
 
 #[repr(align(64))]
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Set([Entry; WAYS]);
 pub struct Table {
     sets: Box<[Set]>,
     overflow: Box<[Entry]>,
-    doors: Box<[Mutex<()>]>,
+    move_in_locks: Box<[Mutex<()>]>,
     hasher: KeyedHashState,
     used: AtomicUsize,
     // How many asks found no room.
@@ -46,7 +46,7 @@ impl Table {
         Table {
             sets: (0..sets).map(|_| Set::default()).collect(),
             overflow: (0..=OVERFLOW).map(|_| Entry::default()).collect(),
-            doors: (0..DOORS).map(|_| Mutex::new(())).collect(),
+            move_in_locks: (0..MOVE_IN_LOCKS).map(|_| Mutex::new(())).collect(),
             hasher: dice.hasher(),
             used: AtomicUsize::new(0),
             overflowed: StripedCounter::default(),
@@ -70,61 +70,61 @@ impl Table {
     /// The slots of a set, that one first where the account is if it came when that was free: one line of memory is
     /// all that has to be fetched then.
     #[inline]
-    fn slots(&self, set: usize, hash: u64) -> impl Iterator<Item = EntryAt<'_>> {
-        let slots = self.sets.get(set).map_or(&[][..], |Set(slots)| slots);
+    fn entries(&self, set: usize, hash: u64) -> impl Iterator<Item = EntryAt<'_>> {
+        let entries = self.sets.get(set).map_or(&[][..], |Set(entries)| entries);
         (0..WAYS)
             .map(move |n| hash.wrapping_add(n as u64) as usize % WAYS)
-            .filter_map(move |n| Some(((set * WAYS + n) as u32, slots.get(n)?)))
+            .filter_map(move |n| Some(((set * WAYS + n) as u32, entries.get(n)?)))
     }
 
     #[inline]
-    fn both(&self, hash: u64) -> impl Iterator<Item = EntryAt<'_>> {
+    fn candidates(&self, hash: u64) -> impl Iterator<Item = EntryAt<'_>> {
         let [first, second] = self.sets(hash);
-        self.slots(first, hash).chain(self.slots(second, hash))
+        self.entries(first, hash).chain(self.entries(second, hash))
     }
 
     /// The account's own slot.
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<EntryAt<'_>> {
         let ([set, _], n) = (self.sets(hash), hash as usize % WAYS);
-        let Set(slots) = self.sets.get(set)?;
-        match slots.get(n) {
-            Some(slot) if slot.is(hash) => Some(((set * WAYS + n) as u32, slot)),
+        let Set(entries) = self.sets.get(set)?;
+        match entries.get(n) {
+            Some(entry) if entry.is(hash) => Some(((set * WAYS + n) as u32, entry)),
             _ => self.find_further(hash),
         }
     }
 
     #[inline(never)]
     fn find_further(&self, hash: u64) -> Option<EntryAt<'_>> {
-        self.both(hash).find(|(_, slot)| slot.is(hash))
+        self.candidates(hash).find(|(_, entry)| entry.is(hash))
     }
 
     /// The slot that it shares with others, to be asked.
     pub(crate) fn shared(&self, hash: u64) -> EntryAt<'_> {
         self.overflowed.add();
-        self.common(hash)
+        self.overflow_entry(hash)
     }
 
     /// The slot that it shares with others when there is no other.
-    pub(crate) fn common(&self, hash: u64) -> EntryAt<'_> {
+    pub(crate) fn overflow_entry(&self, hash: u64) -> EntryAt<'_> {
         let n = (hash % OVERFLOW as u64) as usize;
         match self.overflow.get(n) {
-            Some(slot) => ((self.sets.len() * WAYS + n) as u32, slot),
+            Some(entry) => ((self.sets.len() * WAYS + n) as u32, entry),
             None => unreachable!("it is the remainder"),
         }
     }
 
     /// The slot that all newcomers share for whom there is room: an empty slot, or one that may go.
-    pub(crate) fn probation(&self, hash: u64, may_go: impl Fn(u64) -> bool) -> Option<EntryAt<'_>> {
-        self.both(hash).find(|(_, slot)| slot.is(EMPTY) || may_go(slot.glance()))?;
+    pub(crate) fn probation(&self, hash: u64, may_evict: impl Fn(u64) -> bool) -> Option<EntryAt<'_>> {
+        self.candidates(hash).find(|(_, entry)| entry.is(EMPTY) || may_evict(entry.state_hint()))?;
         self.overflowed.add();
         Some(((self.sets.len() * WAYS + OVERFLOW) as u32, self.overflow.get(OVERFLOW)?))
     }
 
     pub(crate) fn at(&self, n: u32) -> Option<&Entry> {
         let n = n as usize;
-        let slot = self.sets.get(n / WAYS).and_then(|Set(slots)| slots.get(n % WAYS));
-        slot.or_else(|| self.overflow.get(n - self.sets.len() * WAYS))
+        let entry = self.sets.get(n / WAYS).and_then(|Set(entries)| entries.get(n % WAYS));
+        entry.or_else(|| self.overflow.get(n - self.sets.len() * WAYS))
     }
 
     /// Whether the slot is one that others share.
@@ -142,17 +142,17 @@ impl Table {
         fresh: u64,
         rank: impl Fn(u64) -> Option<u64>,
     ) -> Option<EntryAt<'_>> {
-        let both = || self.both(hash);
-        let ranked = |slot: &Entry| if slot.is(EMPTY) { Some(0) } else { rank(slot.glance()) };
+        let candidates = || self.candidates(hash);
+        let ranked = |entry: &Entry| if entry.is(EMPTY) { Some(0) } else { rank(entry.state_hint()) };
         // In a flood there is none, and nobody need wait at the door to learn it. But the last one may have been
         // taken since we looked, or be taken right now, by somebody who brings the same account. The state is
         // read before the tag: if it is that of him who moves in, he is seen to, or has finished.
-        if !both().any(|(_, slot)| ranked(slot).is_some() || slot.is_changing()) {
+        if !candidates().any(|(_, entry)| ranked(entry).is_some() || entry.is_changing()) {
             return self.find(hash);
         }
-        let door = self.doors.get(hash as usize % DOORS)?;
+        let lock = self.move_in_locks.get(hash as usize % MOVE_IN_LOCKS)?;
         // Two who bring the same account must not both move in.
-        let _turn = recover(door.lock());
+        let _guard = recover(lock.lock());
         if let Some(found) = self.find(hash) {
             return Some(found);
         }
@@ -160,21 +160,21 @@ impl Table {
         // moving into right now is as good as taken; to try it again until he is done is not to be counted on,
         // as he may have been interrupted, and to give up would be a second quota among the common ones.
         loop {
-            let free = both().filter(|(_, slot)| !slot.is_changing());
-            let (_, (n, slot)) =
-                free.filter_map(|at| Some((ranked(at.1)?, at))).min_by_key(|(rank, _)| *rank)?;
-            if let Some(empty) = slot.move_in(hash, interval, fresh, |state| rank(state).is_some()) {
+            let settled = candidates().filter(|(_, entry)| !entry.is_changing());
+            let (_, (n, entry)) =
+                settled.filter_map(|at| Some((ranked(at.1)?, at))).min_by_key(|(rank, _)| *rank)?;
+            if let Some(empty) = entry.move_in(hash, interval, fresh, |state| rank(state).is_some()) {
                 if empty {
                     self.used.fetch_add(1, Ordering::Relaxed);
                 }
-                return Some((n, slot));
+                return Some((n, entry));
             }
         }
     }
 
     /// All slots that somebody owes something in, or did.
     pub(crate) fn entries_in_use(&self) -> impl Iterator<Item = &Entry> {
-        let own = self.sets.iter().flat_map(|Set(slots)| slots).filter(|slot| !slot.is(EMPTY));
+        let own = self.sets.iter().flat_map(|Set(entries)| entries).filter(|entry| !entry.is(EMPTY));
         own.chain(&self.overflow)
     }
 

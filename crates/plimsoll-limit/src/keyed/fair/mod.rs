@@ -89,7 +89,7 @@ struct Bucket {
 }
 
 /// Accounts that were not seen for this long may be evicted, the one first that was seen longest ago.
-fn unseen(word: u64, now: u32) -> Option<u64> {
+fn eviction_rank(word: u64, now: u32) -> Option<u64> {
     let age = Used::unpack(word).age(now);
     (age >= FORGOTTEN).then(|| u64::from(u32::MAX - age))
 }
@@ -108,16 +108,16 @@ impl<K: ?Sized> Fair<K> {
     }
 
     /// Reads the bucket, without moving the level.
-    fn look(&self, now: u64) -> Bucket {
+    fn read_bucket(&self, now: u64) -> Bucket {
         let rate = self.live.rate();
         let free = self.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
-        let left = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
-        Bucket { now, rate, free, fill: tide::fill(left, rate.burst), level: self.level() }
+        let remaining = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
+        Bucket { now, rate, free, fill: tide::fill(remaining, rate.burst), level: self.level() }
     }
 
     /// Charges the account's own cap, its share and the shared quota, in this order.
     fn take(&self, Sharer { hash, share }: Sharer, units: u32, now: u64) -> Result<FairCharge, Rejected> {
-        let mut bucket = self.look(now);
+        let mut bucket = self.read_bucket(now);
         bucket.level = self.move_level(bucket);
         let name = self.common.name;
         if let Err(at) = bucket.rate.take(bucket.free, now, units) {
@@ -134,13 +134,13 @@ impl<K: ?Sized> Fair<K> {
             // Another thread was faster.
             Taken::NotBefore(at) => {
                 self.undo_cap(cap, units, now);
-                self.unuse(entry, units, now, now);
+                self.undo_usage(entry, units, now, now);
                 return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
             }
             Taken::Gone => unreachable!("no account moves in here"),
         }
         let entry = if self.table.is_shared(entry) { self.move_in(hash, entry, units, now) } else { entry };
-        let (interval, weight) = (bucket.rate.interval, share.sane_weight() as f32);
+        let (interval, weight) = (bucket.rate.interval, share.clamped_weight() as f32);
         Ok(FairCharge { entry, units, at: now, interval, weight, cap })
     }
 
@@ -176,29 +176,29 @@ impl<K: ?Sized> Fair<K> {
     /// Counts the units as used by the account, if that is within its share: in its entry, or in the
     /// one that accounts without an entry share.
     fn take_share(&self, hash: u64, share: Share, units: u32, bucket: Bucket) -> Result<u32, Rejected> {
-        let floor = share.sane_floor();
+        let floor = share.clamped_floor();
         let tick = ticks(bucket.now);
         loop {
-            let Counted { n, entry, hash, fair, fill } = self.counted(hash, share, bucket);
+            let UsageEntry { n, entry, hash, fair, fill } = self.usage_entry(hash, share, bucket);
             let Some((_, word)) = entry.read(hash) else { continue };
             let used = Used::unpack(word).at(tick);
             let count = |units| Used { units: units as f32, seen: tick }.pack();
             match tide::judge(used, f64::from(units), fair, floor, fill) {
-                Ok(answers_for) => {
-                    if entry.exchange(word, count(answers_for + f64::from(units))) {
+                Ok(counted) => {
+                    if entry.exchange(word, count(counted + f64::from(units))) {
                         return Ok(n);
                     }
                 }
-                Err((seconds, answers_for)) => {
+                Err((seconds, counted)) => {
                     // What is forgiven is written down; nothing else is.
-                    if answers_for < used {
-                        entry.exchange(word, count(answers_for));
+                    if counted < used {
+                        entry.exchange(word, count(counted));
                     }
                     let limit = fair.max(floor * TAU) as u64;
                     // Accounts without an entry share one: another of them may have used it up.
                     let reason = if hash == EMPTY { Reason::Throttled } else { Reason::Limited };
                     return Err(Rejected::new(self.common.name, reason)
-                        .numbers(limit, answers_for as u64)
+                        .numbers(limit, counted as u64)
                         .over(Duration::from_secs_f64(TAU))
                         .retry_in(Duration::from_secs_f64(seconds)));
                 }
@@ -207,7 +207,7 @@ impl<K: ?Sized> Fair<K> {
     }
 
     /// Returns whether the account's own cap or share rejects the units now. Changes nothing.
-    fn is_over(&self, Sharer { hash, share }: Sharer, units: u32, bucket: Bucket) -> bool {
+    fn is_over_share(&self, Sharer { hash, share }: Sharer, units: u32, bucket: Bucket) -> bool {
         let Bucket { now, fill, level, .. } = bucket;
         let over_cap = share.cap().is_some_and(|cap| {
             let rate = cap.gcra();
@@ -218,27 +218,27 @@ impl<K: ?Sized> Fair<K> {
         over_cap
             || own.is_some_and(|(_, word)| {
                 let used = Used::unpack(word).at(ticks(now));
-                let fair = level * share.sane_weight() * TAU;
-                tide::judge(used, f64::from(units), fair, share.sane_floor(), fill).is_err()
+                let fair = level * share.clamped_weight() * TAU;
+                tide::judge(used, f64::from(units), fair, share.clamped_floor(), fill).is_err()
             })
     }
 
     /// Returns where an account is counted, and its fair use over [`TAU`].
-    fn counted(&self, hash: u64, share: Share, bucket: Bucket) -> Counted<'_> {
+    fn usage_entry(&self, hash: u64, share: Share, bucket: Bucket) -> UsageEntry<'_> {
         let Bucket { now, rate, fill, level, .. } = bucket;
         if let Some((n, entry)) = self.table.find(hash) {
-            return Counted { n, entry, hash, fair: level * share.sane_weight() * TAU, fill };
+            return UsageEntry { n, entry, hash, fair: level * share.clamped_weight() * TAU, fill };
         }
         // All accounts without an entry get the tail together while the quota is contended. Those for
         // which there is room share one line, so that the first to be admitted gets an entry and
         // leaves it. (Spread by hash, the fullest of the lines would take twice as long to empty.)
         let tail = self.tail() * 1e9 / rate.interval as f64 * TAU;
         let fill = tide::fill_of_many(fill);
-        match self.table.probation(hash, |word| unseen(word, ticks(now)).is_some()) {
-            Some((n, entry)) => Counted { n, entry, hash: EMPTY, fair: tail, fill },
+        match self.table.probation(hash, |word| eviction_rank(word, ticks(now)).is_some()) {
+            Some((n, entry)) => UsageEntry { n, entry, hash: EMPTY, fair: tail, fill },
             None => {
                 let (n, entry) = self.table.shared(hash);
-                Counted { n, entry, hash: EMPTY, fair: tail / OVERFLOW as f64, fill }
+                UsageEntry { n, entry, hash: EMPTY, fair: tail / OVERFLOW as f64, fill }
             }
         }
     }
@@ -247,15 +247,15 @@ impl<K: ?Sized> Fair<K> {
     fn move_in(&self, hash: u64, shared: u32, units: u32, now: u64) -> u32 {
         let now = ticks(now);
         let fresh = Used { units: units as f32, seen: now }.pack();
-        self.table.move_in(hash, 0, fresh, |word| unseen(word, now)).map_or(shared, |(n, _)| n)
+        self.table.move_in(hash, 0, fresh, |word| eviction_rank(word, now)).map_or(shared, |(n, _)| n)
     }
 
     /// Takes back what was counted as used at `at`.
-    fn unuse(&self, n: u32, units: u32, now: u64, at: u64) {
+    fn undo_usage(&self, n: u32, units: u32, now: u64, at: u64) {
         let Some(entry) = self.table.at(n) else { return };
-        let left = f64::from(units) * tide::decay(now.saturating_sub(at) as f64 / 1e9);
+        let remaining = f64::from(units) * tide::decay(now.saturating_sub(at) as f64 / 1e9);
         while let Some((_, word)) = entry.read(entry.hash()) {
-            let units = (Used::unpack(word).at(ticks(now)) - left).max(0.0) as f32;
+            let units = (Used::unpack(word).at(ticks(now)) - remaining).max(0.0) as f32;
             if entry.exchange(word, Used { units, seen: ticks(now) }.pack()) {
                 return;
             }
@@ -265,19 +265,19 @@ impl<K: ?Sized> Fair<K> {
     /// Returns the units that remain of a share over [`TAU`], and how many there are.
     fn of_share(&self, used: f64, weight: f64, bucket: Bucket) -> (u32, u32) {
         let burst = bucket.rate.burst;
-        let left = bucket.rate.remaining(bucket.free, bucket.now);
+        let remaining = bucket.rate.remaining(bucket.free, bucket.now);
         if tide::is_open(bucket.fill) {
-            return (left, burst);
+            return (remaining, burst);
         }
-        let line = tide::line(bucket.level * weight * TAU, bucket.fill);
+        let threshold = tide::threshold(bucket.level * weight * TAU, bucket.fill);
         // The cast saturates.
-        let limit = (line.ceil() as u32).clamp(1, burst);
-        (((line - used).max(0.0) as u32).min(left).min(limit), limit)
+        let limit = (threshold.ceil() as u32).clamp(1, burst);
+        (((threshold - used).max(0.0) as u32).min(remaining).min(limit), limit)
     }
 }
 
 /// Where an account is counted.
-struct Counted<'a> {
+struct UsageEntry<'a> {
     n: u32,
     entry: &'a Entry,
     hash: u64,
@@ -328,7 +328,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let FairCharge { entry, units, at, interval, cap, .. } = charge;
         let now = self.common.now();
         self.bucket.refund(now, units, at, interval);
-        self.unuse(entry, units, now, at);
+        self.undo_usage(entry, units, now, at);
         if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
             caps.refund(cap.get(), now, units, at, u64::MAX);
         }
@@ -336,19 +336,20 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     }
 
     fn rejected_behind(&self, caller: Sharer, units: u32) -> Rejected {
-        let bucket = self.look(self.common.now());
+        let bucket = self.read_bucket(self.common.now());
         let wait = bucket.rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
         let at = if units > bucket.rate.burst { NEVER } else { bucket.now.saturating_add(wait) };
         // The requests ahead of it wait for the shared quota, unless the account has had its share.
-        let reason = if self.is_over(caller, units, bucket) { Reason::Limited } else { Reason::Throttled };
+        let reason =
+            if self.is_over_share(caller, units, bucket) { Reason::Limited } else { Reason::Throttled };
         self.rejected(self.common.name, reason, bucket, units, at)
     }
 
     fn remaining(&self, caller: Sharer) -> u32 {
-        let bucket = self.look(self.common.now());
+        let bucket = self.read_bucket(self.common.now());
         let own = self.table.find(caller.hash).and_then(|(_, entry)| entry.read(caller.hash));
         let used = own.map_or(0.0, |(_, word)| Used::unpack(word).at(ticks(bucket.now)));
-        let (of_share, _) = self.of_share(used, caller.share.sane_weight(), bucket);
+        let (of_share, _) = self.of_share(used, caller.share.clamped_weight(), bucket);
         let of_cap = caller.share.cap().map(|cap| {
             let rate = cap.gcra();
             let free = self.caps.get().map_or(bucket.now, |caps| caps.free(caller.hash, rate, bucket.now));
@@ -359,7 +360,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
 
     /// The account's share over [`TAU`], at its present size; a cap is not stated.
     fn allowances(&self, charge: &FairCharge, each: &mut dyn FnMut(Allowance)) {
-        let bucket = self.look(self.common.now());
+        let bucket = self.read_bucket(self.common.now());
         let Some(entry) = self.table.at(charge.entry) else { return };
         let Some((_, word)) = entry.read(entry.hash()) else { return };
         let used = Used::unpack(word).at(ticks(bucket.now));

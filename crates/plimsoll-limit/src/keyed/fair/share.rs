@@ -49,12 +49,12 @@ impl Share {
         self
     }
 
-    pub(super) fn sane_weight(&self) -> f64 {
-        sane(self.weight)
+    pub(super) fn clamped_weight(&self) -> f64 {
+        clamped(self.weight)
     }
 
-    pub(super) fn sane_floor(&self) -> f64 {
-        sane(self.floor)
+    pub(super) fn clamped_floor(&self) -> f64 {
+        clamped(self.floor)
     }
 
     pub(super) fn cap(&self) -> Option<Quota> {
@@ -63,6 +63,6 @@ impl Share {
 }
 
 /// Limits a number to 0 to 10⁹; what is not a number is 0.
-fn sane(number: f64) -> f64 {
+fn clamped(number: f64) -> f64 {
     if number > 0.0 { number.min(1e9) } else { 0.0 }
 }

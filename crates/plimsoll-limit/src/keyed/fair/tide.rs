@@ -81,8 +81,8 @@ fn exp2(x: f64) -> f64 {
 }
 
 /// How full the bucket of the global rate is, 0 to 1: with the unit in hand it counts as empty.
-pub(super) fn fill(left: f64, burst: u32) -> f64 {
-    ((left - 1.0) / f64::from(burst.max(2) - 1)).clamp(0.0, 1.0)
+pub(super) fn fill(remaining: f64, burst: u32) -> f64 {
+    ((remaining - 1.0) / f64::from(burst.max(2) - 1)).clamp(0.0, 1.0)
 }
 
 /// The fill as it is for those who share a line. A flood of them asks at every peak of it, and would have by
@@ -100,13 +100,13 @@ pub(super) fn level(level: f64, fill: f64, seconds: f64, rate: f64) -> f64 {
 ///
 /// Where that is little against the line, the line. Where it is much, so much that on the average of many times it has had
 /// what the line says: between two lumps of n the decayed count falls from x + n to x, which takes τ·ln(1 + n/x).
-fn below(line: f64, units: f64) -> f64 {
-    let lumps = units / line.max(1e-12);
+fn threshold_at_once(threshold: f64, units: f64) -> f64 {
+    let lumps = units / threshold.max(1e-12);
     if lumps <= 0.1 {
-        return line;
+        return threshold;
     }
     let exact = units / (exp2(lumps * std::f64::consts::LOG2_E) - 1.0);
-    line + ((lumps - 0.1) / 0.2).min(1.0) * (exact - line)
+    threshold + ((lumps - 0.1) / 0.2).min(1.0) * (exact - threshold)
 }
 
 /// Whether the bucket is so full that everybody is admitted.
@@ -115,7 +115,7 @@ pub(super) fn is_open(fill: f64) -> bool {
 }
 
 /// The line of an account with this fair use, at this fill.
-pub(super) fn line(fair: f64, fill: f64) -> f64 {
+pub(super) fn threshold(fair: f64, fill: f64) -> f64 {
     fair * exp2(REACH * (fill - 0.5))
 }
 
@@ -128,13 +128,13 @@ pub(super) const MIN_FILL_TIME: f64 = 0.01;
 pub(super) fn judge(used: f64, units: f64, fair: f64, floor: f64, fill: f64) -> Result<f64, (f64, f64)> {
     // Not less than what it takes at once: who takes much seldom would have it forgiven each time.
     let used = used.min((FORGIVE * fair).max(FORGIVE_FLOOR * floor * TAU).max(units));
-    let line = below(line(fair, fill), units);
-    let guaranteed = below(floor * TAU, units);
-    if (floor > 0.0 && used <= guaranteed) || fill >= OPEN || (fair > 0.0 && used <= line) {
+    let threshold = threshold_at_once(threshold(fair, fill), units);
+    let guaranteed = threshold_at_once(floor * TAU, units);
+    if (floor > 0.0 && used <= guaranteed) || fill >= OPEN || (fair > 0.0 && used <= threshold) {
         return Ok(used);
     }
-    let line = line.max(guaranteed).max(1e-9);
-    Err(((TAU * (used / line).ln()).clamp(0.001, 10.0), used))
+    let threshold = threshold.max(guaranteed).max(1e-9);
+    Err(((TAU * (used / threshold).ln()).clamp(0.001, 10.0), used))
 }
 
 #[cfg(test)]
@@ -143,31 +143,31 @@ mod tests {
 
     /// Who always asks, takes what the line says on the average, be it in lumps larger than that.
     #[test]
-    fn lumps_are_worth_no_more_than_single_units() {
-        for (line, units) in [(20.0, 1.0), (5.0, 30.0), (0.1, 1.0), (300.0, 1.0)] {
+    fn large_requests_gain_nothing_over_single_units() {
+        for (threshold, units) in [(20.0, 1.0), (5.0, 30.0), (0.1, 1.0), (300.0, 1.0)] {
             let (mut used, mut taken, step) = (0.0, 0.0, 1e-3);
             let seconds = 600.0;
             for _ in 0..(seconds / step) as u64 {
                 used *= f64::exp(-step / TAU);
-                if let Ok(answers_for) = judge(used, units, line, 0.0, 0.5) {
-                    used = answers_for + units;
+                if let Ok(counted) = judge(used, units, threshold, 0.0, 0.5) {
+                    used = counted + units;
                     taken += units;
                 }
             }
-            let rate = taken / seconds / line;
-            assert!((0.9..1.1).contains(&rate), "{units} at once at {line}: {rate}");
+            let rate = taken / seconds / threshold;
+            assert!((0.9..1.1).contains(&rate), "{units} at once at {threshold}: {rate}");
         }
     }
 
     #[test]
-    fn who_has_no_share_is_admitted_only_where_it_opens_for_all() {
+    fn weight_zero_is_admitted_only_when_the_bucket_is_full() {
         assert!(judge(0.0, 1.0, 0.0, 0.0, 0.5).is_err());
         assert!(judge(7.0, 1.0, 0.0, 0.0, OPEN).is_ok());
         assert!(judge(0.0, 1.0, 0.0, 10.0, 0.0).is_ok());
     }
 
     #[test]
-    fn the_cubic_is_off_by_less_than_a_thousandth() {
+    fn exp2_is_accurate_to_a_thousandth() {
         for n in -4_000..=400 {
             let x = f64::from(n) / 100.0;
             assert!((exp2(x) / x.exp2() - 1.0).abs() < 1e-3, "2^{x}: {} {}", exp2(x), x.exp2());
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_holds_what_was_used() {
+    fn used_survives_packing_and_wrapping_ticks() {
         let used = Used { units: 17.25, seen: 4_000_000_000 };
         assert_eq!(Used::unpack(used.pack()), used);
         // Over the end of the ticks; and from a little before.

@@ -242,7 +242,7 @@ impl<K: ?Sized> Tiered<K> {
         ahead: impl Fn(u64) -> u64,
     ) -> Option<Refusal> {
         let mut longest: Option<Refusal> = None;
-        let mut see = |refusal: Refusal| {
+        let mut consider = |refusal: Refusal| {
             if longest.is_none_or(|longest| refusal.at > longest.at) {
                 longest = Some(refusal);
             }
@@ -254,14 +254,14 @@ impl<K: ?Sized> Tiered<K> {
         if let Some(rate) = limits.each
             && let Err(at) = take(rate, self.accounts.free(caller.hash, rate, now), caller.hash)
         {
-            see(Refusal::of_account(limits, rate, at));
+            consider(Refusal::of_account(limits, rate, at));
         }
         let queues = [CLASS_QUEUE + u64::from(caller.class), GLOBAL_QUEUE];
         for (shared, queue) in [limits.all, limits.global].into_iter().zip(queues) {
             if let Some((limit, rate)) = shared
                 && let Err(at) = take(rate, limit.free(rate, now), queue)
             {
-                see(Refusal::of_shared(limit, rate, at));
+                consider(Refusal::of_shared(limit, rate, at));
             }
         }
         longest
@@ -277,9 +277,9 @@ impl<K: ?Sized> Tiered<K> {
         }
         // Then for good, and back if another thread was faster.
         let entry = match limits.each {
-            Some(rate) => self.accounts.take(caller.hash, rate, now, units).map_err(|not| Refusal {
-                reason: not.reason(),
-                ..Refusal::of_account(&limits, rate, not.at)
+            Some(rate) => self.accounts.take(caller.hash, rate, now, units).map_err(|refused| Refusal {
+                reason: refused.reason(),
+                ..Refusal::of_account(&limits, rate, refused.at)
             })?,
             None => NO_ENTRY,
         };
@@ -404,7 +404,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
         let refusal = self.refusal(&limits, caller, units, now, |queue| queues.ahead(queue));
         // There is enough for all of them, but the requests that wait go first.
-        let next = || {
+        let behind = || {
             let queued = [(limits.global, GLOBAL_QUEUE), (limits.all, CLASS_QUEUE + u64::from(caller.class))];
             match queued.into_iter().find_map(|(limit, queue)| limit.filter(|_| queues.has(queue))) {
                 Some((limit, rate)) => Refusal::of_shared(limit, rate, now.saturating_add(rate.interval)),
@@ -414,7 +414,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
                 }
             }
         };
-        let Refusal { by, reason, rate, at } = refusal.unwrap_or_else(next);
+        let Refusal { by, reason, rate, at } = refusal.unwrap_or_else(behind);
         rejected(by, reason, rate, units, now, at)
     }
 
