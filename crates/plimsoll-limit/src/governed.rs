@@ -1,4 +1,4 @@
-//! A limiter of the `governor` crate as a gate: the only place where that is named.
+//! A limiter of the `governor` crate as a gate. That crate is named in this file only.
 
 use governor::clock::{Clock, Reference};
 use governor::middleware::RateLimitingMiddleware;
@@ -11,9 +11,11 @@ use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// A `governor` limiter that you have already, as a gate: in a layer, in a tuple, in a shadow.
+/// Turns an existing limiter of the `governor` crate into a gate: for layers, tuples and shadow
+/// mode.
 ///
-/// It has no refund: what a tuple gives back stays spent. Its memory of keys is its own.
+/// It cannot refund: units stay charged if a later gate of a tuple rejects the request. It stores
+/// keys in its own way, without a bound.
 ///
 /// ```
 /// use governor::{Quota, RateLimiter};
@@ -22,7 +24,8 @@ use std::sync::Arc;
 /// use std::num::NonZeroU32;
 ///
 /// let quota = Quota::per_second(NonZeroU32::new(1).ok_or("zero")?);
-/// let gate = Governed::new("mine", RateLimiter::direct_with_clock(quota, governor::clock::MonotonicClock))?;
+/// let limiter = RateLimiter::direct_with_clock(quota, governor::clock::MonotonicClock);
+/// let gate = Governed::new("mine", limiter)?;
 /// assert!(gate.admit("request").is_ok());
 /// assert!(gate.admit("request").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,16 +46,16 @@ where
     C: Clock,
     MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
 {
-    /// Refuses in the name of `name`. Takes the limiter or an `Arc` of it.
+    /// Creates a gate whose rejections carry `name`, from a limiter or an `Arc` of it.
     ///
     /// # Errors
-    /// If the name is empty.
+    /// Returns an error if the name is empty.
     pub fn new(name: &str, limiter: impl Into<Arc<RateLimiter<K, S, C, MW>>>) -> Result<Self, ConfigError> {
         plimsoll_core::parts::check::name(name)?;
         Ok(Governed { name: intern(name), limiter: limiter.into() })
     }
 
-    /// The limiter.
+    /// Returns the limiter.
     pub fn get_ref(&self) -> &RateLimiter<K, S, C, MW> {
         &self.limiter
     }
