@@ -99,6 +99,18 @@ fn max_keys_is_rounded_up_to_eight_and_does_not_grow() {
     }
 }
 
+/// A fair limiter counted every account that it had not seen before, although there was room.
+#[test]
+fn newcomers_with_room_are_not_counted_as_overflowed() {
+    let time = ManualTime::new();
+    let (keyed, tiered, fair) = (keyed(&time), tiered(&time), fair(&time));
+    for key in 0..10 {
+        assert!(keyed.check(&key).is_ok() && tiered.check(&key).is_ok() && fair.check(&key).is_ok());
+    }
+    assert_eq!([keyed.key_count(), tiered.key_count(), fair.key_count()], [10; 3]);
+    assert_eq!([keyed.overflowed(), tiered.overflowed(), fair.overflowed()], [0; 3]);
+}
+
 #[test]
 fn tiered_quotas_change_one_tier_each() {
     let time = ManualTime::new();

@@ -160,7 +160,7 @@ impl Quota {
             return Err(ConfigError::new("quota.burst", 0, "1 or more"));
         }
         if self.sliding && self.burst > self.units {
-            return Err(ConfigError::new("quota.burst", self.burst, "at most the units allowed in any window"));
+            return Err(ConfigError::new("quota.burst", self.burst, "at most the units of any window"));
         }
         if self.period == 0 {
             return Err(ConfigError::new("quota.period", "0ns", "above 0"));

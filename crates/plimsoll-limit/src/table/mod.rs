@@ -117,7 +117,6 @@ impl Table {
     /// The slot that all newcomers share for whom there is room: an empty slot, or one that may go.
     pub(crate) fn probation(&self, hash: u64, may_evict: impl Fn(u64) -> bool) -> Option<EntryAt<'_>> {
         self.candidates(hash).find(|(_, entry)| entry.is(EMPTY) || may_evict(entry.state_hint()))?;
-        self.overflowed.add();
         Some(((self.sets.len() * WAYS + OVERFLOW) as u32, self.overflow.get(OVERFLOW)?))
     }
 
