@@ -27,14 +27,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tide::{FORGOTTEN, TAU, Used, ticks};
 
-/// One quota, shared among the accounts that are active now: max-min fair, by weight, with guaranteed
-/// floors and with caps.
+/// One quota, shared max-min fairly among the active accounts, by weight, with floors and caps.
 ///
 /// See [`KeyedLimiter`] for its methods.
 ///
-/// An account that wants less than its share gets all it wants, and what it leaves is shared among the
-/// others. Asking more often gains nothing. The sum never exceeds the quota, however many accounts
-/// there are.
+/// An account that requests less than its share gets all of it, and the rest is shared among the
+/// others. Sending more requests does not gain an account more units. The sum never exceeds the
+/// quota, however many accounts there are.
+///
+/// A rejection by an account's own share or [cap](Share::at_most) has the reason `Limited`. One by
+/// the shared quota, or by the [tail](FairRateLimiterBuilder::tail) that new accounts share, has
+/// the reason `Throttled`.
 ///
 /// ```
 /// use plimsoll_limit::{FairRateLimiter, Quota};
@@ -44,8 +47,9 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Give it a burst of at least 20 units and 10 ms of its rate. Below that, the fill of the bucket says
-/// too little, and an [event](plimsoll_core::Event::Misconfigured) says so when it is built.
+/// The burst should be at least 20 units and 10 ms of the rate. Below that, the fill of the bucket
+/// says too little for even shares, and the limiter emits
+/// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built.
 ///
 #[doc = include_str!("fairness.md")]
 pub type FairRateLimiter<K> = KeyedLimiter<Fair<K>>;
@@ -57,10 +61,11 @@ pub struct Fair<K: ?Sized> {
     common: Common,
     cap_name: &'static str,
     live: LiveQuota,
-    // Of the shared quota.
+    // The state of the shared quota.
     bucket: Entry,
-    // The level, as the bits of a 64-bit float, and when it moved.
+    // The fair share of weight 1, in units a second, as the bits of a 64-bit float.
     level: AtomicU64,
+    // When the level was changed last, in nanoseconds.
     moved: AtomicU64,
     table: Table,
     // Created for the first account with a cap.
@@ -88,7 +93,8 @@ struct Bucket {
     level: f64,
 }
 
-/// Accounts that were not seen for this long may be evicted, the one first that was seen longest ago.
+/// Ranks an account for eviction, by its usage: the lower, the longer ago it was seen. An account
+/// that was seen within [`FORGOTTEN`] ticks is not evicted.
 fn eviction_rank(word: u64, now: u32) -> Option<u64> {
     let age = Used::unpack(word).age(now);
     (age >= FORGOTTEN).then(|| u64::from(u32::MAX - age))
@@ -107,7 +113,7 @@ impl<K: ?Sized> Fair<K> {
         rejected(by, reason, bucket.rate, units, bucket.now, at)
     }
 
-    /// Reads the bucket, without moving the level.
+    /// Reads the shared quota. Does not change the level.
     fn read_bucket(&self, now: u64) -> Bucket {
         let rate = self.live.rate();
         let free = self.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
@@ -115,7 +121,8 @@ impl<K: ?Sized> Fair<K> {
         Bucket { now, rate, free, fill: tide::fill(remaining, rate.burst), level: self.level() }
     }
 
-    /// Charges the account's own cap, its share and the shared quota, in this order.
+    /// Charges the account's cap, its share and the shared quota, in this order. The shared quota
+    /// is checked first: if it is used up, nothing else is charged.
     fn take(&self, Sharer { hash, share }: Sharer, units: u32, now: u64) -> Result<FairCharge, Rejected> {
         let mut bucket = self.read_bucket(now);
         bucket.level = self.move_level(bucket);
@@ -144,7 +151,7 @@ impl<K: ?Sized> Fair<K> {
         Ok(FairCharge { entry, units, at: now, interval, weight, cap })
     }
 
-    /// Moves the level. Done by the first request a millisecond after it was moved last.
+    /// Changes the level, if a millisecond has passed since the last change.
     fn move_level(&self, bucket: Bucket) -> f64 {
         let Bucket { now, rate, fill, level, .. } = bucket;
         let moved = self.moved.load(Ordering::Relaxed);
@@ -154,12 +161,13 @@ impl<K: ?Sized> Fair<K> {
             return level;
         }
         let level = tide::level(level, fill, (now - moved) as f64 / 1e9, 1e9 / rate.interval as f64);
-        // Relaxed: the level stands for itself. A thread that takes longer than a millisecond here may
-        // undo one step of many.
+        // Relaxed: the level stands for itself. A thread that is preempted here for a millisecond
+        // may overwrite a later step, one of many.
         self.level.store(level.to_bits(), Ordering::Relaxed);
         level
     }
 
+    /// Charges the account's cap.
     fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
         let caps = self.caps.get_or_init(|| GcraTable::new(self.max_keys, &self.dice));
         let (by, rate) = (self.cap_name, cap.gcra());
@@ -167,14 +175,15 @@ impl<K: ?Sized> Fair<K> {
         taken.map_err(|refused| rejected(by, refused.reason(), rate, units, now, refused.at))
     }
 
+    /// Refunds what the cap was charged at `at`.
     fn undo_cap(&self, cap: Option<CapEntry>, units: u32, at: u64) {
         if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
             caps.refund(cap.get(), at, units, at, u64::MAX);
         }
     }
 
-    /// Counts the units as used by the account, if that is within its share: in its entry, or in the
-    /// one that accounts without an entry share.
+    /// Adds the units to the account's usage, if its share admits them. Accounts without an entry
+    /// have a common usage.
     fn take_share(&self, hash: u64, share: Share, units: u32, bucket: Bucket) -> Result<u32, Rejected> {
         let floor = share.clamped_floor();
         let tick = ticks(bucket.now);
@@ -190,12 +199,12 @@ impl<K: ?Sized> Fair<K> {
                     }
                 }
                 Err((seconds, counted)) => {
-                    // What is forgiven is written down; nothing else is.
+                    // A usage that was capped is stored. Nothing else has changed.
                     if counted < used {
                         entry.exchange(word, count(counted));
                     }
                     let limit = fair.max(floor * TAU) as u64;
-                    // Accounts without an entry share one: another of them may have used it up.
+                    // Accounts without an entry share a usage: another of them may have caused it.
                     let reason = if hash == EMPTY { Reason::Throttled } else { Reason::Limited };
                     return Err(Rejected::new(self.common.name, reason)
                         .numbers(limit, counted as u64)
@@ -223,15 +232,16 @@ impl<K: ?Sized> Fair<K> {
             })
     }
 
-    /// Returns where an account is counted, and its fair use over [`TAU`].
+    /// Returns where the usage of an account is stored, and its fair usage over [`TAU`].
     fn usage_entry(&self, hash: u64, share: Share, bucket: Bucket) -> UsageEntry<'_> {
         let Bucket { now, rate, fill, level, .. } = bucket;
         if let Some((n, entry)) = self.table.find(hash) {
             return UsageEntry { n, entry, hash, fair: level * share.clamped_weight() * TAU, fill };
         }
-        // All accounts without an entry get the tail together while the quota is contended. Those for
-        // which there is room share one line, so that the first to be admitted gets an entry and
-        // leaves it. (Spread by hash, the fullest of the lines would take twice as long to empty.)
+        // All accounts without an entry get the tail together while the quota is contended. Those
+        // for which there is room share one usage; each that is admitted gets an entry and leaves
+        // it. (If they were spread over several by hash, the fullest would take twice as long to
+        // empty.)
         let tail = self.tail() * 1e9 / rate.interval as f64 * TAU;
         let fill = tide::fill_of_many(fill);
         match self.table.probation(hash, |word| eviction_rank(word, ticks(now)).is_some()) {
@@ -243,14 +253,14 @@ impl<K: ?Sized> Fair<K> {
         }
     }
 
-    /// Gives an entry to an account that was admitted without one, if there is one.
+    /// Gives an account that was admitted without an entry one of its own, if there is room.
     fn move_in(&self, hash: u64, shared: u32, units: u32, now: u64) -> u32 {
         let now = ticks(now);
         let fresh = Used { units: units as f32, seen: now }.pack();
         self.table.move_in(hash, 0, fresh, |word| eviction_rank(word, now)).map_or(shared, |(n, _)| n)
     }
 
-    /// Takes back what was counted as used at `at`.
+    /// Subtracts units from a usage to which they were added at `at`.
     fn undo_usage(&self, n: u32, units: u32, now: u64, at: u64) {
         let Some(entry) = self.table.at(n) else { return };
         let remaining = f64::from(units) * tide::decay(now.saturating_sub(at) as f64 / 1e9);
@@ -262,7 +272,7 @@ impl<K: ?Sized> Fair<K> {
         }
     }
 
-    /// Returns the units that remain of a share over [`TAU`], and how many there are.
+    /// Returns the units that remain of a share over [`TAU`], and the size of the share.
     fn of_share(&self, used: f64, weight: f64, bucket: Bucket) -> (u32, u32) {
         let burst = bucket.rate.burst;
         let remaining = bucket.rate.remaining(bucket.free, bucket.now);
@@ -276,7 +286,7 @@ impl<K: ?Sized> Fair<K> {
     }
 }
 
-/// Where an account is counted.
+/// Where the usage of an account is stored, and what is fair for it.
 struct UsageEntry<'a> {
     n: u32,
     entry: &'a Entry,
@@ -339,7 +349,8 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let bucket = self.read_bucket(self.common.now());
         let wait = bucket.rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
         let at = if units > bucket.rate.burst { NEVER } else { bucket.now.saturating_add(wait) };
-        // The requests ahead of it wait for the shared quota, unless the account has had its share.
+        // The requests ahead of it wait for the shared quota, unless the account has used up its
+        // share.
         let reason =
             if self.is_over_share(caller, units, bucket) { Reason::Limited } else { Reason::Throttled };
         self.rejected(self.common.name, reason, bucket, units, at)
@@ -358,7 +369,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         of_cap.map_or(of_share, |of_cap| of_cap.min(of_share))
     }
 
-    /// The account's share over [`TAU`], at its present size; a cap is not stated.
+    /// States the account's share over [`TAU`], at its present size. Does not state a cap.
     fn allowances(&self, charge: &FairCharge, each: &mut dyn FnMut(Allowance)) {
         let bucket = self.read_bucket(self.common.now());
         let Some(entry) = self.table.at(charge.entry) else { return };
@@ -414,7 +425,7 @@ impl<K: ?Sized> Fair<K> {
 }
 
 impl<K: ?Sized> FairRateLimiter<K> {
-    /// Changes the quota that is shared. What was used stays used.
+    /// Changes the quota that is shared. Units that are charged stay charged.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, or its burst is below 2. Nothing has changed then.
@@ -427,8 +438,9 @@ impl<K: ?Sized> FairRateLimiter<K> {
         self.0.live.quota()
     }
 
-    /// Changes the share of the quota that accounts without an entry get together while the quota is
-    /// contended. Range: above 0.0, at most 1.0.
+    /// Changes the share of the quota that new accounts get together.
+    ///
+    /// Range: above 0.0, at most 1.0.
     ///
     /// # Errors
     /// Returns an error if `tail` is out of range. Nothing has changed then.
@@ -436,14 +448,14 @@ impl<K: ?Sized> FairRateLimiter<K> {
         self.0.set_tail(tail)
     }
 
-    /// Returns the share of the quota that accounts without an entry get together.
+    /// Returns the share of the quota that new accounts get together.
     pub fn tail(&self) -> f64 {
         self.0.tail()
     }
 
     /// Returns the fair share of an account of weight 1, in units a second.
     ///
-    /// While no account is short of units, it is 16 times the shared rate.
+    /// It is 16 times the shared rate after a while in which no account was short of units.
     pub fn fair_share(&self) -> f64 {
         self.0.level()
     }
