@@ -1,4 +1,4 @@
-//! A limiter of the `governor` crate as a gate: the only place where that is named.
+//! A limiter of the `governor` crate as a gate. That crate is named in this file only.
 
 use governor::clock::{Clock, Reference};
 use governor::middleware::RateLimitingMiddleware;
@@ -11,9 +11,11 @@ use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// A `governor` limiter that you have already, as a gate: in a layer, in a tuple, in a shadow.
+/// Turns an existing limiter of the `governor` crate into a gate: for layers, tuples and shadow
+/// mode.
 ///
-/// It has no refund: what a tuple gives back stays spent. Its memory of keys is its own.
+/// It cannot refund: units stay charged if a later gate of a tuple rejects the request. It stores
+/// keys in its own way, without a bound.
 ///
 /// ```
 /// use governor::{Quota, RateLimiter};
@@ -22,7 +24,8 @@ use std::sync::Arc;
 /// use std::num::NonZeroU32;
 ///
 /// let quota = Quota::per_second(NonZeroU32::new(1).ok_or("zero")?);
-/// let gate = Governed::new("mine", RateLimiter::direct_with_clock(quota, governor::clock::MonotonicClock))?;
+/// let limiter = RateLimiter::direct_with_clock(quota, governor::clock::MonotonicClock);
+/// let gate = Governed::new("mine", limiter)?;
 /// assert!(gate.admit("request").is_ok());
 /// assert!(gate.admit("request").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,29 +46,29 @@ where
     C: Clock,
     MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
 {
-    /// Refuses in the name of `name`. Takes the limiter or an `Arc` of it.
+    /// Creates a gate whose rejections carry `name`, from a limiter or an `Arc` of it.
     ///
     /// # Errors
-    /// If the name is empty.
+    /// Returns an error if the name is empty.
     pub fn new(name: &str, limiter: impl Into<Arc<RateLimiter<K, S, C, MW>>>) -> Result<Self, ConfigError> {
         plimsoll_core::parts::check::name(name)?;
         Ok(Governed { name: intern(name), limiter: limiter.into() })
     }
 
-    /// The limiter.
+    /// Returns the limiter.
     pub fn get_ref(&self) -> &RateLimiter<K, S, C, MW> {
         &self.limiter
     }
 
-    fn rejected(&self, reason: Reason, not: &NotUntil<C::Instant>) -> Rejected {
-        let burst = u64::from(not.quota().burst_size().get());
-        let window = not.quota().burst_size_replenished_in();
-        let after = not.earliest_possible().duration_since(self.limiter.clock().now());
+    fn rejected(&self, reason: Reason, until: &NotUntil<C::Instant>) -> Rejected {
+        let burst = u64::from(until.quota().burst_size().get());
+        let window = until.quota().burst_size_replenished_in();
+        let after = until.earliest_possible().duration_since(self.limiter.clock().now());
         Rejected::new(self.name, reason).numbers(burst, burst).over(window).retry_in(after.into())
     }
 
-    fn too_large(&self, most: u32, units: u32) -> Rejected {
-        Rejected::new(self.name, Reason::TooLarge).numbers(u64::from(most), u64::from(units))
+    fn too_large(&self, max: u32, units: u32) -> Rejected {
+        Rejected::new(self.name, Reason::TooLarge).numbers(u64::from(max), u64::from(units))
     }
 }
 
@@ -87,7 +90,7 @@ where
     MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
 {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
-        self.limiter.check().map(|_| ()).map_err(|not| self.rejected(Reason::Throttled, &not))
+        self.limiter.check().map(|_| ()).map_err(|until| self.rejected(Reason::Throttled, &until))
     }
 }
 
@@ -98,12 +101,12 @@ where
     C: Clock,
     MW: RateLimitingMiddleware<C::Instant, NegativeOutcome = NotUntil<C::Instant>>,
 {
-    fn admit_for(&self, key: &K, facts: RequestInfo) -> Result<(), Rejected> {
-        let Some(units) = NonZeroU32::new(facts.cost) else { return Ok(()) };
+    fn admit_for(&self, key: &K, info: RequestInfo) -> Result<(), Rejected> {
+        let Some(units) = NonZeroU32::new(info.cost) else { return Ok(()) };
         match self.limiter.check_key_n(key, units) {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(not)) => Err(self.rejected(Reason::Limited, &not)),
-            Err(most) => Err(self.too_large(most.0, facts.cost)),
+            Ok(Err(until)) => Err(self.rejected(Reason::Limited, &until)),
+            Err(max) => Err(self.too_large(max.0, info.cost)),
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Rate limits that are fair and bounded: for all, for each account, for both at once, and shared.
+//! Rate limits that are fair and bounded: global, per account, tiered, and shared fairly.
 //!
-//! | guard | limits | as |
+//! | guard | limits | by |
 //! |---|---|---|
-//! | [`RateLimiter`] | all who ask | one [`Quota`] |
-//! | [`KeyedRateLimiter`] | each account | a quota each |
-//! | [`TieredRateLimiter`] | all, each class, each account | asked as one: all or nothing |
-//! | [`FairRateLimiter`] | all, but nobody at the cost of others | one quota, shared max-min fairly |
+//! | [`RateLimiter`] | all callers together | one [`Quota`] |
+//! | [`KeyedRateLimiter`] | each account | a quota for each key |
+//! | [`TieredRateLimiter`] | all accounts, each class, each account | a quota for each tier, charged all or nothing |
+//! | [`FairRateLimiter`] | all accounts together, none at the expense of others | one quota, shared max-min fairly |
 //!
-//! A global limit alone is unfair: one account can use it up for all. Limits for each account alone add up to
-//! more than the system can do, as soon as there are many. So the overload chapter of *Erlang in Anger* leaves
-//! one with a choice; here one has both.
+//! A global limit alone is unfair, because one account can use it up. Limits for each account alone
+//! add up to more than the system can do as soon as there are many accounts. The overload chapter
+//! of *Erlang in Anger* leaves you with that choice. The tiered and the fair limiter do both.
 //!
-//! *Not* for bounding how much is done at once (that is a valve: a rate limit knows nothing of how long work
-//! takes), nor for protecting a bottleneck whose rate you do not know.
+//! *Not* for limiting the number of requests in flight: that is a valve, because a rate limit does
+//! not know how long the work takes. *Not* for protecting a bottleneck whose rate you do not know.
 //!
 //! # On any thread
 //!
@@ -22,9 +22,10 @@
 //!
 //! let limiter = KeyedRateLimiter::<str>::new(Quota::per_minute(60).burst(2))?;
 //! assert!(limiter.try_acquire("ann").is_ok());
-//! assert!(limiter.try_acquire_n("ann", 2).is_err()); // one is left
-//! let no = limiter.try_acquire_n("ann", 3).unwrap_err();
-//! assert_eq!(no.reason(), Reason::TooLarge); // never, rather than later
+//! let rejected = limiter.try_acquire_n("ann", 2).unwrap_err();
+//! assert_eq!(rejected.reason(), Reason::Limited); // one unit remains
+//! let rejected = limiter.try_acquire_n("ann", 3).unwrap_err();
+//! assert_eq!(rejected.reason(), Reason::TooLarge); // above the burst: a retry never succeeds
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -47,63 +48,85 @@
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
-//! # What is promised
+//! # Why a request is rejected
 //!
-//! In any span of time d a quota of rate r and burst b admits at most b + r·d units, less what is given back,
-//! however many threads ask. On a manual clock that is exact. The system's clock is read
-//! roughly first, so that a decision costs a few nanoseconds, and precisely only before a refusal: in
-//! production count its ticks to d, some 4 to 20 ms. [`FairRateLimiter`] reads the precise clock each time.
+//! | what is used up | reason |
+//! |---|---|
+//! | the account's own quota, share or cap | [`Limited`](plimsoll_core::Reason::Limited) |
+//! | a quota that it shares: global, of its class, an overflow quota, the [tail](FairRateLimiterBuilder::tail) | [`Throttled`](plimsoll_core::Reason::Throttled) |
+//! | nothing: the request is larger than the burst | [`TooLarge`](plimsoll_core::Reason::TooLarge) |
 //!
-//! `retry_after` is when there are so many units, if nobody else takes them, and never too early. It is an estimate in two
-//! places: where a [`FairRateLimiter`] says that an account has had its share, and for whoever is refused because others stand in
-//! line, each of whom is counted with one unit.
+//! If several tiers reject a request, the one that rejects for the longest time gives the reason.
 //!
-//! Those who wait are served in the order of asking, each account in a line of its own. Where a limit of many accounts of
-//! [`TieredRateLimiter`] holds them up, one from each account stands in a second line for that, and newcomers do not overtake it.
+//! # What is guaranteed
 //!
-//! Shares are coarse where they are small: whole units are counted, over about two seconds. Shares of ten units in two
-//! seconds and more are measured, and [`FairRateLimiter`] says how they came out; of smaller ones nothing is promised.
+//! A quota of rate r and burst b admits at most b + r·d units in any span of time d. It does not
+//! matter how many threads request them, and refunded units do not count. On a manual clock this is
+//! exact.
 //!
-//! While a quota is being changed, and only then, two who ask in the same nanosecond may be given a unit too many; it is owed,
-//! and the next ones wait for it.
+//! On the system clock, a decision reads a coarse time, which takes a few nanoseconds. It reads the
+//! precise time only before a rejection. Add one or two ticks of the system to d: 4 to 20 ms. A
+//! [`FairRateLimiter`] always reads the precise time.
+//!
+//! `retry_after` is the time until there are enough units, if no other request takes them. It is
+//! never too short, except in two places where it is an estimate. The first is a
+//! [`FairRateLimiter`] that rejects an account which has had its share. The second is a rejection
+//! because requests wait: each of them is counted as one unit.
+//!
+//! Waiting requests are served in the order of arrival, with a queue for each account. If a shared
+//! limit of a [`TieredRateLimiter`] rejects them, the first request of each account waits in a
+//! second queue. New requests do not overtake that queue.
+//!
+//! Small shares are coarse, because whole units are counted over about two seconds. Shares of ten
+//! units in two seconds and more were measured: see [`FairRateLimiter`]. Nothing is guaranteed for
+//! smaller ones.
+//!
+//! While a quota changes, two requests in the same nanosecond may be admitted by one unit. The
+//! excess is owed, and later requests wait for it.
 //!
 //! # Memory
 //!
-//! Accounts are remembered in a table of fixed size: 24 bytes each, for as many as it was built for, from the
-//! beginning and for ever. Keys are not kept, only hashes of 64 bits under a secret of the process, so nobody can
-//! choose keys that collide. Each account has sixteen slots where it may be. With twice as many slots as accounts that
-//! are active at once, nearly each finds one. When all are taken, the account goes whose quota is full again; where
-//! nobody's is, newcomers share 64 common ones by hash until there is room. A flood of new keys so cannot
-//! grow the memory, and takes nothing from those who are known.
+//! Accounts are remembered in a table of fixed size, 24 bytes for each, allocated when the limiter
+//! is built. Keys are not stored. The table holds 64-bit hashes under a secret of the process, so
+//! that clients cannot choose keys that collide.
 //!
-//! [Caps](Share::at_most) of a [`FairRateLimiter`] want a second table of the same size, made for the first account that has one.
+//! An account can be in one of sixteen entries. If there are twice as many entries as active
+//! accounts, nearly every account finds a free one. If all sixteen are occupied, an account whose
+//! quota has fully replenished is evicted. If there is none, new accounts share 64 overflow quotas,
+//! chosen by hash, until an entry becomes free. So a flood of new keys cannot grow the memory, and
+//! takes nothing from known accounts.
 //!
-//! Who is known takes no lock: a decision is an exchange of one word, tried again where somebody was faster. A reader may
-//! spin for a moment while another account moves into the very slot. Moving in takes one of 64 locks, by hash; so does standing in
-//! line.
+//! [Caps](Share::at_most) of a [`FairRateLimiter`] need a second table of the same size, allocated
+//! for the first account that has a cap.
+//!
+//! A known account is charged without a lock: a decision exchanges one word for each quota, and is
+//! repeated if another thread was faster. A reader spins for a moment while another account takes
+//! over the same entry. Adding an account takes one of 64 locks, chosen by hash. Waiting takes
+//! locks, too.
 //!
 //! # Time, sharing, cancellation
 //!
-//! Handles are cheap to clone, and clones share their state, as do all services of all layers. No thread and
-//! no task works in the background. A permit may be dropped: units stay spent unless they are
-//! [given back](plimsoll_core::Permit::refund), as a tuple of gates does when a later one refuses. Futures that
-//! wait leave the line when they are dropped.
+//! Limiters are cheap handles: clones, and all services of all their layers, share one state. No
+//! thread or task works in the background. A permit may be dropped at once: its units stay charged
+//! unless they are [refunded](plimsoll_core::Permit::refund). A tuple of gates refunds them if a
+//! later gate rejects the request. A future that waits leaves the queue when it is dropped.
 //!
 //! # Why not governor alone
 //!
-//! The rule is that of the `governor` crate, and its limiter is the oracle of our tests. The cell is our own, because
-//! several things cannot be said over its interface: a refund; a quota that is changed while
-//! what is owed is kept; the fill that [`FairRateLimiter`] steers by; intervals rounded up. A limiter of that crate
-//! that you have becomes a gate as `Governed`. (By the same clock the two cells take the same time, 9 ns on the machine of
-//! our benches; what our limiters save is the reading of the clock, and the map.)
+//! The rule is that of the `governor` crate, whose limiter is an oracle of our tests. Its interface
+//! offers no refunds, and no change of a quota while units are owed. It does not state the fill by
+//! which a [`FairRateLimiter`] decides, nor does it round intervals up. An existing limiter of that
+//! crate becomes a gate by `Governed`. On the same clock both take the same time, 9 ns on the
+//! machine of our benches. Our limiters save the reading of the clock, and the map.
 //!
 //! # Features
 //!
 //! - `tower` (default): the layers. Brings in `tokio`.
-//! - `tokio`: waiting inside a tokio runtime uses its timer; without it, one timer thread does.
-//! - `governor`: `Governed`, a limiter of the `governor` crate as a gate.
-//! - `serde`: quotas and classes in settings files.
-//! - `test-util`: the system clock follows tokio's paused time. For tests only.
+//! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
+//! - `governor`: `Governed`, which turns a limiter of the `governor` crate into a gate.
+//! - `serde`: [`Quota`], [`Class`] and the configuration of every limiter can be read from a
+//!   settings file.
+//! - `test-util`: time follows tokio's paused clock. For tests only.
 
 mod global;
 #[cfg(feature = "governor")]

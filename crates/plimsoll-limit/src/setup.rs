@@ -1,4 +1,5 @@
-//! What all limiters have in common: a name, a clock, an observer, and queues to wait in.
+//! What all limiters have in common: a name, a clock, an observer, and the queues of waiting
+//! requests.
 
 use crate::quota::gcra::{NEVER, Rate};
 use crate::wait::queues::WaitQueues;
@@ -8,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Closer to its end than this, a rejection is decided again by the precise clock: the coarse one may
-/// be two of the system's ticks behind, of 4 to 10 ms each.
+/// A rejection that ends sooner than this, in nanoseconds, is decided again by the precise clock.
+/// The coarse one may be two ticks of the system behind, of 4 to 10 ms each.
 const TWO_TICKS: u64 = 20_000_000;
 
 pub struct Common {
@@ -33,7 +34,8 @@ impl Common {
         Common { name, clock, observer, queues }
     }
 
-    /// Returns whether no request waits, no observer listens, and the limiter is open: the usual case.
+    /// Returns whether no request waits, no observer listens, and the limiter is open: the usual
+    /// case.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
         self.queues.is_quiet() && !self.observer.is_listening()
@@ -44,7 +46,7 @@ impl Common {
         self.clock.now().as_nanos()
     }
 
-    /// Decides by the coarse clock and, if that rejects by a hair, once more by the precise one.
+    /// Decides by the coarse clock and, if the rejection ends soon, once more by the precise one.
     #[inline(always)]
     pub(crate) fn decide<T, E>(
         &self,
@@ -81,8 +83,8 @@ impl Common {
         Rejected::new(self.name, Reason::Expired).over(waited)
     }
 
-    /// Emits a decision under the name of the limiter, and returns it. The name in a rejection is
-    /// that of the tier, if another.
+    /// Emits a decision under the name of the limiter, and returns it. The rejection itself carries
+    /// the name of the tier.
     pub(crate) fn emit<T>(
         &self,
         account: Option<Account>,
@@ -100,7 +102,7 @@ impl Common {
     }
 }
 
-/// A rejection by the limit named `by`: there will be enough at `at`.
+/// Creates the rejection by the limit named `by`, which has enough units at `at`.
 #[inline(always)]
 pub(crate) fn rejected(
     by: &'static str,
@@ -113,12 +115,12 @@ pub(crate) fn rejected(
     if units != 1 || at == NEVER {
         return rejected_many(by, reason, rate, units, now, at);
     }
-    // No unit is left.
+    // A rejection of one unit: none remains.
     let burst = u64::from(rate.burst);
     Rejected::new(by, reason).numbers(burst, burst).over_nanos(rate.span()).retry_in_nanos(at - now)
 }
 
-/// It takes a division to say how many units are left.
+/// The same for several units, or none ever: it takes a division to know how many remain.
 #[cold]
 #[inline(never)]
 fn rejected_many(by: &'static str, reason: Reason, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
@@ -126,10 +128,10 @@ fn rejected_many(by: &'static str, reason: Reason, rate: Rate, units: u32, now: 
     if at == NEVER {
         return Rejected::new(by, Reason::TooLarge).numbers(burst, u64::from(units));
     }
-    // At `at` there will be `units`.
-    let left = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
+    // There are `units` at `at`, and one less for each interval until then.
+    let remaining = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
     Rejected::new(by, reason)
-        .numbers(burst, burst - left.min(burst))
+        .numbers(burst, burst - remaining.min(burst))
         .over_nanos(rate.span())
         .retry_in_nanos(at - now)
 }
@@ -152,7 +154,7 @@ pub(crate) fn check_max_keys(max_keys: usize) -> Result<(), ConfigError> {
     check::within("max_keys", max_keys, 1..=1 << 30)
 }
 
-/// The setters of every limiter's queue.
+/// Writes the setters of a limiter's queue in its builder.
 macro_rules! queue_setters {
     () => {
         /// Sets the maximum number of waiting requests, of all accounts together. Default: 1,024.
@@ -170,13 +172,14 @@ macro_rules! queue_setters {
     };
 }
 
-/// The setter of every keyed limiter's bound.
+/// Writes the setter of a keyed limiter's bound in its builder.
 macro_rules! max_keys_setter {
     () => {
         /// Sets the maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
         ///
-        /// Each takes 24 bytes, allocated when the limiter is built and never more. Twice as many as
-        /// are active at once is right: see the [crate's documentation](crate#memory).
+        /// It is rounded up to a multiple of 8. Each key takes 24 bytes, allocated when the limiter
+        /// is built. Choose twice the number of keys that are active at once: see the [crate's
+        /// documentation](crate#memory).
         pub fn max_keys(mut self, max_keys: usize) -> Self {
             self.config.max_keys = max_keys;
             self
@@ -184,10 +187,10 @@ macro_rules! max_keys_setter {
     };
 }
 
-/// The controls of every limiter's queue.
+/// Writes the controls and readings of a limiter's queue.
 macro_rules! queue_controls {
     ($limiter:ident => $common:expr) => {
-        /// Changes the maximum number of waiting requests. Requests that wait already stay.
+        /// Changes the maximum number of waiting requests. Those that wait already stay.
         ///
         /// # Errors
         /// Returns an error if `queue` is above 2³¹ − 1, or above 0 while the longest wait is zero.
@@ -202,7 +205,8 @@ macro_rules! queue_controls {
         /// Changes the longest wait of requests that arrive from now on.
         ///
         /// # Errors
-        /// Returns an error if `max_wait` is zero while requests may wait. Nothing has changed then.
+        /// Returns an error if `max_wait` is zero while requests may wait. Nothing has changed
+        /// then.
         pub fn set_max_wait(&self, max_wait: std::time::Duration) -> Result<(), plimsoll_core::ControlError> {
             plimsoll_core::parts::check::queue(self.queue_limit(), max_wait)?;
             let $limiter = self;
@@ -210,13 +214,13 @@ macro_rules! queue_controls {
             Ok(())
         }
 
-        /// Rejects all requests from now on, and those that wait, with `Closed`.
+        /// Closes the limiter: rejects waiting requests and all later ones with `Closed`.
         pub fn close(&self) {
             let $limiter = self;
             $common.queues.close();
         }
 
-        /// Returns whether it was closed.
+        /// Returns whether the limiter is closed.
         pub fn is_closed(&self) -> bool {
             let $limiter = self;
             $common.queues.is_closed()

@@ -1,18 +1,18 @@
-//! A rate that is lowered counts from the moment it is lowered, however long nobody asks after that.
+//! A changed rate counts from the moment of the change, even if the next request comes much later.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::ManualTime;
 use plimsoll_limit::{FairRateLimiter, Quota, RateLimiter};
 use std::time::Duration;
 
+/// Units were replenished at the old rate until the next request, so 500 were there.
 #[test]
-fn what_comes_back_after_the_rate_was_lowered_comes_back_by_the_new_rate() {
+fn lowered_rate_replenishes_units_from_the_change_on() {
     let (fast, slow) = (Quota::per_second(1_000), Quota::per_second(10).burst(1_000));
     let time = ManualTime::new();
     let limiter = RateLimiter::builder().quota(fast).clock(time.clock()).build().unwrap();
     assert!(limiter.try_acquire_n(1_000).is_ok());
     limiter.set_quota(slow).unwrap();
-    // It had been counted by the old rate until the next one asked, and 500 were there.
     time.advance(Duration::from_millis(500));
     assert_eq!(limiter.remaining(), 5);
     assert!(limiter.try_acquire_n(5).is_ok() && limiter.try_acquire().is_err());
@@ -26,7 +26,7 @@ fn what_comes_back_after_the_rate_was_lowered_comes_back_by_the_new_rate() {
 }
 
 #[test]
-fn what_comes_back_after_the_rate_was_raised_comes_back_by_the_new_rate() {
+fn raised_rate_replenishes_units_from_the_change_on() {
     let time = ManualTime::new();
     let slow = Quota::per_second(10).burst(1_000);
     let limiter = RateLimiter::builder().quota(slow).clock(time.clock()).build().unwrap();

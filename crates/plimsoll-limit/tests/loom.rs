@@ -1,7 +1,8 @@
-//! The slot, the table and the live quota under every interleaving with at most three preemptions (two, where it says so):
-//! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-limit --no-default-features --release --test loom`
+//! The entry, the table and the live quota under every interleaving with at most three preemptions,
+//! or two where a test states it: `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-limit
+//! --no-default-features --release --test loom`
 //!
-//! The table has one set of two slots here, one common slot and two doors.
+//! Under loom the table has one set of two entries, one overflow entry and two locks.
 #![cfg(plimsoll_loom)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -24,7 +25,8 @@ fn explore_within(preemptions: usize, test: impl Fn() + Sync + Send + 'static) {
     model.check(test);
 }
 
-/// After the beginning of time, where what is free may not be made free a nanosecond earlier.
+/// Creates a time after zero: at zero, an entry that owes nothing could not be rescaled to an
+/// earlier instant.
 fn clock() -> ManualTime {
     let time = ManualTime::new();
     time.advance(S);
@@ -41,33 +43,34 @@ fn keyed(quota: Quota) -> (KeyedRateLimiter<u64>, ManualTime) {
     (builder.clock(time.clock()).build().unwrap(), time)
 }
 
-/// How many units of so many asks, of one each, on a thread of its own.
-fn asks(limiter: &KeyedRateLimiter<u64>, key: u64, times: u32) -> thread::JoinHandle<u32> {
+/// Sends `requests` of one unit on another thread. Returns how many are admitted.
+fn spawn_requests(limiter: &KeyedRateLimiter<u64>, key: u64, requests: u32) -> thread::JoinHandle<u32> {
     let limiter = limiter.clone();
-    thread::spawn(move || (0..times).map(|_| u32::from(limiter.check(&key).is_ok())).sum())
+    thread::spawn(move || (0..requests).map(|_| u32::from(limiter.check(&key).is_ok())).sum())
 }
 
-/// Two units are left, and three want one each.
+/// Three requests of one unit each, when two remain.
 #[test]
-fn of_a_slot_no_more_is_taken_than_there_is() {
+fn racing_requests_take_no_more_than_remains() {
     explore(|| {
         let limiter = limiter(Quota::per_hour(1).burst(2));
-        let ask = |limiter: &RateLimiter| {
+        let spawn = |limiter: &RateLimiter| {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.check().is_ok())
         };
-        let others = [ask(&limiter), ask(&limiter)];
-        let mine = limiter.check().is_ok();
-        let passed = others.map(|other| other.join().unwrap()).iter().filter(|&&passed| passed).count();
-        assert_eq!(passed + usize::from(mine), 2);
+        let others = [spawn(&limiter), spawn(&limiter)];
+        let here = limiter.check().is_ok();
+        let admitted = others.map(|other| other.join().unwrap()).iter().filter(|&&admitted| admitted).count();
+        assert_eq!(admitted + usize::from(here), 2);
         assert_eq!(limiter.remaining(), 0);
     });
 }
 
-/// Account 1 has nothing left to remember, and 2 is brought, while 1 asks again. The other slot is that of an account that
-/// owes. Whoever of them has the slot in the end, the other has the common one, and each has its own burst.
+/// Account 1 may be evicted, and account 2 moves in while 1 sends requests again. The other entry
+/// is that of an account that owes units. Either account may have the entry in the end. The other
+/// one has the overflow entry, and each has its own burst.
 #[test]
-fn who_moves_in_takes_nothing_from_who_is_there_nor_he_from_him() {
+fn move_in_race_leaves_each_account_its_burst() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
     let saw = seen.clone();
     explore(move || {
@@ -76,72 +79,72 @@ fn who_moves_in_takes_nothing_from_who_is_there_nor_he_from_him() {
         time.advance(S);
         limiter.check_n(&3, 2).unwrap();
         time.advance(S / 2);
-        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
-        let brings = {
+        assert_eq!((limiter.key_count(), limiter.overflowed()), (2, 0));
+        let other = {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.check_n(&2, 2).is_ok())
         };
         assert!(limiter.check(&1).is_ok());
         assert!(limiter.check(&1).is_ok());
-        assert!(brings.join().unwrap());
-        // Whose it is: the refusal of the common slot is counted.
+        assert!(other.join().unwrap());
+        // Requests that use the overflow entry are counted.
         let before = limiter.overflowed();
-        assert!(limiter.check(&1).is_err(), "it was forgotten after it had taken");
+        assert!(limiter.check(&1).is_err(), "account 1 was evicted after it had been charged");
         saw[usize::from(limiter.overflowed() > before)].store(true, Relaxed);
-        assert!(limiter.check(&2).is_err(), "it has two quotas");
-        assert_eq!(limiter.max_keys(), 2);
+        assert!(limiter.check(&2).is_err(), "account 2 has two quotas");
+        assert_eq!(limiter.key_count(), 2);
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both orders were explored");
 }
 
-/// Two slots are empty, and two bring the same account.
+/// Two entries are empty, and two threads bring the same account.
 #[test]
-fn who_is_brought_twice_has_one_slot_and_one_quota() {
+fn account_brought_twice_has_one_entry_and_one_quota() {
     explore(|| {
         let (limiter, _time) = keyed(Quota::per_hour(1));
-        let other = asks(&limiter, 1, 1);
-        let mine = u32::from(limiter.check(&1).is_ok());
-        assert_eq!(mine + other.join().unwrap(), 1);
-        assert_eq!((limiter.max_keys(), limiter.overflowed()), (1, 0));
+        let other = spawn_requests(&limiter, 1, 1);
+        let here = u32::from(limiter.check(&1).is_ok());
+        assert_eq!(here + other.join().unwrap(), 1);
+        assert_eq!((limiter.key_count(), limiter.overflowed()), (1, 0));
     });
 }
 
-/// The same where a slot has to be left by another first, and there is only one.
+/// The same if another account has to be evicted first, and only one can be.
 #[test]
-fn who_is_brought_twice_to_the_last_slot_has_one_quota() {
+fn account_brought_twice_to_the_last_entry_has_one_quota() {
     explore(|| {
         let (limiter, time) = keyed(Quota::per_second(1));
         limiter.check(&1).unwrap();
         time.advance(2 * S);
         limiter.check(&3).unwrap();
         time.advance(S / 2);
-        let other = asks(&limiter, 2, 1);
-        let mine = u32::from(limiter.check(&2).is_ok());
-        assert_eq!(mine + other.join().unwrap(), 1);
-        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
+        let other = spawn_requests(&limiter, 2, 1);
+        let here = u32::from(limiter.check(&2).is_ok());
+        assert_eq!(here + other.join().unwrap(), 1);
+        assert_eq!((limiter.key_count(), limiter.overflowed()), (2, 0));
     });
 }
 
-/// Two newcomers and two slots: both get one.
+/// Two new accounts and two entries.
 #[test]
-fn two_who_are_brought_at_once_have_a_slot_each() {
+fn two_accounts_brought_at_once_have_an_entry_each() {
     explore(|| {
         let (limiter, _time) = keyed(Quota::per_hour(1));
-        let other = asks(&limiter, 2, 2);
-        let mine = (0..2).map(|_| u32::from(limiter.check(&1).is_ok())).sum::<u32>();
-        assert_eq!((mine, other.join().unwrap()), (1, 1));
-        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
+        let other = spawn_requests(&limiter, 2, 2);
+        let here = (0..2).map(|_| u32::from(limiter.check(&1).is_ok())).sum::<u32>();
+        assert_eq!((here, other.join().unwrap()), (1, 1));
+        assert_eq!((limiter.key_count(), limiter.overflowed()), (2, 0));
     });
 }
 
-/// Of two units one is owed, one more is taken, and the quota becomes another meanwhile.
+/// Of two units one is owed, and one more is taken while the quota changes. With two preemptions.
 #[test]
-fn what_is_owed_stays_owed_while_it_is_counted_anew() {
+fn owed_units_stay_owed_while_the_rate_changes() {
     for (from, to) in [(1, 2), (2, 1), (7, 10)] {
         explore_within(2, move || {
             let limiter = limiter(Quota::per_hour(from).burst(2));
             limiter.check().unwrap();
-            let set = sets(&limiter, Quota::per_hour(to).burst(2));
+            let set = spawn_set_quota(&limiter, Quota::per_hour(to).burst(2));
             assert_eq!([(); 2].map(|()| limiter.check().is_ok()), [true, false]);
             set.join().unwrap();
             assert_eq!(
@@ -152,16 +155,17 @@ fn what_is_owed_stays_owed_while_it_is_counted_anew() {
     }
 }
 
-fn sets(limiter: &RateLimiter, quota: Quota) -> thread::JoinHandle<()> {
+fn spawn_set_quota(limiter: &RateLimiter, quota: Quota) -> thread::JoinHandle<()> {
     let limiter = limiter.clone();
     thread::spawn(move || limiter.set_quota(quota).unwrap())
 }
 
-/// The same, and two ask. What one unit is by the old interval is two by the new one: read by the old, counted anew and
-/// taken from by the new, the state is what it was, and who read it takes what is not there. It is owed all the same: of
-/// what is admitted too early as much more has to come back before the next.
+/// The same with two requests. One unit of the old interval is two of the new one. A thread reads
+/// the state by the old interval; then the state is rescaled, and charged by the new one, and has
+/// its old value again. That thread takes a unit that is not there. The unit is owed all the same:
+/// it is replenished before the next request is admitted. With two preemptions.
 #[test]
-fn of_two_who_ask_while_the_rate_is_doubled_one_passes_or_what_the_other_took_is_owed() {
+fn rate_change_race_admits_one_or_charges_both() {
     explore_within(2, || {
         let limiter = limiter(Quota::per_hour(1).burst(2));
         limiter.check().unwrap();
@@ -169,22 +173,22 @@ fn of_two_who_ask_while_the_rate_is_doubled_one_passes_or_what_the_other_took_is
             let limiter = limiter.clone();
             thread::spawn(move || limiter.check().is_ok())
         };
-        let set = sets(&limiter, Quota::per_hour(2).burst(2));
-        let mine = limiter.check().is_ok();
+        let set = spawn_set_quota(&limiter, Quota::per_hour(2).burst(2));
+        let here = limiter.check().is_ok();
         set.join().unwrap();
-        let passed = u32::from(mine) + u32::from(other.join().unwrap());
-        let owed = limiter.check().unwrap_err().retry_after().unwrap();
-        match passed {
-            1 => assert_eq!(owed, Quota::per_hour(2).interval()),
-            2 => assert!(owed >= 2 * Quota::per_hour(2).interval(), "{owed:?}"),
-            _ => panic!("{passed}"),
+        let admitted = u32::from(here) + u32::from(other.join().unwrap());
+        let retry_after = limiter.check().unwrap_err().retry_after().unwrap();
+        match admitted {
+            1 => assert_eq!(retry_after, Quota::per_hour(2).interval()),
+            2 => assert!(retry_after >= 2 * Quota::per_hour(2).interval(), "{retry_after:?}"),
+            _ => panic!("{admitted} admitted"),
         }
     });
 }
 
-/// The same of an account, while another moves in beside it.
+/// The same for an account, while another one moves in beside it. With two preemptions.
 #[test]
-fn an_account_owes_what_it_owed_while_it_is_counted_anew() {
+fn account_owes_the_same_units_while_the_rate_changes() {
     explore_within(2, || {
         let (limiter, _time) = keyed(Quota::per_hour(1).burst(2));
         limiter.check(&1).unwrap();
@@ -192,51 +196,51 @@ fn an_account_owes_what_it_owed_while_it_is_counted_anew() {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.set_quota(Quota::per_hour(2).burst(2)).unwrap())
         };
-        let passed = [1, 2, 1].map(|key| limiter.check(&key).is_ok());
+        let admitted = [1, 2, 1].map(|key| limiter.check(&key).is_ok());
         set.join().unwrap();
-        assert_eq!(passed, [true, true, false]);
+        assert_eq!(admitted, [true, true, false]);
         assert_eq!((limiter.remaining(&1), limiter.remaining(&2)), (0, 1));
     });
 }
 
-/// A unit comes back while another is asked for: it is there or it is taken, and never twice.
+/// A unit is refunded while another is requested. It remains or it is taken, but not both.
 #[test]
-fn what_is_given_back_is_had_once() {
+fn refunded_unit_is_taken_once() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
     let saw = seen.clone();
     explore(move || {
         let limiter = limiter(Quota::per_hour(1).burst(2));
         let permit = limiter.try_acquire_owned().unwrap();
-        let back = thread::spawn(move || permit.refund());
-        let passed = [limiter.check().is_ok(), limiter.check().is_ok()];
-        back.join().unwrap();
-        assert!(passed[0]);
-        saw[usize::from(passed[1])].store(true, Relaxed);
-        assert_eq!(limiter.remaining(), u32::from(!passed[1]));
+        let refund = thread::spawn(move || permit.refund());
+        let admitted = [limiter.check().is_ok(), limiter.check().is_ok()];
+        refund.join().unwrap();
+        assert!(admitted[0]);
+        saw[usize::from(admitted[1])].store(true, Relaxed);
+        assert_eq!(limiter.remaining(), u32::from(!admitted[1]));
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both orders were explored");
 }
 
-/// A unit comes back late, while another account moves in where it was taken from.
+/// A unit is refunded after it was replenished, while another account takes over the entry.
 #[test]
-fn what_is_given_back_late_is_nobodys() {
+fn late_refund_gives_the_next_account_nothing() {
     explore(|| {
         let (limiter, time) = keyed(Quota::per_second(1).burst(2));
         let permit = limiter.try_acquire_owned(&1).unwrap();
         time.advance(S);
         limiter.check_n(&3, 2).unwrap();
         time.advance(S / 2);
-        let back = thread::spawn(move || permit.refund());
+        let refund = thread::spawn(move || permit.refund());
         assert!(limiter.check_n(&2, 2).is_ok());
-        back.join().unwrap();
+        refund.join().unwrap();
         assert!(limiter.check(&2).is_err());
-        assert_eq!((limiter.max_keys(), limiter.overflowed()), (2, 0));
+        assert_eq!((limiter.key_count(), limiter.overflowed()), (2, 0));
     });
 }
 
-/// A refusal has the burst of the quota of which it has the time.
+/// A rejection has the burst and the window of the same quota.
 #[test]
-fn a_quota_is_read_whole() {
+fn changing_quota_is_read_as_a_whole() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
     let saw = seen.clone();
     explore(move || {
@@ -247,15 +251,15 @@ fn a_quota_is_read_whole() {
             thread::spawn(move || limiter.set_quota(Quota::per_minute(1).burst(3)).unwrap())
         };
         for _ in 0..2 {
-            let no = limiter.try_acquire_n(2).unwrap_err();
-            assert_eq!(no.reason(), Reason::Limited);
-            let old = no.limit() == Some(2);
-            let window = if old { 2 * 3_600 * S } else { 3 * 60 * S };
-            assert_eq!((no.limit(), no.window()), (Some(if old { 2 } else { 3 }), Some(window)));
+            let rejected = limiter.try_acquire_n(2).unwrap_err();
+            assert_eq!(rejected.reason(), Reason::Throttled);
+            let old = rejected.limit() == Some(2);
+            let (limit, window) = if old { (2, 2 * 3_600 * S) } else { (3, 3 * 60 * S) };
+            assert_eq!((rejected.limit(), rejected.window()), (Some(limit), Some(window)));
             saw[usize::from(old)].store(true, Relaxed);
         }
         set.join().unwrap();
         assert_eq!(limiter.quota(), Quota::per_minute(1).burst(3));
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both orders were explored");
 }

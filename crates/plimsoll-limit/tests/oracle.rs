@@ -502,7 +502,7 @@ fn a_quota_says_what_it_is() {
 fn a_quota_that_will_not_do_is_named() {
     let days = |days: u64| Duration::from_secs(86_400 * days);
     let no = |quota: Quota| quota.validate().unwrap_err().to_string();
-    let burst = "quota.burst = 3 is not allowed: it must be no more than what any window may hold";
+    let burst = "quota.burst = 3 is not allowed: it must be at most the units of any window";
     for (quota, says) in [
         (Quota::per_second(0), "quota.units = 0 is not allowed: it must be 1 or more"),
         (Quota::per_second(0).burst(5), "quota.units = 0 is not allowed: it must be 1 or more"),

@@ -1,4 +1,4 @@
-//! Many threads at a clock that stands still: not one unit too many.
+//! Many threads while the time stands still: not one unit too many.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{ManualTime, Permit, Settle};
@@ -8,19 +8,20 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 const THREADS: u64 = 8;
-const ASKS: u64 = 20_000;
+const REQUESTS: u64 = 20_000;
 const BURST: u32 = 30_000;
 const QUOTA: Quota = Quota::per_hour(1).burst(BURST);
 
-/// What `try_acquire` says yes to, asked by all threads at once; each is told its number and how often it has asked.
-fn admitted(ask: impl Fn(u64, u64) -> u64 + Sync) -> u64 {
+/// Calls `request` on all threads at once, with the numbers of the thread and of the call. Returns
+/// the sum of the units that it returns.
+fn admitted(request: impl Fn(u64, u64) -> u64 + Sync) -> u64 {
     let (barrier, sum) = (Barrier::new(THREADS as usize), AtomicU64::new(0));
     std::thread::scope(|s| {
         for thread in 0..THREADS {
-            let (barrier, sum, ask) = (&barrier, &sum, &ask);
+            let (barrier, sum, request) = (&barrier, &sum, &request);
             s.spawn(move || {
                 barrier.wait();
-                let units: u64 = (0..ASKS).map(|n| ask(thread, n)).sum();
+                let units: u64 = (0..REQUESTS).map(|n| request(thread, n)).sum();
                 sum.fetch_add(units, SeqCst);
             });
         }
@@ -29,16 +30,16 @@ fn admitted(ask: impl Fn(u64, u64) -> u64 + Sync) -> u64 {
 }
 
 #[test]
-fn a_limiter_admits_its_burst_and_not_one_more() {
+fn global_limiter_admits_its_burst_and_no_more() {
     for units in [1, 2, 3, 7] {
         let limiter = RateLimiter::builder().quota(QUOTA).clock(ManualTime::new().clock()).build().unwrap();
         let all = admitted(|_, _| limiter.try_acquire_n(units).map_or(0, |_| u64::from(units)));
-        assert_eq!(all, u64::from(BURST / units * units).min(THREADS * ASKS * u64::from(units)));
+        assert_eq!(all, u64::from(BURST / units * units).min(THREADS * REQUESTS * u64::from(units)));
     }
 }
 
 #[test]
-fn each_of_a_few_accounts_gets_its_burst_and_not_one_more() {
+fn each_account_is_admitted_its_burst_and_no_more() {
     const KEYS: u64 = 16;
     let quota = Quota::per_hour(1).burst(1_000);
     let limiter = KeyedRateLimiter::<u64>::builder()
@@ -56,9 +57,9 @@ fn each_of_a_few_accounts_gets_its_burst_and_not_one_more() {
     assert_eq!((limiter.key_count(), limiter.overflowed()), (KEYS as usize, 0));
 }
 
-/// All accounts that fit owe something, and cannot go: the others share 64 quotas.
+/// All accounts in the table owe units and cannot be evicted. The others share 64 quotas.
 #[test]
-fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
+fn full_table_admits_no_more_than_its_entries_have() {
     let quota = Quota::per_hour(1).burst(3);
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(quota)
@@ -68,14 +69,14 @@ fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
         .unwrap();
     let keys: Vec<_> = (0..20_000).map(|_| AtomicU64::new(0)).collect();
     let all = admitted(|thread, n| {
-        // Everyone brings each key, at about the same time.
+        // All threads bring each key, at about the same time.
         let key = (n + thread % 3) % keys.len() as u64;
         limiter.try_acquire(&key).map_or(0, |_| {
             keys[key as usize].fetch_add(1, SeqCst);
             1
         })
     });
-    // Whoever came late has not asked for all that it has: now it does.
+    // Accounts that came late have not used all their units. Now they do.
     let mut more = 0;
     for (n, key) in keys.iter().enumerate() {
         while limiter.try_acquire(&(n as u64)).is_ok() {
@@ -85,15 +86,16 @@ fn of_many_more_keys_than_room_no_more_is_admitted_than_there_are_cells() {
     }
     assert_eq!(limiter.key_count(), limiter.max_keys());
     assert!(keys.iter().all(|key| key.load(SeqCst) <= 3), "no account has two quotas");
-    // Each slot's, and each shared one's; who moves in from a shared one begins with what is owed there.
+    // The burst of each entry and of each overflow entry. An account that moves in from an overflow
+    // entry begins with what is owed there.
     assert!(all + more <= 3 * (limiter.max_keys() as u64 + 64), "{all} + {more}");
     assert!(all + more >= 3 * 64, "{all} + {more}");
 }
 
-/// While accounts move in and out, and time goes on, an account has one quota. Everyone's quota is full again
-/// after each step of the time, and may be forgotten.
+/// While accounts move in and are evicted, an account has one quota. After each step of the time
+/// every quota is full again, so that every account may be evicted.
 #[test]
-fn an_account_that_is_forgotten_and_brought_back_by_all_at_once_has_one_quota() {
+fn evicted_account_brought_back_by_all_threads_has_one_quota() {
     const ROUNDS: u64 = 400;
     let time = ManualTime::new();
     let quota = Quota::per_second(1);
@@ -101,28 +103,29 @@ fn an_account_that_is_forgotten_and_brought_back_by_all_at_once_has_one_quota() 
         KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8).clock(time.clock()).build().unwrap();
     let barrier = Barrier::new(THREADS as usize);
     for round in 0..ROUNDS {
-        // All slots are those of strangers who owe nothing any more.
+        // All entries are those of other accounts that owe nothing any more.
         time.advance(Duration::from_secs(10));
         (0..8).for_each(|n| drop(limiter.try_acquire(&(1_000_000 + round * 8 + n))));
         time.advance(Duration::from_secs(10));
-        let yes = [const { AtomicU64::new(0) }; 2];
+        let admitted = [const { AtomicU64::new(0) }; 2];
         std::thread::scope(|s| {
             for thread in 0..THREADS {
-                let (yes, barrier, limiter) = (&yes, &barrier, &limiter);
+                let (admitted, barrier, limiter) = (&admitted, &barrier, &limiter);
                 s.spawn(move || {
                     barrier.wait();
                     for key in [thread % 2, (thread + 1) % 2] {
-                        yes[key as usize].fetch_add(u64::from(limiter.try_acquire(&key).is_ok()), SeqCst);
+                        let unit = u64::from(limiter.try_acquire(&key).is_ok());
+                        admitted[key as usize].fetch_add(unit, SeqCst);
                     }
                 });
             }
         });
-        assert_eq!(yes.map(AtomicU64::into_inner), [1, 1], "round {round}");
+        assert_eq!(admitted.map(AtomicU64::into_inner), [1, 1], "round {round}");
     }
 }
 
 #[test]
-fn tiers_are_never_over_any_of_their_limits() {
+fn tiered_limiter_never_exceeds_any_of_its_limits() {
     let (each, all, global) = (300, 4_000, 6_000);
     let quota = |burst| Quota::per_hour(1).burst(burst);
     let class = |name| Class::new(name).each(quota(each)).all(quota(all));
@@ -149,7 +152,7 @@ fn tiers_are_never_over_any_of_their_limits() {
     assert!(keys.iter().all(|&units| units <= u64::from(each)), "{keys:?}");
     assert!(of(0) <= u64::from(all) && of(1) <= u64::from(all), "{keys:?}");
     assert!(sum <= u64::from(global), "{sum}");
-    // And nothing is lost for ever by refusing each other: what is left is there for one who asks alone.
+    // No unit is lost if requests cause each other to be rejected: a single thread gets the rest.
     let mut more = 0;
     while let Some(key) = (0..64).find(|key| limits.try_acquire(key).is_ok()) {
         more += 1;
@@ -159,7 +162,7 @@ fn tiers_are_never_over_any_of_their_limits() {
 }
 
 #[test]
-fn a_fair_limiter_admits_no_more_than_its_burst() {
+fn fair_limiter_admits_no_more_than_its_burst() {
     let limiter = FairRateLimiter::<u64>::builder()
         .quota(QUOTA)
         .max_keys(1_024)
@@ -168,7 +171,7 @@ fn a_fair_limiter_admits_no_more_than_its_burst() {
         .unwrap();
     let all = admitted(|thread, n| u64::from(limiter.try_acquire(&((thread * 3 + n) % 10)).is_ok()));
     assert!(all <= u64::from(BURST), "{all}");
-    // Nor do newcomers get more who have no slots.
+    // The same if nearly all accounts are new and have no entry.
     let limiter = FairRateLimiter::<u64>::builder()
         .quota(QUOTA)
         .max_keys(8)
@@ -179,13 +182,13 @@ fn a_fair_limiter_admits_no_more_than_its_burst() {
     assert!(all <= u64::from(BURST), "{all}");
 }
 
-/// What is held in the end, and what was held at any one time, is no more than the burst.
+/// At no time are more units charged than the burst.
 #[test]
-fn what_is_given_back_is_not_had_twice() {
-    fn hammer<G: Settle>(held: &AtomicU64, burst: u64, ask: impl Fn(u64) -> Option<Permit<G>> + Sync) {
+fn refunded_unit_is_not_returned_twice() {
+    fn hammer<G: Settle>(held: &AtomicU64, burst: u64, acquire: impl Fn(u64) -> Option<Permit<G>> + Sync) {
         admitted(|thread, n| {
-            let Some(permit) = ask(n % 3) else { return 0 };
-            // Counted after it was taken and before it is given back: never more than there are.
+            let Some(permit) = acquire(n % 3) else { return 0 };
+            // Counted after the charge and before the refund.
             assert!(held.fetch_add(1, SeqCst) < burst);
             if (thread + n) % 2 == 0 {
                 held.fetch_sub(1, SeqCst);
@@ -206,23 +209,23 @@ fn what_is_given_back_is_not_had_twice() {
     hammer(&held, 1_500, |key| keyed.try_acquire_owned(&key).ok());
     assert_eq!(held.into_inner(), 1_500);
     let class = Class::new("all").each(quota);
-    let tiers = TieredRateLimiter::<u64>::builder()
+    let tiered = TieredRateLimiter::<u64>::builder()
         .global(quota)
         .class(class)
         .max_keys(64)
         .clock(time.clock())
         .build()
         .unwrap();
-    hammer(&AtomicU64::new(0), 500, |key| tiers.try_acquire_owned(&key).ok());
+    hammer(&AtomicU64::new(0), 500, |key| tiered.try_acquire_owned(&key).ok());
     let fair =
         FairRateLimiter::<u64>::builder().quota(quota).max_keys(64).clock(time.clock()).build().unwrap();
     hammer(&AtomicU64::new(0), 500, |key| fair.try_acquire_owned(&key).ok());
 }
 
-/// Threads that still go by the old quota meet those that go by the new one. Units are counted, and their
-/// number is the same at any rate.
+/// Some threads still read the old quota while others read the new one. The number of units is the
+/// same at any rate.
 #[test]
-fn a_quota_that_is_changed_all_the_time_admits_no_more() {
+fn quota_that_changes_all_the_time_admits_no_more() {
     let slow = |n: u64| Quota::per(1, Duration::from_secs(100 + n % 7)).burst(5_000);
     let limiter = RateLimiter::builder().quota(slow(0)).clock(ManualTime::new().clock()).build().unwrap();
     let keyed = KeyedRateLimiter::<u8>::builder()

@@ -1,4 +1,4 @@
-//! Waiting: in order for each account, bounded for all, and gone without a trace.
+//! Waiting: in order for each account, bounded for all accounts, and without a trace afterwards.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Clock, Event, Inspect, ManualTime, Observe, Permit, Reason, Rejected};
@@ -26,10 +26,10 @@ fn keyed(quota: Quota) -> (KeyedRateLimiter<u64>, ManualTime) {
 }
 
 fn reason<T>(result: Result<T, Rejected>) -> Option<Reason> {
-    result.err().map(|no| no.reason())
+    result.err().map(|rejected| rejected.reason())
 }
 
-/// A call that waits, of any limiter: it answers with the reason of its refusal.
+/// A waiting call of any limiter. Its output is the reason of the rejection.
 type Call<'a> = Spawn<Pin<Box<dyn Future<Output = Option<Reason>> + 'a>>>;
 
 fn call<'a, T>(future: impl Future<Output = Result<T, Rejected>> + 'a) -> Call<'a> {
@@ -37,7 +37,7 @@ fn call<'a, T>(future: impl Future<Output = Result<T, Rejected>> + 'a) -> Call<'
 }
 
 #[test]
-fn those_who_wait_go_in_the_order_of_asking_at_exactly_the_rate() {
+fn waiters_are_admitted_in_order_at_exactly_the_rate() {
     let (limiter, time) = limiter(ONE);
     assert!(limiter.try_acquire().is_ok());
     let mut calls: Vec<_> = (0..5).map(|_| call(limiter.acquire())).collect();
@@ -48,22 +48,22 @@ fn those_who_wait_go_in_the_order_of_asking_at_exactly_the_rate() {
         calls[n..].iter_mut().for_each(|call| assert_pending!(call.poll()));
         time.advance(NS);
         assert!(calls[n].is_woken(), "{n}");
-        // The last ones first: they do not overtake.
+        // The last ones are polled first, and do not overtake.
         calls[n + 1..].iter_mut().rev().for_each(|call| assert_pending!(call.poll()));
         assert_eq!(assert_ready!(calls[n].poll()), None);
     }
     assert_eq!(limiter.queued(), 0);
 }
 
-/// Woken when it is its turn, and not once more: nobody polls in vain.
+/// A waiter is woken when it is its turn, and not once more.
 #[test]
-fn a_waiter_is_polled_no_more_often_than_it_must_be() {
+fn waiter_is_polled_no_more_than_twice() {
     let (limiter, time) = limiter(ONE);
     assert!(limiter.try_acquire().is_ok());
     let mut calls: Vec<_> = (0..5).map(|_| call(limiter.acquire())).collect();
     let (mut polls, mut done) = (0, 0);
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
-    // Every hundredth of a second whoever was woken is polled.
+    // Every hundredth of a second, the calls that were woken are polled.
     for _ in 0..500 {
         time.advance(S / 100);
         for call in &mut calls {
@@ -79,12 +79,12 @@ fn a_waiter_is_polled_no_more_often_than_it_must_be() {
         calls.retain_mut(|call| !call.is_woken());
     }
     assert_eq!(done, 5);
-    // Each as head of the line, and each when its time has come.
+    // Each as the head of the queue, and each when its unit is there.
     assert!(polls <= 2 * 5, "{polls}");
 }
 
 #[test]
-fn accounts_do_not_stand_in_each_others_line() {
+fn accounts_do_not_wait_for_each_other() {
     let (limiter, time) = keyed(ONE);
     assert!(limiter.try_acquire(&1).is_ok());
     let (mut first, mut second) = (call(limiter.acquire(&1)), call(limiter.acquire(&1)));
@@ -103,7 +103,7 @@ fn accounts_do_not_stand_in_each_others_line() {
 }
 
 #[test]
-fn all_accounts_together_are_bounded() {
+fn queue_bounds_all_accounts_together() {
     let (limiter, time) = keyed(ONE);
     for key in 0..8 {
         assert!(limiter.try_acquire(&key).is_ok());
@@ -111,19 +111,20 @@ fn all_accounts_together_are_bounded() {
     let keys: Vec<u64> = (0..8).collect();
     let mut calls: Vec<_> = keys.iter().map(|key| call(limiter.acquire(key))).collect();
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
-    let no = assert_ready!(task::spawn(limiter.acquire(&0)).poll()).map(drop).unwrap_err();
-    assert_eq!((no.reason(), no.limit(), no.observed()), (Reason::Full, Some(8), Some(8)));
-    // Who need not wait needs no room.
+    let rejected = assert_ready!(task::spawn(limiter.acquire(&0)).poll()).map(drop).unwrap_err();
+    let numbers = (rejected.reason(), rejected.limit(), rejected.observed());
+    assert_eq!(numbers, (Reason::Full, Some(8), Some(8)));
+    // A call that need not wait takes no room.
     assert_eq!(assert_ready!(call(limiter.acquire(&99)).poll()), None);
     drop(calls.pop());
-    let mut waits = call(limiter.acquire(&0));
-    assert_pending!(waits.poll());
+    let mut waiter = call(limiter.acquire(&0));
+    assert_pending!(waiter.poll());
     limiter.set_queue(0).unwrap();
     assert_eq!(assert_ready!(call(limiter.acquire(&0)).poll()), Some(Reason::Full));
     time.advance(2 * S);
-    calls.iter_mut().for_each(|call| assert_eq!(assert_ready!(call.poll()), None, "it keeps its place"));
+    calls.iter_mut().for_each(|call| assert_eq!(assert_ready!(call.poll()), None, "it stays in the queue"));
     time.advance(S);
-    assert_eq!(assert_ready!(waits.poll()), None);
+    assert_eq!(assert_ready!(waiter.poll()), None);
     assert_eq!(limiter.queued(), 0);
     assert!(limiter.set_queue(1 << 31).is_err());
     assert_eq!(limiter.queue_limit(), 0, "nothing has changed");
@@ -132,16 +133,16 @@ fn all_accounts_together_are_bounded() {
 }
 
 #[test]
-fn who_would_come_too_late_is_refused_at_once() {
+fn request_that_would_wait_too_long_is_rejected_at_once() {
     let (limiter, time) = limiter(Quota::per_minute(1).burst(2));
     limiter.set_queue(8).unwrap();
     limiter.set_max_wait(90 * S).unwrap();
     let _ = limiter.try_acquire_n(2).unwrap();
-    let no = assert_ready!(task::spawn(limiter.acquire_n(2)).poll()).map(drop).unwrap_err();
-    assert_eq!((no.reason(), no.retry_after()), (Reason::Throttled, Some(120 * S)));
+    let rejected = assert_ready!(task::spawn(limiter.acquire_n(2)).poll()).map(drop).unwrap_err();
+    assert_eq!((rejected.reason(), rejected.retry_after()), (Reason::Throttled, Some(120 * S)));
     assert_eq!(assert_ready!(call(limiter.acquire_n(3)).poll()), Some(Reason::TooLarge));
-    assert_eq!(limiter.queued(), 0, "they did not stand in line for it");
-    // Behind another it is known only when it is the head.
+    assert_eq!(limiter.queued(), 0, "neither joined the queue");
+    // Behind another call, this is known only when it is the head of the queue.
     let (mut first, mut second) = (call(limiter.acquire()), call(limiter.acquire()));
     assert_pending!(first.poll());
     assert_pending!(second.poll());
@@ -151,7 +152,7 @@ fn who_would_come_too_late_is_refused_at_once() {
 }
 
 #[test]
-fn who_waits_expires() {
+fn waiter_expires_after_the_longest_wait() {
     let (limiter, time) = limiter(Quota::per_minute(1));
     limiter.set_queue(8).unwrap();
     limiter.set_max_wait(60 * S).unwrap();
@@ -160,7 +161,7 @@ fn who_waits_expires() {
     assert_pending!(first.poll());
     time.advance(S);
     assert_pending!(second.poll());
-    // Slower: neither comes in time, and the head learns it at once.
+    // At the lower rate neither is served in time. The head is rejected at once.
     limiter.set_quota(Quota::per_hour(1)).unwrap();
     assert_eq!(assert_ready!(first.poll()), Some(Reason::Throttled));
     assert!(second.is_woken(), "it is the head");
@@ -173,103 +174,104 @@ fn who_waits_expires() {
     assert_pending!(behind.poll());
     time.advance(60 * S);
     assert_eq!(assert_ready!(behind.poll()), Some(Reason::Expired));
-    // It comes at its very last moment, and there is one.
+    // The head is polled at its very last moment, and there is a unit.
     assert_eq!(assert_ready!(head.poll()), None);
     assert_eq!(limiter.queued(), 0);
 }
 
 #[test]
-fn an_ask_does_not_overtake_those_who_wait() {
+fn try_acquire_does_not_overtake_waiters_of_the_account() {
     let (limiter, time) = keyed(ONE);
     assert!(limiter.try_acquire(&1).is_ok());
-    let mut waits = call(limiter.acquire(&1));
-    assert_pending!(waits.poll());
+    let mut waiter = call(limiter.acquire(&1));
+    assert_pending!(waiter.poll());
     time.advance(S);
-    let no = limiter.try_acquire(&1).map(drop).unwrap_err();
-    assert_eq!((no.reason(), no.retry_after()), (Reason::Limited, Some(S)));
+    let rejected = limiter.try_acquire(&1).map(drop).unwrap_err();
+    assert_eq!((rejected.reason(), rejected.retry_after()), (Reason::Limited, Some(S)));
     assert_eq!(limiter.try_acquire_n(&1, 2).map(drop).unwrap_err().reason(), Reason::TooLarge);
     assert!(limiter.try_acquire(&2).is_ok());
-    assert_eq!(assert_ready!(waits.poll()), None);
+    assert_eq!(assert_ready!(waiter.poll()), None);
     time.advance(S);
     assert!(limiter.try_acquire(&1).is_ok());
 }
 
 #[test]
-fn nor_in_tiers_nor_in_fair_shares() {
+fn try_acquire_overtakes_no_waiters_of_tiers_and_shares() {
     let time = ManualTime::new();
     let class = Class::new("free").each(ONE.burst(2));
-    let tiers =
+    let tiered =
         TieredRateLimiter::<u64>::builder().global(ONE.burst(3)).class(class).queue(8).clock(time.clock());
-    let tiers = tiers.build().unwrap();
-    let _ = tiers.try_acquire_n(&1, 2).unwrap();
-    let mut waits = call(tiers.acquire(&1));
-    assert_pending!(waits.poll());
+    let tiered = tiered.build().unwrap();
+    let _ = tiered.try_acquire_n(&1, 2).unwrap();
+    let mut waiter = call(tiered.acquire(&1));
+    assert_pending!(waiter.poll());
     time.advance(S);
-    assert_eq!(reason(tiers.try_acquire(&1)), Some(Reason::Limited));
-    let no = tiers.try_acquire_n(&1, 3).map(drop).unwrap_err();
+    assert_eq!(reason(tiered.try_acquire(&1)), Some(Reason::Limited));
+    let rejected = tiered.try_acquire_n(&1, 3).map(drop).unwrap_err();
     assert_eq!(
-        (no.by(), no.reason()),
+        (rejected.by(), rejected.reason()),
         ("tiers/free/account", Reason::TooLarge),
-        "never, while others wait too"
+        "also behind a waiting request"
     );
-    let no = tiers.try_acquire_n(&1, 2).map(drop).unwrap_err();
-    assert!(no.retry_after() >= Some(S), "{no:?}");
-    assert!(tiers.try_acquire(&2).is_ok());
-    assert_eq!(assert_ready!(waits.poll()), None);
+    let rejected = tiered.try_acquire_n(&1, 2).map(drop).unwrap_err();
+    assert!(rejected.retry_after() >= Some(S), "{rejected:?}");
+    assert!(tiered.try_acquire(&2).is_ok());
+    assert_eq!(assert_ready!(waiter.poll()), None);
     let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_second(20)).queue(8).clock(time.clock());
     let fair = fair.build().unwrap();
     assert!(fair.try_acquire(&1).is_ok());
-    // It is known, and has used nothing for long, when another takes all.
+    // The account is known and has used nothing for ten seconds. Then another one takes all units.
     time.advance(10 * S);
     let _ = fair.try_acquire_n(&2, 20).unwrap();
-    let mut waits = call(fair.acquire(&1));
-    assert_pending!(waits.poll());
+    let mut waiter = call(fair.acquire(&1));
+    assert_pending!(waiter.poll());
     time.advance(S / 20);
-    assert_eq!(reason(fair.try_acquire(&1)), Some(Reason::Limited));
+    assert_eq!(reason(fair.try_acquire(&1)), Some(Reason::Throttled), "it has not had its share");
     assert_eq!(reason(fair.try_acquire_n(&1, 21)), Some(Reason::TooLarge));
-    assert_eq!(assert_ready!(waits.poll()), None);
+    assert_eq!(assert_ready!(waiter.poll()), None);
 }
 
-/// Left before it was polled, behind another, as the head, and with its time come but not told yet. (Q3, Q4)
+/// It leaves before it is polled, behind another call, as the head, and as the head whose unit is
+/// there.
 #[test]
-fn who_goes_away_takes_nothing_and_leaves_nothing() {
+fn dropped_call_is_charged_nothing_and_leaves_the_queue() {
     for at in 0..5 {
         let (limiter, time) = limiter(ONE);
         assert!(limiter.try_acquire().is_ok());
         let mut stays = call(limiter.acquire());
-        let mut goes = call(limiter.acquire());
+        let mut leaves = call(limiter.acquire());
         match at {
             // Never polled.
             0 => assert_pending!(stays.poll()),
-            // Behind.
+            // Behind the other call.
             1 => {
                 assert_pending!(stays.poll());
-                assert_pending!(goes.poll());
+                assert_pending!(leaves.poll());
             }
-            // Head, and another behind it.
+            // The head, with the other call behind it.
             _ => {
-                assert_pending!(goes.poll());
+                assert_pending!(leaves.poll());
                 assert_pending!(stays.poll());
             }
         }
-        // Its time has come, or has gone.
+        // From 3 on its unit is there.
         time.advance(S * at / 3);
-        drop(goes);
+        drop(leaves);
         assert_eq!(limiter.queued(), 1, "{at}");
         if at >= 3 {
-            assert!(stays.is_woken(), "{at}: the next one is the head");
+            assert!(stays.is_woken(), "{at}: the other call is the head");
         } else if at == 2 {
             assert_pending!(stays.poll());
         }
         time.advance(S * 3 - S * at / 3);
         assert_eq!(assert_ready!(stays.poll()), None, "{at}");
-        assert!(limiter.try_acquire().is_err(), "{at}: nothing was spent by who left; it filled up to one");
+        assert!(limiter.try_acquire().is_err(), "{at}: the burst is one unit");
         assert_eq!(limiter.queued(), 0);
     }
 }
 
 #[test]
-fn close_wakes_all_and_admits_nobody() {
+fn close_wakes_all_waiters_and_rejects_all_requests() {
     let (limiter, _time) = keyed(ONE);
     assert!(limiter.try_acquire(&1).is_ok() && limiter.try_acquire(&2).is_ok());
     let keys = [1, 1, 1, 2];
@@ -288,120 +290,120 @@ fn close_wakes_all_and_admits_nobody() {
 }
 
 #[test]
-fn a_quota_that_is_changed_wakes_the_head() {
+fn changed_quota_wakes_the_head() {
     let (limiter, time) = limiter(Quota::per_minute(2).burst(1));
     assert!(limiter.try_acquire().is_ok());
-    let mut waits = call(limiter.acquire());
-    assert_pending!(waits.poll());
+    let mut waiter = call(limiter.acquire());
+    assert_pending!(waiter.poll());
     limiter.set_quota(ONE).unwrap();
-    assert!(waits.is_woken());
-    assert_pending!(waits.poll());
+    assert!(waiter.is_woken());
+    assert_pending!(waiter.poll());
     time.advance(S - NS);
-    assert_pending!(waits.poll());
+    assert_pending!(waiter.poll());
     time.advance(NS);
-    assert_eq!(assert_ready!(waits.poll()), None);
+    assert_eq!(assert_ready!(waiter.poll()), None);
 }
 
 #[test]
-fn what_is_given_back_wakes_the_head() {
+fn refund_wakes_the_head() {
     let (limiter, _time) = keyed(Quota::per_minute(2).burst(1));
     let held = limiter.try_acquire(&1).unwrap();
-    let mut waits = call(limiter.acquire(&1));
-    assert_pending!(waits.poll());
+    let mut waiter = call(limiter.acquire(&1));
+    assert_pending!(waiter.poll());
     held.refund();
-    assert!(waits.is_woken());
-    assert_eq!(assert_ready!(waits.poll()), None);
-    // In tiers it may be another account's unit, too.
+    assert!(waiter.is_woken());
+    assert_eq!(assert_ready!(waiter.poll()), None);
+    // In a tiered limiter, the unit may have been another account's.
     let time = ManualTime::new();
-    let tiers =
+    let tiered =
         TieredRateLimiter::<u64>::builder().global(ONE).class(Class::new("all")).queue(8).clock(time.clock());
-    let tiers = tiers.build().unwrap();
-    let held = tiers.try_acquire(&1).unwrap();
-    let mut waits = call(tiers.acquire(&2));
-    assert_pending!(waits.poll());
+    let tiered = tiered.build().unwrap();
+    let held = tiered.try_acquire(&1).unwrap();
+    let mut waiter = call(tiered.acquire(&2));
+    assert_pending!(waiter.poll());
     held.refund();
-    assert_eq!(assert_ready!(waits.poll()), None);
+    assert_eq!(assert_ready!(waiter.poll()), None);
 }
 
 #[test]
-fn who_is_promoted_while_it_waits_waits_no_longer() {
+fn assignment_to_a_better_class_wakes_the_waiter() {
     let time = ManualTime::new();
-    let tiers =
+    let tiered =
         TieredRateLimiter::<u64>::builder().class(Class::new("free").each(Quota::per_minute(1).burst(1)));
-    let tiers = tiers.class(Class::new("premium").each(ONE.burst(9))).queue(8).max_wait(60 * S);
-    let tiers = tiers.clock(time.clock()).build().unwrap();
-    let _ = tiers.try_acquire(&1).unwrap();
-    let mut waits = call(tiers.acquire(&1));
-    assert_pending!(waits.poll());
-    tiers.assign(&1, "premium").unwrap();
-    assert!(waits.is_woken());
-    assert_eq!(assert_ready!(waits.poll()), None);
+    let tiered = tiered.class(Class::new("premium").each(ONE.burst(9))).queue(8).max_wait(60 * S);
+    let tiered = tiered.clock(time.clock()).build().unwrap();
+    let _ = tiered.try_acquire(&1).unwrap();
+    let mut waiter = call(tiered.acquire(&1));
+    assert_pending!(waiter.poll());
+    tiered.assign(&1, "premium").unwrap();
+    assert!(waiter.is_woken());
+    assert_eq!(assert_ready!(waiter.poll()), None);
 }
 
 #[test]
-fn tiers_and_shares_that_are_changed_wake_those_who_wait() {
+fn changed_quota_of_any_tier_or_share_wakes_the_waiter() {
     let time = ManualTime::new();
     let class = Class::new("free").each(Quota::per_minute(2).burst(1)).all(Quota::per_minute(2).burst(1));
-    let tiers = TieredRateLimiter::<u64>::builder()
+    let tiered = TieredRateLimiter::<u64>::builder()
         .global(Quota::per_minute(2).burst(1))
         .class(class)
         .max_wait(60 * S);
-    let tiers = tiers.queue(8).clock(time.clock()).build().unwrap();
-    let _ = tiers.try_acquire(&1).unwrap();
-    let mut waits = call(tiers.acquire(&1));
-    assert_pending!(waits.poll());
+    let tiered = tiered.queue(8).clock(time.clock()).build().unwrap();
+    let _ = tiered.try_acquire(&1).unwrap();
+    let mut waiter = call(tiered.acquire(&1));
+    assert_pending!(waiter.poll());
     for change in [0, 1, 2] {
         match change {
-            0 => tiers.set_global(ONE).unwrap(),
-            1 => tiers.set_each("free", ONE).unwrap(),
-            _ => tiers.set_all("free", ONE).unwrap(),
+            0 => tiered.set_global(ONE).unwrap(),
+            1 => tiered.set_each("free", ONE).unwrap(),
+            _ => tiered.set_all("free", ONE).unwrap(),
         }
-        assert!(waits.is_woken(), "{change}");
-        assert_pending!(waits.poll());
+        assert!(waiter.is_woken(), "{change}");
+        assert_pending!(waiter.poll());
     }
     time.advance(S);
-    assert_eq!(assert_ready!(waits.poll()), None);
+    assert_eq!(assert_ready!(waiter.poll()), None);
     let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_minute(2).burst(2)).max_wait(60 * S);
     let fair = fair.queue(8).clock(time.clock()).build().unwrap();
     assert!(fair.try_acquire(&1).is_ok());
-    let mut waits = call(fair.acquire(&1));
-    assert_pending!(waits.poll());
+    let mut waiter = call(fair.acquire(&1));
+    assert_pending!(waiter.poll());
     fair.set_quota(Quota::per_second(2)).unwrap();
-    assert!(waits.is_woken());
+    assert!(waiter.is_woken());
 }
 
-/// Q15: a rate that sinks to nearly nothing and comes back; and nobody spins meanwhile.
+/// A rate falls to nearly nothing and is raised again. The waiter does not spin meanwhile.
 #[test]
-fn a_rate_of_nearly_nothing_recovers() {
+fn waiter_survives_a_rate_of_nearly_nothing() {
     let (limiter, time) = limiter(ONE);
     limiter.set_queue(8).unwrap();
     limiter.set_max_wait(Duration::from_secs(86_400 * 365)).unwrap();
     assert!(limiter.try_acquire().is_ok());
-    let mut waits = call(limiter.acquire());
-    assert_pending!(waits.poll());
+    let mut waiter = call(limiter.acquire());
+    assert_pending!(waiter.poll());
     limiter.set("rate", 1e-6).unwrap();
-    assert_pending!(waits.poll());
+    assert_pending!(waiter.poll());
     let mut polls = 0;
     for _ in 0..1_000 {
         time.advance(60 * S);
-        if waits.is_woken() {
+        if waiter.is_woken() {
             polls += 1;
-            assert_pending!(waits.poll());
+            assert_pending!(waiter.poll());
         }
     }
-    assert_eq!(polls, 0, "nothing to do");
+    assert_eq!(polls, 0, "the waiter was woken in vain");
     limiter.set("rate", 1.0).unwrap();
-    assert!(waits.is_woken());
-    // What was owed then is owed still, less what came back in those 60,000 s: six hundredths of a unit.
-    assert_pending!(waits.poll());
+    assert!(waiter.is_woken());
+    // The unit is still owed, less what was replenished in those 60,000 s: six hundredths of it.
+    assert_pending!(waiter.poll());
     time.advance(S * 93 / 100);
-    assert_pending!(waits.poll());
+    assert_pending!(waiter.poll());
     time.advance(S / 100 + 10 * NS);
-    assert_eq!(assert_ready!(waits.poll()), None);
+    assert_eq!(assert_ready!(waiter.poll()), None);
 }
 
 #[test]
-fn several_units_are_waited_for_at_once() {
+fn waiter_for_several_units_is_charged_them_at_once() {
     let (limiter, time) = limiter(ONE.burst(5));
     let _ = limiter.try_acquire_n(5).unwrap();
     let (mut four, mut one) = (call(limiter.acquire_n(4)), call(limiter.acquire_n(1)));
@@ -418,44 +420,46 @@ fn several_units_are_waited_for_at_once() {
     assert_eq!(assert_ready!(one.poll()), None);
 }
 
-/// A thousand accounts have waited, and nothing of it is left.
+/// A thousand accounts have waited, and no memory stays allocated for them.
 #[test]
-fn no_line_is_left_behind() {
+fn queues_leave_no_memory_behind() {
     let (limiter, time) = keyed(ONE);
     limiter.set_queue(1_000).unwrap();
     limiter.set_max_wait(60 * S).unwrap();
-    let lines = |limiter: &KeyedRateLimiter<u64>| {
-        let mut waiting = f64::NAN;
-        Inspect::read(limiter, &mut |what, value| {
-            if what == "queued" {
-                waiting = value
+    let queued = |limiter: &KeyedRateLimiter<u64>| {
+        let mut queued = f64::NAN;
+        Inspect::read(limiter, &mut |reading, value| {
+            if reading == "queued" {
+                queued = value
             }
         });
-        waiting
+        queued
     };
-    let clean = allocation_counter::measure(|| {
+    let allocated = allocation_counter::measure(|| {
         for round in 0..50u64 {
             let keys: Vec<u64> = (round * 20..round * 20 + 20).collect();
             keys.iter().for_each(|key| drop(limiter.try_acquire(key)));
             let mut calls: Vec<_> = keys.iter().map(|key| call(limiter.acquire(key))).collect();
             calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
-            assert_eq!(lines(&limiter), 20.0);
-            // Half of them leave, half of them get theirs.
+            assert_eq!(queued(&limiter), 20.0);
+            // Half of them leave, and half of them are admitted.
             calls.truncate(10);
             time.advance(10 * S);
             calls.iter_mut().for_each(|call| assert_eq!(assert_ready!(call.poll()), None));
         }
     });
     assert_eq!(limiter.queued(), 0);
-    // The maps may keep some room of their own; a thousand lines would be more.
-    assert!(clean.bytes_current < 60_000, "{} bytes are left", clean.bytes_current);
+    // The maps may keep some memory, but less than a thousand queues take.
+    let bytes = allocated.bytes_current;
+    assert!(bytes < 60_000, "{bytes} bytes stay allocated");
 }
 
 // ---- without a runtime
 
-/// Lets the time of a world go by as soon as the head of a line sleeps in it, until `done`. Who stands behind has
-/// much longer to go. If nothing comes of it, all are sent away, and fail.
-fn drive(time: &ManualTime, limiter: &RateLimiter, done: impl Fn() -> bool) {
+/// Advances the time to the next sleeper, if that is within a second, until `done`. So it wakes the
+/// head of a queue, not the deadlines of the calls behind it. After many tries without success it
+/// closes the limiter, so that all calls fail.
+fn advance_until(time: &ManualTime, limiter: &RateLimiter, done: impl Fn() -> bool) {
     let mut tries = 0;
     while !done() {
         let soon = time.clock().now() + S;
@@ -471,99 +475,99 @@ fn drive(time: &ManualTime, limiter: &RateLimiter, done: impl Fn() -> bool) {
 }
 
 #[test]
-fn threads_wait_in_the_same_line() {
+fn threads_are_admitted_at_exactly_the_rate() {
     let (limiter, time) = limiter(Quota::per_second(10).burst(1));
-    let got = Mutex::new(vec![]);
+    let admitted = Mutex::new(vec![]);
     std::thread::scope(|s| {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 s.spawn(|| {
                     for _ in 0..5 {
-                        // 20 in all, ten a second: nobody waits for more than a second.
+                        // 20 calls at ten a second, of four threads: none waits for more than a
+                        // second.
                         let _ = limiter.blocking_acquire_timeout(30 * S).unwrap();
-                        got.lock().unwrap().push(time.clock().now().as_nanos());
+                        admitted.lock().unwrap().push(time.clock().now().as_nanos());
                     }
                 })
             })
             .collect();
-        drive(&time, &limiter, || threads.iter().all(std::thread::ScopedJoinHandle::is_finished));
+        advance_until(&time, &limiter, || threads.iter().all(std::thread::ScopedJoinHandle::is_finished));
     });
-    let got = got.into_inner().unwrap();
-    assert_eq!(got.len(), 20);
-    assert_eq!(*got.iter().max().unwrap(), 1_900_000_000, "exactly the rate");
+    let admitted = admitted.into_inner().unwrap();
+    assert_eq!(admitted.len(), 20);
+    assert_eq!(*admitted.iter().max().unwrap(), 1_900_000_000, "exactly the rate");
     assert_eq!(limiter.queued(), 0);
 }
 
 #[test]
-fn a_thread_gives_up_when_its_own_time_is_over() {
+fn blocking_acquire_timeout_ends_after_its_own_timeout() {
     let (limiter, time) = limiter(Quota::per_second(1));
     assert!(limiter.try_acquire().is_ok());
     assert_eq!(
         reason(limiter.blocking_acquire_timeout(S - NS)),
         Some(Reason::Throttled),
-        "it would come too late"
+        "it would wait too long"
     );
-    let waits = call(limiter.acquire());
-    let mut waits = waits;
-    assert_pending!(waits.poll());
+    let mut head = call(limiter.acquire());
+    assert_pending!(head.poll());
     std::thread::scope(|s| {
-        // Behind another, who never goes on.
+        // Behind a head that is never polled again.
         let expires = s.spawn(|| reason(limiter.blocking_acquire_timeout(S)));
-        drive(&time, &limiter, || expires.is_finished());
+        advance_until(&time, &limiter, || expires.is_finished());
         assert_eq!(expires.join().unwrap(), Some(Reason::Expired));
     });
     assert_eq!(limiter.queued(), 1);
 }
 
-// ---- what is told
+// ---- events
 
 #[derive(Default)]
-struct Ear(Mutex<Vec<Event>>);
+struct Events(Mutex<Vec<Event>>);
 
-impl Observe for Ear {
+impl Observe for Events {
     fn event(&self, event: Event) {
         self.0.lock().unwrap().push(event);
     }
 }
 
 #[test]
-fn each_who_asked_is_told_of_once() {
-    let (time, ear) = (ManualTime::new(), Arc::new(Ear::default()));
+fn each_request_emits_each_event_once() {
+    let (time, events) = (ManualTime::new(), Arc::new(Events::default()));
     let limiter =
-        RateLimiter::builder().name("told").quota(ONE).queue(2).max_wait(10 * S).clock(time.clock());
-    let limiter = limiter.observe(ear.clone()).build().unwrap();
-    let mut heard = 0;
-    let mut news = || {
-        let all = ear.0.lock().unwrap();
-        let new = all[heard..].to_vec();
-        heard = all.len();
+        RateLimiter::builder().name("observed").quota(ONE).queue(2).max_wait(10 * S).clock(time.clock());
+    let limiter = limiter.observe(events.clone()).build().unwrap();
+    let mut seen = 0;
+    let mut new_events = || {
+        let events = events.0.lock().unwrap();
+        let new = events[seen..].to_vec();
+        seen = events.len();
         new
     };
-    let by = "told";
+    let by = "observed";
     limiter.try_acquire().unwrap().done(plimsoll_core::Outcome::Success);
-    let ended = |outcome| Event::completed(by, outcome);
-    assert_eq!(news(), [Event::admitted(by), ended(plimsoll_core::Outcome::Success)]);
-    let (mut gets, mut leaves) = (task::spawn(limiter.acquire()), task::spawn(limiter.acquire()));
-    assert_pending!(gets.poll());
+    let completed = Event::completed(by, plimsoll_core::Outcome::Success);
+    assert_eq!(new_events(), [Event::admitted(by), completed]);
+    let (mut stays, mut leaves) = (task::spawn(limiter.acquire()), task::spawn(limiter.acquire()));
+    assert_pending!(stays.poll());
     assert_pending!(leaves.poll());
-    assert_eq!(news(), [], "whoever waits is not refused");
+    assert_eq!(new_events(), [], "waiting is no rejection");
     assert_eq!(reason(assert_ready!(task::spawn(limiter.acquire()).poll())), Some(Reason::Full));
-    assert!(matches!(news()[..], [Event::Rejected { rejected: no, .. }] if no.reason() == Reason::Full));
+    assert!(matches!(new_events()[..], [Event::Rejected { rejected, .. }] if rejected.reason() == Reason::Full));
     drop(leaves);
-    assert_eq!(news(), [Event::abandoned(by)]);
+    assert_eq!(new_events(), [Event::abandoned(by)]);
     time.advance(S);
-    let permit: Permit<_> = assert_ready!(gets.poll()).unwrap();
-    assert_eq!(news(), [Event::admitted(by)]);
+    let permit: Permit<_> = assert_ready!(stays.poll()).unwrap();
+    assert_eq!(new_events(), [Event::admitted(by)]);
     permit.refund();
-    assert_eq!(news(), [Event::refunded(by)]);
+    assert_eq!(new_events(), [Event::refunded(by)]);
 }
 
+/// On the system clock, without a need to wait.
 #[test]
-fn an_acquire_runs_on_any_clock() {
-    // On the system's clock, with nothing to wait for.
+fn acquire_runs_on_the_system_clock() {
     let limiter = RateLimiter::new(Quota::per_second(1_000)).unwrap();
-    let got = Clock::system().block_until(None, limiter.acquire()).unwrap();
-    assert!(got.is_ok());
+    let acquired = Clock::system().block_until(None, limiter.acquire()).unwrap();
+    assert!(acquired.is_ok());
 }
 
 #[cfg(all(feature = "tower", feature = "test-util"))]
@@ -572,9 +576,9 @@ mod in_a_runtime {
     use std::task::Poll;
     use tower::{BoxError, Service, ServiceExt, service_fn};
 
-    /// Forty at once, ten a second: the last one after three seconds.
+    /// Forty calls at ten a second: the last one is admitted after three seconds.
     #[tokio::test(start_paused = true)]
-    async fn a_layer_that_waits_admits_at_exactly_the_rate() {
+    async fn wait_layer_admits_at_exactly_the_rate() {
         let limiter =
             RateLimiter::builder().quota(Quota::per_second(10)).queue(64).max_wait(60 * S).build().unwrap();
         let begin = Clock::system().now();
@@ -593,35 +597,35 @@ mod in_a_runtime {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_is_cancelled_leaves_the_line() {
+    async fn cancelled_task_leaves_the_queue() {
         let limiter =
             KeyedRateLimiter::<u64>::builder().quota(ONE).queue(8).max_wait(60 * S).build().unwrap();
         assert!(limiter.try_acquire(&1).is_ok());
-        let (clock, mut waits) = (Clock::system(), Box::pin(limiter.acquire(&1)));
-        assert!(std::future::poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx).is_pending())).await);
+        let (clock, mut waiter) = (Clock::system(), Box::pin(limiter.acquire(&1)));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(waiter.as_mut().poll(cx).is_pending())).await);
         clock.sleep_until(clock.now() + S / 2).await;
-        drop(waits);
+        drop(waiter);
         assert_eq!(limiter.queued(), 0);
         let begin = Clock::system().now();
         assert!(limiter.acquire(&1).await.is_ok());
         assert!(
             Clock::system().now().since(begin) <= S / 2 + Duration::from_millis(2),
-            "nothing was spent: {:?}",
+            "it was charged nothing: {:?}",
             Clock::system().now().since(begin)
         );
     }
 
-    /// Clones that were made ready and never called have taken nothing.
+    /// Services that were readied but never called have been charged nothing.
     #[tokio::test(start_paused = true)]
-    async fn ready_clones_that_are_dropped_burn_nothing() {
+    async fn readied_service_that_is_dropped_is_charged_nothing() {
         let limiter = RateLimiter::new(Quota::per_second(5)).unwrap();
         let work = service_fn(async |(): ()| Ok::<_, BoxError>(()));
         let gate = tower::ServiceBuilder::new().layer(limiter.layer()).service(work);
-        let waits = tower::ServiceBuilder::new().layer(limiter.wait_layer()).service(work);
+        let waiter = tower::ServiceBuilder::new().layer(limiter.wait_layer()).service(work);
         for _ in 0..20 {
-            let (mut gate, mut waits) = (gate.clone(), waits.clone());
+            let (mut gate, mut waiter) = (gate.clone(), waiter.clone());
             std::future::poll_fn(|cx| Service::<()>::poll_ready(&mut gate, cx)).await.unwrap();
-            std::future::poll_fn(|cx| Service::<()>::poll_ready(&mut waits, cx)).await.unwrap();
+            std::future::poll_fn(|cx| Service::<()>::poll_ready(&mut waiter, cx)).await.unwrap();
         }
         assert_eq!(limiter.remaining(), 5);
     }

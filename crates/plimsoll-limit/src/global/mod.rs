@@ -29,8 +29,8 @@ use std::time::Duration;
 /// | [`blocking_acquire`](Self::blocking_acquire), [`blocking_acquire_timeout`](Self::blocking_acquire_timeout) | in the same order | on a plain thread |
 ///
 /// A permit may be dropped at once: the units stay charged unless they are
-/// [refunded](Permit::refund). Rejections have the reason `Throttled`, because a caller cannot tell
-/// who has used the rate up.
+/// [refunded](Permit::refund). Rejections have the reason `Throttled`: the caller that is rejected
+/// need not be the one that has used up the rate.
 ///
 /// ```
 /// use plimsoll_limit::{Quota, RateLimiter};
@@ -74,7 +74,8 @@ impl Pack for Charge {
     }
 }
 
-/// There are enough units. A rejection ends later than it was made, and no instant is before zero.
+/// Stands for "there are enough units". A rejection never ends at zero, because it ends later than
+/// it was made.
 const NOW: u64 = 0;
 
 impl Inner {
@@ -88,7 +89,7 @@ impl Inner {
         }
     }
 
-    /// Charges by the precise clock, because the coarse one rejects by a hair.
+    /// Charges by the precise clock, because a rejection by the coarse one ends soon.
     #[cold]
     #[inline(never)]
     fn not_before_precisely(&self, rate: Rate, units: u32) -> (u64, u64) {
@@ -103,26 +104,27 @@ impl Inner {
 }
 
 impl RateLimiter {
-    /// Charges one unit, if there is one. Never waits, and never overtakes requests that wait.
+    /// Charges one unit if one remains. Never waits, and never overtakes waiting requests.
     ///
     /// # Errors
-    /// `Throttled`, with the time until a unit is replenished; `Closed` after [`close`](Self::close).
+    /// `Throttled`, with the time until a unit is replenished; `Closed` after
+    /// [`close`](Self::close).
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
         self.try_acquire_n(1)
     }
 
-    /// Charges `units`: all of them or none.
+    /// Charges `units`, all of them or none. Never waits.
     ///
     /// # Errors
-    /// As for [`try_acquire`](Self::try_acquire); `TooLarge` if there are never so many units.
+    /// As for [`try_acquire`](Self::try_acquire); `TooLarge` if `units` is above the burst.
     #[inline]
     pub fn try_acquire_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
         self.charge(units, |charge| Permit::new(self, charge))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle.
+    /// Charges one unit and returns a permit that owns its handle. Never waits.
     ///
     /// # Errors
     /// As for `try_acquire`.
@@ -131,7 +133,7 @@ impl RateLimiter {
         self.charge(1, |charge| Permit::new(self.clone(), charge))
     }
 
-    /// Charges one unit, without a permit: the unit stays charged.
+    /// Charges one unit without a permit. The unit stays charged.
     ///
     /// # Errors
     /// As for [`try_acquire`](Self::try_acquire).
@@ -139,7 +141,7 @@ impl RateLimiter {
         self.check_n(1)
     }
 
-    /// Charges `units`, without a permit: the units stay charged.
+    /// Charges `units` without a permit, all of them or none. They stay charged.
     ///
     /// # Errors
     /// As for [`try_acquire_n`](Self::try_acquire_n).
@@ -147,8 +149,8 @@ impl RateLimiter {
         self.try_acquire_n(units).map(|permit| permit.done(Outcome::Ignored))
     }
 
-    /// Charges units. `wrap` makes of the charge what the caller is handed. Only numbers in registers
-    /// come back from a call: what is put together in memory takes longer to read than to decide.
+    /// Charges units, and passes the charge to `wrap`. Decisions are returned in registers: a
+    /// charge that is assembled in memory takes longer to read back than to decide.
     #[inline(always)]
     fn charge<T>(&self, units: u32, wrap: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
         if !self.0.common.is_plain() {
@@ -176,7 +178,7 @@ impl RateLimiter {
         }
     }
 
-    /// Requests wait, an observer listens, or the limiter is closed.
+    /// Charges units while requests wait, an observer listens, or the limiter is closed.
     #[cold]
     #[inline(never)]
     fn charge_watched(&self, units: u32) -> Result<Charge, Rejected> {
@@ -191,31 +193,32 @@ impl RateLimiter {
         common.emit(None, decision)
     }
 
-    /// The rejection of a request that would overtake those that wait.
+    /// Creates the rejection of a request that would overtake waiting requests.
     #[cold]
     fn rejected_behind(&self, units: u32) -> Rejected {
         let (inner, common) = (&*self.0, &self.0.common);
         let (rate, now) = (inner.live.rate(), common.now());
         let free = inner.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
-        // The requests that wait go first, with at least one unit each.
+        // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(common.queues.ahead(EMPTY));
         inner.throttled(rate, units, now, at.saturating_add(ahead))
     }
 
-    /// Waits for one unit, in order, for at most [`max_wait`](Self::max_wait).
+    /// Waits for one unit, for at most [`max_wait`](Self::max_wait).
     ///
-    /// A request that would wait too long is rejected as soon as that is known.
+    /// Requests are served in the order of arrival. One that would wait too long is rejected as
+    /// soon as that is known.
     ///
     /// # Cancel safety
     /// Dropped while it waits, the future leaves the queue and has charged nothing.
     ///
     /// # Errors
-    /// `Throttled` if it would take too long, `Full` if too many requests wait, `Expired` after the
-    /// longest wait, `Closed` if closed.
+    /// `Throttled` if it would wait too long, `Full` if the queue is full, `Expired` after the
+    /// longest wait, `Closed` after [`close`](Self::close).
     ///
     /// # Panics
-    /// Panics when it has to wait inside a tokio runtime without a timer.
+    /// Panics if it has to wait inside a tokio runtime without a timer.
     ///
     /// # Examples
     /// ```
@@ -231,22 +234,22 @@ impl RateLimiter {
         self.acquire_n(1).await
     }
 
-    /// Waits for `units`: all of them or none.
+    /// Waits for `units`, and charges all of them or none.
     ///
     /// # Cancel safety
     /// As for [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// As for `acquire`; `TooLarge` if there are never so many units.
+    /// As for `acquire`; `TooLarge` if `units` is above the burst.
     pub async fn acquire_n(&self, units: u32) -> Result<Permit<&Self>, Rejected> {
         let charge = AcquireUnits::new(self.clone(), units, Duration::MAX).await?;
         Ok(Permit::new(self, charge))
     }
 
-    /// [`acquire`](Self::acquire) with a future and a permit that own their handle.
+    /// Waits for one unit, with a future and a permit that own their handle.
     ///
     /// # Cancel safety
-    /// As for `acquire`.
+    /// As for [`acquire`](Self::acquire).
     ///
     /// # Errors
     /// As for `acquire`.
@@ -258,7 +261,7 @@ impl RateLimiter {
         }
     }
 
-    /// Waits for one unit on the calling thread, in the same order as the tasks. No runtime is needed.
+    /// Waits for one unit on the calling thread, in the same queue as tasks. Needs no runtime.
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
@@ -266,7 +269,9 @@ impl RateLimiter {
         self.blocking_acquire_timeout(Duration::MAX)
     }
 
-    /// [`blocking_acquire`](Self::blocking_acquire), for at most `timeout`.
+    /// Waits for one unit on the calling thread, for at most `timeout`.
+    ///
+    /// The wait is never longer than [`max_wait`](Self::max_wait).
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
@@ -279,16 +284,17 @@ impl RateLimiter {
     /// Waits for one unit, then runs `work`.
     ///
     /// # Cancel safety
-    /// As for [`acquire`](Self::acquire) while it waits. The unit stays charged once `work` has begun.
+    /// As for [`acquire`](Self::acquire) while it waits. The unit stays charged once `work` has
+    /// begun.
     ///
     /// # Errors
-    /// [`Overload::Rejected`] if no unit was granted: `work` never began. [`Overload::Inner`] is the
-    /// error of `work` itself.
+    /// [`Overload::Rejected`] if no unit was granted: `work` never began. [`Overload::Inner`] is
+    /// the error of `work` itself.
     pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
         self.acquire().await?.run(work).await.map_err(Overload::Inner)
     }
 
-    /// Changes the quota. What was used stays used: no burst is let through.
+    /// Changes the quota. Units that are charged stay charged, so the change admits no burst.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.
@@ -329,7 +335,7 @@ impl RateLimiter {
         plimsoll_core::layer(self.clone())
     }
 
-    /// Creates a layer whose calls wait for a unit. It clones the inner service for each call.
+    /// Creates a layer whose calls wait for a unit. Clones the inner service for each call.
     pub fn wait_layer(&self) -> RateLimiterWaitLayer {
         plimsoll_core::wait_layer(self.clone())
     }
@@ -365,8 +371,8 @@ impl Settle for RateLimiter {
     fn refund(&self, Charge { units, at, interval }: Charge) {
         let common = &self.0.common;
         common.observer.emit(|| Event::refunded(common.name));
-        // By the coarse clock, which most charges were made by: by the precise one, some of the units
-        // would seem to be replenished already.
+        // By the coarse clock, as most charges are. By the precise one, which is ahead of it, some
+        // of the units would seem to be replenished already.
         self.0.bucket.refund(common.clock.coarse().as_nanos(), units, at, interval);
         common.queues.wake(EMPTY);
     }
@@ -414,7 +420,8 @@ impl Inspect for RateLimiter {
         each("queue", f64::from(self.queue_limit()));
         each("max_wait", self.max_wait().as_secs_f64());
     }
-    /// Settings: `rate` (units a second), `burst` (units), `queue` (requests), `max_wait` (seconds).
+    /// Settings: `rate` (units a second), `burst` (units), `queue` (requests), `max_wait`
+    /// (seconds).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "queue" => self.set_queue(check::whole("queue", value)?),

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A rate limit by key: the handle that [`KeyedRateLimiter`](crate::KeyedRateLimiter),
-/// [`TieredRateLimiter`](crate::TieredRateLimiter) and [`FairRateLimiter`](crate::FairRateLimiter) share.
+/// [`TieredRateLimiter`](crate::TieredRateLimiter) and [`FairRateLimiter`](crate::FairRateLimiter)
+/// share.
 ///
 /// A cheap handle: clones share everything. Keys are hashed and never stored.
 ///
@@ -38,28 +39,30 @@ impl<P: QuotaPolicy> KeyedLimiter<P>
 where
     P::Key: Hash,
 {
-    /// Charges one unit to this account, if it has one. Never waits, and never overtakes requests that
-    /// wait for the same account.
+    /// Charges one unit to this account if one remains. Never waits.
+    ///
+    /// It never overtakes requests of the same account that wait, nor requests that wait for a
+    /// limit that the account shares.
     ///
     /// # Errors
-    /// `Limited` if the account's own quota is used up, `Throttled` if a shared one is, each with the
-    /// time until a unit is replenished; `Closed` after [`close`](Self::close).
+    /// `Limited` if the account's own quota is used up, `Throttled` if a shared one is, each with
+    /// the time until a unit is replenished; `Closed` after [`close`](Self::close).
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
         self.try_acquire_n(key, 1)
     }
 
-    /// Charges `units` to this account: all of them or none.
+    /// Charges `units` to this account, all of them or none. Never waits.
     ///
     /// # Errors
-    /// As for [`try_acquire`](Self::try_acquire); `TooLarge` if there are never so many units.
+    /// As for [`try_acquire`](Self::try_acquire); `TooLarge` if `units` is above the burst.
     #[inline]
     pub fn try_acquire_n(&self, key: &P::Key, units: u32) -> Result<Permit<&Self>, Rejected> {
         self.charge(key, units, |charge| Permit::new(self, charge))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle.
+    /// Charges one unit and returns a permit that owns its handle. Never waits.
     ///
     /// # Errors
     /// As for `try_acquire`.
@@ -68,7 +71,7 @@ where
         self.charge(key, 1, |charge| Permit::new(self.clone(), charge))
     }
 
-    /// Charges one unit to this account, without a permit: the unit stays charged.
+    /// Charges one unit to this account without a permit. The unit stays charged.
     ///
     /// # Errors
     /// As for [`try_acquire`](Self::try_acquire).
@@ -76,7 +79,7 @@ where
         self.check_n(key, 1)
     }
 
-    /// Charges `units` to this account, without a permit: the units stay charged.
+    /// Charges `units` to this account without a permit, all of them or none. They stay charged.
     ///
     /// # Errors
     /// As for [`try_acquire_n`](Self::try_acquire_n).
@@ -97,7 +100,7 @@ where
         }
     }
 
-    /// Requests wait, an observer listens, or the limiter is closed.
+    /// Charges units while requests wait, an observer listens, or the limiter is closed.
     #[cold]
     #[inline(never)]
     fn charge_watched(&self, caller: P::Caller, units: u32) -> Result<P::Charge, Rejected> {
@@ -121,31 +124,31 @@ where
     /// Dropped while it waits, the future leaves the queue and has charged nothing.
     ///
     /// # Errors
-    /// `Limited` or `Throttled` if it would take too long, `Full` if too many requests wait (of all
-    /// accounts together), `Expired` after the longest wait, `Closed` if closed.
+    /// `Limited` or `Throttled` if it would wait too long, `Full` if the queue of all accounts
+    /// together is full, `Expired` after the longest wait, `Closed` after [`close`](Self::close).
     ///
     /// # Panics
-    /// Panics when it has to wait inside a tokio runtime without a timer.
+    /// Panics if it has to wait inside a tokio runtime without a timer.
     pub async fn acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
         self.acquire_n(key, 1).await
     }
 
-    /// Waits for `units` of this account: all of them or none.
+    /// Waits for `units` of this account, and charges all of them or none.
     ///
     /// # Cancel safety
     /// As for [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// As for `acquire`; `TooLarge` if there are never so many units.
+    /// As for `acquire`; `TooLarge` if `units` is above the burst.
     pub async fn acquire_n(&self, key: &P::Key, units: u32) -> Result<Permit<&Self>, Rejected> {
         let charge = AcquireUnits::new(self.attempt(self, key), units, Duration::MAX).await?;
         Ok(Permit::new(self, charge))
     }
 
-    /// [`acquire`](Self::acquire) with a future and a permit that own their handle.
+    /// Waits for one unit of this account, with a future and a permit that own their handle.
     ///
     /// # Cancel safety
-    /// As for `acquire`.
+    /// As for [`acquire`](Self::acquire).
     ///
     /// # Errors
     /// As for `acquire`.
@@ -158,7 +161,7 @@ where
         async move { Ok(Permit::new(limiter, acquire.await?)) }
     }
 
-    /// Waits for one unit of this account on the calling thread. No runtime is needed.
+    /// Waits for one unit of this account on the calling thread. Needs no runtime.
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
@@ -166,7 +169,9 @@ where
         self.blocking_acquire_timeout(key, Duration::MAX)
     }
 
-    /// [`blocking_acquire`](Self::blocking_acquire), for at most `timeout`.
+    /// Waits for one unit of this account on the calling thread, for at most `timeout`.
+    ///
+    /// The wait is never longer than [`max_wait`](Self::max_wait).
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire).
@@ -180,7 +185,11 @@ where
         Ok(Permit::new(self, charge))
     }
 
-    /// Returns the number of units that remain to this account now.
+    /// Returns the number of units that remain to this account.
+    ///
+    /// If several limits apply, it is the smallest number. An account that is not remembered has
+    /// its whole quota. For a [`FairRateLimiter`](crate::FairRateLimiter) the number is an
+    /// estimate.
     pub fn remaining(&self, key: &P::Key) -> u32 {
         self.0.remaining(self.0.caller(key))
     }
@@ -196,14 +205,15 @@ impl<P: QuotaPolicy> KeyedLimiter<P> {
         self.0.table().len()
     }
 
-    /// Returns the maximum number of keys that are remembered.
+    /// Returns the maximum number of keys that are remembered, a multiple of 8.
     pub fn max_keys(&self) -> usize {
         self.0.table().capacity()
     }
 
-    /// Returns how often a request came from an account that was not remembered and found no room.
+    /// Returns the number of requests of accounts that were not remembered and found no entry.
     ///
-    /// Such accounts share quotas.
+    /// Such accounts share overflow quotas. If the number grows, increase
+    /// [`max_keys`](Self::max_keys).
     pub fn overflowed(&self) -> u64 {
         self.0.table().overflowed()
     }
@@ -211,7 +221,7 @@ impl<P: QuotaPolicy> KeyedLimiter<P> {
     queue_controls!(limiter => limiter.0.common());
 }
 
-/// A request that waits, with what was worked out from its key. `H` is the handle or a reference to it.
+/// A waiting request, with what was derived from its key. `H` is the handle or a reference to it.
 struct KeyedAttempt<H, P: QuotaPolicy> {
     limiter: H,
     caller: P::Caller,
@@ -280,8 +290,9 @@ impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
         each("queue", f64::from(self.queue_limit()));
         each("max_wait", self.max_wait().as_secs_f64());
     }
-    /// Settings: `rate` (units a second) and `burst` (units) of the quota that can be changed, `queue`
-    /// (requests), `max_wait` (seconds).
+    /// Settings: `rate` (units a second) and `burst` (units) of the quota, for a tiered limiter of
+    /// the global one; `queue` (requests); `max_wait` (seconds); `tail` (a share) of a fair
+    /// limiter.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         use plimsoll_core::parts::check;
         match setting {
@@ -292,7 +303,7 @@ impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
     }
 }
 
-// Not derived: a policy need not be `Clone`.
+// Not derived, because a policy need not be `Clone`.
 impl<P: QuotaPolicy> Clone for KeyedLimiter<P> {
     fn clone(&self) -> Self {
         KeyedLimiter(self.0.clone())

@@ -8,7 +8,7 @@ use crate::setup::{
     Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, is_close, max_keys_setter, queue_setters, rejected,
 };
 use crate::table::Table;
-use crate::table::gcra_table::GcraTable;
+use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::{Quota, quota};
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Reason, Rejected, Words, setup_setters};
@@ -32,10 +32,13 @@ use std::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It takes 24 bytes for each of its [`max_keys`](KeyedRateLimiterBuilder::max_keys), and never more.
-/// If there is no room for a new account, one is evicted whose quota has fully replenished, which
-/// changes nothing for it. If there is none, new accounts share 64 quotas, chosen by hash. Known
+/// It takes 24 bytes for each of its [`max_keys`](KeyedRateLimiterBuilder::max_keys). If there is
+/// no room for a new account, one is evicted whose quota has fully replenished, which changes
+/// nothing for it. If there is none, new accounts share 64 overflow quotas, chosen by hash. Known
 /// accounts keep their own.
+///
+/// A rejection by the account's own quota has the reason `Limited`, one by an overflow quota
+/// `Throttled`.
 #[doc(alias = "token bucket")]
 #[doc(alias = "governor")]
 pub type KeyedRateLimiter<K> = KeyedLimiter<PerKey<K>>;
@@ -58,9 +61,9 @@ pub struct KeyedCharge {
     units: u32,
     // Nanoseconds.
     at: u64,
-    // The interval by which the account was counted.
+    // The interval by which the account was charged.
     interval: u64,
-    // The burst of the account's own quota, if a closure states one.
+    // The burst of the account's quota, if a closure states it.
     own_burst: Option<NonZeroU32>,
 }
 
@@ -84,10 +87,10 @@ pub struct PerKeyCaller {
 }
 
 impl<K: ?Sized> PerKey<K> {
-    /// Charges by the precise clock, because the coarse one rejects by a hair.
+    /// Charges by the precise clock, because a rejection by the coarse one ends soon.
     #[cold]
     #[inline(never)]
-    fn take_precisely(&self, caller: PerKeyCaller, units: u32) -> (u64, Result<u32, u64>) {
+    fn take_precisely(&self, caller: PerKeyCaller, units: u32) -> (u64, Result<u32, NotBefore>) {
         let now = self.common.now();
         (now, self.accounts.take(caller.hash, caller.rate, now, units))
     }
@@ -103,11 +106,11 @@ impl<K: ?Sized> PerKey<K> {
     }
 
     #[inline(always)]
-    fn limited(&self, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
-        rejected(self.common.name, Reason::Limited, rate, units, now, at)
+    fn rejected(&self, rate: Rate, units: u32, now: u64, refused: NotBefore) -> Rejected {
+        rejected(self.common.name, refused.reason(), rate, units, now, refused.at)
     }
 
-    /// The rate of a request that waits: a change of the common quota applies to it, too.
+    /// Returns the rate of a waiting request. A change of the common quota applies to it, too.
     fn rate_now(&self, caller: PerKeyCaller) -> Rate {
         if self.quota_of.is_some() { caller.rate } else { self.live.rate() }
     }
@@ -151,14 +154,14 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     ) -> Result<T, Rejected> {
         let mut now = self.common.clock.coarse().as_nanos();
         let mut taken = self.accounts.take(caller.hash, caller.rate, now, units);
-        if let Err(at) = taken
+        if let Err(NotBefore { at, .. }) = taken
             && is_close(at, now)
         {
             (now, taken) = self.take_precisely(caller, units);
         }
         match taken {
             Ok(entry) => Ok(wrap(self.charged(entry, caller.rate, units, now))),
-            Err(at) => Err(self.limited(caller.rate, units, now, at)),
+            Err(refused) => Err(self.rejected(caller.rate, units, now, refused)),
         }
     }
 
@@ -166,12 +169,12 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         let rate = self.rate_now(caller);
         match self.accounts.take(caller.hash, rate, now, units) {
             Ok(entry) => Ok(self.charged(entry, rate, units, now)),
-            Err(at) => Err(self.limited(rate, units, now, at)),
+            Err(refused) => Err(self.rejected(rate, units, now, refused)),
         }
     }
 
     fn refund(&self, charge: KeyedCharge) {
-        // By the coarse clock, which most charges were made by.
+        // By the coarse clock, as most charges are.
         let now = self.common.clock.coarse().as_nanos();
         self.accounts.refund(charge.entry, now, charge.units, charge.at, charge.interval);
         if !self.common.queues.is_quiet()
@@ -185,9 +188,9 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         let (rate, now) = (caller.rate, self.common.now());
         let free = self.accounts.free(caller.hash, rate, now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
-        // The requests that wait go first, with at least one unit each.
+        // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        self.limited(rate, units, now, at.saturating_add(ahead))
+        rejected(self.common.name, Reason::Limited, rate, units, now, at.saturating_add(ahead))
     }
 
     fn remaining(&self, caller: PerKeyCaller) -> u32 {
@@ -253,10 +256,10 @@ impl<K: Hash + ?Sized> KeyedRateLimiter<K> {
 }
 
 impl<K: ?Sized> KeyedRateLimiter<K> {
-    /// Changes the quota of every key. What each account has used stays used.
+    /// Changes the quota of every key. Units that are charged stay charged.
     ///
-    /// Keys whose quota a [closure](KeyedRateLimiterBuilder::quota_of) states keep that. The call
-    /// visits the whole table once.
+    /// If a [closure](KeyedRateLimiterBuilder::quota_of) states the quotas, nothing changes for any
+    /// key. The call visits the whole table once.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.
@@ -279,9 +282,11 @@ pub struct KeyedRateLimiterConfig {
     pub name: String,
     /// The quota of each key. Default: 100 units a second.
     pub quota: Quota,
-    /// The maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+    /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
+    /// Default: 65,536. Range: 1 to 2³⁰.
     pub max_keys: usize,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
+    /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
     /// The longest wait. Default: 10 s. Above 0 if requests may wait.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
@@ -330,7 +335,7 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
 
     /// Sets the closure that states the quota of a key, called for each request.
     ///
-    /// It may return another quota the next time: what the account has used stays used. An invalid
+    /// It may return a different quota each time; units that are charged stay charged. An invalid
     /// quota admits nothing. Default: all keys have the same quota.
     pub fn quota_of(mut self, quota_of: impl Fn(&K) -> Quota + Send + Sync + 'static) -> Self {
         self.quota_of = Some(Arc::new(quota_of));

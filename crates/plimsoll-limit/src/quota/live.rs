@@ -1,17 +1,17 @@
-//! A quota that is changed while it is read.
+//! A quota that can be changed while it is read.
 
 use super::gcra::Rate;
 use crate::Quota;
 use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, pause, recover};
 
-/// Two numbers that belong together, behind a sequence count: readers never wait for each other.
+/// The interval and the burst of a quota, behind a sequence count. Readers do not block each other.
 #[derive(Debug)]
 pub(crate) struct LiveQuota {
-    // Odd while the numbers change.
+    // Odd while the other two change.
     version: AtomicU64,
     interval: AtomicU64,
     burst: AtomicU32,
-    // For those who look at it or set it.
+    // Read and changed by operators. Also serialises changes.
     quota: Mutex<Quota>,
 }
 
@@ -30,7 +30,8 @@ impl LiveQuota {
     pub(crate) fn rate(&self) -> Rate {
         loop {
             let version = self.version.load(Ordering::Acquire);
-            // Acquire: who reads a number that is being set reads the odd version, or a later one, below.
+            // Acquire: pairs with the Release stores in `set`. A reader that sees a number that is
+            // being set sees the odd version, or a later one, below.
             let interval = self.interval.load(Ordering::Acquire);
             let burst = self.burst.load(Ordering::Acquire);
             if version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
@@ -41,12 +42,13 @@ impl LiveQuota {
     }
 
     pub(crate) fn set(&self, quota: Quota) {
-        let mut kept = self.lock();
-        *kept = quota;
+        let mut current = self.lock();
+        *current = quota;
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         let Rate { interval, burst } = quota.gcra();
-        // Release: after the odd version.
+        // Release: pairs with the Acquire loads in `rate`. A reader that sees one of the numbers
+        // also sees the odd version.
         self.interval.store(interval, Ordering::Release);
         self.burst.store(burst, Ordering::Release);
         self.version.store(version + 2, Ordering::Release);

@@ -1,4 +1,4 @@
-//! How much is allowed: a value.
+//! Quotas: a rate and a burst, as a value.
 
 pub(crate) mod gcra;
 pub(crate) mod live;
@@ -11,16 +11,17 @@ use plimsoll_core::{Allowance, ConfigError, ControlError};
 use std::fmt;
 use std::time::Duration;
 
-/// How much is allowed in what time: so many units, coming back evenly, and so many at once.
+/// A rate and a burst: `units` are replenished evenly over `period`, and at most `burst` can be
+/// taken at once.
 ///
-/// | quota | at once | lasting | in any span d at most |
+/// | quota | burst | lasting rate | at most in any span d |
 /// |---|---|---|---|
 /// | `per_second(50)` | 50 | 50 a second | 50 + 50·d |
 /// | `per_second(50).burst(100)` | 100 | 50 a second | 100 + 50·d |
 /// | `at_most(100, minute)` | 50 | 51 a minute | 100, if d is a minute or less |
 ///
-/// Units come back one by one, each after [`interval`](Self::interval): a whole number of nanoseconds,
-/// rounded *up*, so that rounding never admits more. (3 million a second are limited to 2,994,012.)
+/// One unit is replenished every [`interval`](Self::interval), a whole number of nanoseconds. It is
+/// rounded *up*, so that rounding never admits more: 3 million units a second become 2,994,012.
 ///
 /// ```
 /// use plimsoll_limit::Quota;
@@ -45,43 +46,44 @@ pub struct Quota {
 }
 
 const SECOND: u64 = 1_000_000_000;
-/// The longest interval between two units: 52 bits of nanoseconds, 52 days.
-const LONGEST: u64 = (1 << 52) - 1;
-/// The longest time to fill up: 2⁶¹ ns, 73 years. Sums with it do not overflow.
-const FILL: u64 = 1 << 61;
+/// The longest interval between two units: 52 bits of nanoseconds, which are 52 days. The tag of an
+/// entry has no more bits for it.
+const MAX_INTERVAL: u64 = (1 << 52) - 1;
+/// The longest time to replenish a burst: 2⁶¹ ns, which are 73 years. Sums with it do not overflow.
+const MAX_FILL_TIME: u64 = 1 << 61;
 
 impl Quota {
-    /// So many units a second, and as many at once.
+    /// Creates a quota of `units` a second, with a burst of as many.
     pub const fn per_second(units: u32) -> Self {
         Self::new(units, SECOND)
     }
 
-    /// So many units a minute, and as many at once.
+    /// Creates a quota of `units` a minute, with a burst of as many.
     pub const fn per_minute(units: u32) -> Self {
         Self::new(units, 60 * SECOND)
     }
 
-    /// So many units an hour, and as many at once.
+    /// Creates a quota of `units` an hour, with a burst of as many.
     pub const fn per_hour(units: u32) -> Self {
         Self::new(units, 3_600 * SECOND)
     }
 
-    /// So many units a day, and as many at once.
+    /// Creates a quota of `units` a day, with a burst of as many.
     pub const fn per_day(units: u32) -> Self {
         Self::new(units, 86_400 * SECOND)
     }
 
-    /// So many units in each `period`, and as many at once.
+    /// Creates a quota of `units` in each `period`, with a burst of as many.
     pub const fn per(units: u32, period: Duration) -> Self {
         Self::new(units, nanos(period))
     }
 
-    /// Never more than so many units in *any* `window`, wherever it begins: half of them at once, unless
-    /// [`burst`](Self::burst) says otherwise.
+    /// Creates a quota of at most `units` in *any* `window`, wherever it begins.
     ///
-    /// The promise has its price. Who uses `burst` at once and goes on at the lasting rate must not pass
-    /// the limit either, so the lasting rate is `units − burst + 1` a window, and no more. With a small
-    /// burst it is nearly all of it.
+    /// This guarantee costs throughput. A caller that takes the burst at once and continues at the
+    /// lasting rate must not exceed the limit either. So the lasting rate is `units − burst + 1` in
+    /// a window. With a small burst that is nearly all of `units`. Default burst: half of `units`,
+    /// rounded up.
     pub const fn at_most(units: u32, window: Duration) -> Self {
         let quota = Quota { units, period: nanos(window), burst: 0, sliding: true, interval: 0 };
         quota.burst(units.div_ceil(2))
@@ -92,63 +94,64 @@ impl Quota {
         quota.burst(units)
     }
 
-    /// The same, with so many units at once.
+    /// Sets the maximum number of units that can be taken at once.
     #[must_use]
     pub const fn burst(mut self, units: u32) -> Self {
         self.burst = units;
         self.interval = if self.sliding {
-            // Within the window, less than one unit more than `units − burst` may come back.
+            // Within the window, less than one unit more than `units − burst` may be replenished.
             (self.period / (self.units.saturating_sub(units) as u64 + 1)).saturating_add(1)
         } else if self.units == 0 {
-            LONGEST
+            MAX_INTERVAL
         } else {
             self.period.div_ceil(self.units as u64)
         };
         self
     }
 
-    /// How many units at once.
+    /// Returns the maximum number of units that can be taken at once.
     pub const fn burst_size(&self) -> u32 {
         self.burst
     }
 
-    /// The time in which one unit comes back.
+    /// Returns the time in which one unit is replenished.
     pub const fn interval(&self) -> Duration {
         Duration::from_nanos(self.interval)
     }
 
-    /// How many units come back in a second.
+    /// Returns the number of units that are replenished in a second.
     pub fn rate(&self) -> f64 {
         SECOND as f64 / self.interval as f64
     }
 
-    /// The time in which the whole burst comes back.
+    /// Returns the time in which the whole burst is replenished.
     pub const fn fills_in(&self) -> Duration {
         Duration::from_nanos(self.interval.saturating_mul(self.burst as u64))
     }
 
-    /// The same burst at so many units a second.
+    /// Returns a quota of `rate` units a second with the same burst.
     pub(crate) fn at_rate(&self, rate: f64) -> Quota {
         let interval = (SECOND as f64 / rate).ceil();
         Quota { units: 1, period: interval as u64, burst: 0, sliding: false, interval: 0 }.burst(self.burst)
     }
 
-    /// The same for the machine; of a quota that will not do, one that admits nothing.
+    /// Returns the interval and the burst. Those of an invalid quota admit nothing.
     #[inline]
     pub(crate) const fn gcra(&self) -> Rate {
-        let fills = self.interval.saturating_mul(self.burst as u64) <= FILL;
+        let fills = self.interval.saturating_mul(self.burst as u64) <= MAX_FILL_TIME;
         let sliding = !self.sliding || self.burst <= self.units;
-        if self.units > 0 && self.period > 0 && self.interval <= LONGEST && fills && sliding {
+        if self.units > 0 && self.period > 0 && self.interval <= MAX_INTERVAL && fills && sliding {
             Rate { interval: self.interval, burst: self.burst }
         } else {
-            Rate { interval: LONGEST, burst: 0 }
+            Rate { interval: MAX_INTERVAL, burst: 0 }
         }
     }
 
-    /// Checks it; a quota from a closure that will not do admits nothing.
+    /// Checks the quota. Limiters do so themselves; an invalid quota from a closure admits nothing.
     ///
     /// # Errors
-    /// If it allows nothing, or a unit takes more than 52 days to come back, or the burst 73 years.
+    /// Returns an error if the quota admits nothing, if a unit takes more than 52 days to be
+    /// replenished, or if the burst takes more than 73 years.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.units == 0 {
             return Err(ConfigError::new("quota.units", 0, "1 or more"));
@@ -157,16 +160,16 @@ impl Quota {
             return Err(ConfigError::new("quota.burst", 0, "1 or more"));
         }
         if self.sliding && self.burst > self.units {
-            return Err(ConfigError::new("quota.burst", self.burst, "no more than what any window may hold"));
+            return Err(ConfigError::new("quota.burst", self.burst, "at most the units of any window"));
         }
         if self.period == 0 {
             return Err(ConfigError::new("quota.period", "0ns", "above 0"));
         }
-        if self.interval > LONGEST {
+        if self.interval > MAX_INTERVAL {
             let interval = format_args!("{:?} a unit", self.interval()).to_string();
             return Err(ConfigError::new("quota.period", interval, "at most 52 days a unit"));
         }
-        if self.fills_in() > Duration::from_nanos(FILL) {
+        if self.fills_in() > Duration::from_nanos(MAX_FILL_TIME) {
             let fills = format_args!("{:?} to fill up", self.fills_in()).to_string();
             return Err(ConfigError::new("quota.burst", fills, "at most 73 years to fill up"));
         }
@@ -185,7 +188,7 @@ impl Quota {
     pub(crate) fn with_setting(self, setting: &str, value: f64) -> Result<Quota, ControlError> {
         match setting {
             "rate" if self.sliding => {
-                let allowed = "left unchanged: this quota limits the units in any window";
+                let allowed = "left unchanged, because this quota limits the units in any window";
                 Err(ControlError::new("rate", value, allowed))
             }
             "rate" if value > 0.0 && value <= 1e9 => Ok(self.at_rate(value)),
@@ -196,7 +199,7 @@ impl Quota {
     }
 }
 
-/// What remains of a quota.
+/// Returns what remains of a quota.
 pub(crate) fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
     Allowance {
         name,

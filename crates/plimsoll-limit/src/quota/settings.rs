@@ -1,11 +1,12 @@
-//! A quota as it stands in a settings file.
+//! A quota in a settings file.
 
 use crate::Quota;
 use plimsoll_core::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// `{ per_second = 50, burst = 100 }`, `{ units = 3, seconds = 0.5 }`, `{ at_most = 100, seconds = 60 }`.
+/// The fields of a quota: `{ per_second = 50, burst = 100 }`, `{ units = 3, seconds = 0.5 }` or
+/// `{ at_most = 100, seconds = 60 }`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Raw {

@@ -1,23 +1,27 @@
-//! One account's state, shared by threads without a lock.
+//! The state of one account, shared by threads without a lock.
 //!
-//! Three words: whose it is, its state (of a [`Rate`](crate::quota::gcra::Rate): when it is free), and a tag: the
-//! interval by which the state was counted, a version, and a bit that is set while the other two change
-//! together – another account moves in, or the interval becomes another.
+//! Three words: the hash of the account, its state, and a tag. The state of a
+//! [`Rate`](crate::quota::gcra::Rate) is the instant from which nothing is owed. The tag holds the
+//! interval by which the state is counted, a version, and a bit. The bit is set while the words
+//! change together, because another account moves in or the interval changes.
 //!
-//! Who changes the state alone reads all three, reads the tag again, and exchanges the state. Who moves in
-//! sets the bit, exchanges the state *for a different one*, and then the rest. So a state that was read with
-//! its tag and is still the same belongs to the account it was read for: no unit is ever taken from a
-//! stranger, and nobody is forgotten who has just taken one.
+//! A thread that changes only the state reads all three words, reads the tag again, and exchanges
+//! the state. A thread that moves an account in sets the bit, exchanges the state *for a different
+//! one*, and then writes the other words. So a state that was read with its tag, and has not
+//! changed since, belongs to the account for which it was read. No other account is ever charged,
+//! and no account is evicted that has just been charged.
 //!
-//! Only one thing can come back to what it was: a state that is counted by another interval and then taken from, to the
-//! very nanosecond. Who read it before takes a unit that is not there; it is owed, and comes back before the next is given.
+//! A state can return to an earlier value in one way only: it is counted by another interval and
+//! then charged, to the very nanosecond. A thread that read it before takes a unit that is not
+//! there. That unit is owed, and is replenished before the next one is given.
 
 use crate::quota::gcra::{NEVER, Rate, refunded, rescaled};
 use plimsoll_core::parts::sync::{AtomicU64, Ordering, pause};
 
-/// The hash of nobody.
+/// The hash of an entry without an account.
 pub(crate) const EMPTY: u64 = 0;
 
+/// An account's entry.
 #[derive(Debug)]
 pub(crate) struct Entry {
     hash: AtomicU64,
@@ -39,51 +43,61 @@ fn interval_of(tag: u64) -> u64 {
     tag >> SHIFT
 }
 
-/// The tag that follows `tag`, unset, with this interval.
+/// Returns the tag that follows `tag`, with this interval and without the bit.
 fn next_tag(tag: u64, interval: u64) -> u64 {
     let version = tag.wrapping_add(VERSION) & ((1 << SHIFT) - 1) & !CHANGING;
     interval << SHIFT | version
 }
 
-/// How it went.
+/// The result of taking units.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
+    /// The units were taken.
     Yes,
-    /// Nothing was changed.
+    /// There are not enough units before this instant. Nothing has changed.
     NotBefore(u64),
-    /// It is another's by now.
+    /// The entry is no longer that of the account.
     Gone,
 }
 
 impl Entry {
-    /// Nobody's, and free; what is owed will be counted by this interval. (A slot that is counted by none begins
-    /// with its first rescaling, which rounds up: a nanosecond short of its burst where time begins at zero.)
+    /// Creates an entry without an account, counted by this interval, that owes nothing.
+    ///
+    /// A default entry is counted by no interval. Its first rescaling rounds up, so that its burst
+    /// lacks a nanosecond if time begins at zero.
     pub(crate) fn counting(interval: u64) -> Self {
         Entry { tag: AtomicU64::new(next_tag(0, interval)), ..Entry::default() }
     }
 
+    /// Returns whether the entry is that of the account `hash`, as a hint.
     #[inline(always)]
     pub(crate) fn is(&self, hash: u64) -> bool {
-        // Relaxed: a hint. Whoever acts on it reads it again, between two looks at the tag.
+        // Relaxed: a hint. A caller that acts on it reads the hash again, between two reads of the
+        // tag.
         self.hash.load(Ordering::Relaxed) == hash
     }
 
+    /// Returns the hash of the account, as a hint.
     pub(crate) fn hash(&self) -> u64 {
         self.hash.load(Ordering::Relaxed)
     }
 
-    /// The state, as a hint.
-    pub(crate) fn glance(&self) -> u64 {
-        // Acquire: with what somebody wrote who moves in, his bit is seen too.
+    /// Returns the state, as a hint.
+    pub(crate) fn state_hint(&self) -> u64 {
+        // Acquire: pairs with the exchange in `move_in`. A reader that sees the new state also sees
+        // `CHANGING`, or a later tag.
         self.state.load(Ordering::Acquire)
     }
 
-    /// Whether another moves in; if he no longer does, his hash is seen.
+    /// Returns whether another account moves in right now.
     pub(crate) fn is_changing(&self) -> bool {
+        // Acquire: pairs with the Release store of the tag in `move_in`. A reader that finds the
+        // bit cleared sees the new hash.
         self.tag.load(Ordering::Acquire) & CHANGING != 0
     }
 
-    /// The tag and the state of the account `hash`, which belong together; `None` if it is not here.
+    /// Returns the tag and the state of the account `hash`, which belong together. Returns `None`
+    /// if the entry is not that of the account.
     #[inline(always)]
     pub(crate) fn read(&self, hash: u64) -> Option<(u64, u64)> {
         loop {
@@ -95,7 +109,8 @@ impl Entry {
             if self.hash.load(Ordering::Acquire) != hash {
                 return None;
             }
-            // Acquire: if this is what somebody wrote who was changing all, the tag below is his, or later.
+            // Acquire: pairs with the exchange of the state in `move_in` and `rescale`, so that the
+            // tag loaded below is at least as new as this state.
             let state = self.state.load(Ordering::Acquire);
             if self.tag.load(Ordering::Relaxed) == tag {
                 return Some((tag, state));
@@ -103,7 +118,7 @@ impl Entry {
         }
     }
 
-    /// Changes the state that was [read](Self::read).
+    /// Replaces the state that was [read](Self::read). Returns whether it had not changed since.
     #[inline(always)]
     pub(crate) fn exchange(&self, from: u64, to: u64) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -115,7 +130,7 @@ impl Entry {
         loop {
             let Some((tag, free)) = self.read(hash) else { return Taken::Gone };
             if interval_of(tag) != rate.interval {
-                // By a quota that admits nothing nothing is counted anew.
+                // A quota that admits nothing must not change by which interval units are counted.
                 if units > rate.burst {
                     return Taken::NotBefore(NEVER);
                 }
@@ -130,8 +145,9 @@ impl Entry {
         }
     }
 
-    /// What [`take`](Self::take) would exchange for what, for it to be [exchanged](Self::exchange) later; `None` if it
-    /// would refuse, or has more to do than that.
+    /// Returns the states that [`take`](Self::take) would [exchange](Self::exchange), for a later
+    /// call of it. Returns `None` if `take` would reject the units, or would have to rescale the
+    /// entry.
     #[inline(always)]
     pub(crate) fn offer(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Option<(u64, u64)> {
         let (tag, free) = self.read(hash)?;
@@ -141,7 +157,7 @@ impl Entry {
         Some((free, rate.take(free, now, units).ok()?))
     }
 
-    /// When the account is free, by this interval; changes nothing.
+    /// Returns the instant from which the account owes nothing, by this interval. Changes nothing.
     #[inline(always)]
     pub(crate) fn free(&self, hash: u64, interval: u64, now: u64) -> Option<u64> {
         let (tag, free) = self.read(hash)?;
@@ -149,7 +165,8 @@ impl Entry {
         Some(if from == interval { free } else { rescaled(free, now, from, interval) })
     }
 
-    /// When the account is free, from now on counted by this rate, unless that admits nothing.
+    /// Returns the instant from which the account owes nothing. From now on, it is counted by this
+    /// rate, unless that admits nothing.
     #[inline]
     pub(crate) fn counted(&self, hash: u64, rate: Rate, now: u64) -> Option<u64> {
         loop {
@@ -161,17 +178,19 @@ impl Entry {
         }
     }
 
-    /// The interval and the state of whomever it is.
-    pub(crate) fn look(&self) -> Option<(u64, u64)> {
+    /// Returns the interval and the state, whichever account the entry is of.
+    pub(crate) fn read_any(&self) -> Option<(u64, u64)> {
         let (tag, free) = self.read(self.hash())?;
         Some((interval_of(tag), free))
     }
 
-    /// Gives units back, to whomever it is, that were taken at `at` by `interval`: see [`refunded`].
+    /// Refunds units that were taken at `at` by `interval`, whichever account the entry is of: see
+    /// [`refunded`].
     ///
-    /// By the shorter of the two intervals. If that is the one of now, units are counted as back sooner than
-    /// they were; if it is the other, fewer are owed for them; and of an account that is no longer here
-    /// nothing is left by its own interval, or it could not have gone.
+    /// It computes with the shorter of both intervals, so that no refund returns too much. If the
+    /// present one is shorter, units count as replenished sooner than they were. If the earlier one
+    /// is shorter, less is refunded for each unit. If the account was evicted meanwhile, its units
+    /// had been replenished by the earlier interval, so nothing is refunded to the new account.
     pub(crate) fn refund(&self, now: u64, units: u32, at: u64, interval: u64) {
         while let Some((tag, free)) = self.read(self.hash()) {
             let less = refunded(free, now, interval_of(tag).min(interval), units, at);
@@ -181,8 +200,10 @@ impl Entry {
         }
     }
 
-    /// What is owed here, by whomever, is counted by this interval from now on: at once, and not only when it
-    /// is asked next, or it would come back by the old one until then.
+    /// Counts what is owed by this interval from now on, whichever account the entry is of.
+    ///
+    /// It does so at once. If it waited for the next request, units would be replenished by the old
+    /// interval until then.
     pub(crate) fn recount(&self, interval: u64, now: u64) {
         let hash = self.hash();
         if let Some((tag, _)) = self.read(hash)
@@ -192,7 +213,8 @@ impl Entry {
         }
     }
 
-    /// What is owed is counted by another interval from now on.
+    /// Counts what is owed by another interval from now on, unless another thread changes the
+    /// entry.
     #[cold]
     #[inline(never)]
     fn rescale(&self, hash: u64, tag: u64, interval: u64, now: u64) {
@@ -204,8 +226,9 @@ impl Entry {
             loop {
                 let free = self.state.load(Ordering::Relaxed);
                 let mut next = rescaled(free, now, interval_of(tag), interval);
-                // It must be another: see above. Where nothing is owed, earlier is as good as later; and by no
-                // interval at all nobody has ever taken.
+                // The new state must differ: see the top of this file. If nothing is owed, an
+                // earlier instant means the same. An entry that is counted by no interval was never
+                // charged.
                 if next == free && interval_of(tag) != 0 {
                     next = if next == now && now > 0 { now - 1 } else { next + 1 };
                 }
@@ -218,31 +241,35 @@ impl Entry {
         self.tag.store(next_tag(tag, interval), Ordering::Release);
     }
 
+    /// Sets the bit. Returns `false` if another thread is changing the entry, or has changed it.
     fn lock(&self, tag: u64) -> bool {
-        // Acquire: what the last one changed is seen. Failed: somebody else is changing it, or has.
+        // Acquire: pairs with the Release stores of the tag, so that the previous change is
+        // visible.
         let locked = tag | CHANGING;
         self.tag.compare_exchange(tag, locked, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Another account moves in, if the one that is here may go, by its state. `fresh` must differ from every
-    /// state that may go.
-    /// HttpOptions whether it was empty.
+    /// Gives the entry to the account `hash` if it is empty, or if its account may be evicted by
+    /// its state.
+    ///
+    /// Returns whether it was empty, or `None` if it was not given. `fresh` must differ from every
+    /// state that may be evicted.
     pub(crate) fn move_in(
         &self,
         hash: u64,
         interval: u64,
         fresh: u64,
-        may_go: impl Fn(u64) -> bool,
+        may_evict: impl Fn(u64) -> bool,
     ) -> Option<bool> {
         let tag = self.tag.load(Ordering::Acquire);
         let empty = self.is(EMPTY);
-        if tag & CHANGING != 0 || !(empty || may_go(self.glance())) || !self.lock(tag) {
+        if tag & CHANGING != 0 || !(empty || may_evict(self.state_hint())) || !self.lock(tag) {
             return None;
         }
         let state = self.state.load(Ordering::Relaxed);
         let empty = self.is(EMPTY);
-        // Failed: who is here has just taken one, and stays.
-        if (empty || may_go(state)) && self.exchange(state, fresh) {
+        // If the exchange fails, the present account has just been charged, and stays.
+        if (empty || may_evict(state)) && self.exchange(state, fresh) {
             self.hash.store(hash, Ordering::Release);
             self.tag.store(next_tag(tag, interval), Ordering::Release);
             return Some(empty);

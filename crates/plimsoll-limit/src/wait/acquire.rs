@@ -11,27 +11,27 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// What a waiting request asks again and again. Sealed: implemented by limiters only.
+/// What a waiting request tries until it succeeds. Sealed: implemented by limiters only.
 pub trait Attempt: Unpin {
-    /// What is charged.
+    /// The units that were charged.
     type Charge: Send;
-    /// Charges the units, or says when to try again, as of `now`. Emits no event, and does not check
-    /// whether others wait.
+    /// Charges the units as of `now`, or returns when to try again. Emits no event, and does not
+    /// check whether other requests wait.
     fn charge(&self, units: u32, now: u64) -> Result<Self::Charge, Rejected>;
-    /// The queue of the account.
+    /// Returns the queue of the account.
     fn queue(&self) -> u64;
-    /// The account, for events.
+    /// Returns the account, for events.
     fn account(&self) -> Option<Account>;
-    /// The queue of a limit that many accounts share, if that rejected: one request of each account
-    /// waits there.
+    /// Returns the queue of the limit that rejected the request, if many accounts share that limit.
+    /// One request of each account waits there.
     fn shared_queue(&self, _rejected: &Rejected) -> Option<u64> {
         None
     }
-    /// Returns whether other requests go first: of the same account, or for a shared limit.
+    /// Returns whether other requests are served first: of the same account, or for a shared limit.
     fn is_behind(&self) -> bool {
         self.common().queues.has(self.queue())
     }
-    /// What all limiters have in common.
+    /// Returns what all limiters have in common.
     fn common(&self) -> &Common;
 }
 
@@ -51,7 +51,8 @@ pin_project! {
         max_wait: Duration,
         since: Instant,
         until: Instant,
-        // In the queue of the account, and then in that of the shared limit that rejected it.
+        // The queue of the account, and then also that of the shared limit that rejected the
+        // request.
         own: Joined,
         shared: Joined,
         #[pin]
@@ -80,14 +81,14 @@ pin_project! {
     #[project = ProgressProj]
     enum Progress {
         New,
-        // In the account's queue, or in the shared one.
+        // Waits to be the head of the account's queue, or of the shared one.
         Queued { #[pin] head: Acquire<FixedCapacity>, shared: bool },
         Head { #[pin] sleep: Option<Sleep> },
         Done,
     }
 }
 
-/// A queue that the request has joined, and its head if the request has come so far.
+/// A queue that the request has joined, and its place at the head once it is there.
 #[derive(Default)]
 struct Joined {
     // Declared before the waiter, which holds the queue that the place belongs to.
@@ -129,7 +130,7 @@ impl<A: Attempt> AcquireUnits<A> {
                     *this.until = *this.since + common.queues.max_wait().min(*this.max_wait);
                     if common.queues.is_quiet() || !this.attempt.is_behind() {
                         match this.attempt.charge(*this.units, this.since.as_nanos()) {
-                            // It would wait in vain: not in time, or never.
+                            // There are not enough units in time, or never.
                             Err(rejected) if !is_in_time(&rejected, *this.since, *this.until) => {
                                 return Poll::Ready(Err(rejected));
                             }
@@ -154,7 +155,7 @@ impl<A: Attempt> AcquireUnits<A> {
                     for waiter in this.own.waiter.iter().chain(&this.shared.waiter) {
                         waiter.set_waker(cx.waker().clone());
                     }
-                    // After the waker is set: a quota that changes from now on wakes it.
+                    // After the waker is set, so that a change of the quota from now on wakes it.
                     if common.queues.is_closed() {
                         return Poll::Ready(Err(common.closed()));
                     }
@@ -170,10 +171,11 @@ impl<A: Attempt> AcquireUnits<A> {
                         return Poll::Ready(Err(rejected));
                     }
                     match this.attempt.shared_queue(&rejected) {
-                        // Its own quota: other accounts may use the shared limits meanwhile.
+                        // Its own quota rejects it. Other accounts may use the shared limits
+                        // meanwhile.
                         None => this.shared.leave(),
-                        // One request of each account waits for a shared limit, so that one unit does
-                        // not wake all of them.
+                        // One request of each account waits for a shared limit, in order, so that
+                        // one unit does not wake all of them.
                         Some(queue) if !this.shared.is_in(queue) => {
                             this.shared.leave();
                             if let Ok(waiter) = common.queues.join(queue, false) {
@@ -197,7 +199,7 @@ impl<A: Attempt> AcquireUnits<A> {
     }
 }
 
-/// Returns whether trying again may succeed in time.
+/// Returns whether a later attempt may succeed in time.
 fn is_in_time(rejected: &Rejected, now: Instant, until: Instant) -> bool {
     matches!(rejected.reason(), Reason::Limited | Reason::Throttled)
         && rejected.retry_after().is_some_and(|after| now + after <= until)

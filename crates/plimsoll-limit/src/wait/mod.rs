@@ -1,4 +1,4 @@
-//! Waiting for units: in order for each account, and no account for another.
+//! Waiting for units: each account has its own queue.
 
 pub(crate) mod acquire;
 pub(crate) mod queues;

@@ -23,15 +23,15 @@ pub(crate) struct WaitQueues {
 
 const CLOSED: u64 = 1 << 63;
 
-/// The requests that wait for one account. The semaphore has one place: its holder is the head of the
-/// queue and asks the limiter again at the right time. The others wait for that place.
+/// The waiting requests of one account. The semaphore has one place, and its holder is the head of
+/// the queue: it tries again when there may be enough units. The others wait for that place.
 pub(crate) struct WaitQueue {
     semaphore: Arc<Semaphore<FixedCapacity>>,
     head: Mutex<Option<Waker>>,
 }
 
 impl WaitQueue {
-    /// Wakes the head, because the time it waits for may have changed.
+    /// Wakes the head, because the instant for which it waits may have changed.
     fn wake_head(&self) {
         let waker = recover(self.head.lock()).take();
         waker.into_iter().for_each(wake);
@@ -97,19 +97,19 @@ impl WaitQueues {
         }
     }
 
-    /// Wakes the head of every queue, to ask again.
+    /// Wakes the head of every queue, so that it tries again.
     pub(crate) fn wake_all(&self) {
         if !self.is_quiet() {
             for (account, queue) in self.all() {
                 queue.wake_head();
                 drop(queue);
-                // Its last waiter may have left while we held it.
+                // Its last waiter may have left while this thread held the queue.
                 self.remove_unused(account);
             }
         }
     }
 
-    /// Wakes the head of this account's queue, to ask again.
+    /// Wakes the head of this account's queue, so that it tries again.
     #[inline]
     pub(crate) fn wake(&self, account: u64) {
         if !self.is_quiet()
@@ -121,22 +121,25 @@ impl WaitQueues {
         }
     }
 
-    /// Removes a queue that no request waits in. The lock of its part of the map keeps newcomers out.
+    /// Removes a queue in which no request waits. The lock of its part of the map keeps new ones
+    /// out.
     fn remove_unused(&self, account: u64) {
         self.queues.remove_if(&account, |_, queue| Arc::strong_count(queue) == 1);
     }
 
-    // Copied out first: wakers are foreign code and must not be called under a lock of the map.
+    // Returns copies, because wakers run other code and must not be called under a lock of the map.
     fn all(&self) -> Vec<(u64, Arc<WaitQueue>)> {
         self.queues.iter().map(|queue| (*queue.key(), queue.clone())).collect()
     }
 
-    /// Returns the number of requests that wait for this account: one unit each, as far as is known.
+    /// Returns the number of waiting requests of this account, each of which takes at least one
+    /// unit.
     pub(crate) fn ahead(&self, account: u64) -> u64 {
         self.queues.get(&account).map_or(0, |queue| u64::from(queue.semaphore.queued()) + 1)
     }
 
-    /// Adds a request to this account's queue, if there is room. `Err`: the number of waiting requests.
+    /// Adds a request to this account's queue. If the queues are full, returns the number of
+    /// waiting requests as an error.
     ///
     /// A request that joins a second queue is not `counted` again.
     pub(crate) fn join(self: &Arc<Self>, account: u64, counted: bool) -> Result<Waiter, u32> {
@@ -152,7 +155,7 @@ impl WaitQueues {
                 Err(now) => state = now,
             }
         }
-        // Cloned in one go: no other code may run under the lock of the map.
+        // Cloned at once, so that the lock of the map is held for no other code.
         let new = || {
             let capacity = FixedCapacity::new(1);
             let semaphore =
@@ -160,7 +163,7 @@ impl WaitQueues {
             Arc::new(WaitQueue { semaphore: Arc::new(semaphore), head: Mutex::new(None) })
         };
         let queue = self.queues.entry(account).or_insert_with(new).clone();
-        // Closed at this very moment: `close` may have missed the queue.
+        // If it was closed at this very moment, `close` may have missed the queue.
         if self.is_closed() {
             queue.semaphore.close();
         }
@@ -188,7 +191,7 @@ impl Waiter {
         self.account
     }
 
-    /// Waits to be the head of the queue, for no longer than `max_wait`.
+    /// Waits to be the head of the queue, for at most `max_wait`.
     pub(crate) fn become_head(&self, max_wait: Duration) -> Acquire<FixedCapacity> {
         self.queue().semaphore.acquire_within(max_wait)
     }
@@ -198,7 +201,7 @@ impl Waiter {
         self.queue().semaphore.settle(place, Outcome::Ignored);
     }
 
-    /// Sets the waker of the head.
+    /// Sets the waker of the head of the queue.
     pub(crate) fn set_waker(&self, waker: Waker) {
         let old = recover(self.queue().head.lock()).replace(waker);
         drop(old);

@@ -23,14 +23,17 @@ use std::time::Duration;
 pub struct FairRateLimiterConfig {
     /// The name that rejections carry. Default: "fair".
     pub name: String,
-    /// The quota that is shared. Default: 1,000 units a second, a burst of 100. The burst is at least 2.
+    /// The quota that is shared. Default: 1,000 units a second with a burst of 100. Range: a burst
+    /// of at least 2.
     pub quota: Quota,
     /// The share of the quota that accounts without an entry get together while the quota is
     /// contended. Default: 0.05. Range: above 0.0, at most 1.0.
     pub tail: f64,
-    /// The maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+    /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
+    /// Default: 65,536. Range: 1 to 2³⁰.
     pub max_keys: usize,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
+    /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
     /// The longest wait. Default: 10 s. Above 0 if requests may wait.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
@@ -64,7 +67,8 @@ impl FairRateLimiterConfig {
     }
 }
 
-/// Checks a quota that is to be shared: a bucket of one unit is never more than half full.
+/// Checks a quota that is shared. Its burst is at least 2, because the fill of a bucket of one unit
+/// says nothing.
 pub(super) fn check_quota(quota: &Quota) -> Result<(), ConfigError> {
     quota.validate()?;
     if quota.burst_size() < 2 {
@@ -73,6 +77,7 @@ pub(super) fn check_quota(quota: &Quota) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Checks the share of accounts without an entry.
 pub(super) fn check_tail(tail: f64) -> Result<(), ConfigError> {
     match tail > 0.0 && tail <= 1.0 {
         true => Ok(()),
@@ -117,7 +122,9 @@ impl<K: ?Sized> FairRateLimiter<K> {
 }
 
 impl<K: ?Sized> FairRateLimiterBuilder<K> {
-    /// Sets the quota that is shared. Default: 1,000 units a second, a burst of 100.
+    /// Sets the quota that is shared. Default: 1,000 units a second with a burst of 100.
+    ///
+    /// The burst is at least 2. Choose at least 20 units and 10 ms of the rate.
     pub fn quota(mut self, quota: Quota) -> Self {
         self.config.quota = quota;
         self
@@ -125,18 +132,18 @@ impl<K: ?Sized> FairRateLimiterBuilder<K> {
 
     /// Sets the closure that states the share of a key, called for each request.
     ///
-    /// It may return another share the next time. Default: all keys have the same share.
+    /// It may return a different share each time. Default: all keys have the same share.
     pub fn share_of(mut self, share_of: impl Fn(&K) -> Share + Send + Sync + 'static) -> Self {
         self.share_of = Some(Arc::new(share_of));
         self
     }
 
-    /// Sets the share of the quota that accounts without an entry get together while the quota is
-    /// contended. Default: 0.05. Range: above 0.0, at most 1.0.
+    /// Sets the share of the quota that new accounts get together. Default: 0.05.
     ///
-    /// A new account gets an entry when it is first admitted. With 0.1 that takes half as long, and a
-    /// flood of new accounts costs the others twice as much. If more new accounts arrive a second than
-    /// this share of the rate, use a larger one.
+    /// It applies while the quota is contended, to all accounts without an entry. An account gets
+    /// an entry when it is first admitted. With a tail of 0.1 this takes half as long, and a flood
+    /// of new accounts costs the others twice as much. Use a larger tail if more new accounts
+    /// arrive a second than it admits. Range: above 0.0, at most 1.0.
     pub fn tail(mut self, tail: f64) -> Self {
         self.config.tail = tail;
         self

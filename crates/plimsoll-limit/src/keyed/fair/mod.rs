@@ -27,14 +27,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tide::{FORGOTTEN, TAU, Used, ticks};
 
-/// One quota, shared among the accounts that are active now: max-min fair, by weight, with guaranteed
-/// floors and with caps.
+/// One quota, shared max-min fairly among the active accounts, by weight, with floors and caps.
 ///
 /// See [`KeyedLimiter`] for its methods.
 ///
-/// An account that wants less than its share gets all it wants, and what it leaves is shared among the
-/// others. Asking more often gains nothing. The sum never exceeds the quota, however many accounts
-/// there are.
+/// An account that requests less than its share gets all of it, and the rest is shared among the
+/// others. Sending more requests does not gain an account more units. The sum never exceeds the
+/// quota, however many accounts there are.
+///
+/// A rejection by an account's own share or [cap](Share::at_most) has the reason `Limited`. One by
+/// the shared quota, or by the [tail](FairRateLimiterBuilder::tail) that new accounts share, has
+/// the reason `Throttled`.
 ///
 /// ```
 /// use plimsoll_limit::{FairRateLimiter, Quota};
@@ -44,8 +47,9 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Give it a burst of at least 20 units and 10 ms of its rate. Below that, the fill of the bucket says
-/// too little, and an [event](plimsoll_core::Event::Misconfigured) says so when it is built.
+/// The burst should be at least 20 units and 10 ms of the rate. Below that, the fill of the bucket
+/// says too little for even shares, and the limiter emits
+/// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built.
 ///
 #[doc = include_str!("fairness.md")]
 pub type FairRateLimiter<K> = KeyedLimiter<Fair<K>>;
@@ -57,10 +61,11 @@ pub struct Fair<K: ?Sized> {
     common: Common,
     cap_name: &'static str,
     live: LiveQuota,
-    // Of the shared quota.
+    // The state of the shared quota.
     bucket: Entry,
-    // The level, as the bits of a 64-bit float, and when it moved.
+    // The fair share of weight 1, in units a second, as the bits of a 64-bit float.
     level: AtomicU64,
+    // When the level was changed last, in nanoseconds.
     moved: AtomicU64,
     table: Table,
     // Created for the first account with a cap.
@@ -88,8 +93,9 @@ struct Bucket {
     level: f64,
 }
 
-/// Accounts that were not seen for this long may be evicted, the one first that was seen longest ago.
-fn unseen(word: u64, now: u32) -> Option<u64> {
+/// Ranks an account for eviction, by its usage: the lower, the longer ago it was seen. An account
+/// that was seen within [`FORGOTTEN`] ticks is not evicted.
+fn eviction_rank(word: u64, now: u32) -> Option<u64> {
     let age = Used::unpack(word).age(now);
     (age >= FORGOTTEN).then(|| u64::from(u32::MAX - age))
 }
@@ -107,17 +113,18 @@ impl<K: ?Sized> Fair<K> {
         rejected(by, reason, bucket.rate, units, bucket.now, at)
     }
 
-    /// Reads the bucket, without moving the level.
-    fn look(&self, now: u64) -> Bucket {
+    /// Reads the shared quota. Does not change the level.
+    fn read_bucket(&self, now: u64) -> Bucket {
         let rate = self.live.rate();
         let free = self.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
-        let left = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
-        Bucket { now, rate, free, fill: tide::fill(left, rate.burst), level: self.level() }
+        let remaining = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
+        Bucket { now, rate, free, fill: tide::fill(remaining, rate.burst), level: self.level() }
     }
 
-    /// Charges the account's own cap, its share and the shared quota, in this order.
+    /// Charges the account's cap, its share and the shared quota, in this order. The shared quota
+    /// is checked first: if it is used up, nothing else is charged.
     fn take(&self, Sharer { hash, share }: Sharer, units: u32, now: u64) -> Result<FairCharge, Rejected> {
-        let mut bucket = self.look(now);
+        let mut bucket = self.read_bucket(now);
         bucket.level = self.move_level(bucket);
         let name = self.common.name;
         if let Err(at) = bucket.rate.take(bucket.free, now, units) {
@@ -134,17 +141,17 @@ impl<K: ?Sized> Fair<K> {
             // Another thread was faster.
             Taken::NotBefore(at) => {
                 self.undo_cap(cap, units, now);
-                self.unuse(entry, units, now, now);
+                self.undo_usage(entry, units, now, now);
                 return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
             }
             Taken::Gone => unreachable!("no account moves in here"),
         }
         let entry = if self.table.is_shared(entry) { self.move_in(hash, entry, units, now) } else { entry };
-        let (interval, weight) = (bucket.rate.interval, share.sane_weight() as f32);
+        let (interval, weight) = (bucket.rate.interval, share.clamped_weight() as f32);
         Ok(FairCharge { entry, units, at: now, interval, weight, cap })
     }
 
-    /// Moves the level. Done by the first request a millisecond after it was moved last.
+    /// Changes the level, if a millisecond has passed since the last change.
     fn move_level(&self, bucket: Bucket) -> f64 {
         let Bucket { now, rate, fill, level, .. } = bucket;
         let moved = self.moved.load(Ordering::Relaxed);
@@ -154,48 +161,53 @@ impl<K: ?Sized> Fair<K> {
             return level;
         }
         let level = tide::level(level, fill, (now - moved) as f64 / 1e9, 1e9 / rate.interval as f64);
-        // Relaxed: the level stands for itself. A thread that takes longer than a millisecond here may
-        // undo one step of many.
+        // Relaxed: the level stands for itself. A thread that is preempted here for a millisecond
+        // may overwrite a later step, one of many.
         self.level.store(level.to_bits(), Ordering::Relaxed);
         level
     }
 
+    /// Charges the account's cap.
     fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
         let caps = self.caps.get_or_init(|| GcraTable::new(self.max_keys, &self.dice));
         let (by, rate) = (self.cap_name, cap.gcra());
-        caps.take(hash, rate, now, units).map_err(|at| rejected(by, Reason::Limited, rate, units, now, at))
+        let taken = caps.take(hash, rate, now, units);
+        taken.map_err(|refused| rejected(by, refused.reason(), rate, units, now, refused.at))
     }
 
+    /// Refunds what the cap was charged at `at`.
     fn undo_cap(&self, cap: Option<CapEntry>, units: u32, at: u64) {
         if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
             caps.refund(cap.get(), at, units, at, u64::MAX);
         }
     }
 
-    /// Counts the units as used by the account, if that is within its share: in its entry, or in the
-    /// one that accounts without an entry share.
+    /// Adds the units to the account's usage, if its share admits them. Accounts without an entry
+    /// have a common usage.
     fn take_share(&self, hash: u64, share: Share, units: u32, bucket: Bucket) -> Result<u32, Rejected> {
-        let floor = share.sane_floor();
+        let floor = share.clamped_floor();
         let tick = ticks(bucket.now);
         loop {
-            let Counted { n, entry, hash, fair, fill } = self.counted(hash, share, bucket);
+            let UsageEntry { n, entry, hash, fair, fill } = self.usage_entry(hash, share, bucket);
             let Some((_, word)) = entry.read(hash) else { continue };
             let used = Used::unpack(word).at(tick);
             let count = |units| Used { units: units as f32, seen: tick }.pack();
             match tide::judge(used, f64::from(units), fair, floor, fill) {
-                Ok(answers_for) => {
-                    if entry.exchange(word, count(answers_for + f64::from(units))) {
+                Ok(counted) => {
+                    if entry.exchange(word, count(counted + f64::from(units))) {
                         return Ok(n);
                     }
                 }
-                Err((seconds, answers_for)) => {
-                    // What is forgiven is written down; nothing else is.
-                    if answers_for < used {
-                        entry.exchange(word, count(answers_for));
+                Err((seconds, counted)) => {
+                    // A usage that was capped is stored. Nothing else has changed.
+                    if counted < used {
+                        entry.exchange(word, count(counted));
                     }
                     let limit = fair.max(floor * TAU) as u64;
-                    return Err(Rejected::new(self.common.name, Reason::Limited)
-                        .numbers(limit, answers_for as u64)
+                    // Accounts without an entry share a usage: another of them may have caused it.
+                    let reason = if hash == EMPTY { Reason::Throttled } else { Reason::Limited };
+                    return Err(Rejected::new(self.common.name, reason)
+                        .numbers(limit, counted as u64)
                         .over(Duration::from_secs_f64(TAU))
                         .retry_in(Duration::from_secs_f64(seconds)));
                 }
@@ -203,61 +215,79 @@ impl<K: ?Sized> Fair<K> {
         }
     }
 
-    /// Returns where an account is counted, and its fair use over [`TAU`].
-    fn counted(&self, hash: u64, share: Share, bucket: Bucket) -> Counted<'_> {
+    /// Returns whether the account's own cap or share rejects the units now. Changes nothing.
+    fn is_over_share(&self, Sharer { hash, share }: Sharer, units: u32, bucket: Bucket) -> bool {
+        let Bucket { now, fill, level, .. } = bucket;
+        let over_cap = share.cap().is_some_and(|cap| {
+            let rate = cap.gcra();
+            let free = self.caps.get().map_or(now, |caps| caps.free(hash, rate, now));
+            rate.take(free, now, units).is_err()
+        });
+        let own = self.table.find(hash).and_then(|(_, entry)| entry.read(hash));
+        over_cap
+            || own.is_some_and(|(_, word)| {
+                let used = Used::unpack(word).at(ticks(now));
+                let fair = level * share.clamped_weight() * TAU;
+                tide::judge(used, f64::from(units), fair, share.clamped_floor(), fill).is_err()
+            })
+    }
+
+    /// Returns where the usage of an account is stored, and its fair usage over [`TAU`].
+    fn usage_entry(&self, hash: u64, share: Share, bucket: Bucket) -> UsageEntry<'_> {
         let Bucket { now, rate, fill, level, .. } = bucket;
         if let Some((n, entry)) = self.table.find(hash) {
-            return Counted { n, entry, hash, fair: level * share.sane_weight() * TAU, fill };
+            return UsageEntry { n, entry, hash, fair: level * share.clamped_weight() * TAU, fill };
         }
-        // All accounts without an entry get the tail together while the quota is contended. Those for
-        // which there is room share one line, so that the first to be admitted gets an entry and
-        // leaves it. (Spread by hash, the fullest of the lines would take twice as long to empty.)
+        // All accounts without an entry get the tail together while the quota is contended. Those
+        // for which there is room share one usage; each that is admitted gets an entry and leaves
+        // it. (If they were spread over several by hash, the fullest would take twice as long to
+        // empty.)
         let tail = self.tail() * 1e9 / rate.interval as f64 * TAU;
         let fill = tide::fill_of_many(fill);
-        match self.table.probation(hash, |word| unseen(word, ticks(now)).is_some()) {
-            Some((n, entry)) => Counted { n, entry, hash: EMPTY, fair: tail, fill },
+        match self.table.probation(hash, |word| eviction_rank(word, ticks(now)).is_some()) {
+            Some((n, entry)) => UsageEntry { n, entry, hash: EMPTY, fair: tail, fill },
             None => {
                 let (n, entry) = self.table.shared(hash);
-                Counted { n, entry, hash: EMPTY, fair: tail / OVERFLOW as f64, fill }
+                UsageEntry { n, entry, hash: EMPTY, fair: tail / OVERFLOW as f64, fill }
             }
         }
     }
 
-    /// Gives an entry to an account that was admitted without one, if there is one.
+    /// Gives an account that was admitted without an entry one of its own, if there is room.
     fn move_in(&self, hash: u64, shared: u32, units: u32, now: u64) -> u32 {
         let now = ticks(now);
         let fresh = Used { units: units as f32, seen: now }.pack();
-        self.table.move_in(hash, 0, fresh, |word| unseen(word, now)).map_or(shared, |(n, _)| n)
+        self.table.move_in(hash, 0, fresh, |word| eviction_rank(word, now)).map_or(shared, |(n, _)| n)
     }
 
-    /// Takes back what was counted as used at `at`.
-    fn unuse(&self, n: u32, units: u32, now: u64, at: u64) {
+    /// Subtracts units from a usage to which they were added at `at`.
+    fn undo_usage(&self, n: u32, units: u32, now: u64, at: u64) {
         let Some(entry) = self.table.at(n) else { return };
-        let left = f64::from(units) * tide::decay(now.saturating_sub(at) as f64 / 1e9);
+        let remaining = f64::from(units) * tide::decay(now.saturating_sub(at) as f64 / 1e9);
         while let Some((_, word)) = entry.read(entry.hash()) {
-            let units = (Used::unpack(word).at(ticks(now)) - left).max(0.0) as f32;
+            let units = (Used::unpack(word).at(ticks(now)) - remaining).max(0.0) as f32;
             if entry.exchange(word, Used { units, seen: ticks(now) }.pack()) {
                 return;
             }
         }
     }
 
-    /// Returns the units that remain of a share over [`TAU`], and how many there are.
+    /// Returns the units that remain of a share over [`TAU`], and the size of the share.
     fn of_share(&self, used: f64, weight: f64, bucket: Bucket) -> (u32, u32) {
         let burst = bucket.rate.burst;
-        let left = bucket.rate.remaining(bucket.free, bucket.now);
+        let remaining = bucket.rate.remaining(bucket.free, bucket.now);
         if tide::is_open(bucket.fill) {
-            return (left, burst);
+            return (remaining, burst);
         }
-        let line = tide::line(bucket.level * weight * TAU, bucket.fill);
+        let threshold = tide::threshold(bucket.level * weight * TAU, bucket.fill);
         // The cast saturates.
-        let limit = (line.ceil() as u32).clamp(1, burst);
-        (((line - used).max(0.0) as u32).min(left).min(limit), limit)
+        let limit = (threshold.ceil() as u32).clamp(1, burst);
+        (((threshold - used).max(0.0) as u32).min(remaining).min(limit), limit)
     }
 }
 
-/// Where an account is counted.
-struct Counted<'a> {
+/// Where the usage of an account is stored, and what is fair for it.
+struct UsageEntry<'a> {
     n: u32,
     entry: &'a Entry,
     hash: u64,
@@ -308,7 +338,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let FairCharge { entry, units, at, interval, cap, .. } = charge;
         let now = self.common.now();
         self.bucket.refund(now, units, at, interval);
-        self.unuse(entry, units, now, at);
+        self.undo_usage(entry, units, now, at);
         if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
             caps.refund(cap.get(), now, units, at, u64::MAX);
         }
@@ -316,17 +346,21 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     }
 
     fn rejected_behind(&self, caller: Sharer, units: u32) -> Rejected {
-        let (rate, now) = (self.live.rate(), self.common.now());
-        let wait = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        let at = if units > rate.burst { NEVER } else { now.saturating_add(wait) };
-        rejected(self.common.name, Reason::Limited, rate, units, now, at)
+        let bucket = self.read_bucket(self.common.now());
+        let wait = bucket.rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
+        let at = if units > bucket.rate.burst { NEVER } else { bucket.now.saturating_add(wait) };
+        // The requests ahead of it wait for the shared quota, unless the account has used up its
+        // share.
+        let reason =
+            if self.is_over_share(caller, units, bucket) { Reason::Limited } else { Reason::Throttled };
+        self.rejected(self.common.name, reason, bucket, units, at)
     }
 
     fn remaining(&self, caller: Sharer) -> u32 {
-        let bucket = self.look(self.common.now());
+        let bucket = self.read_bucket(self.common.now());
         let own = self.table.find(caller.hash).and_then(|(_, entry)| entry.read(caller.hash));
         let used = own.map_or(0.0, |(_, word)| Used::unpack(word).at(ticks(bucket.now)));
-        let (of_share, _) = self.of_share(used, caller.share.sane_weight(), bucket);
+        let (of_share, _) = self.of_share(used, caller.share.clamped_weight(), bucket);
         let of_cap = caller.share.cap().map(|cap| {
             let rate = cap.gcra();
             let free = self.caps.get().map_or(bucket.now, |caps| caps.free(caller.hash, rate, bucket.now));
@@ -335,9 +369,9 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         of_cap.map_or(of_share, |of_cap| of_cap.min(of_share))
     }
 
-    /// The account's share over [`TAU`], at its present size; a cap is not stated.
+    /// States the account's share over [`TAU`], at its present size. Does not state a cap.
     fn allowances(&self, charge: &FairCharge, each: &mut dyn FnMut(Allowance)) {
-        let bucket = self.look(self.common.now());
+        let bucket = self.read_bucket(self.common.now());
         let Some(entry) = self.table.at(charge.entry) else { return };
         let Some((_, word)) = entry.read(entry.hash()) else { return };
         let used = Used::unpack(word).at(ticks(bucket.now));
@@ -391,7 +425,7 @@ impl<K: ?Sized> Fair<K> {
 }
 
 impl<K: ?Sized> FairRateLimiter<K> {
-    /// Changes the quota that is shared. What was used stays used.
+    /// Changes the quota that is shared. Units that are charged stay charged.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, or its burst is below 2. Nothing has changed then.
@@ -404,8 +438,9 @@ impl<K: ?Sized> FairRateLimiter<K> {
         self.0.live.quota()
     }
 
-    /// Changes the share of the quota that accounts without an entry get together while the quota is
-    /// contended. Range: above 0.0, at most 1.0.
+    /// Changes the share of the quota that new accounts get together.
+    ///
+    /// Range: above 0.0, at most 1.0.
     ///
     /// # Errors
     /// Returns an error if `tail` is out of range. Nothing has changed then.
@@ -413,14 +448,14 @@ impl<K: ?Sized> FairRateLimiter<K> {
         self.0.set_tail(tail)
     }
 
-    /// Returns the share of the quota that accounts without an entry get together.
+    /// Returns the share of the quota that new accounts get together.
     pub fn tail(&self) -> f64 {
         self.0.tail()
     }
 
     /// Returns the fair share of an account of weight 1, in units a second.
     ///
-    /// While no account is short of units, it is 16 times the shared rate.
+    /// It is 16 times the shared rate after a while in which no account was short of units.
     pub fn fair_share(&self) -> f64 {
         self.0.level()
     }

@@ -1,13 +1,14 @@
-//! What an account of a fair limiter is entitled to.
+//! The share of an account in a fair limiter.
 
 use crate::Quota;
 
-/// What an account of a [`FairRateLimiter`](crate::FairRateLimiter) is entitled to.
+/// The weight, the floor and the cap of an account in a
+/// [`FairRateLimiter`](crate::FairRateLimiter).
 ///
 /// ```
 /// use plimsoll_limit::{Quota, Share};
 ///
-/// // Twice as much as others; 100 a second in any case; never more than 500 a second.
+/// // Twice as much as other accounts, at least 100 a second, and never more than 500 a second.
 /// let share = Share::weight(2.0).at_least(100.0).at_most(Quota::per_second(500));
 /// # let _ = share;
 /// ```
@@ -27,34 +28,34 @@ impl Default for Share {
 impl Share {
     /// Creates a share of `weight` times that of an account of weight 1. Range: 0 to 10⁹.
     ///
-    /// An account of weight 0 gets only what no other account wants.
+    /// An account of weight 0 gets only what no other account requests.
     pub const fn weight(weight: f64) -> Self {
         Share { weight, floor: 0.0, cap: None }
     }
 
     /// Guarantees this many units a second, ahead of all shares.
     ///
-    /// The guarantees of the active accounts should not exceed the shared rate, which is never
-    /// exceeded for them.
+    /// The guarantees of all active accounts together should not exceed the shared rate. If they
+    /// do, the shared rate is still not exceeded.
     #[must_use]
     pub const fn at_least(mut self, units_per_second: f64) -> Self {
         self.floor = units_per_second;
         self
     }
 
-    /// Limits the account to this quota, even if no other account wants the rest.
+    /// Limits the account to this quota, even if no other account requests the rest.
     #[must_use]
     pub const fn at_most(mut self, quota: Quota) -> Self {
         self.cap = Some(quota);
         self
     }
 
-    pub(super) fn sane_weight(&self) -> f64 {
-        sane(self.weight)
+    pub(super) fn clamped_weight(&self) -> f64 {
+        clamped(self.weight)
     }
 
-    pub(super) fn sane_floor(&self) -> f64 {
-        sane(self.floor)
+    pub(super) fn clamped_floor(&self) -> f64 {
+        clamped(self.floor)
     }
 
     pub(super) fn cap(&self) -> Option<Quota> {
@@ -62,7 +63,7 @@ impl Share {
     }
 }
 
-/// Limits a number to 0 to 10⁹; what is not a number is 0.
-fn sane(number: f64) -> f64 {
+/// Clamps a number to 0 to 10⁹. NaN becomes 0.
+fn clamped(number: f64) -> f64 {
     if number > 0.0 { number.min(1e9) } else { 0.0 }
 }

@@ -11,7 +11,7 @@ pub struct TieredCharge {
     pub(super) units: u32,
     // Nanoseconds.
     pub(super) at: u64,
-    // The interval by which the account was counted.
+    // The interval by which the account was charged.
     pub(super) interval: u64,
     pub(super) class: u16,
     // The burst of the account's own quota, if it has one.

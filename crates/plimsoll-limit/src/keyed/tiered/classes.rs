@@ -1,4 +1,4 @@
-//! The limits of a tiered limiter: of all accounts, of each class, of each account in a class.
+//! The limits of a tiered limiter: for all accounts, for each class, for each account in a class.
 
 use crate::Quota;
 use crate::quota::gcra::Rate;
@@ -7,12 +7,12 @@ use crate::table::entry::{EMPTY, Entry, Taken};
 use plimsoll_core::parts::intern;
 use std::fmt;
 
-/// A class of accounts: free, premium.
+/// A class of accounts, such as "free" or "premium", and its limits.
 ///
 /// ```
 /// use plimsoll_limit::{Class, Quota};
 ///
-/// // Each free account gets 5 units a second, and all of them together no more than 300.
+/// // 5 units a second for each free account, and 300 for all of them together.
 /// let free = Class::new("free").each(Quota::per_second(5).burst(10)).all(Quota::per_second(300));
 /// # let _ = free;
 /// ```

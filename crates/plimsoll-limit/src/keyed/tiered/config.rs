@@ -23,11 +23,15 @@ pub struct TieredRateLimiterConfig {
     /// The quota that all accounts share. Default: none.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub global: Option<Quota>,
-    /// The classes, 1 to 511 of them. The first is that of every account that is in no other.
+    /// The classes. Default: none. Range: 1 to 511 classes.
+    ///
+    /// Every account that is in no other class is in the first one.
     pub classes: Vec<Class>,
-    /// The maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+    /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
+    /// Default: 65,536. Range: 1 to 2³⁰.
     pub max_keys: usize,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
+    /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
     /// The longest wait. Default: 10 s. Above 0 if requests may wait.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
@@ -71,7 +75,8 @@ impl TieredRateLimiterConfig {
     }
 }
 
-/// Builds a [`TieredRateLimiter`]. Created by [`TieredRateLimiter::builder`](KeyedLimiter::builder).
+/// Builds a [`TieredRateLimiter`]. Created by
+/// [`TieredRateLimiter::builder`](KeyedLimiter::builder).
 #[must_use = "a builder does nothing until it is built"]
 pub struct TieredRateLimiterBuilder<K: ?Sized> {
     config: TieredRateLimiterConfig,
@@ -94,7 +99,9 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
         self
     }
 
-    /// Adds a class. The first is that of every account that is in no other. Range: 1 to 511 classes.
+    /// Adds a class. Range: 1 to 511 classes.
+    ///
+    /// Every account that is in no other class is in the first one.
     pub fn class(mut self, class: Class) -> Self {
         self.config.classes.push(class);
         self
@@ -102,8 +109,8 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
 
     /// Sets the closure that names the class of a key, called for each request.
     ///
-    /// A name that is no class stands for the first class. `K` may be a type of your own that knows
-    /// its class, such as a user with a plan, as long as only what names the account is hashed.
+    /// An unknown name stands for the first class. `K` may be a type of your own that knows its
+    /// class, such as a user with a plan. Its hash must depend on the identity of the account only.
     /// Default: every account is in the first class.
     pub fn class_of(mut self, class_of: impl Fn(&K) -> &'static str + Send + Sync + 'static) -> Self {
         self.class_of = Some(Arc::new(class_of));

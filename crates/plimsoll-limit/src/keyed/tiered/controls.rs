@@ -23,9 +23,9 @@ impl<K: ?Sized> Tiered<K> {
 }
 
 impl<K: Hash + ?Sized> TieredRateLimiter<K> {
-    /// Assigns this account to a class, whatever [`class_of`](TieredRateLimiterBuilder::class_of)
-    /// states. What it has used stays used.
+    /// Assigns this account to a class. Units that are charged stay charged.
     ///
+    /// It overrides the class that [`class_of`](crate::TieredRateLimiterBuilder::class_of) states.
     /// Each assignment takes some memory until the account is [unassigned](Self::unassign).
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
         Ok(())
     }
 
-    /// Assigns this account a quota of its own, in place of that of its class.
+    /// Assigns this account a quota of its own, instead of that of its class.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.
@@ -60,22 +60,22 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
 }
 
 impl<K: ?Sized> TieredRateLimiter<K> {
-    /// Changes the quota that all accounts share. What was used stays used.
+    /// Changes the quota that all accounts share. Units that are charged stay charged.
     ///
     /// # Errors
-    /// Returns an error if the quota is invalid, or if the limiter was built without one. Nothing has
-    /// changed then.
+    /// Returns an error if the quota is invalid, or if the limiter was built without one. Nothing
+    /// has changed then.
     pub fn set_global(&self, quota: Quota) -> Result<(), ControlError> {
         self.0.set_global(quota)
     }
 
-    /// Changes the quota of each account in a class. What each has used stays used.
+    /// Changes the quota of each account in a class. Units that are charged stay charged.
     ///
-    /// Until an account's next request, units are replenished at the old rate.
+    /// Until the next request of an account, its units are replenished at the old rate.
     ///
     /// # Errors
-    /// Returns an error if the quota is invalid, if there is no such class, or if the class was built
-    /// without one. Nothing has changed then.
+    /// Returns an error if the quota is invalid, if there is no such class, or if the class was
+    /// built without one. Nothing has changed then.
     pub fn set_each(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         let Some(live) = &self.0.class(self.0.check_class(class)?).each else {
@@ -86,7 +86,7 @@ impl<K: ?Sized> TieredRateLimiter<K> {
         Ok(())
     }
 
-    /// Changes the quota that all accounts in a class share. What was used stays used.
+    /// Changes the quota that all accounts in a class share. Units that are charged stay charged.
     ///
     /// # Errors
     /// As for [`set_each`](Self::set_each).

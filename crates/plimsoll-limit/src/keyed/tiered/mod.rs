@@ -26,15 +26,21 @@ use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// A quota for all accounts, for each class of accounts, and for each account, charged as one: all or
-/// nothing.
+/// Limits all accounts together, each class of them, and each account: all or nothing.
 ///
 /// See [`KeyedLimiter`] for its methods.
 ///
-/// If a tier rejects a request, nothing stays charged in any tier. The rejection carries the longest
-/// time of the tiers that reject, and the name of that tier: "api/free", "api/free/account",
-/// "api/global". No limit is ever exceeded. Of two requests that ask for the last unit at the same
-/// instant, both may be rejected.
+/// If a tier rejects a request, nothing stays charged in any tier. The rejection is that of the
+/// tier that rejects for the longest time. It carries the name of that tier and its reason:
+///
+/// | tier | name | reason |
+/// |---|---|---|
+/// | the account | "api/free/account" | `Limited` |
+/// | all accounts in the class | "api/free" | `Throttled` |
+/// | all accounts | "api/global" | `Throttled` |
+///
+/// No limit is ever exceeded. If two requests for the last unit arrive at the same instant, both
+/// may be rejected.
 ///
 /// ```
 /// use plimsoll_limit::{Class, Quota, TieredRateLimiter};
@@ -51,11 +57,11 @@ use std::sync::Arc;
 /// assert_eq!(rejected.by(), "api/free/account");
 /// assert!((0..10).all(|_| limits.try_acquire("p-bob").is_ok()));
 ///
-/// limits.assign("ann", "premium")?; // while it runs; what ann has used stays used
+/// limits.assign("ann", "premium")?; // while it runs; the units that ann was charged stay charged
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What remains of the global quota goes to the request that comes first. To share it fairly, put a
+/// The global quota serves the request that arrives first. To share it fairly, put a
 /// [`FairRateLimiter`](crate::FairRateLimiter) in its place:
 /// `layer((tiers.by_ref(account), fair.by_ref(account)))`.
 pub type TieredRateLimiter<K> = KeyedLimiter<Tiered<K>>;
@@ -72,7 +78,7 @@ pub struct Tiered<K: ?Sized> {
     accounts: GcraTable,
 }
 
-/// What an operator has assigned to an account.
+/// The class and the quota that an operator has assigned to an account.
 #[derive(Clone, Copy, Default)]
 struct Assigned {
     class: Option<u16>,
@@ -85,16 +91,17 @@ const NO_ENTRY: u32 = u32::MAX;
 /// The maximum number of classes.
 pub(super) const MAX_CLASSES: usize = 511;
 
-/// The queue of the global limit, and that of class `n` less `n`: numbers that are no account's hash
-/// but by a chance of one in 2⁵⁵.
+/// The queue of the global limit, and that of class 0; class `n` adds `n`. An account has one of
+/// these numbers as its hash with a probability of one in 2⁵⁵.
 const GLOBAL_QUEUE: u64 = 1;
 const CLASS_QUEUE: u64 = 2;
 
-/// A caller, worked out from its key.
+/// A caller, derived from its key.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     hash: u64,
-    // What the closure says; an assignment goes before it, and may change while the request waits.
+    // The class that the closure states. An assignment overrides it, and may change while the
+    // request waits.
     stated: u16,
     class: u16,
     own: Option<Quota>,
@@ -127,7 +134,7 @@ impl Refusal {
     }
 }
 
-/// What an admitted request was charged: the entry of its account, and the interval that counts it.
+/// The entry that an admitted request was charged to, and the interval by which it is counted.
 type Charged = (u32, u64);
 
 impl<K: ?Sized> Tiered<K> {
@@ -147,7 +154,8 @@ impl<K: ?Sized> Tiered<K> {
     /// Fast path: a known account without an override, and every tier has enough. Returns `None`,
     /// having changed nothing, if the slow path must decide.
     ///
-    /// Every tier is read before any is charged, as in [`take`](Self::take), and none is read twice.
+    /// Every tier is read before any is charged, as in [`take`](Self::take), and none is read
+    /// twice.
     #[inline(always)]
     fn take_fast(&self, caller: Caller, units: u32, now: u64) -> Option<Charged> {
         if caller.own.is_some() {
@@ -170,7 +178,7 @@ impl<K: ?Sized> Tiered<K> {
             None => None,
             Some(limit) => Some((limit, limit.offer(now, units)?)),
         };
-        // If another thread was faster, what was read has changed: then it is read again.
+        // If another thread was faster, the state has changed, and is read again.
         if let Some((_, entry, rate, (from, to))) = each
             && !entry.exchange(from, to)
             && entry.take(caller.hash, rate, now, units) != Taken::Yes
@@ -195,7 +203,7 @@ impl<K: ?Sized> Tiered<K> {
         Some((entry, interval))
     }
 
-    /// Takes back what was charged at this instant.
+    /// Refunds what was charged at this instant.
     #[cold]
     #[inline(never)]
     fn take_back(&self, entry: u32, all: Option<&SharedLimit>, units: u32, now: u64) {
@@ -211,7 +219,7 @@ impl<K: ?Sized> Tiered<K> {
         Caller { hash, stated, class: class.unwrap_or(stated), own: quota }
     }
 
-    /// The class that the closure states.
+    /// Returns the class that the closure states.
     #[inline(always)]
     fn stated(&self, key: &K) -> u16 {
         self.class_of.as_ref().and_then(|class_of| self.class_named(class_of(key))).unwrap_or(0)
@@ -230,23 +238,38 @@ impl<K: ?Sized> Tiered<K> {
         }
     }
 
-    /// Returns the limit that rejects for the longest time. Charges nothing.
+    /// Returns the limit that rejects for the longest time, if the requests `ahead` in each queue
+    /// are charged a unit first. Charges nothing itself.
     #[inline]
-    fn refusal(&self, limits: &Limits<'_>, hash: u64, units: u32, now: u64) -> Option<Refusal> {
+    fn refusal(
+        &self,
+        limits: &Limits<'_>,
+        caller: Caller,
+        units: u32,
+        now: u64,
+        ahead: impl Fn(u64) -> u64,
+    ) -> Option<Refusal> {
         let mut longest: Option<Refusal> = None;
-        let mut see = |refusal: Refusal| {
+        let mut consider = |refusal: Refusal| {
             if longest.is_none_or(|longest| refusal.at > longest.at) {
                 longest = Some(refusal);
             }
         };
+        let take = |rate: Rate, free: u64, queue: u64| match ahead(queue) {
+            0 => rate.take(free, now, units),
+            n => rate.take(free.max(now).saturating_add(rate.interval.saturating_mul(n)), now, units),
+        };
         if let Some(rate) = limits.each
-            && let Err(at) = rate.take(self.accounts.free(hash, rate, now), now, units)
+            && let Err(at) = take(rate, self.accounts.free(caller.hash, rate, now), caller.hash)
         {
-            see(Refusal::of_account(limits, rate, at));
+            consider(Refusal::of_account(limits, rate, at));
         }
-        for (limit, rate) in [limits.all, limits.global].into_iter().flatten() {
-            if let Err(at) = rate.take(limit.free(rate, now), now, units) {
-                see(Refusal::of_shared(limit, rate, at));
+        let queues = [CLASS_QUEUE + u64::from(caller.class), GLOBAL_QUEUE];
+        for (shared, queue) in [limits.all, limits.global].into_iter().zip(queues) {
+            if let Some((limit, rate)) = shared
+                && let Err(at) = take(rate, limit.free(rate, now), queue)
+            {
+                consider(Refusal::of_shared(limit, rate, at));
             }
         }
         longest
@@ -256,16 +279,17 @@ impl<K: ?Sized> Tiered<K> {
     #[inline]
     fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Charged, Refusal> {
         let limits = self.limits(caller);
-        // First without charging: a tier that rejects has written nothing, and all say how long.
-        if let Some(refusal) = self.refusal(&limits, caller.hash, units, now) {
+        // First without charging, so that a rejection writes nothing and has the longest time of
+        // all.
+        if let Some(refusal) = self.refusal(&limits, caller, units, now, |_| 0) {
             return Err(refusal);
         }
-        // Then for good, and back if another thread was faster.
+        // Then for good, with a refund if another thread was faster.
         let entry = match limits.each {
-            Some(rate) => self
-                .accounts
-                .take(caller.hash, rate, now, units)
-                .map_err(|at| Refusal::of_account(&limits, rate, at))?,
+            Some(rate) => self.accounts.take(caller.hash, rate, now, units).map_err(|refused| Refusal {
+                reason: refused.reason(),
+                ..Refusal::of_account(&limits, rate, refused.at)
+            })?,
             None => NO_ENTRY,
         };
         if let Some((limit, rate)) = limits.all
@@ -362,7 +386,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     }
 
     fn refund(&self, charge: TieredCharge) {
-        // By the coarse clock, which most charges were made by.
+        // By the coarse clock, as most charges are.
         let now = self.common.clock.coarse().as_nanos();
         let TieredCharge { entry, units, at, interval, class, .. } = charge;
         self.accounts.refund(entry, now, units, at, interval);
@@ -370,15 +394,15 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         for limit in all.into_iter().chain(self.global.as_ref()) {
             limit.entry.refund(now, units, at, u64::MAX);
         }
-        // A request that waits for a shared limit is the head of its queue; the unit may be another
-        // account's.
+        // The unit may serve a request of another account, which waits in the queue of a shared
+        // limit.
         let own = self.accounts.table.at(entry).map_or(0, Entry::hash);
         for queue in [own, GLOBAL_QUEUE, CLASS_QUEUE + u64::from(class)] {
             self.common.queues.wake(queue);
         }
     }
 
-    /// Requests wait for the same account, or for one of its shared limits.
+    /// Returns whether requests wait for the same account, or for a limit that it shares.
     fn is_behind(&self, caller: Caller) -> bool {
         let Caller { hash, class, .. } = self.resolve(caller.hash, caller.stated);
         let queues = &self.common.queues;
@@ -386,14 +410,20 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     }
 
     fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
-        let (limits, now) = (self.limits(caller), self.common.now());
-        let shared = [limits.all, limits.global].into_iter().flatten().map(|(_, rate)| rate).next();
-        let rate = limits.each.or(shared).unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
-        // The requests that wait go first, with at least one unit each.
-        let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash).max(1));
-        let behind = Refusal::of_account(&limits, rate, now.saturating_add(ahead));
-        let longer = self.refusal(&limits, caller.hash, units, now).filter(|other| other.at > behind.at);
-        let Refusal { by, reason, rate, at } = longer.unwrap_or(behind);
+        let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
+        let refusal = self.refusal(&limits, caller, units, now, |queue| queues.ahead(queue));
+        // If there are enough units for all of them, the waiting requests are still served first.
+        let behind = || {
+            let queued = [(limits.global, GLOBAL_QUEUE), (limits.all, CLASS_QUEUE + u64::from(caller.class))];
+            match queued.into_iter().find_map(|(limit, queue)| limit.filter(|_| queues.has(queue))) {
+                Some((limit, rate)) => Refusal::of_shared(limit, rate, now.saturating_add(rate.interval)),
+                None => {
+                    let rate = limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
+                    Refusal::of_account(&limits, rate, now.saturating_add(rate.interval))
+                }
+            }
+        };
+        let Refusal { by, reason, rate, at } = refusal.unwrap_or_else(behind);
         rejected(by, reason, rate, units, now, at)
     }
 
