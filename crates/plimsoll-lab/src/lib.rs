@@ -32,45 +32,16 @@
 //! Not for: benchmarks of a server's top speed (the bottleneck is a schedule, not computation),
 //! nor loads beyond what one client thread sends (some ten thousand requests a second).
 
-mod chart;
+pub mod catalog;
 mod cli;
-mod client;
-pub mod command;
-mod cost;
-mod demo;
 mod error;
 pub mod fair;
-mod files;
-mod guards;
 mod html;
-mod pacer;
-mod page;
-mod plan;
-mod pool;
-mod progress;
-mod reading;
-mod report;
-mod row;
+mod live;
 pub mod run;
-mod save;
 pub mod scenario;
-mod schedule;
-mod server;
-mod settings;
 pub mod sim;
-mod simulate;
-mod table;
-mod tally;
-mod value;
-mod wire;
 
-pub use cost::{RefusalCost, refusal_cost};
-pub use demo::demo;
+pub use cli::{Progress, Settings, command};
 pub use error::{Flaw, LabError};
-pub use guards::Guards;
-pub use plan::Plan;
-pub use progress::Progress;
-pub use report::Report;
-pub use row::Row;
-pub use server::Door;
-pub use settings::Settings;
+pub use live::{Door, Guards, Plan, RefusalCost, Report, Row, demo, refusal_cost};

@@ -1,7 +1,7 @@
 //! `plimsoll-lab run` as a user meets it: what it refuses and how, what it writes, that it repeats itself.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use plimsoll_lab::scenario::shipped;
+use plimsoll_lab::catalog::{fairness_scenarios, scenarios};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -249,7 +249,7 @@ fn the_list_names_every_scenario_with_what_it_is_about() {
         "controllers",
         "demo",
     ];
-    let contests = plimsoll_lab::fair::shipped().iter().map(|one| one.name);
+    let contests = fairness_scenarios().iter().map(|one| one.name);
     assert_eq!(names, all.into_iter().chain(contests).collect::<Vec<_>>());
 }
 
@@ -258,7 +258,7 @@ fn the_report_on_the_disciplines_draws_each_in_a_style_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("report.html");
     // The shipped one, with two of its loads for the sake of time.
-    let shipped = shipped().iter().find(|one| one.name == "disciplines").unwrap().text;
+    let shipped = scenarios().iter().find(|one| one.name == "disciplines").unwrap().text;
     let short = shipped.replace("loads = [0.5, 0.9, 1.2, 2, 5, 10]", "loads = [0.5, 1.2]");
     assert_ne!(short, shipped);
     let path = directory.path().join("short.toml");

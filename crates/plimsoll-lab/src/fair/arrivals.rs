@@ -2,7 +2,8 @@
 
 use plimsoll::Dice;
 
-use crate::fair::case::{Case, Group, nanos};
+use crate::fair::case::{Case, Group};
+use crate::sim::nanos;
 
 /// Arrivals are made slice by slice, of a millisecond, and sorted within one.
 pub(super) const SLICE: u64 = 1_000_000;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fair::share::Claim;
+use crate::sim::nanos;
 
 /// A scenario of accounts that share one rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,11 +216,6 @@ impl Group {
         let weight = self.weights.get(which).copied().unwrap_or(1.0);
         Claim { weight, floor: self.floor, cap: self.cap.map_or(f64::INFINITY, f64::from) }
     }
-}
-
-/// As nanoseconds.
-pub(super) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use plimsoll::ConfigError;
 
 use crate::fair::arrivals::{Arrivals, STRANGERS};
 use crate::fair::bound::Bound;
-use crate::fair::case::{Case, Policy, nanos};
+use crate::fair::case::{Case, Policy};
 use crate::fair::deciders::decider;
 use crate::fair::judge::{Counts, Verdict};
-use crate::sim::dice;
+use crate::sim::{dice, nanos};
 
 /// Drives `case` through `policy`; also says how many requests there were.
 ///

@@ -19,7 +19,6 @@ mod outcome;
 mod raw;
 mod read;
 mod share;
-mod shipped;
 mod table;
 mod work;
 
@@ -31,20 +30,19 @@ pub use judge::{Fell, Verdict};
 pub use outcome::{Fairness, FairnessRow};
 pub use read::read;
 pub use share::{Claim, share_out};
-pub use shipped::shipped;
 pub(crate) use table::table;
 
+use crate::catalog;
+use crate::cli::Progress;
 use crate::error::LabError;
-use crate::progress::Progress;
 use crate::run::Effort;
-use crate::scenario;
 
 /// The contest `asked` for: a shipped one by its name, or a file.
 ///
 /// # Errors
 /// [`LabError::Flaw`] if there is no such scenario, [`LabError::Misread`] if it cannot be used.
 pub fn find(asked: &str) -> Result<Contest, LabError> {
-    let found = scenario::text(asked)?;
+    let found = catalog::find(asked)?;
     Ok(read(&found.name, &found.file, &found.text)?)
 }
 

@@ -1,11 +1,11 @@
 //! The work itself, shared out to all processors and put together in order.
 
+use crate::cli::Progress;
 use crate::error::LabError;
 use crate::fair::case::{Case, Contest, Policy};
 use crate::fair::drive::drive;
 use crate::fair::judge::Verdict;
 use crate::fair::outcome::FairnessRow;
-use crate::progress::Progress;
 use crate::run::share_work;
 
 /// Every row, and how many requests were simulated in all.

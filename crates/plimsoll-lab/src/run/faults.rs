@@ -2,13 +2,10 @@
 
 use serde::Serialize;
 
-use crate::html::{Grid, figures};
 use crate::run::aftermath::{Aftermath, after};
 use crate::run::estimate::Estimate;
-use crate::run::outcome::{Outcome, Row};
 use crate::scenario::{Scenario, Step};
 use crate::sim::{Met, Record};
-use crate::table::load_name;
 
 /// One of the server's faults behind one policy at one load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,11 +55,11 @@ pub(super) fn faults(scenario: &Scenario, step: &Step, records: &[Record]) -> Ve
 
 impl FaultRow {
     /// When, and what.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{} s to {} s, {}", self.fault_s.0, self.fault_s.1, self.kind)
     }
 
-    fn back(&self, seeds: u32) -> String {
+    pub(super) fn back(&self, seeds: u32) -> String {
         let some =
             if self.returned < seeds { format!(" ({} of {seeds})", self.returned) } else { String::new() };
         match self.back_s {
@@ -76,29 +73,4 @@ impl FaultRow {
         let (sent, reached) = (self.sent.mean, self.reached.mean);
         format!("{:>24}: {sent:.0} calls, {reached:.0} reached it, {}", self.name(), self.back(seeds))
     }
-}
-
-/// All of them as a table; `None` if the server is well all the time.
-pub(super) fn grid<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
-    let lines = rows.flat_map(|row| {
-        row.faults.iter().map(|fault| {
-            vec![
-                row.policy.clone(),
-                load_name(row.load),
-                fault.name(),
-                figures(fault.sent.mean),
-                figures(fault.reached.mean),
-                fault.back(outcome.seeds),
-            ]
-        })
-    });
-    let lines: Vec<Vec<String>> = lines.collect();
-    let caption = "What is sent while the server is not well, what of it the policy lets through, and how long \
-                   after that goodput was back";
-    let head = ["policy", "load", "the server", "sent", "reached it", "goodput"];
-    (!lines.is_empty()).then(|| Grid {
-        caption: caption.into(),
-        head: head.map(String::from).to_vec(),
-        lines,
-    })
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::html::{Axis, Band, Grid, Kind, Part, Plot, STYLES, Series, figures};
+use crate::live::report::labels::load_name;
+use crate::run::estimate::Estimate;
 use crate::run::outcome::{Outcome, Row};
-use crate::run::report::ms;
-use crate::table::load_name;
 
 pub(super) fn goodput(outcome: &Outcome, loads: &[f64]) -> Part {
     let bound = loads.iter().map(|load| {
@@ -164,6 +164,11 @@ pub(super) fn tail(outcome: &Outcome, load: f64) -> Part {
             lines: lines.collect(),
         },
     }
+}
+
+/// A time's mean; a dash where there is none.
+pub(super) fn ms(time: Option<Estimate>) -> String {
+    time.map_or_else(|| "–".into(), |time| figures(time.mean))
 }
 
 fn load_axis(loads: &[f64]) -> Axis {

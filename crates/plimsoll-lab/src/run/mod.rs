@@ -12,8 +12,8 @@ mod work;
 
 use std::time::Duration;
 
+use crate::cli::Progress;
 use crate::error::LabError;
-use crate::progress::Progress;
 use crate::scenario::Scenario;
 
 pub(crate) use csv::{csv, quoted};
@@ -23,8 +23,6 @@ pub use outcome::{Outcome, Row, Verdict};
 pub(crate) use report::report;
 pub(crate) use table::table;
 pub(crate) use work::share_work;
-
-use crate::table::load_name;
 
 /// Runs `scenario` with `seeds` seeds from `seed` on, on all processors. The same arguments give the same
 /// outcome.

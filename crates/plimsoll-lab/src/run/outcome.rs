@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
+use crate::live::tally::Times;
 use crate::run::aftermath::{Aftermath, herd_back, judge};
 use crate::run::estimate::Estimate;
 use crate::run::faults::{FaultRow, faults};
 use crate::scenario::{Scenario, Step};
 use crate::sim::{Moment, Record, STEP};
-use crate::tally::Times;
 
 /// The whole result.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,12 +1,10 @@
 //! The outcome as a page to read.
 
 use crate::html::{Grid, Page, figures};
-use crate::run::estimate::Estimate;
-use crate::run::faults::grid;
-use crate::run::figures::{at_load, course, goodput, latency, tail};
+use crate::live::report::labels::load_name;
+use crate::run::figures::{at_load, course, goodput, latency, ms, tail};
 use crate::run::outcome::{Outcome, Row};
 use crate::run::table::herd;
-use crate::table::load_name;
 
 /// The load whose course and tail are drawn: the one nearest to this.
 const TELLING_LOAD: f64 = 4.0;
@@ -31,7 +29,7 @@ pub(crate) fn report(outcome: &Outcome) -> String {
         lead: lead(outcome, telling),
         summary: summary(outcome.rows.iter().filter(|row| row.load == telling)),
         parts,
-        beside: grid(outcome, outcome.rows.iter().filter(|row| row.load == telling)),
+        beside: faults(outcome, outcome.rows.iter().filter(|row| row.load == telling)),
         whole: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
         foot: format!(
             "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time: the same command gives the same page.",
@@ -117,6 +115,31 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
     }
 }
 
+/// All of them as a table; `None` if the server is well all the time.
+fn faults<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
+    let lines = rows.flat_map(|row| {
+        row.faults.iter().map(|fault| {
+            vec![
+                row.policy.clone(),
+                load_name(row.load),
+                fault.name(),
+                figures(fault.sent.mean),
+                figures(fault.reached.mean),
+                fault.back(outcome.seeds),
+            ]
+        })
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    let caption = "What is sent while the server is not well, what of it the policy lets through, and how long \
+                   after that goodput was back";
+    let head = ["policy", "load", "the server", "sent", "reached it", "goodput"];
+    (!lines.is_empty()).then(|| Grid {
+        caption: caption.into(),
+        head: head.map(String::from).to_vec(),
+        lines,
+    })
+}
+
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).into()).collect()
 }
@@ -128,9 +151,4 @@ fn short(value: f64) -> f64 {
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
-}
-
-/// A time's mean; a dash where there is none.
-pub(super) fn ms(time: Option<Estimate>) -> String {
-    time.map_or_else(|| "–".into(), |time| figures(time.mean))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::live::report::labels::load_name;
 use crate::run::estimate::Estimate;
 use crate::run::outcome::{Outcome, Row};
 
@@ -34,7 +35,7 @@ fn line(row: &Row) -> String {
     let ms = |time: Option<Estimate>| time.map_or_else(|| "–".into(), |time| format!("{:.1}", time.mean));
     let mut line = format!(
         "{:>6}{:>10.0}{:>8.0}{:>7.1}{:>7.1} %{:>7}{:>7}{:>9.0}{:>8.0}{:>8}  {}",
-        super::load_name(row.load),
+        load_name(row.load),
         row.offered.mean,
         row.goodput.mean,
         row.goodput.half(),

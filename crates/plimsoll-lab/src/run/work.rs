@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::cli::Progress;
 use crate::error::LabError;
-use crate::progress::Progress;
 use crate::run::outcome::Row;
 use crate::scenario::{Scenario, Step};
 use crate::sim::{Policy, Record, simulate};

@@ -8,20 +8,17 @@ mod policies;
 mod raw;
 mod read;
 mod server;
-mod shipped;
 mod source;
 mod values;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Flaw, LabError};
-use crate::fair;
+use crate::catalog;
+use crate::error::LabError;
 use crate::sim::{Case, Policy};
 pub(crate) use raw::{Number, Text, Whole};
 pub use read::read;
 pub(crate) use read::{NANO, Read, Reader};
-pub use shipped::{Shipped, shipped};
 pub use source::Misread;
 pub(crate) use source::Source;
 
@@ -62,31 +59,6 @@ pub struct Step {
 /// # Errors
 /// [`LabError::Flaw`] if there is no such scenario, [`LabError::Misread`] if it cannot be used.
 pub fn find(asked: &str) -> Result<Scenario, LabError> {
-    let found = text(asked)?;
-    Ok(read(&found.name, &found.file, &found.text, found.beside.as_deref())?)
-}
-
-/// A scenario's text, and where it is from.
-pub(crate) struct Found {
-    pub(crate) name: String,
-    pub(crate) file: String,
-    pub(crate) text: String,
-    pub(crate) beside: Option<PathBuf>,
-}
-
-/// The text of the scenario `asked` for, of whatever kind.
-pub(crate) fn text(asked: &str) -> Result<Found, LabError> {
-    let all = || shipped().iter().chain(fair::shipped());
-    if let Some(found) = all().find(|one| one.name == asked) {
-        let (name, file) = (found.name.into(), format!("{}.toml", found.name));
-        return Ok(Found { name, file, text: found.text.into(), beside: None });
-    }
-    let path = Path::new(asked);
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let names: Vec<&str> = all().map(|one| one.name).collect();
-        let allowed = format!("{error}; allowed is a scenario's file or one of {}", names.join(", "));
-        Flaw::new("SCENARIO", asked, allowed)
-    })?;
-    let name = path.file_stem().map_or_else(|| asked.into(), |stem| stem.to_string_lossy().into_owned());
-    Ok(Found { name, file: asked.into(), text, beside: path.parent().map(Path::to_path_buf) })
+    let found = catalog::find(asked)?;
+    Ok(read(&found.name, &found.file, &found.text, found.directory.as_deref())?)
 }

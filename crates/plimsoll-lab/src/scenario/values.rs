@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use crate::cli::value::{parse_duration, show};
 use crate::scenario::raw::{Number, Text, Whole};
 use crate::scenario::read::{Read, Reader};
 use crate::scenario::source::Misread;
-use crate::value::{parse_duration, show};
 
 impl Reader<'_> {
     /// Refuses keys that the table's kind has no use for.

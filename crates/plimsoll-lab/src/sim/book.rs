@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::live::tally::Times;
 use crate::sim::case::Case;
 use crate::sim::clients::Attempt;
 use crate::sim::fault::Met;
 use crate::sim::floor::Done;
-use crate::tally::Times;
+use crate::sim::nanos::nanos;
 
 /// The grain of the time line.
 pub const STEP: Duration = Duration::from_millis(100);
@@ -67,10 +68,6 @@ pub struct Record {
     pub(crate) done: Done,
     window: std::ops::Range<u64>,
     spells: Vec<std::ops::Range<u64>>,
-}
-
-pub(crate) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Record {

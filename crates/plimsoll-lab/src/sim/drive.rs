@@ -8,11 +8,12 @@ use plimsoll::{Dice, Instant, ManualTime};
 use tower_service::Service;
 
 use crate::sim::arrivals::Stream;
-use crate::sim::book::{End, Record, nanos};
+use crate::sim::book::{End, Record};
 use crate::sim::case::{Case, Change};
 use crate::sim::clients::{Attempt, Crowd};
 use crate::sim::fault::Fault;
 use crate::sim::floor::NEVER;
+use crate::sim::nanos::nanos;
 use crate::sim::server::{NotGood, Request, Server};
 use crate::sim::tasks::{Id, Tasks};
 

@@ -9,10 +9,10 @@ use std::task::Waker;
 
 use plimsoll::Dice;
 
-use crate::sim::book::nanos;
 use crate::sim::case::{Change, ServerPlan};
 use crate::sim::fault::{Fault, FaultKind};
 use crate::sim::law::Law;
+use crate::sim::nanos::nanos;
 
 /// No event.
 pub(crate) const NEVER: u64 = u64::MAX;

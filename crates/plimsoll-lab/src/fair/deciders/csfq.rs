@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use plimsoll::{ConfigError, Dice};
 
 use crate::fair::case::Case;
-use crate::fair::deciders::Decide;
+use crate::fair::deciders::decide::Decide;
 use crate::fair::deciders::ours::Naive;
 use crate::fair::share::Claim;
 use crate::sim::dice;

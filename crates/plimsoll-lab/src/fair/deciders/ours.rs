@@ -10,7 +10,7 @@ use plimsoll::{
 use plimsoll::{RequestInfo, limit::Share};
 
 use crate::fair::case::Case;
-use crate::fair::deciders::Decide;
+use crate::fair::deciders::decide::Decide;
 use crate::fair::share::Claim;
 use crate::sim::dice;
 

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use plimsoll::ConfigError;
 
 use crate::fair::case::Case;
-use crate::fair::deciders::Decide;
+use crate::fair::deciders::decide::Decide;
 use crate::fair::deciders::ours::Naive;
 use crate::fair::share::{Claim, share_out};
 

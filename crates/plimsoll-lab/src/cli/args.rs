@@ -1,4 +1,4 @@
-//! The command line: its flags and its help. The values are read in [`crate::settings`].
+//! The command line: its flags and its help. The values are read in [`crate::cli::settings`].
 //!
 //! They arrive here as text on purpose: clap explains a wrong value in several lines, and this
 //! program promises one.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::schedule::Schedule;
+use crate::live::schedule::Schedule;
 
 /// One request that is due now.
 #[derive(Debug, Clone, Copy)]

@@ -4,8 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::row::Row;
-use crate::table::{load_name, side_name};
+use crate::live::report::labels::{load_name, side_name};
 
 /// Runs that are done by then need no progress.
 const QUIET: Duration = Duration::from_secs(2);
@@ -66,10 +65,9 @@ impl Progress {
     }
 
     /// The row was void and begins again.
-    pub(crate) fn row_again(&mut self, void: &Row) {
-        let lag = void.lag_p99_ms;
+    pub(crate) fn row_again(&mut self, lag_p99_ms: f64) {
         self.line(&format!(
-            "{}: void, the load generator fell behind (p99 lag {lag:.1} ms); again",
+            "{}: void, the load generator fell behind (p99 lag {lag_p99_ms:.1} ms); again",
             self.name
         ));
         self.row_began = Instant::now();
@@ -88,13 +86,12 @@ impl Progress {
     }
 
     /// The row is done.
-    pub(crate) fn row_done(&mut self, row: &Row) {
+    pub(crate) fn row_done(&mut self, goodput: f64, bound: f64, valid: bool) {
         self.drawn = None;
         if self.face == Face::Lines {
-            let mark = if row.valid { "" } else { " · void" };
+            let mark = if valid { "" } else { " · void" };
             let status = self.status(self.left(self.row_time));
-            let (good, bound) = (row.goodput, row.bound);
-            self.line(&format!("{status} · {good:.0} of {bound:.0}/s good{mark}"));
+            self.line(&format!("{status} · {goodput:.0} of {bound:.0}/s good{mark}"));
         }
     }
 

@@ -1,11 +1,11 @@
 //! The demo's report as a page to read.
 
 use crate::html::{Axis, Band, Grid, Kind, Page, Part, Plot, Series, figures};
-use crate::reading::{TELLING_LOAD, reading};
-use crate::report::Report;
-use crate::row::{LEAD_IN, Row};
-use crate::table::{load_name, side_name};
-use crate::tally::STEP;
+use crate::live::report::Report;
+use crate::live::report::labels::{load_name, side_name};
+use crate::live::report::reading::{TELLING_LOAD, reading};
+use crate::live::row::{LEAD_IN, Row};
+use crate::live::tally::STEP;
 
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
@@ -269,7 +269,7 @@ fn ms(time: Option<f64>, report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::report;
+    use crate::live::report::tests::report;
 
     #[test]
     fn the_page_stands_alone_and_has_every_row() {

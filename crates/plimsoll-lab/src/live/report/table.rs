@@ -2,18 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::report::Report;
-use crate::row::Row;
-
-/// What a side is called in all output.
-pub(crate) fn side_name(guarded: bool) -> &'static str {
-    if guarded { "guarded" } else { "bare" }
-}
-
-/// A load as a multiple: `0.5×`, `4×`.
-pub(crate) fn load_name(load: f64) -> String {
-    format!("{load}×")
-}
+use crate::live::report::Report;
+use crate::live::report::labels::{load_name, side_name};
+use crate::live::row::Row;
 
 const HEAD: [&str; 2] = [
     "        offered goodput     of  bound  accepted, ms   late rejected rejected, ms",
@@ -72,7 +63,7 @@ fn time(ms: Option<f64>, deadline_ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::{report, row};
+    use crate::live::report::tests::{report, row};
 
     #[test]
     fn every_row_has_its_line_under_the_heads() {

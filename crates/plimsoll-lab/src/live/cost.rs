@@ -20,9 +20,9 @@ use tokio::runtime::Builder;
 use tower_service::Service;
 
 use crate::error::LabError;
-use crate::guards::Guards;
-use crate::pool::SlotPool;
-use crate::server::bare;
+use crate::live::guards::Guards;
+use crate::live::pool::SlotPool;
+use crate::live::server::bare;
 
 /// Calls in one batch: long enough (about a millisecond) that reading the clock costs nothing.
 const BATCH: usize = 1_000;

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout_at;
 
 use crate::error::LabError;
-use crate::pacer::Arrival;
-use crate::tally::{Outcome, Sent, Tally};
-use crate::wire::Wire;
+use crate::live::pacer::Arrival;
+use crate::live::tally::{Outcome, Sent, Tally};
+use crate::live::wire::Wire;
 
 /// The client's side of a row. Clones share the idle connections.
 #[derive(Debug, Clone)]

@@ -12,9 +12,9 @@ use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::LabError;
-use crate::guards::Guards;
-use crate::plan::Plan;
-use crate::pool::SlotPool;
+use crate::live::guards::Guards;
+use crate::live::plan::Plan;
+use crate::live::pool::SlotPool;
 
 /// Connections the kernel keeps for a server too busy to accept them. Larger than the most that
 /// can be under way at the default settings, so that a short stall drops none.

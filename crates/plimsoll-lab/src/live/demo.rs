@@ -1,13 +1,13 @@
 //! The run: what a refusal costs, then every load bare, then every load guarded.
 
-use crate::cost::refusal_cost;
+use crate::cli::Progress;
+use crate::cli::Settings;
 use crate::error::LabError;
-use crate::guards::Guards;
-use crate::progress::Progress;
-use crate::report::Report;
-use crate::row::Course;
-use crate::server::Door;
-use crate::settings::Settings;
+use crate::live::cost::refusal_cost;
+use crate::live::guards::Guards;
+use crate::live::report::Report;
+use crate::live::row::Course;
+use crate::live::server::Door;
 
 /// Runs `settings` through `door` and reports. Takes, in real time, about
 /// `2 × loads × (1 s + measured + deadline)`, more if rows are void and run again.

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::client::Client;
+use crate::cli::Progress;
 use crate::error::LabError;
-use crate::guards::Guards;
-use crate::pacer::pace;
-use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::schedule::Schedule;
-use crate::server::{Door, Server};
-use crate::tally::{STEP, Tally};
+use crate::live::client::Client;
+use crate::live::guards::Guards;
+use crate::live::pacer::pace;
+use crate::live::plan::Plan;
+use crate::live::schedule::Schedule;
+use crate::live::server::{Door, Server};
+use crate::live::tally::{STEP, Tally};
 
 /// Driven but not measured, so that a row shows the steady state: a queue without a bound is
 /// full after `deadline / (load - 1)`, the slots after one service time.
@@ -138,10 +138,10 @@ impl Course<'_> {
             if row.valid {
                 break;
             }
-            progress.row_again(&row);
+            progress.row_again(row.lag_p99_ms);
             row = self.run_once(load, guards, progress)?;
         }
-        progress.row_done(&row);
+        progress.row_done(row.goodput, row.bound, row.valid);
         Ok(row)
     }
 

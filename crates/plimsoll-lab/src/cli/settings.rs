@@ -4,10 +4,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::DemoArgs;
+use crate::cli::args::DemoArgs;
+use crate::cli::value;
 use crate::error::Flaw;
-use crate::plan::Plan;
-use crate::value;
+use crate::live::Plan;
 
 /// The settings of one run, all of them usable.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,7 +122,7 @@ fn address(given: &str) -> Result<SocketAddr, Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::args::{Cli, Command};
     use clap::Parser;
 
     fn read(args: &[&str]) -> Result<Settings, Flaw> {

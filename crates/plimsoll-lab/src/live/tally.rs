@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::pacer::Arrival;
+use crate::live::pacer::Arrival;
 
 /// What became of one request.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Open files: a connection is one on each side, and both sides live in this process.
 
+use crate::cli::settings::Settings;
 use crate::error::Flaw;
-use crate::settings::Settings;
 
 /// Files open besides the connections: runtimes, terminal, the report.
 const OTHERS: f64 = 64.0;
@@ -59,7 +59,7 @@ fn raised_limit() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
+    use crate::live::Plan;
     use std::time::Duration;
 
     #[test]

@@ -6,24 +6,20 @@ use std::process::ExitCode;
 use std::thread;
 
 use clap::Parser;
-use serde::Serialize;
 
-use crate::chart::chart;
-use crate::cli::{self, Cli, Command};
-use crate::demo::demo;
+use crate::cli::args::{self, Cli, Command};
+use crate::cli::files;
+use crate::cli::output::{json, print};
+use crate::cli::progress::Progress;
+use crate::cli::save;
+use crate::cli::settings::Settings;
+use crate::cli::simulate::simulate;
+use crate::cli::value::show;
 use crate::error::{Flaw, LabError};
-use crate::files;
-use crate::guards::Guards;
-use crate::page::page;
-use crate::progress::Progress;
-use crate::reading::reading;
-use crate::report::Report;
-use crate::save;
-use crate::server::Door;
-use crate::settings::Settings;
-use crate::simulate::simulate;
-use crate::table::table;
-use crate::value::show;
+use crate::live::Door;
+use crate::live::Guards;
+use crate::live::demo;
+use crate::live::report::{Report, chart, page, reading, table};
 
 /// A value that cannot be used, as other programs say it too.
 const WRONG_INPUT: u8 = 2;
@@ -38,11 +34,11 @@ where
 {
     let command = match Cli::try_parse_from(args) {
         Ok(Cli { command }) => command,
-        Err(answer) if cli::is_answer(&answer) => {
+        Err(answer) if args::is_answer(&answer) => {
             print(&answer.to_string());
             return ExitCode::SUCCESS;
         }
-        Err(error) => return wrong(&cli::one_line(&error)),
+        Err(error) => return wrong(&args::one_line(&error)),
     };
     let done = match command {
         Command::Demo(args) => Settings::read(&args)
@@ -89,12 +85,6 @@ fn run_demo(settings: &Settings, door: &Door, guards: &Guards<'_>) -> Result<(),
     }
     print(&result(&report));
     Ok(())
-}
-
-/// A result as it goes into a file.
-pub(crate) fn json(result: &impl Serialize) -> Result<String, LabError> {
-    let text = serde_json::to_string_pretty(result).map_err(|error| LabError::Broken(error.to_string()))?;
-    Ok(text + "\n")
 }
 
 /// What the user should know beforehand, and would not expect.
@@ -150,10 +140,4 @@ fn end_on_ctrl_c() -> io::Result<()> {
 fn wrong(line: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "error: {line}");
     ExitCode::from(WRONG_INPUT)
-}
-
-/// To standard output; a reader that went away is no error of ours.
-pub(crate) fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

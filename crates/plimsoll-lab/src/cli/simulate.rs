@@ -3,15 +3,16 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use crate::cli::RunArgs;
-use crate::command::{json, print};
+use crate::catalog::{self, Found};
+use crate::cli::args::RunArgs;
+use crate::cli::output::{json, print};
+use crate::cli::progress::Progress;
+use crate::cli::save;
+use crate::cli::value;
 use crate::error::{Flaw, LabError};
 use crate::fair;
-use crate::progress::Progress;
 use crate::run::{self, Effort, Outcome};
-use crate::save;
-use crate::scenario::{self, Found, find, shipped};
-use crate::value;
+use crate::scenario;
 
 /// More seeds narrow an interval no further than anyone looks, and a row keeps them all in memory.
 const MOST_SEEDS: u64 = 200;
@@ -29,7 +30,7 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
         Flaw::new("--seeds", &args.seeds, format!("allowed is a whole number from 1 to {MOST_SEEDS}"))
     })?;
     let asked = args.scenario.as_deref().unwrap_or_default();
-    let found = scenario::text(asked)?;
+    let found = catalog::find(asked)?;
     let is_contest = fair::is_contest(&found.text);
     if let Some(path) = args.out.as_ref().filter(|_| is_contest) {
         let allowed = "there is no page of a scenario with [fairness]; allowed are --json and --csv";
@@ -43,7 +44,7 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     if is_contest {
         return contest(args, &found, seed, seeds, &mut progress);
     }
-    let scenario = scenario::read(&found.name, &found.file, &found.text, found.beside.as_deref())?;
+    let scenario = scenario::read(&found.name, &found.file, &found.text, found.directory.as_deref())?;
     let (outcome, effort) = run::run(&scenario, seed, seeds, &mut progress)?;
     write(&args.json, "write the --json file", &|| json(&outcome))?;
     write(&args.csv, "write the --csv file", &|| Ok(run::csv(&outcome)))?;
@@ -97,10 +98,10 @@ fn tell(progress: &mut Progress, effort: Effort) {
 
 fn list() -> Result<String, LabError> {
     let mut out = String::new();
-    for one in shipped() {
-        let _ = writeln!(out, "{:<16} {}", one.name, find(one.name)?.about);
+    for one in catalog::scenarios() {
+        let _ = writeln!(out, "{:<16} {}", one.name, scenario::find(one.name)?.about);
     }
-    for one in fair::shipped() {
+    for one in catalog::fairness_scenarios() {
         let _ = writeln!(out, "{:<16} {}", one.name, fair::find(one.name)?.about);
     }
     Ok(out)

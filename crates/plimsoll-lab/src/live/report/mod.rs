@@ -1,11 +1,22 @@
 //! The result of a run, as it goes into the JSON file.
 
+mod chart;
+pub(crate) mod labels;
+mod page;
+mod reading;
+mod table;
+
+pub(crate) use chart::chart;
+pub(crate) use page::page;
+pub(crate) use reading::reading;
+pub(crate) use table::table;
+
 use serde::Serialize;
 
-use crate::cost::RefusalCost;
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::settings::Settings;
+use crate::cli::Settings;
+use crate::live::cost::RefusalCost;
+use crate::live::plan::Plan;
+use crate::live::row::Row;
 
 /// The whole result: what was driven, what a refusal costs, and a row for each load, bare rows
 /// first.

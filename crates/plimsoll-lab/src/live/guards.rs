@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::Router;
 
-use crate::plan::Plan;
+use crate::live::plan::Plan;
 
 /// What stands between the sockets and the handler in the guarded rows.
 ///

@@ -1,7 +1,7 @@
 //! The result in a few sentences, computed from the rows.
 
-use crate::report::Report;
-use crate::row::Row;
+use crate::live::report::Report;
+use crate::live::row::Row;
 
 /// The load the first sentence prefers: deep enough in overload that no reader takes it for a
 /// busy day, and reached by real retry storms.
@@ -72,7 +72,7 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::{report, row};
+    use crate::live::report::tests::{report, row};
 
     #[test]
     fn the_sentences_come_from_the_rows() {

@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
-use crate::report::Report;
-use crate::row::Row;
-use crate::table::{load_name, side_name};
+use crate::live::report::Report;
+use crate::live::report::labels::{load_name, side_name};
+use crate::live::row::Row;
 
 /// Cells of the longest bar; with the labels a line stays below 80 columns.
 const WIDTH: usize = 54;
@@ -42,7 +42,7 @@ fn line(row: &Row, label: &str, scale: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::report;
+    use crate::live::report::tests::report;
 
     #[test]
     fn bars_are_as_long_as_the_goodput_and_end_at_the_bound() {
