@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Flaw, LabError};
+use crate::error::{LabError, UsageError};
 
 /// A scenario that comes with the program.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ pub(crate) fn find(asked: &str) -> Result<Found, LabError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let names: Vec<&str> = all().map(|one| one.name).collect();
         let allowed = format!("{error}; allowed is a scenario's file or one of {}", names.join(", "));
-        Flaw::new("SCENARIO", asked, allowed)
+        UsageError::new("SCENARIO", asked, allowed)
     })?;
     let name = path.file_stem().map_or_else(|| asked.into(), |stem| stem.to_string_lossy().into_owned());
     Ok(Found { name, file: asked.into(), text, directory: path.parent().map(Path::to_path_buf) })
@@ -98,11 +98,11 @@ mod tests {
     #[test]
     fn every_shipped_contest_can_be_used_and_is_judged() {
         for one in fairness_scenarios() {
-            assert!(fair::is_contest(one.text), "{}", one.name);
-            let contest = fair::find(one.name).unwrap_or_else(|e| panic!("{e}"));
-            assert_eq!(contest.name, one.name);
-            assert!(contest.about.len() > 20 && !contest.cases.is_empty());
-            assert!(contest.cases.iter().all(|case| !case.windows().is_empty()), "{}", one.name);
+            assert!(fair::is_fairness(one.text), "{}", one.name);
+            let scenario = fair::find(one.name).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(scenario.name, one.name);
+            assert!(scenario.about.len() > 20 && !scenario.cases.is_empty());
+            assert!(scenario.cases.iter().all(|case| !case.windows().is_empty()), "{}", one.name);
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::io;
 
-use crate::scenario::Misread;
+use crate::scenario::ScenarioError;
 
 /// A flag's value that cannot be used. Shown as one line: flag, value, what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
+pub struct UsageError {
     /// The flag, with its dashes.
     pub flag: &'static str,
     /// The value as given.
@@ -16,30 +16,30 @@ pub struct Flaw {
     pub allowed: String,
 }
 
-impl Flaw {
+impl UsageError {
     /// A flaw in the value of `flag`.
     pub fn new(flag: &'static str, given: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { flag, given: given.into(), allowed: allowed.into() }
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Debug form: quoted, and a line break inside the value stays on our one line.
         write!(f, "{} {:?}: {}", self.flag, self.given, self.allowed)
     }
 }
 
-impl std::error::Error for Flaw {}
+impl std::error::Error for UsageError {}
 
 /// Why a run ended without a report.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LabError {
     /// What was asked for cannot be done.
-    Flaw(Flaw),
+    Usage(UsageError),
     /// A scenario's file cannot be used.
-    Misread(Misread),
+    Scenario(ScenarioError),
     /// The operating system rejected something during `doing`.
     Io {
         /// What the lab was about to do.
@@ -48,7 +48,7 @@ pub enum LabError {
         source: io::Error,
     },
     /// A part of the run did not do what it is there for; the text says which.
-    Broken(String),
+    Failed(String),
 }
 
 impl LabError {
@@ -58,25 +58,25 @@ impl LabError {
     }
 }
 
-impl From<Flaw> for LabError {
-    fn from(flaw: Flaw) -> Self {
-        Self::Flaw(flaw)
+impl From<UsageError> for LabError {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
     }
 }
 
-impl From<Misread> for LabError {
-    fn from(misread: Misread) -> Self {
-        Self::Misread(misread)
+impl From<ScenarioError> for LabError {
+    fn from(error: ScenarioError) -> Self {
+        Self::Scenario(error)
     }
 }
 
 impl fmt::Display for LabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flaw(flaw) => flaw.fmt(f),
-            Self::Misread(misread) => misread.fmt(f),
+            Self::Usage(error) => error.fmt(f),
+            Self::Scenario(error) => error.fmt(f),
             Self::Io { doing, source } => write!(f, "could not {doing}: {source}"),
-            Self::Broken(what) => f.write_str(what),
+            Self::Failed(what) => f.write_str(what),
         }
     }
 }
@@ -85,7 +85,7 @@ impl std::error::Error for LabError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::Flaw(_) | Self::Misread(_) | Self::Broken(_) => None,
+            Self::Usage(_) | Self::Scenario(_) | Self::Failed(_) => None,
         }
     }
 }
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_flaw_is_one_line_whatever_was_given() {
-        let shown = Flaw::new("--loads", "a\nb", "allowed are numbers").to_string();
+        let shown = UsageError::new("--loads", "a\nb", "allowed are numbers").to_string();
         assert_eq!(shown, "--loads \"a\\nb\": allowed are numbers");
     }
 }

@@ -24,7 +24,7 @@
 //!
 //! let guards = Guards {
 //!     guard: &|router, _plan| router,
-//!     refusing: &|router| router,
+//!     rejecting: &|router| router,
 //! };
 //! let _code = command::run(["plimsoll-lab", "demo", "--seconds", "1"], &guards);
 //! ```
@@ -43,5 +43,5 @@ pub mod scenario;
 pub mod sim;
 
 pub use cli::{Progress, Settings, command};
-pub use error::{Flaw, LabError};
-pub use live::{Door, Guards, Plan, RefusalCost, Report, Row, demo, refusal_cost};
+pub use error::{LabError, UsageError};
+pub use live::{Guards, Listener, Plan, RejectionCost, Report, Row, demo, rejection_cost};

@@ -6,7 +6,7 @@ use plimsoll_lab::{Guards, Plan, command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let guards = Guards { guard: &line, refusing: &shut };
+    let guards = Guards { guard: &guarded, rejecting: &rejecting_all };
     command::run(std::env::args_os(), &guards)
 }
 
@@ -15,11 +15,11 @@ fn main() -> ExitCode {
 /// A quarter of the time that the deadline leaves beside the work is for waiting. The room holds
 /// half of what the bottleneck serves in that time: under load it is full, and a full room refuses
 /// at once. The longest wait is for the day on which the bottleneck itself slows down.
-fn line(router: Router, plan: &Plan) -> Router {
+fn guarded(router: Router, plan: &Plan) -> Router {
     let wait = plan.deadline.saturating_sub(plan.service_time) / 4;
-    let room = (plan.capacity() * wait.as_secs_f64() / 2.0).ceil() as u32;
-    let inside = u32::try_from(plan.slots).unwrap_or(u32::MAX);
-    let valve = Valve::builder().name("demo").concurrency(inside).queue(room).max_wait(wait).build();
+    let queue = (plan.capacity() * wait.as_secs_f64() / 2.0).ceil() as u32;
+    let concurrency = u32::try_from(plan.slots).unwrap_or(u32::MAX);
+    let valve = Valve::builder().name("demo").concurrency(concurrency).queue(queue).max_wait(wait).build();
     match valve {
         Ok(valve) => router.layer(valve.wait_layer().http()),
         // `Plan` allows no slots, deadline or service time that a valve would refuse.
@@ -28,7 +28,7 @@ fn line(router: Router, plan: &Plan) -> Router {
 }
 
 /// The same layer, refusing everything.
-fn shut(router: Router) -> Router {
+fn rejecting_all(router: Router) -> Router {
     let valve = Valve::new(1).unwrap_or_else(|e| unreachable!("{e}"));
     valve.close();
     router.layer(valve.wait_layer().http())

@@ -106,7 +106,7 @@ fn a_run_prints_its_result_and_writes_the_same_as_json() {
     }
     let report: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert_eq!(report["capacity"], 200.0);
-    assert!(report["refusal_cost"].as_f64().unwrap() > 0.0);
+    assert!(report["rejection_cost"].as_f64().unwrap() > 0.0);
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
     for row in rows {

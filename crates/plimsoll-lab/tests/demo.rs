@@ -8,13 +8,13 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
-use plimsoll_lab::{Door, Guards, Plan, Progress, Report, Row, Settings, demo};
+use plimsoll_lab::{Guards, Listener, Plan, Progress, Report, Row, Settings, demo};
 
 fn answering(router: Router, status: StatusCode) -> Router {
     router.layer(from_fn(move |_: Request, _: Next| async move { status }))
 }
 
-fn refusing(router: Router) -> Router {
+fn rejecting(router: Router) -> Router {
     answering(router, StatusCode::SERVICE_UNAVAILABLE)
 }
 
@@ -24,9 +24,9 @@ fn run(loads: &[f64], guard: &dyn Fn(Router, &Plan) -> Router) -> Report {
     let plan = Plan::near(400.0, 10 * ms, 100 * ms).unwrap();
     assert_eq!(plan.slots, 4);
     let settings = Settings::new(plan, loads.to_vec(), 500 * ms);
-    let door = Door::open(settings.listen).unwrap();
-    let guards = Guards { guard, refusing: &refusing };
-    demo(&settings, &door, &guards, &mut Progress::silent()).unwrap()
+    let listener = Listener::bind(settings.listen).unwrap();
+    let guards = Guards { guard, rejecting: &rejecting };
+    demo(&settings, &listener, &guards, &mut Progress::silent()).unwrap()
 }
 
 fn assert_balanced(row: &Row) {
@@ -48,7 +48,7 @@ fn every_request_of_every_row_is_accounted_for() {
 
 #[test]
 fn a_guard_that_refuses_everything_leaves_only_refusals() {
-    let report = run(&[1.0], &|router, _| refusing(router));
+    let report = run(&[1.0], &|router, _| rejecting(router));
     let row = &report.rows[1];
     assert_balanced(row);
     assert_eq!(row.goodput, 0.0);

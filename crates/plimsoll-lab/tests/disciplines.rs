@@ -42,10 +42,13 @@ fn the_scenario_has_each_discipline_once_on_the_same_arrivals() {
     assert_eq!(disciplines, all);
     let capacity = scenario.capacity;
     for (_, policy) in &scenario.policies {
-        let &Policy::Buffer { concurrency, count, age, .. } = policy else { unreachable!() };
+        let &Policy::Buffer { concurrency, queue, max_wait, .. } = policy else { unreachable!() };
         let deadline = scenario.steps[0].case.clients.deadline.unwrap();
         assert_eq!(concurrency, scenario.steps[0].case.server.slots);
-        assert!(f64::from(count) / capacity > deadline.as_secs_f64() && age > deadline, "it can be too long");
+        assert!(
+            f64::from(queue) / capacity > deadline.as_secs_f64() && max_wait > deadline,
+            "it can be too long"
+        );
     }
 }
 
@@ -66,7 +69,7 @@ fn at_five_times_the_capacity_a_long_queue_serves_nobody_in_time_and_a_stack_ser
     for policy in stacks {
         let row = row(&outcome, policy);
         assert!(row.of_bound.low > 0.97, "{policy}: {:?}", row.of_bound);
-        assert_eq!((row.verdict, row.returned), (Verdict::Stable, row.judged), "{policy}");
+        assert_eq!((row.verdict, row.recovered), (Verdict::Stable, row.judged), "{policy}");
         // The median of those served is hardly more than the work itself, whose median is 6.9 ms.
         assert!(row.p50_ms.unwrap().high < 15.0, "{policy}: {:?}", row.p50_ms);
     }
@@ -105,8 +108,8 @@ fn below_the_capacity_a_stack_pays_with_its_tail() {
 fn an_age_below_the_deadline_saves_a_queue_but_not_its_median() {
     let mut scenario = scenario(5.0, &["fifo", "codel", "lifo"]);
     for (_, policy) in &mut scenario.policies {
-        let Policy::Buffer { age, .. } = policy else { unreachable!() };
-        *age = 100 * MS;
+        let Policy::Buffer { max_wait, .. } = policy else { unreachable!() };
+        *max_wait = 100 * MS;
     }
     let outcome = outcome(&scenario);
     for policy in ["fifo", "codel", "lifo"] {
@@ -131,20 +134,20 @@ fn nobody_waits_longer_than_all_time_buckets_together() {
             span: Duration::from_secs(3),
         };
         let discipline = Discipline::TimeBuckets { slice, slices };
-        let age = Duration::from_secs(10);
-        let policy = Policy::Buffer { concurrency: 16, count: 1_000_000, age, discipline };
+        let max_wait = Duration::from_secs(10);
+        let policy = Policy::Buffer { concurrency: 16, queue: 1_000_000, max_wait, discipline };
         for seed in 1..=3 {
             let record = simulate(&case, &policy, seed).unwrap();
             let all = (slice * slices).as_secs_f64() * 1e3;
             // The book keeps three digits.
-            let most = |wait: f64| wait * 1.001;
+            let rounded_up = |wait: f64| wait * 1.001;
             let rejected = record.rejected_ms(1.0).unwrap();
-            assert!(rejected <= most(all), "{rejected} of {all}");
+            assert!(rejected <= rounded_up(all), "{rejected} of {all}");
             // What goes is between that and one slice younger: it is not thrown out early, either.
             let first = record.rejected_ms(0.0).unwrap();
             assert!(first >= 0.999 * (slice * (slices - 1)).as_secs_f64() * 1e3, "{first} of {all}");
             let good = record.good_ms(1.0).unwrap();
-            assert!(good <= most(all + service.as_secs_f64() * 1e3), "{good} of {all}");
+            assert!(good <= rounded_up(all + service.as_secs_f64() * 1e3), "{good} of {all}");
             // Nobody had to find out by himself, and the server's own queue held nobody.
             assert_eq!((record.late, record.mean_queueing()), (0, Duration::ZERO));
             assert!(record.good > 0 && record.rejected > 0);

@@ -12,7 +12,7 @@ seconds = 4
 [server]
 slots = 4
 service = { law = "exponential", mean = "10ms" }
-refusal_cost = 0.001
+rejection_cost = 0.001
 
 [clients]
 deadline = "100ms"
@@ -29,7 +29,7 @@ loads = [0.5, 3]
 kind = "bare"
 
 [[policy]]
-kind = "waiting-valve"
+kind = "queueing-valve"
 "#;
 
 fn lab(args: &[&str]) -> Output {
@@ -77,9 +77,13 @@ fn what_a_scenario_may_not_say_is_named_with_its_line() {
     rejected("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
     rejected("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
     rejected("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
-    rejected("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
-    rejected("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve", "buffer"]);
-    rejected("kind = \"bare\"", "age = \"1s\"\nkind = \"bare\"", &["policy.age", "bare: allowed are none"]);
+    rejected("kind = \"queueing-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
+    rejected("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "queueing-valve", "buffer"]);
+    rejected(
+        "kind = \"bare\"",
+        "max_wait = \"1s\"\nkind = \"bare\"",
+        &["policy.max_wait", "bare: allowed are none"],
+    );
 }
 
 #[test]
@@ -93,11 +97,11 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
     for (keys, parts) in [
         ("discipline = \"stack\"", &["policy.discipline = \"stack\"", "adaptive-lifo or time-buckets"][..]),
         ("concurrency = 0", &["policy.concurrency = 0", "1 to 1000000"]),
-        ("count = 0", &["policy.count = 0", "1 to 1000000"]),
-        ("age = \"0s\"", &["policy.age = \"0s\"", "3600s", "unit"]),
+        ("queue = 0", &["policy.queue = 0", "1 to 1000000"]),
+        ("max_wait = \"0s\"", &["policy.max_wait = \"0s\"", "3600s", "unit"]),
         (
             "target = \"5ms\"",
-            &["policy.target is not allowed with buffer", "concurrency, count, age, discipline"],
+            &["policy.target is not allowed with buffer", "concurrency, queue, max_wait, discipline"],
         ),
         ("discipline = \"lifo\"\nslices = 3", &["policy.slices is not allowed with lifo"]),
         ("discipline = \"codel\"\ntarget = \"0ms\"", &["policy.target = \"0ms\""]),
@@ -106,14 +110,14 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
             &["policy.interval = \"5ms\"", "9ms to 3600s"],
         ),
         ("discipline = \"adaptive-lifo\"\nslice = \"5ms\"", &["policy.slice", "target, interval"]),
-        ("discipline = \"lifo-with-age\"", &["policy.newest_age is missing"]),
+        ("discipline = \"lifo-with-age\"", &["policy.max_age is missing"]),
         ("discipline = \"time-buckets\"\nslices = 3", &["policy.slice is missing"]),
         ("discipline = \"time-buckets\"\nslice = \"9ms\"", &["policy.slices is missing"]),
         (
             "discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 1",
             &["policy.slices = 1", "2 to 1000000"],
         ),
-        ("inside = 3", &["policy.inside is not allowed with buffer"]),
+        ("keep = 0.3", &["policy.keep is not allowed with buffer"]),
     ] {
         assert_rejected(&run(keys), &[&["buffer.toml:"], parts].concat());
     }
@@ -122,7 +126,7 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
         ("discipline = \"keep-oldest\"", "keep oldest"),
         ("discipline = \"codel\"\ntarget = \"200ms\"", "codel"),
         ("discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 3", "time buckets"),
-        ("name = \"mine\"\nconcurrency = 4\ncount = 10\nage = \"50ms\"", "mine"),
+        ("name = \"mine\"\nconcurrency = 4\nqueue = 10\nmax_wait = \"50ms\"", "mine"),
     ] {
         let output = run(keys);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -183,21 +187,28 @@ fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
         ("within = \"0s\"", &["policy.within = \"0s\"", "3600s"]),
         ("slow = \"0s\"", &["policy.slow = \"0s\""]),
         ("open = \"0s\"", &["policy.open = \"0s\""]),
-        ("open = \"2s\"\nopen_most = \"1s\"", &["policy.open_most = \"1s\"", "2s to 3600s"]),
-        ("at_once = 2000", &["policy.at_once = 2000", "1 to 1024"]),
-        ("lease = \"0s\"", &["policy.lease = \"0s\""]),
+        ("open = \"2s\"\nmax_open = \"1s\"", &["policy.max_open = \"1s\"", "2s to 3600s"]),
+        ("probe_concurrency = 2000", &["policy.probe_concurrency = 2000", "1 to 1024"]),
+        ("probe_lease = \"0s\"", &["policy.probe_lease = \"0s\""]),
         ("ramp = \"5\"", &["policy.ramp = \"5\"", "unit"]),
         ("call_timeout = \"0s\"", &["policy.call_timeout = \"0s\""]),
-        ("inside = 3", &["policy.inside is not allowed with breaker", "ratio, calls, within"]),
+        (
+            "concurrency = 3",
+            &["policy.concurrency is not allowed with circuit-breaker", "ratio, calls, within"],
+        ),
         ("trials = 3", &["trials", "unknown key"]),
-        ("probes = 3", &["policy.probes is not allowed with breaker"]),
+        ("probes = 3", &["policy.probes is not allowed with circuit-breaker"]),
     ] {
-        assert_rejected(&run(policy("breaker", keys)), &[&["ill.toml:"], parts].concat());
+        assert_rejected(&run(policy("circuit-breaker", keys)), &[&["ill.toml:"], parts].concat());
     }
     assert_rejected(&run(policy("valve", "ramp = \"5s\"")), &["policy.ramp is not allowed with valve"]);
     for (kind, keys, name) in [
-        ("breaker", "", "breaker"),
-        ("breaker+valve", "inside = 3\nslow = \"50ms\"\nramp = \"0s\"", "breaker+valve"),
+        ("circuit-breaker", "", "circuit breaker"),
+        (
+            "circuit-breaker+valve",
+            "concurrency = 3\nslow = \"50ms\"\nramp = \"0s\"",
+            "circuit breaker + valve",
+        ),
     ] {
         let output = run(policy(kind, keys));
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -324,7 +335,7 @@ fn a_run_repeats_itself_to_the_byte() {
     assert_eq!(one, run("two", "1"));
     assert_ne!(one, run("three", "2"));
     let [shown, json, csv, page] = one;
-    for part in ["waiting valve", "bare", "3×", "stable"] {
+    for part in ["queueing valve", "bare", "3×", "stable"] {
         assert!(shown.contains(part) && page.contains(part), "{part}");
     }
     let result: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -20,16 +20,16 @@ fn keep_only(scenario: &mut Scenario, policies: &[&str]) {
 #[test]
 fn after_a_retry_storm_the_bare_server_stays_down_and_the_valve_is_back() {
     let mut scenario = find("retry-storm").unwrap();
-    keep_only(&mut scenario, &["bare", "valve", "waiting valve"]);
+    keep_only(&mut scenario, &["bare", "valve", "queueing valve"]);
     let outcome = outcome(&scenario, 2);
     let bare = row(&outcome, "bare", 3.0);
-    assert_eq!((bare.verdict, bare.returned), (Verdict::Metastable, 0));
+    assert_eq!((bare.verdict, bare.recovered), (Verdict::Metastable, 0));
     // Sixteen seconds after its cause has gone, nothing good comes out of it.
-    let last: f64 = bare.good_line.iter().rev().take(50).sum();
+    let last: f64 = bare.goodput_timeline.iter().rev().take(50).sum();
     assert!(last < 1.0, "{last}");
-    for policy in ["valve", "waiting valve"] {
+    for policy in ["valve", "queueing valve"] {
         let row = row(&outcome, policy, 3.0);
-        assert_eq!((row.verdict, row.returned), (Verdict::Stable, row.judged));
+        assert_eq!((row.verdict, row.recovered), (Verdict::Stable, row.judged));
         let recovery = row.recovery_s.unwrap();
         assert!(recovery.high <= 2.0, "{policy}: {recovery:?}");
     }
@@ -46,7 +46,7 @@ fn a_budget_alone_does_not_rescue_an_unbounded_queue() {
     let bare = row(&outcome, "bare", 3.0);
     println!("{:?} {:?}", bare.verdict, bare.recovery_s);
     assert_ne!(bare.verdict, Verdict::Unjudged);
-    let soon: f64 = bare.good_line[50..90].iter().sum();
+    let soon: f64 = bare.goodput_timeline[50..90].iter().sum();
     assert!(soon < 1.0, "{soon}");
 }
 

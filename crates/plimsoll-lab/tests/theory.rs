@@ -62,8 +62,8 @@ fn many_slots_wait_as_erlang_c_says() {
     assert_waits(&case, queued * mean / (f64::from(slots) * (1.0 - load)));
 }
 
-fn overloaded(refusal_cost: f64, load: f64) -> Case {
-    let server = ServerPlan { refusal_cost, ..ServerPlan::new(16, Law::Exponential(10 * MS)) };
+fn overloaded(rejection_cost: f64, load: f64) -> Case {
+    let server = ServerPlan { rejection_cost, ..ServerPlan::new(16, Law::Exponential(10 * MS)) };
     let arrivals = Arrivals::poisson(load * server.capacity());
     let clients = Clients { deadline: Some(200 * MS), ..Clients::default() };
     Case { server, clients, arrivals, herd: None, window: S..9 * S, span: 9 * S }
@@ -71,7 +71,7 @@ fn overloaded(refusal_cost: f64, load: f64) -> Case {
 
 #[test]
 fn a_bounded_queue_reaches_the_bound() {
-    let policy = Policy::Waiting { inside: 16, room: 64, longest_wait: 45 * MS };
+    let policy = Policy::QueueingValve { concurrency: 16, queue: 64, max_wait: 45 * MS };
     for (cost, load) in [(0.0, 2.0), (0.001, 10.0), (0.01, 5.0), (0.05, 10.0)] {
         let case = overloaded(cost, load);
         let records: Vec<_> = (1..=4).map(|seed| simulate(&case, &policy, seed).unwrap()).collect();
@@ -85,7 +85,7 @@ fn a_bounded_queue_reaches_the_bound() {
 
 #[test]
 fn every_attempt_ends_in_one_column_and_a_seed_repeats_itself() {
-    let three = Policy::Three { keep: 0.9, inside: 16, room: 64, longest_wait: 45 * MS };
+    let three = Policy::ThreeLayers { keep: 0.9, concurrency: 16, queue: 64, max_wait: 45 * MS };
     let case = Case {
         clients: Clients {
             deadline: Some(60 * MS),
@@ -113,7 +113,7 @@ fn a_stalled_server_serves_nothing_and_goes_on_where_it_was() {
         Change { at: 6 * S, slots: 8, speed: 2.0 },
     ];
     let record = simulate(&case, &Policy::Bare, 1).unwrap();
-    let good = |from: usize, until: usize| record.line[from..until].iter().map(|m| m.good).sum::<u32>();
+    let good = |from: usize, until: usize| record.timeline[from..until].iter().map(|m| m.good).sum::<u32>();
     assert_eq!(good(20, 30), 0);
     // What had piled up is worked off at full speed, then the load is what it was.
     assert!((395..=405).contains(&good(30, 40)), "{}", good(30, 40));

@@ -129,7 +129,7 @@ pub(crate) struct DemoArgs {
 }
 
 /// Whether clap's "error" is an answer to `--help` or `--version`.
-pub(crate) fn is_answer(error: &clap::Error) -> bool {
+pub(crate) fn is_help(error: &clap::Error) -> bool {
     matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
 
@@ -164,11 +164,11 @@ mod tests {
             &["lab", "demo", "a\nb"],
         ] {
             let error = Cli::try_parse_from(args).unwrap_err();
-            assert!(!is_answer(&error), "{args:?}");
+            assert!(!is_help(&error), "{args:?}");
             let line = one_line(&error);
             assert_eq!(line.lines().count(), 1, "{line}");
             assert!(line.len() > 50, "{line}");
         }
-        assert!(is_answer(&Cli::try_parse_from(["lab", "demo", "--help"]).unwrap_err()));
+        assert!(is_help(&Cli::try_parse_from(["lab", "demo", "--help"]).unwrap_err()));
     }
 }

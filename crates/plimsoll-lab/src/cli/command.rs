@@ -15,14 +15,14 @@ use crate::cli::save;
 use crate::cli::settings::Settings;
 use crate::cli::simulate::simulate;
 use crate::cli::value::show;
-use crate::error::{Flaw, LabError};
-use crate::live::Door;
+use crate::error::{LabError, UsageError};
 use crate::live::Guards;
+use crate::live::Listener;
 use crate::live::demo;
 use crate::live::report::{Report, chart, page, reading, table};
 
 /// A value that cannot be used, as other programs say it too.
-const WRONG_INPUT: u8 = 2;
+const USAGE_ERROR: u8 = 2;
 /// 128 and the number of the signal, as a shell reports it.
 const INTERRUPTED: i32 = 130;
 
@@ -34,25 +34,25 @@ where
 {
     let command = match Cli::try_parse_from(args) {
         Ok(Cli { command }) => command,
-        Err(answer) if args::is_answer(&answer) => {
+        Err(answer) if args::is_help(&answer) => {
             print(&answer.to_string());
             return ExitCode::SUCCESS;
         }
-        Err(error) => return wrong(&args::one_line(&error)),
+        Err(error) => return usage_error(&args::one_line(&error)),
     };
     let done = match command {
         Command::Demo(args) => Settings::read(&args)
             .and_then(|settings| Ok((open(&settings)?, settings)))
             .map_err(LabError::from)
-            .and_then(|(door, settings)| run_demo(&settings, &door, guards)),
+            .and_then(|(listener, settings)| run_demo(&settings, &listener, guards)),
         Command::Run(args) => {
             end_on_ctrl_c().map_err(LabError::io("listen for Ctrl-C")).and_then(|()| simulate(&args))
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(LabError::Flaw(flaw)) => wrong(&flaw.to_string()),
-        Err(LabError::Misread(misread)) => wrong(&misread.to_string()),
+        Err(LabError::Usage(error)) => usage_error(&error.to_string()),
+        Err(LabError::Scenario(error)) => usage_error(&error.to_string()),
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
@@ -61,22 +61,22 @@ where
 }
 
 /// Tries, before anything is measured, all that a run needs from outside.
-fn open(settings: &Settings) -> Result<Door, Flaw> {
+fn open(settings: &Settings) -> Result<Listener, UsageError> {
     files::check(settings)?;
     for (flag, path) in [("--json", &settings.json), ("--out", &settings.out)] {
         path.as_deref().map_or(Ok(()), |path| save::check(flag, path))?;
     }
-    Door::open(settings.listen).map_err(|error| {
+    Listener::bind(settings.listen).map_err(|error| {
         let allowed = format!("{error}; allowed is a free address of this machine, or port 0");
-        Flaw::new("--listen", settings.listen.to_string(), allowed)
+        UsageError::new("--listen", settings.listen.to_string(), allowed)
     })
 }
 
-fn run_demo(settings: &Settings, door: &Door, guards: &Guards<'_>) -> Result<(), LabError> {
+fn run_demo(settings: &Settings, listener: &Listener, guards: &Guards<'_>) -> Result<(), LabError> {
     end_on_ctrl_c().map_err(LabError::io("listen for Ctrl-C"))?;
     let mut progress = Progress::on_stderr();
-    introduce(settings, &mut progress);
-    let report = demo(settings, door, guards, &mut progress)?;
+    print_notes(settings, &mut progress);
+    let report = demo(settings, listener, guards, &mut progress)?;
     if let Some(path) = &settings.json {
         save::write(path, &json(&report)?).map_err(LabError::io("write the --json file"))?;
     }
@@ -88,11 +88,11 @@ fn run_demo(settings: &Settings, door: &Door, guards: &Guards<'_>) -> Result<(),
 }
 
 /// What the user should know beforehand, and would not expect.
-fn introduce(settings: &Settings, progress: &mut Progress) {
-    let (plan, asked) = (&settings.plan, settings.asked_capacity);
-    if (plan.capacity() - asked).abs() > 1e-6 * asked {
+fn print_notes(settings: &Settings, progress: &mut Progress) {
+    let (plan, requested) = (&settings.plan, settings.requested_capacity);
+    if (plan.capacity() - requested).abs() > 1e-6 * requested {
         progress.line(&format!(
-            "note: {asked} requests/s is no whole number of slots of {}; running with {} and \
+            "note: {requested} requests/s is no whole number of slots of {}; running with {} and \
              so {:.1} requests/s",
             show(plan.service_time),
             plan.slots,
@@ -116,8 +116,8 @@ fn result(report: &Report) -> String {
         report.slots,
         report.capacity,
         report.deadline_ms,
-        report.refusal_cost * service_ms * 1_000.0,
-        report.refusal_cost * 100.0,
+        report.rejection_cost * service_ms * 1_000.0,
+        report.rejection_cost * 100.0,
         table(report),
         chart(report),
         reading(report).join("\n"),
@@ -129,7 +129,7 @@ fn end_on_ctrl_c() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     thread::Builder::new().name("ctrl-c".into()).spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            let _quiet = save::quiet();
+            let _held = save::hold();
             let _ = writeln!(io::stderr(), "\nstopped");
             std::process::exit(INTERRUPTED);
         }
@@ -137,7 +137,7 @@ fn end_on_ctrl_c() -> io::Result<()> {
     Ok(())
 }
 
-fn wrong(line: &str) -> ExitCode {
+fn usage_error(line: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "error: {line}");
-    ExitCode::from(WRONG_INPUT)
+    ExitCode::from(USAGE_ERROR)
 }

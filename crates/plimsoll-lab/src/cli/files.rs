@@ -1,15 +1,15 @@
 //! Open files: a connection is one on each side, and both sides live in this process.
 
 use crate::cli::settings::Settings;
-use crate::error::Flaw;
+use crate::error::UsageError;
 
 /// Files open besides the connections: runtimes, terminal, the report.
-const OTHERS: f64 = 64.0;
+const OTHER_FILES: f64 = 64.0;
 
 /// Open files the run may need at once: a connection lives at most as long as a request waits,
 /// so there are `rate × deadline` of them, a fifth more for chance and for closing.
 fn needed(rate: f64, deadline_s: f64) -> f64 {
-    2.0 * (1.2 * rate * deadline_s + 50.0) + OTHERS
+    2.0 * (1.2 * rate * deadline_s + 50.0) + OTHER_FILES
 }
 
 /// Checks that the system gives that many, after asking for as many as it would give.
@@ -18,7 +18,7 @@ fn needed(rate: f64, deadline_s: f64) -> f64 {
 ///
 /// A flaw in `--loads`: a run that cannot open its connections would measure the limit and not
 /// the server.
-pub(crate) fn check(settings: &Settings) -> Result<(), Flaw> {
+pub(crate) fn check(settings: &Settings) -> Result<(), UsageError> {
     let Some(limit) = raised_limit() else {
         return Ok(());
     };
@@ -28,14 +28,14 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Flaw> {
         return Ok(());
     }
     let per_load = settings.plan.capacity() * deadline * 2.4;
-    let most = ((limit as f64 - OTHERS - 100.0) / per_load).max(0.0);
+    let max = ((limit as f64 - OTHER_FILES - 100.0) / per_load).max(0.0);
     let allowed = format!(
         "needs about {needed:.0} open files and the system gives {limit} (ulimit -n); \
          allowed are loads up to {:.1} at this capacity and deadline",
-        (most * 10.0).floor() / 10.0
+        (max * 10.0).floor() / 10.0
     );
     let given = settings.highest_load().to_string();
-    Err(Flaw::new("--loads", given, allowed))
+    Err(UsageError::new("--loads", given, allowed))
 }
 
 /// The limit on open files, raised as far as this process may. `None` if there is none.
@@ -74,8 +74,8 @@ mod tests {
         let plan = Plan::near(100_000.0, second / 2, 60 * second).unwrap();
         let mut settings = Settings::new(plan, vec![1.0, 100.0], second);
         if raised_limit().is_some_and(|limit| limit < 1_000_000_000) {
-            let flaw = check(&settings).unwrap_err();
-            assert_eq!((flaw.flag, flaw.given.as_str()), ("--loads", "100"));
+            let error = check(&settings).unwrap_err();
+            assert_eq!((error.flag, error.given.as_str()), ("--loads", "100"));
         }
         settings.loads = vec![0.000_001];
         assert_eq!(check(&settings), Ok(()));

@@ -8,7 +8,7 @@ use crate::error::LabError;
 
 /// A result as it goes into a file.
 pub(crate) fn json(result: &impl Serialize) -> Result<String, LabError> {
-    let text = serde_json::to_string_pretty(result).map_err(|error| LabError::Broken(error.to_string()))?;
+    let text = serde_json::to_string_pretty(result).map_err(|error| LabError::Failed(error.to_string()))?;
     Ok(text + "\n")
 }
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::live::report::labels::{load_name, side_name};
 
 /// Runs that are done by then need no progress.
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Face {
+enum Style {
     Redrawn,
     Lines,
     Silent,
@@ -19,7 +19,7 @@ enum Face {
 /// The progress of a run, on standard error.
 #[derive(Debug)]
 pub struct Progress {
-    face: Face,
+    style: Style,
     rows: usize,
     row_time: Duration,
     row: usize,
@@ -31,17 +31,17 @@ pub struct Progress {
 impl Progress {
     /// Shows nothing.
     pub fn silent() -> Self {
-        Self::with(Face::Silent)
+        Self::with(Style::Silent)
     }
 
     /// Shows itself on standard error, as suits what that is.
     pub fn on_stderr() -> Self {
-        Self::with(if io::stderr().is_terminal() { Face::Redrawn } else { Face::Lines })
+        Self::with(if io::stderr().is_terminal() { Style::Redrawn } else { Style::Lines })
     }
 
-    fn with(face: Face) -> Self {
+    fn with(style: Style) -> Self {
         Self {
-            face,
+            style,
             rows: 0,
             row_time: Duration::ZERO,
             row: 0,
@@ -75,7 +75,7 @@ impl Progress {
 
     /// Some time has passed.
     pub(crate) fn tick(&mut self) {
-        if self.face != Face::Redrawn {
+        if self.style != Style::Redrawn {
             return;
         }
         let left = self.left(self.row_began.elapsed());
@@ -88,7 +88,7 @@ impl Progress {
     /// The row is done.
     pub(crate) fn row_done(&mut self, goodput: f64, bound: f64, valid: bool) {
         self.drawn = None;
-        if self.face == Face::Lines {
+        if self.style == Style::Lines {
             let mark = if valid { "" } else { " · void" };
             let status = self.status(self.left(self.row_time));
             self.line(&format!("{status} · {goodput:.0} of {bound:.0}/s good{mark}"));
@@ -100,25 +100,25 @@ impl Progress {
     pub(crate) fn simulated(&mut self, done: usize, rows: usize, called: &str) {
         let spent = self.row_began.elapsed();
         // Once in every two seconds, not earlier than after the first two.
-        let tick = spent.as_secs() / QUIET.as_secs();
+        let tick = spent.as_secs() / QUIET_TIME.as_secs();
         if tick == 0 || done == rows || self.drawn == Some(tick) {
             return;
         }
         let left = spent.as_secs_f64() / done.max(1) as f64 * (rows - done) as f64;
         let status = format!("simulated {done} of {rows} {called} · about {left:.0} s left");
-        match self.face {
-            Face::Redrawn => {
+        match self.style {
+            Style::Redrawn => {
                 let _ = write!(io::stderr(), "\r\x1b[2K{status}");
             }
-            Face::Lines => self.line(&status),
-            Face::Silent => {}
+            Style::Lines => self.line(&status),
+            Style::Silent => {}
         }
         self.drawn = Some(tick);
     }
 
     /// Clears what was drawn, so that the result stands alone.
     pub fn finish(&mut self) {
-        if self.face == Face::Redrawn {
+        if self.style == Style::Redrawn {
             let _ = write!(io::stderr(), "\r\x1b[2K");
         }
     }
@@ -126,7 +126,7 @@ impl Progress {
     /// A line that stays.
     pub(crate) fn line(&mut self, text: &str) {
         self.finish();
-        if self.face != Face::Silent {
+        if self.style != Style::Silent {
             let _ = writeln!(io::stderr(), "{text}");
         }
     }

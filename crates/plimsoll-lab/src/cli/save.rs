@@ -11,38 +11,38 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::error::Flaw;
+use crate::error::UsageError;
 
 /// Held while a temporary file exists. Whoever is about to end the process takes it first.
 static SAVING: Mutex<()> = Mutex::new(());
 
 /// Waits until no file is half-written, and keeps it so for as long as the guard lives.
-pub(crate) fn quiet() -> MutexGuard<'static, ()> {
+pub(crate) fn hold() -> MutexGuard<'static, ()> {
     SAVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tries whether a file can be made at `path`, which `flag` asks for, and leaves nothing behind.
-pub(crate) fn check(flag: &'static str, path: &Path) -> Result<(), Flaw> {
-    let _quiet = quiet();
-    let flaw = |why: String| {
+pub(crate) fn check(flag: &'static str, path: &Path) -> Result<(), UsageError> {
+    let _held = hold();
+    let unusable = |why: String| {
         let allowed = format!("{why}; allowed is a file in a directory that can be written to");
-        Flaw::new(flag, path.display().to_string(), allowed)
+        UsageError::new(flag, path.display().to_string(), allowed)
     };
     if path.file_name().is_none() {
-        return Err(flaw("not the name of a file".into()));
+        return Err(unusable("not the name of a file".into()));
     }
     // Renaming onto a device or a pipe would put a file in its place.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(flaw("there is something that is not a file".into()));
+        return Err(unusable("there is something that is not a file".into()));
     }
-    temporary(&followed(path)).map_err(|error| flaw(error.to_string()))?;
+    temporary(&resolved(path)).map_err(|error| unusable(error.to_string()))?;
     Ok(())
 }
 
 /// Writes `text` to `path`.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let _quiet = quiet();
-    let path = followed(path);
+    let _held = hold();
+    let path = resolved(path);
     let mut file = temporary(&path)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
@@ -51,7 +51,7 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The file itself where `path` is a link to it: the link is to stay one.
-fn followed(path: &Path) -> PathBuf {
+fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
@@ -89,9 +89,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("no/such/result.json");
         for path in [missing.as_path(), directory.path(), Path::new(""), Path::new("/")] {
-            let flaw = check("--json", path).unwrap_err();
-            assert_eq!(flaw.flag, "--json");
-            assert_eq!(flaw.to_string().lines().count(), 1);
+            let error = check("--json", path).unwrap_err();
+            assert_eq!(error.flag, "--json");
+            assert_eq!(error.to_string().lines().count(), 1);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::args::DemoArgs;
 use crate::cli::value;
-use crate::error::Flaw;
+use crate::error::UsageError;
 use crate::live::Plan;
 
 /// The settings of one run, all of them usable.
@@ -28,15 +28,15 @@ pub struct Settings {
     /// Where the report as a page goes.
     pub out: Option<PathBuf>,
     /// The capacity that was asked for; the plan's may differ by part of a slot.
-    pub asked_capacity: f64,
+    pub requested_capacity: f64,
 }
 
 /// One client thread does not send more than this; beyond, every row would be void.
-const MOST_CAPACITY: f64 = 100_000.0;
+const MAX_CAPACITY: f64 = 100_000.0;
 /// The timing thread is late by some tens of microseconds: shorter work would be mostly that.
-const SHORTEST_WORK: Duration = Duration::from_micros(100);
-const LONGEST_WORK: Duration = Duration::from_secs(10);
-const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
+const MIN_WORK: Duration = Duration::from_micros(100);
+const MAX_WORK: Duration = Duration::from_secs(10);
+const MAX_DEADLINE: Duration = Duration::from_secs(60);
 
 impl Settings {
     /// Settings of `loads` for `measured` time each on `plan`; seed 1, a free loopback port, no
@@ -50,42 +50,41 @@ impl Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             json: None,
             out: None,
-            asked_capacity: plan.capacity(),
+            requested_capacity: plan.capacity(),
         }
     }
 
     /// Reads the flags as given.
-    pub(crate) fn read(args: &DemoArgs) -> Result<Self, Flaw> {
-        let asked_capacity = value::number(
+    pub(crate) fn read(args: &DemoArgs) -> Result<Self, UsageError> {
+        let requested_capacity = value::number(
             "--capacity",
             &args.capacity,
-            f64::MIN_POSITIVE..=MOST_CAPACITY,
+            f64::MIN_POSITIVE..=MAX_CAPACITY,
             "requests per second",
         )
-        .map_err(|flaw| Flaw {
-            allowed: format!("allowed is a number above 0 and at most {MOST_CAPACITY}"),
-            ..flaw
+        .map_err(|error| UsageError {
+            allowed: format!("allowed is a number above 0 and at most {MAX_CAPACITY}"),
+            ..error
         })?;
-        let service_time =
-            value::duration("--service-time", &args.service_time, SHORTEST_WORK..=LONGEST_WORK)?;
-        let deadline = value::duration("--deadline", &args.deadline, SHORTEST_WORK..=LONGEST_DEADLINE)?;
+        let service_time = value::duration("--service-time", &args.service_time, MIN_WORK..=MAX_WORK)?;
+        let deadline = value::duration("--deadline", &args.deadline, MIN_WORK..=MAX_DEADLINE)?;
         if deadline <= service_time {
             let allowed = format!(
                 "allowed is more than the service time of {}, or no answer could be in time",
                 value::show(service_time)
             );
-            return Err(Flaw::new("--deadline", &args.deadline, allowed));
+            return Err(UsageError::new("--deadline", &args.deadline, allowed));
         }
-        let plan = Plan::near(asked_capacity, service_time, deadline).ok_or_else(|| {
-            let least = 0.5 / service_time.as_secs_f64();
-            let most = f64::from(u16::MAX) / service_time.as_secs_f64();
+        let plan = Plan::near(requested_capacity, service_time, deadline).ok_or_else(|| {
+            let min = 0.5 / service_time.as_secs_f64();
+            let max = f64::from(u16::MAX) / service_time.as_secs_f64();
             let allowed = format!(
-                "with a service time of {} allowed is {least} to {:.0}, which is 1 to {} slots",
+                "with a service time of {} allowed is {min} to {:.0}, which is 1 to {} slots",
                 value::show(service_time),
-                most.min(MOST_CAPACITY),
+                max.min(MAX_CAPACITY),
                 u16::MAX,
             );
-            Flaw::new("--capacity", &args.capacity, allowed)
+            UsageError::new("--capacity", &args.capacity, allowed)
         })?;
         let seconds = value::number("--seconds", &args.seconds, 0.1..=600.0, "seconds")?;
         Ok(Self {
@@ -96,7 +95,7 @@ impl Settings {
             listen: address(&args.listen)?,
             json: args.json.as_deref().map(PathBuf::from),
             out: args.out.as_deref().map(PathBuf::from),
-            asked_capacity,
+            requested_capacity,
         })
     }
 
@@ -111,11 +110,11 @@ impl Settings {
     }
 }
 
-fn address(given: &str) -> Result<SocketAddr, Flaw> {
+fn address(given: &str) -> Result<SocketAddr, UsageError> {
     let found = given.to_socket_addrs().ok().and_then(|mut all| all.next());
     found.ok_or_else(|| {
         let allowed = "allowed is an address of this machine with a port, such as 127.0.0.1:8080";
-        Flaw::new("--listen", given, allowed)
+        UsageError::new("--listen", given, allowed)
     })
 }
 
@@ -125,7 +124,7 @@ mod tests {
     use crate::cli::args::{Cli, Command};
     use clap::Parser;
 
-    fn read(args: &[&str]) -> Result<Settings, Flaw> {
+    fn read(args: &[&str]) -> Result<Settings, UsageError> {
         let all = ["lab", "demo"].iter().chain(args);
         let Command::Demo(args) = Cli::try_parse_from(all).unwrap().command else { unreachable!() };
         Settings::read(&args)
@@ -163,9 +162,9 @@ mod tests {
             ("--listen", "127.0.0.1"),
             ("--listen", ""),
         ] {
-            let flaw = read(&[flag, given]).unwrap_err();
-            assert_eq!((flaw.flag, flaw.given.as_str()), (flag, given));
-            let shown = flaw.to_string();
+            let error = read(&[flag, given]).unwrap_err();
+            assert_eq!((error.flag, error.given.as_str()), (flag, given));
+            let shown = error.to_string();
             assert!(shown.contains("allowed"), "{shown}");
             assert_eq!(shown.lines().count(), 1, "{shown}");
         }
@@ -174,7 +173,7 @@ mod tests {
     #[test]
     fn the_capacity_is_made_of_whole_slots() {
         let settings = read(&["--capacity", "790"]).unwrap();
-        assert_eq!(settings.asked_capacity, 790.0);
+        assert_eq!(settings.requested_capacity, 790.0);
         assert_eq!(settings.plan.capacity(), 800.0);
     }
 }

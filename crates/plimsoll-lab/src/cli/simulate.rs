@@ -9,13 +9,13 @@ use crate::cli::output::{json, print};
 use crate::cli::progress::Progress;
 use crate::cli::save;
 use crate::cli::value;
-use crate::error::{Flaw, LabError};
+use crate::error::{LabError, UsageError};
 use crate::fair;
 use crate::run::{self, Effort, Outcome};
 use crate::scenario;
 
 /// More seeds narrow an interval no further than anyone looks, and a row keeps them all in memory.
-const MOST_SEEDS: u64 = 200;
+const MAX_SEEDS: u64 = 200;
 
 /// Does what `args` ask for.
 pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
@@ -25,48 +25,48 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     }
     let seed = value::whole("--seed", &args.seed)?;
     let seeds = value::whole("--seeds", &args.seeds)?;
-    let seeds = u32::try_from(seeds).ok().filter(|n| (1..=MOST_SEEDS).contains(&u64::from(*n)));
+    let seeds = u32::try_from(seeds).ok().filter(|n| (1..=MAX_SEEDS).contains(&u64::from(*n)));
     let seeds = seeds.ok_or_else(|| {
-        Flaw::new("--seeds", &args.seeds, format!("allowed is a whole number from 1 to {MOST_SEEDS}"))
+        UsageError::new("--seeds", &args.seeds, format!("allowed is a whole number from 1 to {MAX_SEEDS}"))
     })?;
-    let asked = args.scenario.as_deref().unwrap_or_default();
-    let found = catalog::find(asked)?;
-    let is_contest = fair::is_contest(&found.text);
-    if let Some(path) = args.out.as_ref().filter(|_| is_contest) {
+    let name = args.scenario.as_deref().unwrap_or_default();
+    let found = catalog::find(name)?;
+    let is_fairness = fair::is_fairness(&found.text);
+    if let Some(path) = args.out.as_ref().filter(|_| is_fairness) {
         let allowed = "there is no page of a scenario with [fairness]; allowed are --json and --csv";
-        return Err(Flaw::new("--out", path, allowed).into());
+        return Err(UsageError::new("--out", path, allowed).into());
     }
     let files = [("--json", &args.json), ("--csv", &args.csv), ("--out", &args.out)];
     for (flag, path) in files.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))) {
         save::check(flag, Path::new(path))?;
     }
     let mut progress = Progress::on_stderr();
-    if is_contest {
-        return contest(args, &found, seed, seeds, &mut progress);
+    if is_fairness {
+        return scenario(args, &found, seed, seeds, &mut progress);
     }
     let scenario = scenario::read(&found.name, &found.file, &found.text, found.directory.as_deref())?;
     let (outcome, effort) = run::run(&scenario, seed, seeds, &mut progress)?;
     write(&args.json, "write the --json file", &|| json(&outcome))?;
     write(&args.csv, "write the --csv file", &|| Ok(run::csv(&outcome)))?;
     write(&args.out, "write the --out file", &|| Ok(run::report(&outcome)))?;
-    tell(&mut progress, effort);
+    report_effort(&mut progress, effort);
     print(&text(&outcome));
     Ok(())
 }
 
 /// The same for accounts that share a rate.
-fn contest(
+fn scenario(
     args: &RunArgs,
     found: &Found,
     seed: u64,
     seeds: u32,
     progress: &mut Progress,
 ) -> Result<(), LabError> {
-    let contest = fair::read(&found.name, &found.file, &found.text)?;
-    let (outcome, effort) = fair::run(&contest, seed, seeds, progress)?;
+    let scenario = fair::read(&found.name, &found.file, &found.text)?;
+    let (outcome, effort) = fair::run(&scenario, seed, seeds, progress)?;
     write(&args.json, "write the --json file", &|| json(&outcome))?;
     write(&args.csv, "write the --csv file", &|| Ok(fair::csv(&outcome)))?;
-    tell(progress, effort);
+    report_effort(progress, effort);
     print(&format!(
         "{}: {}\n\
          x is what an account was admitted over its max-min fair share, in windows of 2 s, the first of them 2 s\n\
@@ -91,7 +91,7 @@ fn write(
     }
 }
 
-fn tell(progress: &mut Progress, effort: Effort) {
+fn report_effort(progress: &mut Progress, effort: Effort) {
     let (requests, seconds) = (effort.requests, effort.took.as_secs_f64());
     progress.line(&format!("simulated {requests} requests in {seconds:.1} s"));
 }
@@ -118,7 +118,7 @@ fn text(outcome: &Outcome) -> String {
         outcome.slots,
         outcome.service_ms,
         outcome.capacity,
-        outcome.refusal_cost * 100.0,
+        outcome.rejection_cost * 100.0,
         outcome.trigger_s.0,
         outcome.trigger_s.1,
         outcome.seconds,

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::error::Flaw;
+use crate::error::UsageError;
 
 /// A finite number within `range`.
 pub(crate) fn number(
@@ -11,21 +11,21 @@ pub(crate) fn number(
     given: &str,
     range: RangeInclusive<f64>,
     unit: &str,
-) -> Result<f64, Flaw> {
+) -> Result<f64, UsageError> {
     let value = given.trim().parse::<f64>().ok();
     // NaN is in no range.
     value.filter(|v| range.contains(v)).ok_or_else(|| {
         let (low, high) = (range.start(), range.end());
         let allowed = format!("allowed is a number of {unit} from {low} to {high}");
-        Flaw::new(flag, given, allowed)
+        UsageError::new(flag, given, allowed)
     })
 }
 
 /// A whole number.
-pub(crate) fn whole(flag: &'static str, given: &str) -> Result<u64, Flaw> {
+pub(crate) fn whole(flag: &'static str, given: &str) -> Result<u64, UsageError> {
     given.trim().parse().map_err(|_| {
         let allowed = format!("allowed is a whole number from 0 to {}", u64::MAX);
-        Flaw::new(flag, given, allowed)
+        UsageError::new(flag, given, allowed)
     })
 }
 
@@ -34,12 +34,12 @@ pub(crate) fn duration(
     flag: &'static str,
     given: &str,
     range: RangeInclusive<Duration>,
-) -> Result<Duration, Flaw> {
+) -> Result<Duration, UsageError> {
     parse_duration(given).filter(|time| range.contains(time)).ok_or_else(|| {
         let (low, high) = (show(*range.start()), show(*range.end()));
         let allowed =
             format!("allowed is a time from {low} to {high} with its unit (us, ms or s), such as 20ms");
-        Flaw::new(flag, given, allowed)
+        UsageError::new(flag, given, allowed)
     })
 }
 
@@ -60,23 +60,23 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Loads, separated by commas; each above 0 and at most 100.
-pub(crate) fn loads(flag: &'static str, given: &str) -> Result<Vec<f64>, Flaw> {
+pub(crate) fn loads(flag: &'static str, given: &str) -> Result<Vec<f64>, UsageError> {
     let each = given.split(',').map(|part| {
         let value = part.trim().parse::<f64>().ok();
         value.filter(|load| *load > 0.0 && *load <= 100.0)
     });
     let loads: Option<Vec<f64>> = each.collect();
-    loads.filter(|loads| loads.len() <= MOST_LOADS).ok_or_else(|| {
+    loads.filter(|loads| loads.len() <= MAX_LOADS).ok_or_else(|| {
         let allowed = format!(
-            "allowed are 1 to {MOST_LOADS} numbers above 0 and at most 100, \
+            "allowed are 1 to {MAX_LOADS} numbers above 0 and at most 100, \
                  separated by commas, such as 0.5,1,4"
         );
-        Flaw::new(flag, given, allowed)
+        UsageError::new(flag, given, allowed)
     })
 }
 
 /// More would be a run of minutes and a drawing of pages.
-const MOST_LOADS: usize = 32;
+const MAX_LOADS: usize = 32;
 
 /// A time as this program's users would type it.
 pub(crate) fn show(time: Duration) -> String {

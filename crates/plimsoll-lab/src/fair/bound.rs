@@ -8,27 +8,27 @@
 pub struct Bound {
     rate: f64,
     burst: f64,
-    owed: f64,
+    debt: f64,
     at: u64,
     over: u64,
 }
 
 /// Of a unit: what adding up so many fractions may be off by.
-const GRAIN: f64 = 1e-6;
+const TOLERANCE: f64 = 1e-6;
 
 impl Bound {
     /// At time zero, with nothing owed.
     pub fn new(rate: f64, burst: f64) -> Self {
-        Bound { rate, burst, owed: 0.0, at: 0, over: 0 }
+        Bound { rate, burst, debt: 0.0, at: 0, over: 0 }
     }
 
     fn advance(&mut self, at: u64) {
-        self.owed = (self.owed - self.rate * at.saturating_sub(self.at) as f64 / 1e9).max(0.0);
+        self.debt = (self.debt - self.rate * at.saturating_sub(self.at) as f64 / 1e9).max(0.0);
         self.at = self.at.max(at);
     }
 
     /// Another rate, from `at` on.
-    pub fn rate(&mut self, at: u64, rate: f64) {
+    pub fn set_rate(&mut self, at: u64, rate: f64) {
         self.advance(at);
         self.rate = rate;
     }
@@ -36,11 +36,11 @@ impl Bound {
     /// One was admitted at `at` nanoseconds.
     pub fn admitted(&mut self, at: u64) {
         self.advance(at);
-        self.owed += 1.0;
-        if self.owed > self.burst + GRAIN {
+        self.debt += 1.0;
+        if self.debt > self.burst + TOLERANCE {
             self.over += 1;
             // Told once, and not of all that follow.
-            self.owed = self.burst;
+            self.debt = self.burst;
         }
     }
 
@@ -67,7 +67,7 @@ mod tests {
         // Five are back after half a second; three is the most.
         (0..3).for_each(|_| bound.admitted(ms(1_000)));
         assert_eq!(bound.over(), 1);
-        bound.rate(ms(1_000), 1.0);
+        bound.set_rate(ms(1_000), 1.0);
         bound.admitted(ms(1_999));
         assert_eq!(bound.over(), 2);
     }

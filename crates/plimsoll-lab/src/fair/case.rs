@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::fair::share::Claim;
+use crate::fair::share::Entitlement;
 use crate::sim::nanos;
 
 /// A scenario of accounts that share one rate.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Contest {
+pub struct FairnessScenario {
     /// Its name: that of its file.
     pub name: String,
     /// What it is about, in a sentence.
@@ -31,11 +31,11 @@ pub struct Case {
     /// The units that may be admitted at once.
     pub burst: u32,
     /// How many accounts the limiters' tables have room for.
-    pub table: usize,
+    pub max_keys: usize,
     /// What accounts that are not known get together, of the rate, where the policy is ours.
     pub tail: f64,
     /// What the judged accounts share, of the rate: less than all where others are not judged.
-    pub part: f64,
+    pub judged_share: f64,
     /// Whether arrivals are Poisson; if not, their distances vary by a fifth.
     pub poisson: bool,
     /// When the weights move on by one account within each group.
@@ -77,9 +77,9 @@ pub struct Group {
     /// What each has at the most, in units a second.
     pub cap: Option<u32>,
     /// After so long, an account is replaced by one that nobody knows.
-    pub life: Option<Duration>,
+    pub lifetime: Option<Duration>,
     /// Whether each request comes from an account of its own.
-    pub strangers: bool,
+    pub new_key_per_request: bool,
     /// Whether it is judged what they get.
     pub judged: bool,
 }
@@ -112,30 +112,35 @@ pub struct Turns {
 #[non_exhaustive]
 pub enum Policy {
     /// Our `FairRateLimiter`.
-    Tide,
+    FairRateLimiter,
     /// Weighted water-filling over estimates of each account's demand, anew each 100 ms.
-    Scan,
+    WaterFilling,
     /// Core-stateless fair queueing: dropped with probability 1 − α/r.
     Csfq,
     /// Our `KeyedRateLimiter` at a fixed part of the rate for each account, before our `RateLimiter`.
-    PerAccount,
+    KeyedRateLimiter,
     /// Our `RateLimiter` alone.
-    Naive,
+    RateLimiter,
 }
 
 impl Policy {
     /// All of them.
-    pub const ALL: [Policy; 5] =
-        [Policy::Tide, Policy::Scan, Policy::Csfq, Policy::PerAccount, Policy::Naive];
+    pub const ALL: [Policy; 5] = [
+        Policy::FairRateLimiter,
+        Policy::WaterFilling,
+        Policy::Csfq,
+        Policy::KeyedRateLimiter,
+        Policy::RateLimiter,
+    ];
 
     /// Its name in files and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Policy::Tide => "tide",
-            Policy::Scan => "scan",
+            Policy::FairRateLimiter => "fair-rate-limiter",
+            Policy::WaterFilling => "water-filling",
             Policy::Csfq => "csfq",
-            Policy::PerAccount => "per-account",
-            Policy::Naive => "naive",
+            Policy::KeyedRateLimiter => "keyed-rate-limiter",
+            Policy::RateLimiter => "rate-limiter",
         }
     }
 }
@@ -177,7 +182,7 @@ impl Case {
     }
 
     /// How often the weights have moved on by then.
-    pub fn moved(&self, at: u64) -> usize {
+    pub fn permutations(&self, at: u64) -> usize {
         self.permute.iter().filter(|moment| nanos(**moment) <= at).count()
     }
 }
@@ -211,10 +216,10 @@ impl Group {
     }
 
     /// What its n-th account has a right to, when the weights have moved on so often.
-    pub fn claim(&self, n: u32, moved: usize) -> Claim {
-        let which = (n as usize + moved) % self.weights.len().max(1);
+    pub fn entitlement(&self, n: u32, permutations: usize) -> Entitlement {
+        let which = (n as usize + permutations) % self.weights.len().max(1);
         let weight = self.weights.get(which).copied().unwrap_or(1.0);
-        Claim { weight, floor: self.floor, cap: self.cap.map_or(f64::INFINITY, f64::from) }
+        Entitlement { weight, floor: self.floor, cap: self.cap.map_or(f64::INFINITY, f64::from) }
     }
 }
 
@@ -230,9 +235,9 @@ mod tests {
             span: second(13),
             rates: vec![(Duration::ZERO, 1), (second(7), 2)],
             burst: 1,
-            table: 8,
+            max_keys: 8,
             tail: 0.05,
-            part: 1.0,
+            judged_share: 1.0,
             poisson: false,
             permute: vec![second(8)],
             retries: None,
@@ -240,6 +245,6 @@ mod tests {
         };
         let s = |seconds: u64| seconds * 1_000_000_000;
         assert_eq!(case.windows(), [(s(2), s(4)), (s(4), s(6)), (s(10), s(12))]);
-        assert_eq!((case.rate(s(7) - 1), case.rate(s(7)), case.moved(s(8))), (1, 2, 1));
+        assert_eq!((case.rate(s(7) - 1), case.rate(s(7)), case.permutations(s(8))), (1, 2, 1));
     }
 }

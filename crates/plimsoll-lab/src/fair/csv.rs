@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::fair::outcome::Fairness;
+use crate::fair::outcome::FairnessOutcome;
 use crate::run::quoted;
 
 /// With a head.
-pub(crate) fn csv(outcome: &Fairness) -> String {
+pub(crate) fn csv(outcome: &FairnessOutcome) -> String {
     let mut out =
         String::from("scenario,case,policy,jain,worst,worst_plus_one,used,judged,short,over_bound\n");
     for row in &outcome.rows {

@@ -23,13 +23,13 @@ mod table;
 mod work;
 
 pub use bound::Bound;
-pub use case::{Case, Contest, Demand, Group, Policy, Retries, Turns};
+pub use case::{Case, Demand, FairnessScenario, Group, Policy, Retries, Turns};
 pub(crate) use csv::csv;
 pub use drive::drive;
-pub use judge::{Fell, Verdict};
-pub use outcome::{Fairness, FairnessRow};
+pub use judge::{GroupVerdict, Verdict};
+pub use outcome::{FairnessOutcome, FairnessRow};
 pub use read::read;
-pub use share::{Claim, share_out};
+pub use share::{Entitlement, fair_level};
 pub(crate) use table::table;
 
 use crate::catalog;
@@ -40,14 +40,14 @@ use crate::run::Effort;
 /// The contest `asked` for: a shipped one by its name, or a file.
 ///
 /// # Errors
-/// [`LabError::Flaw`] if there is no such scenario, [`LabError::Misread`] if it cannot be used.
-pub fn find(asked: &str) -> Result<Contest, LabError> {
-    let found = catalog::find(asked)?;
+/// [`LabError::Usage`] if there is no such scenario, [`LabError::Scenario`] if it cannot be used.
+pub fn find(name: &str) -> Result<FairnessScenario, LabError> {
+    let found = catalog::find(name)?;
     Ok(read(&found.name, &found.file, &found.text)?)
 }
 
 /// Whether a scenario's text is that of a contest.
-pub(crate) fn is_contest(text: &str) -> bool {
+pub(crate) fn is_fairness(text: &str) -> bool {
     toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("fairness"))
 }
 
@@ -55,17 +55,17 @@ pub(crate) fn is_contest(text: &str) -> bool {
 /// give the same outcome.
 ///
 /// # Errors
-/// [`LabError::Broken`] if a policy cannot be built from the case's numbers.
+/// [`LabError::Failed`] if a policy cannot be built from the case's numbers.
 pub fn run(
-    contest: &Contest,
+    scenario: &FairnessScenario,
     seed: u64,
     seeds: u32,
     progress: &mut Progress,
-) -> Result<(Fairness, Effort), LabError> {
+) -> Result<(FairnessOutcome, Effort), LabError> {
     let begun = std::time::Instant::now();
-    let (rows, requests) = work::all(contest, seed, seeds, progress)?;
+    let (rows, requests) = work::all(scenario, seed, seeds, progress)?;
     progress.finish();
     let outcome =
-        Fairness { scenario: contest.name.clone(), about: contest.about.clone(), seed, seeds, rows };
+        FairnessOutcome { scenario: scenario.name.clone(), about: scenario.about.clone(), seed, seeds, rows };
     Ok((outcome, Effort { requests, took: begun.elapsed() }))
 }

@@ -7,7 +7,7 @@ use crate::fair::judge::Verdict;
 /// The outcome of a contest: the same for the same scenario and seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Fairness {
+pub struct FairnessOutcome {
     /// The scenario's name.
     pub scenario: String,
     /// What it is about.
@@ -33,7 +33,7 @@ pub struct FairnessRow {
     pub verdict: Verdict,
 }
 
-impl Fairness {
+impl FairnessOutcome {
     /// The cases' names, each once, in order.
     pub fn cases(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.rows.iter().map(|row| row.case.as_str()).collect();

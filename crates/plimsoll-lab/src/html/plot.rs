@@ -46,7 +46,7 @@ pub(crate) struct Plot {
     pub(crate) id: &'static str,
     pub(crate) title: String,
     /// What there is to see, for those who do not see it.
-    pub(crate) says: String,
+    pub(crate) description: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
     pub(crate) band: Option<Band>,
@@ -69,7 +69,7 @@ impl Plot {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\n\
              <title id=\"{id}-t\">{}</title>\n<desc id=\"{id}-d\">{}</desc>\n",
             escape(&self.title),
-            escape(&self.says)
+            escape(&self.description)
         );
         self.band(&mut out);
         self.axes(&mut out);
@@ -188,7 +188,7 @@ mod tests {
         let plot = Plot {
             id: "one",
             title: String::new(),
-            says: String::new(),
+            description: String::new(),
             x: Axis::even("", 4.0, 4.0),
             y: Axis::even("", 2.0, 2.0),
             band: None,

@@ -49,8 +49,8 @@ impl Axis {
         let each = axis.marks.iter().flat_map(|(at, _)| [*at, 2.0 * at, 5.0 * at]).collect::<Vec<f64>>();
         axis.low = each.iter().copied().filter(|at| *at <= low * 1.0001).fold(axis.low, f64::max);
         axis.high = each.iter().copied().filter(|at| *at >= high * 0.9999).fold(axis.high, f64::min);
-        let inside = each.into_iter().filter(|at| (axis.low * 0.999..=axis.high * 1.001).contains(at));
-        axis.marks = inside.map(|at| (at, plain(at))).collect();
+        let shown = each.into_iter().filter(|at| (axis.low * 0.999..=axis.high * 1.001).contains(at));
+        axis.marks = shown.map(|at| (at, plain(at))).collect();
         axis
     }
 

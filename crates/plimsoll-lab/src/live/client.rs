@@ -40,10 +40,10 @@ impl Client {
             .enable_all()
             .build()
             .map_err(LabError::io("start the client's runtime"))?;
-        Ok(runtime.block_on(self.drive_inside(arrivals, row_end)))
+        Ok(runtime.block_on(self.drive_async(arrivals, row_end)))
     }
 
-    async fn drive_inside(&self, mut arrivals: UnboundedReceiver<Arrival>, row_end: Instant) -> Tally {
+    async fn drive_async(&self, mut arrivals: UnboundedReceiver<Arrival>, row_end: Instant) -> Tally {
         let mut tally = Tally::new();
         let mut due = 0;
         let (report, mut reports) = unbounded_channel();
@@ -75,16 +75,16 @@ impl Client {
     /// would be load that the schedule does not know.
     async fn send(&self, arrival: Arrival) -> Sent {
         let dispatched = Instant::now();
-        let give_up = arrival.intended + self.deadline;
+        let deadline = arrival.intended + self.deadline;
         // Giving up drops the exchange with its wire, and so resets the connection.
-        let answer = timeout_at(give_up.into(), self.exchange()).await;
+        let answer = timeout_at(deadline.into(), self.exchange()).await;
         let now = Instant::now();
         let time = now.saturating_duration_since(arrival.intended);
         let outcome = match answer {
             Err(_) => Outcome::Late(self.deadline),
             // The timer rounds up to a millisecond; the deadline does not.
-            Ok(Ok(_)) if now > give_up => Outcome::Late(self.deadline),
-            Ok(Ok(status)) => judge(status, time),
+            Ok(Ok(_)) if now > deadline => Outcome::Late(self.deadline),
+            Ok(Ok(status)) => classify(status, time),
             Ok(Err(error)) => Outcome::Failed(error.to_string()),
         };
         Sent { arrival, dispatched, outcome }
@@ -108,9 +108,9 @@ impl Client {
     }
 }
 
-fn judge(status: StatusCode, time: Duration) -> Outcome {
+fn classify(status: StatusCode, time: Duration) -> Outcome {
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Outcome::Refused(time),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Outcome::Rejected(time),
         status if status.is_success() => Outcome::Good(time),
         status => Outcome::Failed(format!("status {status}")),
     }
@@ -122,11 +122,11 @@ mod tests {
 
     #[test]
     fn only_success_is_good_and_only_429_and_503_are_refusals() {
-        let of = |code| judge(StatusCode::from_u16(code).unwrap(), Duration::ZERO);
+        let of = |code| classify(StatusCode::from_u16(code).unwrap(), Duration::ZERO);
         assert!(matches!(of(200), Outcome::Good(_)));
         assert!(matches!(of(204), Outcome::Good(_)));
-        assert!(matches!(of(429), Outcome::Refused(_)));
-        assert!(matches!(of(503), Outcome::Refused(_)));
+        assert!(matches!(of(429), Outcome::Rejected(_)));
+        assert!(matches!(of(503), Outcome::Rejected(_)));
         for other in [302, 404, 500, 504] {
             assert!(matches!(of(other), Outcome::Failed(_)), "{other}");
         }
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_there_is_a_failure_and_none_is_lost() {
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = gone.local_addr().unwrap();
-        drop(gone);
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = closed.local_addr().unwrap();
+        drop(closed);
         let (due, arrivals) = unbounded_channel();
         for n in 0..10 {
             let intended = Instant::now();

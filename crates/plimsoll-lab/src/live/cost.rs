@@ -34,7 +34,7 @@ const WARM_UP: usize = 10;
 /// What one refusal costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct RefusalCost {
+pub struct RejectionCost {
     /// Processor time of one refusal.
     pub time: Duration,
     /// The same over the service time of a request in the bottleneck.
@@ -45,13 +45,13 @@ pub struct RefusalCost {
 ///
 /// # Errors
 ///
-/// [`LabError::Broken`] if that guard answers anything but 429 or 503.
-pub fn refusal_cost(guards: &Guards<'_>, service_time: Duration) -> Result<RefusalCost, LabError> {
+/// [`LabError::Failed`] if that guard answers anything but 429 or 503.
+pub fn rejection_cost(guards: &Guards<'_>, service_time: Duration) -> Result<RejectionCost, LabError> {
     let runtime =
         Builder::new_current_thread().enable_all().build().map_err(LabError::io("start a runtime"))?;
-    let _inside = runtime.enter();
+    let _entered = runtime.enter();
     let pool = SlotPool::start(1, service_time).map_err(LabError::io("start the bottleneck's thread"))?;
-    let mut router = (guards.refusing)(bare(pool));
+    let mut router = (guards.rejecting)(bare(pool));
     let mut batches = Vec::with_capacity(BATCHES);
     for n in 0..WARM_UP + BATCHES {
         let time = runtime.block_on(batch(&mut router))?;
@@ -62,7 +62,7 @@ pub fn refusal_cost(guards: &Guards<'_>, service_time: Duration) -> Result<Refus
     batches.sort_unstable();
     let median = batches.get(BATCHES / 2).copied().unwrap_or_default();
     let seconds = median.as_secs_f64() / BATCH as f64;
-    Ok(RefusalCost {
+    Ok(RejectionCost {
         time: Duration::from_secs_f64(seconds),
         of_service_time: seconds / service_time.as_secs_f64(),
     })
@@ -77,7 +77,7 @@ async fn batch(router: &mut Router) -> Result<Duration, LabError> {
         let Ok(answer) = router.call(request).await;
         let status = answer.status();
         if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
-            return Err(LabError::Broken(format!(
+            return Err(LabError::Failed(format!(
                 "the guard that should refuse everything answered {status}"
             )));
         }
@@ -95,12 +95,12 @@ mod tests {
     fn a_refusal_costs_something_and_the_fraction_is_of_the_service_time() {
         let guards = Guards {
             guard: &|router, _| router,
-            refusing: &|router| {
+            rejecting: &|router| {
                 router.layer(from_fn(async |_: Request, _: Next| StatusCode::SERVICE_UNAVAILABLE))
             },
         };
         let service = Duration::from_millis(20);
-        let cost = refusal_cost(&guards, service).unwrap();
+        let cost = rejection_cost(&guards, service).unwrap();
         assert!(cost.time > Duration::ZERO);
         let fraction = cost.time.as_secs_f64() / service.as_secs_f64();
         assert!((cost.of_service_time - fraction).abs() < 1e-6);
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_guard_that_lets_through_has_no_refusal_cost() {
-        let guards = Guards { guard: &|router, _| router, refusing: &|router| router };
-        let error = refusal_cost(&guards, Duration::from_millis(1)).unwrap_err();
+        let guards = Guards { guard: &|router, _| router, rejecting: &|router| router };
+        let error = rejection_cost(&guards, Duration::from_millis(1)).unwrap_err();
         assert!(error.to_string().contains("200"), "{error}");
     }
 }

@@ -3,33 +3,34 @@
 use crate::cli::Progress;
 use crate::cli::Settings;
 use crate::error::LabError;
-use crate::live::cost::refusal_cost;
+use crate::live::cost::rejection_cost;
 use crate::live::guards::Guards;
 use crate::live::report::Report;
-use crate::live::row::Course;
-use crate::live::server::Door;
+use crate::live::row::RowRunner;
+use crate::live::server::Listener;
 
 /// Runs `settings` through `door` and reports. Takes, in real time, about
 /// `2 × loads × (1 s + measured + deadline)`, more if rows are void and run again.
 ///
 /// # Errors
 ///
-/// [`LabError::Io`] if the system refuses a thread or a runtime, [`LabError::Broken`] if the
-/// refusing guard lets something through. Errors of single requests are no errors of the run:
+/// [`LabError::Io`] if the system refuses a thread or a runtime, [`LabError::Failed`] if the
+/// rejecting guard lets something through. Errors of single requests are no errors of the run:
 /// they are counted in the row.
 pub fn demo(
     settings: &Settings,
-    door: &Door,
+    listener: &Listener,
     guards: &Guards<'_>,
     progress: &mut Progress,
 ) -> Result<Report, LabError> {
-    let cost = refusal_cost(guards, settings.plan.service_time)?;
-    let course = Course { plan: &settings.plan, door, measured: settings.measured, seed: settings.seed };
-    progress.run_begins(2 * settings.loads.len(), course.row_time());
+    let cost = rejection_cost(guards, settings.plan.service_time)?;
+    let runner =
+        RowRunner { plan: &settings.plan, listener, measured: settings.measured, seed: settings.seed };
+    progress.run_begins(2 * settings.loads.len(), runner.row_time());
     let mut rows = Vec::with_capacity(2 * settings.loads.len());
     for guard in [None, Some(guards)] {
         for load in &settings.loads {
-            rows.push(course.run(*load, guard, progress)?);
+            rows.push(runner.run(*load, guard, progress)?);
         }
     }
     progress.finish();

@@ -16,7 +16,7 @@ pub struct Guards<'a> {
     pub guard: &'a dyn Fn(Router, &Plan) -> Router,
     /// Puts the same kind of layers around it, set so that they refuse every request (429 or
     /// 503); what one refusal costs is measured on this one.
-    pub refusing: &'a dyn Fn(Router) -> Router,
+    pub rejecting: &'a dyn Fn(Router) -> Router,
 }
 
 impl fmt::Debug for Guards<'_> {

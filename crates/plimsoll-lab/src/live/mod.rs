@@ -14,10 +14,10 @@ mod server;
 pub(crate) mod tally;
 mod wire;
 
-pub use cost::{RefusalCost, refusal_cost};
+pub use cost::{RejectionCost, rejection_cost};
 pub use demo::demo;
 pub use guards::Guards;
 pub use plan::Plan;
 pub use report::Report;
 pub use row::Row;
-pub use server::Door;
+pub use server::Listener;

@@ -27,7 +27,7 @@ pub(crate) struct Arrival {
 pub(crate) fn pace(
     schedule: Schedule,
     start: Instant,
-    lead_in: Duration,
+    warm_up: Duration,
 ) -> io::Result<(UnboundedReceiver<Arrival>, JoinHandle<()>)> {
     let (due, arrivals) = unbounded_channel();
     let thread = thread::Builder::new().name("pacer".into()).spawn(move || {
@@ -35,7 +35,7 @@ pub(crate) fn pace(
             let intended = start + offset;
             // `sleep` never returns early, and late by some tens of microseconds.
             thread::sleep(intended.saturating_duration_since(Instant::now()));
-            let measured = offset >= lead_in;
+            let measured = offset >= warm_up;
             if due.send(Arrival { intended, offset, measured }).is_err() {
                 return;
             }

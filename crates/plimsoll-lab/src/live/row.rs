@@ -12,12 +12,12 @@ use crate::live::guards::Guards;
 use crate::live::pacer::pace;
 use crate::live::plan::Plan;
 use crate::live::schedule::Schedule;
-use crate::live::server::{Door, Server};
+use crate::live::server::{Listener, Server};
 use crate::live::tally::{STEP, Tally};
 
 /// Driven but not measured, so that a row shows the steady state: a queue without a bound is
 /// full after `deadline / (load - 1)`, the slots after one service time.
-pub(crate) const LEAD_IN: Duration = Duration::from_secs(1);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 
 /// How often a void row is run again before its last result stands, marked void.
 const RETRIES: u32 = 2;
@@ -49,9 +49,9 @@ pub struct Row {
     /// Answered 429 or 503 within the deadline.
     pub rejected: f64,
     /// Median time to a refusal. `None` without any.
-    pub refused_p50_ms: Option<f64>,
+    pub rejected_p50_ms: Option<f64>,
     /// 99th percentile of the same.
-    pub refused_p99_ms: Option<f64>,
+    pub rejected_p99_ms: Option<f64>,
     /// Not answered by the deadline: the client had left.
     pub late: f64,
     /// Requests the bottleneck worked on to the end although their clients had left: the
@@ -67,7 +67,7 @@ pub struct Row {
     /// Good answers per second in each 100 ms since the row began, the lead-in with them: for the
     /// page, not for the file.
     #[serde(skip)]
-    pub good_line: Vec<f64>,
+    pub goodput_timeline: Vec<f64>,
     /// The tail of the accepted: milliseconds, and the share that took longer. For the page.
     #[serde(skip)]
     pub tail: Vec<(f64, f64)>,
@@ -82,28 +82,28 @@ impl Row {
         if self.bound > 0.0 { self.goodput / self.bound } else { 0.0 }
     }
 
-    fn of(course: &Course<'_>, guarded: bool, load: f64, tally: &Tally, wasted: f64) -> Self {
-        let per_second = |count: u64| count as f64 / course.measured.as_secs_f64();
+    fn of(runner: &RowRunner<'_>, guarded: bool, load: f64, tally: &Tally, wasted: f64) -> Self {
+        let per_second = |count: u64| count as f64 / runner.measured.as_secs_f64();
         let offered = per_second(tally.offered);
         let lag_p99_ms = tally.lag.quantile_ms(0.99).unwrap_or(0.0);
-        let lag_limit_ms = course.plan.lag_limit().as_secs_f64() * 1_000.0;
+        let lag_limit_ms = runner.plan.lag_limit().as_secs_f64() * 1_000.0;
         Self {
             guarded,
             load,
             offered,
             goodput: per_second(tally.good),
-            bound: course.plan.bound(offered),
+            bound: runner.plan.bound(offered),
             p50_ms: tally.accepted.quantile_ms(0.50),
             p99_ms: tally.accepted.quantile_ms(0.99),
             rejected: per_second(tally.rejected.len()),
-            refused_p50_ms: tally.rejected.quantile_ms(0.50),
-            refused_p99_ms: tally.rejected.quantile_ms(0.99),
+            rejected_p50_ms: tally.rejected.quantile_ms(0.50),
+            rejected_p99_ms: tally.rejected.quantile_ms(0.99),
             late: per_second(tally.late),
             wasted,
             failed: per_second(tally.failed),
             lag_p99_ms,
             valid: lag_p99_ms <= lag_limit_ms && tally.sent_share() >= SENT_SHARE,
-            good_line: tally.good_line.iter().map(|n| *n as f64 / STEP.as_secs_f64()).collect(),
+            goodput_timeline: tally.goodput_timeline.iter().map(|n| *n as f64 / STEP.as_secs_f64()).collect(),
             tail: tally.accepted.tail(),
             first_failure: tally.first_failure.clone(),
         }
@@ -112,17 +112,17 @@ impl Row {
 
 /// What all rows of a run have in common.
 #[derive(Debug)]
-pub(crate) struct Course<'a> {
+pub(crate) struct RowRunner<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) door: &'a Door,
+    pub(crate) listener: &'a Listener,
     pub(crate) measured: Duration,
     pub(crate) seed: u64,
 }
 
-impl Course<'_> {
+impl RowRunner<'_> {
     /// How long one row takes, about.
     pub(crate) fn row_time(&self) -> Duration {
-        LEAD_IN + self.measured + self.plan.deadline
+        WARM_UP + self.measured + self.plan.deadline
     }
 
     /// Runs the row, again if it was void, and keeps `progress` moving meanwhile.
@@ -151,27 +151,27 @@ impl Course<'_> {
         guards: Option<&Guards<'_>>,
         progress: &mut Progress,
     ) -> Result<Row, LabError> {
-        let server = Server::start(self.door, self.plan, guards)?;
-        let span = LEAD_IN + self.measured;
+        let server = Server::start(self.listener, self.plan, guards)?;
+        let span = WARM_UP + self.measured;
         let schedule = Schedule::new(self.seed, load * self.plan.capacity(), span);
         let start = Instant::now();
         let row_end = start + span + self.plan.lag_limit();
         let (arrivals, pacer) =
-            pace(schedule, start, LEAD_IN).map_err(LabError::io("start the pacer's thread"))?;
-        let client = Client::new(self.door.target(), self.plan.deadline);
+            pace(schedule, start, WARM_UP).map_err(LabError::io("start the pacer's thread"))?;
+        let client = Client::new(self.listener.address(), self.plan.deadline);
         let driver = thread::Builder::new()
             .name("client".into())
             .spawn(move || client.drive(arrivals, row_end))
             .map_err(LabError::io("start the client's thread"))?;
-        let mut waste = Waste::from(start + LEAD_IN, start + span);
+        let mut waste = Waste::from(start + WARM_UP, start + span);
         while !driver.is_finished() {
             progress.tick();
-            waste.look(Instant::now(), server.wasted());
+            waste.sample(Instant::now(), server.wasted());
             thread::sleep(Duration::from_millis(50));
         }
-        let fell = |_| LabError::Broken("a thread of the load generator panicked".into());
-        let tally = driver.join().map_err(fell)??;
-        pacer.join().map_err(fell)?;
+        let panicked = |_| LabError::Failed("a thread of the load generator panicked".into());
+        let tally = driver.join().map_err(panicked)??;
+        pacer.join().map_err(panicked)?;
         Ok(Row::of(self, guards.is_some(), load, &tally, waste.rate()))
     }
 }
@@ -190,7 +190,7 @@ impl Waste {
         Self { begin, end, first: None, last: None }
     }
 
-    fn look(&mut self, now: Instant, count: u64) {
+    fn sample(&mut self, now: Instant, count: u64) {
         if now >= self.begin && now <= self.end {
             self.first.get_or_insert((now, count));
             self.last = Some((now, count));
@@ -217,12 +217,12 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut waste = Waste::from(at(1), at(5));
         assert_eq!(waste.rate(), 0.0);
-        waste.look(at(0), 0);
-        waste.look(at(1), 100);
+        waste.sample(at(0), 0);
+        waste.sample(at(1), 100);
         assert_eq!(waste.rate(), 0.0);
-        waste.look(at(3), 300);
-        waste.look(at(5), 900);
-        waste.look(at(6), 5_000);
+        waste.sample(at(3), 300);
+        waste.sample(at(5), 900);
+        waste.sample(at(6), 5_000);
         assert_eq!(waste.rate(), 200.0);
     }
 }

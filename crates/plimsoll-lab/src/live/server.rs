@@ -23,20 +23,20 @@ const BACKLOG: u32 = 4_096;
 /// The listening socket, bound once and shared by all rows of a run: an address that was free at
 /// the start cannot be lost half-way.
 #[derive(Debug)]
-pub struct Door {
+pub struct Listener {
     listener: TcpListener,
-    target: SocketAddr,
+    address: SocketAddr,
 }
 
-impl Door {
+impl Listener {
     /// Binds `address`; port 0 lets the system choose.
     ///
     /// # Errors
     ///
     /// Whatever the system says: in use, not of this machine, not permitted.
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
-        let _inside = runtime.enter();
+        let _entered = runtime.enter();
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -45,19 +45,19 @@ impl Door {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?.into_std()?;
-        let mut target = listener.local_addr()?;
+        let mut address = listener.local_addr()?;
         // "Every address of this machine" is a place to listen, not one to call.
-        match target.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => target.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => target.set_ip(Ipv6Addr::LOCALHOST.into()),
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        Ok(Self { listener, target })
+        Ok(Self { listener, address })
     }
 
     /// Where the client finds the server.
-    pub fn target(&self) -> SocketAddr {
-        self.target
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
@@ -88,7 +88,11 @@ impl Server {
     ///
     /// One worker thread: the handler only waits, and on a small machine the client needs the
     /// other core.
-    pub(crate) fn start(door: &Door, plan: &Plan, guards: Option<&Guards<'_>>) -> Result<Self, LabError> {
+    pub(crate) fn start(
+        listener: &Listener,
+        plan: &Plan,
+        guards: Option<&Guards<'_>>,
+    ) -> Result<Self, LabError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("server")
@@ -96,14 +100,14 @@ impl Server {
             .build()
             .map_err(LabError::io("start the server's runtime"))?;
         let pool = {
-            let _inside = runtime.enter();
+            let _entered = runtime.enter();
             let pool = SlotPool::start(plan.slots, plan.service_time)
                 .map_err(LabError::io("start the bottleneck's thread"))?;
             let router = match guards {
                 Some(guards) => (guards.guard)(bare(pool.clone()), plan),
                 None => bare(pool.clone()),
             };
-            let listener = door
+            let listener = listener
                 .listener
                 .try_clone()
                 .and_then(tokio::net::TcpListener::from_std)
@@ -138,10 +142,10 @@ mod tests {
 
     #[test]
     fn an_address_in_use_does_not_open_and_a_wildcard_is_called_on_loopback() {
-        let door = Door::open("127.0.0.1:0".parse().unwrap()).unwrap();
-        let again = Door::open(door.target()).unwrap_err();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let again = Listener::bind(listener.address()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
-        let wide = Door::open("0.0.0.0:0".parse().unwrap()).unwrap();
-        assert!(wide.target().ip().is_loopback());
+        let wide = Listener::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        assert!(wide.address().ip().is_loopback());
     }
 }

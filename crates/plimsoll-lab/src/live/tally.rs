@@ -12,7 +12,7 @@ pub(crate) enum Outcome {
     /// A 2xx answer within the deadline: the only kind that was worth anything.
     Good(Duration),
     /// 429 or 503: told at once to go away.
-    Refused(Duration),
+    Rejected(Duration),
     /// No answer by the deadline, which is given; the client has left.
     Late(Duration),
     /// No connection, a broken one, or any other status.
@@ -29,7 +29,7 @@ pub(crate) struct Sent {
 }
 
 /// Longer times are booked as this: ten minutes, ten times the longest deadline.
-const LONGEST_MICROS: u64 = 600_000_000;
+const MAX_MICROS: u64 = 600_000_000;
 
 /// Durations, to three digits, in microseconds.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Times {
         // With a fixed range: `saturating_record` clips to it, and a range that grows on demand
         // begins at two microseconds.
         #[allow(clippy::expect_used)]
-        Self(Histogram::new_with_max(LONGEST_MICROS, 3).expect("constants within its limits"))
+        Self(Histogram::new_with_max(MAX_MICROS, 3).expect("constants within its limits"))
     }
 
     /// Books one.
@@ -96,7 +96,7 @@ pub(crate) struct Tally {
     /// Latencies of refusals, likewise.
     pub(crate) rejected: Times,
     /// Good answers in each [`STEP`] since the row began, the lead-in with them.
-    pub(crate) good_line: Vec<u64>,
+    pub(crate) goodput_timeline: Vec<u64>,
     /// Requests given up at their deadline.
     pub(crate) late: u64,
     /// Requests that met an error.
@@ -114,7 +114,7 @@ impl Tally {
             offered: 0,
             sent_in_time: 0,
             good: 0,
-            good_line: Vec::new(),
+            goodput_timeline: Vec::new(),
             accepted: Times::new(),
             rejected: Times::new(),
             late: 0,
@@ -130,10 +130,10 @@ impl Tally {
         if let Outcome::Good(time) = sent.outcome {
             let at = (sent.arrival.offset + time).as_millis() / STEP.as_millis();
             let at = usize::try_from(at).unwrap_or(usize::MAX).min(100_000);
-            if self.good_line.len() <= at {
-                self.good_line.resize(at + 1, 0);
+            if self.goodput_timeline.len() <= at {
+                self.goodput_timeline.resize(at + 1, 0);
             }
-            if let Some(step) = self.good_line.get_mut(at) {
+            if let Some(step) = self.goodput_timeline.get_mut(at) {
                 *step += 1;
             }
         }
@@ -149,7 +149,7 @@ impl Tally {
                 self.good += 1;
                 self.accepted.record(time);
             }
-            Outcome::Refused(time) => self.rejected.record(time),
+            Outcome::Rejected(time) => self.rejected.record(time),
             Outcome::Late(deadline) => {
                 self.late += 1;
                 self.accepted.record(deadline);
@@ -199,7 +199,7 @@ mod tests {
         for n in 0..100_u32 {
             let outcome = match n % 4 {
                 0 => Outcome::Good(n * MS),
-                1 => Outcome::Refused(MS),
+                1 => Outcome::Rejected(MS),
                 2 => Outcome::Late(200 * MS),
                 _ => Outcome::Failed(format!("error {n}")),
             };
@@ -251,7 +251,7 @@ mod tests {
             tally.record(sent, start + MS);
         }
         tally.record(sent(start, true, Outcome::Late(200 * MS)), start + MS);
-        assert_eq!(tally.good_line, [1, 2, 0, 1]);
+        assert_eq!(tally.goodput_timeline, [1, 2, 0, 1]);
         let tail = tally.accepted.tail();
         assert!((tail[0].0 - 60.0).abs() < 0.1 && tail[0].1 == 0.25, "{tail:?}");
         assert!(tail.len() == 2 && tail[1].0 >= 200.0 && tail[1].1 == 0.0, "{tail:?}");

@@ -15,7 +15,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
         "p50_ms",
         "p99_ms",
         "rejected",
-        "refused_p99_ms",
+        "rejected_p99_ms",
         "failed",
         "late",
         "wasted",
@@ -23,7 +23,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
     ] {
         let _ = write!(out, ",{name},{name}_low,{name}_high");
     }
-    out.push_str(",bound,judged,returned,verdict\n");
+    out.push_str(",bound,judged,recovered,verdict\n");
     for row in &outcome.rows {
         let _ = write!(out, "{},{},{}", quoted(&outcome.scenario), quoted(&row.policy), row.load);
         for each in [
@@ -33,7 +33,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
             row.p50_ms,
             row.p99_ms,
             Some(row.rejected),
-            row.refused_p99_ms,
+            row.rejected_p99_ms,
             Some(row.failed),
             Some(row.late),
             Some(row.wasted),
@@ -50,7 +50,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
             0 => "",
             _ => row.verdict.as_str(),
         };
-        let _ = writeln!(out, ",{},{},{},{verdict}", row.bound, row.judged, row.returned);
+        let _ = writeln!(out, ",{},{},{},{verdict}", row.bound, row.judged, row.recovered);
     }
     out
 }

@@ -1,11 +1,11 @@
 //! Running a scenario: every policy at every load with every seed, and what came of it.
 
-mod aftermath;
 mod csv;
 mod estimate;
 mod faults;
 mod figures;
 mod outcome;
+mod recovery;
 mod report;
 mod table;
 mod work;
@@ -28,7 +28,7 @@ pub(crate) use work::share_work;
 /// outcome.
 ///
 /// # Errors
-/// [`LabError::Broken`] if a policy cannot be built from the scenario's numbers.
+/// [`LabError::Failed`] if a policy cannot be built from the scenario's numbers.
 pub fn run(
     scenario: &Scenario,
     seed: u64,

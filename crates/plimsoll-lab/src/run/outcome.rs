@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::live::tally::Times;
-use crate::run::aftermath::{Aftermath, herd_back, judge};
 use crate::run::estimate::Estimate;
 use crate::run::faults::{FaultRow, faults};
+use crate::run::recovery::{Recovery, herd_recovery, judge};
 use crate::scenario::{Scenario, Step};
-use crate::sim::{Moment, Record, STEP};
+use crate::sim::{Interval, Record, STEP};
 
 /// The whole result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,7 +26,7 @@ pub struct Outcome {
     /// How long a client waits; `None` for ever.
     pub deadline_ms: Option<f64>,
     /// What a refusal costs, as a share of the mean service time.
-    pub refusal_cost: f64,
+    pub rejection_cost: f64,
     /// The first seed.
     pub seed: u64,
     /// How many seeds, each the next number.
@@ -67,7 +67,7 @@ pub struct Row {
     /// Refused.
     pub rejected: Estimate,
     /// The 99th percentile of the time to a refusal.
-    pub refused_p99_ms: Option<Estimate>,
+    pub rejected_p99_ms: Option<Estimate>,
     /// Answered with failure.
     pub failed: Estimate,
     /// Given up by their clients.
@@ -77,21 +77,21 @@ pub struct Row {
     /// Seeds that were judged, and of these the ones that came back.
     pub judged: u32,
     /// See `judged`.
-    pub returned: u32,
+    pub recovered: u32,
     /// Whether goodput returns by itself within the run.
     pub verdict: Verdict,
     /// Seconds from the trigger's end until goodput was back, over the seeds that came back.
     pub recovery_s: Option<Estimate>,
     /// With how many seeds 99 % of the herd were in again; `None` without a herd.
-    pub herd_returned: Option<u32>,
+    pub herd_recovered: Option<u32>,
     /// Seconds until they were, over those seeds.
-    pub herd_back_s: Option<Estimate>,
+    pub herd_recovery_s: Option<Estimate>,
     /// What each of the server's faults did, in the order of time.
     pub faults: Vec<FaultRow>,
     /// Good answers per second, step by step, mean over the seeds.
-    pub good_line: Vec<f64>,
+    pub goodput_timeline: Vec<f64>,
     /// Attempts per second, likewise.
-    pub offered_line: Vec<f64>,
+    pub offered_timeline: Vec<f64>,
     /// Times to a good answer in milliseconds, each with the share of those that took longer.
     pub tail: Vec<(f64, f64)>,
 }
@@ -134,7 +134,7 @@ impl Outcome {
             slots: case.map_or(0, |case| case.server.slots),
             service_ms: case.map_or(0.0, |case| ms(case.server.service.mean())),
             deadline_ms: case.and_then(|case| case.clients.deadline).map(ms),
-            refusal_cost: case.map_or(0.0, |case| case.server.refusal_cost),
+            rejection_cost: case.map_or(0.0, |case| case.server.rejection_cost),
             seed,
             seeds,
             trigger_s: (scenario.from.as_secs_f64(), scenario.until.as_secs_f64()),
@@ -172,26 +172,27 @@ impl Row {
             Estimate::of(&records.iter().filter_map(of).collect::<Vec<f64>>())
         };
         let bound = |record: &Record| bound(step, record);
-        let after: Vec<Aftermath> =
-            records.iter().map(|record| judge(scenario, &record.line, step.case.span)).collect();
-        let back: Vec<f64> = after
+        let after: Vec<Recovery> =
+            records.iter().map(|record| judge(scenario, &record.timeline, step.case.span)).collect();
+        let recovered: Vec<f64> = after
             .iter()
             .filter_map(|after| match after {
-                Aftermath::Back(time) => Some(time.as_secs_f64()),
-                Aftermath::Unknown | Aftermath::Draining | Aftermath::Gone => None,
+                Recovery::After(time) => Some(time.as_secs_f64()),
+                Recovery::Unknown | Recovery::Draining | Recovery::Never => None,
             })
             .collect();
-        let draining = after.iter().filter(|after| **after == Aftermath::Draining).count();
-        let judged = after.iter().filter(|after| **after != Aftermath::Unknown).count();
-        let verdict = match (back.len(), judged) {
+        let draining = after.iter().filter(|after| **after == Recovery::Draining).count();
+        let judged = after.iter().filter(|after| **after != Recovery::Unknown).count();
+        let verdict = match (recovered.len(), judged) {
             (_, 0) => Verdict::Unjudged,
-            (back, judged) if 2 * back > judged => Verdict::Stable,
-            (back, judged) if 2 * (back + draining) > judged => Verdict::Draining,
+            (recovered, judged) if 2 * recovered > judged => Verdict::Stable,
+            (recovered, judged) if 2 * (recovered + draining) > judged => Verdict::Draining,
             _ => Verdict::Metastable,
         };
         let herd: Option<Vec<f64>> = step.case.herd.map(|herd| {
-            let back = records.iter().filter_map(|record| herd_back(&record.line, herd.at, herd.count));
-            back.map(|time| time.as_secs_f64()).collect()
+            let recovered =
+                records.iter().filter_map(|record| herd_recovery(&record.timeline, herd.at, herd.count));
+            recovered.map(|time| time.as_secs_f64()).collect()
         });
         Row {
             policy: policy.into(),
@@ -205,19 +206,19 @@ impl Row {
             p50_ms: some(&|record| record.good_ms(0.5)),
             p99_ms: some(&|record| record.good_ms(0.99)),
             rejected: mean(&Record::rejected_rate),
-            refused_p99_ms: some(&|record| record.rejected_ms(0.99)),
+            rejected_p99_ms: some(&|record| record.rejected_ms(0.99)),
             failed: mean(&Record::failed_rate),
             late: mean(&Record::late_rate),
             wasted: mean(&|record| record.wasted() as f64),
             judged: judged as u32,
-            returned: back.len() as u32,
+            recovered: recovered.len() as u32,
             verdict,
-            recovery_s: Estimate::of(&back),
-            herd_returned: herd.as_ref().map(|back| back.len() as u32),
-            herd_back_s: herd.and_then(|back| Estimate::of(&back)),
+            recovery_s: Estimate::of(&recovered),
+            herd_recovered: herd.as_ref().map(|recovered| recovered.len() as u32),
+            herd_recovery_s: herd.and_then(|recovered| Estimate::of(&recovered)),
             faults: faults(scenario, step, records),
-            good_line: line(records, step, |moment| moment.good),
-            offered_line: line(records, step, |moment| moment.attempts),
+            goodput_timeline: line(records, step, |interval| interval.good),
+            offered_timeline: line(records, step, |interval| interval.attempts),
             tail: tail(records),
         }
     }
@@ -230,24 +231,25 @@ fn bound(step: &Step, record: &Record) -> f64 {
         return plan.bound(step.capacity, record.offered_rate());
     }
     let at = |time: std::time::Duration| (time.as_nanos() / STEP.as_nanos()) as usize;
-    let moments = record.line.get(at(window.start)..at(window.end)).unwrap_or_default();
+    let intervals = record.timeline.get(at(window.start)..at(window.end)).unwrap_or_default();
     let capacity = |at: usize| match plan.faults.is_empty() {
         true => step.capacity,
         false => plan.capacity_over(&(STEP * at as u32..STEP * (at + 1) as u32)),
     };
-    let each = moments.iter().enumerate().map(|(n, moment)| {
-        plan.bound(capacity(at(window.start) + n), f64::from(moment.attempts) / STEP.as_secs_f64())
+    let each = intervals.iter().enumerate().map(|(n, interval)| {
+        plan.bound(capacity(at(window.start) + n), f64::from(interval.attempts) / STEP.as_secs_f64())
     });
-    each.sum::<f64>() / moments.len().max(1) as f64
+    each.sum::<f64>() / intervals.len().max(1) as f64
 }
 
 /// A rate over time, mean over the seeds, from the start to the end of arrivals.
-fn line(records: &[Record], step: &Step, of: impl Fn(&Moment) -> u32) -> Vec<f64> {
+fn line(records: &[Record], step: &Step, of: impl Fn(&Interval) -> u32) -> Vec<f64> {
     let steps = (step.case.span.as_nanos() / STEP.as_nanos()) as usize;
-    let whole = records.len() as f64 * STEP.as_secs_f64();
-    let sum =
-        |at| records.iter().filter_map(|record| record.line.get(at)).map(|m| f64::from(of(m))).sum::<f64>();
-    (0..steps).map(|at| sum(at) / whole).collect()
+    let duration = records.len() as f64 * STEP.as_secs_f64();
+    let sum = |at| {
+        records.iter().filter_map(|record| record.timeline.get(at)).map(|m| f64::from(of(m))).sum::<f64>()
+    };
+    (0..steps).map(|at| sum(at) / duration).collect()
 }
 
 /// The tail of all seeds together: at shares that fall by a quarter of a decade, down to those that

@@ -7,31 +7,31 @@ use crate::run::outcome::{Outcome, Row};
 use crate::run::table::herd;
 
 /// The load whose course and tail are drawn: the one nearest to this.
-const TELLING_LOAD: f64 = 4.0;
+const SHOWN_LOAD: f64 = 4.0;
 
 /// The whole page.
 pub(crate) fn report(outcome: &Outcome) -> String {
     let loads = loads(outcome);
-    let telling = loads.iter().copied().min_by(|a, b| {
-        let far = |load: f64| (load / TELLING_LOAD).ln().abs();
+    let shown = loads.iter().copied().min_by(|a, b| {
+        let far = |load: f64| (load / SHOWN_LOAD).ln().abs();
         far(*a).total_cmp(&far(*b))
     });
-    let telling = telling.unwrap_or(TELLING_LOAD);
+    let shown = shown.unwrap_or(SHOWN_LOAD);
     let mut parts = Vec::new();
     if loads.len() > 1 {
         parts.push(goodput(outcome, &loads));
         parts.push(latency(outcome, &loads));
     }
-    parts.push(course(outcome, telling));
-    parts.push(tail(outcome, telling));
+    parts.push(course(outcome, shown));
+    parts.push(tail(outcome, shown));
     let page = Page {
         title: format!("Overload, simulated: {}", outcome.scenario),
-        lead: lead(outcome, telling),
-        summary: summary(outcome.rows.iter().filter(|row| row.load == telling)),
+        intro: intro(outcome, shown),
+        summary: summary(outcome.rows.iter().filter(|row| row.load == shown)),
         parts,
-        beside: faults(outcome, outcome.rows.iter().filter(|row| row.load == telling)),
-        whole: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
-        foot: format!(
+        extra: faults(outcome, outcome.rows.iter().filter(|row| row.load == shown)),
+        all_rows: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
+        footer: format!(
             "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time: the same command gives the same page.",
             outcome.scenario,
             outcome.seed,
@@ -48,10 +48,10 @@ fn loads(outcome: &Outcome) -> Vec<f64> {
     loads
 }
 
-fn lead(outcome: &Outcome, telling: f64) -> Vec<String> {
+fn intro(outcome: &Outcome, shown: f64) -> Vec<String> {
     let deadline = outcome.deadline_ms.map_or("for ever".into(), |ms| format!("{ms} ms"));
     let (from, until) = outcome.trigger_s;
-    let at: Vec<String> = at_load(outcome, telling)
+    let at: Vec<String> = at_load(outcome, shown)
         .map(|(_, row)| format!("{} {} %", row.policy, figures(100.0 * row.of_bound.mean)))
         .collect();
     vec![
@@ -63,21 +63,21 @@ fn lead(outcome: &Outcome, telling: f64) -> Vec<String> {
             outcome.slots,
             short(outcome.service_ms),
             short(outcome.capacity),
-            short(100.0 * outcome.refusal_cost),
+            short(100.0 * outcome.rejection_cost),
             outcome.seconds,
             outcome.seeds
         ),
-        format!("Of the bound at {}: {}.", load_name(telling), at.join(", ")),
+        format!("Of the bound at {}: {}.", load_name(shown), at.join(", ")),
     ]
 }
 
 fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
     let lines = rows.map(|row| {
-        let back = row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean));
+        let recovery = row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean));
         let herd = herd(row).map_or_else(String::new, |herd| format!(", {herd}"));
         let verdict = match row.judged {
             0 => "–".into(),
-            judged => format!("{} ({} of {judged}){herd}", row.verdict.as_str(), row.returned),
+            judged => format!("{} ({} of {judged}){herd}", row.verdict.as_str(), row.recovered),
         };
         vec![
             row.policy.clone(),
@@ -89,7 +89,7 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
             figures(row.rejected.mean),
             figures(row.failed.mean),
             figures(row.late.mean),
-            back,
+            recovery,
             verdict,
         ]
     });
@@ -125,7 +125,7 @@ fn faults<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<
                 fault.name(),
                 figures(fault.sent.mean),
                 figures(fault.reached.mean),
-                fault.back(outcome.seeds),
+                fault.recovery(outcome.seeds),
             ]
         })
     });

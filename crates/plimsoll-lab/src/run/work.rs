@@ -40,7 +40,7 @@ pub(super) fn all(
 pub(crate) fn share_work<P: Sync, T: Send>(
     parts: &[P],
     work: impl Fn(&P) -> Result<T, LabError> + Sync,
-    mut tell: impl FnMut(usize),
+    mut report_done: impl FnMut(usize),
 ) -> Result<Vec<T>, LabError> {
     let next = AtomicUsize::new(0);
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -74,10 +74,10 @@ pub(crate) fn share_work<P: Sync, T: Send>(
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(LabError::Broken("a thread of the simulator panicked".into()));
+                    return Err(LabError::Failed("a thread of the simulator panicked".into()));
                 }
             }
-            tell(done);
+            report_done(done);
         }
         Ok(all.into_iter().flatten().collect())
     })
@@ -87,7 +87,7 @@ fn row(scenario: &Scenario, part: &Part<'_>, seed: u64, seeds: u32) -> Result<(R
     let records: Vec<Record> = (0..u64::from(seeds))
         .map(|n| simulate(&part.step.case, part.policy, seed.wrapping_add(n)))
         .collect::<Result<_, _>>()
-        .map_err(|error| LabError::Broken(error.to_string()))?;
+        .map_err(|error| LabError::Failed(error.to_string()))?;
     let requests = records.iter().map(|record| record.attempts).sum();
     Ok((Row::new(scenario, part.name, part.step, &records), requests))
 }

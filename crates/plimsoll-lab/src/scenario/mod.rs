@@ -2,12 +2,12 @@
 
 mod arrivals;
 mod breaker;
-mod buffer;
-mod drop;
+mod discipline;
 mod policies;
 mod raw;
 mod read;
 mod server;
+mod shedder;
 mod source;
 mod values;
 
@@ -18,8 +18,8 @@ use crate::error::LabError;
 use crate::sim::{Case, Policy};
 pub(crate) use raw::{Number, Text, Whole};
 pub use read::read;
-pub(crate) use read::{NANO, Read, Reader};
-pub use source::Misread;
+pub(crate) use read::{NANO, ReadResult, Reader};
+pub use source::ScenarioError;
 pub(crate) use source::Source;
 
 /// A scenario, read and checked.
@@ -57,8 +57,8 @@ pub struct Step {
 /// The scenario `asked` for: a shipped one by its name, or a file.
 ///
 /// # Errors
-/// [`LabError::Flaw`] if there is no such scenario, [`LabError::Misread`] if it cannot be used.
-pub fn find(asked: &str) -> Result<Scenario, LabError> {
-    let found = catalog::find(asked)?;
+/// [`LabError::Usage`] if there is no such scenario, [`LabError::Scenario`] if it cannot be used.
+pub fn find(name: &str) -> Result<Scenario, LabError> {
+    let found = catalog::find(name)?;
     Ok(read(&found.name, &found.file, &found.text, found.directory.as_deref())?)
 }

@@ -46,38 +46,38 @@ impl Arrivals {
     /// Whether the rate is one and the same all over `window`.
     pub(crate) fn is_steady(&self, window: &Range<Duration>) -> bool {
         let Arrivals::Pieces(pieces) = self else { return false };
-        let mut met = pieces.iter().enumerate().filter(|(n, piece)| {
+        let mut overlapping = pieces.iter().enumerate().filter(|(n, piece)| {
             let begin =
                 n.checked_sub(1).and_then(|n| pieces.get(n)).map_or(Duration::ZERO, |last| last.until);
             begin < window.end && piece.until > window.start
         });
-        let first = met.next().map_or(0.0, |(_, piece)| piece.rate);
-        pieces.iter().all(|piece| piece.rate == piece.to) && met.all(|(_, piece)| piece.rate == first)
+        let first = overlapping.next().map_or(0.0, |(_, piece)| piece.rate);
+        pieces.iter().all(|piece| piece.rate == piece.to) && overlapping.all(|(_, piece)| piece.rate == first)
     }
 }
 
 /// The moments themselves, drawn one by one.
 #[derive(Debug)]
-pub(crate) struct Stream<'a> {
+pub(crate) struct ArrivalStream<'a> {
     arrivals: &'a Arrivals,
     dice: Dice,
     next: usize,
     at: f64,
-    piece: Line,
+    piece: Segment,
 }
 
 /// The piece in force: from now to `end` the rate goes from `rate` up by `slope` a second.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Segment {
     end: f64,
     rate: f64,
     slope: f64,
 }
 
-impl<'a> Stream<'a> {
+impl<'a> ArrivalStream<'a> {
     pub(crate) fn new(arrivals: &'a Arrivals, dice: Dice) -> Self {
-        let piece = Line { end: 0.0, rate: 0.0, slope: 0.0 };
-        Stream { arrivals, dice, next: 0, at: 0.0, piece }
+        let piece = Segment { end: 0.0, rate: 0.0, slope: 0.0 };
+        ArrivalStream { arrivals, dice, next: 0, at: 0.0, piece }
     }
 
     /// Nanoseconds from the start to the next arrival; never before the last.
@@ -90,7 +90,7 @@ impl<'a> Stream<'a> {
         // The time at which the integral of the rate has grown by an exponential draw.
         let mut need = self.exponential();
         loop {
-            let Line { end, rate, slope } = self.piece;
+            let Segment { end, rate, slope } = self.piece;
             let left = end - self.at;
             // Without the detours, nothing times for ever would be no number.
             let whole = match (rate, slope) {
@@ -110,7 +110,7 @@ impl<'a> Stream<'a> {
             }
             need -= whole;
             self.at = end;
-            self.piece = self.turn()?;
+            self.piece = self.next_segment()?;
         }
     }
 
@@ -119,14 +119,14 @@ impl<'a> Stream<'a> {
     }
 
     /// The piece that begins now.
-    fn turn(&mut self) -> Option<Line> {
+    fn next_segment(&mut self) -> Option<Segment> {
         let now = self.at;
         self.next += 1;
         match self.arrivals {
             Arrivals::Pieces(pieces) => {
                 let Some(piece) = pieces.get(self.next - 1) else {
                     let rate = pieces.last().map_or(0.0, |last| last.to);
-                    return (rate > 0.0 && now.is_finite()).then_some(Line {
+                    return (rate > 0.0 && now.is_finite()).then_some(Segment {
                         end: f64::INFINITY,
                         rate,
                         slope: 0.0,
@@ -136,13 +136,13 @@ impl<'a> Stream<'a> {
                     if piece.until == Duration::MAX { f64::INFINITY } else { piece.until.as_secs_f64() };
                 let end = end.max(now);
                 let slope = if piece.to == piece.rate { 0.0 } else { (piece.to - piece.rate) / (end - now) };
-                Some(Line { end, rate: piece.rate, slope: if slope.is_finite() { slope } else { 0.0 } })
+                Some(Segment { end, rate: piece.rate, slope: if slope.is_finite() { slope } else { 0.0 } })
             }
             Arrivals::Bursts { high, low, on, off } => {
                 // Starts between bursts.
                 let (rate, mean) = if self.next.is_multiple_of(2) { (*high, on) } else { (*low, off) };
                 let end = now + self.exponential() * mean.as_secs_f64();
-                Some(Line { end, rate, slope: 0.0 })
+                Some(Segment { end, rate, slope: 0.0 })
             }
             Arrivals::Trace(_) => None,
         }
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn count(arrivals: &Arrivals, from: f64, until: f64) -> usize {
-        let mut stream = Stream::new(arrivals, Dice::seeded(4));
+        let mut stream = ArrivalStream::new(arrivals, Dice::seeded(4));
         let all = std::iter::from_fn(|| stream.next()).map(|at| at as f64 / 1e9);
         all.take_while(|at| *at < until).filter(|at| *at >= from).count()
     }

@@ -30,7 +30,7 @@ pub struct ServerPlan {
     /// How long each takes.
     pub service: Law,
     /// What a refusal takes from the slots, as a share of the mean service time.
-    pub refusal_cost: f64,
+    pub rejection_cost: f64,
     /// How its capacity changes, in the order of time.
     pub changes: Vec<Change>,
     /// When it is not well, in the order of time, none before the end of the last.
@@ -40,7 +40,7 @@ pub struct ServerPlan {
 impl ServerPlan {
     /// A server that stays as it is, and whose refusals cost nothing.
     pub fn new(slots: u32, service: Law) -> Self {
-        ServerPlan { slots, service, refusal_cost: 0.0, changes: Vec::new(), faults: Vec::new() }
+        ServerPlan { slots, service, rejection_cost: 0.0, changes: Vec::new(), faults: Vec::new() }
     }
 
     /// Requests per second, before any change.
@@ -52,31 +52,31 @@ impl ServerPlan {
     pub fn capacity_over(&self, window: &Range<Duration>) -> f64 {
         let changes = self.changes.iter().map(|change| change.at);
         let faults = self.faults.iter().flat_map(|fault| [fault.from, fault.until]);
-        let turns = changes.chain(faults).filter(|turn| window.contains(turn));
-        let mut turns: Vec<Duration> = turns.chain([window.end]).collect();
-        turns.sort();
+        let moments = changes.chain(faults).filter(|moment| window.contains(moment));
+        let mut moments: Vec<Duration> = moments.chain([window.end]).collect();
+        moments.sort();
         let (mut at, mut work) = (window.start, 0.0);
-        for turn in turns {
-            work += turn.saturating_sub(at).as_secs_f64() * self.slots_worth(at);
-            at = turn;
+        for moment in moments {
+            work += moment.saturating_sub(at).as_secs_f64() * self.effective_slots(at);
+            at = moment;
         }
         let length = window.end.saturating_sub(window.start).as_secs_f64();
         work / length / self.service.mean().as_secs_f64()
     }
 
     /// As many slots of full speed are worth what it has at `time`.
-    fn slots_worth(&self, time: Duration) -> f64 {
+    fn effective_slots(&self, time: Duration) -> f64 {
         let change = self.changes.iter().rfind(|change| change.at <= time);
-        let worth = change.map_or(f64::from(self.slots), |change| f64::from(change.slots) * change.speed);
+        let slots = change.map_or(f64::from(self.slots), |change| f64::from(change.slots) * change.speed);
         let fault = self.faults.iter().find(|fault| (fault.from..fault.until).contains(&time));
-        worth * fault.map_or(1.0, Fault::leaves)
+        slots * fault.map_or(1.0, Fault::leaves)
     }
 
     /// The most goodput any policy can reach when `offered` requests per second come to a server
     /// of `capacity`: `G*(x) = C·min(x, (1 - c·x)/(1 - c))`, and never below 0. Work is conserved: what is
     /// not spent on answers is spent on refusals.
     pub fn bound(&self, capacity: f64, offered: f64) -> f64 {
-        let (x, c) = (offered / capacity, self.refusal_cost);
+        let (x, c) = (offered / capacity, self.rejection_cost);
         if capacity <= 0.0 { 0.0 } else { capacity * x.min((1.0 - c * x) / (1.0 - c)).max(0.0) }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_bound_is_what_refusals_leave() {
         let plan = ServerPlan {
-            refusal_cost: 0.01,
+            rejection_cost: 0.01,
             ..ServerPlan::new(10, Law::Constant(Duration::from_millis(10)))
         };
         let share = |x: f64| (plan.bound(1_000.0, x * 1_000.0) * 1e3).round() / 1e6;

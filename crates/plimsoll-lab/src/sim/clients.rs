@@ -20,9 +20,9 @@ pub struct Clients {
 }
 
 /// No pause doubles beyond this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Retries that may be saved up in quiet times. Enough for a hiccup, too few for a storm.
-const SAVED: f64 = 100.0;
+const MAX_SAVED: f64 = 100.0;
 
 /// One try of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,25 +37,25 @@ pub(crate) struct Attempt {
 
 /// All clients together, as they decide about retries.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Retrier {
     clients: Clients,
     saved: f64,
     dice: Dice,
 }
 
-impl Crowd {
+impl Retrier {
     pub(crate) fn new(clients: Clients, dice: Dice) -> Self {
-        Crowd { clients, saved: SAVED, dice }
+        Retrier { clients, saved: MAX_SAVED, dice }
     }
 
     /// A fresh request was sent.
-    pub(crate) fn fresh(&mut self) {
+    pub(crate) fn fresh_sent(&mut self) {
         let earned = self.clients.budget.unwrap_or(0.0);
-        self.saved = (self.saved + earned).min(SAVED);
+        self.saved = (self.saved + earned).min(MAX_SAVED);
     }
 
     /// `attempt` came to nothing at `now`: the next try, if there is to be one.
-    pub(crate) fn again(&mut self, attempt: Attempt, now: u64) -> Option<Attempt> {
+    pub(crate) fn retry(&mut self, attempt: Attempt, now: u64) -> Option<Attempt> {
         if !attempt.herd {
             if attempt.tries >= self.clients.retries {
                 return None;
@@ -67,7 +67,7 @@ impl Crowd {
                 self.saved -= 1.0;
             }
         }
-        let doubled = self.clients.backoff.saturating_mul(1 << attempt.tries.min(20)).min(LONGEST_PAUSE);
+        let doubled = self.clients.backoff.saturating_mul(1 << attempt.tries.min(20)).min(MAX_PAUSE);
         let pause = if self.clients.jitter { self.dice.jitter(doubled) } else { doubled };
         let sent = now.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
         // A herd without back-off would come back within the same instant for ever.
@@ -88,18 +88,18 @@ mod tests {
             budget: Some(0.5),
             ..Clients::default()
         };
-        let mut crowd = Crowd::new(clients, Dice::seeded(1));
+        let mut retrier = Retrier::new(clients, Dice::seeded(1));
         let first = Attempt { sent: 0, tries: 0, herd: false };
-        let second = crowd.again(first, 100).unwrap();
-        let third = crowd.again(second, 200).unwrap();
+        let second = retrier.retry(first, 100).unwrap();
+        let third = retrier.retry(second, 200).unwrap();
         assert_eq!((second.sent, third.sent, third.tries), (110, 220, 2));
         for _ in 2..100 {
-            assert!(crowd.again(first, 0).is_some());
+            assert!(retrier.retry(first, 0).is_some());
         }
-        assert_eq!(crowd.again(first, 0), None);
-        crowd.fresh();
-        assert_eq!(crowd.again(first, 0), None);
-        crowd.fresh();
-        assert!(crowd.again(first, 0).is_some());
+        assert_eq!(retrier.retry(first, 0), None);
+        retrier.fresh_sent();
+        assert_eq!(retrier.retry(first, 0), None);
+        retrier.fresh_sent();
+        assert!(retrier.retry(first, 0).is_some());
     }
 }

@@ -57,7 +57,7 @@ impl FaultKind {
 
 /// What one fault met with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Met {
+pub struct FaultCounts {
     /// Attempts that were sent while it lasted.
     pub sent: u64,
     /// Calls that reached the server while it lasted: the policy let them pass. Where callers wait, some of them

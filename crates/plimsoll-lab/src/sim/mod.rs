@@ -25,7 +25,7 @@
 //!     span: Duration::from_secs(5),
 //! };
 //! let bare = simulate(&case, &Policy::Bare, 1)?;
-//! let valve = simulate(&case, &Policy::Valve { inside: 16 }, 1)?;
+//! let valve = simulate(&case, &Policy::Valve { concurrency: 16 }, 1)?;
 //! assert!(bare.goodput() < 200.0 && valve.goodput() > 1_400.0);
 //! # Ok::<(), plimsoll::ConfigError>(())
 //! ```
@@ -34,25 +34,25 @@
 //! served when its turn comes, as a handler blocked on a pool or a kernel's accept queue would.
 
 mod arrivals;
-mod book;
 mod case;
 mod clients;
 mod dagor;
 mod drive;
 mod fault;
-mod floor;
 mod law;
+mod machine;
 mod nanos;
 mod policy;
+mod record;
 mod server;
 mod tasks;
 
 pub use arrivals::{Arrivals, Piece};
-pub use book::{Moment, Record, STEP};
 pub use case::{Case, Change, Herd, ServerPlan};
 pub use clients::Clients;
 pub(crate) use drive::dice;
-pub use fault::{Fault, FaultKind, Met};
+pub use fault::{Fault, FaultCounts, FaultKind};
 pub use law::Law;
 pub(crate) use nanos::nanos;
-pub use policy::{Policy, Steer, simulate};
+pub use policy::{Policy, ShedderControl, simulate};
+pub use record::{Interval, Record, STEP};

@@ -10,7 +10,7 @@ use plimsoll::{Dice, Rejected};
 use tower_service::Service;
 
 use crate::sim::case::{Change, ServerPlan};
-use crate::sim::floor::{Answer, Done, Floor};
+use crate::sim::machine::{Answer, Machine, Totals};
 
 /// A request, as far as the server cares.
 #[derive(Clone, Copy, Debug)]
@@ -21,28 +21,28 @@ pub(crate) const THROTTLE: &str = "throttle";
 
 /// How an answer that comes is not a good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotGood {
+pub(crate) enum CallError {
     /// A guard said no.
-    Refused,
+    Rejected,
     /// The client's own throttle said no: the server never heard of it.
-    Unsent,
+    Throttled,
     /// The server said that it has failed.
     Failed,
 }
 
-impl From<Rejected> for NotGood {
-    fn from(no: Rejected) -> Self {
-        if no.by() == THROTTLE { NotGood::Unsent } else { NotGood::Refused }
+impl From<Rejected> for CallError {
+    fn from(rejected: Rejected) -> Self {
+        if rejected.by() == THROTTLE { CallError::Throttled } else { CallError::Rejected }
     }
 }
 
 /// A handle to the server, and the innermost service of every stack.
 #[derive(Clone, Debug)]
-pub(crate) struct Server(Rc<RefCell<Floor>>);
+pub(crate) struct Server(Rc<RefCell<Machine>>);
 
 impl Server {
     pub(crate) fn new(plan: &ServerPlan, dice: Dice) -> Self {
-        Server(Rc::new(RefCell::new(Floor::new(plan, dice))))
+        Server(Rc::new(RefCell::new(Machine::new(plan, dice))))
     }
 
     /// When the next request is done.
@@ -51,9 +51,9 @@ impl Server {
     }
 
     /// It is `now`: finishes what is done, and begins what waited for that.
-    pub(crate) fn move_to(&self, now: u64) {
+    pub(crate) fn advance_to(&self, now: u64) {
         let mut woken = None;
-        self.0.borrow_mut().move_to(now);
+        self.0.borrow_mut().advance_to(now);
         while self.0.borrow_mut().finish_one(&mut woken) {
             // With the floor open: a waker is somebody else's code.
             if let Some(waker) = woken.take() {
@@ -68,8 +68,8 @@ impl Server {
     }
 
     /// One of its faults begins, or has ended.
-    pub(crate) fn turn(&self, fault: Option<usize>) {
-        self.0.borrow_mut().turn(fault);
+    pub(crate) fn set_fault(&self, fault: Option<usize>) {
+        self.0.borrow_mut().set_fault(fault);
     }
 
     /// Shows how many came during each fault.
@@ -84,8 +84,8 @@ impl Server {
 
     /// How many have got a slot so far, and how long those stood in the FIFO, in all, in nanoseconds.
     pub(crate) fn started(&self) -> (u64, u128) {
-        let done = self.done();
-        (done.started, done.waited)
+        let totals = self.totals();
+        (totals.started, totals.waited)
     }
 
     /// How many stand in the FIFO.
@@ -93,17 +93,17 @@ impl Server {
         self.0.borrow().backlog()
     }
 
-    pub(crate) fn done(&self) -> Done {
-        self.0.borrow().done()
+    pub(crate) fn totals(&self) -> Totals {
+        self.0.borrow().totals()
     }
 }
 
 impl Service<Request> for Server {
     type Response = ();
-    type Error = NotGood;
+    type Error = CallError;
     type Future = Work;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotGood>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -120,26 +120,26 @@ pub(crate) struct Work {
 }
 
 impl Future for Work {
-    type Output = Result<(), NotGood>;
+    type Output = Result<(), CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(server) = &self.server else { return Poll::Ready(Ok(())) };
-        let mut floor = server.0.borrow_mut();
+        let mut machine = server.0.borrow_mut();
         match self.job {
             None => {
-                let job = floor.come(cx.waker().clone());
-                drop(floor);
+                let job = machine.arrive(cx.waker().clone());
+                drop(machine);
                 self.job = Some(job);
                 Poll::Pending
             }
             Some(job) => {
-                let Some(answer) = floor.look(job, cx.waker()) else { return Poll::Pending };
-                drop(floor);
+                let Some(answer) = machine.poll_answer(job, cx.waker()) else { return Poll::Pending };
+                drop(machine);
                 self.job = None;
                 self.server = None;
                 Poll::Ready(match answer {
                     Answer::Good => Ok(()),
-                    Answer::Failure => Err(NotGood::Failed),
+                    Answer::Failure => Err(CallError::Failed),
                 })
             }
         }
@@ -149,7 +149,7 @@ impl Future for Work {
 impl Drop for Work {
     fn drop(&mut self) {
         if let (Some(server), Some(job)) = (&self.server, self.job) {
-            server.0.borrow_mut().forget(job);
+            server.0.borrow_mut().abandon(job);
         }
     }
 }

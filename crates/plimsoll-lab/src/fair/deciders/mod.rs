@@ -2,22 +2,22 @@
 
 mod csfq;
 mod decide;
-mod ours;
-mod scan;
+mod limiters;
+mod water_filling;
 
 use plimsoll::ConfigError;
 
 use crate::fair::case::{Case, Policy};
 pub(super) use decide::Decide;
-use ours::{Naive, PerAccount, Tide};
+use limiters::{FairLimit, GlobalLimit, KeyedLimit};
 
 /// The policy, for a case.
 pub(super) fn decider(policy: Policy, case: &Case, seed: u64) -> Result<Box<dyn Decide>, ConfigError> {
     Ok(match policy {
-        Policy::Tide => Box::new(Tide::new(case, seed)?),
-        Policy::Scan => Box::new(scan::Scan::new(case)?),
+        Policy::FairRateLimiter => Box::new(FairLimit::new(case, seed)?),
+        Policy::WaterFilling => Box::new(water_filling::WaterFilling::new(case)?),
         Policy::Csfq => Box::new(csfq::Csfq::new(case, seed)?),
-        Policy::PerAccount => Box::new(PerAccount::new(case, seed)?),
-        Policy::Naive => Box::new(Naive::new(case)?),
+        Policy::KeyedRateLimiter => Box::new(KeyedLimit::new(case, seed)?),
+        Policy::RateLimiter => Box::new(GlobalLimit::new(case)?),
     })
 }

@@ -14,7 +14,7 @@ pub(crate) use table::table;
 use serde::Serialize;
 
 use crate::cli::Settings;
-use crate::live::cost::RefusalCost;
+use crate::live::cost::RejectionCost;
 use crate::live::plan::Plan;
 use crate::live::row::Row;
 
@@ -36,14 +36,14 @@ pub struct Report {
     /// What the arrivals were drawn from.
     pub seed: u64,
     /// Processor time of one refusal over the service time; see
-    /// [`RefusalCost`](crate::RefusalCost).
-    pub refusal_cost: f64,
+    /// [`RejectionCost`](crate::RejectionCost).
+    pub rejection_cost: f64,
     /// The measured rows.
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    pub(crate) fn new(settings: &Settings, cost: RefusalCost, rows: Vec<Row>) -> Self {
+    pub(crate) fn new(settings: &Settings, cost: RejectionCost, rows: Vec<Row>) -> Self {
         let plan: &Plan = &settings.plan;
         Self {
             capacity: plan.capacity(),
@@ -52,7 +52,7 @@ impl Report {
             deadline_ms: plan.deadline.as_secs_f64() * 1_000.0,
             seconds: settings.measured.as_secs_f64(),
             seed: settings.seed,
-            refusal_cost: cost.of_service_time,
+            rejection_cost: cost.of_service_time,
             rows,
         }
     }
@@ -79,14 +79,14 @@ pub(crate) mod tests {
             p50_ms: (goodput > 0.0).then_some(45.25),
             p99_ms: (goodput > 0.0).then_some(66.5),
             rejected: if guarded { offered - goodput } else { 0.0 },
-            refused_p50_ms: (guarded && offered > goodput).then_some(0.25),
-            refused_p99_ms: (guarded && offered > goodput).then_some(1.234),
+            rejected_p50_ms: (guarded && offered > goodput).then_some(0.25),
+            rejected_p99_ms: (guarded && offered > goodput).then_some(1.234),
             late: if guarded { 0.0 } else { offered - goodput },
             wasted: if guarded { 0.0 } else { 760.0 * f64::from(load > 1.0) },
             failed: 0.0,
             lag_p99_ms: 0.4,
             valid: true,
-            good_line: vec![goodput; 10],
+            goodput_timeline: vec![goodput; 10],
             tail: vec![(20.0, 0.5), (66.0, 0.01)],
             first_failure: None,
         }
@@ -101,7 +101,7 @@ pub(crate) mod tests {
             deadline_ms: 200.0,
             seconds: 4.0,
             seed: 1,
-            refusal_cost: 0.0001,
+            rejection_cost: 0.0001,
             rows: vec![
                 row(false, 0.5, 400.0),
                 row(false, 1.0, 700.0),
@@ -119,7 +119,7 @@ pub(crate) mod tests {
         report.rows.push(row(false, 8.0, 0.0));
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["capacity"], 800.0);
-        assert_eq!(json["refusal_cost"], 0.0001);
+        assert_eq!(json["rejection_cost"], 0.0001);
         let first = json["rows"][0].as_object().unwrap();
         for field in [
             "guarded",
@@ -130,8 +130,8 @@ pub(crate) mod tests {
             "p50_ms",
             "p99_ms",
             "rejected",
-            "refused_p50_ms",
-            "refused_p99_ms",
+            "rejected_p50_ms",
+            "rejected_p99_ms",
             "valid",
             "late",
             "failed",
@@ -141,6 +141,6 @@ pub(crate) mod tests {
             assert!(first.contains_key(field), "{field}");
         }
         assert_eq!(first["guarded"], false);
-        assert!(json["rows"][6]["refused_p99_ms"].is_null());
+        assert!(json["rows"][6]["rejected_p99_ms"].is_null());
     }
 }

@@ -3,30 +3,30 @@
 use crate::html::{Axis, Band, Grid, Kind, Page, Part, Plot, Series, figures};
 use crate::live::report::Report;
 use crate::live::report::labels::{load_name, side_name};
-use crate::live::report::reading::{TELLING_LOAD, reading};
-use crate::live::row::{LEAD_IN, Row};
+use crate::live::report::reading::{SHOWN_LOAD, reading};
+use crate::live::row::{Row, WARM_UP};
 use crate::live::tally::STEP;
 
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
-    let mut lead = vec![format!(
+    let mut intro = vec![format!(
         "A real server with {} slots of {} ms, {:.1} requests a second at most, driven over real sockets; a client \
          waits {} ms. A refusal costs {:.1} µs of processor time.",
         report.slots,
         report.service_time_ms,
         report.capacity,
         report.deadline_ms,
-        report.refusal_cost * report.service_time_ms * 1_000.0
+        report.rejection_cost * report.service_time_ms * 1_000.0
     )];
-    lead.extend(reading(report));
+    intro.extend(reading(report));
     let page = Page {
         title: "Overload on real sockets, bare and guarded".into(),
-        lead,
+        intro,
         summary: summary(report),
-        beside: None,
+        extra: None,
         parts: vec![goodput(report), latency(report), course(report), tail(report)],
-        whole: None,
-        foot: format!(
+        all_rows: None,
+        footer: format!(
             "Made by plimsoll-lab demo, seed {}, {} s a row, with the real clock of one machine: figures differ from run \
              to run.",
             report.seed, report.seconds
@@ -50,8 +50,8 @@ fn summary(report: &Report) -> Grid {
             ms(row.p50_ms, report),
             ms(row.p99_ms, report),
             figures(row.rejected),
-            ms(row.refused_p50_ms, report),
-            ms(row.refused_p99_ms, report),
+            ms(row.rejected_p50_ms, report),
+            ms(row.rejected_p99_ms, report),
             figures(row.late),
             figures(row.wasted),
         ]
@@ -77,14 +77,14 @@ fn goodput(report: &Report) -> Part {
     };
     let mut series = vec![bound];
     series.extend(sides(report, |row| Some(row.goodput)));
-    let most = report.rows.iter().map(|row| row.goodput.max(row.bound)).fold(0.0, f64::max);
+    let max = report.rows.iter().map(|row| row.goodput.max(row.bound)).fold(0.0, f64::max);
     Part {
         plot: Plot {
             id: "goodput",
             title: "Goodput over load".into(),
-            says: "Good answers per second, bare and guarded, at each load, and the bound".into(),
+            description: "Good answers per second, bare and guarded, at each load, and the bound".into(),
             x: load_axis(report),
-            y: Axis::even("good answers per second", most, 5.0),
+            y: Axis::even("good answers per second", max, 5.0),
             band: None,
             series,
         },
@@ -108,7 +108,7 @@ fn latency(report: &Report) -> Part {
         plot: Plot {
             id: "latency",
             title: "Time to an answer over load".into(),
-            says: "Median and 99th percentile of the time to an answer, bare and guarded, at each load"
+            description: "Median and 99th percentile of the time to an answer, bare and guarded, at each load"
                 .into(),
             x: load_axis(report),
             y: Axis::thirds("milliseconds to an answer", low, high),
@@ -126,9 +126,9 @@ fn latency(report: &Report) -> Part {
 
 /// The load at which time line and tail are shown: as near to the telling one as there is.
 fn shown(report: &Report) -> f64 {
-    let distance = |load: f64| (load - TELLING_LOAD).abs();
+    let distance = |load: f64| (load - SHOWN_LOAD).abs();
     let loads = report.side(false).map(|row| row.load);
-    loads.min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(TELLING_LOAD)
+    loads.min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(SHOWN_LOAD)
 }
 
 /// Both sides at that load.
@@ -146,16 +146,16 @@ fn line(class: &str, row: &Row, points: Vec<(f64, Option<f64>)>) -> Series {
 
 fn course(report: &Report) -> Part {
     let step = STEP.as_secs_f64();
-    let seconds = LEAD_IN.as_secs_f64() + report.seconds;
+    let seconds = WARM_UP.as_secs_f64() + report.seconds;
     let steps = (seconds / step).round() as usize;
     // Where nothing was answered there is no step to read: that is none, not nothing known.
-    let at = |row: &Row, n: usize| row.good_line.get(n).copied().unwrap_or(0.0);
+    let at = |row: &Row, n: usize| row.goodput_timeline.get(n).copied().unwrap_or(0.0);
     let series: Vec<Series> = pair(report)
         .map(|(class, row)| {
             line(class, row, (0..steps).map(|n| ((n as f64 + 0.5) * step, Some(at(row, n)))).collect())
         })
         .collect();
-    let most = pair(report).flat_map(|(_, row)| row.good_line.iter().copied()).fold(1.0, f64::max);
+    let max = pair(report).flat_map(|(_, row)| row.goodput_timeline.iter().copied()).fold(1.0, f64::max);
     let per_second = (1.0 / step).round().max(1.0) as usize;
     let lines = (0..(seconds.ceil() as usize).min(120)).map(|second| {
         let mean = |row: &Row| {
@@ -169,13 +169,13 @@ fn course(report: &Report) -> Part {
         plot: Plot {
             id: "course",
             title: format!("Goodput over time at {}", load_name(shown(report))),
-            says: "Good answers per second, bare and guarded, from the row's first moment".into(),
+            description: "Good answers per second, bare and guarded, from the row's first moment".into(),
             x: Axis::even("seconds", seconds, 6.0),
-            y: Axis::even("good answers per second", most, 5.0),
-            band: Some(Band { from: 0.0, until: LEAD_IN.as_secs_f64(), name: "lead-in".into() }),
+            y: Axis::even("good answers per second", max, 5.0),
+            band: Some(Band { from: 0.0, until: WARM_UP.as_secs_f64(), name: "warm-up".into() }),
             series,
         },
-        text: "Answers within the deadline as they arrive, in steps of 100 ms. The lead-in is not in the figures above."
+        text: "Answers within the deadline as they arrive, in steps of 100 ms. The intro-in is not in the figures above."
             .into(),
         grid: Grid {
             caption: "Good answers per second in the second that begins at".into(),
@@ -200,7 +200,7 @@ fn tail(report: &Report) -> Part {
         })
         .collect();
     let all = || series.iter().flat_map(|series| series.points.iter().copied());
-    let least = all().filter_map(|(_, y)| y).fold(0.1, f64::min);
+    let min = all().filter_map(|(_, y)| y).fold(0.1, f64::min);
     let shares = [0.5, 0.1, 0.01, 0.001];
     let lines = shares.iter().map(|share| {
         let time =
@@ -213,9 +213,9 @@ fn tail(report: &Report) -> Part {
         plot: Plot {
             id: "tail",
             title: format!("The tail at {}", load_name(shown(report))),
-            says: "The share of the accepted that took longer than a time, both axes logarithmic".into(),
+            description: "The share of the accepted that took longer than a time, both axes logarithmic".into(),
             x: Axis::thirds("milliseconds", 1.0, report.deadline_ms),
-            y: Axis::decades("share that took longer", least, 1.0),
+            y: Axis::decades("share that took longer", min, 1.0),
             band: None,
             series,
         },

@@ -5,11 +5,11 @@ use crate::live::row::Row;
 
 /// The load the first sentence prefers: deep enough in overload that no reader takes it for a
 /// busy day, and reached by real retry storms.
-pub(crate) const TELLING_LOAD: f64 = 4.0;
+pub(crate) const SHOWN_LOAD: f64 = 4.0;
 
 /// What the rows say. Void rows are not read.
 pub(crate) fn reading(report: &Report) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut sentences = Vec::new();
     let pairs: Vec<(&Row, &Row)> = report
         .side(false)
         .filter_map(|bare| {
@@ -17,44 +17,44 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
             (bare.valid && guarded.valid && bare.load > 1.0).then_some((bare, guarded))
         })
         .collect();
-    let distance = |row: &Row| (row.load - TELLING_LOAD).abs();
-    let telling = pairs.iter().min_by(|a, b| distance(a.0).total_cmp(&distance(b.0)));
-    match telling {
+    let distance = |row: &Row| (row.load - SHOWN_LOAD).abs();
+    let shown = pairs.iter().min_by(|a, b| distance(a.0).total_cmp(&distance(b.0)));
+    match shown {
         Some((bare, guarded)) => {
-            said.push(format!(
+            sentences.push(format!(
                 "At {} × its capacity the bare server did {} of what it can; behind the valve {}.",
                 bare.load,
                 percent(bare.of_bound()),
                 percent(guarded.of_bound()),
             ));
             let waste = |row: &Row| percent(row.wasted / report.capacity);
-            said.push(format!(
+            sentences.push(format!(
                 "Bare, {} of its capacity went into work whose clients had left; behind the \
                  valve {}.",
                 waste(bare),
                 waste(guarded),
             ));
         }
-        None => said.push("No valid pair of rows went past the capacity.".into()),
+        None => sentences.push("No valid pair of rows went past the capacity.".into()),
     }
     let deepest = pairs.iter().max_by(|a, b| a.0.load.total_cmp(&b.0.load));
     if let Some((_, guarded)) = deepest {
-        said.extend(times(guarded, report.deadline_ms));
+        sentences.extend(times(guarded, report.deadline_ms));
     }
     let void = report.rows.iter().filter(|row| !row.valid).count();
     if void > 0 {
         let rows = if void == 1 { "row is" } else { "rows are" };
-        said.push(format!(
+        sentences.push(format!(
             "{void} {rows} void: the load generator fell behind on this machine, which says \
              nothing about the server."
         ));
     }
-    said
+    sentences
 }
 
 /// How long the deepest guarded row let its clients wait.
 fn times(row: &Row, deadline_ms: f64) -> Option<String> {
-    let (accepted, rejected) = (row.p99_ms?, row.refused_p99_ms?);
+    let (accepted, rejected) = (row.p99_ms?, row.rejected_p99_ms?);
     if accepted >= deadline_ms {
         return None;
     }
@@ -77,14 +77,14 @@ mod tests {
     #[test]
     fn the_sentences_come_from_the_rows() {
         let mut report = report();
-        let said = reading(&report);
+        let sentences = reading(&report);
         assert_eq!(
-            said[0],
+            sentences[0],
             "At 4 × its capacity the bare server did 5 % of what it can; behind the valve 97 %."
         );
-        assert!(said[1].starts_with("Bare, 95 %"), "{}", said[1]);
-        assert!(said[2].contains("67 ms") || said[2].contains("66 ms"), "{}", said[1]);
-        assert_eq!(said.len(), 3);
+        assert!(sentences[1].starts_with("Bare, 95 %"), "{}", sentences[1]);
+        assert!(sentences[2].contains("67 ms") || sentences[2].contains("66 ms"), "{}", sentences[1]);
+        assert_eq!(sentences.len(), 3);
         report.rows[2].goodput = 400.0;
         assert!(reading(&report)[0].contains("50 %"));
     }
@@ -95,9 +95,9 @@ mod tests {
         report.rows.push(row(false, 8.0, 8.0));
         report.rows.push(row(true, 8.0, 720.0));
         report.rows[2].valid = false;
-        let said = reading(&report);
-        assert!(said[0].starts_with("At 8 ×") && said[0].contains("90 %"));
-        assert!(said[3].starts_with("1 row is void"));
+        let sentences = reading(&report);
+        assert!(sentences[0].starts_with("At 8 ×") && sentences[0].contains("90 %"));
+        assert!(sentences[3].starts_with("1 row is void"));
     }
 
     #[test]

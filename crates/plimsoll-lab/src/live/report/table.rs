@@ -45,8 +45,8 @@ fn line(row: &Row, deadline_ms: f64) -> String {
         time(row.p99_ms, deadline_ms),
         row.late,
         row.rejected,
-        time(row.refused_p50_ms, deadline_ms),
-        time(row.refused_p99_ms, deadline_ms),
+        time(row.rejected_p50_ms, deadline_ms),
+        time(row.rejected_p99_ms, deadline_ms),
     )
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::live::tally::Times;
 use crate::sim::case::Case;
 use crate::sim::clients::Attempt;
-use crate::sim::fault::Met;
-use crate::sim::floor::Done;
+use crate::sim::fault::FaultCounts;
+use crate::sim::machine::Totals;
 use crate::sim::nanos::nanos;
 
 /// The grain of the time line.
@@ -15,7 +15,7 @@ const STEP_NANOS: u64 = 100_000_000;
 
 /// What happened within one [`STEP`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moment {
+pub struct Interval {
     /// Fresh requests that came, the herd not among them.
     pub fresh: u32,
     /// Attempts that were sent: fresh ones, retries and the herd.
@@ -38,7 +38,7 @@ pub struct Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Good,
-    Refused,
+    Rejected,
     Failed,
     Late,
 }
@@ -58,16 +58,16 @@ pub struct Record {
     /// Not answered by the deadline: the client had left.
     pub late: u64,
     /// What happened, [`STEP`] by [`STEP`] from the start.
-    pub line: Vec<Moment>,
+    pub timeline: Vec<Interval>,
     /// Attempts of the whole simulation.
     pub attempts: u64,
     /// What each of the server's faults met with.
-    pub faults: Vec<Met>,
+    pub faults: Vec<FaultCounts>,
     pub(crate) good_times: Times,
     pub(crate) rejected_times: Times,
-    pub(crate) done: Done,
+    pub(crate) totals: Totals,
     window: std::ops::Range<u64>,
-    spells: Vec<std::ops::Range<u64>>,
+    fault_spans: Vec<std::ops::Range<u64>>,
 }
 
 impl Record {
@@ -78,52 +78,57 @@ impl Record {
             rejected: 0,
             failed: 0,
             late: 0,
-            line: Vec::new(),
+            timeline: Vec::new(),
             attempts: 0,
-            faults: vec![Met::default(); case.server.faults.len()],
+            faults: vec![FaultCounts::default(); case.server.faults.len()],
             good_times: Times::new(),
             rejected_times: Times::new(),
-            done: Done::default(),
+            totals: Totals::default(),
             window: nanos(case.window.start)..nanos(case.window.end),
-            spells: case.server.faults.iter().map(|fault| nanos(fault.from)..nanos(fault.until)).collect(),
+            fault_spans: case
+                .server
+                .faults
+                .iter()
+                .map(|fault| nanos(fault.from)..nanos(fault.until))
+                .collect(),
         }
     }
 
-    fn moment(&mut self, at: u64) -> &mut Moment {
+    fn interval_at(&mut self, at: u64) -> &mut Interval {
         let index = (at / STEP_NANOS) as usize;
-        if index >= self.line.len() {
-            self.line.resize(index + 1, Moment::default());
+        if index >= self.timeline.len() {
+            self.timeline.resize(index + 1, Interval::default());
         }
-        match self.line.get_mut(index) {
-            Some(moment) => moment,
+        match self.timeline.get_mut(index) {
+            Some(interval) => interval,
             None => unreachable!("the line was made long enough"),
         }
     }
 
     pub(crate) fn sent(&mut self, attempt: Attempt) {
         self.attempts += 1;
-        let moment = self.moment(attempt.sent);
-        moment.attempts += 1;
-        moment.fresh += u32::from(attempt.tries == 0 && !attempt.herd);
-        for (spell, met) in self.spells.iter().zip(&mut self.faults) {
-            met.sent += u64::from(spell.contains(&attempt.sent));
+        let interval = self.interval_at(attempt.sent);
+        interval.attempts += 1;
+        interval.fresh += u32::from(attempt.tries == 0 && !attempt.herd);
+        for (span, counts) in self.fault_spans.iter().zip(&mut self.faults) {
+            counts.sent += u64::from(span.contains(&attempt.sent));
         }
     }
 
     pub(crate) fn backlog(&mut self, now: u64, requests: usize) {
-        self.moment(now).backlog = u32::try_from(requests).unwrap_or(u32::MAX);
+        self.interval_at(now).backlog = u32::try_from(requests).unwrap_or(u32::MAX);
     }
 
     pub(crate) fn ended(&mut self, attempt: Attempt, end: End, now: u64) {
-        let moment = self.moment(now);
+        let interval = self.interval_at(now);
         match end {
             End::Good => {
-                moment.good += 1;
-                moment.herd += u32::from(attempt.herd);
+                interval.good += 1;
+                interval.herd += u32::from(attempt.herd);
             }
-            End::Refused => moment.rejected += 1,
-            End::Failed => moment.failed += 1,
-            End::Late => moment.late += 1,
+            End::Rejected => interval.rejected += 1,
+            End::Failed => interval.failed += 1,
+            End::Late => interval.late += 1,
         }
         if !self.window.contains(&attempt.sent) {
             return;
@@ -135,7 +140,7 @@ impl Record {
                 self.good += 1;
                 self.good_times.record(took);
             }
-            End::Refused => {
+            End::Rejected => {
                 self.rejected += 1;
                 self.rejected_times.record(took);
             }
@@ -146,8 +151,8 @@ impl Record {
 
     /// As many came to the server during each fault.
     pub(crate) fn reached(&mut self, during: &[u64]) {
-        for (met, reached) in self.faults.iter_mut().zip(during) {
-            met.reached = *reached;
+        for (counts, reached) in self.faults.iter_mut().zip(during) {
+            counts.reached = *reached;
         }
     }
 
@@ -192,13 +197,13 @@ impl Record {
 
     /// The mean time between coming to the server and getting a slot, over the whole simulation.
     pub fn mean_queueing(&self) -> Duration {
-        let mean = self.done.waited / u128::from(self.done.started.max(1));
+        let mean = self.totals.waited / u128::from(self.totals.started.max(1));
         Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX))
     }
 
     /// Requests, in the whole simulation, that were worked on to the end although their clients
     /// had left.
     pub fn wasted(&self) -> u64 {
-        self.done.wasted
+        self.totals.wasted
     }
 }

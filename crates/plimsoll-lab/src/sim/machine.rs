@@ -19,7 +19,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 /// What the server has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Done {
+pub(crate) struct Totals {
     /// Requests that got a slot.
     pub(crate) started: u64,
     /// How long those stood in the FIFO, in all.
@@ -36,7 +36,7 @@ pub(crate) enum Answer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum Stage {
     Free,
     Queued,
     Served,
@@ -47,23 +47,23 @@ enum Step {
 
 #[derive(Debug)]
 struct Job {
-    step: Step,
-    came: u64,
+    stage: Stage,
+    arrived: u64,
     waker: Option<Waker>,
     /// Whether anybody waits for it.
     wanted: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Floor {
+pub(super) struct Machine {
     law: Law,
     dice: Dice,
-    refusal_work: f64,
+    rejection_work: f64,
     slots: u32,
     busy: u32,
     now: u64,
     /// As planned, and with what a fault leaves of it.
-    pace: f64,
+    planned_speed: f64,
     speed: f64,
     /// Work and time as of the last change of speed.
     since: (f64, u64),
@@ -75,7 +75,7 @@ pub(super) struct Floor {
     /// Work owed to refusals, as of the time beside it. Idle slots pay it off, otherwise the next
     /// that is served has to wait for it in its slot.
     debt: (f64, u64),
-    done: Done,
+    totals: Totals,
     faults: Vec<Fault>,
     /// How many came during each.
     reached: Vec<u64>,
@@ -86,16 +86,16 @@ pub(super) struct Floor {
     failed: u64,
 }
 
-impl Floor {
+impl Machine {
     pub(super) fn new(plan: &ServerPlan, dice: Dice) -> Self {
-        Floor {
+        Machine {
             law: plan.service,
             dice,
-            refusal_work: plan.refusal_cost * plan.service.mean().as_nanos() as f64,
+            rejection_work: plan.rejection_cost * plan.service.mean().as_nanos() as f64,
             slots: plan.slots,
             busy: 0,
             now: 0,
-            pace: 1.0,
+            planned_speed: 1.0,
             speed: 1.0,
             since: (0.0, 0),
             jobs: Vec::new(),
@@ -103,7 +103,7 @@ impl Floor {
             queue: VecDeque::new(),
             ends: BinaryHeap::new(),
             debt: (0.0, 0),
-            done: Done::default(),
+            totals: Totals::default(),
             faults: plan.faults.clone(),
             reached: vec![0; plan.faults.len()],
             fault: None,
@@ -113,15 +113,15 @@ impl Floor {
     }
 
     /// It is `now`; what ends by then is to be fetched by [`finish_one`](Self::finish_one).
-    pub(super) fn move_to(&mut self, now: u64) {
+    pub(super) fn advance_to(&mut self, now: u64) {
         self.now = now;
     }
 
     /// A request was rejected: its cost is owed.
     pub(super) fn rejected(&mut self) {
-        if self.refusal_work > 0.0 {
-            self.pay();
-            self.debt.0 += self.refusal_work;
+        if self.rejection_work > 0.0 {
+            self.pay_debt();
+            self.debt.0 += self.rejection_work;
         }
     }
 
@@ -129,8 +129,8 @@ impl Floor {
         self.queue.len()
     }
 
-    pub(super) fn done(&self) -> Done {
-        self.done
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
     }
 
     fn work_at(&self, time: u64) -> f64 {
@@ -165,41 +165,41 @@ impl Floor {
 
     pub(super) fn change(&mut self, change: &Change) {
         // What is owed was paid off by the slots there were.
-        self.pay();
-        (self.slots, self.pace) = (change.slots, change.speed);
+        self.pay_debt();
+        (self.slots, self.planned_speed) = (change.slots, change.speed);
         self.set_speed();
-        self.fill();
+        self.start_queued();
     }
 
     /// A fault begins, or the one that lasted has ended.
-    pub(super) fn turn(&mut self, fault: Option<usize>) {
+    pub(super) fn set_fault(&mut self, fault: Option<usize>) {
         let ended = self.kind();
         self.fault = fault;
         self.set_speed();
         if ended == Some(FaultKind::Hangs { forgets: true }) {
-            self.forget_all();
+            self.lose_all();
         }
-        self.fill();
+        self.start_queued();
     }
 
     /// Closes the books on the speed so far, and goes on with another.
     fn set_speed(&mut self) {
-        self.pay();
+        self.pay_debt();
         self.since = (self.work_at(self.now), self.now);
         self.speed = match self.kind() {
-            Some(FaultKind::Slow { factor }) => self.pace / factor,
+            Some(FaultKind::Slow { factor }) => self.planned_speed / factor,
             Some(FaultKind::Hangs { .. }) => 0.0,
-            Some(FaultKind::Fails { .. }) | None => self.pace,
+            Some(FaultKind::Fails { .. }) | None => self.planned_speed,
         };
     }
 
     /// A restart: whoever is here is not known any more.
-    fn forget_all(&mut self) {
+    fn lose_all(&mut self) {
         let served = self.ends.drain().map(|Reverse((.., id))| id);
         for id in served.chain(self.queue.drain(..)) {
             let Some(job) = self.jobs.get_mut(id as usize) else { continue };
             job.waker = None;
-            job.step = if job.wanted { Step::Lost } else { Step::Free };
+            job.stage = if job.wanted { Stage::Lost } else { Stage::Free };
             if !job.wanted {
                 self.free.push(id);
             }
@@ -208,14 +208,14 @@ impl Floor {
     }
 
     /// Slots that had nothing to do have worked off what refusals cost.
-    fn pay(&mut self) {
+    fn pay_debt(&mut self) {
         let idle = f64::from(self.slots.saturating_sub(self.busy)) * self.speed;
         let (owed, since) = self.debt;
         self.debt = ((owed - idle * self.now.saturating_sub(since) as f64).max(0.0), self.now);
     }
 
-    pub(super) fn come(&mut self, waker: Waker) -> u32 {
-        let job = Job { step: Step::Queued, came: self.now, waker: Some(waker), wanted: true };
+    pub(super) fn arrive(&mut self, waker: Waker) -> u32 {
+        let job = Job { stage: Stage::Queued, arrived: self.now, waker: Some(waker), wanted: true };
         let id = match self.free.pop() {
             Some(id) => {
                 if let Some(place) = self.jobs.get_mut(id as usize) {
@@ -236,25 +236,25 @@ impl Floor {
             self.failures.push(Reverse((self.now.saturating_add(nanos(after)), self.failed, id)));
         } else {
             self.queue.push_back(id);
-            self.fill();
+            self.start_queued();
         }
         id
     }
 
     /// Puts those to work who are first in line, as far as there are slots.
-    fn fill(&mut self) {
+    fn start_queued(&mut self) {
         while self.busy < self.slots
             && let Some(id) = self.queue.pop_front()
         {
-            self.pay();
+            self.pay_debt();
             let work = self.law.draw(&self.dice) as f64 + std::mem::take(&mut self.debt.0);
             let end = (self.work_at(self.now) + work + 0.5) as u64;
             self.busy += 1;
-            self.done.started += 1;
-            self.ends.push(Reverse((end, self.done.started, id)));
+            self.totals.started += 1;
+            self.ends.push(Reverse((end, self.totals.started, id)));
             if let Some(job) = self.jobs.get_mut(id as usize) {
-                job.step = Step::Served;
-                self.done.waited += u128::from(self.now - job.came);
+                job.stage = Stage::Served;
+                self.totals.waited += u128::from(self.now - job.arrived);
             }
         }
     }
@@ -269,32 +269,32 @@ impl Floor {
             return false;
         }
         let Some(Reverse((.., id))) = self.ends.pop() else { return false };
-        self.pay();
+        self.pay_debt();
         self.busy -= 1;
         if !self.answer(id, Answer::Good, woken) {
-            self.done.wasted += 1;
+            self.totals.wasted += 1;
         }
-        self.fill();
+        self.start_queued();
         true
     }
 
     /// Job `id` has its answer; whether anybody waits for it.
     fn answer(&mut self, id: u32, answer: Answer, woken: &mut Option<Waker>) -> bool {
         let Some(job) = self.jobs.get_mut(id as usize) else { return false };
-        job.step = Step::Finished(answer);
+        job.stage = Stage::Finished(answer);
         *woken = job.waker.take();
         if !job.wanted {
-            job.step = Step::Free;
+            job.stage = Stage::Free;
             self.free.push(id);
         }
         job.wanted
     }
 
     /// What job `id` is answered with; if nothing yet, `waker` is to be called.
-    pub(super) fn look(&mut self, id: u32, waker: &Waker) -> Option<Answer> {
+    pub(super) fn poll_answer(&mut self, id: u32, waker: &Waker) -> Option<Answer> {
         let job = self.jobs.get_mut(id as usize)?;
-        if let Step::Finished(answer) = job.step {
-            job.step = Step::Free;
+        if let Stage::Finished(answer) = job.stage {
+            job.stage = Stage::Free;
             self.free.push(id);
             return Some(answer);
         }
@@ -306,12 +306,12 @@ impl Floor {
     }
 
     /// Nobody waits for job `id` any more; it stays where it is.
-    pub(super) fn forget(&mut self, id: u32) {
+    pub(super) fn abandon(&mut self, id: u32) {
         let Some(job) = self.jobs.get_mut(id as usize) else { return };
         job.wanted = false;
         job.waker = None;
-        if matches!(job.step, Step::Finished(_) | Step::Lost) {
-            job.step = Step::Free;
+        if matches!(job.stage, Stage::Finished(_) | Stage::Lost) {
+            job.stage = Stage::Free;
             self.free.push(id);
         }
     }

@@ -11,20 +11,20 @@ use plimsoll::ConfigError;
 
 use crate::fair::case::Case;
 use crate::fair::deciders::decide::Decide;
-use crate::fair::deciders::ours::Naive;
-use crate::fair::share::{Claim, share_out};
+use crate::fair::deciders::limiters::GlobalLimit;
+use crate::fair::share::{Entitlement, fair_level};
 
 const STEP: u64 = 100_000_000;
 /// What the last step counts.
-const NEW: f64 = 0.2;
+const SMOOTHING: f64 = 0.2;
 /// Who has not asked for so long is forgotten.
-const IDLE: u64 = 1_000_000_000;
+const IDLE_TIMEOUT: u64 = 1_000_000_000;
 /// So many seconds of its share an account may use at once: two requests at least, and no more than the burst
 /// of all, or the largest would crowd out all others for seconds.
-const BURST: f64 = 0.5;
+const BURST_SECONDS: f64 = 0.5;
 
-pub(super) struct Scan {
-    global: Naive,
+pub(super) struct WaterFilling {
+    global: GlobalLimit,
     accounts: HashMap<u64, Account, BuildHasherDefault<DefaultHasher>>,
     level: f64,
     rate: f64,
@@ -33,18 +33,18 @@ pub(super) struct Scan {
 }
 
 struct Account {
-    claim: Claim,
+    entitlement: Entitlement,
     demand: f64,
-    asked: u32,
+    requests: u32,
     last: u64,
     /// Of its bucket: when it is free, in seconds.
     free: f64,
 }
 
-impl Scan {
+impl WaterFilling {
     pub(super) fn new(case: &Case) -> Result<Self, ConfigError> {
-        Ok(Scan {
-            global: Naive::new(case)?,
+        Ok(WaterFilling {
+            global: GlobalLimit::new(case)?,
             accounts: HashMap::default(),
             level: f64::INFINITY,
             rate: f64::from(case.rate(0)),
@@ -53,35 +53,35 @@ impl Scan {
         })
     }
 
-    fn scan(&mut self, at: u64) {
-        self.accounts.retain(|_, account| at.saturating_sub(account.last) < IDLE);
+    fn reallocate(&mut self, at: u64) {
+        self.accounts.retain(|_, account| at.saturating_sub(account.last) < IDLE_TIMEOUT);
         let step = STEP as f64 / 1e9;
-        let wants: Vec<(Claim, f64)> = self
+        let demands: Vec<(Entitlement, f64)> = self
             .accounts
             .values_mut()
             .map(|account| {
-                account.demand += NEW * (f64::from(account.asked) / step - account.demand);
-                account.asked = 0;
-                (account.claim, account.demand)
+                account.demand += SMOOTHING * (f64::from(account.requests) / step - account.demand);
+                account.requests = 0;
+                (account.entitlement, account.demand)
             })
             .collect();
-        self.level = share_out(self.rate, &wants);
+        self.level = fair_level(self.rate, &demands);
     }
 }
 
-impl Decide for Scan {
-    fn admits(&mut self, at: u64, who: u64, claim: &Claim) -> bool {
+impl Decide for WaterFilling {
+    fn admits(&mut self, at: u64, key: u64, entitlement: &Entitlement) -> bool {
         while self.next <= at {
-            self.scan(self.next);
+            self.reallocate(self.next);
             self.next += STEP;
         }
-        let new = Account { claim: *claim, demand: 0.0, asked: 0, last: at, free: 0.0 };
-        let account = self.accounts.entry(who).or_insert(new);
-        account.asked += 1;
-        (account.claim, account.last) = (*claim, at);
-        let (rate, now) = (claim.at(self.level, f64::INFINITY), at as f64 / 1e9);
+        let new = Account { entitlement: *entitlement, demand: 0.0, requests: 0, last: at, free: 0.0 };
+        let account = self.accounts.entry(key).or_insert(new);
+        account.requests += 1;
+        (account.entitlement, account.last) = (*entitlement, at);
+        let (rate, now) = (entitlement.at(self.level, f64::INFINITY), at as f64 / 1e9);
         let next = account.free.max(now) + 1.0 / rate;
-        let until = now + BURST.min(self.burst / rate).max(2.0 / rate);
+        let until = now + BURST_SECONDS.min(self.burst / rate).max(2.0 / rate);
         let admitted = rate > 0.0 && next <= until && self.global.try_acquire(at);
         if admitted {
             account.free = next;
