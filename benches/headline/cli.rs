@@ -13,7 +13,7 @@ Examples:
 /// Overloads a mailbox in each of its disciplines, and says what was delivered, lost and waited.
 #[derive(Parser)]
 #[command(name = "headline", after_help = EXAMPLES)]
-struct Line {
+struct CommandLine {
     /// The workloads to run; both if none is named
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<Workload>,
@@ -50,7 +50,7 @@ pub(crate) struct Args {
 
 /// Reads the command line, or ends the program: after `--help`, or with 2.
 pub(crate) fn read() -> Args {
-    let line = Line::parse();
+    let line = CommandLine::parse();
     let runs = |workload| line.workloads.is_empty() || line.workloads.contains(&workload);
     Args {
         flood: runs(Workload::Flood),

@@ -2,7 +2,7 @@
 
 use crate::BOUND;
 use crate::table::{Row, met, millis};
-use crate::tally::{CROWDED, Item, Tally, mailbox, stood_in_line};
+use crate::tally::{Item, MAX_CPU_WAIT, Tally, cpu_wait, mailbox};
 use plimsoll::Discipline;
 use std::fmt;
 use std::hint::spin_loop;
@@ -35,13 +35,13 @@ enum Target {
 
 pub(crate) struct Plan {
     discipline: Discipline,
-    most: usize,
+    batch: usize,
     tick: Duration,
     target: Target,
 }
 
-const fn plan(discipline: Discipline, most: usize, target: Target) -> Plan {
-    Plan { discipline, most, tick: TICK, target }
+const fn plan(discipline: Discipline, batch: usize, target: Target) -> Plan {
+    Plan { discipline, batch, tick: TICK, target }
 }
 
 const FRESH: Target = Target::Median(Duration::from_micros(100));
@@ -67,7 +67,7 @@ pub(crate) const PLANS: &[Plan] = &[
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, at most {}, tick {:?}", self.discipline, self.most, self.tick)
+        write!(f, "{}, batches of {}, tick {:?}", self.discipline, self.batch, self.tick)
     }
 }
 
@@ -77,9 +77,9 @@ impl Plan {
         let mut inbox = mailbox.inbox();
         let mut tally = Tally::new();
         let stop = AtomicBool::new(false);
-        let before = stood_in_line();
+        let before = cpu_wait();
         let start = Instant::now();
-        let (offered, lag, crowd) = thread::scope(|scope| {
+        let (offered, lag, producer_wait) = thread::scope(|scope| {
             let producer = scope.spawn(|| {
                 let (mut offered, mut lag, mut due) = (0, Duration::ZERO, Duration::ZERO);
                 while due < span {
@@ -92,10 +92,10 @@ impl Plan {
                 }
                 wait_until(start + span);
                 stop.store(true, Ordering::Relaxed);
-                (offered, lag, stood_in_line())
+                (offered, lag, cpu_wait())
             });
             while !stop.load(Ordering::Relaxed) {
-                if tally.turn(&mut inbox, self.most, |_| work(&stop)) == 0 {
+                if tally.consume(&mut inbox, self.batch, |_| work(&stop)) == 0 {
                     spin_loop();
                 }
             }
@@ -103,7 +103,7 @@ impl Plan {
         });
         let took = start.elapsed();
         let each = took.div_f64(tally.delivered.max(1) as f64);
-        let crowded = crowd.max(stood_in_line() - before).div_duration_f64(took);
+        let cpu_wait_share = producer_wait.max(cpu_wait() - before).div_duration_f64(took);
         let (p50, p99) = (tally.percentile(50.0), tally.percentile(99.0));
         let (columns, _) = tally.columns(offered, &mut inbox);
         let target = match self.target {
@@ -111,18 +111,21 @@ impl Plan {
             Target::Median(most) => Some(("p50", p50, most)),
             Target::Tail(most) => Some(("p99", p99, most)),
             // A twentieth more: `each` is a mean over the run, and a tail is made in its slow moments.
-            Target::Queue => Some(("p99", p99, each * (BOUND + self.most) as u32 * 21 / 20)),
+            Target::Queue => Some(("p99", p99, each * (BOUND + self.batch) as u32 * 21 / 20)),
         };
         let plan = [
             ("discipline", self.discipline.to_string().into()),
-            ("at most", self.most.into()),
+            ("batch", self.batch.into()),
             ("tick ms", millis(self.tick)),
         ];
         let outcome = [
             ("lag ms", millis(lag)),
-            ("crowded", crowded.into()),
+            ("cpu wait", cpu_wait_share.into()),
             ("target", target.map(|(name, _, most)| format!("{name} ≤ {most:.1?}")).into()),
-            ("met", met(lag > LAG || crowded > CROWDED, target.map(|(_, got, most)| got <= most))),
+            (
+                "met",
+                met(lag > LAG || cpu_wait_share > MAX_CPU_WAIT, target.map(|(_, got, most)| got <= most)),
+            ),
         ];
         plan.into_iter().chain(columns).chain(outcome).collect()
     }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Waited so much of the time for a processor, a producer or consumer measured the machine.
-pub(crate) const CROWDED: f64 = 0.05;
+pub(crate) const MAX_CPU_WAIT: f64 = 0.05;
 
 /// What is offered: when, and something to work on.
 pub(crate) struct Item {
@@ -30,7 +30,7 @@ fn nanos() -> u64 {
 }
 
 /// How long this thread was ready to run and had no processor. Zero where the system does not say.
-pub(crate) fn stood_in_line() -> Duration {
+pub(crate) fn cpu_wait() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(stat.split(' ').nth(1).and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
@@ -45,7 +45,7 @@ pub(crate) struct Tally {
     pub(crate) delivered: u64,
     lost: Lost,
     /// The most that it took at once.
-    pub(crate) most: usize,
+    pub(crate) max_batch: usize,
     // From the offer to the start of work.
     latency: Histogram<u64>,
 }
@@ -55,19 +55,19 @@ impl Tally {
         let mut latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds");
         // Touches its memory, so that none of it counts as the workload's.
         latency.reset();
-        Tally { items: Vec::with_capacity(BOUND), delivered: 0, lost: Lost::default(), most: 0, latency }
+        Tally { items: Vec::with_capacity(BOUND), delivered: 0, lost: Lost::default(), max_batch: 0, latency }
     }
 
     /// Takes `most` at most and works on each; answers how many there were.
-    pub(crate) fn turn(&mut self, inbox: &mut Inbox<Item>, most: usize, work: impl Fn(u64)) -> usize {
+    pub(crate) fn consume(&mut self, inbox: &mut Inbox<Item>, max: usize, work: impl Fn(u64)) -> usize {
         self.items.clear();
-        self.lost += inbox.take_into(most, &mut self.items);
+        self.lost += inbox.take_into(max, &mut self.items);
         for item in &self.items {
             self.latency.saturating_record(nanos().saturating_sub(item.at));
             work(item.number);
         }
         self.delivered += self.items.len() as u64;
-        self.most = self.most.max(self.items.len());
+        self.max_batch = self.max_batch.max(self.items.len());
         self.items.len()
     }
 

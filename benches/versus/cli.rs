@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::measure::FEWEST;
+use crate::measure::MIN_ROUNDS;
 use crate::{GROUPS, Group};
 use clap::Parser;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ Examples:
 /// Measures Plimsoll against its peers, on the same work in one run.
 #[derive(Parser)]
 #[command(name = "versus", after_help = EXAMPLES)]
-struct Line {
+struct CommandLine {
     /// The groups to run; all of them if none is named
     #[arg(value_name = "GROUP")]
     groups: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 
 /// Reads the command line, or ends the program: after `--help` and `--list`, or with 2.
 pub(crate) fn read() -> Args {
-    let line = Line::parse();
+    let line = CommandLine::parse();
     if line.list {
         for group in GROUPS {
             println!("{:<22}{}", group.name, group.about);
@@ -63,15 +63,15 @@ pub(crate) fn read() -> Args {
     Args {
         groups: if named.is_empty() { GROUPS.iter().collect() } else { named },
         threads: line.threads,
-        rounds: line.rounds.max(FEWEST),
+        rounds: line.rounds.max(MIN_ROUNDS),
         json: line.json,
     }
 }
 
 fn threads(text: &str) -> Result<usize, String> {
-    let most = std::thread::available_parallelism().map_or(1, usize::from);
+    let max = std::thread::available_parallelism().map_or(1, usize::from);
     match text.parse() {
-        Ok(n) if (1..=most).contains(&n) => Ok(n),
-        _ => Err(format!("1 to {most} here: more threads than processors measure the scheduler")),
+        Ok(n) if (1..=max).contains(&n) => Ok(n),
+        _ => Err(format!("1 to {max} here: more threads than processors measure the scheduler")),
     }
 }

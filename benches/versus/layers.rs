@@ -32,8 +32,8 @@ pub(crate) struct Bare;
 pub(crate) struct Denied(Rejected);
 
 impl From<Rejected> for Denied {
-    fn from(no: Rejected) -> Self {
-        Denied(no)
+    fn from(rejected: Rejected) -> Self {
+        Denied(rejected)
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn admit() -> Vec<Case> {
     vec![Case::new("valve.layer()", service(valve().layer().layer(Bare)), vec![peer]).bare(service(Bare))]
 }
 
-pub(crate) fn refuse() -> Vec<Case> {
+pub(crate) fn reject() -> Vec<Case> {
     let peer = || Peer::new("tower", "LoadShed over ConcurrencyLimit", saturated());
     vec![
         Case::new("valve.layer()", full(Bare), vec![peer().target(1, Target::Ratio(0.25))])
@@ -172,9 +172,9 @@ struct Web;
 
 /// Makes the response when it is polled: a future that has it from the beginning is large, and what moves it is
 /// measured in place of the layers.
-struct Answers;
+struct EmptyResponse;
 
-impl Future for Answers {
+impl Future for EmptyResponse {
     type Output = Result<Response<Body>, Denied>;
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(Response::new(Body::empty())))
@@ -184,12 +184,12 @@ impl Future for Answers {
 impl Service<Request<()>> for Web {
     type Response = Response<Body>;
     type Error = Denied;
-    type Future = Answers;
+    type Future = EmptyResponse;
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
         Poll::Ready(Ok(()))
     }
-    fn call(&mut self, _: Request<()>) -> Answers {
-        Answers
+    fn call(&mut self, _: Request<()>) -> EmptyResponse {
+        EmptyResponse
     }
 }
 

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Fewer kept rounds than this say nothing.
-pub(crate) const FEWEST: usize = 21;
+pub(crate) const MIN_ROUNDS: usize = 21;
 /// One pass of one side: long against the clock's own cost, short against the kernel's time slice.
 const PASS: Duration = Duration::from_micros(400);
 /// A pass this many times slower than the side's median was disturbed by something uncounted.
 const OUTLIER: f64 = 2.0;
 /// How many times the rounds asked for may be tried on a busy machine.
-const PATIENCE: usize = 25;
+const MAX_ATTEMPTS: usize = 25;
 
 /// What came out: for each side its time in each kept round, and its allocations.
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Measured {
     pub(crate) nanos: Vec<Vec<f64>>,
     /// `allocs[side]`, per operation.
     pub(crate) allocs: Vec<f64>,
-    pub(crate) thrown_away: usize,
+    pub(crate) discarded: usize,
 }
 
 impl Measured {
@@ -32,7 +32,7 @@ impl Measured {
         self.nanos.resize(other.nanos.len(), Vec::new());
         self.nanos.iter_mut().zip(other.nanos).for_each(|(all, more)| all.extend(more));
         self.allocs = other.allocs;
-        self.thrown_away += other.thrown_away;
+        self.discarded += other.discarded;
     }
 }
 
@@ -40,15 +40,15 @@ impl Measured {
 pub(crate) fn run(sides: &[&Side], threads: usize, rounds: usize) -> Measured {
     thread::scope(|scope| {
         let (answer, answers) = channel();
-        let crew: Vec<Sender<Pass>> = (0..threads)
+        let workers: Vec<Sender<Pass>> = (0..threads)
             .map(|_| {
-                let (order, orders) = channel();
+                let (pass_sender, passes) = channel();
                 let answer = answer.clone();
-                scope.spawn(move || work(sides, &orders, &answer));
-                order
+                scope.spawn(move || work(sides, &passes, &answer));
+                pass_sender
             })
             .collect();
-        Crew { crew, answers }.measure(sides.len(), rounds)
+        Workers { workers, answers }.measure(sides.len(), rounds)
     })
 }
 
@@ -72,9 +72,9 @@ struct Answer {
     allocs: f64,
 }
 
-fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
+fn work(sides: &[&Side], passes: &Receiver<Pass>, answer: &Sender<Answer>) {
     let mut loops: Vec<_> = sides.iter().map(|side| side.looped()).collect();
-    for pass in orders {
+    for pass in passes {
         let run = &mut loops[pass.side];
         if pass.count {
             run(pass.times);
@@ -99,7 +99,7 @@ fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
             let ran = run(pass.times);
             let took = start.elapsed();
             whole = took.as_nanos() as f64;
-            nanos = (took - ran.spared).as_nanos() as f64 / ran.times as f64;
+            nanos = (took - ran.untimed).as_nanos() as f64 / ran.times as f64;
             disturbed = preempted() != before;
         });
         answer.send(Answer { nanos, whole, disturbed, allocs: 0.0 }).unwrap();
@@ -113,17 +113,17 @@ fn preempted() -> u64 {
     line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
-struct Crew {
-    crew: Vec<Sender<Pass>>,
+struct Workers {
+    workers: Vec<Sender<Pass>>,
     answers: Receiver<Answer>,
 }
 
-impl Crew {
+impl Workers {
     fn measure(self, sides: usize, rounds: usize) -> Measured {
         let times: Vec<u64> = (0..sides).map(|side| self.calibrate(side)).collect();
         let mut kept: Vec<Vec<f64>> = Vec::new();
         let mut tried = 0;
-        while kept.len() < rounds && tried < rounds * PATIENCE {
+        while kept.len() < rounds && tried < rounds * MAX_ATTEMPTS {
             tried += 1;
             let round: Vec<_> = (0..sides).map(|side| self.time(side, times[side])).collect();
             if round.iter().all(|answer| !answer.disturbed) {
@@ -135,7 +135,7 @@ impl Crew {
         Measured {
             nanos: (0..sides).map(|side| column(&kept, side)).collect(),
             allocs: (0..sides).map(|side| self.allocs(side)).collect(),
-            thrown_away: tried - kept.len(),
+            discarded: tried - kept.len(),
         }
     }
 
@@ -150,9 +150,9 @@ impl Crew {
 
     /// The times of the slowest thread, and whether any was disturbed.
     fn time(&self, side: usize, times: u64) -> Answer {
-        let threads = self.crew.len();
+        let threads = self.workers.len();
         let pass = Pass { side, times, count: false, arrived: Arc::default(), threads };
-        self.crew.iter().for_each(|order| order.send(pass.clone()).unwrap());
+        self.workers.iter().for_each(|pass_sender| pass_sender.send(pass.clone()).unwrap());
         (0..threads)
             .map(|_| self.answers.recv().unwrap())
             .reduce(|one, other| Answer {
@@ -166,7 +166,7 @@ impl Crew {
 
     fn allocs(&self, side: usize) -> f64 {
         let pass = Pass { side, times: 1_000, count: true, arrived: Arc::default(), threads: 1 };
-        self.crew[0].send(pass).unwrap();
+        self.workers[0].send(pass).unwrap();
         self.answers.recv().unwrap().allocs
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 const PLENTY: u32 = 1_024;
 
 pub(crate) fn permit() -> Vec<Case> {
-    let taken = vec![
+    let acquired = vec![
         Peer::new("tokio", "Semaphore", tokio_semaphore(PLENTY)).target(1, Target::Ratio(0.70)),
         Peer::new("async-lock", "Semaphore", async_semaphore(PLENTY)),
         Peer::new("parking_lot", "Mutex<count>", counted(PLENTY)),
@@ -23,7 +23,7 @@ pub(crate) fn permit() -> Vec<Case> {
         Peer::new("parking_lot", "Mutex<count>", counted(0)),
     ];
     vec![
-        Case::new("taken and given back", valve(PLENTY), taken),
+        Case::new("acquired and released", valve(PLENTY), acquired),
         Case::new("rejected", full_valve(), rejected),
     ]
 }
@@ -39,27 +39,27 @@ pub(crate) fn metrics() -> Vec<Case> {
                 black_box(&held);
                 counted.clone()
             },
-            ask,
+            try_acquire,
         )
     };
-    let of = |inside| {
+    let counted_valve = |concurrency| {
         let metrics = Arc::new(plimsoll::Metrics::new());
-        Valve::builder().concurrency(inside).observe(metrics).build().expect("a valid size")
+        Valve::builder().concurrency(concurrency).observe(metrics).build().expect("a valid size")
     };
-    let plenty = of(PLENTY);
+    let plenty = counted_valve(PLENTY);
     vec![
         Case::new(
-            "taken and given back, counted",
-            Side::new(move || plenty.clone(), ask),
+            "acquired and released, counted",
+            Side::new(move || plenty.clone(), try_acquire),
             peer(valve(PLENTY)),
         ),
-        Case::new("rejected, counted", full(of(1)), peer(full_valve())),
+        Case::new("rejected, counted", full(counted_valve(1)), peer(full_valve())),
     ]
 }
 
-fn valve(inside: u32) -> Side {
-    let valve = Valve::new(inside).expect("a valid size");
-    Side::new(move || valve.clone(), ask)
+fn valve(concurrency: u32) -> Side {
+    let valve = Valve::new(concurrency).expect("a valid size");
+    Side::new(move || valve.clone(), try_acquire)
 }
 
 fn full_valve() -> Side {
@@ -70,11 +70,11 @@ fn full_valve() -> Side {
             black_box(&held);
             valve.clone()
         },
-        ask,
+        try_acquire,
     )
 }
 
-fn ask(valve: &mut Valve) {
+fn try_acquire(valve: &mut Valve) {
     // The whole answer is looked at, so that a refusal must be written in full.
     black_box(&black_box(&*valve).try_acquire());
 }
@@ -102,19 +102,19 @@ fn async_semaphore(places: u32) -> Side {
 /// What one writes by hand: a count under a lock, and a guard that counts back.
 struct Counted(Mutex<u32>, u32);
 
-struct Held<'a>(&'a Counted);
+struct CountGuard<'a>(&'a Counted);
 
 impl Counted {
-    fn take(&self) -> Option<Held<'_>> {
-        let mut taken = self.0.lock();
-        (*taken < self.1).then(|| {
-            *taken += 1;
-            Held(self)
+    fn take(&self) -> Option<CountGuard<'_>> {
+        let mut acquired = self.0.lock();
+        (*acquired < self.1).then(|| {
+            *acquired += 1;
+            CountGuard(self)
         })
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for CountGuard<'_> {
     fn drop(&mut self) {
         *self.0.0.lock() -= 1;
     }

@@ -8,7 +8,7 @@ pub(crate) type Loop = Box<dyn FnMut(u64) -> Ran>;
 /// How often it ran, and how much of the time was not the operation's.
 pub(crate) struct Ran {
     pub(crate) times: u64,
-    pub(crate) spared: Duration,
+    pub(crate) untimed: Duration,
 }
 
 /// One operation on one shared object. Makes each thread its own loop around it.
@@ -24,7 +24,7 @@ impl Side {
             let mut handle = handle();
             Box::new(move |times| {
                 (0..times).for_each(|_| op(&mut handle));
-                Ran { times, spared: Duration::ZERO }
+                Ran { times, untimed: Duration::ZERO }
             })
         }))
     }
@@ -40,11 +40,11 @@ impl Side {
         Side(Box::new(move || {
             let mut handle = handle();
             Box::new(move |times| {
-                let mut ran = Ran { times: 0, spared: Duration::ZERO };
+                let mut ran = Ran { times: 0, untimed: Duration::ZERO };
                 while ran.times < times {
                     let start = Instant::now();
                     prepare(&mut handle);
-                    ran.spared += start.elapsed();
+                    ran.untimed += start.elapsed();
                     op(&mut handle);
                     ran.times += chunk;
                 }
@@ -75,13 +75,13 @@ pub(crate) struct Peer {
     pub(crate) what: &'static str,
     pub(crate) side: Side,
     targets: Vec<(usize, Target)>,
-    most_threads: usize,
+    max_threads: usize,
 }
 
 impl Peer {
     /// `what` of `package`; the version is read from the lock file.
     pub(crate) fn new(package: &'static str, what: &'static str, side: Side) -> Self {
-        Peer { package, what, side, targets: Vec::new(), most_threads: usize::MAX }
+        Peer { package, what, side, targets: Vec::new(), max_threads: usize::MAX }
     }
 
     /// Sets what is to be reached with so many threads.
@@ -92,7 +92,7 @@ impl Peer {
 
     /// It cannot be driven by more than one thread.
     pub(crate) fn one_thread(mut self) -> Self {
-        self.most_threads = 1;
+        self.max_threads = 1;
         self
     }
 
@@ -107,22 +107,22 @@ pub(crate) struct Case {
     ours: Side,
     bare: Option<Side>,
     peers: Vec<Peer>,
-    most_threads: usize,
+    max_threads: usize,
 }
 
 impl Case {
     pub(crate) fn new(subject: &'static str, ours: Side, peers: Vec<Peer>) -> Self {
-        Case { subject, ours, bare: None, peers, most_threads: usize::MAX }
+        Case { subject, ours, bare: None, peers, max_threads: usize::MAX }
     }
 
     /// With more threads it would say nothing.
     pub(crate) fn one_thread(mut self) -> Self {
-        self.most_threads = 1;
+        self.max_threads = 1;
         self
     }
 
     pub(crate) fn is_for(&self, threads: usize) -> bool {
-        threads <= self.most_threads
+        threads <= self.max_threads
     }
 
     /// Also measures the work without any guard.
@@ -137,7 +137,7 @@ impl Case {
 
     /// Those peers that can be driven by so many threads.
     pub(crate) fn peers(&self, threads: usize) -> impl Iterator<Item = &Peer> {
-        self.peers.iter().filter(move |peer| threads <= peer.most_threads)
+        self.peers.iter().filter(move |peer| threads <= peer.max_threads)
     }
 
     /// Ours, then the peers, then the bare work.
