@@ -1,4 +1,4 @@
-//! How many requests the simulator gets through in a second of wall time, on one core.
+//! Measures how many requests per second of wall time the simulator handles on one core.
 //!
 //! `cargo run --release -p plimsoll-lab --example speed`
 

@@ -1,4 +1,4 @@
-//! Scenarios by name: those that come with the program, and a user's files.
+//! Finds scenarios by name: those that come with the program, and a user's files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,9 @@ use crate::error::{LabError, UsageError};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Shipped {
-    /// The name to run it by.
+    /// The name to pass to `plimsoll-lab run`.
     pub name: &'static str,
-    /// Its TOML, to copy and change.
+    /// The TOML text, to copy and change.
     pub text: &'static str,
 }
 
@@ -20,7 +20,7 @@ macro_rules! shipped {
     };
 }
 
-/// Those with a server.
+/// Returns the shipped scenarios that have a server.
 pub fn scenarios() -> &'static [Shipped] {
     shipped!(
         "overload",
@@ -35,7 +35,7 @@ pub fn scenarios() -> &'static [Shipped] {
     )
 }
 
-/// Those with accounts that share a rate.
+/// Returns the shipped scenarios in which accounts share one rate.
 pub fn fairness_scenarios() -> &'static [Shipped] {
     shipped!(
         "elephant",
@@ -54,16 +54,16 @@ pub fn fairness_scenarios() -> &'static [Shipped] {
     )
 }
 
-/// A scenario's text, and where it is from.
+/// The text of a scenario and where it was found.
 pub(crate) struct Found {
     pub(crate) name: String,
     pub(crate) file: String,
     pub(crate) text: String,
-    /// The directory of its file.
+    /// The directory of the file. Relative paths in the scenario start here.
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// The text of the scenario `asked` for, of whatever kind.
+/// Finds the scenario `asked` for: a shipped one by name, or a file.
 pub(crate) fn find(asked: &str) -> Result<Found, LabError> {
     let all = || scenarios().iter().chain(fairness_scenarios());
     if let Some(found) = all().find(|one| one.name == asked) {
@@ -73,7 +73,7 @@ pub(crate) fn find(asked: &str) -> Result<Found, LabError> {
     let path = Path::new(asked);
     let text = std::fs::read_to_string(path).map_err(|error| {
         let names: Vec<&str> = all().map(|one| one.name).collect();
-        let allowed = format!("{error}; allowed is a scenario's file or one of {}", names.join(", "));
+        let allowed = format!("{error}; allowed is a scenario file or one of {}", names.join(", "));
         UsageError::new("SCENARIO", asked, allowed)
     })?;
     let name = path.file_stem().map_or_else(|| asked.into(), |stem| stem.to_string_lossy().into_owned());
@@ -86,7 +86,7 @@ mod tests {
     use crate::{fair, scenario};
 
     #[test]
-    fn every_shipped_scenario_can_be_used_and_says_what_it_is_about() {
+    fn every_shipped_scenario_is_valid() {
         for one in scenarios() {
             let scenario = scenario::find(one.name).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(scenario.name, one.name);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shipped_contest_can_be_used_and_is_judged() {
+    fn every_shipped_fairness_scenario_is_valid_and_judged() {
         for one in fairness_scenarios() {
             assert!(fair::is_fairness(one.text), "{}", one.name);
             let scenario = fair::find(one.name).unwrap_or_else(|e| panic!("{e}"));

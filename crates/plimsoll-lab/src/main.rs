@@ -1,4 +1,4 @@
-//! The command `plimsoll-lab`: see the library for what it does.
+//! The command `plimsoll-lab`. The library's documentation says what it does.
 
 use axum::Router;
 use plimsoll::prelude::*;
@@ -10,11 +10,13 @@ fn main() -> ExitCode {
     command::run(std::env::args_os(), &guards)
 }
 
-/// The load line: as many inside as the bottleneck has slots, a room to smooth the arrivals.
+/// Puts the demo's valve in front of the router.
 ///
-/// A quarter of the time that the deadline leaves beside the work is for waiting. The room holds
-/// half of what the bottleneck serves in that time: under load it is full, and a full room refuses
-/// at once. The longest wait is for the day on which the bottleneck itself slows down.
+/// The valve admits as many requests as the bottleneck has slots, and has a short queue to smooth
+/// the arrivals. The longest wait is a quarter of the time that the deadline leaves after the work.
+/// The queue holds half of what the bottleneck serves in that time. Under load the queue is full
+/// and newcomers are rejected at once. The longest wait matters only when the bottleneck itself
+/// slows down.
 fn guarded(router: Router, plan: &Plan) -> Router {
     let wait = plan.deadline.saturating_sub(plan.service_time) / 4;
     let queue = (plan.capacity() * wait.as_secs_f64() / 2.0).ceil() as u32;
@@ -22,12 +24,12 @@ fn guarded(router: Router, plan: &Plan) -> Router {
     let valve = Valve::builder().name("demo").concurrency(concurrency).queue(queue).max_wait(wait).build();
     match valve {
         Ok(valve) => router.layer(valve.wait_layer().http()),
-        // `Plan` allows no slots, deadline or service time that a valve would refuse.
+        // A `Plan` has no slots, deadline or service time that a valve would reject.
         Err(e) => unreachable!("{e}"),
     }
 }
 
-/// The same layer, refusing everything.
+/// Puts the same layer in front of the router, set to reject every request.
 fn rejecting_all(router: Router) -> Router {
     let valve = Valve::new(1).unwrap_or_else(|e| unreachable!("{e}"));
     valve.close();

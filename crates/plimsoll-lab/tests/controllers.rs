@@ -1,4 +1,5 @@
-//! A rate set by hand, and what steers itself, at one server: the facts that hold by a wide margin.
+//! Load controllers and a fixed drop rate in front of one server, by facts that hold with a wide
+//! margin.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_lab::Progress;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The shipped scenario at some of its loads, with some of its policies.
+/// Returns the shipped scenario with some of its loads and policies.
 fn scenario(loads: &[f64], policies: &[&str]) -> Scenario {
     let mut scenario = find("controllers").unwrap();
     scenario.steps.retain(|step| loads.contains(&step.load));
@@ -27,7 +28,7 @@ fn row<'a>(outcome: &'a Outcome, policy: &str, load: f64) -> &'a Row {
 }
 
 #[test]
-fn a_rate_set_for_twice_the_capacity_loses_at_five_times_what_the_controller_keeps() {
+fn fixed_rate_for_2x_fails_at_5x_and_controllers_hold() {
     let outcome = outcome(&[2.0, 5.0], &["random drop for 2x", "load shedder, rate", "load shedder, red"]);
     let of_bound = |policy, load| row(&outcome, policy, load).of_bound;
     assert!(of_bound("random drop for 2x", 2.0).low > 0.95, "{:?}", of_bound("random drop for 2x", 2.0));
@@ -42,13 +43,13 @@ fn a_rate_set_for_twice_the_capacity_loses_at_five_times_what_the_controller_kee
         assert!(row.of_bound.low > 0.97, "{policy} at {load}: {:?}", row.of_bound);
         assert_eq!((row.verdict, row.late.mean), (Verdict::Stable, 0.0), "{policy} at {load}");
     }
-    // The median of the work is 6.9 ms, and the wanted delay 20 ms.
+    // The median of the work is 6.9 ms, and the target delay 20 ms.
     let p50 = row(&outcome, "load shedder, rate", 5.0).p50_ms.unwrap();
     assert!((20.0..40.0).contains(&p50.mean), "{p50:?}");
 }
 
 #[test]
-fn what_steers_itself_drops_nothing_at_half_the_capacity_and_a_fixed_rate_its_half() {
+fn at_half_load_controllers_drop_none_and_fixed_rate_half() {
     let all = ["random drop for 2x", "load shedder, rate", "load shedder, pie", "load shedder, red", "dagor"];
     let outcome = outcome(&[0.5], &all);
     for policy in &all[1..] {
@@ -59,7 +60,7 @@ fn what_steers_itself_drops_nothing_at_half_the_capacity_and_a_fixed_rate_its_ha
 }
 
 #[test]
-fn at_twenty_times_the_capacity_the_controller_keeps_to_its_delay_and_small_steps_come_too_late() {
+fn at_20x_rate_control_holds_and_small_steps_are_too_slow() {
     let outcome = outcome(&[20.0], &["load shedder, rate", "dagor", "load shedder, pie", "dispatch"]);
     for policy in ["load shedder, rate", "dispatch"] {
         let row = row(&outcome, policy, 20.0);
@@ -72,8 +73,9 @@ fn at_twenty_times_the_capacity_the_controller_keeps_to_its_delay_and_small_step
 }
 
 #[test]
-fn what_the_throttle_refuses_costs_the_server_nothing() {
-    // Dear refusals: a tenth of the work each. At ten times the capacity they take all that there is.
+fn throttled_requests_cost_the_server_nothing() {
+    // Rejections cost a tenth of the work each. At ten times the capacity they use up the whole
+    // server.
     let mut scenario = scenario(&[10.0], &["adaptive throttle + valve", "valve"]);
     scenario.steps[0].case.server.rejection_cost = 0.1;
     let good = |name: &str| {
@@ -85,7 +87,7 @@ fn what_the_throttle_refuses_costs_the_server_nothing() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_course_and_another_seed_another() {
+fn simulation_depends_on_the_seed_alone() {
     let scenario =
         scenario(&[2.0], &["load shedder, rate", "dagor", "dispatch", "adaptive throttle + valve"]);
     let case = &scenario.steps[0].case;
@@ -105,7 +107,7 @@ fn with(policy: &str) -> Result<Policy, String> {
 }
 
 #[test]
-fn what_is_not_given_is_as_the_guards_have_it() {
+fn missing_keys_have_the_guards_defaults() {
     let shedder = |target, control| Policy::LoadShedder { workers: 4, target, control, capacity_hint: None };
     assert_eq!(with("kind = \"load-shedder\""), Ok(shedder(5 * MS, ShedderControl::Rate)));
     let pie = "kind = \"load-shedder\"\ncontrol = \"pie\"\ntarget = \"20ms\"";
@@ -119,7 +121,7 @@ fn what_is_not_given_is_as_the_guards_have_it() {
 }
 
 #[test]
-fn a_bad_setting_is_named_with_its_line_and_what_is_allowed() {
+fn invalid_setting_names_line_and_allowed_values() {
     for (kind, keys, parts) in [
         ("load-shedder", "control = \"fast\"", &["policy.control = \"fast\"", "rate, pie or red"][..]),
         ("load-shedder", "target = \"0s\"", &["policy.target = \"0s\"", "3600s"]),
@@ -144,9 +146,9 @@ fn a_bad_setting_is_named_with_its_line_and_what_is_allowed() {
         ("throttle", "", &["policy.kind = \"throttle\"", "dispatch or adaptive-throttle+valve"]),
         ("valve", "k = 2", &["policy.k is not allowed with valve"]),
     ] {
-        let said = with(&format!("kind = \"{kind}\"\n{keys}")).expect_err(keys);
+        let stderr = with(&format!("kind = \"{kind}\"\n{keys}")).expect_err(keys);
         for part in [&["x.toml:"], parts].concat() {
-            assert!(said.contains(part), "{part} in {said}");
+            assert!(stderr.contains(part), "{part} in {stderr}");
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Whole runs over real sockets. Only what holds on any machine is asserted: the books balance,
-//! the fields are there. How fast the machine is decides nothing.
+//! Whole runs over real sockets.
+//!
+//! The tests assert only what holds on any machine: every request is counted, and the fields are
+//! there.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -18,7 +20,7 @@ fn rejecting(router: Router) -> Router {
     answering(router, StatusCode::SERVICE_UNAVAILABLE)
 }
 
-/// Four slots of 10 ms, half a second a row.
+/// Runs four slots of 10 ms, with half a second per row.
 fn run(loads: &[f64], guard: &dyn Fn(Router, &Plan) -> Router) -> Report {
     let ms = Duration::from_millis(1);
     let plan = Plan::near(400.0, 10 * ms, 100 * ms).unwrap();
@@ -36,18 +38,18 @@ fn assert_balanced(row: &Row) {
 }
 
 #[test]
-fn every_request_of_every_row_is_accounted_for() {
+fn every_request_of_every_row_is_counted() {
     let report = run(&[0.5, 3.0], &|router, _| router);
     assert_eq!(report.rows.len(), 4);
     report.rows.iter().for_each(assert_balanced);
-    // The same arrivals for both sides: the offered load is no matter of luck.
+    // Both sides have the same arrivals, so the offered load does not depend on chance.
     assert_eq!(report.rows[0].offered, report.rows[2].offered);
     assert_eq!(report.rows[1].offered, report.rows[3].offered);
     assert!(report.rows[2].guarded && !report.rows[0].guarded);
 }
 
 #[test]
-fn a_guard_that_refuses_everything_leaves_only_refusals() {
+fn guard_that_rejects_all_leaves_only_rejections() {
     let report = run(&[1.0], &|router, _| rejecting(router));
     let row = &report.rows[1];
     assert_balanced(row);
@@ -57,7 +59,7 @@ fn a_guard_that_refuses_everything_leaves_only_refusals() {
 }
 
 #[test]
-fn an_answer_that_is_neither_good_nor_a_refusal_is_a_failure_with_its_reason() {
+fn other_statuses_are_failures_with_a_reason() {
     let broken = StatusCode::INTERNAL_SERVER_ERROR;
     let report = run(&[1.0], &|router, _| answering(router, broken));
     let row = &report.rows[1];
@@ -69,7 +71,7 @@ fn an_answer_that_is_neither_good_nor_a_refusal_is_a_failure_with_its_reason() {
 }
 
 #[test]
-fn the_guard_is_called_for_each_row_with_the_plan() {
+fn guard_is_called_with_the_plan_for_each_row() {
     let calls = std::cell::Cell::new(0);
     run(&[0.2, 0.3], &|router, plan| {
         calls.set(calls.get() + 1);

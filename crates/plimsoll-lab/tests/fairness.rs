@@ -1,7 +1,7 @@
-//! That shares of one rate are fair, as `plimsoll-lab run` judges it: our policy by its figures, in every
-//! scenario that comes with the program.
+//! Checks that `FairRateLimiter` shares one rate fairly in every shipped scenario.
 //!
-//! Two seeds each and shorter floods, for the sake of time. The whole table, ten seeds, all policies:
+//! For the sake of time there are two seeds per scenario, and the floods are shorter. The whole
+//! table, with ten seeds and all policies:
 //!
 //! ```text
 //! for s in elephant elephants accounts-join alternating weights floors-caps rate-live \
@@ -32,8 +32,8 @@ fn fair(name: &str) -> FairnessOutcome {
     of(name, &[Policy::FairRateLimiter], |_| ())
 }
 
-/// No less than this: Jain's index, (admitted + 1)/share of the worst account, what was used of the rate; and no more
-/// account-windows in a hundred below 0.9.
+/// The minimum Jain's index, worst (admitted + 1) / share and used part of the rate, and the
+/// maximum percentage of account-windows below 0.9.
 #[derive(Clone, Copy)]
 struct Floors(f64, f64, f64, f64);
 
@@ -57,18 +57,18 @@ fn assert_floors(outcome: &FairnessOutcome, case: &str, floors: Floors) {
 }
 
 #[test]
-fn an_elephant_takes_nothing_from_a_thousand_mice() {
+fn elephant_takes_nothing_from_a_thousand_mice() {
     let mut scenario = find("elephant").unwrap();
     scenario.policies = vec![Policy::FairRateLimiter];
-    // By two seeds alone, how many mice in a hundred fell short by chance is not known to a tenth.
+    // With two seeds, the percentage of mice that fall short by chance is not known to a tenth.
     let outcome = outcome(&scenario, 5);
-    // Paced, the project's target.
+    // Paced arrivals: the target of the project.
     assert_floors(&outcome, "mice 8.991/s, paced", Floors(0.998, 0.99, 0.998, 0.0));
     assert_floors(&outcome, "mice 9.99/s, paced", Floors(0.998, 0.95, 0.998, 0.0));
     assert_floors(&outcome, "mice 10.989/s, paced", Floors(0.998, 0.90, 0.998, 0.02));
     assert_floors(&outcome, "mice 29.97/s, paced", Floors(0.998, 0.90, 0.998, 0.02));
-    // By chance a mouse that asks for its share asks for a fifth more in one window and less in the next: the
-    // worst of them is told and not promised.
+    // With Poisson arrivals, a mouse that asks for its share asks for a fifth more in one window
+    // and less in the next. The floor for the worst of them is what was measured, not a target.
     assert_floors(&outcome, "mice 8.991/s, poisson", Floors(0.9999, 0.85, 0.998, 0.02));
     assert_floors(&outcome, "mice 9.99/s, poisson", Floors(0.9968, 0.70, 0.997, 2.0));
     assert_floors(&outcome, "mice 10.989/s, poisson", Floors(0.9931, 0.65, 0.998, 3.8));
@@ -76,15 +76,15 @@ fn an_elephant_takes_nothing_from_a_thousand_mice() {
 }
 
 #[test]
-fn many_large_ones_share_alike() {
+fn many_large_accounts_share_evenly() {
     let outcome = fair("elephants");
     assert_floors(&outcome, "paced", Floors(0.9985, 0.944, 0.998, 0.18));
     assert_floors(&outcome, "poisson", Floors(0.9946, 0.70, 0.998, 2.0));
 }
 
 #[test]
-fn who_joins_has_his_share_and_who_leaves_leaves_it_to_others() {
-    // The twenty that join together ask for ten times the rate, in place of forty times.
+fn accounts_that_join_get_their_share() {
+    // The twenty that join together ask for ten times the rate instead of forty times.
     let calm = |case: &mut Case| {
         for group in case.groups.iter_mut().filter(|group| group.accounts == 18) {
             group.demand = Demand::Each(5_000.0);
@@ -98,40 +98,41 @@ fn who_joins_has_his_share_and_who_leaves_leaves_it_to_others() {
 }
 
 #[test]
-fn elephants_that_ask_by_turns_gain_nothing() {
+fn elephants_that_take_turns_gain_nothing() {
     let outcome = fair("alternating");
-    assert_floors(&outcome, "elephants by turns of 500ms", Floors(0.9999, 0.95, 0.998, 0.0));
-    assert_floors(&outcome, "elephants by turns of 50ms", Floors(0.9999, 0.889, 0.998, 0.02));
+    assert_floors(&outcome, "elephants in turns of 500ms", Floors(0.9999, 0.95, 0.998, 0.0));
+    assert_floors(&outcome, "elephants in turns of 50ms", Floors(0.9999, 0.889, 0.998, 0.02));
 }
 
 #[test]
-fn weights_floors_and_caps_hold_while_they_change() {
+fn weights_floors_and_caps_hold_while_weights_move() {
     assert_floors(&fair("weights"), "", Floors(0.9976, 0.905, 0.998, 0.75));
     assert_floors(&fair("floors-caps"), "", Floors(0.9980, 0.937, 0.998, 1.0));
 }
 
 #[test]
-fn the_rate_may_change_while_it_is_shared() {
+fn shares_hold_while_the_rate_changes() {
     assert_floors(&fair("rate-live"), "", Floors(0.9991, 0.951, 0.9990, 0.0));
-    // The bound holds over the change for every limiter, not only for ours that shares.
+    // The bound holds across the change for every limiter.
     let others = of("rate-live", &[Policy::RateLimiter, Policy::KeyedRateLimiter], |_| ());
     assert!(others.rows.iter().all(|row| row.verdict.over_bound == 0), "{others:?}");
 }
 
 #[test]
-fn trying_again_gains_nothing() {
+fn retries_gain_nothing() {
     assert_floors(&fair("retries"), "", Floors(0.9990, 0.95, 0.999, 0.0));
 }
 
 #[test]
-fn who_stays_has_his_share_though_half_of_the_others_are_new() {
+fn residents_keep_their_share_among_new_accounts() {
     assert_floors(&fair("churn"), "", Floors(0.9958, 0.762, 0.998, 4.3));
 }
 
 #[test]
-fn a_flood_of_new_keys_takes_no_more_than_the_tail() {
+fn flood_of_new_keys_takes_no_more_than_the_tail() {
     let outcome = of("key-flood", &[Policy::FairRateLimiter], |case| {
-        // As many at once, for six seconds in place of ten, and in a debug build a fifth of them.
+        // A fifth of the shipped flood, for six seconds instead of ten, because debug builds run
+        // this, too.
         case.span = 12 * S;
         for group in case.groups.iter_mut() {
             group.until = group.until.min(case.span);
@@ -145,10 +146,10 @@ fn a_flood_of_new_keys_takes_no_more_than_the_tail() {
 }
 
 #[test]
-fn a_hundred_thousand_unlike_accounts_share_alike() {
+fn hundred_thousand_zipf_accounts_share_fairly() {
     let mut scenario = find("zipf").unwrap();
     scenario.policies = vec![Policy::FairRateLimiter];
-    // The first window, one seed: the rest with the command above.
+    // The first window with one seed. The command above runs the rest.
     scenario.cases.iter_mut().for_each(|case| {
         case.span = 4 * S;
         case.groups.iter_mut().for_each(|group| group.until = case.span);
@@ -158,8 +159,8 @@ fn a_hundred_thousand_unlike_accounts_share_alike() {
 }
 
 #[test]
-fn small_ones_and_mixed_ones_are_told() {
-    // Six accounts at 200 a second: a share is 67 requests, and chance has 12 % of them.
+fn small_and_mixed_services_stay_above_their_floors() {
+    // Six accounts at 200 per second: a share is 67 requests, with a standard deviation of 12 %.
     assert_floors(&fair("tiny"), "poisson", Floors(0.976, 0.80, 0.985, 8.0));
     let mixed = fair("mixed");
     assert_floors(&mixed, "paced", Floors(0.9990, 0.89, 0.998, 0.1));
@@ -167,7 +168,7 @@ fn small_ones_and_mixed_ones_are_told() {
 }
 
 #[test]
-fn the_others_fall_short_where_the_docs_say_so() {
+fn other_policies_fall_short_where_documented() {
     let mut scenario = find("elephant").unwrap();
     scenario.cases.retain(|case| case.name == "mice 10.989/s, paced");
     let outcome = outcome(&scenario, 2);
@@ -205,7 +206,7 @@ rate = 50
 "#;
 
 #[test]
-fn a_contest_repeats_itself_to_the_byte() {
+fn fairness_run_repeats_to_the_byte() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("small.toml"), SMALL).unwrap();
@@ -236,11 +237,11 @@ fn a_contest_repeats_itself_to_the_byte() {
     for policy in ["fair-rate-limiter", "water-filling", "csfq", "keyed-rate-limiter", "rate-limiter"] {
         assert!(shown.contains(policy) && csv.contains(policy), "{policy}");
     }
-    assert!(shown.lines().all(|line| line.chars().count() <= 110), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
 }
 
 #[test]
-fn what_a_contest_may_not_be_is_named_with_its_line() {
+fn invalid_fairness_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ill.toml");
     let run = |text: String, more: &[&str]| {
@@ -288,10 +289,10 @@ fn what_a_contest_may_not_be_is_named_with_its_line() {
 
 #[track_caller]
 fn assert_rejected(output: &Output, parts: &[&str]) {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.lines().count() == 1 && output.stdout.is_empty(), "{said}");
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.lines().count() == 1 && output.stdout.is_empty(), "{stderr}");
     for part in parts {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(stderr.contains(part), "{part} in {stderr}");
     }
 }

@@ -1,4 +1,5 @@
-//! `plimsoll-lab run` as a user meets it: what it refuses and how, what it writes, that it repeats itself.
+//! `plimsoll-lab run` as a user meets it: what it rejects, what it writes, and that it is
+//! repeatable.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll_lab::catalog::{fairness_scenarios, scenarios};
@@ -37,12 +38,12 @@ fn lab(args: &[&str]) -> Output {
 }
 
 fn assert_rejected(output: &Output, parts: &[&str]) {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(output.stdout.is_empty());
     for part in parts {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(stderr.contains(part), "{part} in {stderr}");
     }
 }
 
@@ -58,7 +59,7 @@ fn rejected_with(directory: &Path, from: &str, to: &str, parts: &[&str]) {
 }
 
 #[test]
-fn what_a_scenario_may_not_say_is_named_with_its_line() {
+fn invalid_scenario_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let rejected = |from, to, parts: &[&str]| rejected_with(directory.path(), from, to, parts);
     rejected("load = 0.7", "rate = -3", &["arrivals.rate = -3 is not allowed", "above 0"]);
@@ -77,7 +78,11 @@ fn what_a_scenario_may_not_say_is_named_with_its_line() {
     rejected("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
     rejected("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
     rejected("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
-    rejected("kind = \"queueing-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
+    rejected(
+        "kind = \"queueing-valve\"",
+        "kind = \"bare\"",
+        &["policy.kind = \"bare\"", "another policy has this one"],
+    );
     rejected("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "queueing-valve", "buffer"]);
     rejected(
         "kind = \"bare\"",
@@ -87,7 +92,7 @@ fn what_a_scenario_may_not_say_is_named_with_its_line() {
 }
 
 #[test]
-fn what_a_buffer_may_not_be_is_named_with_its_line() {
+fn invalid_buffer_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("buffer.toml");
     let run = |keys: &str| {
@@ -136,7 +141,7 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
 }
 
 #[test]
-fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
+fn invalid_fault_or_breaker_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ill.toml");
     let run = |text: String| {
@@ -218,7 +223,7 @@ fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
 }
 
 #[test]
-fn the_report_and_the_files_tell_failures_and_faults() {
+fn report_and_files_show_failures_and_faults() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let fault = "[[server.fault]]\nkind = \"fails\"\nfrom = \"1s\"\nuntil = \"1.5s\"\n\n[clients]";
@@ -232,7 +237,7 @@ fn the_report_and_the_files_tell_failures_and_faults() {
         let mean = |field: &str| row[field]["mean"].as_f64().unwrap();
         let sum = mean("goodput") + mean("rejected") + mean("failed") + mean("late");
         assert!((mean("offered") - sum).abs() < 1e-6 && mean("failed") > 0.0, "{row}");
-        // Half of the trigger's time there is nothing to be had.
+        // The server has no capacity during half of the trigger.
         assert!(row["bound"].as_f64().unwrap() <= 200.0, "{row}");
         let fault = &row["faults"][0];
         assert_eq!((&fault["kind"], &fault["fault_s"]), (&"fails".into(), &[1.0, 1.5][..].into()));
@@ -240,13 +245,13 @@ fn the_report_and_the_files_tell_failures_and_faults() {
     }
     assert!(read(csv).lines().next().unwrap().contains(",failed,failed_low,failed_high,late,"));
     let page = read(out);
-    for part in ["1 s to 1.5 s, fails", "reached it", "failed"] {
+    for part in ["1 s to 1.5 s, fails", "reached", "failed"] {
         assert!(page.contains(part), "{part}");
     }
 }
 
 #[test]
-fn the_list_names_every_scenario_with_what_it_is_about() {
+fn list_shows_every_scenario_with_its_description() {
     let shown = String::from_utf8(lab(&["run", "--list"]).stdout).unwrap();
     let names: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let all = [
@@ -265,10 +270,10 @@ fn the_list_names_every_scenario_with_what_it_is_about() {
 }
 
 #[test]
-fn the_report_on_the_disciplines_draws_each_in_a_style_of_its_own() {
+fn disciplines_report_draws_each_in_its_own_style() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("report.html");
-    // The shipped one, with two of its loads for the sake of time.
+    // The shipped scenario with two of its loads, for the sake of time.
     let shipped = scenarios().iter().find(|one| one.name == "disciplines").unwrap().text;
     let short = shipped.replace("loads = [0.5, 0.9, 1.2, 2, 5, 10]", "loads = [0.5, 1.2]");
     assert_ne!(short, shipped);
@@ -287,7 +292,7 @@ fn the_report_on_the_disciplines_draws_each_in_a_style_of_its_own() {
 }
 
 #[test]
-fn a_missing_trace_or_scenario_is_named() {
+fn missing_trace_or_scenario_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let trace = SMALL.replace("loads = [0.5, 3]\n", "");
     let path = directory.path().join("trace.toml");
@@ -311,7 +316,7 @@ fn a_missing_trace_or_scenario_is_named() {
 }
 
 #[test]
-fn a_run_repeats_itself_to_the_byte() {
+fn run_repeats_to_the_byte() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("small.toml"), SMALL).unwrap();

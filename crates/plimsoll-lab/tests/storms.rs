@@ -1,4 +1,4 @@
-//! What the shipped scenarios are there to show, shown.
+//! What the shipped scenarios are meant to show.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll_lab::Progress;
@@ -18,13 +18,13 @@ fn keep_only(scenario: &mut Scenario, policies: &[&str]) {
 }
 
 #[test]
-fn after_a_retry_storm_the_bare_server_stays_down_and_the_valve_is_back() {
+fn after_a_retry_storm_bare_stays_down_and_valve_recovers() {
     let mut scenario = find("retry-storm").unwrap();
     keep_only(&mut scenario, &["bare", "valve", "queueing valve"]);
     let outcome = outcome(&scenario, 2);
     let bare = row(&outcome, "bare", 3.0);
     assert_eq!((bare.verdict, bare.recovered), (Verdict::Metastable, 0));
-    // Sixteen seconds after its cause has gone, nothing good comes out of it.
+    // Sixteen seconds after the end of the trigger there are still no good answers.
     let last: f64 = bare.goodput_timeline.iter().rev().take(50).sum();
     assert!(last < 1.0, "{last}");
     for policy in ["valve", "queueing valve"] {
@@ -36,7 +36,7 @@ fn after_a_retry_storm_the_bare_server_stays_down_and_the_valve_is_back() {
 }
 
 #[test]
-fn a_budget_alone_does_not_rescue_an_unbounded_queue() {
+fn retry_budget_alone_does_not_save_an_unbounded_queue() {
     let mut scenario = find("retry-storm").unwrap();
     keep_only(&mut scenario, &["bare"]);
     for step in &mut scenario.steps {
@@ -51,7 +51,7 @@ fn a_budget_alone_does_not_rescue_an_unbounded_queue() {
 }
 
 #[test]
-fn the_demo_in_virtual_time_is_at_the_bound_behind_its_valve_and_near_nothing_bare() {
+fn simulated_demo_is_at_the_bound_behind_its_valve() {
     let outcome = outcome(&find("demo").unwrap(), 2);
     for load in [2.0, 4.0] {
         let (bare, guarded) = (row(&outcome, "bare", load), row(&outcome, "guarded", load));

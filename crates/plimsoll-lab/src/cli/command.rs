@@ -1,4 +1,4 @@
-//! The program, from its arguments to its exit code, with the guard as a parameter.
+//! Runs the program, from its arguments to its exit code. The guard is a parameter.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -21,13 +21,15 @@ use crate::live::Listener;
 use crate::live::demo;
 use crate::live::report::{Report, chart, page, reading, table};
 
-/// A value that cannot be used, as other programs say it too.
+/// The exit code for invalid input, as in other programs.
 const USAGE_ERROR: u8 = 2;
-/// 128 and the number of the signal, as a shell reports it.
+/// 128 plus the number of the signal, as shells report it.
 const INTERRUPTED: i32 = 130;
 
-/// Does what `args` (with the program's name first) ask for, and returns the exit code: 0 when
-/// done, 1 when the run broke off, 2 for wrong input. Ctrl-C ends the process with 130.
+/// Runs the command in `args`, which begin with the program's name, and returns the exit code.
+///
+/// The exit code is 0 on success, 1 if the run failed, and 2 for invalid input. Ctrl-C ends the
+/// process with 130.
 pub fn run<A>(args: impl IntoIterator<Item = A>, guards: &Guards<'_>) -> ExitCode
 where
     A: Into<OsString> + Clone,
@@ -60,7 +62,7 @@ where
     }
 }
 
-/// Tries, before anything is measured, all that a run needs from outside.
+/// Checks everything that a run needs from outside, before anything is measured.
 fn open(settings: &Settings) -> Result<Listener, UsageError> {
     files::check(settings)?;
     for (flag, path) in [("--json", &settings.json), ("--out", &settings.out)] {
@@ -87,13 +89,13 @@ fn run_demo(settings: &Settings, listener: &Listener, guards: &Guards<'_>) -> Re
     Ok(())
 }
 
-/// What the user should know beforehand, and would not expect.
+/// Prints what the user should know before the run and might not expect.
 fn print_notes(settings: &Settings, progress: &mut Progress) {
     let (plan, requested) = (&settings.plan, settings.requested_capacity);
     if (plan.capacity() - requested).abs() > 1e-6 * requested {
         progress.line(&format!(
-            "note: {requested} requests/s is no whole number of slots of {}; running with {} and \
-             so {:.1} requests/s",
+            "note: {requested} requests/s is not a whole number of slots of {}; \
+             running with {} slots, which is {:.1} requests/s",
             show(plan.service_time),
             plan.slots,
             plan.capacity()
@@ -111,7 +113,7 @@ fn result(report: &Report) -> String {
     let service_ms = report.service_time_ms;
     format!(
         "The bottleneck: {} slots of {service_ms} ms, {:.1} requests/s. The client waits {} ms.\n\
-         A refusal costs {:.1} µs of CPU, {:.4} % of a request's {service_ms} ms in the bottleneck.\n\
+         A rejection costs {:.1} µs of CPU, {:.4} % of a request's {service_ms} ms in the bottleneck.\n\
          \n{}{}\n{}\n",
         report.slots,
         report.capacity,
@@ -124,7 +126,7 @@ fn result(report: &Report) -> String {
     )
 }
 
-/// From now on Ctrl-C ends the process, but never in the middle of writing a file.
+/// Makes Ctrl-C end the process, but never in the middle of writing a file.
 fn end_on_ctrl_c() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     thread::Builder::new().name("ctrl-c".into()).spawn(move || {

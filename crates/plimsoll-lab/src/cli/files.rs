@@ -1,23 +1,24 @@
-//! Open files: a connection is one on each side, and both sides live in this process.
+//! The limit on open files. Each connection counts twice, because both ends live in this process.
 
 use crate::cli::settings::Settings;
 use crate::error::UsageError;
 
-/// Files open besides the connections: runtimes, terminal, the report.
+/// Files that are open besides the connections: runtimes, terminal, report.
 const OTHER_FILES: f64 = 64.0;
 
-/// Open files the run may need at once: a connection lives at most as long as a request waits,
-/// so there are `rate × deadline` of them, a fifth more for chance and for closing.
+/// Returns the number of files that may be open at once.
+///
+/// A connection lives at most as long as a request waits, so there are `rate × deadline` of them. A
+/// fifth is added for chance and for connections that are closing.
 fn needed(rate: f64, deadline_s: f64) -> f64 {
     2.0 * (1.2 * rate * deadline_s + 50.0) + OTHER_FILES
 }
 
-/// Checks that the system gives that many, after asking for as many as it would give.
+/// Raises the limit on open files as far as possible and checks that it is high enough.
 ///
 /// # Errors
-///
-/// A flaw in `--loads`: a run that cannot open its connections would measure the limit and not
-/// the server.
+/// Returns an error for `--loads` if the limit is too low. Such a run would measure the limit
+/// instead of the server.
 pub(crate) fn check(settings: &Settings) -> Result<(), UsageError> {
     let Some(limit) = raised_limit() else {
         return Ok(());
@@ -30,7 +31,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), UsageError> {
     let per_load = settings.plan.capacity() * deadline * 2.4;
     let max = ((limit as f64 - OTHER_FILES - 100.0) / per_load).max(0.0);
     let allowed = format!(
-        "needs about {needed:.0} open files and the system gives {limit} (ulimit -n); \
+        "the run needs about {needed:.0} open files and the limit is {limit} (ulimit -n); \
          allowed are loads up to {:.1} at this capacity and deadline",
         (max * 10.0).floor() / 10.0
     );
@@ -38,7 +39,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), UsageError> {
     Err(UsageError::new("--loads", given, allowed))
 }
 
-/// The limit on open files, raised as far as this process may. `None` if there is none.
+/// Raises the limit on open files as far as allowed and returns it. `None` if there is none.
 #[cfg(unix)]
 fn raised_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -46,7 +47,7 @@ fn raised_limit() -> Option<u64> {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
-        // Some systems refuse the very value they state; the old one still holds.
+        // Some systems reject the very maximum they report. The old limit still holds.
         Err(_) => limit.current,
     }
 }
@@ -63,13 +64,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_default_run_fits_into_four_thousand_files() {
+    fn default_run_needs_fewer_than_4096_files() {
         assert!(needed(6_400.0, 0.2) < 4_096.0);
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_run_that_cannot_open_its_connections_is_a_flaw() {
+    fn run_beyond_the_file_limit_is_a_usage_error() {
         let second = Duration::from_secs(1);
         let plan = Plan::near(100_000.0, second / 2, 60 * second).unwrap();
         let mut settings = Settings::new(plan, vec![1.0, 100.0], second);

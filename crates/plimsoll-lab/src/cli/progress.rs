@@ -1,12 +1,11 @@
-//! What is shown while a run goes on: on a terminal one line that is redrawn, elsewhere a line
-//! for each finished row.
+//! The progress of a run: one redrawn line on a terminal, elsewhere a line per finished row.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::live::report::labels::{load_name, side_name};
 
-/// Runs that are done by then need no progress.
+/// Runs shorter than this show no progress.
 const QUIET_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +15,7 @@ enum Style {
     Silent,
 }
 
-/// The progress of a run, on standard error.
+/// Reports the progress of a run on standard error.
 #[derive(Debug)]
 pub struct Progress {
     style: Style,
@@ -29,12 +28,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shows nothing.
+    /// Creates a progress that shows nothing.
     pub fn silent() -> Self {
         Self::with(Style::Silent)
     }
 
-    /// Shows itself on standard error, as suits what that is.
+    /// Creates a progress on standard error: a redrawn line on a terminal, plain lines elsewhere.
     pub fn on_stderr() -> Self {
         Self::with(if io::stderr().is_terminal() { Style::Redrawn } else { Style::Lines })
     }
@@ -51,12 +50,12 @@ impl Progress {
         }
     }
 
-    /// A run of `rows` rows begins, each of about `row_time`.
+    /// Begins a run of `rows` rows that take about `row_time` each.
     pub(crate) fn run_begins(&mut self, rows: usize, row_time: Duration) {
         (self.rows, self.row_time, self.row) = (rows, row_time, 0);
     }
 
-    /// The next row begins.
+    /// Begins the next row.
     pub(crate) fn row_begins(&mut self, guarded: bool, load: f64) {
         self.row += 1;
         self.row_began = Instant::now();
@@ -64,28 +63,28 @@ impl Progress {
         self.tick();
     }
 
-    /// The row was void and begins again.
+    /// Repeats the present row, because it was void.
     pub(crate) fn row_again(&mut self, lag_p99_ms: f64) {
         self.line(&format!(
-            "{}: void, the load generator fell behind (p99 lag {lag_p99_ms:.1} ms); again",
+            "{}: void, the load generator fell behind (p99 lag {lag_p99_ms:.1} ms); running it again",
             self.name
         ));
         self.row_began = Instant::now();
     }
 
-    /// Some time has passed.
+    /// Redraws the remaining time.
     pub(crate) fn tick(&mut self) {
         if self.style != Style::Redrawn {
             return;
         }
         let left = self.left(self.row_began.elapsed());
         if self.drawn.replace(left) != Some(left) {
-            // Nobody to tell if the terminal is gone.
+            // An error is ignored: the terminal is gone.
             let _ = write!(io::stderr(), "\r\x1b[2K{}", self.status(left));
         }
     }
 
-    /// The row is done.
+    /// Ends the present row.
     pub(crate) fn row_done(&mut self, goodput: f64, bound: f64, valid: bool) {
         self.drawn = None;
         if self.style == Style::Lines {
@@ -95,11 +94,12 @@ impl Progress {
         }
     }
 
-    /// `done` of so many simulated `rows`, or what they are called, are there. Says nothing in the first two
-    /// seconds.
+    /// Reports that `done` of `rows` simulated rows, or what they are called, are finished.
+    ///
+    /// Shows nothing in the first two seconds.
     pub(crate) fn simulated(&mut self, done: usize, rows: usize, called: &str) {
         let spent = self.row_began.elapsed();
-        // Once in every two seconds, not earlier than after the first two.
+        // Shown once every two seconds, and not in the first two.
         let tick = spent.as_secs() / QUIET_TIME.as_secs();
         if tick == 0 || done == rows || self.drawn == Some(tick) {
             return;
@@ -116,14 +116,14 @@ impl Progress {
         self.drawn = Some(tick);
     }
 
-    /// Clears what was drawn, so that the result stands alone.
+    /// Clears the redrawn line, so that the result stands alone.
     pub fn finish(&mut self) {
         if self.style == Style::Redrawn {
             let _ = write!(io::stderr(), "\r\x1b[2K");
         }
     }
 
-    /// A line that stays.
+    /// Prints a line that stays.
     pub(crate) fn line(&mut self, text: &str) {
         self.finish();
         if self.style != Style::Silent {
@@ -131,7 +131,7 @@ impl Progress {
         }
     }
 
-    /// Whole seconds left, `into` the present row.
+    /// Returns the remaining whole seconds, `into` being the time spent in the present row.
     fn left(&self, into: Duration) -> u64 {
         let after = u32::try_from(self.rows.saturating_sub(self.row)).unwrap_or(u32::MAX);
         let left = self.row_time.saturating_mul(after) + self.row_time.saturating_sub(into);
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_names_row_and_time_left() {
+    fn status_shows_row_and_remaining_time() {
         let mut progress = Progress::silent();
         progress.run_begins(10, Duration::from_millis(5_200));
         for _ in 0..4 {

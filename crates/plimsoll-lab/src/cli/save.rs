@@ -1,8 +1,7 @@
-//! Writing the report: whole or not at all.
+//! Writes result files, completely or not at all.
 //!
-//! The text goes into a temporary file beside the target, which then takes its name. Whether
-//! that will work is tried before the run, so that nobody waits a minute for "permission
-//! denied".
+//! The text is written to a temporary file next to the target, which is then renamed. Whether that
+//! works is checked before the run, so that no run of minutes ends with "permission denied".
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,27 +12,27 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::UsageError;
 
-/// Held while a temporary file exists. Whoever is about to end the process takes it first.
+/// Held while a temporary file exists. Code that ends the process acquires it first.
 static SAVING: Mutex<()> = Mutex::new(());
 
-/// Waits until no file is half-written, and keeps it so for as long as the guard lives.
+/// Waits until no file is half written. None is begun while the returned guard lives.
 pub(crate) fn hold() -> MutexGuard<'static, ()> {
     SAVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tries whether a file can be made at `path`, which `flag` asks for, and leaves nothing behind.
+/// Checks that a file can be created at `path`, which `flag` names, and leaves nothing behind.
 pub(crate) fn check(flag: &'static str, path: &Path) -> Result<(), UsageError> {
     let _held = hold();
     let unusable = |why: String| {
-        let allowed = format!("{why}; allowed is a file in a directory that can be written to");
+        let allowed = format!("{why}; allowed is a file in a writable directory");
         UsageError::new(flag, path.display().to_string(), allowed)
     };
     if path.file_name().is_none() {
         return Err(unusable("not the name of a file".into()));
     }
-    // Renaming onto a device or a pipe would put a file in its place.
+    // Renaming onto a device or a pipe would replace it with a file.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(unusable("there is something that is not a file".into()));
+        return Err(unusable("it exists and is not a regular file".into()));
     }
     temporary(&resolved(path)).map_err(|error| unusable(error.to_string()))?;
     Ok(())
@@ -50,12 +49,12 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The file itself where `path` is a link to it: the link is to stay one.
+/// Follows a symbolic link, so that the link itself is kept.
 fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// A file in the same directory, so that renaming it is one step; gone when dropped.
+/// Creates a file in the same directory, so that renaming it is atomic. Removed when dropped.
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -63,7 +62,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     };
     let mut builder = Builder::new();
     builder.prefix(".plimsoll-lab-");
-    #[cfg(unix)] // readable as any other new file, less what the umask takes
+    #[cfg(unix)] // the mode of any other new file, before the umask
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(directory)
 }
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_replaces_the_old_one_and_leaves_nothing_beside_it() {
+    fn write_replaces_the_file_and_leaves_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("result.json");
         check("--json", &path).unwrap();
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_is_a_flaw() {
+    fn unwritable_path_is_a_usage_error() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("no/such/result.json");
         for path in [missing.as_path(), directory.path(), Path::new(""), Path::new("/")] {

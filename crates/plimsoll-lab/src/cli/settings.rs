@@ -1,4 +1,4 @@
-//! What a run is to do, checked: everything that can be found wrong before it starts.
+//! The settings of a demo run. Everything that can be invalid is checked before the run.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::cli::value;
 use crate::error::UsageError;
 use crate::live::Plan;
 
-/// The settings of one run, all of them usable.
+/// The settings of a demo run, all valid.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -17,30 +17,30 @@ pub struct Settings {
     pub plan: Plan,
     /// Loads, in multiples of the capacity.
     pub loads: Vec<f64>,
-    /// Measured time of each row.
+    /// The measured time of each row.
     pub measured: Duration,
-    /// What the arrivals are drawn from.
+    /// The seed of the arrivals.
     pub seed: u64,
-    /// Where the server listens.
+    /// The address the server listens on.
     pub listen: SocketAddr,
-    /// Where the report goes, besides the terminal.
+    /// The JSON file to write.
     pub json: Option<PathBuf>,
-    /// Where the report as a page goes.
+    /// The HTML report to write.
     pub out: Option<PathBuf>,
-    /// The capacity that was asked for; the plan's may differ by part of a slot.
+    /// The requested capacity. The plan's differs from it by part of a slot at most.
     pub requested_capacity: f64,
 }
 
-/// One client thread does not send more than this; beyond, every row would be void.
+/// One client thread cannot send more than this. Beyond it every row would be void.
 const MAX_CAPACITY: f64 = 100_000.0;
-/// The timing thread is late by some tens of microseconds: shorter work would be mostly that.
+/// The timing thread is late by tens of microseconds, which would dominate shorter work.
 const MIN_WORK: Duration = Duration::from_micros(100);
 const MAX_WORK: Duration = Duration::from_secs(10);
 const MAX_DEADLINE: Duration = Duration::from_secs(60);
 
 impl Settings {
-    /// Settings of `loads` for `measured` time each on `plan`; seed 1, a free loopback port, no
-    /// file.
+    /// Creates settings that drive `loads` for `measured` each. The seed is 1, the port is a free
+    /// one on loopback, and no file is written.
     pub fn new(plan: Plan, loads: Vec<f64>, measured: Duration) -> Self {
         Self {
             plan,
@@ -54,7 +54,7 @@ impl Settings {
         }
     }
 
-    /// Reads the flags as given.
+    /// Parses the flags.
     pub(crate) fn read(args: &DemoArgs) -> Result<Self, UsageError> {
         let requested_capacity = value::number(
             "--capacity",
@@ -70,7 +70,7 @@ impl Settings {
         let deadline = value::duration("--deadline", &args.deadline, MIN_WORK..=MAX_DEADLINE)?;
         if deadline <= service_time {
             let allowed = format!(
-                "allowed is more than the service time of {}, or no answer could be in time",
+                "allowed is a time above the service time of {}: otherwise no answer could be in time",
                 value::show(service_time)
             );
             return Err(UsageError::new("--deadline", &args.deadline, allowed));
@@ -79,7 +79,7 @@ impl Settings {
             let min = 0.5 / service_time.as_secs_f64();
             let max = f64::from(u16::MAX) / service_time.as_secs_f64();
             let allowed = format!(
-                "with a service time of {} allowed is {min} to {:.0}, which is 1 to {} slots",
+                "allowed with a service time of {} is {min} to {:.0}, which is 1 to {} slots",
                 value::show(service_time),
                 max.min(MAX_CAPACITY),
                 u16::MAX,
@@ -99,12 +99,12 @@ impl Settings {
         })
     }
 
-    /// The highest rate of the run, in requests per second.
+    /// Returns the highest rate of the run, in requests per second.
     pub(crate) fn highest_rate(&self) -> f64 {
         self.highest_load() * self.plan.capacity()
     }
 
-    /// The highest of the loads.
+    /// Returns the highest load.
     pub(crate) fn highest_load(&self) -> f64 {
         self.loads.iter().copied().fold(0.0, f64::max)
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_sixteen_slots_and_five_loads() {
+    fn defaults_are_sixteen_slots_and_five_loads() {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.plan.slots, 16);
         assert_eq!(settings.loads, [0.5, 1.0, 2.0, 4.0, 8.0]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_names_its_flag() {
+    fn invalid_value_names_its_flag() {
         for (flag, given) in [
             ("--capacity", "0"),
             ("--capacity", "nan"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_capacity_is_made_of_whole_slots() {
+    fn capacity_is_rounded_to_whole_slots() {
         let settings = read(&["--capacity", "790"]).unwrap();
         assert_eq!(settings.requested_capacity, 790.0);
         assert_eq!(settings.plan.capacity(), 800.0);

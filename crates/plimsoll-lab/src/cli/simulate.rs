@@ -14,10 +14,10 @@ use crate::fair;
 use crate::run::{self, Effort, Outcome};
 use crate::scenario;
 
-/// More seeds narrow an interval no further than anyone looks, and a row keeps them all in memory.
+/// More seeds hardly narrow the intervals, and a row keeps the records of all seeds in memory.
 const MAX_SEEDS: u64 = 200;
 
-/// Does what `args` ask for.
+/// Runs the command.
 pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     if args.list {
         print(&list()?);
@@ -33,7 +33,7 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     let found = catalog::find(name)?;
     let is_fairness = fair::is_fairness(&found.text);
     if let Some(path) = args.out.as_ref().filter(|_| is_fairness) {
-        let allowed = "there is no page of a scenario with [fairness]; allowed are --json and --csv";
+        let allowed = "a scenario with [fairness] has no page; allowed are --json and --csv";
         return Err(UsageError::new("--out", path, allowed).into());
     }
     let files = [("--json", &args.json), ("--csv", &args.csv), ("--out", &args.out)];
@@ -54,7 +54,7 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     Ok(())
 }
 
-/// The same for accounts that share a rate.
+/// Simulates a scenario in which accounts share one rate.
 fn scenario(
     args: &RunArgs,
     found: &Found,
@@ -69,8 +69,9 @@ fn scenario(
     report_effort(progress, effort);
     print(&format!(
         "{}: {}\n\
-         x is what an account was admitted over its max-min fair share, in windows of 2 s, the first of them 2 s\n\
-         after the start and after each change; shares of ten requests and more are judged. Worst of {} seeds from {}.\n\n{}",
+         x is what an account was admitted over its max-min fair share, in windows of\n\
+         2 s. The first window begins 2 s after the start and after each change. Shares\n\
+         of ten requests and more are judged. Worst of {} seeds from {}.\n\n{}",
         outcome.scenario,
         outcome.about,
         outcome.seeds,
@@ -111,8 +112,9 @@ fn text(outcome: &Outcome) -> String {
     let deadline = outcome.deadline_ms.map_or("for ever".into(), |ms| format!("{ms} ms"));
     format!(
         "{}: {}\n\
-         {} slots of {} ms on average, {:.1} requests/s. The client waits {deadline}. A refusal costs {} % of a\n\
-         request. The trigger lasts from {} s to {} s of {} s; {} seeds from {}.\n\n{}",
+         The server: {} slots of {} ms on average, {:.1} requests/s. A client waits {deadline}.\n\
+         A rejection costs {} % of a request. The trigger lasts from {} s to {} s of {} s.\n\
+         {} seeds from {}.\n\n{}",
         outcome.scenario,
         outcome.about,
         outcome.slots,

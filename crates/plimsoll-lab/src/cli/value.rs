@@ -1,11 +1,11 @@
-//! SignalReading the values of flags: strict, and each refusal says what is allowed.
+//! Parses the values of flags. Each error says what is allowed.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::error::UsageError;
 
-/// A finite number within `range`.
+/// Parses a finite number within `range`.
 pub(crate) fn number(
     flag: &'static str,
     given: &str,
@@ -21,7 +21,7 @@ pub(crate) fn number(
     })
 }
 
-/// A whole number.
+/// Parses a whole number.
 pub(crate) fn whole(flag: &'static str, given: &str) -> Result<u64, UsageError> {
     given.trim().parse().map_err(|_| {
         let allowed = format!("allowed is a whole number from 0 to {}", u64::MAX);
@@ -29,7 +29,7 @@ pub(crate) fn whole(flag: &'static str, given: &str) -> Result<u64, UsageError> 
     })
 }
 
-/// A time with its unit, within `range`: `500us`, `20ms`, `1.5s`.
+/// Parses a time with a unit, within `range`: `500us`, `20ms`, `1.5s`.
 pub(crate) fn duration(
     flag: &'static str,
     given: &str,
@@ -38,12 +38,12 @@ pub(crate) fn duration(
     parse_duration(given).filter(|time| range.contains(time)).ok_or_else(|| {
         let (low, high) = (show(*range.start()), show(*range.end()));
         let allowed =
-            format!("allowed is a time from {low} to {high} with its unit (us, ms or s), such as 20ms");
+            format!("allowed is a time from {low} to {high} with a unit (us, ms or s), such as 20ms");
         UsageError::new(flag, given, allowed)
     })
 }
 
-/// A time with its unit.
+/// Parses a time with a unit.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
@@ -54,12 +54,12 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
         "s" => number * 1e6,
         _ => return None,
     };
-    // In whole nanoseconds, so that 20ms is exactly twenty milliseconds.
+    // Rounded to whole nanoseconds, so that 20ms is exactly twenty milliseconds.
     let nanos = (micros * 1e3).round();
     (nanos < 1e18).then(|| Duration::from_nanos(nanos as u64))
 }
 
-/// Loads, separated by commas; each above 0 and at most 100.
+/// Parses loads separated by commas, each above 0 and at most 100.
 pub(crate) fn loads(flag: &'static str, given: &str) -> Result<Vec<f64>, UsageError> {
     let each = given.split(',').map(|part| {
         let value = part.trim().parse::<f64>().ok();
@@ -75,10 +75,10 @@ pub(crate) fn loads(flag: &'static str, given: &str) -> Result<Vec<f64>, UsageEr
     })
 }
 
-/// More would be a run of minutes and a drawing of pages.
+/// More loads would take minutes and fill pages.
 const MAX_LOADS: usize = 32;
 
-/// A time as this program's users would type it.
+/// Formats a time the way a user would type it.
 pub(crate) fn show(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     if micros >= 1e6 {
@@ -90,7 +90,7 @@ pub(crate) fn show(time: Duration) -> String {
     }
 }
 
-/// Three digits after the point at most.
+/// Rounds to three digits after the decimal point.
 fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_need_their_unit() {
+    fn times_need_a_unit() {
         let read = |text| parse_duration(text).map(|time| time.as_nanos());
         assert_eq!(read("20ms"), Some(20_000_000));
         assert_eq!(read("1.5s"), Some(1_500_000_000));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_finite_and_in_range() {
+    fn numbers_must_be_finite_and_in_range() {
         let read = |text| number("--capacity", text, 1.0..=10.0, "requests").ok();
         assert_eq!(read("2.5"), Some(2.5));
         for wrong in ["0", "nan", "inf", "-1", "11", "", "x"] {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_shown_as_they_are_typed() {
+    fn times_are_formatted_as_they_are_typed() {
         assert_eq!(show(Duration::from_micros(1_500)), "1.5ms");
         assert_eq!(show(Duration::from_secs(60)), "60s");
         assert_eq!(show(Duration::from_micros(100)), "100us");

@@ -1,38 +1,38 @@
-//! Who asks when: drawn from dice, and the same for every policy.
+//! The requests of all accounts over time. They are drawn from dice, the same for every policy.
 
 use plimsoll::Dice;
 
 use crate::fair::case::{Case, Group};
 use crate::sim::nanos;
 
-/// Arrivals are made slice by slice, of a millisecond, and sorted within one.
+/// Arrivals are generated in slices of a millisecond, and sorted within a slice.
 pub(super) const SLICE: u64 = 1_000_000;
-/// Keys from here on are of those who ask once.
+/// From here on, keys belong to accounts that send one request only.
 pub(super) const FIRST_NEW_KEY: u64 = 1 << 40;
 
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Request {
     pub(super) at: u64,
-    /// The number of the account, or a stranger's key.
+    /// The number of the account, or a new key.
     pub(super) key: u64,
-    /// Tries before this one.
+    /// The number of earlier attempts.
     pub(super) tries: u32,
 }
 
-/// One account, as long as it lives.
+/// One account during its lifetime.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
     pub(super) group: u32,
     /// Its number within the group.
     pub(super) n: u32,
-    /// How often it asks, in requests a second.
+    /// The rate at which it sends, in requests per second.
     pub(super) rate: f64,
     pub(super) from: u64,
     pub(super) until: u64,
 }
 
-/// Where the requests of one account after the other come from.
+/// The origin of the requests of one account and its successors.
 #[derive(Clone, Copy, Debug)]
 struct Source {
     account: u32,
@@ -79,7 +79,7 @@ impl<'a> Arrivals<'a> {
     fn add(&mut self, number: u32, group: &Group, n: u32, rate: f64) {
         let (from, until) = (nanos(group.from), nanos(group.until).min(self.span));
         let ends = match group.lifetime {
-            // They do not all die at once.
+            // Drawn, so that the accounts do not all end at once.
             Some(lifetime) => from + (self.dice.uniform() * nanos(lifetime) as f64) as u64,
             None => until,
         };
@@ -99,17 +99,17 @@ impl<'a> Arrivals<'a> {
         }
     }
 
-    /// All accounts there have been until now.
+    /// Returns all accounts there have been so far.
     pub(super) fn accounts(&self) -> &[Account] {
         &self.accounts
     }
 
-    /// How many slices there are.
+    /// Returns the number of slices.
     pub(super) fn slices(&self) -> usize {
         self.wheel.len()
     }
 
-    /// The requests of a slice, in order. The slices have to be asked for in order, too.
+    /// Fills in the requests of a slice, in order. Slices must be requested in order, too.
     pub(super) fn slice(&mut self, slice: usize, into: &mut Vec<Request>) {
         into.clear();
         let end = (slice as u64 + 1) * SLICE;
@@ -139,7 +139,8 @@ impl<'a> Arrivals<'a> {
         into.sort_unstable();
     }
 
-    /// Whose request it is: of an account that has died by then, its successor's.
+    /// Returns the key of a request. The successor of an account takes over when its lifetime has
+    /// ended.
     fn key_of(&mut self, source: &mut Source, group: &Group, until: u64) -> u64 {
         if group.new_key_per_request {
             self.last_new_key += 1;
@@ -158,7 +159,7 @@ impl<'a> Arrivals<'a> {
         u64::from(source.account)
     }
 
-    /// A request was rejected: it may come again.
+    /// Schedules a retry of a rejected request, if it has one left.
     pub(super) fn rejected(&mut self, request: Request) {
         let Some(retries) = self.case.retries.filter(|retries| request.tries < retries.times) else { return };
         let after = (0.5 + self.retry_dice.uniform()) * nanos(retries.after) as f64;
@@ -169,19 +170,19 @@ impl<'a> Arrivals<'a> {
     }
 }
 
-/// The same moment, or the beginning of the next turn of the group's n-th account.
+/// Returns `at`, or the beginning of the next turn of the group's n-th account.
 fn in_turn(group: &Group, n: u32, at: u64) -> u64 {
     let Some(turns) = group.turns else { return at };
     let (each, all) = (nanos(turns.each).max(1), u64::from(group.accounts.max(1)));
     let ahead = (u64::from(n) + all - at / each % all) % all;
-    // By how much it is late into a turn that is not its own it is late into its own.
+    // A request that falls into another account's turn keeps its offset within the own turn.
     if ahead == 0 { at } else { (at / each + ahead) * each + at % each % (each / 4).max(1) }
 }
 
-/// For how much of a span an account asks, in seconds.
+/// Returns how many seconds of a span an account is active.
 pub(super) fn active_seconds(account: &Account, group: &Group, from: u64, until: u64) -> f64 {
     let (from, until) = (from.max(account.from), until.min(account.until));
     let seconds = until.saturating_sub(from) as f64 / 1e9;
-    // Windows are long against turns.
+    // A window is long compared with a turn.
     if group.turns.is_some() { seconds / f64::from(group.accounts.max(1)) } else { seconds }
 }

@@ -1,4 +1,4 @@
-//! One run: every request in its order, and the windows judged as they end.
+//! Drives one simulation: every request in order. Each window is judged as it ends.
 
 use plimsoll::ConfigError;
 
@@ -9,10 +9,10 @@ use crate::fair::deciders::decider;
 use crate::fair::judge::{Counts, Verdict};
 use crate::sim::{dice, nanos};
 
-/// Drives `case` through `policy`; also says how many requests there were.
+/// Drives `case` through `policy`. Returns the verdict and the number of requests.
 ///
 /// # Errors
-/// If the limiters cannot be built from the case's numbers.
+/// Returns an error if a limiter cannot be built from the case's numbers.
 pub fn drive(case: &Case, policy: Policy, seed: u64) -> Result<(Verdict, u64), ConfigError> {
     let mut decider = decider(policy, case, seed)?;
     let mut arrivals = Arrivals::new(case, dice(seed, 1), dice(seed, 2));

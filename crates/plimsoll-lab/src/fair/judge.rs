@@ -1,4 +1,4 @@
-//! What each account had, over its share.
+//! Judges what each account was admitted, relative to its share.
 
 use std::collections::BTreeMap;
 
@@ -8,51 +8,52 @@ use crate::fair::arrivals::{Account, active_seconds};
 use crate::fair::case::Case;
 use crate::fair::share::{Entitlement, fair_level};
 
-/// Accounts with a smaller share in a window are not judged: one request would be more than a tenth.
+/// Accounts with a smaller share in a window are not judged: one request would be over a tenth of
+/// it.
 const MIN_SHARE: f64 = 10.0;
-/// Below so much of its share an account of_group short.
+/// Below this part of its share an account counts as short.
 const SHORT_BELOW: f64 = 0.9;
 
-/// What became of one run, or of several.
+/// The verdict on one simulation, or on several.
 ///
-/// Of an account in a window, x is what it was admitted over its share. That is the smaller of two: what a
-/// max-min fair division of the rate would have given it by hindsight, of the requests that really came
-/// in that window; and the same of the rates at which they were meant to come.
+/// For an account in a window, x is what it was admitted over its share. The share is the smaller
+/// of two max-min fair divisions of the rate, made in hindsight. One divides by the requests that
+/// really came in the window, the other by the planned rates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// Jain's index of all x in a window, those above 1 as 1: the least of all windows.
+    /// The lowest Jain's index of all windows. A value of x above 1 counts as 1.
     pub jain: f64,
-    /// The least x of all accounts and windows.
+    /// The lowest x of all accounts and windows.
     pub worst: f64,
-    /// The least (admitted + 1)/share: of a share of 20, one request is a twentieth.
+    /// The lowest (admitted + 1) / share. One request is a twentieth of a share of 20.
     pub worst_plus_one: f64,
-    /// What was admitted over what could have been, the least of all windows.
+    /// The lowest ratio of all windows between what was admitted and what could have been.
     pub used: f64,
-    /// How often an account was judged in a window.
+    /// The number of judged pairs of account and window.
     pub judged: u64,
-    /// How often its x was below 0.9.
+    /// The number of those with an x below 0.9.
     pub short: u64,
-    /// What was admitted above the bound on what may be in any span.
+    /// The number of admissions above the bound of some span.
     pub over_bound: u64,
-    /// The same, by the groups that of_group short.
+    /// The counts by group.
     pub groups: BTreeMap<String, GroupVerdict>,
 }
 
-/// How a group fared.
+/// The verdict on a group.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct GroupVerdict {
-    /// How often one of it was judged in a window.
+    /// The number of judged pairs of account and window.
     pub judged: u64,
-    /// How often it was below 0.9.
+    /// The number of those with an x below 0.9.
     pub short: u64,
-    /// The least x.
+    /// The lowest x.
     pub worst: f64,
 }
 
 impl Verdict {
-    /// Nothing judged yet.
+    /// Creates a verdict on nothing.
     pub(super) fn new() -> Self {
         Verdict {
             jain: 1.0,
@@ -66,7 +67,7 @@ impl Verdict {
         }
     }
 
-    /// With what another run says.
+    /// Adds the verdict on another simulation.
     pub(super) fn merge(&mut self, other: &Verdict) {
         self.jain = self.jain.min(other.jain);
         self.worst = self.worst.min(other.worst);
@@ -88,7 +89,7 @@ impl Verdict {
         self.groups.entry(name.into()).or_insert(none)
     }
 
-    /// How many in a hundred of_group short.
+    /// Returns the percentage of judged pairs that were short.
     pub fn short_percent(&self) -> f64 {
         100.0 * self.short as f64 / self.judged.max(1) as f64
     }
@@ -97,10 +98,10 @@ impl Verdict {
 /// The counts of one window.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// By account: what came, and what was admitted.
+    /// By account: requests and admissions.
     by_account: Vec<(u32, u32)>,
     admitted: u64,
-    /// Of those who are not accounts.
+    /// Requests from new keys.
     from_new_keys: u64,
 }
 
@@ -126,7 +127,7 @@ impl Counts {
         }
     }
 
-    /// Judges the window from `from` until `until`.
+    /// Judges the window between two moments.
     pub(super) fn judge(
         &self,
         case: &Case,
@@ -173,7 +174,8 @@ impl Counts {
                 continue;
             }
             let x = admitted_here / share;
-            // More than a share is what others left lying; at whose cost it was, their x says.
+            // An account with more than its share uses what others left. If it took it from them,
+            // their x shows it.
             let part = x.min(1.0);
             (sum, squares, judged) = (sum + part, squares + part * part, judged + 1);
             into.worst = into.worst.min(x);

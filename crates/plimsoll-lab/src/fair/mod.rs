@@ -1,12 +1,12 @@
-//! Contests: accounts that ask for parts of one rate, and the policies that share it among them.
+//! Fairness scenarios: accounts that share one rate, by several policies.
 //!
-//! No server stands here and nothing takes time: only arrivals, in virtual time, and who is admitted.
-//! The real limiters decide, on a manual clock; beside them stand two known ways to share a rate, written
-//! here to compare with. All of them end in the same global limiter.
+//! There is no server and no service time, only arrivals in virtual time and admissions. The real
+//! limiters decide, on a manual clock. Two known ways to share a rate are implemented here, to
+//! compare with. All policies end in the same global limiter.
 //!
-//! What is judged: in windows of two seconds, the first of them two seconds after the start and after each change,
-//! what an account was admitted over its share ([`share_out`]). An independent [bound](Bound) watches over
-//! what all of them are admitted together.
+//! The measure is what an account was admitted over its fair share ([`fair_level`]). It is taken in
+//! windows of two seconds, which begin two seconds after the start and after each change. An
+//! independent [bound](Bound) watches the sum of all admissions.
 
 mod arrivals;
 mod bound;
@@ -37,22 +37,23 @@ use crate::cli::Progress;
 use crate::error::LabError;
 use crate::run::Effort;
 
-/// The contest `asked` for: a shipped one by its name, or a file.
+/// Finds and reads the scenario `name`: a shipped one by name, or a file.
 ///
 /// # Errors
-/// [`LabError::Usage`] if there is no such scenario, [`LabError::Scenario`] if it cannot be used.
+/// [`LabError::Usage`] if there is no such scenario. [`LabError::Scenario`] if it is invalid.
 pub fn find(name: &str) -> Result<FairnessScenario, LabError> {
     let found = catalog::find(name)?;
     Ok(read(&found.name, &found.file, &found.text)?)
 }
 
-/// Whether a scenario's text is that of a contest.
+/// Returns whether a scenario's text has the table `[fairness]`.
 pub(crate) fn is_fairness(text: &str) -> bool {
     toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("fairness"))
 }
 
-/// Runs every policy in every case with `seeds` seeds from `seed` on, on all processors. The same arguments
-/// give the same outcome.
+/// Simulates every policy in every case with `seeds` seeds from `seed` on, on all processors.
+///
+/// The same arguments return the same outcome.
 ///
 /// # Errors
 /// [`LabError::Failed`] if a policy cannot be built from the case's numbers.

@@ -1,4 +1,4 @@
-//! A contest's keys, as they stand in the file.
+//! The keys of a fairness scenario's file.
 
 use serde::Deserialize;
 use toml::Spanned;

@@ -1,4 +1,4 @@
-//! From a contest's keys to its cases; everything that can be found wrong is found here.
+//! Turns the keys of a fairness scenario into cases. All invalid input is found here.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use crate::fair::case::{Case, Demand, FairnessScenario, Group, Policy, Retries, 
 use crate::fair::raw::{self, Raw};
 use crate::scenario::{NANO, Number, ReadResult, Reader, Source, Text};
 
-/// Requests of one run: some minutes of work.
+/// The maximum number of requests of one simulation: some minutes of work.
 const MAX_REQUESTS: f64 = 200e6;
-/// Slots of the arrivals' wheel, of a millisecond: ten minutes.
+/// Ten minutes, in arrival slices of a millisecond.
 const MAX_SECONDS: f64 = 600.0;
 
-/// Reads the contest `text`, which stands in `file`.
+/// Reads the scenario `text` of the file `file`.
 ///
 /// # Errors
-/// The first thing that is not allowed, with its line.
+/// Returns the first thing that is not allowed, with its line.
 pub fn read(name: &str, file: &str, text: &str) -> ReadResult<FairnessScenario> {
     let source = Source { file, text };
     let raw: Raw = source.parse()?;
     Reader { source, directory: None }.fairness_scenario(name, &raw)
 }
 
-/// One of the numbers that a case may have in place of another's.
+/// The numbers that distinguish one case from another.
 struct Variant {
     name: String,
     rate: Option<(usize, f64)>,
@@ -68,13 +68,12 @@ impl Reader<'_> {
         let min = case.rates.iter().map(|(_, rate)| *rate).min().unwrap_or(rate);
         let floors: f64 = case.groups.iter().map(|group| group.floor * f64::from(group.accounts)).sum();
         if floors > f64::from(min) {
-            let what = format!(
-                "the floors add up to {floors} units a second, and the rate is {min}: allowed is no more than that"
-            );
+            let what =
+                format!("the floors add up to {floors} units per second: allowed is at most the rate, {min}");
             return Err(self.source.error_at(&raw.fairness.span(), what));
         }
         if case.windows().is_empty() {
-            let expected = "long enough: four seconds must be left after the start or after a change";
+            let expected = "longer: four seconds must remain after the start or after a change";
             return Err(self.source.invalid("seconds", &raw.seconds, expected));
         }
         let mut cases = Vec::new();
@@ -93,8 +92,9 @@ impl Reader<'_> {
             let offered = |group: &Group| group.demand_of_all() * (group.until - group.from).as_secs_f64();
             let requests: f64 = case.groups.iter().map(offered).sum();
             if requests > MAX_REQUESTS {
-                let expected =
-                    format!("short enough: {requests:.0} requests in a run; at most {MAX_REQUESTS} may be");
+                let expected = format!(
+                    "shorter: {requests:.0} requests per simulation; allowed are at most {MAX_REQUESTS}"
+                );
                 return Err(self.source.invalid("seconds", &raw.seconds, expected));
             }
             cases.push(case);
@@ -110,7 +110,7 @@ impl Reader<'_> {
     fn retries(&self, keys: &raw::Fairness) -> ReadResult<Option<Retries>> {
         let times = self.optional_whole("fairness.retries", &keys.retries, 0..=100)?.unwrap_or(0);
         let after = match &keys.retry_after {
-            // The half of it is a slice of the arrivals' wheel at least.
+            // Half of it is at least one slice of the arrivals.
             Some(given) => {
                 self.time("fairness.retry_after", given, Duration::from_millis(4)..=Duration::from_secs(60))?
             }
@@ -131,7 +131,11 @@ impl Reader<'_> {
             })?);
         }
         if policies.is_empty() {
-            return Err(self.source.invalid("fairness.policies", given, format!("some of {names}")));
+            return Err(self.source.invalid(
+                "fairness.policies",
+                given,
+                format!("a list of some of {names}"),
+            ));
         }
         Ok(policies)
     }
@@ -160,7 +164,7 @@ impl Reader<'_> {
             return Err(self.source.invalid(
                 "fairness.group.accounts",
                 given,
-                "left out with new_key_per_request: each request is one",
+                "left out with new_key_per_request: each request is an account of its own",
             ));
         }
         let weights = match &keys.weights {
@@ -169,7 +173,7 @@ impl Reader<'_> {
                 return Err(self.source.invalid(
                     "fairness.group.weights",
                     given,
-                    "a list of one number or more",
+                    "a list of at least one number",
                 ));
             }
             Some(given) => {
@@ -187,7 +191,7 @@ impl Reader<'_> {
             return Err(self.source.invalid(
                 "fairness.group.cap",
                 given,
-                format!("the floor of {floor} at least"),
+                format!("at least the floor of {floor}"),
             ));
         }
         let lifetime = keys.lifetime.as_ref();
@@ -219,7 +223,7 @@ impl Reader<'_> {
                     None => Ok(Demand::Each(low)),
                 }
             }
-            // Each case has its own.
+            // Each case has its own rate.
             (None, Some(given), None) if !given.as_ref().is_empty() => Ok(Demand::Each(0.0)),
             (None, None, Some(given)) => {
                 let exponent = keys.zipf.as_ref();
@@ -232,13 +236,13 @@ impl Reader<'_> {
                     .missing(raw, "fairness.group.rate (each account's), rates (one for each case) or total"))
             }
             _ => {
-                let what = "of fairness.group.rate, rates and total one is allowed, and rates has one number or more";
+                let what = "exactly one of fairness.group.rate, rates and total is allowed, and rates must not be empty";
                 Err(self.source.error_at(&raw.span(), what.into()))
             }
         }
     }
 
-    /// All cases: each kind of arrivals with each of the rates and each of the turns.
+    /// Returns all cases: each kind of arrivals with each of the rates and each of the turns.
     fn variants(&self, keys: &raw::Fairness) -> ReadResult<Vec<Variant>> {
         let mut kinds: Vec<(bool, &str)> = vec![(false, "")];
         if let Some(given) = &keys.arrivals {
@@ -264,7 +268,7 @@ impl Reader<'_> {
                     return Err(self.source.invalid(
                         "fairness.group.rates",
                         given,
-                        "left out: another group has them",
+                        "left out: another group has the key",
                     ));
                 }
                 let each = given.as_ref().iter();
@@ -273,7 +277,7 @@ impl Reader<'_> {
             }
             if let Some(given) = &group.turns {
                 if turns != [None] || given.as_ref().is_empty() {
-                    let expected = "a list of one time or more, in one group only";
+                    let expected = "a list of at least one time, in one group only";
                     return Err(self.source.invalid("fairness.group.turns", given, expected));
                 }
                 let each = given.as_ref().iter();
@@ -289,7 +293,7 @@ impl Reader<'_> {
                 for (poisson, kind) in &kinds {
                     let mut parts: Vec<String> = Vec::new();
                     parts.extend(rate.map(|(n, rate)| format!("{} {rate}/s", name(n))));
-                    parts.extend(turn.map(|(n, turn)| format!("{} by turns of {turn:?}", name(n))));
+                    parts.extend(turn.map(|(n, turn)| format!("{} in turns of {turn:?}", name(n))));
                     parts.extend((!kind.is_empty()).then(|| (*kind).into()));
                     all.push(Variant { name: parts.join(", "), rate: *rate, turn: *turn, poisson: *poisson });
                 }

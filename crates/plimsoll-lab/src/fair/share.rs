@@ -1,27 +1,29 @@
-//! Max-min fair shares, by hindsight.
+//! Max-min fair shares, in hindsight.
 
-/// What an account has a right to, in units a second where it is a rate.
+/// What an account is entitled to. `floor` and `cap` are in units, or in units per second for a
+/// rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entitlement {
-    /// So many times what an account of weight 1 has.
+    /// The share relative to an account of weight 1.
     pub weight: f64,
-    /// In any case.
+    /// The guaranteed minimum.
     pub floor: f64,
-    /// At the most.
+    /// The maximum.
     pub cap: f64,
 }
 
 impl Entitlement {
-    /// What it gets of `demand` where the level is so high.
+    /// Returns what the account gets of `demand` at this level.
     pub fn at(&self, level: f64, demand: f64) -> f64 {
         demand.min(self.cap).min((level * self.weight).max(self.floor))
     }
 }
 
-/// The level up to which `whole` fills all claims of these demands: so that what they get, each no more than
-/// it wants and may have, adds up to the whole. Infinite where there is enough for all.
+/// Returns the max-min fair level: the share of weight 1 at which all accounts together get
+/// `whole`.
 ///
-/// By bisection, which takes no account of how the policies do it.
+/// No account gets more than its demand and its cap. The level is infinite if there is enough for
+/// all. It is found by bisection, independently of the methods of the policies.
 pub fn fair_level(whole: f64, demands: &[(Entitlement, f64)]) -> f64 {
     let sum =
         |level: f64| demands.iter().map(|(entitlement, demand)| entitlement.at(level, *demand)).sum::<f64>();
@@ -60,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_small_get_all_and_the_others_share_what_is_left() {
+    fn small_demands_are_met_and_others_share_the_rest() {
         let plain = entitlement(1.0, 0.0, f64::INFINITY);
         assert_eq!(shares(10.0, &[(plain, 1.0), (plain, 20.0), (plain, 5.0)]), [1.0, 4.5, 4.5]);
         assert_eq!(shares(30.0, &[(plain, 1.0), (plain, 20.0), (plain, 5.0)]), [1.0, 20.0, 5.0]);
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_floors_and_caps_count() {
+    fn weights_floors_and_caps_shape_the_shares() {
         let demands = [
             (entitlement(1.0, 0.0, f64::INFINITY), 100.0),
             (entitlement(3.0, 0.0, f64::INFINITY), 100.0),

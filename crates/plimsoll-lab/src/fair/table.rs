@@ -1,4 +1,4 @@
-//! The outcome as a table on the terminal.
+//! The outcome as a table for the terminal.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ const HEAD: [&str; 2] = [
     "  policy                 min      min      min          %      min            ",
 ];
 
-/// A block for each case, a line for each policy.
+/// Formats a block per case with a line per policy.
 pub(crate) fn table(outcome: &FairnessOutcome) -> String {
     let mut out = String::new();
     for case in outcome.cases() {

@@ -1,4 +1,4 @@
-//! The work itself, shared out to all processors and put together in order.
+//! Shares the simulations among all processors and collects their results in order.
 
 use crate::cli::Progress;
 use crate::error::LabError;
@@ -8,7 +8,7 @@ use crate::fair::judge::Verdict;
 use crate::fair::outcome::FairnessRow;
 use crate::run::share_work;
 
-/// Every row, and how many requests were simulated in all.
+/// Simulates every row. Returns the rows and the number of simulated requests.
 pub(super) fn all(
     scenario: &FairnessScenario,
     seed: u64,
@@ -20,7 +20,7 @@ pub(super) fn all(
         .iter()
         .flat_map(|case| scenario.policies.iter().map(move |policy| (case, *policy)))
         .collect();
-    // One run at a time, so that a row of long ones is not waited for at the end.
+    // One simulation per part, so that a row of long ones does not run alone at the end.
     let runs: Vec<(usize, &Case, Policy, u64)> = rows
         .iter()
         .enumerate()

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::html::{Grid, Plot, escape};
 
-/// A figure, what it shows in a sentence or two, and its data.
+/// A figure, one or two sentences about it, and its data.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) plot: Plot,
@@ -16,16 +16,16 @@ pub(crate) struct Part {
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     pub(crate) title: String,
-    /// Paragraphs below the title.
+    /// The paragraphs below the title.
     pub(crate) intro: Vec<String>,
     /// The result in a few lines.
     pub(crate) summary: Grid,
-    /// And what else belongs to it.
+    /// A second table below the summary.
     pub(crate) extra: Option<Grid>,
     pub(crate) parts: Vec<Part>,
-    /// Everything there is, below the figures.
+    /// The table of all rows, below the figures.
     pub(crate) all_rows: Option<Grid>,
-    /// How it was made.
+    /// How the page was made.
     pub(crate) footer: String,
 }
 

@@ -1,4 +1,4 @@
-//! The client: sends what is due, waits no longer than the deadline, books what came of it.
+//! The client: sends what is due, waits until the deadline at most, and records each outcome.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,18 +19,20 @@ use crate::live::wire::Wire;
 pub(crate) struct Client {
     target: SocketAddr,
     deadline: Duration,
-    /// The last one back goes out first, so that few stay warm and the rest fall idle.
+    /// Used as a stack, so that few connections stay warm and the others fall idle.
     idle: Arc<Mutex<Vec<Wire>>>,
 }
 
 impl Client {
-    /// A client without connections yet.
+    /// Creates a client without connections.
     pub(crate) fn new(target: SocketAddr, deadline: Duration) -> Self {
         Self { target, deadline, idle: Arc::default() }
     }
 
-    /// Sends all `arrivals`, in a runtime of its own on the calling thread, and returns when
-    /// each has its outcome. At most `rate × deadline` connections are open at a time.
+    /// Sends all `arrivals` and returns when each has its outcome.
+    ///
+    /// Runs in a runtime of its own on the calling thread. At most `rate × deadline` connections
+    /// are open at a time.
     pub(crate) fn drive(
         &self,
         arrivals: UnboundedReceiver<Arrival>,
@@ -71,18 +73,18 @@ impl Client {
         tally
     }
 
-    /// One request from its intended moment to its outcome. Nothing is sent twice: a retry
-    /// would be load that the schedule does not know.
+    /// Sends one request and returns its outcome. Nothing is retried, because a retry would be load
+    /// that the schedule does not know.
     async fn send(&self, arrival: Arrival) -> Sent {
         let dispatched = Instant::now();
         let deadline = arrival.intended + self.deadline;
-        // Giving up drops the exchange with its wire, and so resets the connection.
+        // A time-out drops the exchange with its wire, which resets the connection.
         let answer = timeout_at(deadline.into(), self.exchange()).await;
         let now = Instant::now();
         let time = now.saturating_duration_since(arrival.intended);
         let outcome = match answer {
             Err(_) => Outcome::Late(self.deadline),
-            // The timer rounds up to a millisecond; the deadline does not.
+            // The timer rounds up to a millisecond. The deadline does not.
             Ok(Ok(_)) if now > deadline => Outcome::Late(self.deadline),
             Ok(Ok(status)) => classify(status, time),
             Ok(Err(error)) => Outcome::Failed(error.to_string()),
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_success_is_good_and_only_429_and_503_are_refusals() {
+    fn success_is_good_and_only_429_and_503_are_rejections() {
         let of = |code| classify(StatusCode::from_u16(code).unwrap(), Duration::ZERO);
         assert!(matches!(of(200), Outcome::Good(_)));
         assert!(matches!(of(204), Outcome::Good(_)));
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_not_there_is_a_failure_and_none_is_lost() {
+    fn missing_server_fails_every_request() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let target = closed.local_addr().unwrap();
         drop(closed);

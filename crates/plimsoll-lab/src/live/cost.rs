@@ -1,14 +1,15 @@
-//! What one refusal costs.
+//! The cost of one rejection.
 //!
-//! A guard can only hold a server at its capacity while refusing is much cheaper than serving:
-//! at load *x* and refusal cost *c* (as a fraction of a request's own cost) the best possible
+//! A guard can hold a server at its capacity only while a rejection is much cheaper than an answer.
+//! At load *x* and rejection cost *c*, as a fraction of a request's own cost, the best possible
 //! goodput is `C · (1 - c·x) / (1 - c)`.
 //!
-//! Measured is the processor time of a call into a router whose guard refuses everything: from
-//! the request in hand to the dropped answer, on one thread, without sockets and without HTTP
-//! parsing, which a refusal and an acceptance have in common. The fraction printed is that time
-//! over the *service time in the bottleneck*. Those are different resources (the processor of
-//! the server, a slot of what is behind it), so it is not a bound but a sense of proportion.
+//! The measured time is the processor time of a call into a router whose guard rejects every
+//! request. It lasts from the request in hand to the dropped response, on one thread. Sockets and
+//! HTTP parsing are left out, because rejected and admitted requests have them in common. The
+//! printed fraction is that time over the *service time in the bottleneck*. The two are different
+//! resources, the server's processor and a slot behind it. So the fraction gives a sense of
+//! proportion and is not a bound.
 
 use std::time::{Duration, Instant};
 
@@ -24,27 +25,26 @@ use crate::live::guards::Guards;
 use crate::live::pool::SlotPool;
 use crate::live::server::bare;
 
-/// Calls in one batch: long enough (about a millisecond) that reading the clock costs nothing.
+/// Calls in one batch. A batch takes about a millisecond, so reading the clock costs nothing.
 const BATCH: usize = 1_000;
-/// Batches timed; the median of them stands, so that an interrupted one does not count.
+/// Measured batches. The median is taken, so that an interrupted batch does not count.
 const BATCHES: usize = 101;
 /// Batches before those, for caches and branch predictors.
 const WARM_UP: usize = 10;
 
-/// What one refusal costs.
+/// The cost of one rejection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct RejectionCost {
-    /// Processor time of one refusal.
+    /// The processor time of one rejection.
     pub time: Duration,
-    /// The same over the service time of a request in the bottleneck.
+    /// That time over the service time of a request in the bottleneck.
     pub of_service_time: f64,
 }
 
-/// Measures the cost of one refusal of `guards.refusing`.
+/// Measures the cost of one rejection by `guards.rejecting`.
 ///
 /// # Errors
-///
 /// [`LabError::Failed`] if that guard answers anything but 429 or 503.
 pub fn rejection_cost(guards: &Guards<'_>, service_time: Duration) -> Result<RejectionCost, LabError> {
     let runtime =
@@ -68,17 +68,17 @@ pub fn rejection_cost(guards: &Guards<'_>, service_time: Duration) -> Result<Rej
     })
 }
 
-/// Times one batch of refusals.
+/// Times one batch of rejections.
 async fn batch(router: &mut Router) -> Result<Duration, LabError> {
     let requests: Vec<Request> = (0..BATCH).map(|_| Request::new(Body::empty())).collect();
     let start = Instant::now();
     for request in requests {
-        // A router is always ready and never errs: both are in its type.
+        // A router is always ready and never fails. Its types say both.
         let Ok(answer) = router.call(request).await;
         let status = answer.status();
         if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
             return Err(LabError::Failed(format!(
-                "the guard that should refuse everything answered {status}"
+                "the guard that should reject every request answered {status}"
             )));
         }
     }
@@ -92,7 +92,7 @@ mod tests {
     use axum::middleware::from_fn;
 
     #[test]
-    fn a_refusal_costs_something_and_the_fraction_is_of_the_service_time() {
+    fn rejection_cost_is_a_fraction_of_the_service_time() {
         let guards = Guards {
             guard: &|router, _| router,
             rejecting: &|router| {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_that_lets_through_has_no_refusal_cost() {
+    fn guard_that_admits_has_no_rejection_cost() {
         let guards = Guards { guard: &|router, _| router, rejecting: &|router| router };
         let error = rejection_cost(&guards, Duration::from_millis(1)).unwrap_err();
         assert!(error.to_string().contains("200"), "{error}");

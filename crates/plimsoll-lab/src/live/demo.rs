@@ -1,4 +1,4 @@
-//! The run: what a refusal costs, then every load bare, then every load guarded.
+//! The demo run: the cost of a rejection, then every load bare, then every load guarded.
 
 use crate::cli::Progress;
 use crate::cli::Settings;
@@ -9,14 +9,15 @@ use crate::live::report::Report;
 use crate::live::row::RowRunner;
 use crate::live::server::Listener;
 
-/// Runs `settings` through `door` and reports. Takes, in real time, about
-/// `2 × loads × (1 s + measured + deadline)`, more if rows are void and run again.
+/// Runs the demo and returns its report.
+///
+/// It takes about `2 × loads × (1 s + measured + deadline)` of real time, and longer if rows are
+/// void and run again.
 ///
 /// # Errors
-///
-/// [`LabError::Io`] if the system refuses a thread or a runtime, [`LabError::Failed`] if the
-/// rejecting guard lets something through. Errors of single requests are no errors of the run:
-/// they are counted in the row.
+/// [`LabError::Io`] if the system provides no thread or runtime. [`LabError::Failed`] if the
+/// rejecting guard admits a request. Errors of single requests do not end the run. They are counted
+/// in the row.
 pub fn demo(
     settings: &Settings,
     listener: &Listener,

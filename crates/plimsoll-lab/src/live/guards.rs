@@ -1,4 +1,4 @@
-//! The guard under test, as a parameter: the lab knows no policy of its own.
+//! The guard under test, as a parameter. The lab knows no policy of its own.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use crate::live::plan::Plan;
 
 /// What stands between the sockets and the handler in the guarded rows.
 ///
-/// Both are called inside the server's runtime, so that a guard may start tasks; `guard` once
-/// for each guarded row, so that no row inherits what the one before has learnt.
+/// Both closures are called inside the server's runtime, so a guard may start tasks. `guard` is
+/// called once per guarded row, so that no row inherits what an earlier one has learned.
 #[derive(Clone, Copy)]
 pub struct Guards<'a> {
     /// Puts the layers under test around the router.
     pub guard: &'a dyn Fn(Router, &Plan) -> Router,
-    /// Puts the same kind of layers around it, set so that they refuse every request (429 or
-    /// 503); what one refusal costs is measured on this one.
+    /// Puts layers of the same kind around the router, set to reject every request with 429 or 503.
+    /// The cost of one rejection is measured on these.
     pub rejecting: &'a dyn Fn(Router) -> Router,
 }
 

@@ -1,8 +1,8 @@
-//! The pacer: a thread of its own that hands over each arrival when it is due.
+//! The pacer: a thread that hands over each arrival when it is due.
 //!
-//! A thread, because a runtime's timer rounds to the millisecond and at 6,400 requests a second
-//! six are due in each. The pacer never waits for the client: an arrival that comes late to the
-//! wire shows up as lag, and is not quietly moved.
+//! It is a thread because a runtime's timer rounds to the millisecond, and at 6,400 requests per
+//! second six are due in each. The pacer never waits for the client. An arrival that is sent late
+//! shows up as lag, and is not silently moved.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -15,15 +15,15 @@ use crate::live::schedule::Schedule;
 /// One request that is due now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
-    /// When it was to be sent; its latency and its deadline count from here.
+    /// The moment it was due. Its latency and its deadline count from here.
     pub(crate) intended: Instant,
-    /// The same, since the row began.
+    /// The same moment, as an offset from the start of the row.
     pub(crate) offset: Duration,
-    /// Whether it counts, or belongs to the lead-in.
+    /// Whether it counts, or belongs to the warm-up.
     pub(crate) measured: bool,
 }
 
-/// Starts pacing `schedule` from `start`; arrivals in the first `lead_in` are not measured.
+/// Starts pacing `schedule` from `start`. Arrivals in the first `warm_up` are not measured.
 pub(crate) fn pace(
     schedule: Schedule,
     start: Instant,
@@ -33,7 +33,7 @@ pub(crate) fn pace(
     let thread = thread::Builder::new().name("pacer".into()).spawn(move || {
         for offset in schedule {
             let intended = start + offset;
-            // `sleep` never returns early, and late by some tens of microseconds.
+            // `sleep` never returns early, and tens of microseconds late.
             thread::sleep(intended.saturating_duration_since(Instant::now()));
             let measured = offset >= warm_up;
             if due.send(Arrival { intended, offset, measured }).is_err() {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_arrival_is_handed_over_in_order_and_none_before_its_time() {
+    fn arrivals_come_in_order_and_never_early() {
         let span = Duration::from_millis(100);
         let schedule = || Schedule::new(5, 2_000.0, span);
         let start = Instant::now();

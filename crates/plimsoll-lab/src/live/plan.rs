@@ -1,4 +1,4 @@
-//! What is being driven: the bottleneck's size and the client's patience.
+//! The size of the bottleneck and the patience of the clients.
 
 use std::time::Duration;
 
@@ -6,17 +6,19 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Requests the bottleneck works on at the same time; at least 1.
+    /// Requests that the bottleneck works on at the same time. At least 1.
     pub slots: usize,
-    /// How long one request holds its slot.
+    /// The time that one request holds its slot.
     pub service_time: Duration,
-    /// How long the client waits for an answer, from the moment it meant to send.
+    /// The time that the client waits for an answer, from the moment the request was due.
     pub deadline: Duration,
 }
 
 impl Plan {
-    /// The plan whose capacity is nearest to `capacity` requests per second: a whole number of
-    /// slots, `round(capacity × service_time)`. `None` where that is no slot at all.
+    /// Creates the plan whose capacity is nearest to `capacity` requests per second.
+    ///
+    /// It has a whole number of slots, `round(capacity × service_time)`. `None` if that is 0, or
+    /// too many.
     pub fn near(capacity: f64, service_time: Duration, deadline: Duration) -> Option<Self> {
         let slots = (capacity * service_time.as_secs_f64()).round();
         if !slots.is_finite() || slots < 1.0 || slots > f64::from(u16::MAX) {
@@ -25,23 +27,26 @@ impl Plan {
         Some(Self { slots: slots as usize, service_time, deadline })
     }
 
-    /// What the bottleneck can do, in requests per second: `slots / service_time`.
+    /// Returns the capacity of the bottleneck, in requests per second: `slots / service_time`.
     pub fn capacity(&self) -> f64 {
         self.slots as f64 / self.service_time.as_secs_f64()
     }
 
-    /// The most goodput any policy can reach when `offered` requests per second arrive. A
-    /// refusal takes nothing from the bottleneck, so this is the smaller of demand and capacity.
+    /// Returns the highest goodput that any policy can reach when `offered` requests per second
+    /// arrive.
+    ///
+    /// A rejection takes nothing from the bottleneck, so this is the smaller of demand and
+    /// capacity.
     pub fn bound(&self, offered: f64) -> f64 {
         offered.min(self.capacity())
     }
 
-    /// The generator's lag (99th percentile) above which a row is void: 2.5 % of the deadline,
-    /// at least 1 ms.
+    /// Returns the lag above which a row is void: 2.5 % of the deadline, and at least 1 ms.
     ///
-    /// Lag eats the client's patience: a request sent 5 ms after its time has 195 of its 200 ms
-    /// left. At 2.5 % that cannot turn a good answer into a late one except at the very edge.
-    /// The floor of 1 ms is what an ordinary scheduler gives a thread that sleeps.
+    /// The lag is the 99th percentile of the load generator's own delay. It uses up the client's
+    /// patience: a request sent 5 ms late has 195 ms of its 200 ms left. At 2.5 % it cannot turn a
+    /// good answer into a late one except at the very edge. 1 ms is the delay that an ordinary
+    /// scheduler adds to a sleep.
     pub fn lag_limit(&self) -> Duration {
         self.deadline.mul_f64(0.025).max(Duration::from_millis(1))
     }
@@ -54,7 +59,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_default_is_sixteen_slots() {
+    fn default_plan_has_sixteen_slots() {
         let plan = Plan::near(800.0, 20 * MS, 200 * MS).unwrap();
         assert_eq!(plan.slots, 16);
         assert_eq!(plan.capacity(), 800.0);
@@ -62,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn capacity_is_what_whole_slots_give() {
+    fn capacity_is_that_of_whole_slots() {
         let plan = Plan::near(30.0, 20 * MS, 200 * MS).unwrap();
         assert_eq!(plan.slots, 1);
         assert_eq!(plan.capacity(), 50.0);
@@ -79,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lag_limit_has_a_floor() {
+    fn lag_limit_is_at_least_1ms() {
         let plan = Plan::near(800.0, 10 * MS, 20 * MS).unwrap();
         assert_eq!(plan.lag_limit(), MS);
     }

@@ -15,22 +15,24 @@ use crate::live::schedule::Schedule;
 use crate::live::server::{Listener, Server};
 use crate::live::tally::{STEP, Tally};
 
-/// Driven but not measured, so that a row shows the steady state: a queue without a bound is
-/// full after `deadline / (load - 1)`, the slots after one service time.
+/// Driven but not measured, so that a row shows the steady state. An unbounded queue is full after
+/// `deadline / (load - 1)`, and the slots are busy after one service time.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 
-/// How often a void row is run again before its last result stands, marked void.
+/// How often a void row is run again. After that its last result stays, marked void.
 const RETRIES: u32 = 2;
 
-/// The share of the schedule that has to be sent within the row.
+/// The share of the schedule that must be sent within the row.
 const SENT_SHARE: f64 = 0.99;
 
-/// The result of one row. Rates are per second; times in milliseconds from the intended moment
-/// of sending; `offered = goodput + late + rejected + failed`.
+/// The result of one row.
+///
+/// Rates are per second. Times are in milliseconds from the moment a request was due.
+/// `offered = goodput + late + rejected + failed`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
-    /// Whether the guard stood before the handler.
+    /// Whether the guard stood in front of the handler.
     pub guarded: bool,
     /// The planned load, in multiples of the capacity.
     pub load: f64,
@@ -38,46 +40,49 @@ pub struct Row {
     pub offered: f64,
     /// Answered 2xx within the deadline.
     pub goodput: f64,
-    /// The most any policy could have answered: the smaller of `offered` and the capacity.
-    /// Goodput can exceed it by what waited when the measured time ended and was answered after.
+    /// The highest goodput that any policy could reach: the smaller of `offered` and the capacity.
+    ///
+    /// Goodput can exceed it by requests that waited when the measured time ended and were answered
+    /// later.
     pub bound: f64,
-    /// Median time of the accepted: all that were not rejected; the late ones count as the
-    /// deadline, which is the least that they took. `None` without any.
+    /// The median time of the accepted requests, which are those not rejected. A late one counts as
+    /// the deadline, the least that it took. `None` if there are none.
     pub p50_ms: Option<f64>,
-    /// 99th percentile of the same.
+    /// The 99th percentile of the same.
     pub p99_ms: Option<f64>,
     /// Answered 429 or 503 within the deadline.
     pub rejected: f64,
-    /// Median time to a refusal. `None` without any.
+    /// The median time to a rejection. `None` if there are none.
     pub rejected_p50_ms: Option<f64>,
-    /// 99th percentile of the same.
+    /// The 99th percentile of the same.
     pub rejected_p99_ms: Option<f64>,
     /// Not answered by the deadline: the client had left.
     pub late: f64,
-    /// Requests the bottleneck worked on to the end although their clients had left: the
-    /// capacity that overload burns. A part of the late ones, not a column of its own.
+    /// Requests that the bottleneck worked on to the end after their clients had left. This is the
+    /// capacity that overload burns. They are part of the late ones.
     pub wasted: f64,
     /// No connection, a broken one, or another status.
     pub failed: f64,
-    /// 99th percentile of the generator's own delay.
+    /// The 99th percentile of the load generator's own delay.
     pub lag_p99_ms: f64,
-    /// Whether the generator kept to its schedule. If not, the row says nothing about the
+    /// Whether the load generator kept to its schedule. If not, the row says nothing about the
     /// server.
     pub valid: bool,
-    /// Good answers per second in each 100 ms since the row began, the lead-in with them: for the
-    /// page, not for the file.
+    /// Good answers per second in each 100 ms since the row began, the warm-up included. For the
+    /// page only.
     #[serde(skip)]
     pub goodput_timeline: Vec<f64>,
-    /// The tail of the accepted: milliseconds, and the share that took longer. For the page.
+    /// The tail of the accepted requests: milliseconds, and the share that took longer. For the
+    /// page only.
     #[serde(skip)]
     pub tail: Vec<(f64, f64)>,
-    /// What the first failed request met.
+    /// The error of the first request that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_failure: Option<String>,
 }
 
 impl Row {
-    /// Goodput as a share of the bound.
+    /// Returns the goodput as a share of the bound.
     pub fn of_bound(&self) -> f64 {
         if self.bound > 0.0 { self.goodput / self.bound } else { 0.0 }
     }
@@ -110,7 +115,7 @@ impl Row {
     }
 }
 
-/// What all rows of a run have in common.
+/// Runs rows with common settings.
 #[derive(Debug)]
 pub(crate) struct RowRunner<'a> {
     pub(crate) plan: &'a Plan,
@@ -120,12 +125,12 @@ pub(crate) struct RowRunner<'a> {
 }
 
 impl RowRunner<'_> {
-    /// How long one row takes, about.
+    /// Returns about how long one row takes.
     pub(crate) fn row_time(&self) -> Duration {
         WARM_UP + self.measured + self.plan.deadline
     }
 
-    /// Runs the row, again if it was void, and keeps `progress` moving meanwhile.
+    /// Runs a row, again if it was void, and keeps `progress` moving meanwhile.
     pub(crate) fn run(
         &self,
         load: f64,
@@ -176,7 +181,7 @@ impl RowRunner<'_> {
     }
 }
 
-/// The rate of wasted work between the first and the last look within the measured time.
+/// The rate of wasted work between the first and the last sample within the measured time.
 #[derive(Debug)]
 struct Waste {
     begin: Instant,
@@ -197,7 +202,7 @@ impl Waste {
         }
     }
 
-    /// Per second; 0 where there were not two looks.
+    /// Returns wasted requests per second, or 0 with fewer than two samples.
     fn rate(&self) -> f64 {
         let (Some((from, before)), Some((to, after))) = (self.first, self.last) else {
             return 0.0;
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waste_is_counted_within_the_measured_time_only() {
+    fn waste_counts_only_within_the_measured_time() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut waste = Waste::from(at(1), at(5));

@@ -1,4 +1,4 @@
-//! The server under test: axum on a loopback socket, with its own runtime and its own threads.
+//! The server under test: axum on a loopback socket, with its own runtime and threads.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -16,12 +16,13 @@ use crate::live::guards::Guards;
 use crate::live::plan::Plan;
 use crate::live::pool::SlotPool;
 
-/// Connections the kernel keeps for a server too busy to accept them. Larger than the most that
-/// can be under way at the default settings, so that a short stall drops none.
+/// Connections that the kernel queues while the server is too busy to accept them. More than can be
+/// open at the default settings, so that a short stall loses none.
 const BACKLOG: u32 = 4_096;
 
-/// The listening socket, bound once and shared by all rows of a run: an address that was free at
-/// the start cannot be lost half-way.
+/// The listening socket, bound once and shared by all rows of a run.
+///
+/// An address that was free at the start cannot be lost between rows.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
@@ -29,11 +30,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address`; port 0 lets the system choose.
+    /// Binds `address`. Port 0 lets the system choose a free port.
     ///
     /// # Errors
-    ///
-    /// Whatever the system says: in use, not of this machine, not permitted.
+    /// Returns the error of the system: address in use, not of this machine, or not permitted.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let _entered = runtime.enter();
@@ -41,12 +41,12 @@ impl Listener {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        #[cfg(unix)] // elsewhere this option would let two programs share the port
+        #[cfg(unix)] // elsewhere, this option would let two programs share the port
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?.into_std()?;
         let mut address = listener.local_addr()?;
-        // "Every address of this machine" is a place to listen, not one to call.
+        // The unspecified address is one to listen on, and not one to connect to.
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -55,13 +55,13 @@ impl Listener {
         Ok(Self { listener, address })
     }
 
-    /// Where the client finds the server.
+    /// Returns the address that the client connects to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// The handler's router, alone: every request waits for a slot and answers 200 when its work is
+/// Creates the router without a guard: a request waits for a slot, and gets 200 when its work is
 /// done.
 pub(crate) fn bare(pool: SlotPool) -> Router {
     let handler = move || {
@@ -76,7 +76,7 @@ pub(crate) fn bare(pool: SlotPool) -> Router {
     Router::new().route("/", get(handler))
 }
 
-/// A running server with nothing in its queue; stops when dropped.
+/// A running server with an empty queue. Stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     runtime: Option<Runtime>,
@@ -84,10 +84,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one behind `door`, with the guard if there is one.
+    /// Starts a server on `listener`, with the guard if there is one.
     ///
-    /// One worker thread: the handler only waits, and on a small machine the client needs the
-    /// other core.
+    /// It has one worker thread: the handler only waits, and on a small machine the client needs
+    /// the other core.
     pub(crate) fn start(
         listener: &Listener,
         plan: &Plan,
@@ -113,7 +113,7 @@ impl Server {
                 .and_then(tokio::net::TcpListener::from_std)
                 .map_err(LabError::io("listen again"))?
                 .tap_io(|stream| {
-                    // Without it the kernel may hold back a small answer. Best effort.
+                    // Otherwise the kernel may delay a small response. An error is ignored.
                     let _ = stream.set_nodelay(true);
                 });
             runtime.spawn(async move { axum::serve(listener, router).await });
@@ -122,7 +122,7 @@ impl Server {
         Ok(Self { runtime: Some(runtime), pool })
     }
 
-    /// Requests the bottleneck has worked on to the end for clients that had left.
+    /// Returns the number of requests worked on to the end after their clients had left.
     pub(crate) fn wasted(&self) -> u64 {
         self.pool.wasted()
     }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_in_use_does_not_open_and_a_wildcard_is_called_on_loopback() {
+    fn address_in_use_fails_and_wildcard_maps_to_loopback() {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let again = Listener::bind(listener.address()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);

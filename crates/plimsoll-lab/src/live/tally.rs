@@ -1,4 +1,4 @@
-//! The book-keeping of a row: every request that was due ends in exactly one column.
+//! The counts of a row: every request that was due is counted in exactly one column.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,16 @@ use hdrhistogram::Histogram;
 
 use crate::live::pacer::Arrival;
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// A 2xx answer within the deadline: the only kind that was worth anything.
+    /// A 2xx answer within the deadline: the only outcome of value to the client.
     Good(Duration),
-    /// 429 or 503: told at once to go away.
+    /// Answered 429 or 503.
     Rejected(Duration),
-    /// No answer by the deadline, which is given; the client has left.
+    /// No answer by the deadline, whose length this holds. The client has left.
     Late(Duration),
-    /// No connection, a broken one, or any other status.
+    /// No connection, a broken one, or another status.
     Failed(String),
 }
 
@@ -23,44 +23,44 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) arrival: Arrival,
-    /// When the client set about sending it.
+    /// When the client began to send it.
     pub(crate) dispatched: Instant,
     pub(crate) outcome: Outcome,
 }
 
-/// Longer times are booked as this: ten minutes, ten times the longest deadline.
+/// Longer times are recorded as this: ten minutes, ten times the longest deadline.
 const MAX_MICROS: u64 = 600_000_000;
 
-/// Durations, to three digits, in microseconds.
+/// A histogram of durations in microseconds, with three significant digits.
 #[derive(Debug)]
 pub(crate) struct Times(Histogram<u64>);
 
 impl Times {
     pub(crate) fn new() -> Self {
-        // With a fixed range: `saturating_record` clips to it, and a range that grows on demand
+        // The range is fixed, because `saturating_record` clips to it. A range that grows on demand
         // begins at two microseconds.
         #[allow(clippy::expect_used)]
-        Self(Histogram::new_with_max(MAX_MICROS, 3).expect("constants within its limits"))
+        Self(Histogram::new_with_max(MAX_MICROS, 3).expect("valid bounds"))
     }
 
-    /// Books one.
+    /// Records a duration.
     pub(crate) fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.0.saturating_record(micros);
     }
 
-    /// Adds those of another book.
+    /// Adds the durations of another histogram.
     pub(crate) fn add(&mut self, other: &Times) {
-        // Cannot fail: all books have the same range.
+        // Cannot fail: all histograms have the same range.
         let _ = self.0.add(&other.0);
     }
 
-    /// How many were recorded.
+    /// Returns the number of recorded durations.
     pub(crate) fn len(&self) -> u64 {
         self.0.len()
     }
 
-    /// The tail: milliseconds, and the share of all that took longer than that.
+    /// Returns the tail: milliseconds, and the share of all durations that are longer.
     pub(crate) fn tail(&self) -> Vec<(f64, f64)> {
         let all = self.0.len() as f64;
         let mut longer = self.0.len();
@@ -71,44 +71,45 @@ impl Times {
         points.collect()
     }
 
-    /// The `q`-quantile in milliseconds; `None` where nothing was recorded.
+    /// Returns the `q`-quantile in milliseconds, or `None` if nothing was recorded.
     pub(crate) fn quantile_ms(&self, q: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(q) as f64 / 1_000.0)
     }
 }
 
-/// A step of the time line.
+/// The length of one step of the timeline.
 pub(crate) const STEP: Duration = Duration::from_millis(100);
 
-/// The sums of one row. `offered = good + late + rejected + failed`, always.
+/// The counts of one row. `offered = good + late + rejected + failed`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Requests that were due.
     pub(crate) offered: u64,
-    /// Those sent before the row had ended.
+    /// Requests that were sent before the row ended.
     pub(crate) sent_in_time: u64,
     /// Answered 2xx within the deadline.
     pub(crate) good: u64,
-    /// Times of all that were not rejected, from the intended moment: the good ones, and the late
-    /// ones as the deadline, since how much later they would have been nobody knows. Without
-    /// those the 99th percentile would be inside the deadline whatever the server did.
+    /// The times of all requests that were not rejected, from the moment they were due.
+    ///
+    /// A late request counts as the deadline, because its real time is unknown. Without the late
+    /// ones the 99th percentile would lie within the deadline whatever the server did.
     pub(crate) accepted: Times,
-    /// Latencies of refusals, likewise.
+    /// The times to a rejection, from the moment the request was due.
     pub(crate) rejected: Times,
-    /// Good answers in each [`STEP`] since the row began, the lead-in with them.
+    /// Good answers in each [`STEP`] since the row began, the warm-up included.
     pub(crate) goodput_timeline: Vec<u64>,
     /// Requests given up at their deadline.
     pub(crate) late: u64,
     /// Requests that met an error.
     pub(crate) failed: u64,
-    /// What the first error said.
+    /// The first error.
     pub(crate) first_failure: Option<String>,
-    /// Dispatched minus intended: the generator's own delay.
+    /// The load generator's own delay: dispatched minus intended.
     pub(crate) lag: Times,
 }
 
 impl Tally {
-    /// An empty book.
+    /// Creates a tally of nothing.
     pub(crate) fn new() -> Self {
         Self {
             offered: 0,
@@ -124,8 +125,9 @@ impl Tally {
         }
     }
 
-    /// Books one request; those of the lead-in leave no trace. `row_end` is the last moment at
-    /// which a request counts as sent on schedule.
+    /// Records one request. Those of the warm-up only count in the timeline.
+    ///
+    /// A request counts as sent on schedule if it was sent until `row_end`.
     pub(crate) fn record(&mut self, sent: Sent, row_end: Instant) {
         if let Outcome::Good(time) = sent.outcome {
             let at = (sent.arrival.offset + time).as_millis() / STEP.as_millis();
@@ -158,11 +160,11 @@ impl Tally {
         }
     }
 
-    /// Books requests that were due and of which nothing was heard again.
+    /// Records requests that were due but never reported an outcome.
     pub(crate) fn record_lost(&mut self, lost: u64) {
         if lost > 0 {
             self.offered += lost;
-            self.fail("lost inside the client".into());
+            self.fail("lost in the client".into());
             self.failed += lost - 1;
         }
     }
@@ -172,7 +174,7 @@ impl Tally {
         self.first_failure.get_or_insert(why);
     }
 
-    /// The share of the schedule that was sent before the row had ended.
+    /// Returns the share of the schedule that was sent before the row ended.
     pub(crate) fn sent_share(&self) -> f64 {
         match self.offered {
             0 => 1.0,
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_ends_in_one_column_and_the_lead_in_in_none() {
+    fn requests_count_in_one_column_and_warm_up_in_none() {
         let start = Instant::now();
         let mut tally = Tally::new();
         for n in 0..100_u32 {
@@ -213,13 +215,13 @@ mod tests {
         assert_eq!(tally.offered, good + rejected + tally.late + tally.failed);
         assert_eq!(tally.first_failure.as_deref(), Some("error 23"));
         assert_eq!(tally.lag.quantile_ms(0.99), Some(1.0));
-        // Half of what was accepted came late, so the 99th percentile is no less than the deadline.
+        // Half of the accepted requests were late, so the 99th percentile is at least the deadline.
         assert!(tally.accepted.quantile_ms(0.4).unwrap() < 100.0);
         assert!(tally.accepted.quantile_ms(0.99).unwrap() >= 200.0);
     }
 
     #[test]
-    fn quantiles_are_of_what_was_recorded_and_absent_without_it() {
+    fn quantiles_need_recorded_times() {
         let mut times = Times::new();
         assert_eq!(times.quantile_ms(0.5), None);
         (1..=100).for_each(|n| times.record(n * MS));
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_sent_after_the_row_counts_against_the_schedule() {
+    fn request_sent_after_the_row_lowers_the_sent_share() {
         let start = Instant::now();
         let mut tally = Tally::new();
         assert_eq!(tally.sent_share(), 1.0);
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_line_counts_good_answers_when_they_come_and_the_tail_who_took_longer() {
+    fn timeline_counts_answers_on_arrival_and_tail_the_slower() {
         let start = Instant::now();
         let mut tally = Tally::new();
         for n in [0, 50, 60, 250] {

@@ -1,9 +1,9 @@
 //! One keep-alive HTTP/1.1 connection of the client.
 //!
-//! Connection and exchange are polled by the same task: no second task to wake per request, and
-//! dropping the wire closes the socket at once. It closes with a reset (no linger), because a
-//! client that gives up six thousand times a second would otherwise leave as many ports in
-//! TIME_WAIT and run out of them within seconds.
+//! Connection and exchange are polled by the same task. No second task must be woken per request,
+//! and dropping the wire closes the socket at once. It closes with a reset (no linger). A client
+//! that gives up six thousand times per second would otherwise leave as many ports in TIME_WAIT,
+//! and run out of them within seconds.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,13 +26,13 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connects.
+    /// Opens a connection.
     pub(crate) async fn open(target: SocketAddr) -> io::Result<Self> {
         let socket = match target {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        // Before connecting: a client may also give up in the middle of that.
+        // Set before connecting, because a client may also give up while it connects.
         socket.set_zero_linger()?;
         let stream = socket.connect(target).await?;
         stream.set_nodelay(true)?;
@@ -40,16 +40,16 @@ impl Wire {
         Ok(Self { sender, connection, open: true })
     }
 
-    /// Whether another request may be sent on it.
+    /// Returns whether another request may be sent on it.
     pub(crate) fn is_open(&self) -> bool {
         self.open && !self.sender.is_closed()
     }
 
-    /// Sends `GET /` and reads the whole answer.
+    /// Sends `GET /` and reads the whole response.
     ///
     /// # Cancel safety
-    ///
-    /// None: after a dropped call the wire is in the middle of an exchange. Drop it too.
+    /// Not cancel safe. After a dropped call the wire is in the middle of an exchange and must be
+    /// dropped, too.
     pub(crate) async fn get(&mut self, target: SocketAddr) -> io::Result<StatusCode> {
         let Self { sender, connection, open } = self;
         let mut exchange = pin!(async {
@@ -66,7 +66,7 @@ impl Wire {
         tokio::select! {
             biased;
             answer = &mut exchange => answer,
-            // The server closed. What it said before may still be on its way to us.
+            // The server closed the connection. A response may still be on its way.
             _ = connection, if *open => {
                 *open = false;
                 exchange.await

@@ -1,11 +1,11 @@
-//! The outcome as comma-separated values: a line for each row, an interval for each estimate.
+//! The outcome as comma-separated values: a line per row, an interval per estimate.
 
 use std::fmt::Write;
 
 use crate::run::estimate::Estimate;
 use crate::run::outcome::Outcome;
 
-/// With a head; where there is no value, nothing stands between the commas.
+/// Formats the outcome, with a header line. A missing value is an empty field.
 pub(crate) fn csv(outcome: &Outcome) -> String {
     let mut out = String::from("scenario,policy,load");
     for name in [
@@ -55,7 +55,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
     out
 }
 
-/// Names are the user's: they may hold what separates.
+/// Quotes a name. A user's name may contain a comma.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! What the server's faults did to a policy, each for itself.
+//! What each fault of the server did to a policy.
 
 use serde::Serialize;
 
@@ -7,25 +7,26 @@ use crate::run::recovery::{Recovery, after};
 use crate::scenario::{Scenario, Step};
 use crate::sim::{FaultCounts, Record};
 
-/// One of the server's faults behind one policy at one load.
+/// One fault of the server, behind one policy at one load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FaultRow {
-    /// What the server does: it fails, is slow or hangs.
+    /// The kind of the fault: `fails`, `slow` or `hangs`.
     pub kind: String,
     /// When it begins and ends, in seconds.
     pub fault_s: (f64, f64),
-    /// Attempts that were sent while it lasted.
+    /// Attempts sent during the fault.
     pub sent: Estimate,
-    /// Calls that reached the server while it lasted. Where callers wait, some of them were sent before.
+    /// Calls that reached the server during the fault. Where callers queue, some were sent before
+    /// it.
     pub reached: Estimate,
-    /// With how many seeds goodput was back before the next fault began, and stayed.
+    /// The number of seeds with which goodput recovered before the next fault began.
     pub recovered: u32,
-    /// Seconds from the fault's end until it was, over those seeds.
+    /// Seconds from the end of the fault to the recovery, over those seeds.
     pub recovery_s: Option<Estimate>,
 }
 
-/// A row for each fault.
+/// Returns a row per fault.
 pub(super) fn faults(scenario: &Scenario, step: &Step, records: &[Record]) -> Vec<FaultRow> {
     let faults = &step.case.server.faults;
     let first = faults.first().map_or(scenario.from, |fault| fault.from.min(scenario.from));
@@ -55,7 +56,7 @@ pub(super) fn faults(scenario: &Scenario, step: &Step, records: &[Record]) -> Ve
 }
 
 impl FaultRow {
-    /// When, and what.
+    /// Returns when the fault lasts, and its kind.
     pub(super) fn name(&self) -> String {
         format!("{} s to {} s, {}", self.fault_s.0, self.fault_s.1, self.kind)
     }
@@ -65,15 +66,15 @@ impl FaultRow {
             if self.recovered < seeds { format!(" ({} of {seeds})", self.recovered) } else { String::new() };
         match self.recovery_s {
             Some(recovered) => format!("recovered after {:.2} s{some}", recovered.mean),
-            None => "not recovered before the next".into(),
+            None => "not recovered before the next fault".into(),
         }
     }
 
-    /// In a line.
+    /// Formats the row as one line.
     pub(super) fn line(&self, seeds: u32) -> String {
         let (sent, reached) = (self.sent.mean, self.reached.mean);
         format!(
-            "{:>24}: {sent:.0} calls sent, {reached:.0} reached it, {}",
+            "{:>24}: {sent:.0} calls sent, {reached:.0} reached the server, {}",
             self.name(),
             self.recovery(seeds)
         )

@@ -32,10 +32,9 @@ pub(super) fn goodput(outcome: &Outcome, loads: &[f64]) -> Part {
             band: None,
             series,
         },
-        text: "Answers within the deadline. The bound G* is what is left of the capacity when every refusal has been \
-               paid for; no policy at the server can do better for long. (Service times are drawn: over a few seeds they \
-               may come out a little shorter than planned; and what still waits when the trigger ends is answered after it. \
-               So a line may lie a little above the bound.)"
+        text: "Answers within the deadline. The bound G* is the capacity that is left after the cost of all \
+               rejections. No policy at the server can exceed it for long. A line may lie a little above it: service \
+               times are drawn, and requests that wait when the trigger ends are answered after it."
             .into(),
         grid: over_load(outcome, loads, "Goodput per second, ± half of the 95 % interval", |row| {
             format!("{} ± {}", figures(row.goodput.mean), figures(row.goodput.half()))
@@ -57,13 +56,14 @@ pub(super) fn latency(outcome: &Outcome, loads: &[f64]) -> Part {
         plot: Plot {
             id: "latency",
             title: "Time to an answer over load".into(),
-            description: "Median and 99th percentile of the time to a good answer, for each policy at each load".into(),
+            description:
+                "Median and 99th percentile of the time to a good answer, for each policy at each load".into(),
             x: load_axis(loads),
             y: Axis::thirds("milliseconds to a good answer", low, high),
             band: None,
             series,
         },
-        text: "The 99th percentile (with dots) and the median (thin) of good answers. A line breaks off where a \
+        text: "The 99th percentile (with dots) and the median (thin) of good answers. A line ends where a \
                policy has no good answers."
             .into(),
         grid: over_load(outcome, loads, "Milliseconds: median / 99th percentile", |row| {
@@ -116,7 +116,7 @@ pub(super) fn course(outcome: &Outcome, load: f64) -> Part {
             outcome.step_ms
         ),
         grid: Grid {
-            caption: "Good answers in the second that begins at".into(),
+            caption: "Good answers per second, in the second that begins at".into(),
             head: heads("second", outcome),
             lines: lines.collect(),
         },
@@ -152,8 +152,8 @@ pub(super) fn tail(outcome: &Outcome, load: f64) -> Part {
         plot: Plot {
             id: "tail",
             title: format!("The tail at {}", load_name(load)),
-            description: "The share of good answers that took longer than a time, both axes logarithmic"
-                .into(),
+            description:
+                "The share of good answers that took longer than a given time, both axes logarithmic".into(),
             x: Axis::thirds("milliseconds", low, high),
             y: Axis::decades("share of good answers that took longer", min, 1.0),
             band: None,
@@ -161,14 +161,14 @@ pub(super) fn tail(outcome: &Outcome, load: f64) -> Part {
         },
         text: "Good answers of all seeds together. A policy without good answers has no tail.".into(),
         grid: Grid {
-            caption: "Milliseconds that no more than this share of good answers took longer than".into(),
+            caption: "The time in milliseconds that at most this share of good answers exceeded".into(),
             head: heads("share", outcome),
             lines: lines.collect(),
         },
     }
 }
 
-/// A time's mean; a dash where there is none.
+/// Formats the mean of a time, or a dash for `None`.
 pub(super) fn ms(time: Option<Estimate>) -> String {
     time.map_or_else(|| "–".into(), |time| figures(time.mean))
 }
@@ -181,7 +181,7 @@ fn class(n: usize) -> String {
     format!("c{}", n % STYLES)
 }
 
-/// The rows at one load, each with its policy's number.
+/// Returns the rows at one load, each with the number of its policy.
 pub(super) fn at_load(outcome: &Outcome, load: f64) -> impl Iterator<Item = (usize, &Row)> {
     outcome.policies().into_iter().enumerate().filter_map(move |(n, policy)| {
         let row = outcome.rows.iter().find(|row| row.policy == policy && row.load == load)?;

@@ -1,4 +1,4 @@
-//! Running a scenario: every policy at every load with every seed, and what came of it.
+//! Runs a scenario: every policy at every load with every seed.
 
 mod csv;
 mod estimate;
@@ -24,8 +24,9 @@ pub(crate) use report::report;
 pub(crate) use table::table;
 pub(crate) use work::share_work;
 
-/// Runs `scenario` with `seeds` seeds from `seed` on, on all processors. The same arguments give the same
-/// outcome.
+/// Simulates every policy at every load with `seeds` seeds from `seed` on, on all processors.
+///
+/// The same arguments return the same outcome.
 ///
 /// # Errors
 /// [`LabError::Failed`] if a policy cannot be built from the scenario's numbers.
@@ -42,7 +43,7 @@ pub fn run(
     Ok((outcome, Effort { requests, took: begun.elapsed() }))
 }
 
-/// What a run took, in real time; no part of its outcome.
+/// What a run took in real time. It is no part of the outcome.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Effort {

@@ -1,7 +1,7 @@
-//! What is left when the trigger has ended: does the service come back by itself, and when?
+//! Whether and when the service recovers by itself after the trigger.
 //!
-//! Measured is the share of fresh requests that are answered well, against the same share before
-//! the trigger: a policy is asked to return to what it did, not to what another does.
+//! The measure is the share of fresh requests that get a good answer, relative to the same share
+//! before the trigger. A policy must return to its own level, not to that of another.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use std::time::Duration;
 use crate::scenario::Scenario;
 use crate::sim::{Interval, STEP};
 
-/// Over this the share is taken; shorter ones are mostly chance.
+/// Steps over which the share is taken. Shorter windows are mostly chance.
 const WINDOW: usize = 5;
-/// The last stretch of a run, which decides about the verdict.
+/// Steps at the end of a simulation that decide about the verdict.
 const TAIL: usize = 10;
-/// Back means this share of what was before …
+/// Recovered means at least this part of the share before the trigger …
 const RECOVERED_SHARE: f64 = 0.95;
-/// … and at the end not below this one again.
+/// … and at the end still at least this part.
 const HELD_SHARE: f64 = 0.9;
 
-/// What became of one simulation after its trigger.
+/// What happened to one simulation after its trigger.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Recovery {
     /// There was no time before the trigger, or too little after it.
     Unknown,
-    /// It was back this long after the trigger's end, and stayed.
+    /// It recovered this long after the end of the trigger.
     After(Duration),
-    /// It was not back when the run ended, but the server's backlog was shrinking.
+    /// It had not recovered at the end, but the backlog of the server was shrinking.
     Draining,
-    /// It was not back when the run ended, and nothing pointed that way.
+    /// It had not recovered at the end, and the backlog was not shrinking.
     Never,
 }
 
@@ -35,7 +35,7 @@ fn index(at: Duration) -> usize {
     (at.as_nanos() / STEP.as_nanos()) as usize
 }
 
-/// The share of fresh requests in `range` that were answered well.
+/// Returns the share of fresh requests in `range` that got a good answer.
 fn share(line: &[Interval], range: Range<usize>) -> Option<f64> {
     let intervals = line.get(range)?;
     let sum =
@@ -44,18 +44,18 @@ fn share(line: &[Interval], range: Range<usize>) -> Option<f64> {
     (fresh > 0.0).then(|| sum(|interval| interval.good - interval.herd) / fresh)
 }
 
-/// Judges the time line of one simulation.
+/// Judges the timeline of one simulation.
 pub(super) fn judge(scenario: &Scenario, line: &[Interval], span: Duration) -> Recovery {
     after(line, scenario.from, scenario.until, span)
 }
 
-/// What was to be seen from `until` to `end`, against what was before `from`.
+/// Judges the time from `until` to `end` by the time before `from`.
 pub(super) fn after(line: &[Interval], from: Duration, until: Duration, end: Duration) -> Recovery {
     let (from, until, end) = (index(from), index(until), index(end));
     if from < WINDOW || end < until + 2 * TAIL {
         return Recovery::Unknown;
     }
-    // A line ends with its last event; nothing happened since.
+    // A timeline ends with its last event. Nothing happened after it.
     let mut line = line.to_vec();
     line.resize(line.len().max(end), Interval::default());
     let Some(before) = share(&line, from - from.min(2 * TAIL)..from) else { return Recovery::Unknown };
@@ -69,17 +69,18 @@ pub(super) fn after(line: &[Interval], from: Duration, until: Duration, end: Dur
     }
 }
 
-/// A backlog that shrinks will be gone one day; one that is fed by the retries it causes will not.
+/// Distinguishes a backlog that shrinks from one that is fed by the retries it causes.
 fn not_recovered(line: &[Interval], range: Range<usize>) -> Recovery {
     let backlog = |at: usize| line.get(at).map_or(0.0, |interval| f64::from(interval.backlog));
     let (first, last) = (backlog(range.start + TAIL), backlog(range.end - 1));
     let sent = line.get(range.start + TAIL..range.end).unwrap_or_default();
     let sent: f64 = sent.iter().map(|interval| f64::from(interval.attempts)).sum();
-    // Chance moves it by the root of what was sent; a twentieth of that is far beyond chance.
+    // Chance moves the backlog by the square root of what was sent. A twentieth of that is far
+    // more.
     if first - last > 0.05 * sent { Recovery::Draining } else { Recovery::Never }
 }
 
-/// How long after its moment 99 % of the herd were back. `None` if they never were.
+/// Returns how long after `at` 99 % of the herd was served. `None` if it never was.
 pub(super) fn herd_recovery(line: &[Interval], at: Duration, count: u32) -> Option<Duration> {
     let enough = (f64::from(count) * 0.99).ceil();
     let mut recovered = 0.0;
@@ -100,13 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn back_is_measured_against_what_was_before() {
+    fn recovery_is_measured_against_the_time_before() {
         let storm = find("retry-storm").unwrap();
         let span = Duration::from_secs(20);
         let judged = |of: &dyn Fn(usize) -> u32| judge(&storm, &line(of), span);
         assert_eq!(judged(&|at| if (20..52).contains(&at) { 0 } else { 50 }), Recovery::After(12 * STEP));
         assert_eq!(judged(&|at| if at >= 20 { 0 } else { 100 }), Recovery::Never);
-        // Back for a while is not back.
+        // A recovery that does not last is none.
         assert_eq!(judged(&|at| if at >= 100 { 0 } else { 100 }), Recovery::Never);
         let mut shrinking = line(|at| if at >= 20 { 0 } else { 100 });
         for (at, interval) in shrinking.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! The outcome as a page to read.
+//! The outcome as an HTML page.
 
 use crate::html::{Grid, Page, figures};
 use crate::live::report::labels::load_name;
@@ -6,10 +6,10 @@ use crate::run::figures::{at_load, course, goodput, latency, ms, tail};
 use crate::run::outcome::{Outcome, Row};
 use crate::run::table::herd;
 
-/// The load whose course and tail are drawn: the one nearest to this.
+/// The load whose timeline and tail are drawn, or the nearest one to it.
 const SHOWN_LOAD: f64 = 4.0;
 
-/// The whole page.
+/// Returns the whole page.
 pub(crate) fn report(outcome: &Outcome) -> String {
     let loads = loads(outcome);
     let shown = loads.iter().copied().min_by(|a, b| {
@@ -25,14 +25,14 @@ pub(crate) fn report(outcome: &Outcome) -> String {
     parts.push(course(outcome, shown));
     parts.push(tail(outcome, shown));
     let page = Page {
-        title: format!("Overload, simulated: {}", outcome.scenario),
+        title: format!("Simulated overload: {}", outcome.scenario),
         intro: intro(outcome, shown),
         summary: summary(outcome.rows.iter().filter(|row| row.load == shown)),
         parts,
         extra: faults(outcome, outcome.rows.iter().filter(|row| row.load == shown)),
         all_rows: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
         footer: format!(
-            "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time: the same command gives the same page.",
+            "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time. The same command makes the same page.",
             outcome.scenario,
             outcome.seed,
             outcome.seed.saturating_add(u64::from(outcome.seeds) - 1)
@@ -57,9 +57,9 @@ fn intro(outcome: &Outcome, shown: f64) -> Vec<String> {
     vec![
         outcome.about.clone(),
         format!(
-            "The server has {} slots of {} ms on average and can do {} requests a second; a client waits {deadline}; \
-             a refusal costs {} % of a request. The trigger lasts from {from} s to {until} s of {} s. Every policy \
-             meets the same arrivals; figures are means over {} seeds, with 95 % bootstrap intervals.",
+            "The server has {} slots of {} ms on average, which is {} requests per second. A client waits {deadline}. \
+             A rejection costs {} % of a request. The trigger lasts from {from} s to {until} s of {} s. Every policy \
+             has the same arrivals. Figures are means over {} seeds, with 95 % bootstrap intervals.",
             outcome.slots,
             short(outcome.service_ms),
             short(outcome.capacity),
@@ -67,7 +67,7 @@ fn intro(outcome: &Outcome, shown: f64) -> Vec<String> {
             outcome.seconds,
             outcome.seeds
         ),
-        format!("Of the bound at {}: {}.", load_name(shown), at.join(", ")),
+        format!("Goodput at {}, as a share of the bound: {}.", load_name(shown), at.join(", ")),
     ]
 }
 
@@ -94,28 +94,17 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
         ]
     });
     Grid {
-        caption:
-            "While the trigger lasts, per second; and how long after its end goodput was back, with how many \
-                  of the seeds"
-                .into(),
+        caption: "Rates per second during the trigger, and the time from its end until goodput had recovered"
+            .into(),
         head: words(&[
-            "policy",
-            "load",
-            "offered",
-            "goodput",
-            "of bound",
-            "p99, ms",
-            "rejected",
-            "failed",
-            "late",
-            "back after",
-            "verdict",
+            "policy", "load", "offered", "goodput", "of bound", "p99, ms", "rejected", "failed", "late",
+            "recovery", "verdict",
         ]),
         lines: lines.collect(),
     }
 }
 
-/// All of them as a table; `None` if the server is well all the time.
+/// Returns all faults as a table. `None` if the server has none.
 fn faults<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
     let lines = rows.flat_map(|row| {
         row.faults.iter().map(|fault| {
@@ -130,9 +119,8 @@ fn faults<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<
         })
     });
     let lines: Vec<Vec<String>> = lines.collect();
-    let caption = "What is sent while the server is not well, what of it the policy lets through, and how long \
-                   after that goodput was back";
-    let head = ["policy", "load", "the server", "sent", "reached it", "goodput"];
+    let caption = "Calls sent during each fault, calls that the policy admitted to the server, and the recovery after the fault";
+    let head = ["policy", "load", "fault", "sent", "reached", "goodput"];
     (!lines.is_empty()).then(|| Grid {
         caption: caption.into(),
         head: head.map(String::from).to_vec(),
@@ -144,7 +132,7 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).into()).collect()
 }
 
-/// At most three digits after the point, and no more than are needed.
+/// Rounds to three digits after the decimal point.
 fn short(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }

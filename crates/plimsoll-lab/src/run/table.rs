@@ -1,4 +1,4 @@
-//! The outcome as a table on the terminal.
+//! The outcome as a table for the terminal.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ const HEAD: [&str; 2] = [
     "  load        /s      /s      ±    bound    p50    p99       /s     /s     time  verdict",
 ];
 
-/// A block for each policy, a line for each load.
+/// Formats a block per policy with a line per load.
 pub(crate) fn table(outcome: &Outcome) -> String {
     let mut out = String::new();
     for policy in outcome.policies() {
@@ -59,7 +59,7 @@ fn line(row: &Row) -> String {
     line
 }
 
-/// What became of the herd, where there was one.
+/// Returns what became of the herd, if there was one.
 pub(super) fn herd(row: &Row) -> Option<String> {
     let recovered = row.herd_recovered?;
     Some(match row.herd_recovery_s {

@@ -1,4 +1,4 @@
-//! The work itself, shared out to all processors and put together in order.
+//! Shares the simulations among all processors and collects their results in order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -11,14 +11,14 @@ use crate::run::outcome::Row;
 use crate::scenario::{Scenario, Step};
 use crate::sim::{Policy, Record, simulate};
 
-/// One row to be made: a policy and a load.
+/// One row to simulate: a policy and a load.
 struct Part<'a> {
     name: &'a str,
     policy: &'a Policy,
     step: &'a Step,
 }
 
-/// Every row, and how many attempts were simulated in all.
+/// Simulates every row. Returns the rows and the number of simulated attempts.
 pub(super) fn all(
     scenario: &Scenario,
     seed: u64,
@@ -36,7 +36,9 @@ pub(super) fn all(
     Ok((rows.into_iter().map(|(row, _)| row).collect(), requests))
 }
 
-/// Does all `parts` on all processors; tells now and then how many are `done`. The results stand in the order of the parts.
+/// Does all `parts` on all processors and returns the results in the order of the parts.
+///
+/// Calls `report_done` now and then with the number of finished parts.
 pub(crate) fn share_work<P: Sync, T: Send>(
     parts: &[P],
     work: impl Fn(&P) -> Result<T, LabError> + Sync,
@@ -50,7 +52,7 @@ pub(crate) fn share_work<P: Sync, T: Send>(
             let (next, work, sender) = (&next, &work, sender.clone());
             scope.spawn(move || {
                 loop {
-                    // Relaxed: only that nobody else gets the same number.
+                    // Relaxed: the counter only hands out each number once.
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(part) = parts.get(at) else { return };
                     if sender.send((at, work(part))).is_err() {
@@ -60,7 +62,7 @@ pub(crate) fn share_work<P: Sync, T: Send>(
             });
         }
         drop(sender);
-        // Dropped first where a result is an error: nobody begins another part then.
+        // Dropped first if a result is an error, so that no further part is begun.
         let results = results;
         let mut all: Vec<Option<T>> = parts.iter().map(|_| None).collect();
         let mut done = 0;

@@ -1,4 +1,4 @@
-//! SignalReading the arrivals: one stream for each load of the trigger.
+//! Reads the arrivals: one stream per load of the trigger.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Reader<'_> {
             "steps" => &["steps"],
             "trace" => &["file"],
             _ => {
-                let Some(given) = &keys.kind else { unreachable!("poisson is known") };
+                let Some(given) = &keys.kind else { unreachable!("the default is known") };
                 let expected = "poisson, ramp, bursts, steps or trace";
                 return Err(self.source.invalid("arrivals.kind", given, expected));
             }
@@ -53,7 +53,7 @@ impl Reader<'_> {
             return Err(self.source.invalid(
                 "trigger.loads",
                 loads,
-                format!("left out where arrivals.kind is {kind}"),
+                format!("left out with arrivals.kind = {kind}"),
             ));
         }
         let load = |key, given: &Number| self.number(key, given, 0.0..=1_000.0);
@@ -112,7 +112,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The load outside the trigger, however it was given.
+    /// Returns the load outside the trigger, given as `load` or as `rate`.
     pub(super) fn base_load(&self, raw: &Spanned<raw::Arrivals>, capacity: f64) -> ReadResult<f64> {
         let above = |key, given: &Number, max: f64| {
             let value = *given.as_ref();
@@ -127,7 +127,7 @@ impl Reader<'_> {
             (Some(load), None) => above("arrivals.load", load, 1_000.0),
             (None, Some(rate)) => Ok(above("arrivals.rate", rate, 10_000_000.0)? / capacity),
             (Some(_), Some(rate)) => {
-                Err(self.source.invalid("arrivals.rate", rate, "left out where load is given"))
+                Err(self.source.invalid("arrivals.rate", rate, "left out: load is given"))
             }
             (None, None) => {
                 Err(self.missing(raw, "arrivals.load (in multiples of the capacity) or arrivals.rate"))
@@ -148,9 +148,7 @@ impl Reader<'_> {
         let invalid_file = |why: String| self.source.invalid("arrivals.file", file, why);
         let path = self.directory.unwrap_or(Path::new(".")).join(file.as_ref());
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            invalid_file(format!(
-                "a file of arrival times, relative to the scenario's own directory ({error})"
-            ))
+            invalid_file(format!("a file of arrival times, relative to the scenario's directory ({error})"))
         })?;
         let mut moments: Vec<Duration> = Vec::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -160,7 +158,7 @@ impl Reader<'_> {
             moments.push(moment.ok_or_else(|| {
                 let line: String = line.chars().take(40).collect();
                 invalid_file(format!(
-                    "a file of seconds from the start, one a line, none before the last, and its line {} is {line:?}",
+                    "a file of increasing seconds from the start, one per line, and its line {} is {line:?}",
                     index + 1
                 ))
             })?);

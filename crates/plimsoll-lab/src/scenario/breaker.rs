@@ -1,4 +1,4 @@
-//! SignalReading a circuit breaker: what is not given is as the breaker itself has it.
+//! Reads a circuit breaker. A missing key has the default of the breaker itself.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use toml::Spanned;
 use crate::scenario::raw;
 use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
 
-/// The keys of a breaker.
+/// The keys of a circuit breaker.
 pub(super) const BREAKER: &[&str] = &[
     "ratio",
     "calls",
@@ -22,7 +22,7 @@ pub(super) const BREAKER: &[&str] = &[
     "ramp",
     "call_timeout",
 ];
-/// And of one with a valve.
+/// The keys of a circuit breaker with a valve.
 pub(super) const BREAKER_VALVE: &[&str] = &[
     "ratio",
     "calls",
@@ -45,7 +45,7 @@ impl Reader<'_> {
     ) -> ReadResult<CircuitBreakerConfig> {
         let keys = raw.as_ref();
         let (open, probes, ramp) = (OpenTime::default(), Probes::default(), Ramp::default());
-        // As `Trip` has it.
+        // The default of `Trip`.
         let ratio =
             keys.ratio.as_ref().map_or(Ok(0.5), |given| self.number("policy.ratio", given, 0.001..=1.0))?;
         let calls = self.optional_whole("policy.calls", &keys.calls, 1..=1_000_000)?.unwrap_or(20);
@@ -67,7 +67,7 @@ impl Reader<'_> {
         let call_timeout = call_timeout.map(|given| self.time("policy.call_timeout", given, NANO..=HOUR));
         Ok(CircuitBreakerConfig {
             trips,
-            open: OpenTime { first, max: max, ..open },
+            open: OpenTime { first, max, ..open },
             probes: Probes { concurrency: probe_concurrency, lease, ..probes },
             ramp: Ramp { duration: over, ..ramp },
             call_timeout: call_timeout.transpose()?.or(deadline),
@@ -83,7 +83,7 @@ mod tests {
     use crate::sim::Policy;
 
     #[test]
-    fn what_is_not_given_is_the_breakers_own_default_and_the_call_timeout_is_the_deadline() {
+    fn missing_breaker_keys_have_the_breakers_defaults() {
         let text = |policy: &str| {
             format!(
                 "about = \"x\"\nseconds = 2\nserver = {{ slots = 4, service = {{ law = \"constant\", mean = \"10ms\" }} }}\n\

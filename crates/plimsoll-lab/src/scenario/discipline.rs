@@ -1,4 +1,4 @@
-//! SignalReading a buffer: the policy whose keys depend on its discipline.
+//! Reads the discipline of a buffer, which decides the keys that the policy may have.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use toml::Spanned;
 use crate::scenario::raw::{self, Text};
 use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
 
-/// The discipline of a buffer that names none.
+/// The discipline of a buffer without the key.
 const DEFAULT: &str = "fifo";
 
 impl Reader<'_> {
-    /// The keys that a buffer of this discipline has.
+    /// Returns the keys that a buffer of this discipline may have.
     pub(super) fn buffer_keys(&self, discipline: Option<&Text>) -> ReadResult<&'static [&'static str]> {
         Ok(match discipline.map_or(DEFAULT, |given| given.as_ref().as_str()) {
             "fifo" | "keep-oldest" | "lifo" => &["concurrency", "queue", "max_wait", "discipline"],
@@ -32,7 +32,7 @@ impl Reader<'_> {
     pub(super) fn discipline(&self, raw: &Spanned<raw::Policy>) -> ReadResult<Discipline> {
         let keys = raw.as_ref();
         let ms = Duration::from_millis;
-        // A target that is given may be longer than the interval that is not.
+        // A given target may be longer than the default interval, which then grows with it.
         let controlled = || {
             let target = self.time_or("policy.target", &keys.target, NANO, ms(5))?;
             let interval = self.time_or("policy.interval", &keys.interval, target, target.max(ms(100)))?;
@@ -81,7 +81,7 @@ mod tests {
     use crate::sim::Policy;
 
     #[test]
-    fn what_is_not_given_is_what_the_literature_and_the_waiting_valve_have() {
+    fn missing_buffer_keys_have_defaults() {
         let text = |policy: &str| {
             format!(
                 "about = \"x\"\nseconds = 2\nserver = {{ slots = 4, service = {{ law = \"constant\", mean = \"10ms\" }} }}\n\

@@ -1,4 +1,4 @@
-//! Scenarios: what `plimsoll-lab run` can be asked to simulate, as TOML.
+//! Scenarios: TOML files that say what `plimsoll-lab run` simulates.
 
 mod arrivals;
 mod breaker;
@@ -26,17 +26,17 @@ pub(crate) use source::Source;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Its name: that of its file.
+    /// The name, which is that of its file.
     pub name: String,
-    /// What it is about, in a sentence.
+    /// A one-sentence description.
     pub about: String,
-    /// What the server can do before anything happens to it, in requests per second.
+    /// The capacity of the server before anything changes, in requests per second.
     pub capacity: f64,
     /// When the trigger begins.
     pub from: Duration,
-    /// When it ends.
+    /// When the trigger ends.
     pub until: Duration,
-    /// One for each load that the trigger brings.
+    /// One step per load of the trigger.
     pub steps: Vec<Step>,
     /// The policies to compare, with their names.
     pub policies: Vec<(String, Policy)>,
@@ -46,18 +46,18 @@ pub struct Scenario {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Step {
-    /// Fresh requests while the trigger lasts, in multiples of the capacity before it.
+    /// The rate of fresh requests during the trigger, in multiples of the capacity before it.
     pub load: f64,
-    /// What the server can do while the trigger lasts.
+    /// The capacity of the server during the trigger, in requests per second.
     pub capacity: f64,
-    /// The simulation.
+    /// The case to simulate.
     pub case: Case,
 }
 
-/// The scenario `asked` for: a shipped one by its name, or a file.
+/// Finds and reads the scenario `name`: a shipped one by name, or a file.
 ///
 /// # Errors
-/// [`LabError::Usage`] if there is no such scenario, [`LabError::Scenario`] if it cannot be used.
+/// [`LabError::Usage`] if there is no such scenario. [`LabError::Scenario`] if it is invalid.
 pub fn find(name: &str) -> Result<Scenario, LabError> {
     let found = catalog::find(name)?;
     Ok(read(&found.name, &found.file, &found.text, found.directory.as_deref())?)

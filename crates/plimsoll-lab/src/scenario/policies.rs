@@ -1,4 +1,4 @@
-//! SignalReading the policies, and those that are compared where none is named.
+//! Reads the policies, or returns the default ones where none is named.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::sim::{Policy, ServerPlan};
 
 /// The keys of a dispatch pool.
 const DISPATCH: &[&str] = &["slots", "probes"];
-/// And of a throttle with a valve.
+/// The keys of an adaptive throttle with a valve.
 const ADAPTIVE_THROTTLE_VALVE: &[&str] = &["k", "window", "floor", "concurrency"];
 
 impl Reader<'_> {
@@ -22,13 +22,13 @@ impl Reader<'_> {
         server: &ServerPlan,
         deadline: Option<Duration>,
     ) -> ReadResult<Vec<(String, Policy)>> {
-        // As the demo does: a quarter of the time that the deadline leaves beside the work is for
-        // waiting, and the room is what the server gets done in that time.
+        // As in the demo, the longest wait is a quarter of the time that the deadline leaves after
+        // the work. The queue holds what the server finishes in that time.
         let patience = deadline.unwrap_or(Duration::from_secs(1)).saturating_sub(server.service.mean()) / 4;
         let max_wait = patience.max(Duration::from_millis(1));
         let concurrency = server.slots;
         let queue = (server.capacity() * max_wait.as_secs_f64()).ceil() as u32;
-        // The rate that is right at twice the capacity, and nowhere else.
+        // The right rate at twice the capacity, and nowhere else.
         let keep = 0.5;
         if raw.is_empty() {
             return Ok(vec![
@@ -64,7 +64,7 @@ impl Reader<'_> {
                     return Err(self.source.invalid("policy.kind", &keys.kind, expected));
                 }
             };
-            // What the keys depend on.
+            // The key that decides which others are allowed.
             let narrower = match kind {
                 "buffer" => keys.discipline.as_ref(),
                 "load-shedder" => keys.control.as_ref(),
@@ -142,7 +142,7 @@ impl Reader<'_> {
                 _ => kind.replace('-', " ").replace('+', " + "),
             });
             if policies.iter().any(|(other, _)| *other == name) {
-                let expected = "given a name of its own: there is another of that name";
+                let expected = "given a name: another policy has this one";
                 return Err(self.source.invalid("policy.kind", &keys.kind, expected));
             }
             policies.push((name, policy));

@@ -1,7 +1,7 @@
-//! A scenario's keys, as they stand in the file.
+//! The keys of a scenario file.
 //!
-//! Each table is one flat struct, and what a `kind` does not use is rejected by hand: serde's
-//! tagged enums would lose the lines to complain about.
+//! Each table is one flat struct, and keys that a `kind` does not use are rejected by the reader.
+//! serde's tagged enums would lose the line numbers for the errors.
 
 use serde::Deserialize;
 use toml::Spanned;

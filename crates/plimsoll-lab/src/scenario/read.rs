@@ -1,4 +1,4 @@
-//! From a scenario's keys to simulations; everything that can be found wrong is found here.
+//! Turns the keys of a scenario into simulations. All invalid input is found here.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use crate::sim::{Case, Change, Clients, Herd};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) const NANO: Duration = Duration::from_nanos(1);
-/// Attempts of one simulation, retries apart: a minute of work and what fits into memory.
+/// The maximum number of fresh requests of one simulation: a minute of work, and what fits into
+/// memory.
 const MAX_REQUESTS: f64 = 50e6;
 
-/// Reads the scenario `text`, which stands in `file`; a trace it names lies in `beside`.
+/// Reads the scenario `text` of the file `file`. Traces that it names are in `directory`.
 ///
 /// # Errors
-/// The first thing that is not allowed, with its line.
+/// Returns the first thing that is not allowed, with its line.
 pub fn read(name: &str, file: &str, text: &str, directory: Option<&Path>) -> Result<Scenario, ScenarioError> {
     let source = Source { file, text };
     let raw: Raw = source.parse()?;
@@ -55,8 +56,7 @@ impl Reader<'_> {
         for (load, arrivals) in self.arrivals(&raw.arrivals, &raw.trigger, capacity, from..until)? {
             if load * capacity * seconds > MAX_REQUESTS {
                 let max = MAX_REQUESTS / (capacity * seconds);
-                let expected =
-                    format!("short enough: loads up to {max:.1} fit into {seconds} s at this capacity");
+                let expected = format!("shorter: loads up to {max:.1} fit into {seconds} s at this capacity");
                 return Err(self.source.invalid("seconds", &raw.seconds, expected));
             }
             let case = Case {
@@ -68,7 +68,7 @@ impl Reader<'_> {
                 span,
             };
             let capacity = changed.capacity_over(&case.window);
-            // A name, too: no digits that nobody reads.
+            // The load is also a name, so it is rounded to three digits.
             let load = (load * 1e3).round() / 1e3;
             steps.push(Step { load, capacity, case });
         }

@@ -1,4 +1,4 @@
-//! SignalReading the server: its slots, its service times, what happens to them.
+//! Reads the server: its slots, its service times, its changes and faults.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Reader<'_> {
         Ok(plan)
     }
 
-    /// A fault that begins when the `last` has ended, or later.
+    /// Reads a fault, which must not begin before `last`, the end of the previous one.
     fn fault(
         &self,
         raw: &Spanned<raw::Fault>,
@@ -68,7 +68,7 @@ impl Reader<'_> {
                 let forgets = keys.forgets.as_ref().filter(|forgets| *forgets.as_ref());
                 if let Some(given) = forgets.filter(|_| deadline.is_none()) {
                     let expected =
-                        "false where there is no clients.deadline: those forgotten would wait for ever";
+                        "false without clients.deadline: clients of lost requests would wait for ever";
                     return Err(self.source.invalid("server.fault.forgets", given, expected));
                 }
                 FaultKind::Hangs { forgets: forgets.is_some() }
@@ -124,7 +124,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Slots and speed while the trigger lasts.
+    /// Returns the slots and the speed during the trigger.
     pub(super) fn trigger_server(&self, raw: &raw::Trigger, server: &ServerPlan) -> ReadResult<(u32, f64)> {
         let slots = self.optional_whole("trigger.slots", &raw.slots, 0..=65_535)?.unwrap_or(server.slots);
         let speed = raw.speed.as_ref();

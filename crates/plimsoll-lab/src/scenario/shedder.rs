@@ -1,4 +1,4 @@
-//! SignalReading a shedder, a dispatch pool and a throttle: what is not given is as they have it themselves.
+//! Reads a load shedder. A missing key has the default of the shedder itself.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::scenario::raw::{self, Text};
 use crate::scenario::read::{ReadResult, Reader};
 use crate::sim::{Policy, ServerPlan, ShedderControl};
 
-/// The control of a shedder that names none.
+/// The control of a load shedder without the key.
 const DEFAULT: &str = "rate";
 
 impl Reader<'_> {
-    /// The keys that a shedder with this control has.
+    /// Returns the keys that a load shedder with this control may have.
     pub(super) fn shedder_keys(&self, control: Option<&Text>) -> ReadResult<&'static [&'static str]> {
         Ok(match control.map_or(DEFAULT, |given| given.as_ref().as_str()) {
             "rate" => &["control", "target", "workers", "capacity_hint"],
             "pie" => &["control", "target", "workers"],
-            // Its line says it all.
+            // The curve of RED takes the place of a target.
             "red" => &["control", "from", "to", "workers"],
             _ => {
                 let Some(given) = control else { unreachable!("the default is known") };

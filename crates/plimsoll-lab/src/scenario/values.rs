@@ -1,4 +1,4 @@
-//! SignalReading single values; each refusal says what would have been accepted.
+//! Reads single values. Each error says what is allowed.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::scenario::read::{ReadResult, Reader};
 use crate::scenario::source::ScenarioError;
 
 impl Reader<'_> {
-    /// Refuses keys that the table's kind has no use for.
+    /// Rejects keys that a table of this kind does not use.
     pub(crate) fn reject_unused(
         &self,
         used: &[&str],
@@ -75,13 +75,12 @@ impl Reader<'_> {
     ) -> ReadResult<Duration> {
         parse_duration(given.as_ref()).filter(|time| range.contains(time)).ok_or_else(|| {
             let (low, high) = (show(*range.start()), show(*range.end()));
-            let expected =
-                format!("a time from {low} to {high} with its unit (us, ms or s), such as \"20ms\"");
+            let expected = format!("a time from {low} to {high} with a unit (us, ms or s), such as \"20ms\"");
             self.source.invalid(key, given, expected)
         })
     }
 
-    /// Zero where it is not given.
+    /// Reads a time, which is zero if the key is missing.
     pub(crate) fn time_or_zero(
         &self,
         key: &str,
@@ -102,7 +101,7 @@ impl Reader<'_> {
     }
 }
 
-/// Where a value stands, if it is given.
+/// Returns the place of a value, if the key is present.
 pub(crate) fn span<T>(given: &Option<Spanned<T>>) -> Option<Range<usize>> {
     given.as_ref().map(Spanned::span)
 }

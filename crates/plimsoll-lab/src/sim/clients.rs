@@ -1,4 +1,4 @@
-//! Those who send: how long they wait, and what they do when they are turned away.
+//! The clients: how long they wait, and what they do after a rejection.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use plimsoll::Dice;
 /// How clients behave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Clients {
-    /// How long one waits for an answer, each try anew; then it leaves. `None`: for ever.
+    /// The time that a client waits for an answer, for each attempt anew. `None` means for ever.
     pub deadline: Option<Duration>,
-    /// How often a request that was rejected or late is sent again.
+    /// How often a request that was rejected, late or failed is sent again.
     pub retries: u32,
-    /// The pause before the first retry; it doubles with each. Zero: at once.
+    /// The pause before the first retry. It doubles with each retry.
     pub backoff: Duration,
-    /// Whether a pause is drawn anywhere between nothing and its full length.
+    /// Whether a pause is drawn between zero and its full length.
     pub jitter: bool,
-    /// Retries per fresh request that all clients together allow themselves. `None`: no limit.
+    /// Retries per fresh request that all clients together may send. `None` means no limit.
     pub budget: Option<f64>,
 }
 
-/// No pause doubles beyond this.
+/// No pause grows beyond this.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Retries that may be saved up in quiet times. Enough for a hiccup, too few for a storm.
+/// Unused retries that the budget may save up. Enough for a hiccup, too few for a storm.
 const MAX_SAVED: f64 = 100.0;
 
-/// One try of one request.
+/// One attempt of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// When it was sent; its deadline and its latency count from here.
+    /// When it was sent. Its deadline and its latency count from here.
     pub(crate) sent: u64,
-    /// How many tries were before it.
+    /// The number of earlier attempts.
     pub(crate) tries: u32,
     /// Whether it belongs to the herd.
     pub(crate) herd: bool,
 }
 
-/// All clients together, as they decide about retries.
+/// Decides about the retries of all clients.
 #[derive(Debug)]
 pub(crate) struct Retrier {
     clients: Clients,
@@ -48,13 +48,13 @@ impl Retrier {
         Retrier { clients, saved: MAX_SAVED, dice }
     }
 
-    /// A fresh request was sent.
+    /// Counts a fresh request, which earns a part of a retry.
     pub(crate) fn fresh_sent(&mut self) {
         let earned = self.clients.budget.unwrap_or(0.0);
         self.saved = (self.saved + earned).min(MAX_SAVED);
     }
 
-    /// `attempt` came to nothing at `now`: the next try, if there is to be one.
+    /// Returns the next attempt after one that failed at `now`, if there is to be one.
     pub(crate) fn retry(&mut self, attempt: Attempt, now: u64) -> Option<Attempt> {
         if !attempt.herd {
             if attempt.tries >= self.clients.retries {
@@ -70,7 +70,7 @@ impl Retrier {
         let doubled = self.clients.backoff.saturating_mul(1 << attempt.tries.min(20)).min(MAX_PAUSE);
         let pause = if self.clients.jitter { self.dice.jitter(doubled) } else { doubled };
         let sent = now.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
-        // A herd without back-off would come back within the same instant for ever.
+        // A herd without back-off would return within the same instant for ever.
         let sent = if attempt.herd { sent.max(now + 1_000_000) } else { sent };
         Some(Attempt { sent, tries: attempt.tries + 1, herd: attempt.herd })
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_and_the_budget_ends_them() {
+    fn pauses_double_until_the_budget_is_spent() {
         let clients = Clients {
             retries: 1_000,
             backoff: Duration::from_nanos(10),

@@ -1,4 +1,4 @@
-//! The drive: from event to event until nothing is left to happen.
+//! Drives a simulation from event to event, until no event is left.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -17,7 +17,7 @@ use crate::sim::record::{End, Record};
 use crate::sim::server::{CallError, Request, Server};
 use crate::sim::tasks::{Id, Tasks};
 
-/// Dice of one purpose, so that two policies see the same arrivals and the same service times.
+/// Returns the dice of one purpose, so that all policies see the same arrivals and service times.
 pub(crate) fn dice(seed: u64, purpose: u64) -> Dice {
     Dice::seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose)
 }
@@ -59,7 +59,7 @@ where
     drive.record
 }
 
-/// The moments at which faults begin and end.
+/// Returns the moments at which faults begin and end.
 fn fault_changes(faults: &[Fault]) -> VecDeque<(u64, Option<usize>)> {
     let each = faults.iter().enumerate();
     each.flat_map(|(n, fault)| [(nanos(fault.from), Some(n)), (nanos(fault.until), None)]).collect()
@@ -75,14 +75,14 @@ struct Drive<'a, S: Service<Request>> {
     span: u64,
     deadline: Option<u64>,
     stream: ArrivalStream<'a>,
-    /// When the next fresh request comes.
+    /// When the next fresh request arrives.
     fresh: u64,
     changes: std::slice::Iter<'a, Change>,
-    /// When the server falls ill, and with which of its faults, or is well again.
+    /// When a fault begins or ends, and which one begins.
     fault_changes: VecDeque<(u64, Option<usize>)>,
-    /// When clients leave: all have the same patience, so this is in order by itself.
+    /// When clients give up. All deadlines are equally long, so the queue is in order.
     deadlines: VecDeque<(u64, Id)>,
-    /// What will be sent again, by time; the number in the middle keeps the order.
+    /// Attempts to be sent, by time. The sequence number keeps equal times in order.
     retries: BinaryHeap<Reverse<(u64, u64, u32, bool)>>,
     sequence: u64,
 }
@@ -133,7 +133,7 @@ where
         }
     }
 
-    /// When something happens next.
+    /// Returns the time of the next event.
     fn next(&self) -> u64 {
         let change = self.changes.as_slice().first().map_or(NEVER, |change| nanos(change.at));
         let fault = self.fault_changes.front().map_or(NEVER, |change| change.0);
@@ -143,7 +143,7 @@ where
         self.fresh.min(self.server.next_end()).min(change).min(fault).min(deadline).min(retry).min(sleeper)
     }
 
-    /// Polls all that were woken, and whom these wake.
+    /// Polls all woken tasks, and those that they wake.
     fn poll_woken(&mut self, now: u64) {
         while let Some((result, attempt)) = self.tasks.next_woken() {
             self.answered(attempt, result, now);
@@ -152,7 +152,7 @@ where
 
     fn send(&mut self, attempt: Attempt) {
         self.record.sent(attempt);
-        // Plimsoll's services are ready whenever the innermost is, and ours always is.
+        // The layers are ready whenever the innermost service is, and ours always is.
         let ready = self.service.poll_ready(&mut Context::from_waker(Waker::noop()));
         debug_assert!(matches!(ready, Poll::Ready(Ok(()))));
         let future = self.service.call(Request);

@@ -1,7 +1,7 @@
-//! The simulated server's floor: who has a slot, who stands in the FIFO. A machine: it is told the time.
+//! The state of the simulated server: its slots and its FIFO. The time is an argument.
 //!
-//! Service is measured in *work*, nanoseconds at speed 1: a server that slows down or stalls moves
-//! the clock by which all ends are kept, and no end has to be computed anew.
+//! Service is measured in *work*, which is nanoseconds at speed 1. A server that slows down or
+//! stalls moves the clock by which all ends are kept, so no end must be computed again.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,21 +14,21 @@ use crate::sim::fault::{Fault, FaultKind};
 use crate::sim::law::Law;
 use crate::sim::nanos::nanos;
 
-/// No event.
+/// The time of no event.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// What the server has done.
+/// The totals of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// Requests that got a slot.
     pub(crate) started: u64,
-    /// How long those stood in the FIFO, in all.
+    /// The sum of their times in the FIFO, in nanoseconds.
     pub(crate) waited: u128,
-    /// Requests worked on to the end although their clients had left.
+    /// Requests worked on to the end after their clients had left.
     pub(crate) wasted: u64,
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Good,
@@ -41,7 +41,7 @@ enum Stage {
     Queued,
     Served,
     Finished(Answer),
-    /// The server has forgotten it.
+    /// The server has lost it in a restart.
     Lost,
 }
 
@@ -50,7 +50,7 @@ struct Job {
     stage: Stage,
     arrived: u64,
     waker: Option<Waker>,
-    /// Whether anybody waits for it.
+    /// Whether a caller still waits for it.
     wanted: bool,
 }
 
@@ -62,26 +62,27 @@ pub(super) struct Machine {
     slots: u32,
     busy: u32,
     now: u64,
-    /// As planned, and with what a fault leaves of it.
+    /// The speed without a fault. `speed` is what a fault leaves of it.
     planned_speed: f64,
     speed: f64,
-    /// Work and time as of the last change of speed.
+    /// Work and time at the last change of speed.
     since: (f64, u64),
     jobs: Vec<Job>,
     free: Vec<u32>,
     queue: VecDeque<u32>,
-    /// Ends in units of work; the number in the middle keeps equal ends in order.
+    /// The ends of jobs in units of work. The number in the middle keeps equal ends in order.
     ends: BinaryHeap<Reverse<(u64, u64, u32)>>,
-    /// Work owed to refusals, as of the time beside it. Idle slots pay it off, otherwise the next
-    /// that is served has to wait for it in its slot.
+    /// Work owed to rejections, and the time of that count. Idle slots work it off. Otherwise the
+    /// next request that gets a slot must wait for it there.
     debt: (f64, u64),
     totals: Totals,
     faults: Vec<Fault>,
-    /// How many came during each.
+    /// The number of requests that arrived during each fault.
     reached: Vec<u64>,
-    /// The one that lasts.
+    /// The present fault.
     fault: Option<usize>,
-    /// When those are told that are answered with failure, in time; the number as above.
+    /// When failure answers are due, as a time. The number in the middle keeps equal times in
+    /// order.
     failures: BinaryHeap<Reverse<(u64, u64, u32)>>,
     failed: u64,
 }
@@ -112,12 +113,12 @@ impl Machine {
         }
     }
 
-    /// It is `now`; what ends by then is to be fetched by [`finish_one`](Self::finish_one).
+    /// Sets the time. [`finish_one`](Self::finish_one) then returns the jobs that have ended.
     pub(super) fn advance_to(&mut self, now: u64) {
         self.now = now;
     }
 
-    /// A request was rejected: its cost is owed.
+    /// Adds the cost of one rejection to the debt.
     pub(super) fn rejected(&mut self) {
         if self.rejection_work > 0.0 {
             self.pay_debt();
@@ -164,14 +165,14 @@ impl Machine {
     }
 
     pub(super) fn change(&mut self, change: &Change) {
-        // What is owed was paid off by the slots there were.
+        // The slots so far have worked off a part of the debt.
         self.pay_debt();
         (self.slots, self.planned_speed) = (change.slots, change.speed);
         self.set_speed();
         self.start_queued();
     }
 
-    /// A fault begins, or the one that lasted has ended.
+    /// Begins a fault, or ends the present one.
     pub(super) fn set_fault(&mut self, fault: Option<usize>) {
         let ended = self.kind();
         self.fault = fault;
@@ -182,7 +183,7 @@ impl Machine {
         self.start_queued();
     }
 
-    /// Closes the books on the speed so far, and goes on with another.
+    /// Settles the work done at the old speed, and sets the new one.
     fn set_speed(&mut self) {
         self.pay_debt();
         self.since = (self.work_at(self.now), self.now);
@@ -193,7 +194,7 @@ impl Machine {
         };
     }
 
-    /// A restart: whoever is here is not known any more.
+    /// Restarts the server: it loses all its requests.
     fn lose_all(&mut self) {
         let served = self.ends.drain().map(|Reverse((.., id))| id);
         for id in served.chain(self.queue.drain(..)) {
@@ -207,7 +208,7 @@ impl Machine {
         self.busy = 0;
     }
 
-    /// Slots that had nothing to do have worked off what refusals cost.
+    /// Reduces the debt by the work of the idle slots.
     fn pay_debt(&mut self) {
         let idle = f64::from(self.slots.saturating_sub(self.busy)) * self.speed;
         let (owed, since) = self.debt;
@@ -241,7 +242,7 @@ impl Machine {
         id
     }
 
-    /// Puts those to work who are first in line, as far as there are slots.
+    /// Gives free slots to the first requests of the FIFO.
     fn start_queued(&mut self) {
         while self.busy < self.slots
             && let Some(id) = self.queue.pop_front()
@@ -278,7 +279,7 @@ impl Machine {
         true
     }
 
-    /// Job `id` has its answer; whether anybody waits for it.
+    /// Gives job `id` its answer. Returns whether a caller still waits for it.
     fn answer(&mut self, id: u32, answer: Answer, woken: &mut Option<Waker>) -> bool {
         let Some(job) = self.jobs.get_mut(id as usize) else { return false };
         job.stage = Stage::Finished(answer);
@@ -290,7 +291,7 @@ impl Machine {
         job.wanted
     }
 
-    /// What job `id` is answered with; if nothing yet, `waker` is to be called.
+    /// Returns the answer to job `id`. If there is none yet, stores `waker`.
     pub(super) fn poll_answer(&mut self, id: u32, waker: &Waker) -> Option<Answer> {
         let job = self.jobs.get_mut(id as usize)?;
         if let Stage::Finished(answer) = job.stage {
@@ -305,7 +306,7 @@ impl Machine {
         None
     }
 
-    /// Nobody waits for job `id` any more; it stays where it is.
+    /// Marks job `id` as abandoned by its caller. It keeps its place.
     pub(super) fn abandon(&mut self, id: u32) {
         let Some(job) = self.jobs.get_mut(id as usize) else { return };
         job.wanted = false;

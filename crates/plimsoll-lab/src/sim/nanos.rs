@@ -1,8 +1,8 @@
-//! Virtual time as a number.
+//! Virtual time as a number of nanoseconds.
 
 use std::time::Duration;
 
-/// As nanoseconds; the longest where they are too many for a number.
+/// Converts to nanoseconds, saturating.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -16,24 +16,24 @@ use crate::sim::drive::{dice, drive};
 use crate::sim::record::Record;
 use crate::sim::server::{CallError, Server, THROTTLE};
 
-/// How a shedder is steered.
+/// How a load shedder is controlled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ShedderControl {
     /// By the admitted rate.
     Rate,
     /// PIE.
     Pie,
-    /// RED: all is kept up to `from` that wait, on average, and nothing from `to` on.
+    /// RED: the share that is kept falls from 1 at an average depth of `from` to 0 at `to`.
     Red {
-        /// The lower end of its line.
+        /// The depth at which dropping begins.
         from: u32,
-        /// The upper one.
+        /// The depth at which everything is dropped.
         to: u32,
     },
 }
 
 impl ShedderControl {
-    /// Its name in a scenario.
+    /// Returns its name in a scenario.
     pub fn as_str(self) -> &'static str {
         match self {
             ShedderControl::Rate => "rate",
@@ -56,31 +56,32 @@ impl From<ShedderControl> for Control {
 /// What stands between the clients and the server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
-    /// Nothing: the server's own unbounded FIFO.
+    /// No guard: the server's own unbounded FIFO.
     Bare,
-    /// A valve that answers now or never.
+    /// A valve that never lets a request wait.
     Valve {
-        /// How many may be inside.
+        /// The maximum number of requests in flight.
         concurrency: u32,
     },
-    /// A valve with a room to wait in.
+    /// A valve with a queue.
     QueueingValve {
-        /// How many may be inside.
+        /// The maximum number of requests in flight.
         concurrency: u32,
-        /// How many may wait.
+        /// The maximum number of waiting requests.
         queue: u32,
-        /// How long each may wait.
+        /// The longest wait.
         max_wait: Duration,
     },
-    /// A buffer: so many are served at once, and the others wait as a discipline has it.
+    /// A request buffer: a limited number of requests is served, and the others wait by a
+    /// discipline.
     Buffer {
-        /// How many are served at once.
+        /// The maximum number of requests in flight.
         concurrency: u32,
-        /// How many may wait.
+        /// The maximum number of waiting requests.
         queue: u32,
-        /// How long each may wait, whatever the discipline.
+        /// The longest wait, whatever the discipline.
         max_wait: Duration,
-        /// Who of those who wait is next, and who has to go.
+        /// The queue discipline: which waiting request is served next, and which is evicted.
         discipline: Discipline,
     },
     /// Random drop at a fixed rate.
@@ -88,73 +89,73 @@ pub enum Policy {
         /// The share that is kept.
         keep: f64,
     },
-    /// Random drop and a valve as one tuple: all or nothing, now or never.
+    /// Random drop and a valve as one tuple: all or nothing, without waiting.
     RandomDropValve {
         /// The share that is kept.
         keep: f64,
-        /// How many may be inside.
+        /// The maximum number of requests in flight.
         concurrency: u32,
     },
-    /// Random drop that steers itself, by how many are in flight through it.
+    /// A load shedder that measures the requests in flight through it.
     LoadShedder {
-        /// Of those, so many are served at once and the others wait.
+        /// The number of requests in flight that are being served. Any others wait.
         workers: u32,
-        /// The delay that is wanted.
+        /// The target delay.
         target: Duration,
-        /// How it is steered.
+        /// How it is controlled.
         control: ShedderControl,
-        /// The capacity that it is told, in requests per second.
+        /// The capacity hint, in requests per second.
         capacity_hint: Option<f64>,
     },
-    /// A baseline: the admitted share takes a step down after each window in which the mean delay was above
-    /// 20 ms, and a small one up after each other.
+    /// A baseline: the admitted share falls after each window with a mean delay above 20 ms, and
+    /// rises a little after any other.
     Dagor,
-    /// A dispatch pool: a seat at once, or busy.
+    /// A dispatch pool: a slot at once, or a rejection.
     Dispatch {
-        /// How many seats.
+        /// The number of slots.
         slots: u32,
-        /// How many of them are tried.
+        /// The number of slots that are tried.
         probes: u32,
     },
-    /// A valve at the server, and a throttle at the clients: what the valve refuses teaches it. What the throttle
-    /// refuses costs the server nothing.
+    /// A valve at the server, and an adaptive throttle at the clients that learns from its
+    /// rejections. Requests that the throttle rejects cost the server nothing.
     AdaptiveThrottleValve {
-        /// So many are sent for each that is accepted.
+        /// Requests sent per accepted request.
         k: f64,
-        /// Over what time that is counted.
+        /// The time over which requests are counted.
         window: Duration,
-        /// So many a second are sent in any case.
+        /// Requests per second that are always sent.
         floor: f64,
-        /// How many may be inside.
+        /// The maximum number of requests in flight.
         concurrency: u32,
     },
     /// A circuit breaker.
     CircuitBreaker(CircuitBreakerConfig),
-    /// A circuit breaker and a valve as one tuple: what the valve refuses, the breaker gets back.
+    /// A circuit breaker and a valve as one tuple: the breaker is refunded when the valve rejects.
     CircuitBreakerValve {
-        /// The breaker's settings.
+        /// The settings of the breaker.
         breaker: CircuitBreakerConfig,
-        /// How many may be inside.
+        /// The maximum number of requests in flight.
         concurrency: u32,
     },
-    /// Three layers stacked: random drop, a valve that answers now or never for all who are
-    /// inside or wait, and a valve with a room.
+    /// Three stacked layers: random drop, a valve without a queue around everything, and a valve
+    /// with a queue.
     ThreeLayers {
         /// The share that is kept.
         keep: f64,
-        /// How many may be inside the innermost.
+        /// The maximum number of requests in flight through the innermost valve.
         concurrency: u32,
-        /// How many may wait for it.
+        /// The maximum number of requests waiting for it.
         queue: u32,
-        /// How long each may wait.
+        /// The longest wait.
         max_wait: Duration,
     },
 }
 
-/// Runs `case` behind `policy`. The same arguments give the same record.
+/// Simulates `case` behind `policy`. The same arguments return the same record.
 ///
 /// # Errors
-/// If a guard cannot be built from the policy's numbers.
+/// Returns an error if a guard cannot be built from the policy's numbers.
 pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, ConfigError> {
     let time = ManualTime::new();
     let server = Server::new(&case.server, dice(seed, 3));

@@ -1,4 +1,4 @@
-//! What a simulation has found: every attempt in exactly one column, and the course of time.
+//! The result of a simulation: each attempt counted in exactly one column, and a timeline.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::sim::fault::FaultCounts;
 use crate::sim::machine::Totals;
 use crate::sim::nanos::nanos;
 
-/// The grain of the time line.
+/// The length of one step of the timeline.
 pub const STEP: Duration = Duration::from_millis(100);
 const STEP_NANOS: u64 = 100_000_000;
 
 /// What happened within one [`STEP`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interval {
-    /// Fresh requests that came, the herd not among them.
+    /// Fresh requests that arrived, without the herd.
     pub fresh: u32,
     /// Attempts that were sent: fresh ones, retries and the herd.
     pub attempts: u32,
-    /// Good answers that arrived, the herd's among them.
+    /// Good answers that arrived, the herd's included.
     pub good: u32,
-    /// Those of the herd alone.
+    /// Good answers to the herd.
     pub herd: u32,
-    /// Refusals that arrived.
+    /// Rejections that arrived.
     pub rejected: u32,
     /// Failures that arrived.
     pub failed: u32,
-    /// Clients that left.
+    /// Clients that gave up.
     pub late: u32,
-    /// Requests in the server's FIFO when last something happened, the abandoned among them.
+    /// Requests in the server's FIFO at the last event, abandoned ones included.
     pub backlog: u32,
 }
 
@@ -43,25 +43,26 @@ pub(crate) enum End {
     Late,
 }
 
-/// The result of one simulation. Of the attempts that were sent within the window,
-/// `offered = good + rejected + failed + late`, always.
+/// The result of one simulation.
+///
+/// For the attempts sent within the window, `offered = good + rejected + failed + late`.
 #[derive(Debug)]
 pub struct Record {
     /// Attempts.
     pub offered: u64,
     /// Answered within the deadline.
     pub good: u64,
-    /// Refused within the deadline.
+    /// Rejected within the deadline.
     pub rejected: u64,
-    /// Answered within the deadline, with failure.
+    /// Answered with failure within the deadline.
     pub failed: u64,
     /// Not answered by the deadline: the client had left.
     pub late: u64,
-    /// What happened, [`STEP`] by [`STEP`] from the start.
+    /// What happened in each [`STEP`] from the start.
     pub timeline: Vec<Interval>,
     /// Attempts of the whole simulation.
     pub attempts: u64,
-    /// What each of the server's faults met with.
+    /// The counts of each fault of the server.
     pub faults: Vec<FaultCounts>,
     pub(crate) good_times: Times,
     pub(crate) rejected_times: Times,
@@ -101,7 +102,7 @@ impl Record {
         }
         match self.timeline.get_mut(index) {
             Some(interval) => interval,
-            None => unreachable!("the line was made long enough"),
+            None => unreachable!("the timeline was made long enough"),
         }
     }
 
@@ -149,7 +150,7 @@ impl Record {
         }
     }
 
-    /// As many came to the server during each fault.
+    /// Stores how many calls reached the server during each fault.
     pub(crate) fn reached(&mut self, during: &[u64]) {
         for (counts, reached) in self.faults.iter_mut().zip(during) {
             counts.reached = *reached;
@@ -160,49 +161,49 @@ impl Record {
         count as f64 / Duration::from_nanos(self.window.end - self.window.start).as_secs_f64()
     }
 
-    /// Attempts per second in the window.
+    /// Returns attempts per second in the window.
     pub fn offered_rate(&self) -> f64 {
         self.per_second(self.offered)
     }
 
-    /// Good answers per second in the window.
+    /// Returns good answers per second in the window.
     pub fn goodput(&self) -> f64 {
         self.per_second(self.good)
     }
 
-    /// Refusals per second in the window.
+    /// Returns rejections per second in the window.
     pub fn rejected_rate(&self) -> f64 {
         self.per_second(self.rejected)
     }
 
-    /// Failures per second in the window.
+    /// Returns failures per second in the window.
     pub fn failed_rate(&self) -> f64 {
         self.per_second(self.failed)
     }
 
-    /// Attempts per second in the window whose clients left.
+    /// Returns attempts per second in the window whose clients gave up.
     pub fn late_rate(&self) -> f64 {
         self.per_second(self.late)
     }
 
-    /// The `q`-quantile of the time to a good answer, in milliseconds. `None` without any.
+    /// Returns the `q`-quantile of the time to a good answer, in milliseconds. `None` without any.
     pub fn good_ms(&self, q: f64) -> Option<f64> {
         self.good_times.quantile_ms(q)
     }
 
-    /// The `q`-quantile of the time to a refusal, in milliseconds. `None` without any.
+    /// Returns the `q`-quantile of the time to a rejection, in milliseconds. `None` without any.
     pub fn rejected_ms(&self, q: f64) -> Option<f64> {
         self.rejected_times.quantile_ms(q)
     }
 
-    /// The mean time between coming to the server and getting a slot, over the whole simulation.
+    /// Returns the mean time from arrival at the server to a slot, over the whole simulation.
     pub fn mean_queueing(&self) -> Duration {
         let mean = self.totals.waited / u128::from(self.totals.started.max(1));
         Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX))
     }
 
-    /// Requests, in the whole simulation, that were worked on to the end although their clients
-    /// had left.
+    /// Returns the number of requests that were worked on to the end after their clients had left,
+    /// over the whole simulation.
     pub fn wasted(&self) -> u64 {
         self.totals.wasted
     }

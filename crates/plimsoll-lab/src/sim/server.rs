@@ -1,4 +1,4 @@
-//! The simulated server as a tower service: the innermost of every stack.
+//! The simulated server as a tower service, the innermost of every stack.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -12,21 +12,21 @@ use tower_service::Service;
 use crate::sim::case::{Change, ServerPlan};
 use crate::sim::machine::{Answer, Machine, Totals};
 
-/// A request, as far as the server cares.
+/// A request, as far as the server needs it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request;
 
-/// The name of the guard that stands at the clients.
+/// The name of the guard at the clients.
 pub(crate) const THROTTLE: &str = "throttle";
 
-/// How an answer that comes is not a good one.
+/// Why an answer is not a good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallError {
-    /// A guard said no.
+    /// A guard rejected the call.
     Rejected,
-    /// The client's own throttle said no: the server never heard of it.
+    /// The client's own throttle rejected the call, which never reached the server.
     Throttled,
-    /// The server said that it has failed.
+    /// The server failed.
     Failed,
 }
 
@@ -45,50 +45,50 @@ impl Server {
         Server(Rc::new(RefCell::new(Machine::new(plan, dice))))
     }
 
-    /// When the next request is done.
+    /// Returns the time at which the next request ends.
     pub(crate) fn next_end(&self) -> u64 {
         self.0.borrow().next_end()
     }
 
-    /// It is `now`: finishes what is done, and begins what waited for that.
+    /// Advances to `now`: finishes the requests that have ended, and starts queued ones.
     pub(crate) fn advance_to(&self, now: u64) {
         let mut woken = None;
         self.0.borrow_mut().advance_to(now);
         while self.0.borrow_mut().finish_one(&mut woken) {
-            // With the floor open: a waker is somebody else's code.
+            // Called outside the borrow: a waker is foreign code.
             if let Some(waker) = woken.take() {
                 waker.wake();
             }
         }
     }
 
-    /// Other slots and another speed from now on.
+    /// Sets the slots and the speed from now on.
     pub(crate) fn change(&self, change: &Change) {
         self.0.borrow_mut().change(change);
     }
 
-    /// One of its faults begins, or has ended.
+    /// Begins a fault, or ends the present one.
     pub(crate) fn set_fault(&self, fault: Option<usize>) {
         self.0.borrow_mut().set_fault(fault);
     }
 
-    /// Shows how many came during each fault.
+    /// Passes the number of arrivals during each fault to `to`.
     pub(crate) fn reached(&self, to: impl FnOnce(&[u64])) {
         to(self.0.borrow().reached());
     }
 
-    /// A request was rejected before it came here.
+    /// Adds the cost of a rejection in front of the server.
     pub(crate) fn rejected(&self) {
         self.0.borrow_mut().rejected();
     }
 
-    /// How many have got a slot so far, and how long those stood in the FIFO, in all, in nanoseconds.
+    /// Returns how many requests got a slot, and the sum of their times in the FIFO in nanoseconds.
     pub(crate) fn started(&self) -> (u64, u128) {
         let totals = self.totals();
         (totals.started, totals.waited)
     }
 
-    /// How many stand in the FIFO.
+    /// Returns the number of requests in the FIFO.
     pub(crate) fn backlog(&self) -> usize {
         self.0.borrow().backlog()
     }
@@ -112,7 +112,8 @@ impl Service<Request> for Server {
     }
 }
 
-/// One request at the server, from its first poll. Dropped, it leaves its job behind.
+/// One request at the server, from its first poll on. If it is dropped, its job stays in the
+/// server.
 #[derive(Debug)]
 pub(crate) struct Work {
     server: Option<Server>,

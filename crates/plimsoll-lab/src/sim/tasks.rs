@@ -1,4 +1,4 @@
-//! Calls under way: a slab of pinned futures that is used over and over, and their wakers.
+//! Calls in progress: a slab of reused pinned futures, and their wakers.
 
 use std::future::Future;
 use std::mem;
@@ -9,17 +9,17 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::sim::clients::Attempt;
 
-/// Those woken.
+/// The tasks that were woken.
 #[derive(Debug, Default)]
 struct Woken {
-    /// Whether there are any: looked at far more often than it is true, so without the lock.
+    /// Whether there are any. Read without the lock, because it is mostly false.
     any: AtomicBool,
-    /// Their ids, in the order of waking.
+    /// Their ids, in the order of the wake-ups.
     ids: Mutex<Vec<u32>>,
 }
 
-/// The waker of one place in the slab. It is made once; a waking that comes when the place has
-/// another user polls that one in vain.
+/// The waker of one entry of the slab. It is created once. A late wake-up for an earlier call polls
+/// the present one in vain.
 #[derive(Debug)]
 struct TaskWaker {
     id: u32,
@@ -32,7 +32,7 @@ impl Wake for TaskWaker {
         self.wake_by_ref();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        // Relaxed: a simulation runs on one thread; the traits of `Wake` ask for an atomic.
+        // Relaxed: a simulation runs on one thread. `Wake` only requires an atomic.
         if !self.queued.swap(true, Ordering::Relaxed) {
             self.woken.ids.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
             self.woken.any.store(true, Ordering::Relaxed);
@@ -49,20 +49,20 @@ struct Entry<F> {
     waker: Waker,
 }
 
-/// Names a call; `turn` tells it from earlier users of the same place.
+/// Names a call. `generation` distinguishes it from earlier calls in the same entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Id {
     entry: u32,
     generation: u32,
 }
 
-/// The calls under way. It allocates only when more are under way than ever before.
+/// The calls in progress. Allocates only when there are more of them than ever before.
 #[derive(Debug)]
 pub(crate) struct Tasks<F> {
     entries: Vec<Entry<F>>,
     free: Vec<u32>,
     woken: Arc<Woken>,
-    /// Those being gone through; kept for its memory.
+    /// The tasks being polled. Kept for its memory.
     round: Vec<u32>,
 }
 
@@ -71,7 +71,7 @@ impl<F: Future> Tasks<F> {
         Tasks { entries: Vec::new(), free: Vec::new(), woken: Arc::default(), round: Vec::new() }
     }
 
-    /// Takes a call in and polls it for the first time: its output, or its name.
+    /// Adds a call and polls it for the first time. Returns its output, or its name.
     pub(crate) fn begin(&mut self, future: F, attempt: Attempt) -> Result<F::Output, Id> {
         let id = self.free.pop().unwrap_or_else(|| self.grow(attempt));
         let Some(entry) = self.entries.get_mut(id as usize) else { unreachable!("grown above") };
@@ -93,7 +93,7 @@ impl<F: Future> Tasks<F> {
         id
     }
 
-    /// Polls the next of those woken; `None` once nobody is left.
+    /// Polls the woken tasks in turn. Returns the next output, or `None` when none is left.
     pub(crate) fn next_woken(&mut self) -> Option<(F::Output, Attempt)> {
         loop {
             while let Some(id) = self.round.pop() {
@@ -122,7 +122,7 @@ impl<F: Future> Tasks<F> {
         Some((output, attempt))
     }
 
-    /// The client leaves: the call is dropped, unless it had ended before.
+    /// Drops the call of a client that gives up. Returns `None` if it had ended before.
     pub(crate) fn cancel(&mut self, id: Id) -> Option<Attempt> {
         let entry = self.entries.get(id.entry as usize).filter(|entry| entry.generation == id.generation)?;
         let attempt = entry.attempt;
@@ -149,7 +149,7 @@ mod tests {
     const ATTEMPT: Attempt = Attempt { sent: 0, tries: 0, herd: false };
 
     #[test]
-    fn places_are_used_again_and_an_old_name_opens_nothing() {
+    fn entries_are_reused_and_stale_ids_do_nothing() {
         let open = Rc::new(Cell::new(false));
         let waker: Rc<Cell<Option<Waker>>> = Rc::default();
         let call = |n: u32| {

@@ -1,7 +1,8 @@
-//! Core-stateless fair queueing (Stoica, Shenker, Zhang, SIGCOMM 1998), for requests in place of packets.
+//! Core-stateless fair queueing (Stoica, Shenker, Zhang, SIGCOMM 1998), for requests in place of
+//! packets.
 //!
-//! Each account's arrival rate r is an exponential average; a request is dropped with probability
-//! 1 − α·w/r; and α is corrected each 100 ms by what got through.
+//! The arrival rate r of each account is an exponential average. A request is dropped with
+//! probability 1 − α·w/r. Every 100 ms, α is corrected by the rate that was admitted.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -14,10 +15,10 @@ use crate::fair::deciders::limiters::GlobalLimit;
 use crate::fair::share::Entitlement;
 use crate::sim::dice;
 
-/// Of the average, in seconds: ten requests of those who ask ten times a second.
+/// The time of the exponential average, in seconds: ten requests of an account with ten per second.
 const AVERAGING_SECONDS: f64 = 1.0;
 const STEP: u64 = 100_000_000;
-/// Of what each step measures.
+/// The weight of the newest step in the averages.
 const SMOOTHING: f64 = 0.5;
 
 pub(super) struct Csfq {
@@ -74,7 +75,7 @@ impl Csfq {
             self.fair = self.largest;
         }
         (self.arrived, self.passed, self.largest, self.rejected) = (0.0, 0.0, 0.0, false);
-        // Whoever has not been seen for so long is new.
+        // An account that was idle for eight averaging times counts as new.
         let oldest = self.next.saturating_sub((8.0 * AVERAGING_SECONDS * 1e9) as u64);
         self.accounts.retain(|_, account| account.last >= oldest);
         self.next += STEP;
@@ -89,7 +90,7 @@ impl Decide for Csfq {
         let account = self.accounts.entry(key).or_insert(Account { rate: 0.0, last: at });
         let gap = at.saturating_sub(account.last) as f64 / 1e9;
         let decay = (-gap / AVERAGING_SECONDS).exp();
-        // (1 − e^−t)/t is one over the memory where t is nothing.
+        // (1 − e^−t)/t tends to 1 as t tends to 0.
         let gain = if gap > 1e-9 { (1.0 - decay) / gap } else { 1.0 / AVERAGING_SECONDS };
         *account = Account { rate: gain + decay * account.rate, last: at };
         let rate = account.rate / entitlement.weight.max(1e-9);

@@ -1,14 +1,15 @@
-//! The question that every policy answers.
+//! The interface of all policies.
 
 use plimsoll::ConfigError;
 
 use crate::fair::share::Entitlement;
 
-/// May this account, now?
+/// Decides about requests.
 pub(in crate::fair) trait Decide {
-    /// Asked at `at` nanoseconds, which never go back, for an account with this claim.
+    /// Returns whether a request of this account at `at` nanoseconds is admitted. `at` never
+    /// decreases.
     fn admits(&mut self, at: u64, key: u64, entitlement: &Entitlement) -> bool;
 
-    /// Another rate from now on.
+    /// Changes the rate from now on.
     fn set_rate(&mut self, at: u64, rate: u32) -> Result<(), ConfigError>;
 }

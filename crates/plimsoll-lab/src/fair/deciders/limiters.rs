@@ -1,4 +1,4 @@
-//! The real limiters.
+//! The policies by Plimsoll's own limiters.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::fair::deciders::decide::Decide;
 use crate::fair::share::Entitlement;
 use crate::sim::dice;
 
-/// What all policies end in.
+/// The global limiter that all policies end in.
 pub(super) struct GlobalLimit {
     time: ManualTime,
     limiter: RateLimiter,
@@ -25,9 +25,9 @@ fn quota(rate: u32, burst: u32) -> Quota {
     Quota::per_second(rate).burst(burst)
 }
 
-/// A quota that was checked when it was built is as good while it runs.
+/// A quota that passed the check when the limiter was built passes it again.
 fn as_config_error(result: Result<(), ControlError>) -> Result<(), ConfigError> {
-    result.map_err(|error| ConfigError::new("rate", error.to_string(), "what a limiter takes"))
+    result.map_err(|error| ConfigError::new("rate", error.to_string(), "a rate that the limiter accepts"))
 }
 
 impl GlobalLimit {
@@ -54,7 +54,7 @@ impl Decide for GlobalLimit {
     }
 }
 
-/// What is asked for, for the closures that say what an account has a right to.
+/// The settings of the present account, for the closures that the limiters call.
 type Current<T> = Arc<Mutex<T>>;
 
 fn read<T: Copy>(current: &Current<T>) -> T {
@@ -124,8 +124,9 @@ impl Decide for FairLimit {
     }
 }
 
-/// A fixed part for each, as somebody sets it who knows how many there are at the most: the rate over
-/// all their weights, and a second's worth at once.
+/// A fixed quota per account: the rate over the sum of all weights, with a burst of one second.
+///
+/// This is what an operator would set who knows the maximum number of accounts.
 pub(super) struct KeyedLimit {
     time: ManualTime,
     global: GlobalLimit,

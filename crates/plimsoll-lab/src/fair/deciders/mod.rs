@@ -1,4 +1,4 @@
-//! Who decides: the real limiters on a manual clock, and the two that they are compared with.
+//! The policies: the real limiters on a manual clock, and two algorithms to compare with.
 
 mod csfq;
 mod decide;
@@ -11,7 +11,7 @@ use crate::fair::case::{Case, Policy};
 pub(super) use decide::Decide;
 use limiters::{FairLimit, GlobalLimit, KeyedLimit};
 
-/// The policy, for a case.
+/// Builds the policy for a case.
 pub(super) fn decider(policy: Policy, case: &Case, seed: u64) -> Result<Box<dyn Decide>, ConfigError> {
     Ok(match policy {
         Policy::FairRateLimiter => Box::new(FairLimit::new(case, seed)?),

@@ -1,8 +1,8 @@
-//! Weighted water-filling over estimated demands: what is written about most, and built first.
+//! Weighted water-filling over estimated demands, the most obvious way to share a rate.
 //!
-//! Each account's demand is an exponential average over steps of 100 ms, of all its requests, admitted or not.
-//! After each step a scan of all of them finds the level at which the rate is shared out, and each account is
-//! held to it by a token bucket of its own.
+//! The demand of each account is an exponential average over steps of 100 ms. It counts all its
+//! requests, admitted or not. After each step, a scan of all accounts finds the level at which the
+//! rate is shared out. A token bucket holds each account to that level.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -15,12 +15,12 @@ use crate::fair::deciders::limiters::GlobalLimit;
 use crate::fair::share::{Entitlement, fair_level};
 
 const STEP: u64 = 100_000_000;
-/// What the last step counts.
+/// The weight of the newest step in the average.
 const SMOOTHING: f64 = 0.2;
-/// Who has not asked for so long is forgotten.
+/// An account that was idle for this long is forgotten.
 const IDLE_TIMEOUT: u64 = 1_000_000_000;
-/// So many seconds of its share an account may use at once: two requests at least, and no more than the burst
-/// of all, or the largest would crowd out all others for seconds.
+/// The burst of an account, in seconds of its share. It is at least two requests, and at most the
+/// burst of the whole rate. Otherwise the largest account would crowd out all others for seconds.
 const BURST_SECONDS: f64 = 0.5;
 
 pub(super) struct WaterFilling {
@@ -37,7 +37,7 @@ struct Account {
     demand: f64,
     requests: u32,
     last: u64,
-    /// Of its bucket: when it is free, in seconds.
+    /// When its bucket is free, in seconds.
     free: f64,
 }
 

@@ -1,5 +1,4 @@
-//! Goodput over load, drawn with block characters: readable without colour, and in a column of
-//! a review as well as on a terminal.
+//! A chart of goodput over load in block characters, readable without colour and as plain text.
 
 use std::fmt::Write;
 
@@ -7,10 +6,10 @@ use crate::live::report::Report;
 use crate::live::report::labels::{load_name, side_name};
 use crate::live::row::Row;
 
-/// Cells of the longest bar; with the labels a line stays below 80 columns.
+/// Cells of the longest bar. With its labels a line stays below 80 columns.
 const WIDTH: usize = 54;
 
-/// Draws both sides, the bare bar above the guarded one at each load, and the bound.
+/// Draws the bare bar above the guarded one at each load, and the bound.
 pub(crate) fn chart(report: &Report) -> String {
     let peaks = report.rows.iter().map(|row| row.goodput.max(row.bound));
     let scale = peaks.fold(f64::MIN_POSITIVE, f64::max) / WIDTH as f64;
@@ -29,7 +28,7 @@ pub(crate) fn chart(report: &Report) -> String {
 fn line(row: &Row, label: &str, scale: f64) -> String {
     let cells = |value: f64| ((value / scale).round() as usize).min(WIDTH);
     let fill = if row.guarded { '█' } else { '░' };
-    // The bound stands behind the bar, or behind where the bar should have ended.
+    // The bound is drawn behind the bar, or behind the gap up to where the bar could have ended.
     let (bar, bound) = (cells(row.goodput), cells(row.bound));
     let (bar, gap): (String, String) =
         (std::iter::repeat_n(fill, bar).collect(), " ".repeat(bound.saturating_sub(bar)));
@@ -45,7 +44,7 @@ mod tests {
     use crate::live::report::tests::report;
 
     #[test]
-    fn bars_are_as_long_as_the_goodput_and_end_at_the_bound() {
+    fn bars_show_goodput_and_the_bound() {
         let mut report = report();
         report.rows[2].valid = false;
         let drawn = chart(&report);

@@ -1,4 +1,4 @@
-//! The result of a run, as it goes into the JSON file.
+//! The result of a demo run, as it is written to the JSON file.
 
 mod chart;
 pub(crate) mod labels;
@@ -18,25 +18,24 @@ use crate::live::cost::RejectionCost;
 use crate::live::plan::Plan;
 use crate::live::row::Row;
 
-/// The whole result: what was driven, what a refusal costs, and a row for each load, bare rows
-/// first.
+/// The whole result: the settings, the cost of a rejection, and a row per load, bare rows first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// What the bottleneck can do, in requests per second.
+    /// The capacity of the bottleneck, in requests per second.
     pub capacity: f64,
-    /// Slots of the bottleneck.
+    /// The slots of the bottleneck.
     pub slots: usize,
-    /// How long a request holds its slot.
+    /// The time that a request holds its slot.
     pub service_time_ms: f64,
-    /// How long the client waits.
+    /// The time that the client waits.
     pub deadline_ms: f64,
-    /// Measured time of each row.
+    /// The measured time of each row.
     pub seconds: f64,
-    /// What the arrivals were drawn from.
+    /// The seed of the arrivals.
     pub seed: u64,
-    /// Processor time of one refusal over the service time; see
-    /// [`RejectionCost`](crate::RejectionCost).
+    /// The processor time of one rejection over the service time. See
+    /// [`RejectionCost`].
     pub rejection_cost: f64,
     /// The measured rows.
     pub rows: Vec<Row>,
@@ -57,7 +56,7 @@ impl Report {
         }
     }
 
-    /// The rows without (`false`) or with (`true`) the guard.
+    /// Returns the rows without (`false`) or with (`true`) the guard.
     pub(crate) fn side(&self, guarded: bool) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.guarded == guarded)
     }
@@ -67,7 +66,7 @@ impl Report {
 pub(crate) mod tests {
     use super::*;
 
-    /// A row with plausible numbers, for tests of what is made from rows.
+    /// Returns a row with plausible numbers.
     pub(crate) fn row(guarded: bool, load: f64, goodput: f64) -> Row {
         let offered = load * 800.0;
         Row {
@@ -92,7 +91,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A report of three loads: fine, saturated, overloaded.
+    /// Returns a report of three loads: light, at capacity, overloaded.
     pub(crate) fn report() -> Report {
         Report {
             capacity: 800.0,
@@ -114,7 +113,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_json_has_its_fields_and_null_where_nothing_was_rejected() {
+    fn json_has_all_fields_and_null_without_rejections() {
         let mut report = report();
         report.rows.push(row(false, 8.0, 0.0));
         let json = serde_json::to_value(&report).unwrap();

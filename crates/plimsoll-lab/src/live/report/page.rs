@@ -1,4 +1,4 @@
-//! The demo's report as a page to read.
+//! The demo's report as an HTML page.
 
 use crate::html::{Axis, Band, Grid, Kind, Page, Part, Plot, Series, figures};
 use crate::live::report::Report;
@@ -7,11 +7,11 @@ use crate::live::report::reading::{SHOWN_LOAD, reading};
 use crate::live::row::{Row, WARM_UP};
 use crate::live::tally::STEP;
 
-/// The whole page.
+/// Returns the whole page.
 pub(crate) fn page(report: &Report) -> String {
     let mut intro = vec![format!(
-        "A real server with {} slots of {} ms, {:.1} requests a second at most, driven over real sockets; a client \
-         waits {} ms. A refusal costs {:.1} µs of processor time.",
+        "A real server with {} slots of {} ms is driven over real sockets. Its capacity is {:.1} requests per second. A \
+         client waits {} ms. A rejection costs {:.1} µs of processor time.",
         report.slots,
         report.service_time_ms,
         report.capacity,
@@ -27,8 +27,8 @@ pub(crate) fn page(report: &Report) -> String {
         parts: vec![goodput(report), latency(report), course(report), tail(report)],
         all_rows: None,
         footer: format!(
-            "Made by plimsoll-lab demo, seed {}, {} s a row, with the real clock of one machine: figures differ from run \
-             to run.",
+            "Made by plimsoll-lab demo with seed {} and {} s per row. It reads the real clock, so the figures differ from \
+             run to run.",
             report.seed, report.seconds
         ),
     };
@@ -61,7 +61,7 @@ fn summary(report: &Report) -> Grid {
         "p99, ms", "late", "wasted",
     ];
     Grid {
-        caption: "Per second, and milliseconds from the intended moment of sending".into(),
+        caption: "Rates per second. Times in milliseconds from the moment a request was due".into(),
         head: head.map(String::from).into(),
         lines: lines.collect(),
     }
@@ -88,7 +88,7 @@ fn goodput(report: &Report) -> Part {
             band: None,
             series,
         },
-        text: "Answers within the deadline. The bound is the smaller of what was asked for and what the slots can do."
+        text: "Answers within the deadline. The bound is the smaller of the offered load and the capacity."
             .into(),
         grid: grid(report, "Goodput per second", |row| figures(row.goodput)),
     }
@@ -115,8 +115,8 @@ fn latency(report: &Report) -> Part {
             band: None,
             series,
         },
-        text: "The 99th percentile (with dots) and the median (thin) of all that were not rejected. Nothing is measured \
-               beyond the deadline, when the client leaves: a line that lies on it is at least that high."
+        text: "The 99th percentile (with dots) and the median (thin) of all requests that were not rejected. The \
+               client leaves at the deadline, so a line that lies on the deadline is at least that high."
             .into(),
         grid: grid(report, "Milliseconds: median / 99th percentile", |row| {
             format!("{} / {}", ms(row.p50_ms, report), ms(row.p99_ms, report))
@@ -124,14 +124,14 @@ fn latency(report: &Report) -> Part {
     }
 }
 
-/// The load at which time line and tail are shown: as near to the telling one as there is.
+/// Returns the load whose timeline and tail are drawn: the one nearest to [`SHOWN_LOAD`].
 fn shown(report: &Report) -> f64 {
     let distance = |load: f64| (load - SHOWN_LOAD).abs();
     let loads = report.side(false).map(|row| row.load);
     loads.min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(SHOWN_LOAD)
 }
 
-/// Both sides at that load.
+/// Returns the bare and the guarded row at that load.
 fn pair(report: &Report) -> impl Iterator<Item = (&'static str, &Row)> {
     let load = shown(report);
     let sides = [(false, "c0"), (true, "c2")];
@@ -148,7 +148,7 @@ fn course(report: &Report) -> Part {
     let step = STEP.as_secs_f64();
     let seconds = WARM_UP.as_secs_f64() + report.seconds;
     let steps = (seconds / step).round() as usize;
-    // Where nothing was answered there is no step to read: that is none, not nothing known.
+    // A step without answers is missing at the end of the timeline. Its rate is 0, not unknown.
     let at = |row: &Row, n: usize| row.goodput_timeline.get(n).copied().unwrap_or(0.0);
     let series: Vec<Series> = pair(report)
         .map(|(class, row)| {
@@ -169,16 +169,16 @@ fn course(report: &Report) -> Part {
         plot: Plot {
             id: "course",
             title: format!("Goodput over time at {}", load_name(shown(report))),
-            description: "Good answers per second, bare and guarded, from the row's first moment".into(),
+            description: "Good answers per second, bare and guarded, from the start of the row".into(),
             x: Axis::even("seconds", seconds, 6.0),
             y: Axis::even("good answers per second", max, 5.0),
             band: Some(Band { from: 0.0, until: WARM_UP.as_secs_f64(), name: "warm-up".into() }),
             series,
         },
-        text: "Answers within the deadline as they arrive, in steps of 100 ms. The intro-in is not in the figures above."
+        text: "Answers within the deadline as they arrive, in steps of 100 ms. The other figures leave out the warm-up."
             .into(),
         grid: Grid {
-            caption: "Good answers per second in the second that begins at".into(),
+            caption: "Good answers per second, in the second that begins at".into(),
             head: ["second", "bare", "guarded"].map(String::from).into(),
             lines: lines.collect(),
         },
@@ -190,7 +190,7 @@ fn tail(report: &Report) -> Part {
         .map(|(class, row)| {
             let mut points: Vec<_> =
                 row.tail.iter().filter(|(_, left)| *left > 0.0).map(|(x, y)| (*x, Some(*y))).collect();
-            // One who gave up took at least the deadline: the line goes on to there.
+            // A request that was given up took at least the deadline. The line continues to there.
             if row.late > 0.0 {
                 let share = points.last().map_or(Some(1.0), |last| last.1);
                 points.extend(points.is_empty().then_some((1.0, share)));
@@ -213,17 +213,18 @@ fn tail(report: &Report) -> Part {
         plot: Plot {
             id: "tail",
             title: format!("The tail at {}", load_name(shown(report))),
-            description: "The share of the accepted that took longer than a time, both axes logarithmic".into(),
+            description:
+                "The share of accepted requests that took longer than a given time, both axes logarithmic"
+                    .into(),
             x: Axis::thirds("milliseconds", 1.0, report.deadline_ms),
             y: Axis::decades("share that took longer", min, 1.0),
             band: None,
             series,
         },
-        text:
-            "All that were not rejected. A line that reaches the deadline has lost the share at which it does."
-                .into(),
+        text: "All requests that were not rejected. The share at which a line reaches the deadline is lost."
+            .into(),
         grid: Grid {
-            caption: "Milliseconds that no more than this share took longer than".into(),
+            caption: "The time in milliseconds that at most this share of requests exceeded".into(),
             head: ["share", "bare", "guarded"].map(String::from).into(),
             lines: lines.collect(),
         },
@@ -257,7 +258,7 @@ fn grid(report: &Report, caption: &str, cell: impl Fn(&Row) -> String) -> Grid {
     }
 }
 
-/// Milliseconds; nothing is measured beyond the deadline, when the client leaves.
+/// Formats milliseconds. Nothing is measured beyond the deadline, when the client leaves.
 fn ms(time: Option<f64>, report: &Report) -> String {
     match time {
         None => "–".into(),
@@ -272,7 +273,7 @@ mod tests {
     use crate::live::report::tests::report;
 
     #[test]
-    fn the_page_stands_alone_and_has_every_row() {
+    fn page_is_self_contained_and_has_every_row() {
         let mut report = report();
         report.rows[2].valid = false;
         report.rows[2].p50_ms = None;

@@ -3,11 +3,10 @@
 use crate::live::report::Report;
 use crate::live::row::Row;
 
-/// The load the first sentence prefers: deep enough in overload that no reader takes it for a
-/// busy day, and reached by real retry storms.
+/// The load that the first sentence prefers. It is deep overload, and real retry storms reach it.
 pub(crate) const SHOWN_LOAD: f64 = 4.0;
 
-/// What the rows say. Void rows are not read.
+/// Returns the sentences. Void rows are ignored.
 pub(crate) fn reading(report: &Report) -> Vec<String> {
     let mut sentences = Vec::new();
     let pairs: Vec<(&Row, &Row)> = report
@@ -22,7 +21,7 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
     match shown {
         Some((bare, guarded)) => {
             sentences.push(format!(
-                "At {} × its capacity the bare server did {} of what it can; behind the valve {}.",
+                "At {} × its capacity the bare server reached {} of the bound; behind the valve it reached {}.",
                 bare.load,
                 percent(bare.of_bound()),
                 percent(guarded.of_bound()),
@@ -30,12 +29,12 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
             let waste = |row: &Row| percent(row.wasted / report.capacity);
             sentences.push(format!(
                 "Bare, {} of its capacity went into work whose clients had left; behind the \
-                 valve {}.",
+                 valve it was {}.",
                 waste(bare),
                 waste(guarded),
             ));
         }
-        None => sentences.push("No valid pair of rows went past the capacity.".into()),
+        None => sentences.push("No valid pair of rows was above the capacity.".into()),
     }
     let deepest = pairs.iter().max_by(|a, b| a.0.load.total_cmp(&b.0.load));
     if let Some((_, guarded)) = deepest {
@@ -45,22 +44,22 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
     if void > 0 {
         let rows = if void == 1 { "row is" } else { "rows are" };
         sentences.push(format!(
-            "{void} {rows} void: the load generator fell behind on this machine, which says \
-             nothing about the server."
+            "{void} {rows} void: the load generator fell behind, which says nothing about the \
+             server."
         ));
     }
     sentences
 }
 
-/// How long the deepest guarded row let its clients wait.
+/// Returns how long clients waited in the guarded row of the highest load.
 fn times(row: &Row, deadline_ms: f64) -> Option<String> {
     let (accepted, rejected) = (row.p99_ms?, row.rejected_p99_ms?);
     if accepted >= deadline_ms {
         return None;
     }
     Some(format!(
-        "At {} ×, 99 % of the accepted had their answer within {accepted:.0} ms (deadline \
-         {deadline_ms} ms), and 99 % of the rejected knew within {rejected:.1} ms.",
+        "At {} ×, 99 % of the accepted requests were answered within {accepted:.0} ms (deadline \
+         {deadline_ms} ms), and 99 % of the rejected ones within {rejected:.1} ms.",
         row.load
     ))
 }
@@ -75,12 +74,12 @@ mod tests {
     use crate::live::report::tests::{report, row};
 
     #[test]
-    fn the_sentences_come_from_the_rows() {
+    fn sentences_are_computed_from_the_rows() {
         let mut report = report();
         let sentences = reading(&report);
         assert_eq!(
             sentences[0],
-            "At 4 × its capacity the bare server did 5 % of what it can; behind the valve 97 %."
+            "At 4 × its capacity the bare server reached 5 % of the bound; behind the valve it reached 97 %."
         );
         assert!(sentences[1].starts_with("Bare, 95 %"), "{}", sentences[1]);
         assert!(sentences[2].contains("67 ms") || sentences[2].contains("66 ms"), "{}", sentences[1]);
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn void_rows_are_counted_and_not_read() {
+    fn void_rows_are_counted_but_not_quoted() {
         let mut report = report();
         report.rows.push(row(false, 8.0, 8.0));
         report.rows.push(row(true, 8.0, 720.0));

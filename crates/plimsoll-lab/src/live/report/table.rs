@@ -11,7 +11,7 @@ const HEAD: [&str; 2] = [
     "  load       /s      /s  bound     /s    p50    p99     /s      /s    p50    p99",
 ];
 
-/// The rows of both sides, one table below the other, and a line for each kind of error met.
+/// Formats the rows of both sides, one table below the other, and a line per kind of error.
 pub(crate) fn table(report: &Report) -> String {
     let mut out = String::new();
     for guarded in [false, true] {
@@ -50,8 +50,8 @@ fn line(row: &Row, deadline_ms: f64) -> String {
     )
 }
 
-/// Milliseconds with one digit after the point; a dash where there are none. Nothing is measured
-/// beyond the deadline, when the client leaves.
+/// Formats milliseconds with one digit, or a dash for `None`. Nothing is measured beyond the
+/// deadline, when the client leaves.
 fn time(ms: Option<f64>, deadline_ms: f64) -> String {
     match ms {
         None => "–".into(),
@@ -66,7 +66,7 @@ mod tests {
     use crate::live::report::tests::{report, row};
 
     #[test]
-    fn every_row_has_its_line_under_the_heads() {
+    fn every_row_is_a_line_within_80_columns() {
         let mut report = report();
         report.rows.push(row(true, 100.0, 0.0));
         let shown = table(&report);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn void_rows_and_failures_are_named() {
+    fn void_rows_and_failures_are_marked() {
         let mut report = report();
         report.rows[2].valid = false;
         report.rows[2].failed = 2.5;
