@@ -1,4 +1,4 @@
-//! One producer that never stops, one consumer that takes all there is.
+//! A producer that never stops, and a consumer that takes everything there is.
 
 use crate::BOUND;
 use crate::table::{Row, met};
@@ -10,14 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) const TITLE: &str = "flood: a producer that never stops, a consumer that takes all there is";
+pub(crate) const TITLE: &str =
+    "flood: a producer that never stops, a consumer that takes everything there is";
 pub(crate) const SPAN: Duration = Duration::from_secs(1);
 
-/// Delivered under flood, of what the consumer can do alone.
+/// The minimum rate under flood, as a part of what the consumer handles alone.
 const MIN_SHARE: f64 = 0.90;
-/// Memory counts as flat below this: threads and samples have some of their own.
+/// Memory counts as constant below this growth, because threads and samples need some of their own.
 const MAX_GROWTH: u64 = 1 << 20;
-/// Steps of a small computation for each item: about half a microsecond, so that the producer is far ahead.
+/// Steps of a small computation per item: about half a microsecond, so that the producer is far
+/// ahead.
 const WORK: u32 = 256;
 const SAMPLE: Duration = Duration::from_millis(10);
 
@@ -57,7 +59,7 @@ impl Plan {
         run.row
     }
 
-    /// What the consumer does in a second when all is there already and nobody else is.
+    /// Returns the consumer's rate on items that are there already, without a producer.
     fn alone(&self, span: Duration) -> f64 {
         let mailbox = mailbox(self.0);
         let mut inbox = mailbox.inbox();
@@ -120,15 +122,15 @@ impl Plan {
     }
 }
 
-/// What came out of a flood.
+/// The result of a flood.
 struct Run {
     row: Row,
     adds_up: bool,
     per_second: f64,
     max_held: usize,
-    /// Of the resident memory, in bytes. Unknown where the system does not say.
+    /// The growth of the resident memory, in bytes. `None` if the system does not say.
     growth: Option<u64>,
-    /// The part of the time for which the producer or the consumer had to wait for a processor.
+    /// The part of the time for which the producer or the consumer waited for a processor.
     cpu_wait_share: f64,
 }
 
@@ -143,7 +145,7 @@ fn work(number: u64) {
     black_box(x);
 }
 
-/// The resident memory of the process in bytes, where the system says it.
+/// Returns the resident memory of the process in bytes, if the system says.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

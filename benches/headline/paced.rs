@@ -1,4 +1,4 @@
-//! Twice as much as the consumer can do, evenly paced.
+//! Evenly paced items, twice as many as the consumer can handle.
 
 use crate::BOUND;
 use crate::table::{Row, met, millis};
@@ -10,25 +10,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) const TITLE: &str = "paced: twice as much as the consumer can do";
+pub(crate) const TITLE: &str = "paced: twice as many items as the consumer can handle";
 pub(crate) const SPAN: Duration = Duration::from_secs(2);
 
 const PER_MILLISECOND: u32 = 200;
 const WORK: Duration = Duration::from_micros(10);
 const TICK: Duration = Duration::from_millis(1);
-/// Short enough that half of it is within what the stack is to reach.
+/// Short enough that half of it is below the target of the stack.
 const SHORT_TICK: Duration = Duration::from_micros(100);
-/// A producer that was later than this measured the machine.
+/// With a larger lag of the producer, the row shows the machine and not the mailbox.
 const LAG: Duration = Duration::from_millis(10);
 
-/// What is to be reached.
+/// The target of a row.
 #[derive(Clone, Copy)]
 enum Target {
     Median(Duration),
     /// The 99th percentile.
     Tail(Duration),
-    /// The 99th percentile, within what the consumer needs for all that can stand before an item: what
-    /// the mailbox holds and what was taken at once.
+    /// The 99th percentile, at most the time that the consumer needs for all items that can be
+    /// ahead: those in the mailbox and those taken in the same batch.
     Queue,
     None,
 }
@@ -110,7 +110,8 @@ impl Plan {
             Target::None => None,
             Target::Median(most) => Some(("p50", p50, most)),
             Target::Tail(most) => Some(("p99", p99, most)),
-            // A twentieth more: `each` is a mean over the run, and a tail is made in its slow moments.
+            // 5 % more, because `each` is a mean over the run and the tail comes from its slow
+            // moments.
             Target::Queue => Some(("p99", p99, each * (BOUND + self.batch) as u32 * 21 / 20)),
         };
         let plan = [
@@ -131,7 +132,7 @@ impl Plan {
     }
 }
 
-/// Ten microseconds of it; none once all is over.
+/// Works for ten microseconds, or until the end of the run.
 fn work(stop: &AtomicBool) {
     let start = Instant::now();
     while start.elapsed() < WORK && !stop.load(Ordering::Relaxed) {
@@ -139,7 +140,7 @@ fn work(stop: &AtomicBool) {
     }
 }
 
-/// Waits until `due`, the last of it spinning: a sleep ends when the system likes. HttpOptions how late it is.
+/// Waits until `due`, spinning at the end because a sleep is not precise. Returns how late it is.
 fn wait_until(due: Instant) -> Duration {
     let left = due.saturating_duration_since(Instant::now());
     thread::sleep(left.saturating_sub(Duration::from_micros(200)));

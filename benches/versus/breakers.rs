@@ -1,4 +1,5 @@
-//! Circuit breakers: a call that went well, a refusal, and a failure with less or more in the window.
+//! Circuit breakers: a successful call, a rejection, and a failure recorded with few or many in the
+//! window.
 
 use crate::layers::{Bare, call, service};
 use crate::side::{Case, Peer, Side, Target};
@@ -17,7 +18,7 @@ use tower::{Layer, Service};
 use tower_resilience_circuitbreaker::{CircuitBreakerLayer, SlidingWindowType};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Longer than a run: nothing is forgotten, and what is open stays open.
+/// Longer than a run: nothing expires, and an open breaker stays open.
 const LONG: Duration = Duration::from_secs(3_600);
 
 pub(crate) fn closed() -> Vec<Case> {
@@ -44,7 +45,7 @@ pub(crate) fn closed() -> Vec<Case> {
 
 pub(crate) fn open() -> Vec<Case> {
     let recloser = recloser(1, 0.5);
-    // The first fills its window, the second opens it.
+    // The first call fills its window, and the second opens it.
     let _ = [recloser.call(fail), recloser.call(fail)];
     let policy = consecutive_failures(1, backoff::constant(LONG));
     let failsafe = failsafe::Config::new().failure_policy(policy).build();
@@ -93,7 +94,8 @@ pub(crate) fn layer() -> Vec<Case> {
         if is_open {
             poll_to_end(handle.force_open());
         }
-        // Its lock is awaited: by hand it can be polled only where nobody else holds it.
+        // The peer awaits a lock. It can be polled to the end only while no other thread holds the
+        // lock.
         let peer =
             Peer::new("tower-resilience-circuitbreaker", "half of the last 100", service(layer.layer(Bare)));
         let peers = vec![peer.target(1, Target::Ratio(max)).one_thread()];
@@ -113,12 +115,12 @@ fn half(window: Duration) -> CircuitBreaker {
     breaker(Trip::failures().ratio(0.5, 20).within(window))
 }
 
-/// Opens when all calls fail: one that does not keeps it closed.
+/// Opens when all calls fail. One success keeps it closed.
 fn all() -> CircuitBreaker {
     breaker(Trip::failures().ratio(1.0, 20).within(LONG))
 }
 
-/// Opened by a trip, so that its refusals have numbers to carry.
+/// Opened by a trip, so that its rejections carry numbers.
 fn opened() -> CircuitBreaker {
     let breaker = breaker(Trip::failures().count(1).within(10 * SECOND));
     breaker.report(Outcome::Failure);
@@ -126,12 +128,12 @@ fn opened() -> CircuitBreaker {
     breaker
 }
 
-/// Asked, and a success recorded if it may.
+/// Acquires a permit and records a success, or is rejected.
 fn called(breaker: CircuitBreaker) -> Side {
     Side::new(
         move || breaker.clone(),
         |breaker| {
-            // The whole answer is looked at, so that a refusal must be written in full.
+            // The whole result is used, so that a rejection must be written in full.
             match black_box(&*breaker).try_acquire() {
                 Ok(permit) => permit.done(Outcome::Success),
                 Err(rejected) => {
@@ -173,7 +175,7 @@ fn failsafe_called<B: failsafe::CircuitBreaker + Clone + Sync + 'static>(breaker
     )
 }
 
-/// What can be told how a call ended, and made to forget all of them.
+/// Records outcomes and can be reset.
 trait Recorder: 'static {
     fn record(&mut self, succeed: bool);
     fn clear(&mut self);
@@ -189,7 +191,7 @@ impl Recorder for CircuitBreaker {
     }
 }
 
-/// A service with a breaker's layer around it, and how that is reset.
+/// A service with a breaker's layer around it, and how to reset the breaker.
 struct Layered<S, F> {
     service: S,
     reset: F,
@@ -204,7 +206,7 @@ impl<S: Service<u64> + 'static, F: Fn() + 'static> Recorder for Layered<S, F> {
     }
 }
 
-/// Fails where it is asked to.
+/// Fails for one kind of request.
 #[derive(Clone)]
 struct Scripted;
 
@@ -223,16 +225,17 @@ impl Service<u64> for Scripted {
     }
 }
 
-/// How many failures are recorded between two looks at how many there are.
+/// Failures recorded between two checks of their number.
 const CHUNK: usize = 64;
 
-/// A failure recorded with about `n` of them in the window, and one success.
+/// Records failures with about `n` of them in the window, and one success.
 fn recording<R: Recorder>(n: usize, make: impl Fn() -> R + Sync + 'static) -> Side {
     Side::prepared(
         CHUNK as u64,
         move || (make(), usize::MAX),
         move |(recorder, failures)| {
-            // They become more while it is measured: filled anew before they are a twentieth too many.
+            // The number grows while it is measured. The window is filled again when it is 5 %
+            // above `n`.
             if *failures > n + n / 20 {
                 *failures = n - CHUNK / 2;
                 recorder.clear();
@@ -247,7 +250,7 @@ fn recording<R: Recorder>(n: usize, make: impl Fn() -> R + Sync + 'static) -> Si
     )
 }
 
-/// Its window is of calls, and stays full. It opens at no share of them.
+/// Its window counts calls and stays full. It never opens.
 fn recloser_recording(n: usize) -> Side {
     let recloser = Arc::new(recloser(n, 2.0));
     (0..=n).for_each(|_| drop(recloser.call(fail)));
@@ -267,7 +270,7 @@ fn resilience_recording(n: usize) -> Side {
             .sliding_window_duration(LONG)
             .build_with_handle()
             .expect("valid settings");
-        // Closed again: what was closed before it would leave as it is.
+        // Opened first, because a closed breaker ignores an order to close.
         let reset = move || {
             poll_to_end(handle.force_open());
             poll_to_end(handle.force_closed());
@@ -276,7 +279,7 @@ fn resilience_recording(n: usize) -> Side {
     })
 }
 
-/// Nobody holds the lock that it awaits.
+/// Polls to the end. No other thread holds the lock that is awaited.
 fn poll_to_end(future: impl Future<Output = ()>) {
     assert!(pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready(), "not at once");
 }

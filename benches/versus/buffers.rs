@@ -1,4 +1,4 @@
-//! Mailboxes: what an offer, a cycle and a drained message cost.
+//! Mailboxes: the cost of an offer, of an offer and a take, and of an item drained in a batch.
 
 use crate::side::{Case, Peer, Side, Target};
 use crossbeam_queue::ArrayQueue;
@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// As many as the headline workload has.
+/// The same as in the headline workload.
 const BOUND: usize = 1_000;
-/// What is filled in before each timed draining: whole batches, and no more than a cache holds.
+/// Items offered before each timed draining: whole batches, and no more than a cache holds.
 const FILL: usize = 1_024;
 const BATCH: usize = 64;
 
@@ -31,8 +31,8 @@ pub(crate) fn full_weighted() -> Vec<Case> {
         offering(Mailbox::builder().max_weight(weight, weigh).max_age(Duration::from_secs(1)))
     };
     let peer = || vec![locked_deque_full().target(1, Target::Ratio(1.60))];
-    // Of equal weight, each makes room for the next. Uneven ones displace none or several: 1,000
-    // weigh 8,500 on average, so that now one bound is met first, now the other.
+    // With equal weights, each item makes room for the next. Uneven ones displace none or several.
+    // On average 1,000 items weigh 8,500, so either bound may be reached first.
     vec![
         Case::new("full by count", bounded(1 << 20, |_| 8), peer()),
         Case::new("full by weight", bounded(7_992, |_| 8), peer()),
@@ -94,12 +94,12 @@ fn fill<R>(count: usize, offer: impl Fn(u64) -> R) {
     }
 }
 
-/// Offers to a mailbox that is full already, each thread numbers of its own.
+/// Offers to a mailbox that is full already. Each thread has its own numbers.
 fn offering(builder: MailboxBuilder<u64>) -> Side {
     let mailbox = builder.capacity(BOUND).build().expect("valid bounds");
     fill(2 * BOUND, |n| mailbox.offer(n));
     numbered(mailbox, |mailbox, n| {
-        // The whole answer is looked at: what was displaced, or the refusal.
+        // The whole result is used: the displaced items, or the rejection.
         black_box(&black_box(mailbox).offer(n));
     })
 }
@@ -135,7 +135,7 @@ fn drained(batch: usize) -> Side {
     )
 }
 
-/// An operation that is given the next number of its thread.
+/// An operation that gets the next number of its thread.
 fn numbered<H: Clone + Sync + 'static>(shared: H, op: impl Fn(&H, u64) + Copy + Sync + 'static) -> Side {
     Side::new(
         move || (shared.clone(), 0),
@@ -146,7 +146,7 @@ fn numbered<H: Clone + Sync + 'static>(shared: H, op: impl Fn(&H, u64) + Copy + 
     )
 }
 
-/// What one writes by hand: a deque under a lock, and how many went.
+/// The hand-written alternative: a deque under a lock, and a count of evicted items.
 struct LockedDeque(Mutex<Items>);
 
 struct Items {

@@ -16,27 +16,27 @@ Examples:
 #[derive(Parser)]
 #[command(name = "versus", after_help = EXAMPLES)]
 struct CommandLine {
-    /// The groups to run; all of them if none is named
+    /// The groups to run. Default: all
     #[arg(value_name = "GROUP")]
     groups: Vec<String>,
-    /// How many threads work on the same object, one run for each number
+    /// Threads that work on the same object; one run per number
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…", value_parser = threads)]
     threads: Vec<usize>,
     /// Rounds to keep, at least 21
     #[arg(long, default_value_t = 41, value_name = "N")]
     rounds: usize,
-    /// Also writes every row to this file
+    /// Also writes every row to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Lists the groups and stops
+    /// Lists the groups
     #[arg(long)]
     list: bool,
-    /// What cargo adds by itself
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What to do.
+/// The parsed command line.
 pub(crate) struct Args {
     pub(crate) groups: Vec<&'static Group>,
     pub(crate) threads: Vec<usize>,
@@ -44,7 +44,8 @@ pub(crate) struct Args {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Reads the command line, or ends the program: after `--help` and `--list`, or with 2.
+/// Parses the command line. Ends the program after `--help` and `--list`, or with 2 if it is
+/// invalid.
 pub(crate) fn read() -> Args {
     let line = CommandLine::parse();
     if line.list {

@@ -1,4 +1,5 @@
-//! Dispatch pools: a slot with its resource taken and put back; the answer when all are out.
+//! Dispatch pools: a slot checked out with its resource and put back, and a rejection by an
+//! exhausted pool.
 
 use crate::side::{Case, Peer, Side, Target};
 use bb8::ManageConnection;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// As many resources as a pool of connections has.
+/// The size of a typical connection pool.
 const SLOTS: u32 = 16;
 
 pub(crate) fn checkout() -> Vec<Case> {
@@ -60,7 +61,7 @@ fn sized(slots: u32, probes: u32) -> impl Fn() -> Dispatch<u64> + Sync {
     move || pool.clone()
 }
 
-/// Every slot has its resource.
+/// A pool in which every slot has its resource.
 fn checked_out() -> Side {
     let pool = pool(SLOTS, 8);
     let mut all = vec![];
@@ -79,7 +80,7 @@ fn checked_out() -> Side {
 }
 
 fn exhausted(probes: u32) -> Side {
-    // Taken with as many probes as there are slots; asked with so many as are set.
+    // Checked out until the pool is full. The measured calls try `probes` slots.
     let pool = pool(SLOTS, probes);
     let mut held = vec![];
     while pool.in_use() < SLOTS {
@@ -92,13 +93,13 @@ fn exhausted(probes: u32) -> Side {
             pool.clone()
         },
         |pool| {
-            // The whole answer is looked at, so that a refusal must be written in full.
+            // The whole result is used, so that a rejection must be written in full.
             black_box(&black_box(&*pool).checkout());
         },
     )
 }
 
-/// Nothing here has to wait.
+/// Polls once. Nothing here has to wait.
 fn poll_now<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -193,7 +194,7 @@ impl ManageConnection for Numbers {
     }
 }
 
-/// A pool with all its connections, and the runtime whose timer it wants.
+/// A pool with all its connections, and the runtime whose timer it needs.
 fn bb8() -> (bb8::Pool<Numbers>, Arc<tokio::runtime::Runtime>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let pool = runtime.block_on(async {
@@ -205,7 +206,7 @@ fn bb8() -> (bb8::Pool<Numbers>, Arc<tokio::runtime::Runtime>) {
 
 type Bb8 = (tokio::runtime::EnterGuard<'static>, bb8::Pool<Numbers>);
 
-/// Each thread is inside the runtime, which lives as long as the program.
+/// Enters the runtime on each thread. The runtime lives as long as the program.
 fn entered(pool: &bb8::Pool<Numbers>, runtime: &Arc<tokio::runtime::Runtime>) -> Bb8 {
     let runtime: &'static _ = Box::leak(Box::new(runtime.clone()));
     (runtime.enter(), pool.clone())
@@ -263,7 +264,7 @@ fn array_busy() -> Side {
     )
 }
 
-/// Idle workers queue up in a channel; whoever has a job takes one out.
+/// Idle workers wait in a channel, and a caller with a job takes one out.
 fn channel_busy() -> Side {
     let (idle, workers) = channel::<u64>(SLOTS as usize);
     let workers: Arc<Mutex<Receiver<u64>>> = Arc::new(Mutex::new(workers));

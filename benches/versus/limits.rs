@@ -1,4 +1,4 @@
-//! Rate limits: for all, for each account, in tiers, and shared.
+//! Rate limits: global, per account, in tiers, and shared fairly.
 
 use crate::report::Bytes;
 use crate::side::{Case, Peer, Side, Target};
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// More than can be asked for: a unit every nanosecond.
+/// More than can be taken: a unit every nanosecond.
 pub(crate) const PLENTY: u32 = 1_000_000_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_MS: Duration = Duration::from_millis(10);
@@ -28,7 +28,7 @@ type Direct<C = DefaultClock> =
     TheirLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as governor::clock::Clock>::Instant>>;
 type Accounts = TheirLimiter<u64, DefaultKeyedStateStore<u64>, DefaultClock>;
 
-/// The clock that we go by, for governor.
+/// Our coarse clock, for governor.
 #[derive(Clone, Debug)]
 struct CoarseClock(Clock);
 
@@ -136,7 +136,7 @@ pub(crate) fn fair() -> Vec<Case> {
     ]
 }
 
-/// What a million accounts take, once they are all there.
+/// Measures the bytes that a million accounts take.
 pub(crate) fn memory() -> Vec<Bytes> {
     let mut kept = None;
     let all = allocation_counter::measure(|| {
@@ -180,7 +180,7 @@ fn ours(limiter: RateLimiter) -> Side {
     Side::new(move || limiter.clone(), |limiter| settle(black_box(&*limiter).try_acquire()))
 }
 
-/// What may, is done; a refusal is looked at, so that it must be written in full.
+/// Settles a permit. The whole rejection is used, so that it must be written in full.
 #[inline(always)]
 fn settle<G: Settle>(acquiring: Result<Permit<G>, Rejected>) {
     match acquiring {
@@ -217,7 +217,7 @@ fn ratelimit(rate: u64, period: Duration, initial: u64) -> Side {
     )
 }
 
-/// As many as it has at first come back every `interval`, and one at least.
+/// The initial units, and at least one, are refilled every `interval`.
 fn leaky_bucket(initial: usize, interval: Duration) -> Side {
     let max = initial.max(1);
     let built =
@@ -232,7 +232,7 @@ fn leaky_bucket(initial: usize, interval: Duration) -> Side {
 }
 
 const MILLION: u64 = 1_000_000;
-/// So many accounts are drawn in advance: more than the caches hold, and then again from the beginning.
+/// Accounts drawn in advance: more than the caches hold. After the last draw it starts again.
 const DRAWS: usize = 1 << 20;
 
 type Draws = LazyLock<Vec<u64>>;
@@ -258,7 +258,7 @@ fn drawn(among: u64) -> Vec<u64> {
     (0..DRAWS).map(|_| dice.below(among)).collect()
 }
 
-/// What is asked for an account.
+/// Takes a unit for an account.
 trait TryAcquire: Clone + Send + Sync + 'static {
     fn acquire_for(&self, key: &u64);
 }
@@ -291,7 +291,7 @@ impl TryAcquire for Arc<Accounts> {
     }
 }
 
-/// The account first: it is the likeliest to refuse.
+/// The account comes first, because it is the likeliest to reject.
 impl TryAcquire for Arc<(Direct, Direct, Accounts)> {
     #[inline(always)]
     fn acquire_for(&self, key: &u64) {
@@ -301,13 +301,13 @@ impl TryAcquire for Arc<(Direct, Direct, Accounts)> {
     }
 }
 
-/// Each account has asked before.
+/// Takes one unit for each account, so that every account is known.
 fn warmed<A: TryAcquire>(limiter: A, accounts: u64) -> A {
     (0..accounts).for_each(|key| limiter.acquire_for(&key));
     limiter
 }
 
-/// Asked for each of the accounts drawn, in turn; each thread begins somewhere else.
+/// Takes a unit for each drawn account in turn. Each thread starts at a different draw.
 fn acquiring<A: TryAcquire>(limiter: &A, draws: &'static Draws) -> Side {
     let limiter = limiter.clone();
     let draws: &'static [u64] = draws;

@@ -1,5 +1,5 @@
-//! Ours and theirs, on the same work in one run. How it is measured, and what a ratio means, is
-//! told in `benches/README.md`.
+//! Plimsoll and its peers, on the same work in one run. `benches/README.md` describes the method
+//! and what a ratio means.
 
 #![allow(
     clippy::expect_used,
@@ -27,18 +27,18 @@ use measure::Measured;
 use report::Bytes;
 use side::Case;
 
-/// How often the objects are made anew: what two threads pay for a line of memory depends on its
-/// address, by a third on some machines.
+/// How often the objects are created anew. The cost of a cache line shared by two threads depends
+/// on its address, by a third on some machines.
 const SETS: usize = 7;
 
-/// What is measured together under one name.
+/// Cases that are measured under one name.
 pub(crate) struct Group {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     measure: Measure,
 }
 
-/// What is measured.
+/// What a group measures.
 enum Measure {
     Time(fn() -> Vec<Case>),
     Memory(fn() -> Vec<Bytes>),
@@ -157,11 +157,11 @@ pub(crate) const GROUPS: &[Group] = &[
     },
 ];
 
-/// Refuses to measure a build whose clock is a test's: such a clock costs something else.
+/// Panics in a build with the test clock, whose readings cost a different time.
 fn assert_production() {
     assert!(
         !plimsoll::Clock::system().is_test(),
-        "built with `test-util`, whose clock costs something else; run it alone: \
+        "built with `test-util`, whose clock has a different cost; run it alone: \
          cargo bench -p plimsoll-bench --bench versus"
     );
 }
@@ -179,7 +179,7 @@ fn main() {
             }
         };
         for &threads in &args.threads {
-            // All alive to the end, so that each set lies somewhere else in memory.
+            // All stay alive, so that each set lies elsewhere in memory.
             let sets: Vec<_> = (0..SETS).map(|_| cases()).collect();
             for (number, case) in sets[0].iter().enumerate().filter(|(_, case)| case.is_for(threads)) {
                 let mut measured = Measured::default();

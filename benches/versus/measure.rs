@@ -1,4 +1,5 @@
-//! Rounds: every side once, in turn, again and again; what the kernel disturbed is thrown away.
+//! Rounds: every side once, in turn, again and again. Rounds that the kernel disturbed are
+//! discarded.
 
 use crate::side::Side;
 use std::sync::Arc;
@@ -7,16 +8,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Fewer kept rounds than this say nothing.
+/// With fewer rounds the medians mean nothing.
 pub(crate) const MIN_ROUNDS: usize = 21;
-/// One pass of one side: long against the clock's own cost, short against the kernel's time slice.
+/// One pass of one side: long compared with a clock reading, short compared with a time slice.
 const PASS: Duration = Duration::from_micros(400);
 /// A pass this many times slower than the side's median was disturbed by something uncounted.
 const OUTLIER: f64 = 2.0;
-/// How many times the rounds asked for may be tried on a busy machine.
+/// Rounds that may be tried per requested round on a busy machine.
 const MAX_ATTEMPTS: usize = 25;
 
-/// What came out: for each side its time in each kept round, and its allocations.
+/// The time of each side in each kept round, and its allocations.
 #[derive(Default)]
 pub(crate) struct Measured {
     /// `nanos[side][round]`, per operation.
@@ -27,7 +28,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Puts the rounds of another set to these.
+    /// Appends the rounds of another set.
     pub(crate) fn add(&mut self, other: Measured) {
         self.nanos.resize(other.nanos.len(), Vec::new());
         self.nanos.iter_mut().zip(other.nanos).for_each(|(all, more)| all.extend(more));
@@ -36,7 +37,7 @@ impl Measured {
     }
 }
 
-/// Measures `sides` with so many threads on the same object.
+/// Measures `sides` with `threads` threads on the same object.
 pub(crate) fn run(sides: &[&Side], threads: usize, rounds: usize) -> Measured {
     thread::scope(|scope| {
         let (answer, answers) = channel();
@@ -52,7 +53,7 @@ pub(crate) fn run(sides: &[&Side], threads: usize, rounds: usize) -> Measured {
     })
 }
 
-/// An order: run this side so many times, all together.
+/// A job for all workers: run this side `times` times, starting together.
 #[derive(Clone)]
 struct Pass {
     side: usize,
@@ -63,12 +64,12 @@ struct Pass {
 }
 
 struct Answer {
-    /// Of one operation.
+    /// Per operation.
     nanos: f64,
-    /// Of the whole pass, with what was spared.
+    /// Of the whole pass, the untimed part included.
     whole: f64,
     disturbed: bool,
-    /// Of one operation.
+    /// Per operation.
     allocs: f64,
 }
 
@@ -86,11 +87,14 @@ fn work(sides: &[&Side], passes: &Receiver<Pass>, answer: &Sender<Answer>) {
         }
         let (mut nanos, mut whole) = (0.0, 0.0);
         let mut disturbed = false;
-        // Not counted while timed, so that peers that allocate do not pay for the counting.
+        // Allocations are not counted here, so that peers that allocate do not pay for the
+        // counting.
         allocation_counter::opt_out(|| {
             run(pass.times / 8);
             let before = preempted();
-            // Everybody spins for everybody: woken by the kernel they would start apart.
+            // A spinning barrier: threads woken by the kernel would start apart. The AcqRel
+            // increments pair with the Acquire loads, so that no timed work begins before the last
+            // thread has arrived.
             pass.arrived.fetch_add(1, Ordering::AcqRel);
             while pass.arrived.load(Ordering::Acquire) < pass.threads {
                 std::hint::spin_loop();
@@ -106,7 +110,7 @@ fn work(sides: &[&Side], passes: &Receiver<Pass>, answer: &Sender<Answer>) {
     }
 }
 
-/// How often the kernel took the processor away from this thread. Zero where it does not say.
+/// Returns how often the kernel preempted this thread, or 0 if the system does not say.
 fn preempted() -> u64 {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
@@ -139,7 +143,7 @@ impl Workers {
         }
     }
 
-    /// How many operations make a pass.
+    /// Returns how many operations make a pass.
     fn calibrate(&self, side: usize) -> u64 {
         let mut times = 64;
         while self.time(side, times).whole < PASS.as_nanos() as f64 {
@@ -148,7 +152,7 @@ impl Workers {
         times
     }
 
-    /// The times of the slowest thread, and whether any was disturbed.
+    /// Returns the times of the slowest thread, and whether any was disturbed.
     fn time(&self, side: usize, times: u64) -> Answer {
         let threads = self.workers.len();
         let pass = Pass { side, times, count: false, arrived: Arc::default(), threads };
@@ -175,7 +179,7 @@ fn column(rounds: &[Vec<f64>], side: usize) -> Vec<f64> {
     rounds.iter().map(|round| round[side]).collect()
 }
 
-/// Lower quartile, median, upper quartile; not numbers where there is nothing.
+/// Returns the lower quartile, the median and the upper quartile, or NaN without values.
 pub(crate) fn quartiles(values: &[f64]) -> [f64; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

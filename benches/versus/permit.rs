@@ -1,4 +1,4 @@
-//! A permit taken and given back, and a refusal.
+//! A permit acquired and released, and a rejection.
 
 use crate::side::{Case, Peer, Side, Target};
 use parking_lot::Mutex;
@@ -6,7 +6,7 @@ use plimsoll::Valve;
 use std::hint::black_box;
 use std::sync::Arc;
 
-/// More places than threads: nobody is rejected.
+/// More places than threads, so that none is rejected.
 const PLENTY: u32 = 1_024;
 
 pub(crate) fn permit() -> Vec<Case> {
@@ -28,8 +28,8 @@ pub(crate) fn permit() -> Vec<Case> {
     ]
 }
 
-/// What listening costs: the same permit with decisions and outcomes counted. The peer is our own
-/// valve without an observer; what counting adds is the difference of the two times.
+/// The cost of an observer: the same permit with its decisions and outcomes counted. The peer is
+/// our own valve without an observer, so the difference of the two times is what counting adds.
 pub(crate) fn metrics() -> Vec<Case> {
     let peer = |side| vec![Peer::new("plimsoll-valve", "without an observer", side)];
     let full = |counted: Valve| {
@@ -75,7 +75,7 @@ fn full_valve() -> Side {
 }
 
 fn try_acquire(valve: &mut Valve) {
-    // The whole answer is looked at, so that a refusal must be written in full.
+    // The whole result is used, so that a rejection must be written in full.
     black_box(&black_box(&*valve).try_acquire());
 }
 
@@ -99,7 +99,7 @@ fn async_semaphore(places: u32) -> Side {
     )
 }
 
-/// What one writes by hand: a count under a lock, and a guard that counts back.
+/// The hand-written alternative: a count under a lock, and a guard that decrements it.
 struct Counted(Mutex<u32>, u32);
 
 struct CountGuard<'a>(&'a Counted);

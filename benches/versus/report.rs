@@ -1,4 +1,4 @@
-//! Rows: the table and the file.
+//! The rows as a table and as a file.
 
 use crate::measure::{MIN_ROUNDS, Measured, quartiles};
 use crate::side::{Case, Target};
@@ -6,12 +6,12 @@ use crate::versions::version;
 use serde::Serialize;
 use std::path::Path;
 
-/// Ours against one peer. Times are nanoseconds an operation.
+/// Plimsoll against one peer. Times are in nanoseconds per operation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     group: &'static str,
     subject: &'static str,
-    /// With its version. None where no peer can be driven by so many threads.
+    /// With its version. `None` if no peer can be driven by this many threads.
     peer: Option<String>,
     threads: usize,
     ns: f64,
@@ -21,18 +21,18 @@ pub(crate) struct Row {
     /// The median of the ratios of the single rounds.
     ratio: Option<f64>,
     ratio_quartiles: Option<[f64; 2]>,
-    /// The same work without any guard. Part of `ns` and `peer_ns`, and so of the ratio.
+    /// The same work without any guard. It is a part of `ns` and `peer_ns`, and so of the ratio.
     bare_ns: Option<f64>,
     allocs: f64,
     peer_allocs: Option<f64>,
     rounds: usize,
     discarded: usize,
     target: Option<Target>,
-    /// None without a target, or with too few rounds to tell.
+    /// `None` without a target, or with too few rounds.
     met: Option<bool>,
 }
 
-/// The rows of one case: ours against each peer.
+/// Returns the rows of one case: ours against each peer.
 pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &Measured) -> Vec<Row> {
     let ours = &measured.nanos[0];
     let [low, ns, high] = quartiles(ours);
@@ -84,7 +84,7 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
     if against.is_empty() { vec![alone] } else { against }
 }
 
-/// What something takes, and a peer for the same. In bytes each.
+/// The memory of something of ours and of a peer, in bytes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Bytes {
     group: &'static str,
@@ -93,13 +93,13 @@ pub(crate) struct Bytes {
     peer: String,
     bytes: f64,
     peer_bytes: f64,
-    /// At most so many of ours.
+    /// The maximum for ours.
     target: f64,
     met: bool,
 }
 
 impl Bytes {
-    /// `(package, what, bytes)` of the peer.
+    /// Creates a row. The peer is `(package, what, bytes)`.
     pub(crate) fn new(
         group: &'static str,
         subject: &'static str,
@@ -152,7 +152,7 @@ fn print_times(rows: &[Row]) {
         println!("{}", cells.join("  ").trim_end());
     }
     if rows.iter().any(|row| row.rounds < MIN_ROUNDS) {
-        println!("\nA row with fewer than {MIN_ROUNDS} rounds says nothing: the machine was too busy.");
+        println!("\nA row with fewer than {MIN_ROUNDS} rounds is not reliable: the machine was too busy.");
     }
 }
 
