@@ -10,36 +10,37 @@ Examples:
   cargo bench -p plimsoll-bench --bench headline -- flood
   cargo bench -p plimsoll-bench --bench headline -- paced --seconds 10 --json paced.json";
 
-/// Overloads a mailbox in each of its disciplines, and says what was delivered, lost and waited.
+/// Overloads a mailbox in each of its disciplines, and reports what was delivered, lost and waited
+/// for.
 #[derive(Parser)]
 #[command(name = "headline", after_help = EXAMPLES)]
-struct Line {
-    /// The workloads to run; both if none is named
+struct CommandLine {
+    /// The workloads to run. Default: both
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<Workload>,
-    /// How long each row is run, 0.1 to 3600; 1 for `flood` and 2 for `paced` unless set
+    /// Seconds per row, 0.1 to 3600. Default: 1 for `flood`, 2 for `paced`
     #[arg(long, value_name = "N", value_parser = seconds)]
     seconds: Option<Duration>,
-    /// Decides in which order the rows are run
+    /// Decides the order in which the rows are run
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Also writes every row to this file
+    /// Also writes every row to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What cargo adds by itself
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Workload {
-    /// One producer that never stops, one consumer that takes all there is
+    /// A producer that never stops, and a consumer that takes everything there is
     Flood,
-    /// 200,000 a second for a consumer that can do 100,000
+    /// 200,000 items per second for a consumer that can handle 100,000
     Paced,
 }
 
-/// What to do.
+/// The parsed command line.
 pub(crate) struct Args {
     pub(crate) flood: bool,
     pub(crate) paced: bool,
@@ -48,9 +49,9 @@ pub(crate) struct Args {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Reads the command line, or ends the program: after `--help`, or with 2.
+/// Parses the command line. Ends the program after `--help`, or with 2 if it is invalid.
 pub(crate) fn read() -> Args {
-    let line = Line::parse();
+    let line = CommandLine::parse();
     let runs = |workload| line.workloads.is_empty() || line.workloads.contains(&workload);
     Args {
         flood: runs(Workload::Flood),

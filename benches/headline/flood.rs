@@ -1,8 +1,8 @@
-//! One producer that never stops, one consumer that takes all there is.
+//! A producer that never stops, and a consumer that takes everything there is.
 
 use crate::BOUND;
 use crate::table::{Row, met};
-use crate::tally::{CROWDED, Item, Tally, mailbox, stood_in_line};
+use crate::tally::{Item, MAX_CPU_WAIT, Tally, cpu_wait, mailbox};
 use plimsoll::Discipline;
 use std::fmt;
 use std::hint::black_box;
@@ -10,14 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) const TITLE: &str = "flood: a producer that never stops, a consumer that takes all there is";
+pub(crate) const TITLE: &str =
+    "flood: a producer that never stops, a consumer that takes everything there is";
 pub(crate) const SPAN: Duration = Duration::from_secs(1);
 
-/// Delivered under flood, of what the consumer can do alone.
-const LEAST: f64 = 0.90;
-/// Memory counts as flat below this: threads and samples have some of their own.
-const FLAT: u64 = 1 << 20;
-/// Steps of a small computation for each item: about half a microsecond, so that the producer is far ahead.
+/// The minimum rate under flood, as a part of what the consumer handles alone.
+const MIN_SHARE: f64 = 0.90;
+/// Memory counts as constant below this growth, because threads and samples need some of their own.
+const MAX_GROWTH: u64 = 1 << 20;
+/// Steps of a small computation per item: about half a microsecond, so that the producer is far
+/// ahead.
 const WORK: u32 = 256;
 const SAMPLE: Duration = Duration::from_millis(10);
 
@@ -45,19 +47,19 @@ impl Plan {
         let mut run = self.flood(span);
         let alone = (before + self.alone(span / 2)) / 2.0;
         let part = run.per_second / alone;
-        let flat = run.most_held <= BOUND && run.growth.is_none_or(|bytes| bytes < FLAT);
+        let flat = run.max_held <= BOUND && run.growth.is_none_or(|bytes| bytes < MAX_GROWTH);
         run.row.extend([
             ("alone per s", (alone as u64).into()),
             ("of alone", part.into()),
-            ("most held", run.most_held.into()),
+            ("max held", run.max_held.into()),
             ("growth bytes", run.growth.into()),
-            ("crowded", run.crowded.into()),
-            ("met", met(run.crowded > CROWDED, Some(part >= LEAST && flat && run.adds_up))),
+            ("cpu wait", run.cpu_wait_share.into()),
+            ("met", met(run.cpu_wait_share > MAX_CPU_WAIT, Some(part >= MIN_SHARE && flat && run.adds_up))),
         ]);
         run.row
     }
 
-    /// What the consumer does in a second when all is there already and nobody else is.
+    /// Returns the consumer's rate on items that are there already, without a producer.
     fn alone(&self, span: Duration) -> f64 {
         let mailbox = mailbox(self.0);
         let mut inbox = mailbox.inbox();
@@ -66,7 +68,7 @@ impl Plan {
         while busy < span {
             (0..BOUND as u64).for_each(|n| drop(mailbox.offer(Item::new(n))));
             let start = Instant::now();
-            tally.turn(&mut inbox, BOUND, work);
+            tally.consume(&mut inbox, BOUND, work);
             busy += start.elapsed();
         }
         tally.delivered as f64 / busy.as_secs_f64()
@@ -77,30 +79,30 @@ impl Plan {
         let mut inbox = mailbox.inbox();
         let mut tally = Tally::new();
         let memory = resident();
-        let (mut most_held, mut most_memory) = (0, memory);
+        let (mut max_held, mut max_memory) = (0, memory);
         let stop = AtomicBool::new(false);
-        let goes_on = || !stop.load(Ordering::Relaxed);
-        let (offered, took, crowded) = thread::scope(|scope| {
+        let running = || !stop.load(Ordering::Relaxed);
+        let (offered, took, cpu_wait_share) = thread::scope(|scope| {
             let producer = scope.spawn(|| {
                 let mut offered = 0;
-                while goes_on() {
+                while running() {
                     offered += 1;
                     drop(mailbox.offer(Item::new(offered)));
                 }
-                (offered, stood_in_line())
+                (offered, cpu_wait())
             });
             let consumer = scope.spawn(|| {
                 let start = Instant::now();
-                while goes_on() {
-                    tally.turn(&mut inbox, BOUND, work);
+                while running() {
+                    tally.consume(&mut inbox, BOUND, work);
                 }
-                (start.elapsed(), stood_in_line())
+                (start.elapsed(), cpu_wait())
             });
             let start = Instant::now();
             while start.elapsed() < span {
                 thread::sleep(SAMPLE);
-                most_held = most_held.max(mailbox.usage().len);
-                most_memory = most_memory.max(resident());
+                max_held = max_held.max(mailbox.usage().len);
+                max_memory = max_memory.max(resident());
             }
             stop.store(true, Ordering::Relaxed);
             let (offered, one) = producer.join().expect("a producer");
@@ -113,23 +115,23 @@ impl Plan {
             row: std::iter::once(("discipline", self.to_string().into())).chain(columns).collect(),
             adds_up,
             per_second,
-            most_held: most_held.max(tally.most),
-            growth: most_memory.zip(memory).map(|(most, at_first)| most - at_first),
-            crowded,
+            max_held: max_held.max(tally.max_batch),
+            growth: max_memory.zip(memory).map(|(max, at_first)| max - at_first),
+            cpu_wait_share,
         }
     }
 }
 
-/// What came out of a flood.
+/// The result of a flood.
 struct Run {
     row: Row,
     adds_up: bool,
     per_second: f64,
-    most_held: usize,
-    /// Of the resident memory, in bytes. Unknown where the system does not say.
+    max_held: usize,
+    /// The growth of the resident memory, in bytes. `None` if the system does not say.
     growth: Option<u64>,
-    /// The part of the time for which the producer or the consumer had to wait for a processor.
-    crowded: f64,
+    /// The part of the time for which the producer or the consumer waited for a processor.
+    cpu_wait_share: f64,
 }
 
 /// The consumer's work on one item.
@@ -143,7 +145,7 @@ fn work(number: u64) {
     black_box(x);
 }
 
-/// The resident memory of the process in bytes, where the system says it.
+/// Returns the resident memory of the process in bytes, if the system says.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

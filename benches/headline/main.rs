@@ -1,5 +1,5 @@
-//! What a mailbox is for: more offered than can be done, with real threads and in real time. What is
-//! measured, and what is to be reached, is told in `benches/README.md`.
+//! What a mailbox is for: more is offered than can be handled, with real threads and in real time.
+//! `benches/README.md` describes what is measured, and the targets.
 
 #![allow(clippy::expect_used, reason = "a bench that goes wrong should stop at once")]
 
@@ -16,7 +16,7 @@ use std::fmt::Display;
 use std::time::Duration;
 use table::Row;
 
-/// What both workloads bound the mailbox to.
+/// The capacity of the mailbox in both workloads.
 pub(crate) const BOUND: usize = 1_000;
 
 /// How often a row is run if the machine is too busy for it.
@@ -27,7 +27,7 @@ fn main() {
     let mut workloads = Vec::new();
     if args.flood {
         let span = args.span.unwrap_or(flood::SPAN);
-        // Twice: with what the consumer does alone, before and after.
+        // Twice the time, because the consumer is also measured alone, before and after.
         let rows = each("flood", flood::PLANS, args.seed, span * 2, |plan| plan.run(span));
         table::print(flood::TITLE, &rows);
         workloads.push(("flood", rows));
@@ -46,8 +46,8 @@ fn main() {
     }
 }
 
-/// Runs every plan, in an order of the seed's: what the machine does in between hits none always. The
-/// rows come back in the order of the plans.
+/// Runs every plan, in an order that the seed decides, so that a disturbance does not always hit
+/// the same one. Returns the rows in the order of the plans.
 fn each<P: Display>(
     workload: &str,
     plans: &[P],

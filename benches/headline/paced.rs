@@ -1,8 +1,8 @@
-//! Twice as much as the consumer can do, evenly paced.
+//! Evenly paced items, twice as many as the consumer can handle.
 
 use crate::BOUND;
 use crate::table::{Row, met, millis};
-use crate::tally::{CROWDED, Item, Tally, mailbox, stood_in_line};
+use crate::tally::{Item, MAX_CPU_WAIT, Tally, cpu_wait, mailbox};
 use plimsoll::Discipline;
 use std::fmt;
 use std::hint::spin_loop;
@@ -10,38 +10,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) const TITLE: &str = "paced: twice as much as the consumer can do";
+pub(crate) const TITLE: &str = "paced: twice as many items as the consumer can handle";
 pub(crate) const SPAN: Duration = Duration::from_secs(2);
 
 const PER_MILLISECOND: u32 = 200;
 const WORK: Duration = Duration::from_micros(10);
 const TICK: Duration = Duration::from_millis(1);
-/// Short enough that half of it is within what the stack is to reach.
+/// Short enough that half of it is below the target of the stack.
 const SHORT_TICK: Duration = Duration::from_micros(100);
-/// A producer that was later than this measured the machine.
+/// With a larger lag of the producer, the row shows the machine and not the mailbox.
 const LAG: Duration = Duration::from_millis(10);
 
-/// What is to be reached.
+/// The target of a row.
 #[derive(Clone, Copy)]
 enum Target {
     Median(Duration),
     /// The 99th percentile.
     Tail(Duration),
-    /// The 99th percentile, within what the consumer needs for all that can stand before an item: what
-    /// the mailbox holds and what was taken at once.
+    /// The 99th percentile, at most the time that the consumer needs for all items that can be
+    /// ahead: those in the mailbox and those taken in the same batch.
     Queue,
     None,
 }
 
 pub(crate) struct Plan {
     discipline: Discipline,
-    most: usize,
+    batch: usize,
     tick: Duration,
     target: Target,
 }
 
-const fn plan(discipline: Discipline, most: usize, target: Target) -> Plan {
-    Plan { discipline, most, tick: TICK, target }
+const fn plan(discipline: Discipline, batch: usize, target: Target) -> Plan {
+    Plan { discipline, batch, tick: TICK, target }
 }
 
 const FRESH: Target = Target::Median(Duration::from_micros(100));
@@ -67,7 +67,7 @@ pub(crate) const PLANS: &[Plan] = &[
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, at most {}, tick {:?}", self.discipline, self.most, self.tick)
+        write!(f, "{}, batches of {}, tick {:?}", self.discipline, self.batch, self.tick)
     }
 }
 
@@ -77,9 +77,9 @@ impl Plan {
         let mut inbox = mailbox.inbox();
         let mut tally = Tally::new();
         let stop = AtomicBool::new(false);
-        let before = stood_in_line();
+        let before = cpu_wait();
         let start = Instant::now();
-        let (offered, lag, crowd) = thread::scope(|scope| {
+        let (offered, lag, producer_wait) = thread::scope(|scope| {
             let producer = scope.spawn(|| {
                 let (mut offered, mut lag, mut due) = (0, Duration::ZERO, Duration::ZERO);
                 while due < span {
@@ -92,10 +92,10 @@ impl Plan {
                 }
                 wait_until(start + span);
                 stop.store(true, Ordering::Relaxed);
-                (offered, lag, stood_in_line())
+                (offered, lag, cpu_wait())
             });
             while !stop.load(Ordering::Relaxed) {
-                if tally.turn(&mut inbox, self.most, |_| work(&stop)) == 0 {
+                if tally.consume(&mut inbox, self.batch, |_| work(&stop)) == 0 {
                     spin_loop();
                 }
             }
@@ -103,32 +103,36 @@ impl Plan {
         });
         let took = start.elapsed();
         let each = took.div_f64(tally.delivered.max(1) as f64);
-        let crowded = crowd.max(stood_in_line() - before).div_duration_f64(took);
+        let cpu_wait_share = producer_wait.max(cpu_wait() - before).div_duration_f64(took);
         let (p50, p99) = (tally.percentile(50.0), tally.percentile(99.0));
         let (columns, _) = tally.columns(offered, &mut inbox);
         let target = match self.target {
             Target::None => None,
             Target::Median(most) => Some(("p50", p50, most)),
             Target::Tail(most) => Some(("p99", p99, most)),
-            // A twentieth more: `each` is a mean over the run, and a tail is made in its slow moments.
-            Target::Queue => Some(("p99", p99, each * (BOUND + self.most) as u32 * 21 / 20)),
+            // 5 % more, because `each` is a mean over the run and the tail comes from its slow
+            // moments.
+            Target::Queue => Some(("p99", p99, each * (BOUND + self.batch) as u32 * 21 / 20)),
         };
         let plan = [
             ("discipline", self.discipline.to_string().into()),
-            ("at most", self.most.into()),
+            ("batch", self.batch.into()),
             ("tick ms", millis(self.tick)),
         ];
         let outcome = [
             ("lag ms", millis(lag)),
-            ("crowded", crowded.into()),
+            ("cpu wait", cpu_wait_share.into()),
             ("target", target.map(|(name, _, most)| format!("{name} ≤ {most:.1?}")).into()),
-            ("met", met(lag > LAG || crowded > CROWDED, target.map(|(_, got, most)| got <= most))),
+            (
+                "met",
+                met(lag > LAG || cpu_wait_share > MAX_CPU_WAIT, target.map(|(_, got, most)| got <= most)),
+            ),
         ];
         plan.into_iter().chain(columns).chain(outcome).collect()
     }
 }
 
-/// Ten microseconds of it; none once all is over.
+/// Works for ten microseconds, or until the end of the run.
 fn work(stop: &AtomicBool) {
     let start = Instant::now();
     while start.elapsed() < WORK && !stop.load(Ordering::Relaxed) {
@@ -136,7 +140,7 @@ fn work(stop: &AtomicBool) {
     }
 }
 
-/// Waits until `due`, the last of it spinning: a sleep ends when the system likes. HttpOptions how late it is.
+/// Waits until `due`, spinning at the end because a sleep is not precise. Returns how late it is.
 fn wait_until(due: Instant) -> Duration {
     let left = due.saturating_duration_since(Instant::now());
     thread::sleep(left.saturating_sub(Duration::from_micros(200)));

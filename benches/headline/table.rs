@@ -1,13 +1,13 @@
-//! Rows: the table and the file.
+//! The rows as a table and as a file.
 
 use serde_json::{Map, Value};
 use std::path::Path;
 use std::time::Duration;
 
-/// Named cells, in the order of the columns. Null is nothing to say.
+/// Named cells, in the order of the columns.
 pub(crate) type Row = Vec<(&'static str, Value)>;
 
-/// Whether a target was met, if there is one; "void" if the machine was too busy to tell.
+/// Returns whether a target was met, or "void" if the machine was too busy.
 pub(crate) fn met(void: bool, met: Option<bool>) -> Value {
     if void { "void".into() } else { met.into() }
 }
@@ -45,7 +45,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Writes the rows of each workload as JSON, and the seed.
+/// Writes the seed and the rows of each workload as JSON.
 pub(crate) fn write(path: &Path, seed: u64, workloads: &[(&str, Vec<Row>)]) -> std::io::Result<()> {
     let mut file = Map::from_iter([("seed".to_string(), Value::from(seed))]);
     for (name, rows) in workloads {

@@ -1,4 +1,5 @@
-//! Circuit breakers: a call that went well, a refusal, and a failure with less or more in the window.
+//! Circuit breakers: a successful call, a rejection, and a failure recorded with few or many in the
+//! window.
 
 use crate::layers::{Bare, call, service};
 use crate::side::{Case, Peer, Side, Target};
@@ -17,7 +18,7 @@ use tower::{Layer, Service};
 use tower_resilience_circuitbreaker::{CircuitBreakerLayer, SlidingWindowType};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Longer than a run: nothing is forgotten, and what is open stays open.
+/// Longer than a run: nothing expires, and an open breaker stays open.
 const LONG: Duration = Duration::from_secs(3_600);
 
 pub(crate) fn closed() -> Vec<Case> {
@@ -44,12 +45,12 @@ pub(crate) fn closed() -> Vec<Case> {
 
 pub(crate) fn open() -> Vec<Case> {
     let recloser = recloser(1, 0.5);
-    // The first fills its window, the second opens it.
-    let _ = [recloser.call(badly), recloser.call(badly)];
+    // The first call fills its window, and the second opens it.
+    let _ = [recloser.call(fail), recloser.call(fail)];
     let policy = consecutive_failures(1, backoff::constant(LONG));
     let failsafe = failsafe::Config::new().failure_policy(policy).build();
-    let _ = failsafe.call(badly);
-    assert!(recloser.call(well).is_err() && failsafe.call(well).is_err(), "they are open");
+    let _ = failsafe.call(fail);
+    assert!(recloser.call(succeed).is_err() && failsafe.call(succeed).is_err(), "they are open");
     let half = Target::Ratio(0.50);
     let peers = vec![
         Peer::new("recloser", "rejected", recloser_called(recloser)).target(1, half).target(2, half),
@@ -70,10 +71,10 @@ pub(crate) fn record() -> Vec<Case> {
     let layered = |subject, n| {
         let ours = recording(n, || {
             let breaker = all();
-            Through { service: breaker.layer().layer(Fickle), forget: move || breaker.reset() }
+            Layered { service: breaker.layer().layer(Scripted), reset: move || breaker.reset() }
         });
         let peer = Peer::new("tower-resilience-circuitbreaker", "as long a time", resilience_recording(n));
-        Case::new(subject, ours, vec![peer]).bare(service(Fickle)).one_thread()
+        Case::new(subject, ours, vec![peer]).bare(service(Scripted)).one_thread()
     };
     vec![
         bare("10² in the window", 100),
@@ -85,18 +86,19 @@ pub(crate) fn record() -> Vec<Case> {
 }
 
 pub(crate) fn layer() -> Vec<Case> {
-    let of = |subject, breaker: CircuitBreaker, is_open, most| {
+    let of = |subject, breaker: CircuitBreaker, is_open, max| {
         let (layer, handle) = CircuitBreakerLayer::builder()
             .wait_duration_in_open(LONG)
             .build_with_handle()
             .expect("valid settings");
         if is_open {
-            at_once(handle.force_open());
+            poll_to_end(handle.force_open());
         }
-        // Its lock is awaited: by hand it can be polled only where nobody else holds it.
+        // The peer awaits a lock. It can be polled to the end only while no other thread holds the
+        // lock.
         let peer =
             Peer::new("tower-resilience-circuitbreaker", "half of the last 100", service(layer.layer(Bare)));
-        let peers = vec![peer.target(1, Target::Ratio(most)).one_thread()];
+        let peers = vec![peer.target(1, Target::Ratio(max)).one_thread()];
         Case::new(subject, service(breaker.layer().layer(Bare)), peers).bare(service(Bare))
     };
     vec![
@@ -113,12 +115,12 @@ fn half(window: Duration) -> CircuitBreaker {
     breaker(Trip::failures().ratio(0.5, 20).within(window))
 }
 
-/// Opens when all calls fail: one that does not keeps it closed.
+/// Opens when all calls fail. One success keeps it closed.
 fn all() -> CircuitBreaker {
     breaker(Trip::failures().ratio(1.0, 20).within(LONG))
 }
 
-/// Opened by a trip, so that its refusals have numbers to carry.
+/// Opened by a trip, so that its rejections carry numbers.
 fn opened() -> CircuitBreaker {
     let breaker = breaker(Trip::failures().count(1).within(10 * SECOND));
     breaker.report(Outcome::Failure);
@@ -126,27 +128,27 @@ fn opened() -> CircuitBreaker {
     breaker
 }
 
-/// Asked, and a success recorded if it may.
+/// Acquires a permit and records a success, or is rejected.
 fn called(breaker: CircuitBreaker) -> Side {
     Side::new(
         move || breaker.clone(),
         |breaker| {
-            // The whole answer is looked at, so that a refusal must be written in full.
+            // The whole result is used, so that a rejection must be written in full.
             match black_box(&*breaker).try_acquire() {
                 Ok(permit) => permit.done(Outcome::Success),
-                Err(no) => {
-                    black_box(&no);
+                Err(rejected) => {
+                    black_box(&rejected);
                 }
             }
         },
     )
 }
 
-fn well() -> Result<u64, u64> {
+fn succeed() -> Result<u64, u64> {
     Ok(black_box(7))
 }
 
-fn badly() -> Result<u64, u64> {
+fn fail() -> Result<u64, u64> {
     Err(black_box(7))
 }
 
@@ -159,7 +161,7 @@ fn recloser_called(recloser: Recloser) -> Side {
     Side::new(
         move || recloser.clone(),
         |recloser| {
-            black_box(&black_box(&**recloser).call(well));
+            black_box(&black_box(&**recloser).call(succeed));
         },
     )
 }
@@ -168,50 +170,50 @@ fn failsafe_called<B: failsafe::CircuitBreaker + Clone + Sync + 'static>(breaker
     Side::new(
         move || breaker.clone(),
         |breaker| {
-            black_box(&black_box(&*breaker).call(well));
+            black_box(&black_box(&*breaker).call(succeed));
         },
     )
 }
 
-/// What can be told how a call ended, and made to forget all of them.
+/// Records outcomes and can be reset.
 trait Recorder: 'static {
-    fn record(&mut self, well: bool);
-    fn forget(&mut self);
+    fn record(&mut self, succeed: bool);
+    fn clear(&mut self);
 }
 
 impl Recorder for CircuitBreaker {
-    fn record(&mut self, well: bool) {
-        let outcome = if well { Outcome::Success } else { Outcome::Failure };
+    fn record(&mut self, succeed: bool) {
+        let outcome = if succeed { Outcome::Success } else { Outcome::Failure };
         black_box(&*self).try_acquire().expect("closed").done(outcome);
     }
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         self.reset();
     }
 }
 
-/// A service with a breaker's layer around it, and how that is reset.
-struct Through<S, F> {
+/// A service with a breaker's layer around it, and how to reset the breaker.
+struct Layered<S, F> {
     service: S,
-    forget: F,
+    reset: F,
 }
 
-impl<S: Service<u64> + 'static, F: Fn() + 'static> Recorder for Through<S, F> {
-    fn record(&mut self, well: bool) {
-        call(&mut self.service, if well { FINE } else { FAULTY });
+impl<S: Service<u64> + 'static, F: Fn() + 'static> Recorder for Layered<S, F> {
+    fn record(&mut self, succeed: bool) {
+        call(&mut self.service, if succeed { SUCCEED } else { FAIL });
     }
-    fn forget(&mut self) {
-        (self.forget)();
+    fn clear(&mut self) {
+        (self.reset)();
     }
 }
 
-/// Fails where it is asked to.
+/// Fails for one kind of request.
 #[derive(Clone)]
-struct Fickle;
+struct Scripted;
 
-const FINE: u64 = 0;
-const FAULTY: u64 = 7;
+const SUCCEED: u64 = 0;
+const FAIL: u64 = 7;
 
-impl Service<u64> for Fickle {
+impl Service<u64> for Scripted {
     type Response = u64;
     type Error = Rejected;
     type Future = Ready<Result<u64, Rejected>>;
@@ -219,42 +221,43 @@ impl Service<u64> for Fickle {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: u64) -> Self::Future {
-        ready(if request == FINE { Ok(request) } else { Err(Rejected::new("fickle", Reason::Full)) })
+        ready(if request == SUCCEED { Ok(request) } else { Err(Rejected::new("scripted", Reason::Full)) })
     }
 }
 
-/// How many failures are recorded between two looks at how many there are.
+/// Failures recorded between two checks of their number.
 const CHUNK: usize = 64;
 
-/// A failure recorded with about `n` of them in the window, and one success.
+/// Records failures with about `n` of them in the window, and one success.
 fn recording<R: Recorder>(n: usize, make: impl Fn() -> R + Sync + 'static) -> Side {
     Side::prepared(
         CHUNK as u64,
         move || (make(), usize::MAX),
-        move |(recorder, held)| {
-            // They become more while it is measured: filled anew before they are a twentieth too many.
-            if *held > n + n / 20 {
-                *held = n - CHUNK / 2;
-                recorder.forget();
+        move |(recorder, failures)| {
+            // The number grows while it is measured. The window is filled again when it is 5 %
+            // above `n`.
+            if *failures > n + n / 20 {
+                *failures = n - CHUNK / 2;
+                recorder.clear();
                 recorder.record(true);
-                (0..*held).for_each(|_| recorder.record(false));
+                (0..*failures).for_each(|_| recorder.record(false));
             }
         },
-        |(recorder, held)| {
-            *held += CHUNK;
+        |(recorder, failures)| {
+            *failures += CHUNK;
             (0..CHUNK).for_each(|_| recorder.record(false));
         },
     )
 }
 
-/// Its window is of calls, and stays full. It opens at no share of them.
+/// Its window counts calls and stays full. It never opens.
 fn recloser_recording(n: usize) -> Side {
     let recloser = Arc::new(recloser(n, 2.0));
-    (0..=n).for_each(|_| drop(recloser.call(badly)));
+    (0..=n).for_each(|_| drop(recloser.call(fail)));
     Side::new(
         move || recloser.clone(),
         |recloser| {
-            black_box(&black_box(&**recloser).call(badly));
+            black_box(&black_box(&**recloser).call(fail));
         },
     )
 }
@@ -267,16 +270,16 @@ fn resilience_recording(n: usize) -> Side {
             .sliding_window_duration(LONG)
             .build_with_handle()
             .expect("valid settings");
-        // Closed again: what was closed before it would leave as it is.
-        let forget = move || {
-            at_once(handle.force_open());
-            at_once(handle.force_closed());
+        // Opened first, because a closed breaker ignores an order to close.
+        let reset = move || {
+            poll_to_end(handle.force_open());
+            poll_to_end(handle.force_closed());
         };
-        Through { service: layer.layer(Fickle), forget }
+        Layered { service: layer.layer(Scripted), reset }
     })
 }
 
-/// Nobody holds the lock that it awaits.
-fn at_once(future: impl Future<Output = ()>) {
+/// Polls to the end. No other thread holds the lock that is awaited.
+fn poll_to_end(future: impl Future<Output = ()>) {
     assert!(pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready(), "not at once");
 }

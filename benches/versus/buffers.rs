@@ -1,4 +1,4 @@
-//! Mailboxes: what an offer, a cycle and a drained message cost.
+//! Mailboxes: the cost of an offer, of an offer and a take, and of an item drained in a batch.
 
 use crate::side::{Case, Peer, Side, Target};
 use crossbeam_queue::ArrayQueue;
@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// As many as the headline workload has.
+/// The same as in the headline workload.
 const BOUND: usize = 1_000;
-/// What is filled in before each timed draining: whole batches, and no more than a cache holds.
+/// Items offered before each timed draining: whole batches, and no more than a cache holds.
 const FILL: usize = 1_024;
 const BATCH: usize = 64;
 
 pub(crate) fn full() -> Vec<Case> {
     let peers = vec![
-        by_hand_full().target(1, Target::Ratio(1.10)).target(2, Target::Ratio(1.00)),
+        locked_deque_full().target(1, Target::Ratio(1.10)).target(2, Target::Ratio(1.00)),
         Peer::new("crossbeam-queue", "ArrayQueue force_push, and a count", array_full()),
         Peer::new("async-channel", "force_send, and a count", async_full()),
     ];
@@ -30,9 +30,9 @@ pub(crate) fn full_weighted() -> Vec<Case> {
     let bounded = |weight, weigh: fn(&u64) -> u32| {
         offering(Mailbox::builder().max_weight(weight, weigh).max_age(Duration::from_secs(1)))
     };
-    let peer = || vec![by_hand_full().target(1, Target::Ratio(1.60))];
-    // Of equal weight, each makes room for the next. Uneven ones displace none or several: 1,000
-    // weigh 8,500 on average, so that now one bound is met first, now the other.
+    let peer = || vec![locked_deque_full().target(1, Target::Ratio(1.60))];
+    // With equal weights, each item makes room for the next. Uneven ones displace none or several.
+    // On average 1,000 items weigh 8,500, so either bound may be reached first.
     vec![
         Case::new("full by count", bounded(1 << 20, |_| 8), peer()),
         Case::new("full by weight", bounded(7_992, |_| 8), peer()),
@@ -43,7 +43,7 @@ pub(crate) fn full_weighted() -> Vec<Case> {
 
 pub(crate) fn cycle() -> Vec<Case> {
     let peers = vec![
-        Peer::new("std", "Mutex<VecDeque>", by_hand(|hand| hand.pop_front()))
+        Peer::new("std", "Mutex<VecDeque>", locked_deque(|deque| deque.pop_front()))
             .target(1, Target::Ratio(1.10))
             .target(2, Target::Ratio(0.90)),
         Peer::new("crossbeam-queue", "ArrayQueue", array_cycle()).target(2, Target::Ratio(0.90)),
@@ -55,15 +55,15 @@ pub(crate) fn cycle() -> Vec<Case> {
 
 pub(crate) fn stack_cycle() -> Vec<Case> {
     let level = Target::Ratio(1.00);
-    let by_hand = Peer::new("std", "Mutex<VecDeque>", by_hand(|hand| hand.pop_back()));
-    let peers = vec![by_hand.target(1, level).target(2, level)];
+    let locked_deque = Peer::new("std", "Mutex<VecDeque>", locked_deque(|deque| deque.pop_back()));
+    let peers = vec![locked_deque.target(1, level).target(2, level)];
     vec![Case::new("offered and taken", cycling(Discipline::Lifo), peers)]
 }
 
 pub(crate) fn drain() -> Vec<Case> {
     let of = |batch| {
         vec![
-            Peer::new("std", "Mutex<VecDeque>", by_hand_drained(batch)).target(1, Target::Nanos(1.6)),
+            Peer::new("std", "Mutex<VecDeque>", locked_deque_drained(batch)).target(1, Target::Nanos(1.6)),
             Peer::new("tokio", "mpsc recv_many", tokio_drained(batch)),
         ]
     };
@@ -75,7 +75,7 @@ pub(crate) fn drain() -> Vec<Case> {
     ]
 }
 
-pub(crate) fn refuse() -> Vec<Case> {
+pub(crate) fn reject() -> Vec<Case> {
     let peers = vec![
         Peer::new("tokio", "mpsc try_send", tokio_rejected())
             .target(1, Target::Nanos(3.0))
@@ -94,12 +94,12 @@ fn fill<R>(count: usize, offer: impl Fn(u64) -> R) {
     }
 }
 
-/// Offers to a mailbox that is full already, each thread numbers of its own.
+/// Offers to a mailbox that is full already. Each thread has its own numbers.
 fn offering(builder: MailboxBuilder<u64>) -> Side {
     let mailbox = builder.capacity(BOUND).build().expect("valid bounds");
     fill(2 * BOUND, |n| mailbox.offer(n));
     numbered(mailbox, |mailbox, n| {
-        // The whole answer is looked at: what was displaced, or the refusal.
+        // The whole result is used: the displaced items, or the rejection.
         black_box(&black_box(mailbox).offer(n));
     })
 }
@@ -135,7 +135,7 @@ fn drained(batch: usize) -> Side {
     )
 }
 
-/// An operation that is given the next number of its thread.
+/// An operation that gets the next number of its thread.
 fn numbered<H: Clone + Sync + 'static>(shared: H, op: impl Fn(&H, u64) + Copy + Sync + 'static) -> Side {
     Side::new(
         move || (shared.clone(), 0),
@@ -146,53 +146,54 @@ fn numbered<H: Clone + Sync + 'static>(shared: H, op: impl Fn(&H, u64) + Copy + 
     )
 }
 
-/// What one writes by hand: a deque under a lock, and how many went.
-struct ByHand(Mutex<Line>);
+/// The hand-written alternative: a deque under a lock, and a count of evicted items.
+struct LockedDeque(Mutex<Items>);
 
-struct Line {
+struct Items {
     items: VecDeque<u64>,
     lost: u64,
 }
 
-impl ByHand {
+impl LockedDeque {
     fn new() -> Self {
-        ByHand(Mutex::new(Line { items: VecDeque::with_capacity(FILL), lost: 0 }))
+        LockedDeque(Mutex::new(Items { items: VecDeque::with_capacity(FILL), lost: 0 }))
     }
 
     fn offer(&self, item: u64) -> Option<u64> {
-        let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = if line.items.len() >= BOUND { line.items.pop_front() } else { None };
-        line.lost += u64::from(oldest.is_some());
-        line.items.push_back(item);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = if state.items.len() >= BOUND { state.items.pop_front() } else { None };
+        state.lost += u64::from(oldest.is_some());
+        state.items.push_back(item);
         oldest
     }
 }
 
-fn by_hand_full() -> Peer {
-    let hand = Arc::new(ByHand::new());
-    fill(BOUND, |n| hand.offer(n));
-    let side = numbered(hand, |hand, n| {
-        black_box(black_box(hand).offer(n));
+fn locked_deque_full() -> Peer {
+    let deque = Arc::new(LockedDeque::new());
+    fill(BOUND, |n| deque.offer(n));
+    let side = numbered(deque, |deque, n| {
+        black_box(black_box(deque).offer(n));
     });
     Peer::new("std", "Mutex<VecDeque>", side)
 }
 
-fn by_hand(take: impl Fn(&mut VecDeque<u64>) -> Option<u64> + Copy + Sync + 'static) -> Side {
-    numbered(Arc::new(ByHand::new()), move |hand, n| {
-        black_box(black_box(hand).offer(n));
-        black_box(take(&mut black_box(hand).0.lock().unwrap_or_else(PoisonError::into_inner).items));
+fn locked_deque(take: impl Fn(&mut VecDeque<u64>) -> Option<u64> + Copy + Sync + 'static) -> Side {
+    numbered(Arc::new(LockedDeque::new()), move |deque, n| {
+        black_box(black_box(deque).offer(n));
+        black_box(take(&mut black_box(deque).0.lock().unwrap_or_else(PoisonError::into_inner).items));
     })
 }
 
-fn by_hand_drained(batch: usize) -> Side {
+fn locked_deque_drained(batch: usize) -> Side {
     Side::prepared(
         FILL as u64,
         move || (Mutex::new(VecDeque::with_capacity(FILL)), Vec::with_capacity(batch)),
-        |(hand, _)| hand.get_mut().unwrap_or_else(PoisonError::into_inner).extend(0..FILL as u64),
-        move |(hand, items)| {
+        |(deque, _)| deque.get_mut().unwrap_or_else(PoisonError::into_inner).extend(0..FILL as u64),
+        move |(deque, items)| {
             for _ in 0..FILL / batch {
                 items.clear();
-                items.extend(black_box(&*hand).lock().unwrap_or_else(PoisonError::into_inner).drain(..batch));
+                items
+                    .extend(black_box(&*deque).lock().unwrap_or_else(PoisonError::into_inner).drain(..batch));
                 black_box(&*items);
             }
         },

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::measure::FEWEST;
+use crate::measure::MIN_ROUNDS;
 use crate::{GROUPS, Group};
 use clap::Parser;
 use std::path::PathBuf;
@@ -15,28 +15,28 @@ Examples:
 /// Measures Plimsoll against its peers, on the same work in one run.
 #[derive(Parser)]
 #[command(name = "versus", after_help = EXAMPLES)]
-struct Line {
-    /// The groups to run; all of them if none is named
+struct CommandLine {
+    /// The groups to run. Default: all
     #[arg(value_name = "GROUP")]
     groups: Vec<String>,
-    /// How many threads work on the same object, one run for each number
+    /// Threads that work on the same object; one run per number
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…", value_parser = threads)]
     threads: Vec<usize>,
     /// Rounds to keep, at least 21
     #[arg(long, default_value_t = 41, value_name = "N")]
     rounds: usize,
-    /// Also writes every row to this file
+    /// Also writes every row to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Lists the groups and stops
+    /// Lists the groups
     #[arg(long)]
     list: bool,
-    /// What cargo adds by itself
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What to do.
+/// The parsed command line.
 pub(crate) struct Args {
     pub(crate) groups: Vec<&'static Group>,
     pub(crate) threads: Vec<usize>,
@@ -44,9 +44,10 @@ pub(crate) struct Args {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Reads the command line, or ends the program: after `--help` and `--list`, or with 2.
+/// Parses the command line. Ends the program after `--help` and `--list`, or with 2 if it is
+/// invalid.
 pub(crate) fn read() -> Args {
-    let line = Line::parse();
+    let line = CommandLine::parse();
     if line.list {
         for group in GROUPS {
             println!("{:<22}{}", group.name, group.about);
@@ -63,15 +64,15 @@ pub(crate) fn read() -> Args {
     Args {
         groups: if named.is_empty() { GROUPS.iter().collect() } else { named },
         threads: line.threads,
-        rounds: line.rounds.max(FEWEST),
+        rounds: line.rounds.max(MIN_ROUNDS),
         json: line.json,
     }
 }
 
 fn threads(text: &str) -> Result<usize, String> {
-    let most = std::thread::available_parallelism().map_or(1, usize::from);
+    let max = std::thread::available_parallelism().map_or(1, usize::from);
     match text.parse() {
-        Ok(n) if (1..=most).contains(&n) => Ok(n),
-        _ => Err(format!("1 to {most} here: more threads than processors measure the scheduler")),
+        Ok(n) if (1..=max).contains(&n) => Ok(n),
+        _ => Err(format!("1 to {max} here: more threads than processors measure the scheduler")),
     }
 }

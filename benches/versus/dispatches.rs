@@ -1,4 +1,5 @@
-//! Dispatch pools: a slot with its resource taken and put back; the answer when all are out.
+//! Dispatch pools: a slot checked out with its resource and put back, and a rejection by an
+//! exhausted pool.
 
 use crate::side::{Case, Peer, Side, Target};
 use bb8::ManageConnection;
@@ -14,29 +15,29 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// As many resources as a pool of connections has.
+/// The size of a typical connection pool.
 const SLOTS: u32 = 16;
 
 pub(crate) fn checkout() -> Vec<Case> {
     let peers = vec![
-        Peer::new("deadpool", "unmanaged try_get", plain_checkout())
+        Peer::new("deadpool", "unmanaged try_get", unmanaged_checkout())
             .target(1, Target::Ratio(0.35))
             .target(2, Target::Ratio(0.25)),
         Peer::new("deadpool", "managed get", deadpool_checkout()),
         Peer::new("bb8", "get", bb8_checkout()),
         Peer::new("crossbeam-queue", "ArrayQueue pop, push", array_checkout()),
     ];
-    let seat = Side::new(of(SLOTS, 8), |pool| {
+    let slot = Side::new(sized(SLOTS, 8), |pool| {
         black_box(&black_box(&*pool).try_acquire());
     });
-    let peer = vec![Peer::new("deadpool", "unmanaged try_get", plain_checkout())];
-    vec![Case::new("with its resource", checked_out(), peers), Case::new("a seat alone", seat, peer)]
+    let peer = vec![Peer::new("deadpool", "unmanaged try_get", unmanaged_checkout())];
+    vec![Case::new("with its resource", checked_out(), peers), Case::new("a slot alone", slot, peer)]
 }
 
 pub(crate) fn busy() -> Vec<Case> {
     let peers = || {
         vec![
-            Peer::new("deadpool", "unmanaged try_get", plain_busy())
+            Peer::new("deadpool", "unmanaged try_get", unmanaged_busy())
                 .target(1, Target::Ratio(1.50))
                 .target(2, Target::Ratio(1.50)),
             Peer::new("deadpool", "managed timeout_get of zero", deadpool_busy()),
@@ -46,8 +47,8 @@ pub(crate) fn busy() -> Vec<Case> {
         ]
     };
     vec![
-        Case::new("one probe", all_out(1), peers()),
-        Case::new("eight probes, the default", all_out(8), peers()),
+        Case::new("one probe", exhausted(1), peers()),
+        Case::new("eight probes, the default", exhausted(8), peers()),
     ]
 }
 
@@ -55,12 +56,12 @@ fn pool(slots: u32, probes: u32) -> Dispatch<u64> {
     Dispatch::builder().slots(slots).probes(probes).build().expect("a valid size")
 }
 
-fn of(slots: u32, probes: u32) -> impl Fn() -> Dispatch<u64> + Sync {
+fn sized(slots: u32, probes: u32) -> impl Fn() -> Dispatch<u64> + Sync {
     let pool = pool(slots, probes);
     move || pool.clone()
 }
 
-/// Every slot has its resource.
+/// A pool in which every slot has its resource.
 fn checked_out() -> Side {
     let pool = pool(SLOTS, 8);
     let mut all = vec![];
@@ -78,8 +79,8 @@ fn checked_out() -> Side {
     )
 }
 
-fn all_out(probes: u32) -> Side {
-    // Taken with as many probes as there are slots; asked with so many as are set.
+fn exhausted(probes: u32) -> Side {
+    // Checked out until the pool is full. The measured calls try `probes` slots.
     let pool = pool(SLOTS, probes);
     let mut held = vec![];
     while pool.in_use() < SLOTS {
@@ -92,26 +93,26 @@ fn all_out(probes: u32) -> Side {
             pool.clone()
         },
         |pool| {
-            // The whole answer is looked at, so that a refusal must be written in full.
+            // The whole result is used, so that a rejection must be written in full.
             black_box(&black_box(&*pool).checkout());
         },
     )
 }
 
-/// Nothing here has to wait.
-fn now<F: Future>(future: F) -> Option<F::Output> {
+/// Polls once. Nothing here has to wait.
+fn poll_now<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
     }
 }
 
-fn plain() -> deadpool::unmanaged::Pool<u64> {
+fn unmanaged() -> deadpool::unmanaged::Pool<u64> {
     deadpool::unmanaged::Pool::from((0..u64::from(SLOTS)).collect::<Vec<_>>())
 }
 
-fn plain_checkout() -> Side {
-    let pool = plain();
+fn unmanaged_checkout() -> Side {
+    let pool = unmanaged();
     Side::new(
         move || pool.clone(),
         |pool| {
@@ -120,8 +121,8 @@ fn plain_checkout() -> Side {
     )
 }
 
-fn plain_busy() -> Side {
-    let pool = plain();
+fn unmanaged_busy() -> Side {
+    let pool = unmanaged();
     let all: Vec<_> = (0..SLOTS).map(|_| pool.try_get()).collect();
     let all = Mutex::new(all);
     Side::new(
@@ -154,19 +155,19 @@ fn deadpool() -> deadpool::managed::Pool<Numbers> {
 
 fn deadpool_checkout() -> Side {
     let pool = deadpool();
-    let all: Vec<_> = (0..SLOTS).map(|_| now(pool.get())).collect();
+    let all: Vec<_> = (0..SLOTS).map(|_| poll_now(pool.get())).collect();
     drop(all);
     Side::new(
         move || pool.clone(),
         |pool| {
-            black_box(&now(black_box(&*pool).get()));
+            black_box(&poll_now(black_box(&*pool).get()));
         },
     )
 }
 
 fn deadpool_busy() -> Side {
     let pool = deadpool();
-    let all: Vec<_> = (0..SLOTS).map(|_| now(pool.get())).collect();
+    let all: Vec<_> = (0..SLOTS).map(|_| poll_now(pool.get())).collect();
     let all = Mutex::new(all);
     Side::new(
         move || {
@@ -174,7 +175,7 @@ fn deadpool_busy() -> Side {
             (pool.clone(), Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() })
         },
         |(pool, timeouts)| {
-            black_box(&now(black_box(&*pool).timeout_get(timeouts)));
+            black_box(&poll_now(black_box(&*pool).timeout_get(timeouts)));
         },
     )
 }
@@ -193,7 +194,7 @@ impl ManageConnection for Numbers {
     }
 }
 
-/// A pool with all its connections, and the runtime whose timer it wants.
+/// A pool with all its connections, and the runtime whose timer it needs.
 fn bb8() -> (bb8::Pool<Numbers>, Arc<tokio::runtime::Runtime>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let pool = runtime.block_on(async {
@@ -205,7 +206,7 @@ fn bb8() -> (bb8::Pool<Numbers>, Arc<tokio::runtime::Runtime>) {
 
 type Bb8 = (tokio::runtime::EnterGuard<'static>, bb8::Pool<Numbers>);
 
-/// Each thread is inside the runtime, which lives as long as the program.
+/// Enters the runtime on each thread. The runtime lives as long as the program.
 fn entered(pool: &bb8::Pool<Numbers>, runtime: &Arc<tokio::runtime::Runtime>) -> Bb8 {
     let runtime: &'static _ = Box::leak(Box::new(runtime.clone()));
     (runtime.enter(), pool.clone())
@@ -216,7 +217,7 @@ fn bb8_checkout() -> Side {
     Side::new(
         move || entered(&pool, &runtime),
         |(_, pool): &mut Bb8| {
-            black_box(&now(black_box(&*pool).get()));
+            black_box(&poll_now(black_box(&*pool).get()));
         },
     )
 }
@@ -225,7 +226,7 @@ fn bb8_busy() -> Side {
     let (pool, runtime) = bb8();
     let all: Vec<_> = {
         let _entered = runtime.enter();
-        (0..SLOTS).map(|_| now(pool.get_owned())).collect()
+        (0..SLOTS).map(|_| poll_now(pool.get_owned())).collect()
     };
     let all = Mutex::new(all);
     Side::new(
@@ -234,7 +235,7 @@ fn bb8_busy() -> Side {
             entered(&pool, &runtime)
         },
         |(_, pool): &mut Bb8| {
-            black_box(&now(black_box(&*pool).get()).is_none());
+            black_box(&poll_now(black_box(&*pool).get()).is_none());
         },
     )
 }
@@ -263,7 +264,7 @@ fn array_busy() -> Side {
     )
 }
 
-/// Idle workers queue up in a channel; whoever has a job takes one out.
+/// Idle workers wait in a channel, and a caller with a job takes one out.
 fn channel_busy() -> Side {
     let (idle, workers) = channel::<u64>(SLOTS as usize);
     let workers: Arc<Mutex<Receiver<u64>>> = Arc::new(Mutex::new(workers));

@@ -20,20 +20,20 @@ use tower_governor::key_extractor::{GlobalKeyExtractor, KeyExtractor};
 use tower_governor::{GovernorError, GovernorLayer};
 use tower_resilience_ratelimiter::RateLimiterLayer;
 
-/// More places than threads: nobody waits, nobody is rejected.
+/// More places than threads, so that no call waits and none is rejected.
 const PLENTY: u32 = 1_024;
 
 /// A service that is always ready and answers at once.
 #[derive(Clone)]
 pub(crate) struct Bare;
 
-/// The error of a service that keeps a refusal as it is.
+/// The error of a service that keeps a rejection as it is.
 #[derive(Debug)]
 pub(crate) struct Denied(Rejected);
 
 impl From<Rejected> for Denied {
-    fn from(no: Rejected) -> Self {
-        Denied(no)
+    fn from(rejected: Rejected) -> Self {
+        Denied(rejected)
     }
 }
 
@@ -57,7 +57,7 @@ impl Service<u64> for Bare {
     }
 }
 
-/// The same with the error type most tower stacks have.
+/// The same service with the error type of most tower stacks.
 #[derive(Clone)]
 struct Boxed;
 
@@ -73,17 +73,17 @@ impl Service<u64> for Boxed {
     }
 }
 
-/// One call from readiness to the answer.
+/// Makes one call, from readiness to the response.
 fn drive<S: Service<u64>>(service: &mut S) {
     call(service, 7);
 }
 
-/// One call with this request.
+/// Makes one call with this request.
 pub(crate) fn call<S: Service<R>, R>(service: &mut S, request: R) {
     call_with(service, request, |_| ());
 }
 
-/// One call; `work` runs between the call and the answer.
+/// Makes one call. `work` runs between the call and the response.
 fn call_with<S: Service<R>, R>(service: &mut S, request: R, work: impl FnOnce(&mut Context<'_>)) {
     let mut cx = Context::from_waker(Waker::noop());
     let service = black_box(service);
@@ -112,7 +112,7 @@ pub(crate) fn admit() -> Vec<Case> {
     vec![Case::new("valve.layer()", service(valve().layer().layer(Bare)), vec![peer]).bare(service(Bare))]
 }
 
-pub(crate) fn refuse() -> Vec<Case> {
+pub(crate) fn reject() -> Vec<Case> {
     let peer = || Peer::new("tower", "LoadShed over ConcurrencyLimit", saturated());
     vec![
         Case::new("valve.layer()", full(Bare), vec![peer().target(1, Target::Ratio(0.25))])
@@ -147,7 +147,7 @@ fn saturated() -> Side {
 }
 
 pub(crate) fn wait() -> Vec<Case> {
-    // One worker serves all clones of a buffer; here the calling thread runs it by hand, at once.
+    // One worker serves all clones of a buffer. Here the calling thread polls it.
     let buffer = Side::new(
         || {
             let (buffer, worker) = Buffer::pair(Bare, PLENTY as usize);
@@ -166,15 +166,16 @@ pub(crate) fn wait() -> Vec<Case> {
     ]
 }
 
-/// The same service, of the requests that tower_governor is made for. It answers with an empty body.
+/// The same service for HTTP requests, which tower_governor requires. Its responses have an empty
+/// body.
 #[derive(Clone)]
 struct Web;
 
-/// Makes the response when it is polled: a future that has it from the beginning is large, and what moves it is
-/// measured in place of the layers.
-struct Answers;
+/// Makes the response when it is polled. A future that held it from the start would be large, and
+/// moving it would be measured instead of the layers.
+struct EmptyResponse;
 
-impl Future for Answers {
+impl Future for EmptyResponse {
     type Output = Result<Response<Body>, Denied>;
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(Response::new(Body::empty())))
@@ -184,16 +185,16 @@ impl Future for Answers {
 impl Service<Request<()>> for Web {
     type Response = Response<Body>;
     type Error = Denied;
-    type Future = Answers;
+    type Future = EmptyResponse;
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
         Poll::Ready(Ok(()))
     }
-    fn call(&mut self, _: Request<()>) -> Answers {
-        Answers
+    fn call(&mut self, _: Request<()>) -> EmptyResponse {
+        EmptyResponse
     }
 }
 
-/// Everybody's account is this one: finding it costs nothing.
+/// The account of all requests. It takes no time to find.
 const ACCOUNT: u64 = 7;
 
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Rate limits: for all, for each account, in tiers, and shared.
+//! Rate limits: global, per account, in tiers, and shared fairly.
 
 use crate::report::Bytes;
 use crate::side::{Case, Peer, Side, Target};
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// More than can be asked for: a unit every nanosecond.
+/// More than can be taken: a unit every nanosecond.
 pub(crate) const PLENTY: u32 = 1_000_000_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_MS: Duration = Duration::from_millis(10);
@@ -28,11 +28,11 @@ type Direct<C = DefaultClock> =
     TheirLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as governor::clock::Clock>::Instant>>;
 type Accounts = TheirLimiter<u64, DefaultKeyedStateStore<u64>, DefaultClock>;
 
-/// The clock that we go by, for governor.
+/// Our coarse clock, for governor.
 #[derive(Clone, Debug)]
-struct Rough(Clock);
+struct CoarseClock(Clock);
 
-impl governor::clock::Clock for Rough {
+impl governor::clock::Clock for CoarseClock {
     type Instant = Nanos;
     fn now(&self) -> Nanos {
         self.0.coarse().as_nanos().into()
@@ -41,54 +41,55 @@ impl governor::clock::Clock for Rough {
 
 pub(crate) fn global() -> Vec<Case> {
     let default = Peer::new("governor", "direct", direct(Direct::direct(their_plenty())));
-    let rough = Direct::direct_with_clock(their_plenty(), Rough(Clock::system()));
+    let coarse = Direct::direct_with_clock(their_plenty(), CoarseClock(Clock::system()));
     let peers = vec![
         default.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.90)),
-        Peer::new("governor", "direct, by our rough clock", direct(rough)),
+        Peer::new("governor", "direct, by our coarse clock", direct(coarse)),
         Peer::new("ratelimit", "try_wait", ratelimit(PLENTY.into(), Duration::from_secs(1), PLENTY.into())),
         Peer::new("leaky-bucket", "try_acquire", leaky_bucket(PLENTY as usize, Duration::from_millis(1))),
     ];
-    vec![Case::new("allowed", ours(limiter(plenty())), peers)]
+    vec![Case::new("admitted", ours(limiter(plenty())), peers)]
 }
 
-pub(crate) fn deny() -> Vec<Case> {
-    let of = |subject, period, most| {
+pub(crate) fn reject() -> Vec<Case> {
+    let of = |subject, period, max| {
         let limiter = limiter(Quota::per(1, period));
         assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_err(), "the only unit is spent");
         let theirs = Direct::direct(TheirQuota::with_period(period).expect("above zero"));
         assert!(theirs.check().is_ok() && theirs.check().is_err(), "the only unit is spent");
         let peers = vec![
-            Peer::new("governor", "direct", direct(theirs)).target(1, Target::Ratio(most)),
+            Peer::new("governor", "direct", direct(theirs)).target(1, Target::Ratio(max)),
             Peer::new("ratelimit", "try_wait", ratelimit(1, period, 0)),
             Peer::new("leaky-bucket", "try_acquire", leaky_bucket(0, period)),
         ];
         Case::new(subject, ours(limiter), peers)
     };
-    vec![of("more than a tick early", HOUR, 0.75), of("within a tick", TEN_MS, 2.5)]
+    vec![of("an hour early", HOUR, 0.75), of("10 ms early", TEN_MS, 2.5)]
 }
 
 pub(crate) fn keyed_1() -> Vec<Case> {
     let (limiter, theirs) = accounts(1, 65_536);
-    let peer = Peer::new("governor", "keyed, dashmap", asked(&theirs, &ONE)).target(1, Target::Ratio(0.60));
-    vec![Case::new("one account", asked(&limiter, &ONE), vec![peer])]
+    let peer =
+        Peer::new("governor", "keyed, dashmap", acquiring(&theirs, &ONE)).target(1, Target::Ratio(0.60));
+    vec![Case::new("one account", acquiring(&limiter, &ONE), vec![peer])]
 }
 
 pub(crate) fn keyed_10k() -> Vec<Case> {
     let (limiter, theirs) = accounts(10_000, 65_536);
-    let peer = Peer::new("governor", "keyed, dashmap", asked(&theirs, &SOME));
+    let peer = Peer::new("governor", "keyed, dashmap", acquiring(&theirs, &SOME));
     let peer = peer.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.75));
-    vec![Case::new("10⁴ accounts, uniform", asked(&limiter, &SOME), vec![peer])]
+    vec![Case::new("10⁴ accounts, uniform", acquiring(&limiter, &SOME), vec![peer])]
 }
 
 pub(crate) fn keyed_1m() -> Vec<Case> {
     let (limiter, theirs) = accounts(MILLION, 2 * MILLION as usize);
     let against = |draws| {
-        let peer = Peer::new("governor", "keyed, dashmap", asked(&theirs, draws));
+        let peer = Peer::new("governor", "keyed, dashmap", acquiring(&theirs, draws));
         vec![peer.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.75))]
     };
     vec![
-        Case::new("10⁶ accounts, uniform", asked(&limiter, &MANY), against(&MANY)),
-        Case::new("10⁶ accounts, zipf", asked(&limiter, &ZIPF), against(&ZIPF)),
+        Case::new("10⁶ accounts, uniform", acquiring(&limiter, &MANY), against(&MANY)),
+        Case::new("10⁶ accounts, zipf", acquiring(&limiter, &ZIPF), against(&ZIPF)),
     ]
 }
 
@@ -103,12 +104,12 @@ pub(crate) fn tiers() -> Vec<Case> {
         let peer = Peer::new(
             "governor",
             "keyed, direct, direct in a row",
-            asked(&known(Arc::new(theirs), 10_000), &SOME),
+            acquiring(&warmed(Arc::new(theirs), 10_000), &SOME),
         );
         vec![peer.target(1, Target::Ratio(0.75))]
     };
     let of = |subject, tiers: TieredRateLimiter<u64>| {
-        Case::new(subject, asked(&known(tiers, 10_000), &SOME), three())
+        Case::new(subject, acquiring(&warmed(tiers, 10_000), &SOME), three())
     };
     let classed = tiers().class(Class::new("premium").each(plenty()));
     let classed = classed.class_of(|key| if key.is_multiple_of(2) { "free" } else { "premium" });
@@ -122,18 +123,26 @@ pub(crate) fn fair() -> Vec<Case> {
     let fair = || FairRateLimiter::<u64>::new(plenty()).expect("a valid quota");
     let peer = |subject| Peer::new("plimsoll-limit", subject, ours(limiter(plenty())));
     vec![
-        Case::new("FairLimiter, one account", asked(&known(fair(), 1), &ONE), vec![peer("Limiter")]),
-        Case::new("FairLimiter, 10⁴ accounts", asked(&known(fair(), 10_000), &SOME), vec![peer("Limiter")]),
+        Case::new(
+            "FairRateLimiter, one account",
+            acquiring(&warmed(fair(), 1), &ONE),
+            vec![peer("RateLimiter")],
+        ),
+        Case::new(
+            "FairRateLimiter, 10⁴ accounts",
+            acquiring(&warmed(fair(), 10_000), &SOME),
+            vec![peer("RateLimiter")],
+        ),
     ]
 }
 
-/// What a million accounts take, once they are all there.
+/// Measures the bytes that a million accounts take.
 pub(crate) fn memory() -> Vec<Bytes> {
     let mut kept = None;
     let all = allocation_counter::measure(|| {
         let limiter = KeyedRateLimiter::<u64>::builder().quota(plenty()).max_keys(2 * MILLION as usize);
         let limiter = limiter.build().expect("valid settings");
-        (0..MILLION).for_each(|key| limiter.asked_for(&key));
+        (0..MILLION).for_each(|key| limiter.acquire_for(&key));
         assert!(limiter.key_count() as u64 > MILLION / 100 * 99, "nearly each has a slot of its own");
         kept = Some(limiter);
     });
@@ -141,14 +150,14 @@ pub(crate) fn memory() -> Vec<Bytes> {
     let mut kept = None;
     let theirs = allocation_counter::measure(|| {
         let limiter = Arc::new(Accounts::keyed(their_plenty()));
-        (0..MILLION).for_each(|key| limiter.asked_for(&key));
+        (0..MILLION).for_each(|key| limiter.acquire_for(&key));
         kept = Some(limiter);
     });
     drop(kept);
     let each = |bytes: i64| bytes as f64 / MILLION as f64;
     vec![Bytes::new(
         "limit-memory",
-        "KeyedLimiter, 10⁶ accounts in 2·10⁶ slots",
+        "KeyedRateLimiter, 10⁶ accounts in 2·10⁶ slots",
         each(all.bytes_current),
         ("governor", "keyed, dashmap", each(theirs.bytes_current)),
         69.0,
@@ -168,16 +177,16 @@ fn limiter(quota: Quota) -> RateLimiter {
 }
 
 fn ours(limiter: RateLimiter) -> Side {
-    Side::new(move || limiter.clone(), |limiter| used(black_box(&*limiter).try_acquire()))
+    Side::new(move || limiter.clone(), |limiter| settle(black_box(&*limiter).try_acquire()))
 }
 
-/// What may, is done; a refusal is looked at, so that it must be written in full.
+/// Settles a permit. The whole rejection is used, so that it must be written in full.
 #[inline(always)]
-fn used<G: Settle>(asked: Result<Permit<G>, Rejected>) {
-    match asked {
+fn settle<G: Settle>(acquiring: Result<Permit<G>, Rejected>) {
+    match acquiring {
         Ok(permit) => permit.done(Outcome::Success),
-        Err(no) => {
-            black_box(&no);
+        Err(rejected) => {
+            black_box(&rejected);
         }
     }
 }
@@ -196,9 +205,9 @@ where
 }
 
 fn ratelimit(rate: u64, period: Duration, initial: u64) -> Side {
-    let most = rate.max(1);
+    let max = rate.max(1);
     let built =
-        ratelimit::Ratelimiter::builder(rate).period(period).max_tokens(most).initial_available(initial);
+        ratelimit::Ratelimiter::builder(rate).period(period).max_tokens(max).initial_available(initial);
     let limiter = Arc::new(built.build().expect("valid settings"));
     Side::new(
         move || limiter.clone(),
@@ -208,15 +217,11 @@ fn ratelimit(rate: u64, period: Duration, initial: u64) -> Side {
     )
 }
 
-/// As many as it has at first come back every `interval`, and one at least.
+/// The initial units, and at least one, are refilled every `interval`.
 fn leaky_bucket(initial: usize, interval: Duration) -> Side {
-    let most = initial.max(1);
-    let built = leaky_bucket::RateLimiter::builder()
-        .max(most)
-        .initial(initial)
-        .refill(most)
-        .interval(interval)
-        .build();
+    let max = initial.max(1);
+    let built =
+        leaky_bucket::RateLimiter::builder().max(max).initial(initial).refill(max).interval(interval).build();
     let limiter = Arc::new(built);
     Side::new(
         move || limiter.clone(),
@@ -227,7 +232,7 @@ fn leaky_bucket(initial: usize, interval: Duration) -> Side {
 }
 
 const MILLION: u64 = 1_000_000;
-/// So many accounts are drawn in advance: more than the caches hold, and then again from the beginning.
+/// Accounts drawn in advance: more than the caches hold. After the last draw it starts again.
 const DRAWS: usize = 1 << 20;
 
 type Draws = LazyLock<Vec<u64>>;
@@ -253,70 +258,71 @@ fn drawn(among: u64) -> Vec<u64> {
     (0..DRAWS).map(|_| dice.below(among)).collect()
 }
 
-/// What is asked for an account.
-trait Asked: Clone + Send + Sync + 'static {
-    fn asked_for(&self, key: &u64);
+/// Takes a unit for an account.
+trait TryAcquire: Clone + Send + Sync + 'static {
+    fn acquire_for(&self, key: &u64);
 }
 
-impl Asked for KeyedRateLimiter<u64> {
+impl TryAcquire for KeyedRateLimiter<u64> {
     #[inline(always)]
-    fn asked_for(&self, key: &u64) {
-        used(self.try_acquire(key));
+    fn acquire_for(&self, key: &u64) {
+        settle(self.try_acquire(key));
     }
 }
 
-impl Asked for TieredRateLimiter<u64> {
+impl TryAcquire for TieredRateLimiter<u64> {
     #[inline(always)]
-    fn asked_for(&self, key: &u64) {
-        used(self.try_acquire(key));
+    fn acquire_for(&self, key: &u64) {
+        settle(self.try_acquire(key));
     }
 }
 
-impl Asked for FairRateLimiter<u64> {
+impl TryAcquire for FairRateLimiter<u64> {
     #[inline(always)]
-    fn asked_for(&self, key: &u64) {
-        used(self.try_acquire(key));
+    fn acquire_for(&self, key: &u64) {
+        settle(self.try_acquire(key));
     }
 }
 
-impl Asked for Arc<Accounts> {
+impl TryAcquire for Arc<Accounts> {
     #[inline(always)]
-    fn asked_for(&self, key: &u64) {
+    fn acquire_for(&self, key: &u64) {
         black_box(&self.check_key(key));
     }
 }
 
-/// The account first: it is the likeliest to refuse.
-impl Asked for Arc<(Direct, Direct, Accounts)> {
+/// The account comes first, because it is the likeliest to reject.
+impl TryAcquire for Arc<(Direct, Direct, Accounts)> {
     #[inline(always)]
-    fn asked_for(&self, key: &u64) {
+    fn acquire_for(&self, key: &u64) {
         let (global, class, account) = &**self;
         let all = account.check_key(key).and_then(|()| class.check()).and_then(|()| global.check());
         black_box(&all);
     }
 }
 
-/// Each account has asked before.
-fn known<A: Asked>(limiter: A, accounts: u64) -> A {
-    (0..accounts).for_each(|key| limiter.asked_for(&key));
+/// Takes one unit for each account, so that every account is known.
+fn warmed<A: TryAcquire>(limiter: A, accounts: u64) -> A {
+    (0..accounts).for_each(|key| limiter.acquire_for(&key));
     limiter
 }
 
-/// Asked for each of the accounts drawn, in turn; each thread begins somewhere else.
-fn asked<A: Asked>(limiter: &A, draws: &'static Draws) -> Side {
+/// Takes a unit for each drawn account in turn. Each thread starts at a different draw.
+fn acquiring<A: TryAcquire>(limiter: &A, draws: &'static Draws) -> Side {
     let limiter = limiter.clone();
     let draws: &'static [u64] = draws;
     let next = AtomicUsize::new(0);
     Side::new(
         move || (limiter.clone(), draws, next.fetch_add(DRAWS / 3, Ordering::Relaxed)),
         |(limiter, draws, at)| {
-            black_box(&*limiter).asked_for(&draws[*at % DRAWS]);
+            black_box(&*limiter).acquire_for(&draws[*at % DRAWS]);
             *at += 1;
         },
     )
 }
 
-fn accounts(n: u64, room: usize) -> (KeyedRateLimiter<u64>, Arc<Accounts>) {
-    let limiter = KeyedRateLimiter::builder().quota(plenty()).max_keys(room).build().expect("valid settings");
-    (known(limiter, n), known(Arc::new(Accounts::keyed(their_plenty())), n))
+fn accounts(n: u64, max_keys: usize) -> (KeyedRateLimiter<u64>, Arc<Accounts>) {
+    let limiter =
+        KeyedRateLimiter::builder().quota(plenty()).max_keys(max_keys).build().expect("valid settings");
+    (warmed(limiter, n), warmed(Arc::new(Accounts::keyed(their_plenty())), n))
 }

@@ -1,4 +1,5 @@
-//! Rounds: every side once, in turn, again and again; what the kernel disturbed is thrown away.
+//! Rounds: every side once, in turn, again and again. Rounds that the kernel disturbed are
+//! discarded.
 
 use crate::side::Side;
 use std::sync::Arc;
@@ -7,52 +8,52 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Fewer kept rounds than this say nothing.
-pub(crate) const FEWEST: usize = 21;
-/// One pass of one side: long against the clock's own cost, short against the kernel's time slice.
+/// With fewer rounds the medians mean nothing.
+pub(crate) const MIN_ROUNDS: usize = 21;
+/// One pass of one side: long compared with a clock reading, short compared with a time slice.
 const PASS: Duration = Duration::from_micros(400);
 /// A pass this many times slower than the side's median was disturbed by something uncounted.
 const OUTLIER: f64 = 2.0;
-/// How many times the rounds asked for may be tried on a busy machine.
-const PATIENCE: usize = 25;
+/// Rounds that may be tried per requested round on a busy machine.
+const MAX_ATTEMPTS: usize = 25;
 
-/// What came out: for each side its time in each kept round, and its allocations.
+/// The time of each side in each kept round, and its allocations.
 #[derive(Default)]
 pub(crate) struct Measured {
     /// `nanos[side][round]`, per operation.
     pub(crate) nanos: Vec<Vec<f64>>,
     /// `allocs[side]`, per operation.
     pub(crate) allocs: Vec<f64>,
-    pub(crate) thrown_away: usize,
+    pub(crate) discarded: usize,
 }
 
 impl Measured {
-    /// Puts the rounds of another set to these.
+    /// Appends the rounds of another set.
     pub(crate) fn add(&mut self, other: Measured) {
         self.nanos.resize(other.nanos.len(), Vec::new());
         self.nanos.iter_mut().zip(other.nanos).for_each(|(all, more)| all.extend(more));
         self.allocs = other.allocs;
-        self.thrown_away += other.thrown_away;
+        self.discarded += other.discarded;
     }
 }
 
-/// Measures `sides` with so many threads on the same object.
+/// Measures `sides` with `threads` threads on the same object.
 pub(crate) fn run(sides: &[&Side], threads: usize, rounds: usize) -> Measured {
     thread::scope(|scope| {
         let (answer, answers) = channel();
-        let crew: Vec<Sender<Pass>> = (0..threads)
+        let workers: Vec<Sender<Pass>> = (0..threads)
             .map(|_| {
-                let (order, orders) = channel();
+                let (pass_sender, passes) = channel();
                 let answer = answer.clone();
-                scope.spawn(move || work(sides, &orders, &answer));
-                order
+                scope.spawn(move || work(sides, &passes, &answer));
+                pass_sender
             })
             .collect();
-        Crew { crew, answers }.measure(sides.len(), rounds)
+        Workers { workers, answers }.measure(sides.len(), rounds)
     })
 }
 
-/// An order: run this side so many times, all together.
+/// A job for all workers: run this side `times` times, starting together.
 #[derive(Clone)]
 struct Pass {
     side: usize,
@@ -63,18 +64,18 @@ struct Pass {
 }
 
 struct Answer {
-    /// Of one operation.
+    /// Per operation.
     nanos: f64,
-    /// Of the whole pass, with what was spared.
+    /// Of the whole pass, the untimed part included.
     whole: f64,
     disturbed: bool,
-    /// Of one operation.
+    /// Per operation.
     allocs: f64,
 }
 
-fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
+fn work(sides: &[&Side], passes: &Receiver<Pass>, answer: &Sender<Answer>) {
     let mut loops: Vec<_> = sides.iter().map(|side| side.looped()).collect();
-    for pass in orders {
+    for pass in passes {
         let run = &mut loops[pass.side];
         if pass.count {
             run(pass.times);
@@ -86,11 +87,14 @@ fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
         }
         let (mut nanos, mut whole) = (0.0, 0.0);
         let mut disturbed = false;
-        // Not counted while timed, so that peers that allocate do not pay for the counting.
+        // Allocations are not counted here, so that peers that allocate do not pay for the
+        // counting.
         allocation_counter::opt_out(|| {
             run(pass.times / 8);
             let before = preempted();
-            // Everybody spins for everybody: woken by the kernel they would start apart.
+            // A spinning barrier: threads woken by the kernel would start apart. The AcqRel
+            // increments pair with the Acquire loads, so that no timed work begins before the last
+            // thread has arrived.
             pass.arrived.fetch_add(1, Ordering::AcqRel);
             while pass.arrived.load(Ordering::Acquire) < pass.threads {
                 std::hint::spin_loop();
@@ -99,31 +103,31 @@ fn work(sides: &[&Side], orders: &Receiver<Pass>, answer: &Sender<Answer>) {
             let ran = run(pass.times);
             let took = start.elapsed();
             whole = took.as_nanos() as f64;
-            nanos = (took - ran.spared).as_nanos() as f64 / ran.times as f64;
+            nanos = (took - ran.untimed).as_nanos() as f64 / ran.times as f64;
             disturbed = preempted() != before;
         });
         answer.send(Answer { nanos, whole, disturbed, allocs: 0.0 }).unwrap();
     }
 }
 
-/// How often the kernel took the processor away from this thread. Zero where it does not say.
+/// Returns how often the kernel preempted this thread, or 0 if the system does not say.
 fn preempted() -> u64 {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
     line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
-struct Crew {
-    crew: Vec<Sender<Pass>>,
+struct Workers {
+    workers: Vec<Sender<Pass>>,
     answers: Receiver<Answer>,
 }
 
-impl Crew {
+impl Workers {
     fn measure(self, sides: usize, rounds: usize) -> Measured {
         let times: Vec<u64> = (0..sides).map(|side| self.calibrate(side)).collect();
         let mut kept: Vec<Vec<f64>> = Vec::new();
         let mut tried = 0;
-        while kept.len() < rounds && tried < rounds * PATIENCE {
+        while kept.len() < rounds && tried < rounds * MAX_ATTEMPTS {
             tried += 1;
             let round: Vec<_> = (0..sides).map(|side| self.time(side, times[side])).collect();
             if round.iter().all(|answer| !answer.disturbed) {
@@ -135,11 +139,11 @@ impl Crew {
         Measured {
             nanos: (0..sides).map(|side| column(&kept, side)).collect(),
             allocs: (0..sides).map(|side| self.allocs(side)).collect(),
-            thrown_away: tried - kept.len(),
+            discarded: tried - kept.len(),
         }
     }
 
-    /// How many operations make a pass.
+    /// Returns how many operations make a pass.
     fn calibrate(&self, side: usize) -> u64 {
         let mut times = 64;
         while self.time(side, times).whole < PASS.as_nanos() as f64 {
@@ -148,11 +152,11 @@ impl Crew {
         times
     }
 
-    /// The times of the slowest thread, and whether any was disturbed.
+    /// Returns the times of the slowest thread, and whether any was disturbed.
     fn time(&self, side: usize, times: u64) -> Answer {
-        let threads = self.crew.len();
+        let threads = self.workers.len();
         let pass = Pass { side, times, count: false, arrived: Arc::default(), threads };
-        self.crew.iter().for_each(|order| order.send(pass.clone()).unwrap());
+        self.workers.iter().for_each(|pass_sender| pass_sender.send(pass.clone()).unwrap());
         (0..threads)
             .map(|_| self.answers.recv().unwrap())
             .reduce(|one, other| Answer {
@@ -166,7 +170,7 @@ impl Crew {
 
     fn allocs(&self, side: usize) -> f64 {
         let pass = Pass { side, times: 1_000, count: true, arrived: Arc::default(), threads: 1 };
-        self.crew[0].send(pass).unwrap();
+        self.workers[0].send(pass).unwrap();
         self.answers.recv().unwrap().allocs
     }
 }
@@ -175,7 +179,7 @@ fn column(rounds: &[Vec<f64>], side: usize) -> Vec<f64> {
     rounds.iter().map(|round| round[side]).collect()
 }
 
-/// Lower quartile, median, upper quartile; not numbers where there is nothing.
+/// Returns the lower quartile, the median and the upper quartile, or NaN without values.
 pub(crate) fn quartiles(values: &[f64]) -> [f64; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! A permit taken and given back, and a refusal.
+//! A permit acquired and released, and a rejection.
 
 use crate::side::{Case, Peer, Side, Target};
 use parking_lot::Mutex;
@@ -6,11 +6,11 @@ use plimsoll::Valve;
 use std::hint::black_box;
 use std::sync::Arc;
 
-/// More places than threads: nobody is rejected.
+/// More places than threads, so that none is rejected.
 const PLENTY: u32 = 1_024;
 
 pub(crate) fn permit() -> Vec<Case> {
-    let taken = vec![
+    let acquired = vec![
         Peer::new("tokio", "Semaphore", tokio_semaphore(PLENTY)).target(1, Target::Ratio(0.70)),
         Peer::new("async-lock", "Semaphore", async_semaphore(PLENTY)),
         Peer::new("parking_lot", "Mutex<count>", counted(PLENTY)),
@@ -23,13 +23,13 @@ pub(crate) fn permit() -> Vec<Case> {
         Peer::new("parking_lot", "Mutex<count>", counted(0)),
     ];
     vec![
-        Case::new("taken and given back", valve(PLENTY), taken),
+        Case::new("acquired and released", valve(PLENTY), acquired),
         Case::new("rejected", full_valve(), rejected),
     ]
 }
 
-/// What listening costs: the same permit with decisions and outcomes counted. The peer is our own
-/// valve without an observer; what counting adds is the difference of the two times.
+/// The cost of an observer: the same permit with its decisions and outcomes counted. The peer is
+/// our own valve without an observer, so the difference of the two times is what counting adds.
 pub(crate) fn metrics() -> Vec<Case> {
     let peer = |side| vec![Peer::new("plimsoll-valve", "without an observer", side)];
     let full = |counted: Valve| {
@@ -39,27 +39,27 @@ pub(crate) fn metrics() -> Vec<Case> {
                 black_box(&held);
                 counted.clone()
             },
-            ask,
+            try_acquire,
         )
     };
-    let of = |inside| {
+    let counted_valve = |concurrency| {
         let metrics = Arc::new(plimsoll::Metrics::new());
-        Valve::builder().concurrency(inside).observe(metrics).build().expect("a valid size")
+        Valve::builder().concurrency(concurrency).observe(metrics).build().expect("a valid size")
     };
-    let plenty = of(PLENTY);
+    let plenty = counted_valve(PLENTY);
     vec![
         Case::new(
-            "taken and given back, counted",
-            Side::new(move || plenty.clone(), ask),
+            "acquired and released, counted",
+            Side::new(move || plenty.clone(), try_acquire),
             peer(valve(PLENTY)),
         ),
-        Case::new("rejected, counted", full(of(1)), peer(full_valve())),
+        Case::new("rejected, counted", full(counted_valve(1)), peer(full_valve())),
     ]
 }
 
-fn valve(inside: u32) -> Side {
-    let valve = Valve::new(inside).expect("a valid size");
-    Side::new(move || valve.clone(), ask)
+fn valve(concurrency: u32) -> Side {
+    let valve = Valve::new(concurrency).expect("a valid size");
+    Side::new(move || valve.clone(), try_acquire)
 }
 
 fn full_valve() -> Side {
@@ -70,12 +70,12 @@ fn full_valve() -> Side {
             black_box(&held);
             valve.clone()
         },
-        ask,
+        try_acquire,
     )
 }
 
-fn ask(valve: &mut Valve) {
-    // The whole answer is looked at, so that a refusal must be written in full.
+fn try_acquire(valve: &mut Valve) {
+    // The whole result is used, so that a rejection must be written in full.
     black_box(&black_box(&*valve).try_acquire());
 }
 
@@ -99,22 +99,22 @@ fn async_semaphore(places: u32) -> Side {
     )
 }
 
-/// What one writes by hand: a count under a lock, and a guard that counts back.
+/// The hand-written alternative: a count under a lock, and a guard that decrements it.
 struct Counted(Mutex<u32>, u32);
 
-struct Held<'a>(&'a Counted);
+struct CountGuard<'a>(&'a Counted);
 
 impl Counted {
-    fn take(&self) -> Option<Held<'_>> {
-        let mut taken = self.0.lock();
-        (*taken < self.1).then(|| {
-            *taken += 1;
-            Held(self)
+    fn take(&self) -> Option<CountGuard<'_>> {
+        let mut acquired = self.0.lock();
+        (*acquired < self.1).then(|| {
+            *acquired += 1;
+            CountGuard(self)
         })
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for CountGuard<'_> {
     fn drop(&mut self) {
         *self.0.0.lock() -= 1;
     }

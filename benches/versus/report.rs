@@ -1,17 +1,17 @@
-//! Rows: the table and the file.
+//! The rows as a table and as a file.
 
-use crate::measure::{FEWEST, Measured, quartiles};
+use crate::measure::{MIN_ROUNDS, Measured, quartiles};
 use crate::side::{Case, Target};
 use crate::versions::version;
 use serde::Serialize;
 use std::path::Path;
 
-/// Ours against one peer. Times are nanoseconds an operation.
+/// Plimsoll against one peer. Times are in nanoseconds per operation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     group: &'static str,
     subject: &'static str,
-    /// With its version. None where no peer can be driven by so many threads.
+    /// With its version. `None` if no peer can be driven by this many threads.
     peer: Option<String>,
     threads: usize,
     ns: f64,
@@ -21,18 +21,18 @@ pub(crate) struct Row {
     /// The median of the ratios of the single rounds.
     ratio: Option<f64>,
     ratio_quartiles: Option<[f64; 2]>,
-    /// The same work without any guard. Part of `ns` and `peer_ns`, and so of the ratio.
+    /// The same work without any guard. It is a part of `ns` and `peer_ns`, and so of the ratio.
     bare_ns: Option<f64>,
     allocs: f64,
     peer_allocs: Option<f64>,
     rounds: usize,
-    thrown_away: usize,
+    discarded: usize,
     target: Option<Target>,
-    /// None without a target, or with too few rounds to tell.
+    /// `None` without a target, or with too few rounds.
     met: Option<bool>,
 }
 
-/// The rows of one case: ours against each peer.
+/// Returns the rows of one case: ours against each peer.
 pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &Measured) -> Vec<Row> {
     let ours = &measured.nanos[0];
     let [low, ns, high] = quartiles(ours);
@@ -52,7 +52,7 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
         allocs: measured.allocs[0],
         peer_allocs: None,
         rounds: ours.len(),
-        thrown_away: measured.thrown_away,
+        discarded: measured.discarded,
         target: None,
         met: None,
     };
@@ -64,9 +64,9 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
             let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
             let [low, ratio, high] = quartiles(&ratios);
             let target = peer.target_with(threads);
-            let met = target.filter(|_| ours.len() >= FEWEST).map(|target| match target {
-                Target::Ratio(most) => ratio <= most,
-                Target::Nanos(most) => ns <= most,
+            let met = target.filter(|_| ours.len() >= MIN_ROUNDS).map(|target| match target {
+                Target::Ratio(max) => ratio <= max,
+                Target::Nanos(max) => ns <= max,
             });
             Row {
                 peer: Some(format!("{} {} {}", peer.package, version(peer.package), peer.what)),
@@ -84,7 +84,7 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
     if against.is_empty() { vec![alone] } else { against }
 }
 
-/// What something takes, and a peer for the same. In bytes each.
+/// The memory of something of ours and of a peer, in bytes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Bytes {
     group: &'static str,
@@ -93,13 +93,13 @@ pub(crate) struct Bytes {
     peer: String,
     bytes: f64,
     peer_bytes: f64,
-    /// At most so many of ours.
+    /// The maximum for ours.
     target: f64,
     met: bool,
 }
 
 impl Bytes {
-    /// `(package, what, bytes)` of the peer.
+    /// Creates a row. The peer is `(package, what, bytes)`.
     pub(crate) fn new(
         group: &'static str,
         subject: &'static str,
@@ -139,7 +139,7 @@ fn print_times(rows: &[Row]) {
         "allocs",
         "peer's",
         "rounds",
-        "thrown",
+        "discarded",
     ];
     let mut table = vec![head.map(String::from)];
     table.extend(rows.iter().map(cells));
@@ -151,8 +151,8 @@ fn print_times(rows: &[Row]) {
         let cells: Vec<_> = line.iter().zip(width).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("{}", cells.join("  ").trim_end());
     }
-    if rows.iter().any(|row| row.rounds < FEWEST) {
-        println!("\nA row with fewer than {FEWEST} rounds says nothing: the machine was too busy.");
+    if rows.iter().any(|row| row.rounds < MIN_ROUNDS) {
+        println!("\nA row with fewer than {MIN_ROUNDS} rounds is not reliable: the machine was too busy.");
     }
 }
 
@@ -170,8 +170,8 @@ fn cells(row: &Row) -> [String; 15] {
             .filter(|quartiles| quartiles.iter().all(|n| n.is_finite()))
             .map_or(String::new(), |[low, high]| format!("{low:.2}–{high:.2}")),
         match row.target {
-            Some(Target::Ratio(most)) => format!("≤ {most:.2}"),
-            Some(Target::Nanos(most)) => format!("≤ {most} ns"),
+            Some(Target::Ratio(max)) => format!("≤ {max:.2}"),
+            Some(Target::Nanos(max)) => format!("≤ {max} ns"),
             None => "–".into(),
         },
         row.met.map_or("–", |met| if met { "yes" } else { "NO" }).into(),
@@ -179,7 +179,7 @@ fn cells(row: &Row) -> [String; 15] {
         number(Some(row.allocs)),
         number(row.peer_allocs),
         row.rounds.to_string(),
-        row.thrown_away.to_string(),
+        row.discarded.to_string(),
     ]
 }
 

@@ -1,21 +1,21 @@
-//! What is measured: sides, and which of them stand against each other.
+//! What is measured: sides, and which of them are compared.
 
 use std::time::{Duration, Instant};
 
-/// The loop of one thread: runs the operation at least so many times.
+/// The loop of one thread: runs the operation at least as often as its argument says.
 pub(crate) type Loop = Box<dyn FnMut(u64) -> Ran>;
 
-/// How often it ran, and how much of the time was not the operation's.
+/// How often the operation ran, and the time that was not spent in it.
 pub(crate) struct Ran {
     pub(crate) times: u64,
-    pub(crate) spared: Duration,
+    pub(crate) untimed: Duration,
 }
 
-/// One operation on one shared object. Makes each thread its own loop around it.
+/// One operation on one shared object. Each thread gets its own loop around it.
 pub(crate) struct Side(Box<dyn Fn() -> Loop + Sync>);
 
 impl Side {
-    /// `handle` is called once on every thread, `op` is what is measured.
+    /// Creates a side. `handle` is called once on every thread, and `op` is measured.
     pub(crate) fn new<H: 'static>(
         handle: impl Fn() -> H + Sync + 'static,
         op: impl Fn(&mut H) + Copy + Sync + 'static,
@@ -24,13 +24,15 @@ impl Side {
             let mut handle = handle();
             Box::new(move |times| {
                 (0..times).for_each(|_| op(&mut handle));
-                Ran { times, spared: Duration::ZERO }
+                Ran { times, untimed: Duration::ZERO }
             })
         }))
     }
 
-    /// `op` counts as `chunk` operations and comes after `prepare`, whose time is not measured. A chunk
-    /// has to be long against two readings of the clock.
+    /// Creates a side whose `op` counts as `chunk` operations. `prepare` runs before it and is not
+    /// measured.
+    ///
+    /// A chunk must be long compared with two readings of the clock.
     pub(crate) fn prepared<H: 'static>(
         chunk: u64,
         handle: impl Fn() -> H + Sync + 'static,
@@ -40,11 +42,11 @@ impl Side {
         Side(Box::new(move || {
             let mut handle = handle();
             Box::new(move |times| {
-                let mut ran = Ran { times: 0, spared: Duration::ZERO };
+                let mut ran = Ran { times: 0, untimed: Duration::ZERO };
                 while ran.times < times {
                     let start = Instant::now();
                     prepare(&mut handle);
-                    ran.spared += start.elapsed();
+                    ran.untimed += start.elapsed();
                     op(&mut handle);
                     ran.times += chunk;
                 }
@@ -53,46 +55,46 @@ impl Side {
         }))
     }
 
-    /// The loop for the calling thread.
+    /// Returns the loop for the calling thread.
     pub(crate) fn looped(&self) -> Loop {
         (self.0)()
     }
 }
 
-/// What is to be reached against a peer.
+/// The target against a peer.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Target {
-    /// At most so much of the peer's time.
+    /// The maximum part of the peer's time.
     Ratio(f64),
-    /// At most so many nanoseconds, whatever the peer takes.
+    /// The maximum time in nanoseconds, whatever the peer takes.
     Nanos(f64),
 }
 
-/// Somebody else's way to do the same.
+/// Another crate's way to do the same.
 pub(crate) struct Peer {
     pub(crate) package: &'static str,
     pub(crate) what: &'static str,
     pub(crate) side: Side,
     targets: Vec<(usize, Target)>,
-    most_threads: usize,
+    max_threads: usize,
 }
 
 impl Peer {
-    /// `what` of `package`; the version is read from the lock file.
+    /// Creates a peer: `what` of `package`, whose version is read from the lock file.
     pub(crate) fn new(package: &'static str, what: &'static str, side: Side) -> Self {
-        Peer { package, what, side, targets: Vec::new(), most_threads: usize::MAX }
+        Peer { package, what, side, targets: Vec::new(), max_threads: usize::MAX }
     }
 
-    /// Sets what is to be reached with so many threads.
+    /// Sets the target with this number of threads.
     pub(crate) fn target(mut self, threads: usize, target: Target) -> Self {
         self.targets.push((threads, target));
         self
     }
 
-    /// It cannot be driven by more than one thread.
+    /// Marks a peer that cannot be driven by more than one thread.
     pub(crate) fn one_thread(mut self) -> Self {
-        self.most_threads = 1;
+        self.max_threads = 1;
         self
     }
 
@@ -101,28 +103,28 @@ impl Peer {
     }
 }
 
-/// One thing of ours, what others have for it, and the work without any guard.
+/// Something of ours, its peers, and the work without any guard.
 pub(crate) struct Case {
     pub(crate) subject: &'static str,
     ours: Side,
     bare: Option<Side>,
     peers: Vec<Peer>,
-    most_threads: usize,
+    max_threads: usize,
 }
 
 impl Case {
     pub(crate) fn new(subject: &'static str, ours: Side, peers: Vec<Peer>) -> Self {
-        Case { subject, ours, bare: None, peers, most_threads: usize::MAX }
+        Case { subject, ours, bare: None, peers, max_threads: usize::MAX }
     }
 
-    /// With more threads it would say nothing.
+    /// Marks a case that means nothing with more than one thread.
     pub(crate) fn one_thread(mut self) -> Self {
-        self.most_threads = 1;
+        self.max_threads = 1;
         self
     }
 
     pub(crate) fn is_for(&self, threads: usize) -> bool {
-        threads <= self.most_threads
+        threads <= self.max_threads
     }
 
     /// Also measures the work without any guard.
@@ -135,12 +137,12 @@ impl Case {
         self.bare.is_some()
     }
 
-    /// Those peers that can be driven by so many threads.
+    /// Returns the peers that can be driven by this number of threads.
     pub(crate) fn peers(&self, threads: usize) -> impl Iterator<Item = &Peer> {
-        self.peers.iter().filter(move |peer| threads <= peer.most_threads)
+        self.peers.iter().filter(move |peer| threads <= peer.max_threads)
     }
 
-    /// Ours, then the peers, then the bare work.
+    /// Returns ours, then the peers, then the bare work.
     pub(crate) fn sides(&self, threads: usize) -> Vec<&Side> {
         let peers = self.peers(threads).map(|peer| &peer.side);
         std::iter::once(&self.ours).chain(peers).chain(&self.bare).collect()

@@ -1,11 +1,12 @@
-//! Which version of a peer is measured, as the lock file has it; of the standard library, as the compiler has it.
+//! The measured versions: of a peer as in the lock file, of the standard library as the compiler
+//! says.
 
 use std::process::Command;
 use std::sync::OnceLock;
 
 const LOCK: &str = include_str!("../../Cargo.lock");
 
-/// The locked version of `package`. Where there are several, the one this package depends on.
+/// Returns the locked version of `package`. If there are several, the one this package depends on.
 pub(crate) fn version(package: &str) -> &'static str {
     if package == "std" {
         return compiler();
@@ -22,7 +23,7 @@ pub(crate) fn version(package: &str) -> &'static str {
         .unwrap_or("?")
 }
 
-/// Read when it is asked for: no variable of a build without a build script has it.
+/// Asks the compiler. Without a build script, no variable of the build holds the version.
 fn compiler() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {

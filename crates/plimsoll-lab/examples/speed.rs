@@ -1,4 +1,4 @@
-//! How many requests the simulator gets through in a second of wall time, on one core.
+//! Measures how many requests per second of wall time the simulator handles on one core.
 //!
 //! `cargo run --release -p plimsoll-lab --example speed`
 
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (ms, s) = (Duration::from_millis(1), Duration::from_secs(1));
-    let server = ServerPlan { refusal_cost: 0.001, ..ServerPlan::new(16, Law::Exponential(10 * ms)) };
+    let server = ServerPlan { rejection_cost: 0.001, ..ServerPlan::new(16, Law::Exponential(10 * ms)) };
     let capacity = server.capacity();
-    let three = Policy::Three { keep: 0.5, inside: 16, room: 64, longest_wait: 45 * ms };
-    let waiting = Policy::Waiting { inside: 16, room: 64, longest_wait: 45 * ms };
-    let valve = Policy::Valve { inside: 16 };
+    let three = Policy::ThreeLayers { keep: 0.5, concurrency: 16, queue: 64, max_wait: 45 * ms };
+    let waiting = Policy::QueueingValve { concurrency: 16, queue: 64, max_wait: 45 * ms };
+    let valve = Policy::Valve { concurrency: 16 };
     for (name, policy) in [("bare", Policy::Bare), ("valve", valve), ("waiting", waiting), ("three", three)] {
         for load in [0.9, 2.0, 20.0] {
             let case = Case {

@@ -1,82 +1,82 @@
-//! What can go wrong: a flaw in what the user asked for, or a fault while running.
+//! What can go wrong: invalid input, or a failure during the run.
 
 use std::fmt;
 use std::io;
 
-use crate::scenario::Misread;
+use crate::scenario::ScenarioError;
 
-/// A flag's value that cannot be used. Shown as one line: flag, value, what is allowed.
+/// A flag whose value cannot be used. Displayed as one line: flag, value, allowed values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
+pub struct UsageError {
     /// The flag, with its dashes.
     pub flag: &'static str,
     /// The value as given.
     pub given: String,
-    /// What would have been accepted, and where it helps why this was not.
+    /// The allowed values, and why this one was rejected where that helps.
     pub allowed: String,
 }
 
-impl Flaw {
-    /// A flaw in the value of `flag`.
+impl UsageError {
+    /// Creates an error for the value of `flag`.
     pub fn new(flag: &'static str, given: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { flag, given: given.into(), allowed: allowed.into() }
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Debug form: quoted, and a line break inside the value stays on our one line.
+        // The debug format quotes the value and keeps a line break inside it on one line.
         write!(f, "{} {:?}: {}", self.flag, self.given, self.allowed)
     }
 }
 
-impl std::error::Error for Flaw {}
+impl std::error::Error for UsageError {}
 
 /// Why a run ended without a report.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LabError {
-    /// What was asked for cannot be done.
-    Flaw(Flaw),
-    /// A scenario's file cannot be used.
-    Misread(Misread),
-    /// The operating system rejected something during `doing`.
+    /// A flag's value cannot be used.
+    Usage(UsageError),
+    /// A scenario file cannot be used.
+    Scenario(ScenarioError),
+    /// The operating system returned an error during `doing`.
     Io {
-        /// What the lab was about to do.
+        /// What the lab was doing.
         doing: &'static str,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A part of the run did not do what it is there for; the text says which.
-    Broken(String),
+    /// A part of the run failed. The text says which and how.
+    Failed(String),
 }
 
 impl LabError {
-    /// For `map_err`: names what was being done.
+    /// Returns a function for `map_err` that adds what the lab was doing.
     pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, source }
     }
 }
 
-impl From<Flaw> for LabError {
-    fn from(flaw: Flaw) -> Self {
-        Self::Flaw(flaw)
+impl From<UsageError> for LabError {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
     }
 }
 
-impl From<Misread> for LabError {
-    fn from(misread: Misread) -> Self {
-        Self::Misread(misread)
+impl From<ScenarioError> for LabError {
+    fn from(error: ScenarioError) -> Self {
+        Self::Scenario(error)
     }
 }
 
 impl fmt::Display for LabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flaw(flaw) => flaw.fmt(f),
-            Self::Misread(misread) => misread.fmt(f),
+            Self::Usage(error) => error.fmt(f),
+            Self::Scenario(error) => error.fmt(f),
             Self::Io { doing, source } => write!(f, "could not {doing}: {source}"),
-            Self::Broken(what) => f.write_str(what),
+            Self::Failed(what) => f.write_str(what),
         }
     }
 }
@@ -85,7 +85,7 @@ impl std::error::Error for LabError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::Flaw(_) | Self::Misread(_) | Self::Broken(_) => None,
+            Self::Usage(_) | Self::Scenario(_) | Self::Failed(_) => None,
         }
     }
 }
@@ -95,8 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flaw_is_one_line_whatever_was_given() {
-        let shown = Flaw::new("--loads", "a\nb", "allowed are numbers").to_string();
+    fn usage_error_is_one_line_for_any_value() {
+        let shown = UsageError::new("--loads", "a\nb", "allowed are numbers").to_string();
         assert_eq!(shown, "--loads \"a\\nb\": allowed are numbers");
     }
 }

@@ -1,76 +1,47 @@
-//! The lab of Plimsoll: a real server with a real bottleneck, driven past its capacity over real
-//! sockets, once bare and once behind a guard.
+//! The lab of Plimsoll: measures what overload does to a server, with and without a guard.
 //!
 //! ```text
-//!  pacer ──due──▶ client ──HTTP/1.1 over loopback──▶ [guard] ──▶ handler ──▶ slot pool (C per second)
+//!  pacer ──due──▶ client ──HTTP/1.1 over loopback──▶ [guard] ──▶ handler ──▶ slot pool, C/s
 //!  own thread     own runtime                        own runtime             own timing thread
 //! ```
 //!
-//! The claim it puts to the proof: past its capacity a server without a guard does *less* useful
-//! work, not just no more, because it spends its slots on requests whose clients have left. The
-//! numbers are read from the real clock of the machine it runs on, so they differ from run to
-//! run; a row in which the load generator itself fell behind says so ([`Row::valid`]).
+//! `plimsoll-lab demo` drives a real server past its capacity over real sockets, first bare and
+//! then behind a guard. Its claim: past its capacity a server without a guard does *less* useful
+//! work, because it spends its slots on requests whose clients have left. The figures come
+//! from the real clock, so they differ from run to run. A row in which the load generator itself
+//! fell behind is marked void ([`Row::valid`]).
 //!
-//! Beside it stands the simulator ([`sim`]): the same layers, unchanged, before a server made of
-//! numbers, in virtual time; [`scenario`] reads what is to happen there, [`run`] does it for every
-//! policy, load and seed. What takes minutes on sockets takes a second there, and is the same each
-//! time.
+//! `plimsoll-lab run` does the same in virtual time. The simulator ([`sim`]) puts the same layers,
+//! unchanged, in front of a simulated server. [`scenario`] reads what should happen, and [`run`]
+//! simulates it for every policy, load and seed. A simulation is repeatable, and takes a second
+//! where sockets take minutes. [`fair`] simulates accounts that share one rate.
 //!
-//! It is a program first: `plimsoll-lab demo`, `plimsoll-lab run`. The guard is a parameter ([`Guards`]), so the same
-//! drive judges any stack of layers:
+//! The package is a program first. The guard of the demo is a parameter ([`Guards`]), so the same
+//! code can judge any stack of layers:
 //!
 //! ```no_run
 //! use plimsoll_lab::{Guards, command};
 //!
 //! let guards = Guards {
 //!     guard: &|router, _plan| router,
-//!     refusing: &|router| router,
+//!     rejecting: &|router| router,
 //! };
 //! let _code = command::run(["plimsoll-lab", "demo", "--seconds", "1"], &guards);
 //! ```
 //!
-//! Not for: benchmarks of a server's top speed (the bottleneck is a schedule, not computation),
-//! nor loads beyond what one client thread sends (some ten thousand requests a second).
+//! *Not* for benchmarks of a server's top speed: the bottleneck is a schedule, not a computation.
+//! *Not* for loads beyond what one client thread can send, some ten thousand requests per second.
 
-mod chart;
+pub mod catalog;
 mod cli;
-mod client;
-pub mod command;
-mod cost;
-mod demo;
 mod error;
 pub mod fair;
-mod files;
-mod guards;
 mod html;
-mod pacer;
-mod page;
-mod plan;
-mod pool;
-mod progress;
-mod reading;
-mod report;
-mod row;
+mod live;
 pub mod run;
-mod save;
 pub mod scenario;
-mod schedule;
-mod server;
-mod settings;
 pub mod sim;
-mod simulate;
-mod table;
-mod tally;
-mod value;
-mod wire;
 
-pub use cost::{RefusalCost, refusal_cost};
-pub use demo::demo;
-pub use error::{Flaw, LabError};
-pub use guards::Guards;
-pub use plan::Plan;
-pub use progress::Progress;
-pub use report::Report;
-pub use row::Row;
-pub use server::Door;
-pub use settings::Settings;
+pub use cli::{Progress, Settings, command};
+pub use error::{LabError, UsageError};
+pub use live::{Guards, Listener, Plan, RejectionCost, Report, Row, demo, rejection_cost};

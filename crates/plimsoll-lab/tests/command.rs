@@ -1,4 +1,4 @@
-//! The program as a user meets it: exit codes, one-line complaints, the file it writes.
+//! The program as a user meets it: exit codes, one-line errors, and the files it writes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs;
@@ -17,17 +17,17 @@ fn entries(directory: &Path) -> usize {
 }
 
 fn assert_rejected(output: &Output, parts: &[&str]) {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(output.stdout.is_empty());
     for part in parts {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(stderr.contains(part), "{part} in {stderr}");
     }
 }
 
 #[test]
-fn a_wrong_value_is_one_line_and_leaves_no_file() {
+fn invalid_value_prints_one_line_and_writes_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("result.json");
     for (flag, given) in [
@@ -51,14 +51,14 @@ fn a_wrong_value_is_one_line_and_leaves_no_file() {
 }
 
 #[test]
-fn an_unknown_flag_or_no_command_is_one_line() {
+fn unknown_flag_or_missing_command_prints_one_line() {
     assert_rejected(&lab(&["demo", "--sped", "1"]).output().unwrap(), &["--sped"]);
     assert_rejected(&lab(&["demo", "--seed"]).output().unwrap(), &["--seed"]);
     assert_rejected(&lab(&[]).output().unwrap(), &["demo"]);
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_found_before_the_run() {
+fn unwritable_file_is_reported_before_the_run() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("no/such/result.json");
     for path in [missing.as_path(), directory.path()] {
@@ -70,7 +70,7 @@ fn a_file_that_cannot_be_written_is_found_before_the_run() {
 }
 
 #[test]
-fn an_address_in_use_is_named() {
+fn address_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = lab(&["demo", "--listen", &address]).output().unwrap();
@@ -78,7 +78,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
-fn help_is_no_error_and_has_examples() {
+fn help_succeeds_and_has_examples() {
     for args in [&["--help"][..], &["demo", "--help"], &["--version"]] {
         let output = lab(args).output().unwrap();
         assert_eq!(output.status.code(), Some(0));
@@ -89,7 +89,7 @@ fn help_is_no_error_and_has_examples() {
 }
 
 #[test]
-fn a_run_prints_its_result_and_writes_the_same_as_json() {
+fn demo_prints_its_result_and_writes_it_as_json() {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("result.json");
     let output = lab(&["demo", "--capacity", "190", "--loads", "0.5,2"])
@@ -97,16 +97,16 @@ fn a_run_prints_its_result_and_writes_the_same_as_json() {
         .args(["--out", directory.path().join("report.html").to_str().unwrap()])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("190") && said.contains("row 4 of 4"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("190") && stderr.contains("row 4 of 4"), "{stderr}");
     let shown = String::from_utf8(output.stdout).unwrap();
-    for part in ["bare", "guarded", "A refusal costs", "bound", "2×"] {
+    for part in ["bare", "guarded", "A rejection costs", "bound", "2×"] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
     let report: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert_eq!(report["capacity"], 200.0);
-    assert!(report["refusal_cost"].as_f64().unwrap() > 0.0);
+    assert!(report["rejection_cost"].as_f64().unwrap() > 0.0);
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
     for row in rows {
@@ -122,11 +122,11 @@ fn a_run_prints_its_result_and_writes_the_same_as_json() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_without_a_file() {
+fn ctrl_c_exits_130_and_writes_no_file() {
     use std::io::{BufRead, BufReader};
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("result.json");
-    // Minutes of rows: whatever the machine, it is not done when the first line is out.
+    // The rows take minutes, so no machine is done when the first line is printed.
     let mut child = lab(&["demo", "--capacity", "50", "--loads"])
         .arg(vec!["0.1"; 32].join(","))
         .args(["--seconds", "0.1", "--json", json.to_str().unwrap()])

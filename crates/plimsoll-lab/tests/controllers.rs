@@ -1,15 +1,16 @@
-//! A rate set by hand, and what steers itself, at one server: the facts that hold by a wide margin.
+//! Load controllers and a fixed drop rate in front of one server, by facts that hold with a wide
+//! margin.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_lab::Progress;
 use plimsoll_lab::run::{Outcome, Row, Verdict, run};
 use plimsoll_lab::scenario::{Scenario, find, read};
-use plimsoll_lab::sim::{Policy, Steer, simulate};
+use plimsoll_lab::sim::{Policy, ShedderControl, simulate};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The shipped scenario at some of its loads, with some of its policies.
+/// Returns the shipped scenario with some of its loads and policies.
 fn scenario(loads: &[f64], policies: &[&str]) -> Scenario {
     let mut scenario = find("controllers").unwrap();
     scenario.steps.retain(|step| loads.contains(&step.load));
@@ -27,63 +28,68 @@ fn row<'a>(outcome: &'a Outcome, policy: &str, load: f64) -> &'a Row {
 }
 
 #[test]
-fn a_rate_set_for_twice_the_capacity_loses_at_five_times_what_the_controller_keeps() {
-    let outcome = outcome(&[2.0, 5.0], &["drop for 2x", "shedder rate", "shedder red"]);
+fn fixed_rate_for_2x_fails_at_5x_and_controllers_hold() {
+    let outcome = outcome(&[2.0, 5.0], &["random drop for 2x", "load shedder, rate", "load shedder, red"]);
     let of_bound = |policy, load| row(&outcome, policy, load).of_bound;
-    assert!(of_bound("drop for 2x", 2.0).low > 0.95, "{:?}", of_bound("drop for 2x", 2.0));
-    assert!(of_bound("drop for 2x", 5.0).high < 0.02, "{:?}", of_bound("drop for 2x", 5.0));
-    for (policy, load) in
-        [("shedder rate", 2.0), ("shedder rate", 5.0), ("shedder red", 2.0), ("shedder red", 5.0)]
-    {
+    assert!(of_bound("random drop for 2x", 2.0).low > 0.95, "{:?}", of_bound("random drop for 2x", 2.0));
+    assert!(of_bound("random drop for 2x", 5.0).high < 0.02, "{:?}", of_bound("random drop for 2x", 5.0));
+    for (policy, load) in [
+        ("load shedder, rate", 2.0),
+        ("load shedder, rate", 5.0),
+        ("load shedder, red", 2.0),
+        ("load shedder, red", 5.0),
+    ] {
         let row = row(&outcome, policy, load);
         assert!(row.of_bound.low > 0.97, "{policy} at {load}: {:?}", row.of_bound);
         assert_eq!((row.verdict, row.late.mean), (Verdict::Stable, 0.0), "{policy} at {load}");
     }
-    // The median of the work is 6.9 ms, and the wanted delay 20 ms.
-    let p50 = row(&outcome, "shedder rate", 5.0).p50_ms.unwrap();
+    // The median of the work is 6.9 ms, and the target delay 20 ms.
+    let p50 = row(&outcome, "load shedder, rate", 5.0).p50_ms.unwrap();
     assert!((20.0..40.0).contains(&p50.mean), "{p50:?}");
 }
 
 #[test]
-fn what_steers_itself_drops_nothing_at_half_the_capacity_and_a_fixed_rate_its_half() {
-    let all = ["drop for 2x", "shedder rate", "shedder pie", "shedder red", "dagor"];
+fn at_half_load_controllers_drop_none_and_fixed_rate_half() {
+    let all = ["random drop for 2x", "load shedder, rate", "load shedder, pie", "load shedder, red", "dagor"];
     let outcome = outcome(&[0.5], &all);
     for policy in &all[1..] {
         assert_eq!(row(&outcome, policy, 0.5).rejected.mean, 0.0, "{policy}");
     }
-    let fixed = row(&outcome, "drop for 2x", 0.5);
+    let fixed = row(&outcome, "random drop for 2x", 0.5);
     assert!((fixed.of_bound.mean - 0.5).abs() < 0.05, "{:?}", fixed.of_bound);
 }
 
 #[test]
-fn at_twenty_times_the_capacity_the_controller_keeps_to_its_delay_and_small_steps_come_too_late() {
-    let outcome = outcome(&[20.0], &["shedder rate", "dagor", "shedder pie", "dispatch"]);
-    for policy in ["shedder rate", "dispatch"] {
+fn at_20x_rate_control_holds_and_small_steps_are_too_slow() {
+    let outcome = outcome(&[20.0], &["load shedder, rate", "dagor", "load shedder, pie", "dispatch"]);
+    for policy in ["load shedder, rate", "dispatch"] {
         let row = row(&outcome, policy, 20.0);
         assert!(row.of_bound.low > 0.95 && row.late.mean == 0.0, "{policy}: {:?}", row.of_bound);
     }
-    assert!(row(&outcome, "shedder rate", 20.0).p50_ms.unwrap().mean < 40.0);
-    for policy in ["dagor", "shedder pie"] {
+    assert!(row(&outcome, "load shedder, rate", 20.0).p50_ms.unwrap().mean < 40.0);
+    for policy in ["dagor", "load shedder, pie"] {
         assert!(row(&outcome, policy, 20.0).of_bound.high < 0.05, "{policy}");
     }
 }
 
 #[test]
-fn what_the_throttle_refuses_costs_the_server_nothing() {
-    // Dear refusals: a tenth of the work each. At ten times the capacity they take all that there is.
-    let mut scenario = scenario(&[10.0], &["throttle+valve", "valve"]);
-    scenario.steps[0].case.server.refusal_cost = 0.1;
+fn throttled_requests_cost_the_server_nothing() {
+    // Rejections cost a tenth of the work each. At ten times the capacity they use up the whole
+    // server.
+    let mut scenario = scenario(&[10.0], &["adaptive throttle + valve", "valve"]);
+    scenario.steps[0].case.server.rejection_cost = 0.1;
     let good = |name: &str| {
         let (_, policy) = scenario.policies.iter().find(|(other, _)| other == name).unwrap();
         simulate(&scenario.steps[0].case, policy, 1).unwrap().goodput()
     };
-    let (throttled, plain) = (good("throttle+valve"), good("valve"));
+    let (throttled, plain) = (good("adaptive throttle + valve"), good("valve"));
     assert!(throttled > 1_200.0 && throttled > 2.0 * plain, "{throttled} and {plain} of 1600");
 }
 
 #[test]
-fn the_same_seed_gives_the_same_course_and_another_seed_another() {
-    let scenario = scenario(&[2.0], &["shedder rate", "dagor", "dispatch", "throttle+valve"]);
+fn simulation_depends_on_the_seed_alone() {
+    let scenario =
+        scenario(&[2.0], &["load shedder, rate", "dagor", "dispatch", "adaptive throttle + valve"]);
     let case = &scenario.steps[0].case;
     for (name, policy) in &scenario.policies {
         let course = |seed| format!("{:?}", simulate(case, policy, seed).unwrap());
@@ -101,48 +107,48 @@ fn with(policy: &str) -> Result<Policy, String> {
 }
 
 #[test]
-fn what_is_not_given_is_as_the_guards_have_it() {
-    let shedder = |target, steer| Policy::Shedder { workers: 4, target, steer, capacity_hint: None };
-    assert_eq!(with("kind = \"shedder\""), Ok(shedder(5 * MS, Steer::Rate)));
-    let pie = "kind = \"shedder\"\ncontrol = \"pie\"\ntarget = \"20ms\"";
-    assert_eq!(with(pie), Ok(shedder(20 * MS, Steer::Pie)));
-    let red = "kind = \"shedder\"\ncontrol = \"red\"\nfrom = 3\nto = 9";
-    assert_eq!(with(red), Ok(shedder(5 * MS, Steer::Red { from: 3, to: 9 })));
+fn missing_keys_have_the_guards_defaults() {
+    let shedder = |target, control| Policy::LoadShedder { workers: 4, target, control, capacity_hint: None };
+    assert_eq!(with("kind = \"load-shedder\""), Ok(shedder(5 * MS, ShedderControl::Rate)));
+    let pie = "kind = \"load-shedder\"\ncontrol = \"pie\"\ntarget = \"20ms\"";
+    assert_eq!(with(pie), Ok(shedder(20 * MS, ShedderControl::Pie)));
+    let red = "kind = \"load-shedder\"\ncontrol = \"red\"\nfrom = 3\nto = 9";
+    assert_eq!(with(red), Ok(shedder(5 * MS, ShedderControl::Red { from: 3, to: 9 })));
     assert_eq!(with("kind = \"dagor\""), Ok(Policy::Dagor));
-    assert_eq!(with("kind = \"dispatch\""), Ok(Policy::Dispatch { seats: 4, probes: 8 }));
-    let throttle = Policy::ThrottleValve { k: 2.0, within: 120_000 * MS, floor: 1.0, inside: 4 };
-    assert_eq!(with("kind = \"throttle+valve\""), Ok(throttle));
+    assert_eq!(with("kind = \"dispatch\""), Ok(Policy::Dispatch { slots: 4, probes: 8 }));
+    let throttle = Policy::AdaptiveThrottleValve { k: 2.0, window: 120_000 * MS, floor: 1.0, concurrency: 4 };
+    assert_eq!(with("kind = \"adaptive-throttle+valve\""), Ok(throttle));
 }
 
 #[test]
-fn a_bad_setting_is_named_with_its_line_and_what_is_allowed() {
+fn invalid_setting_names_line_and_allowed_values() {
     for (kind, keys, parts) in [
-        ("shedder", "control = \"fast\"", &["policy.control = \"fast\"", "rate, pie or red"][..]),
-        ("shedder", "target = \"0s\"", &["policy.target = \"0s\"", "3600s"]),
-        ("shedder", "workers = 0", &["policy.workers = 0", "1 to 1000000"]),
-        ("shedder", "capacity_hint = 0", &["policy.capacity_hint = 0"]),
-        ("shedder", "from = 3", &["policy.from is not allowed with shedder", "capacity_hint"]),
+        ("load-shedder", "control = \"fast\"", &["policy.control = \"fast\"", "rate, pie or red"][..]),
+        ("load-shedder", "target = \"0s\"", &["policy.target = \"0s\"", "3600s"]),
+        ("load-shedder", "workers = 0", &["policy.workers = 0", "1 to 1000000"]),
+        ("load-shedder", "capacity_hint = 0", &["policy.capacity_hint = 0"]),
+        ("load-shedder", "from = 3", &["policy.from is not allowed with load-shedder", "capacity_hint"]),
         (
-            "shedder",
+            "load-shedder",
             "control = \"pie\"\ncapacity_hint = 9",
             &["policy.capacity_hint is not allowed with pie"],
         ),
-        ("shedder", "control = \"red\"\nto = 9", &["policy.from is missing"]),
-        ("shedder", "control = \"red\"\nfrom = 9", &["policy.to is missing"]),
-        ("shedder", "control = \"red\"\nfrom = 9\nto = 9", &["policy.to = 9", "10 to 1000000"]),
+        ("load-shedder", "control = \"red\"\nto = 9", &["policy.from is missing"]),
+        ("load-shedder", "control = \"red\"\nfrom = 9", &["policy.to is missing"]),
+        ("load-shedder", "control = \"red\"\nfrom = 9\nto = 9", &["policy.to = 9", "10 to 1000000"]),
         ("dagor", "target = \"20ms\"", &["policy.target is not allowed with dagor", "none"]),
-        ("dispatch", "seats = 0", &["policy.seats = 0", "1 to 1000000"]),
+        ("dispatch", "slots = 0", &["policy.slots = 0", "1 to 1000000"]),
         ("dispatch", "probes = 0", &["policy.probes = 0"]),
-        ("dispatch", "room = 3", &["policy.room is not allowed with dispatch", "seats, probes"]),
-        ("throttle+valve", "k = 0.5", &["policy.k = 0.5", "1 to 1000000"]),
-        ("throttle+valve", "within = \"10ms\"", &["policy.within = \"10ms\"", "1s to 3600s"]),
-        ("throttle+valve", "floor = -1", &["policy.floor = -1"]),
-        ("throttle", "", &["policy.kind = \"throttle\"", "dispatch or throttle+valve"]),
+        ("dispatch", "queue = 3", &["policy.queue is not allowed with dispatch", "slots, probes"]),
+        ("adaptive-throttle+valve", "k = 0.5", &["policy.k = 0.5", "1 to 1000000"]),
+        ("adaptive-throttle+valve", "window = \"10ms\"", &["policy.window = \"10ms\"", "1s to 3600s"]),
+        ("adaptive-throttle+valve", "floor = -1", &["policy.floor = -1"]),
+        ("throttle", "", &["policy.kind = \"throttle\"", "dispatch or adaptive-throttle+valve"]),
         ("valve", "k = 2", &["policy.k is not allowed with valve"]),
     ] {
-        let said = with(&format!("kind = \"{kind}\"\n{keys}")).expect_err(keys);
+        let stderr = with(&format!("kind = \"{kind}\"\n{keys}")).expect_err(keys);
         for part in [&["x.toml:"], parts].concat() {
-            assert!(said.contains(part), "{part} in {said}");
+            assert!(stderr.contains(part), "{part} in {stderr}");
         }
     }
 }

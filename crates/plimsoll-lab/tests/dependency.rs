@@ -1,4 +1,4 @@
-//! A dependency that is not well for a while, and who stands before it: faults, and what a breaker makes of them.
+//! Faults of a dependency, and what a circuit breaker makes of them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll::breaker::{CircuitBreakerConfig, OpenTime, Probes, Ramp};
@@ -7,14 +7,14 @@ use plimsoll_lab::Progress;
 use plimsoll_lab::run::{Outcome, Row, Verdict, run};
 use plimsoll_lab::scenario::{Scenario, find};
 use plimsoll_lab::sim::{
-    Arrivals, Case, Clients, Fault, FaultKind, Law, Met, Policy, Record, ServerPlan, simulate,
+    Arrivals, Case, Clients, Fault, FaultCounts, FaultKind, Law, Policy, Record, ServerPlan, simulate,
 };
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-/// Two slots of ten milliseconds, a request each 10 ms from 5 ms on, and one fault from 100 ms to 200 ms.
+/// Two slots of 10 ms, a request every 10 ms from 5 ms on, and one fault from 100 ms to 200 ms.
 fn case(kind: FaultKind, deadline: Duration) -> Case {
     let mut server = ServerPlan::new(2, Law::Constant(10 * MS));
     server.faults = vec![Fault { from: 100 * MS, until: 200 * MS, kind }];
@@ -32,7 +32,7 @@ fn case(kind: FaultKind, deadline: Duration) -> Case {
 fn bare(kind: FaultKind, deadline: Duration) -> Record {
     let record = simulate(&case(kind, deadline), &Policy::Bare, 1).unwrap();
     assert_eq!(record.offered, record.good + record.rejected + record.failed + record.late);
-    assert_eq!(record.faults, [Met { sent: 10, reached: 10 }]);
+    assert_eq!(record.faults, [FaultCounts { sent: 10, reached: 10 }]);
     record
 }
 
@@ -41,41 +41,42 @@ fn ends(record: &Record) -> (u64, u64, u64) {
 }
 
 #[test]
-fn a_server_that_fails_answers_soon_and_serves_whom_it_had() {
+fn failing_server_answers_soon_and_serves_earlier_requests() {
     let record = bare(FaultKind::Fails { after: MS }, S);
     assert_eq!(ends(&record), (30, 10, 0));
-    assert_eq!(record.line.iter().map(|moment| moment.failed).sum::<u32>(), 10);
-    assert_eq!(record.line[1].failed, 10);
-    // An answer that comes after the deadline is none.
+    assert_eq!(record.timeline.iter().map(|moment| moment.failed).sum::<u32>(), 10);
+    assert_eq!(record.timeline[1].failed, 10);
+    // A failure that arrives after the deadline counts as late.
     assert_eq!(ends(&bare(FaultKind::Fails { after: 60 * MS }, 50 * MS)), (30, 0, 10));
 }
 
 #[test]
-fn a_server_that_is_slow_takes_so_many_times_as_long() {
-    // Each takes 20 ms of the two slots: just what they can do.
+fn slow_server_takes_factor_times_as_long() {
+    // Each request takes 20 ms, which is exactly the capacity of the two slots.
     let record = bare(FaultKind::Slow { factor: 2.0 }, S);
     assert_eq!(ends(&record), (40, 0, 0));
     assert!((record.good_ms(1.0).unwrap() - 20.0).abs() < 0.1, "{:?}", record.good_ms(1.0));
-    // At four times as long they do half of what comes; the one that came last waits the longest.
+    // At a factor of four the slots serve half of the arrivals. The last one waits the longest.
     assert!(bare(FaultKind::Slow { factor: 4.0 }, S).good_ms(1.0).unwrap() > 50.0);
 }
 
 #[test]
-fn a_server_that_hangs_goes_on_or_begins_anew() {
-    let goes_on = bare(FaultKind::Hangs { forgets: false }, S);
-    assert_eq!(ends(&goes_on), (40, 0, 0));
-    // Nothing arrives in between, and the first has waited for all of it.
-    assert_eq!(goes_on.line[1].good, 0);
-    assert!(goes_on.good_ms(1.0).unwrap() > 99.0);
-    // Who waited is not answered; who comes later finds it empty. The one sent at 95 ms is still in it.
-    let begins_anew = bare(FaultKind::Hangs { forgets: true }, S);
-    assert_eq!(ends(&begins_anew), (29, 0, 11));
-    assert!(begins_anew.good_ms(1.0).unwrap() < 10.1);
-    assert_eq!(begins_anew.wasted(), 0);
+fn hanging_server_continues_or_restarts() {
+    let continued = bare(FaultKind::Hangs { forgets: false }, S);
+    assert_eq!(ends(&continued), (40, 0, 0));
+    // No answer arrives in between, and the first request has waited for the whole fault.
+    assert_eq!(continued.timeline[1].good, 0);
+    assert!(continued.good_ms(1.0).unwrap() > 99.0);
+    // Requests of the time before the restart are lost, that of 95 ms included. Later ones find an
+    // empty server.
+    let restarted = bare(FaultKind::Hangs { forgets: true }, S);
+    assert_eq!(ends(&restarted), (29, 0, 11));
+    assert!(restarted.good_ms(1.0).unwrap() < 10.1);
+    assert_eq!(restarted.wasted(), 0);
 }
 
 #[test]
-fn a_breaker_is_told_of_failures_but_not_of_what_a_valve_beside_it_refuses() {
+fn breaker_counts_failures_but_not_valve_rejections() {
     let trip = Trip::failures().ratio(0.5, 4).within(50 * MS);
     let config = CircuitBreakerConfig {
         trips: vec![trip],
@@ -84,14 +85,14 @@ fn a_breaker_is_told_of_failures_but_not_of_what_a_valve_beside_it_refuses() {
         ..CircuitBreakerConfig::default()
     };
     let fails = case(FaultKind::Fails { after: MS }, S);
-    let record = simulate(&fails, &Policy::Breaker(config.clone()), 1).unwrap();
+    let record = simulate(&fails, &Policy::CircuitBreaker(config.clone()), 1).unwrap();
     let met = record.faults[0];
     assert!(met.sent == 10 && (4..=8).contains(&met.reached), "{met:?}");
     assert_eq!((record.failed, record.good + record.rejected), (met.reached, 40 - met.reached));
-    // Three of four are rejected by the valve, and none by the breaker.
+    // The valve rejects three of four, and the breaker none.
     let mut crowded = case(FaultKind::Slow { factor: 1.0 }, S);
     crowded.server.service = Law::Constant(40 * MS);
-    let both = Policy::BreakerValve { breaker: config, inside: 1 };
+    let both = Policy::CircuitBreakerValve { breaker: config, concurrency: 1 };
     let record = simulate(&crowded, &both, 1).unwrap();
     assert_eq!((record.good, record.rejected), (10, 30));
 }
@@ -113,60 +114,61 @@ fn row<'a>(outcome: &'a Outcome, policy: &str) -> &'a Row {
 
 fn config(scenario: &Scenario) -> &CircuitBreakerConfig {
     match &scenario.policies[0].1 {
-        Policy::Breaker(config) | Policy::BreakerValve { breaker: config, .. } => config,
+        Policy::CircuitBreaker(config) | Policy::CircuitBreakerValve { breaker: config, .. } => config,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn bare_all_calls_go_to_the_dead_dependency_and_its_backlog_outlives_the_fault() {
+fn bare_sends_every_call_and_its_backlog_outlives_the_fault() {
     let outcome = outcome(&dependency(&["bare"]), 1, 2);
     let bare = row(&outcome, "bare");
     for fault in &bare.faults {
         assert_eq!(fault.reached, fault.sent);
     }
-    // Quick failures leave nothing behind; a queue of those who have left, and their retries, stay.
-    let returned: Vec<u32> = bare.faults.iter().map(|fault| fault.returned).collect();
-    assert_eq!(returned, [2, 0, 0]);
-    assert!(bare.faults[0].back_s.unwrap().high < 0.2);
+    // Fast failures leave no backlog. A queue of abandoned requests and their retries stays.
+    let recovered: Vec<u32> = bare.faults.iter().map(|fault| fault.recovered).collect();
+    assert_eq!(recovered, [2, 0, 0]);
+    assert!(bare.faults[0].recovery_s.unwrap().high < 0.2);
     assert_eq!(bare.verdict, Verdict::Metastable);
 }
 
 #[test]
-fn behind_a_breaker_few_calls_go_to_the_dead_dependency() {
-    let outcome = outcome(&dependency(&["bare", "valve", "breaker", "breaker+valve"]), 1, 2);
-    for policy in ["breaker", "breaker+valve"] {
+fn breaker_sends_few_calls_to_a_failed_dependency() {
+    let outcome =
+        outcome(&dependency(&["bare", "valve", "circuit breaker", "circuit breaker + valve"]), 1, 2);
+    for policy in ["circuit breaker", "circuit breaker + valve"] {
         for fault in &row(&outcome, policy).faults {
             let share = fault.reached.high / fault.sent.low;
             assert!(share < 0.12, "{policy}: {share} of {fault:?}");
         }
     }
-    // A valve cannot tell a failure from an answer; what hangs it bounds as well.
+    // A valve cannot distinguish a failure from an answer. It does bound the calls that hang.
     let [fails, _, hangs] = &row(&outcome, "valve").faults[..] else { unreachable!() };
     assert_eq!(fails.reached, fails.sent);
     assert!(hangs.reached.high < 0.06 * hangs.sent.low, "{hangs:?}");
-    assert!(row(&outcome, "breaker+valve").faults[2].reached.high < hangs.reached.low);
+    assert!(row(&outcome, "circuit breaker + valve").faults[2].reached.high < hangs.reached.low);
 }
 
 #[test]
-fn behind_a_breaker_it_is_back_within_the_open_time_and_the_ramp() {
-    for policy in ["breaker", "breaker+valve"] {
+fn breaker_recovers_within_open_time_and_ramp() {
+    for policy in ["circuit breaker", "circuit breaker + valve"] {
         let scenario = dependency(&[policy]);
         let config = config(&scenario);
         let deadline = scenario.steps[0].case.clients.deadline.unwrap();
         let usual = (config.open.max + config.ramp.duration).as_secs_f64();
-        // A probe that was on its way when the fault ended may still fail, or be the one in twenty thousand that is
-        // slow while all is well: that costs one more open time.
-        let most = (2 * config.open.max + config.ramp.duration + deadline).as_secs_f64();
+        // A probe in flight at the end of the fault may still fail. It may also be the one in
+        // twenty thousand that is slow without a fault. Either costs one more open time.
+        let max = (2 * config.open.max + config.ramp.duration + deadline).as_secs_f64();
         let mut all = Vec::new();
         for seed in 1..=10 {
             let outcome = outcome(&scenario, seed, 1);
             let row = row(&outcome, policy);
-            assert_eq!((row.verdict, row.returned), (Verdict::Stable, 1));
+            assert_eq!((row.verdict, row.recovered), (Verdict::Stable, 1));
             for fault in &row.faults {
-                let back = fault.back_s.unwrap_or_else(|| panic!("{policy}, {seed}: {fault:?}"));
+                let back = fault.recovery_s.unwrap_or_else(|| panic!("{policy}, {seed}: {fault:?}"));
                 all.push(back.mean);
-                assert!(back.mean <= most, "{policy}, seed {seed}: {back:?} of {most} after {}", fault.kind);
+                assert!(back.mean <= max, "{policy}, seed {seed}: {back:?} of {max} after {}", fault.kind);
             }
         }
         let soon = all.iter().filter(|back| **back <= usual).count();
@@ -175,8 +177,8 @@ fn behind_a_breaker_it_is_back_within_the_open_time_and_the_ramp() {
 }
 
 #[test]
-fn nobody_is_wedged_whatever_the_breaker_and_the_fault_are() {
-    let scenario = dependency(&["breaker"]);
+fn every_breaker_recovers_from_every_fault() {
+    let scenario = dependency(&["circuit breaker"]);
     let plain = config(&scenario).clone();
     let probes = |at_once, successes, lease| Probes { concurrency: at_once, successes, lease };
     let configs = [
@@ -207,15 +209,15 @@ fn nobody_is_wedged_whatever_the_breaker_and_the_fault_are() {
         case.server.faults[2].kind = FaultKind::Hangs { forgets };
         for (name, config) in &configs {
             for policy in [
-                Policy::Breaker(config.clone()),
-                Policy::BreakerValve { breaker: config.clone(), inside: case.server.slots },
+                Policy::CircuitBreaker(config.clone()),
+                Policy::CircuitBreakerValve { breaker: config.clone(), concurrency: case.server.slots },
             ] {
                 for seed in 1..=2 {
                     let record = simulate(&case, &policy, seed).unwrap();
                     assert_eq!(record.offered, record.good + record.rejected + record.failed + record.late);
-                    // Of the last five seconds before the end; the valve refuses a little now and then.
-                    let last = &record.line[550..600];
-                    let sum = |of: fn(&plimsoll_lab::sim::Moment) -> u32| last.iter().map(of).sum::<u32>();
+                    // The last five seconds. The valve rejects a few requests now and then.
+                    let last = &record.timeline[550..600];
+                    let sum = |of: fn(&plimsoll_lab::sim::Interval) -> u32| last.iter().map(of).sum::<u32>();
                     let (fresh, good) = (sum(|m| m.fresh), sum(|m| m.good));
                     assert!(
                         f64::from(good) > 0.99 * f64::from(fresh),

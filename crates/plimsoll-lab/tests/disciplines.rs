@@ -1,4 +1,4 @@
-//! What the disciplines of waiting do with the same overload: the facts that hold by a wide margin.
+//! What the queue disciplines do under the same overload, by facts that hold with a wide margin.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll::Discipline;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The shipped scenario at one of its loads, with some of its policies.
+/// Returns the shipped scenario with one of its loads and some of its policies.
 fn scenario(load: f64, policies: &[&str]) -> Scenario {
     let mut scenario = find("disciplines").unwrap();
     scenario.steps.retain(|step| step.load == load);
@@ -28,7 +28,7 @@ fn row<'a>(outcome: &'a Outcome, policy: &str) -> &'a Row {
 }
 
 #[test]
-fn the_scenario_has_each_discipline_once_on_the_same_arrivals() {
+fn scenario_has_each_discipline_once() {
     let scenario = find("disciplines").unwrap();
     let disciplines: Vec<&str> = scenario
         .policies
@@ -42,15 +42,18 @@ fn the_scenario_has_each_discipline_once_on_the_same_arrivals() {
     assert_eq!(disciplines, all);
     let capacity = scenario.capacity;
     for (_, policy) in &scenario.policies {
-        let &Policy::Buffer { concurrency, count, age, .. } = policy else { unreachable!() };
+        let &Policy::Buffer { concurrency, queue, max_wait, .. } = policy else { unreachable!() };
         let deadline = scenario.steps[0].case.clients.deadline.unwrap();
         assert_eq!(concurrency, scenario.steps[0].case.server.slots);
-        assert!(f64::from(count) / capacity > deadline.as_secs_f64() && age > deadline, "it can be too long");
+        assert!(
+            f64::from(queue) / capacity > deadline.as_secs_f64() && max_wait > deadline,
+            "it can be too long"
+        );
     }
 }
 
 #[test]
-fn at_five_times_the_capacity_a_long_queue_serves_nobody_in_time_and_a_stack_serves_all_it_can() {
+fn at_5x_long_queues_serve_none_and_stacks_reach_the_bound() {
     let queues = ["fifo", "keep oldest", "codel"];
     let stacks = ["lifo", "lifo with age", "adaptive lifo", "time buckets"];
     let outcome = outcome(&scenario(5.0, &[&queues[..], &stacks[..]].concat()));
@@ -66,23 +69,26 @@ fn at_five_times_the_capacity_a_long_queue_serves_nobody_in_time_and_a_stack_ser
     for policy in stacks {
         let row = row(&outcome, policy);
         assert!(row.of_bound.low > 0.97, "{policy}: {:?}", row.of_bound);
-        assert_eq!((row.verdict, row.returned), (Verdict::Stable, row.judged), "{policy}");
-        // The median of those served is hardly more than the work itself, whose median is 6.9 ms.
+        assert_eq!((row.verdict, row.recovered), (Verdict::Stable, row.judged), "{policy}");
+        // The median of the served requests is hardly above that of the work itself, which is 6.9
+        // ms.
         assert!(row.p50_ms.unwrap().high < 15.0, "{policy}: {:?}", row.p50_ms);
     }
-    // Who is not served learns it by his own clock in a stack, and is told by these two.
+    // In a stack, a request that is not served times out. These two disciplines reject it.
     assert!(row(&outcome, "lifo").late.mean > 4_000.0);
     for policy in ["adaptive lifo", "time buckets"] {
         assert_eq!(row(&outcome, policy).late.mean, 0.0, "{policy}");
     }
-    // The rate at which CoDel drops grows by some fifty a second each second: for senders that listen.
+    // CoDel's drop rate grows by about fifty per second each second. It is made for senders that
+    // react.
     let rejected = row(&outcome, "codel").rejected;
     assert!((50.0..300.0).contains(&rejected.mean), "{rejected:?}");
 }
 
 #[test]
-fn a_full_queue_that_evicts_the_oldest_is_never_older_than_its_count_of_arrivals() {
-    // 2,000 places at 14,400 a second that cannot be served: the head is 140 ms old, below the deadline.
+fn at_10x_evicting_the_oldest_keeps_a_queue_fresh() {
+    // 2,000 places at 14,400 excess requests per second: the head is 140 ms old, below the
+    // deadline.
     let outcome = outcome(&scenario(10.0, &["fifo", "keep oldest", "lifo"]));
     let (fifo, keeps) = (row(&outcome, "fifo"), row(&outcome, "keep oldest"));
     assert!(fifo.of_bound.low > 0.95, "{:?}", fifo.of_bound);
@@ -93,7 +99,7 @@ fn a_full_queue_that_evicts_the_oldest_is_never_older_than_its_count_of_arrivals
 }
 
 #[test]
-fn below_the_capacity_a_stack_pays_with_its_tail() {
+fn below_capacity_a_stack_has_the_longer_tail() {
     let outcome = outcome(&scenario(0.9, &["fifo", "lifo"]));
     let (fifo, lifo) = (row(&outcome, "fifo"), row(&outcome, "lifo"));
     let (p50, p99) = (|row: &Row| row.p50_ms.unwrap().mean, |row: &Row| row.p99_ms.unwrap().mean);
@@ -102,11 +108,11 @@ fn below_the_capacity_a_stack_pays_with_its_tail() {
 }
 
 #[test]
-fn an_age_below_the_deadline_saves_a_queue_but_not_its_median() {
+fn max_wait_below_the_deadline_saves_queues_not_medians() {
     let mut scenario = scenario(5.0, &["fifo", "codel", "lifo"]);
     for (_, policy) in &mut scenario.policies {
-        let Policy::Buffer { age, .. } = policy else { unreachable!() };
-        *age = 100 * MS;
+        let Policy::Buffer { max_wait, .. } = policy else { unreachable!() };
+        *max_wait = 100 * MS;
     }
     let outcome = outcome(&scenario);
     for policy in ["fifo", "codel", "lifo"] {
@@ -117,7 +123,7 @@ fn an_age_below_the_deadline_saves_a_queue_but_not_its_median() {
 }
 
 #[test]
-fn nobody_waits_longer_than_all_time_buckets_together() {
+fn no_request_waits_longer_than_all_time_buckets() {
     let service = 10 * MS;
     for (slice, slices, load) in [(20 * MS, 5, 5.0), (20 * MS, 5, 1.2), (7 * MS, 2, 2.0), (33 * MS, 4, 10.0)]
     {
@@ -131,21 +137,22 @@ fn nobody_waits_longer_than_all_time_buckets_together() {
             span: Duration::from_secs(3),
         };
         let discipline = Discipline::TimeBuckets { slice, slices };
-        let age = Duration::from_secs(10);
-        let policy = Policy::Buffer { concurrency: 16, count: 1_000_000, age, discipline };
+        let max_wait = Duration::from_secs(10);
+        let policy = Policy::Buffer { concurrency: 16, queue: 1_000_000, max_wait, discipline };
         for seed in 1..=3 {
             let record = simulate(&case, &policy, seed).unwrap();
             let all = (slice * slices).as_secs_f64() * 1e3;
-            // The book keeps three digits.
-            let most = |wait: f64| wait * 1.001;
+            // The record keeps three significant digits.
+            let rounded_up = |wait: f64| wait * 1.001;
             let rejected = record.rejected_ms(1.0).unwrap();
-            assert!(rejected <= most(all), "{rejected} of {all}");
-            // What goes is between that and one slice younger: it is not thrown out early, either.
+            assert!(rejected <= rounded_up(all), "{rejected} of {all}");
+            // An evicted request is at most one slice younger than that, so it is not evicted
+            // early.
             let first = record.rejected_ms(0.0).unwrap();
             assert!(first >= 0.999 * (slice * (slices - 1)).as_secs_f64() * 1e3, "{first} of {all}");
             let good = record.good_ms(1.0).unwrap();
-            assert!(good <= most(all + service.as_secs_f64() * 1e3), "{good} of {all}");
-            // Nobody had to find out by himself, and the server's own queue held nobody.
+            assert!(good <= rounded_up(all + service.as_secs_f64() * 1e3), "{good} of {all}");
+            // No client timed out, and the server's own queue was empty.
             assert_eq!((record.late, record.mean_queueing()), (0, Duration::ZERO));
             assert!(record.good > 0 && record.rejected > 0);
         }

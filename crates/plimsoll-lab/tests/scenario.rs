@@ -1,7 +1,8 @@
-//! `plimsoll-lab run` as a user meets it: what it refuses and how, what it writes, that it repeats itself.
+//! `plimsoll-lab run` as a user meets it: what it rejects, what it writes, and that it is
+//! repeatable.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use plimsoll_lab::scenario::shipped;
+use plimsoll_lab::catalog::{fairness_scenarios, scenarios};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,7 +13,7 @@ seconds = 4
 [server]
 slots = 4
 service = { law = "exponential", mean = "10ms" }
-refusal_cost = 0.001
+rejection_cost = 0.001
 
 [clients]
 deadline = "100ms"
@@ -29,7 +30,7 @@ loads = [0.5, 3]
 kind = "bare"
 
 [[policy]]
-kind = "waiting-valve"
+kind = "queueing-valve"
 "#;
 
 fn lab(args: &[&str]) -> Output {
@@ -37,12 +38,12 @@ fn lab(args: &[&str]) -> Output {
 }
 
 fn assert_rejected(output: &Output, parts: &[&str]) {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(output.stdout.is_empty());
     for part in parts {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(stderr.contains(part), "{part} in {stderr}");
     }
 }
 
@@ -58,7 +59,7 @@ fn rejected_with(directory: &Path, from: &str, to: &str, parts: &[&str]) {
 }
 
 #[test]
-fn what_a_scenario_may_not_say_is_named_with_its_line() {
+fn invalid_scenario_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let rejected = |from, to, parts: &[&str]| rejected_with(directory.path(), from, to, parts);
     rejected("load = 0.7", "rate = -3", &["arrivals.rate = -3 is not allowed", "above 0"]);
@@ -77,13 +78,21 @@ fn what_a_scenario_may_not_say_is_named_with_its_line() {
     rejected("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
     rejected("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
     rejected("mean = \"10ms\"", "mean = \"10ms\", sigma = 1", &["server.service.sigma", "exponential"]);
-    rejected("kind = \"waiting-valve\"", "kind = \"bare\"", &["policy.kind = \"bare\"", "name of its own"]);
-    rejected("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "waiting-valve", "buffer"]);
-    rejected("kind = \"bare\"", "age = \"1s\"\nkind = \"bare\"", &["policy.age", "bare: allowed are none"]);
+    rejected(
+        "kind = \"queueing-valve\"",
+        "kind = \"bare\"",
+        &["policy.kind = \"bare\"", "another policy has this one"],
+    );
+    rejected("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "queueing-valve", "buffer"]);
+    rejected(
+        "kind = \"bare\"",
+        "max_wait = \"1s\"\nkind = \"bare\"",
+        &["policy.max_wait", "bare: allowed are none"],
+    );
 }
 
 #[test]
-fn what_a_buffer_may_not_be_is_named_with_its_line() {
+fn invalid_buffer_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("buffer.toml");
     let run = |keys: &str| {
@@ -93,11 +102,11 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
     for (keys, parts) in [
         ("discipline = \"stack\"", &["policy.discipline = \"stack\"", "adaptive-lifo or time-buckets"][..]),
         ("concurrency = 0", &["policy.concurrency = 0", "1 to 1000000"]),
-        ("count = 0", &["policy.count = 0", "1 to 1000000"]),
-        ("age = \"0s\"", &["policy.age = \"0s\"", "3600s", "unit"]),
+        ("queue = 0", &["policy.queue = 0", "1 to 1000000"]),
+        ("max_wait = \"0s\"", &["policy.max_wait = \"0s\"", "3600s", "unit"]),
         (
             "target = \"5ms\"",
-            &["policy.target is not allowed with buffer", "concurrency, count, age, discipline"],
+            &["policy.target is not allowed with buffer", "concurrency, queue, max_wait, discipline"],
         ),
         ("discipline = \"lifo\"\nslices = 3", &["policy.slices is not allowed with lifo"]),
         ("discipline = \"codel\"\ntarget = \"0ms\"", &["policy.target = \"0ms\""]),
@@ -106,14 +115,14 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
             &["policy.interval = \"5ms\"", "9ms to 3600s"],
         ),
         ("discipline = \"adaptive-lifo\"\nslice = \"5ms\"", &["policy.slice", "target, interval"]),
-        ("discipline = \"lifo-with-age\"", &["policy.newest_age is missing"]),
+        ("discipline = \"lifo-with-age\"", &["policy.max_age is missing"]),
         ("discipline = \"time-buckets\"\nslices = 3", &["policy.slice is missing"]),
         ("discipline = \"time-buckets\"\nslice = \"9ms\"", &["policy.slices is missing"]),
         (
             "discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 1",
             &["policy.slices = 1", "2 to 1000000"],
         ),
-        ("inside = 3", &["policy.inside is not allowed with buffer"]),
+        ("keep = 0.3", &["policy.keep is not allowed with buffer"]),
     ] {
         assert_rejected(&run(keys), &[&["buffer.toml:"], parts].concat());
     }
@@ -122,7 +131,7 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
         ("discipline = \"keep-oldest\"", "keep oldest"),
         ("discipline = \"codel\"\ntarget = \"200ms\"", "codel"),
         ("discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 3", "time buckets"),
-        ("name = \"mine\"\nconcurrency = 4\ncount = 10\nage = \"50ms\"", "mine"),
+        ("name = \"mine\"\nconcurrency = 4\nqueue = 10\nmax_wait = \"50ms\"", "mine"),
     ] {
         let output = run(keys);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -132,7 +141,7 @@ fn what_a_buffer_may_not_be_is_named_with_its_line() {
 }
 
 #[test]
-fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
+fn invalid_fault_or_breaker_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ill.toml");
     let run = |text: String| {
@@ -183,21 +192,28 @@ fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
         ("within = \"0s\"", &["policy.within = \"0s\"", "3600s"]),
         ("slow = \"0s\"", &["policy.slow = \"0s\""]),
         ("open = \"0s\"", &["policy.open = \"0s\""]),
-        ("open = \"2s\"\nopen_most = \"1s\"", &["policy.open_most = \"1s\"", "2s to 3600s"]),
-        ("at_once = 2000", &["policy.at_once = 2000", "1 to 1024"]),
-        ("lease = \"0s\"", &["policy.lease = \"0s\""]),
+        ("open = \"2s\"\nmax_open = \"1s\"", &["policy.max_open = \"1s\"", "2s to 3600s"]),
+        ("probe_concurrency = 2000", &["policy.probe_concurrency = 2000", "1 to 1024"]),
+        ("probe_lease = \"0s\"", &["policy.probe_lease = \"0s\""]),
         ("ramp = \"5\"", &["policy.ramp = \"5\"", "unit"]),
         ("call_timeout = \"0s\"", &["policy.call_timeout = \"0s\""]),
-        ("inside = 3", &["policy.inside is not allowed with breaker", "ratio, calls, within"]),
+        (
+            "concurrency = 3",
+            &["policy.concurrency is not allowed with circuit-breaker", "ratio, calls, within"],
+        ),
         ("trials = 3", &["trials", "unknown key"]),
-        ("probes = 3", &["policy.probes is not allowed with breaker"]),
+        ("probes = 3", &["policy.probes is not allowed with circuit-breaker"]),
     ] {
-        assert_rejected(&run(policy("breaker", keys)), &[&["ill.toml:"], parts].concat());
+        assert_rejected(&run(policy("circuit-breaker", keys)), &[&["ill.toml:"], parts].concat());
     }
     assert_rejected(&run(policy("valve", "ramp = \"5s\"")), &["policy.ramp is not allowed with valve"]);
     for (kind, keys, name) in [
-        ("breaker", "", "breaker"),
-        ("breaker+valve", "inside = 3\nslow = \"50ms\"\nramp = \"0s\"", "breaker+valve"),
+        ("circuit-breaker", "", "circuit breaker"),
+        (
+            "circuit-breaker+valve",
+            "concurrency = 3\nslow = \"50ms\"\nramp = \"0s\"",
+            "circuit breaker + valve",
+        ),
     ] {
         let output = run(policy(kind, keys));
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -207,7 +223,7 @@ fn what_a_fault_or_a_breaker_may_not_be_is_named_with_its_line() {
 }
 
 #[test]
-fn the_report_and_the_files_tell_failures_and_faults() {
+fn report_and_files_show_failures_and_faults() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let fault = "[[server.fault]]\nkind = \"fails\"\nfrom = \"1s\"\nuntil = \"1.5s\"\n\n[clients]";
@@ -221,7 +237,7 @@ fn the_report_and_the_files_tell_failures_and_faults() {
         let mean = |field: &str| row[field]["mean"].as_f64().unwrap();
         let sum = mean("goodput") + mean("rejected") + mean("failed") + mean("late");
         assert!((mean("offered") - sum).abs() < 1e-6 && mean("failed") > 0.0, "{row}");
-        // Half of the trigger's time there is nothing to be had.
+        // The server has no capacity during half of the trigger.
         assert!(row["bound"].as_f64().unwrap() <= 200.0, "{row}");
         let fault = &row["faults"][0];
         assert_eq!((&fault["kind"], &fault["fault_s"]), (&"fails".into(), &[1.0, 1.5][..].into()));
@@ -229,13 +245,13 @@ fn the_report_and_the_files_tell_failures_and_faults() {
     }
     assert!(read(csv).lines().next().unwrap().contains(",failed,failed_low,failed_high,late,"));
     let page = read(out);
-    for part in ["1 s to 1.5 s, fails", "reached it", "failed"] {
+    for part in ["1 s to 1.5 s, fails", "reached", "failed"] {
         assert!(page.contains(part), "{part}");
     }
 }
 
 #[test]
-fn the_list_names_every_scenario_with_what_it_is_about() {
+fn list_shows_every_scenario_with_its_description() {
     let shown = String::from_utf8(lab(&["run", "--list"]).stdout).unwrap();
     let names: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let all = [
@@ -249,16 +265,16 @@ fn the_list_names_every_scenario_with_what_it_is_about() {
         "controllers",
         "demo",
     ];
-    let contests = plimsoll_lab::fair::shipped().iter().map(|one| one.name);
+    let contests = fairness_scenarios().iter().map(|one| one.name);
     assert_eq!(names, all.into_iter().chain(contests).collect::<Vec<_>>());
 }
 
 #[test]
-fn the_report_on_the_disciplines_draws_each_in_a_style_of_its_own() {
+fn disciplines_report_draws_each_in_its_own_style() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("report.html");
-    // The shipped one, with two of its loads for the sake of time.
-    let shipped = shipped().iter().find(|one| one.name == "disciplines").unwrap().text;
+    // The shipped scenario with two of its loads, for the sake of time.
+    let shipped = scenarios().iter().find(|one| one.name == "disciplines").unwrap().text;
     let short = shipped.replace("loads = [0.5, 0.9, 1.2, 2, 5, 10]", "loads = [0.5, 1.2]");
     assert_ne!(short, shipped);
     let path = directory.path().join("short.toml");
@@ -276,7 +292,7 @@ fn the_report_on_the_disciplines_draws_each_in_a_style_of_its_own() {
 }
 
 #[test]
-fn a_missing_trace_or_scenario_is_named() {
+fn missing_trace_or_scenario_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let trace = SMALL.replace("loads = [0.5, 3]\n", "");
     let path = directory.path().join("trace.toml");
@@ -300,7 +316,7 @@ fn a_missing_trace_or_scenario_is_named() {
 }
 
 #[test]
-fn a_run_repeats_itself_to_the_byte() {
+fn run_repeats_to_the_byte() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("small.toml"), SMALL).unwrap();
@@ -324,7 +340,7 @@ fn a_run_repeats_itself_to_the_byte() {
     assert_eq!(one, run("two", "1"));
     assert_ne!(one, run("three", "2"));
     let [shown, json, csv, page] = one;
-    for part in ["waiting valve", "bare", "3×", "stable"] {
+    for part in ["queueing valve", "bare", "3×", "stable"] {
         assert!(shown.contains(part) && page.contains(part), "{part}");
     }
     let result: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -1,4 +1,4 @@
-//! What the shipped scenarios are there to show, shown.
+//! What the shipped scenarios are meant to show.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll_lab::Progress;
@@ -18,25 +18,25 @@ fn keep_only(scenario: &mut Scenario, policies: &[&str]) {
 }
 
 #[test]
-fn after_a_retry_storm_the_bare_server_stays_down_and_the_valve_is_back() {
+fn after_a_retry_storm_bare_stays_down_and_valve_recovers() {
     let mut scenario = find("retry-storm").unwrap();
-    keep_only(&mut scenario, &["bare", "valve", "waiting valve"]);
+    keep_only(&mut scenario, &["bare", "valve", "queueing valve"]);
     let outcome = outcome(&scenario, 2);
     let bare = row(&outcome, "bare", 3.0);
-    assert_eq!((bare.verdict, bare.returned), (Verdict::Metastable, 0));
-    // Sixteen seconds after its cause has gone, nothing good comes out of it.
-    let last: f64 = bare.good_line.iter().rev().take(50).sum();
+    assert_eq!((bare.verdict, bare.recovered), (Verdict::Metastable, 0));
+    // Sixteen seconds after the end of the trigger there are still no good answers.
+    let last: f64 = bare.goodput_timeline.iter().rev().take(50).sum();
     assert!(last < 1.0, "{last}");
-    for policy in ["valve", "waiting valve"] {
+    for policy in ["valve", "queueing valve"] {
         let row = row(&outcome, policy, 3.0);
-        assert_eq!((row.verdict, row.returned), (Verdict::Stable, row.judged));
+        assert_eq!((row.verdict, row.recovered), (Verdict::Stable, row.judged));
         let recovery = row.recovery_s.unwrap();
         assert!(recovery.high <= 2.0, "{policy}: {recovery:?}");
     }
 }
 
 #[test]
-fn a_budget_alone_does_not_rescue_an_unbounded_queue() {
+fn retry_budget_alone_does_not_save_an_unbounded_queue() {
     let mut scenario = find("retry-storm").unwrap();
     keep_only(&mut scenario, &["bare"]);
     for step in &mut scenario.steps {
@@ -46,12 +46,12 @@ fn a_budget_alone_does_not_rescue_an_unbounded_queue() {
     let bare = row(&outcome, "bare", 3.0);
     println!("{:?} {:?}", bare.verdict, bare.recovery_s);
     assert_ne!(bare.verdict, Verdict::Unjudged);
-    let soon: f64 = bare.good_line[50..90].iter().sum();
+    let soon: f64 = bare.goodput_timeline[50..90].iter().sum();
     assert!(soon < 1.0, "{soon}");
 }
 
 #[test]
-fn the_demo_in_virtual_time_is_at_the_bound_behind_its_valve_and_near_nothing_bare() {
+fn simulated_demo_is_at_the_bound_behind_its_valve() {
     let outcome = outcome(&find("demo").unwrap(), 2);
     for load in [2.0, 4.0] {
         let (bare, guarded) = (row(&outcome, "bare", load), row(&outcome, "guarded", load));

@@ -1,4 +1,5 @@
-//! The simulator against what is known: queueing theory, and the bound that work conservation sets.
+//! The simulator against queueing theory, and against the bound that follows from conservation of
+//! work.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll_lab::sim::{Arrivals, Case, Change, Clients, Law, Policy, ServerPlan, simulate};
@@ -7,7 +8,7 @@ use std::time::Duration;
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 const SEEDS: u64 = 20;
-/// The 97.5 % quantile of Student's t with 19 degrees of freedom.
+/// The 97.5 % quantile of Student's t distribution with 19 degrees of freedom.
 const T: f64 = 2.093;
 
 fn patient(server: ServerPlan, load: f64, seconds: u32) -> Case {
@@ -21,8 +22,8 @@ fn patient(server: ServerPlan, load: f64, seconds: u32) -> Case {
     }
 }
 
-/// The mean time in the queue lies within the 95 % interval around the seeds' mean, and that
-/// interval is narrow enough to mean something.
+/// Asserts that the theoretical mean wait lies within the 95 % interval of the simulated mean, and
+/// that the interval is narrow enough.
 fn assert_waits(case: &Case, theory: f64) {
     let seconds = |seed| simulate(case, &Policy::Bare, seed).unwrap().mean_queueing().as_secs_f64();
     let waits: Vec<f64> = (1..=SEEDS).map(seconds).collect();
@@ -36,7 +37,7 @@ fn assert_waits(case: &Case, theory: f64) {
 }
 
 #[test]
-fn one_server_waits_as_m_m_1() {
+fn one_slot_waits_as_m_m_1() {
     // W = ρ/(μ - λ)
     let (load, mean) = (0.7, 0.010);
     let case = patient(ServerPlan::new(1, Law::Exponential(10 * MS)), load, 150);
@@ -45,33 +46,33 @@ fn one_server_waits_as_m_m_1() {
 
 #[test]
 fn constant_service_waits_as_m_d_1() {
-    // Pollaczek and Khinchine: half of what exponential service waits.
+    // Pollaczek and Khinchine: half of the wait with exponential service.
     let (load, mean) = (0.7, 0.010);
     let case = patient(ServerPlan::new(1, Law::Constant(10 * MS)), load, 150);
     assert_waits(&case, load * mean / (2.0 * (1.0 - load)));
 }
 
 #[test]
-fn many_slots_wait_as_erlang_c_says() {
+fn many_slots_wait_as_erlang_c() {
     let (slots, load, mean) = (8_u32, 0.85, 0.010);
     let offered = load * f64::from(slots);
-    // Erlang B by its recursion, from it Erlang C, from that the wait.
+    // Erlang B by recursion, then Erlang C, then the wait.
     let blocked = (1..=slots).fold(1.0, |b, k| offered * b / (f64::from(k) + offered * b));
     let queued = blocked / (1.0 - load * (1.0 - blocked));
     let case = patient(ServerPlan::new(slots, Law::Exponential(10 * MS)), load, 50);
     assert_waits(&case, queued * mean / (f64::from(slots) * (1.0 - load)));
 }
 
-fn overloaded(refusal_cost: f64, load: f64) -> Case {
-    let server = ServerPlan { refusal_cost, ..ServerPlan::new(16, Law::Exponential(10 * MS)) };
+fn overloaded(rejection_cost: f64, load: f64) -> Case {
+    let server = ServerPlan { rejection_cost, ..ServerPlan::new(16, Law::Exponential(10 * MS)) };
     let arrivals = Arrivals::poisson(load * server.capacity());
     let clients = Clients { deadline: Some(200 * MS), ..Clients::default() };
     Case { server, clients, arrivals, herd: None, window: S..9 * S, span: 9 * S }
 }
 
 #[test]
-fn a_bounded_queue_reaches_the_bound() {
-    let policy = Policy::Waiting { inside: 16, room: 64, longest_wait: 45 * MS };
+fn bounded_queue_reaches_the_bound() {
+    let policy = Policy::QueueingValve { concurrency: 16, queue: 64, max_wait: 45 * MS };
     for (cost, load) in [(0.0, 2.0), (0.001, 10.0), (0.01, 5.0), (0.05, 10.0)] {
         let case = overloaded(cost, load);
         let records: Vec<_> = (1..=4).map(|seed| simulate(&case, &policy, seed).unwrap()).collect();
@@ -84,8 +85,8 @@ fn a_bounded_queue_reaches_the_bound() {
 }
 
 #[test]
-fn every_attempt_ends_in_one_column_and_a_seed_repeats_itself() {
-    let three = Policy::Three { keep: 0.9, inside: 16, room: 64, longest_wait: 45 * MS };
+fn attempts_count_in_one_column_and_seeds_repeat() {
+    let three = Policy::ThreeLayers { keep: 0.9, concurrency: 16, queue: 64, max_wait: 45 * MS };
     let case = Case {
         clients: Clients {
             deadline: Some(60 * MS),
@@ -105,7 +106,7 @@ fn every_attempt_ends_in_one_column_and_a_seed_repeats_itself() {
 }
 
 #[test]
-fn a_stalled_server_serves_nothing_and_goes_on_where_it_was() {
+fn stalled_server_serves_none_then_catches_up() {
     let mut case = patient(ServerPlan::new(4, Law::Constant(10 * MS)), 0.5, 10);
     case.server.changes = vec![
         Change { at: 2 * S, slots: 4, speed: 0.0 },
@@ -113,9 +114,9 @@ fn a_stalled_server_serves_nothing_and_goes_on_where_it_was() {
         Change { at: 6 * S, slots: 8, speed: 2.0 },
     ];
     let record = simulate(&case, &Policy::Bare, 1).unwrap();
-    let good = |from: usize, until: usize| record.line[from..until].iter().map(|m| m.good).sum::<u32>();
+    let good = |from: usize, until: usize| record.timeline[from..until].iter().map(|m| m.good).sum::<u32>();
     assert_eq!(good(20, 30), 0);
-    // What had piled up is worked off at full speed, then the load is what it was.
+    // The backlog is served at full speed. After that the rate is that of the arrivals.
     assert!((395..=405).contains(&good(30, 40)), "{}", good(30, 40));
     assert_eq!(record.good, record.attempts);
 }

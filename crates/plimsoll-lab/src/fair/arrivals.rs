@@ -1,37 +1,38 @@
-//! Who asks when: drawn from dice, and the same for every policy.
+//! The requests of all accounts over time. They are drawn from dice, the same for every policy.
 
 use plimsoll::Dice;
 
-use crate::fair::case::{Case, Group, nanos};
+use crate::fair::case::{Case, Group};
+use crate::sim::nanos;
 
-/// Arrivals are made slice by slice, of a millisecond, and sorted within one.
+/// Arrivals are generated in slices of a millisecond, and sorted within a slice.
 pub(super) const SLICE: u64 = 1_000_000;
-/// Keys from here on are of those who ask once.
-pub(super) const STRANGERS: u64 = 1 << 40;
+/// From here on, keys belong to accounts that send one request only.
+pub(super) const FIRST_NEW_KEY: u64 = 1 << 40;
 
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ask {
+pub(super) struct Request {
     pub(super) at: u64,
-    /// The number of the account, or a stranger's key.
-    pub(super) who: u64,
-    /// Tries before this one.
+    /// The number of the account, or a new key.
+    pub(super) key: u64,
+    /// The number of earlier attempts.
     pub(super) tries: u32,
 }
 
-/// One account, as long as it lives.
+/// One account during its lifetime.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
     pub(super) group: u32,
     /// Its number within the group.
     pub(super) n: u32,
-    /// How often it asks, in requests a second.
+    /// The rate at which it sends, in requests per second.
     pub(super) rate: f64,
     pub(super) from: u64,
     pub(super) until: u64,
 }
 
-/// Where the requests of one account after the other come from.
+/// The origin of the requests of one account and its successors.
 #[derive(Clone, Copy, Debug)]
 struct Source {
     account: u32,
@@ -42,29 +43,29 @@ struct Source {
 pub(super) struct Arrivals<'a> {
     case: &'a Case,
     dice: Dice,
-    again: Dice,
+    retry_dice: Dice,
     sources: Vec<Source>,
     accounts: Vec<Account>,
     /// The sources by the slice of their next request.
     wheel: Vec<Vec<u32>>,
-    retries: Vec<Vec<Ask>>,
-    strangers: u64,
+    retries: Vec<Vec<Request>>,
+    last_new_key: u64,
     span: u64,
 }
 
 impl<'a> Arrivals<'a> {
-    pub(super) fn new(case: &'a Case, dice: Dice, again: Dice) -> Self {
+    pub(super) fn new(case: &'a Case, dice: Dice, retry_dice: Dice) -> Self {
         let span = nanos(case.span);
         let slices = usize::try_from(span / SLICE + 1).unwrap_or_default();
         let mut arrivals = Arrivals {
             case,
             dice,
-            again,
+            retry_dice,
             sources: Vec::new(),
             accounts: Vec::new(),
             wheel: vec![Vec::new(); slices],
             retries: vec![Vec::new(); slices],
-            strangers: STRANGERS,
+            last_new_key: FIRST_NEW_KEY,
             span,
         };
         for (number, group) in case.groups.iter().enumerate() {
@@ -77,9 +78,9 @@ impl<'a> Arrivals<'a> {
 
     fn add(&mut self, number: u32, group: &Group, n: u32, rate: f64) {
         let (from, until) = (nanos(group.from), nanos(group.until).min(self.span));
-        let ends = match group.life {
-            // They do not all die at once.
-            Some(life) => from + (self.dice.uniform() * nanos(life) as f64) as u64,
+        let ends = match group.lifetime {
+            // Drawn, so that the accounts do not all end at once.
+            Some(lifetime) => from + (self.dice.uniform() * nanos(lifetime) as f64) as u64,
             None => until,
         };
         let account = self.accounts.len() as u32;
@@ -87,10 +88,10 @@ impl<'a> Arrivals<'a> {
         let first = from as f64 + self.dice.uniform() * 1e9 / rate;
         let source = Source { account, next: in_turn(group, n, first as u64) };
         self.sources.push(source);
-        self.file(self.sources.len() as u32 - 1, source.next, until);
+        self.schedule(self.sources.len() as u32 - 1, source.next, until);
     }
 
-    fn file(&mut self, source: u32, next: u64, until: u64) {
+    fn schedule(&mut self, source: u32, next: u64, until: u64) {
         if next < until
             && let Some(slice) = self.wheel.get_mut((next / SLICE) as usize)
         {
@@ -98,18 +99,18 @@ impl<'a> Arrivals<'a> {
         }
     }
 
-    /// All accounts there have been until now.
+    /// Returns all accounts there have been so far.
     pub(super) fn accounts(&self) -> &[Account] {
         &self.accounts
     }
 
-    /// How many slices there are.
+    /// Returns the number of slices.
     pub(super) fn slices(&self) -> usize {
         self.wheel.len()
     }
 
-    /// The requests of a slice, in order. The slices have to be asked for in order, too.
-    pub(super) fn slice(&mut self, slice: usize, into: &mut Vec<Ask>) {
+    /// Fills in the requests of a slice, in order. Slices must be requested in order, too.
+    pub(super) fn slice(&mut self, slice: usize, into: &mut Vec<Request>) {
         into.clear();
         let end = (slice as u64 + 1) * SLICE;
         let sources = self.wheel.get_mut(slice).map(std::mem::take).unwrap_or_default();
@@ -119,8 +120,8 @@ impl<'a> Arrivals<'a> {
             let Some(group) = self.case.groups.get(account.group as usize) else { continue };
             let until = nanos(group.until).min(self.span);
             while source.next < end.min(until) {
-                let who = self.who(&mut source, group, until);
-                into.push(Ask { at: source.next, who, tries: 0 });
+                let key = self.key_of(&mut source, group, until);
+                into.push(Request { at: source.next, key, tries: 0 });
                 let gap = if self.case.poisson {
                     -(1.0 - self.dice.uniform()).ln()
                 } else {
@@ -132,24 +133,25 @@ impl<'a> Arrivals<'a> {
             if let Some(place) = self.sources.get_mut(number as usize) {
                 *place = source;
             }
-            self.file(number, source.next, until);
+            self.schedule(number, source.next, until);
         }
         into.extend(self.retries.get_mut(slice).map(std::mem::take).unwrap_or_default());
         into.sort_unstable();
     }
 
-    /// Whose request it is: of an account that has died by then, its successor's.
-    fn who(&mut self, source: &mut Source, group: &Group, until: u64) -> u64 {
-        if group.strangers {
-            self.strangers += 1;
-            return self.strangers;
+    /// Returns the key of a request. The successor of an account takes over when its lifetime has
+    /// ended.
+    fn key_of(&mut self, source: &mut Source, group: &Group, until: u64) -> u64 {
+        if group.new_key_per_request {
+            self.last_new_key += 1;
+            return self.last_new_key;
         }
-        if let (Some(life), Some(mut account)) =
-            (group.life, self.accounts.get(source.account as usize).copied())
+        if let (Some(lifetime), Some(mut account)) =
+            (group.lifetime, self.accounts.get(source.account as usize).copied())
         {
             while account.until <= source.next && account.until < until {
                 let from = account.until;
-                account = Account { from, until: (from + nanos(life)).min(until), ..account };
+                account = Account { from, until: (from + nanos(lifetime)).min(until), ..account };
                 source.account = self.accounts.len() as u32;
                 self.accounts.push(account);
             }
@@ -157,30 +159,30 @@ impl<'a> Arrivals<'a> {
         u64::from(source.account)
     }
 
-    /// A request was rejected: it may come again.
-    pub(super) fn rejected(&mut self, ask: Ask) {
-        let Some(retries) = self.case.retries.filter(|retries| ask.tries < retries.times) else { return };
-        let after = (0.5 + self.again.uniform()) * nanos(retries.after) as f64;
-        let at = ask.at + after as u64;
+    /// Schedules a retry of a rejected request, if it has one left.
+    pub(super) fn rejected(&mut self, request: Request) {
+        let Some(retries) = self.case.retries.filter(|retries| request.tries < retries.times) else { return };
+        let after = (0.5 + self.retry_dice.uniform()) * nanos(retries.after) as f64;
+        let at = request.at + after as u64;
         if let Some(slice) = self.retries.get_mut((at / SLICE) as usize).filter(|_| at < self.span) {
-            slice.push(Ask { at, tries: ask.tries + 1, ..ask });
+            slice.push(Request { at, tries: request.tries + 1, ..request });
         }
     }
 }
 
-/// The same moment, or the beginning of the next turn of the group's n-th account.
+/// Returns `at`, or the beginning of the next turn of the group's n-th account.
 fn in_turn(group: &Group, n: u32, at: u64) -> u64 {
     let Some(turns) = group.turns else { return at };
     let (each, all) = (nanos(turns.each).max(1), u64::from(group.accounts.max(1)));
     let ahead = (u64::from(n) + all - at / each % all) % all;
-    // By how much it is late into a turn that is not its own it is late into its own.
+    // A request that falls into another account's turn keeps its offset within the own turn.
     if ahead == 0 { at } else { (at / each + ahead) * each + at % each % (each / 4).max(1) }
 }
 
-/// For how much of a span an account asks, in seconds.
-pub(super) fn active(account: &Account, group: &Group, from: u64, until: u64) -> f64 {
+/// Returns how many seconds of a span an account is active.
+pub(super) fn active_seconds(account: &Account, group: &Group, from: u64, until: u64) -> f64 {
     let (from, until) = (from.max(account.from), until.min(account.until));
     let seconds = until.saturating_sub(from) as f64 / 1e9;
-    // Windows are long against turns.
+    // A window is long compared with a turn.
     if group.turns.is_some() { seconds / f64::from(group.accounts.max(1)) } else { seconds }
 }

@@ -1,146 +1,153 @@
-//! What happens in a contest: numbers only.
+//! The data of a fairness scenario.
 
 use std::time::Duration;
 
-use crate::fair::share::Claim;
+use crate::fair::share::Entitlement;
+use crate::sim::nanos;
 
-/// A scenario of accounts that share one rate.
+/// A scenario in which accounts share one rate.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Contest {
-    /// Its name: that of its file.
+pub struct FairnessScenario {
+    /// The name, which is that of its file.
     pub name: String,
-    /// What it is about, in a sentence.
+    /// A one-sentence description.
     pub about: String,
-    /// The same with other numbers, each run by itself.
+    /// Variants with different numbers, each simulated by itself.
     pub cases: Vec<Case>,
-    /// Who shares the rate out, each in turn.
+    /// The policies to compare.
     pub policies: Vec<Policy>,
 }
 
 /// One course of events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
-    /// What tells it from the others; empty if there is no other.
+    /// What distinguishes it from the other cases. Empty if there is only one.
     pub name: String,
-    /// How long it lasts.
+    /// The simulated time.
     pub span: Duration,
-    /// The rate that is shared, from each of these moments on; the first is zero.
+    /// The shared rate from each of these moments on. The first moment is zero.
     pub rates: Vec<(Duration, u32)>,
     /// The units that may be admitted at once.
     pub burst: u32,
-    /// How many accounts the limiters' tables have room for.
-    pub table: usize,
-    /// What accounts that are not known get together, of the rate, where the policy is ours.
+    /// The maximum number of keys in the limiters' tables.
+    pub max_keys: usize,
+    /// The part of the rate that unknown accounts share in a `FairRateLimiter`.
     pub tail: f64,
-    /// What the judged accounts share, of the rate: less than all where others are not judged.
-    pub part: f64,
-    /// Whether arrivals are Poisson; if not, their distances vary by a fifth.
+    /// The part of the rate that the judged accounts share. Below 1 if there are others.
+    pub judged_share: f64,
+    /// Whether arrivals are Poisson. Otherwise their distances vary by a fifth.
     pub poisson: bool,
     /// When the weights move on by one account within each group.
     pub permute: Vec<Duration>,
-    /// Who is rejected and tries again.
+    /// How rejected requests are retried.
     pub retries: Option<Retries>,
-    /// Who asks.
+    /// The groups of accounts.
     pub groups: Vec<Group>,
 }
 
-/// How the rejected try again.
+/// How rejected requests are retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retries {
-    /// How often.
+    /// The maximum number of retries.
     pub times: u32,
-    /// After what time, from half of it to once and a half.
+    /// The pause, drawn from half of this to one and a half times this.
     pub after: Duration,
 }
 
 /// Accounts of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// What they are called.
+    /// The name of the group.
     pub name: String,
-    /// How many.
+    /// The number of accounts.
     pub accounts: u32,
-    /// How often they ask.
+    /// The rates at which they send.
     pub demand: Demand,
-    /// From when on.
+    /// When they begin to send.
     pub from: Duration,
-    /// Until when.
+    /// When they stop sending.
     pub until: Duration,
-    /// If they ask by turns.
+    /// Whether they send in turns.
     pub turns: Option<Turns>,
-    /// Their weights, dealt out in turn.
+    /// Their weights, assigned in turn.
     pub weights: Vec<f64>,
-    /// What each has in any case, in units a second.
+    /// The guaranteed rate of each account, in units per second.
     pub floor: f64,
-    /// What each has at the most, in units a second.
+    /// The maximum rate of each account, in units per second.
     pub cap: Option<u32>,
-    /// After so long, an account is replaced by one that nobody knows.
-    pub life: Option<Duration>,
-    /// Whether each request comes from an account of its own.
-    pub strangers: bool,
-    /// Whether it is judged what they get.
+    /// The time after which an account is replaced by a new one.
+    pub lifetime: Option<Duration>,
+    /// Whether each request comes from a new account.
+    pub new_key_per_request: bool,
+    /// Whether the shares of these accounts are judged.
     pub judged: bool,
 }
 
-/// How often the accounts of a group ask, in requests a second.
+/// The rates at which the accounts of a group send, in requests per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Demand {
-    /// Each as often.
+    /// The same rate for each.
     Each(f64),
-    /// From the one to the other, evenly.
+    /// From the first rate to the second, evenly.
     Spread(f64, f64),
-    /// So many in all, the n-th account n^−s of the first.
+    /// A total in which the n-th account sends n^−s times as much as the first.
     Zipf {
-        /// All together.
+        /// The sum of all rates.
         total: f64,
         /// The exponent s.
         exponent: f64,
     },
 }
 
-/// One account of a group after the other asks, for so long, round and round.
+/// The accounts of a group send one after the other, round and round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turns {
-    /// How long a turn is.
+    /// The length of a turn.
     pub each: Duration,
 }
 
-/// Who shares the rate out. Each ends in the same global limiter.
+/// How the rate is shared. Each policy ends in the same global limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
     /// Our `FairRateLimiter`.
-    Tide,
-    /// Weighted water-filling over estimates of each account's demand, anew each 100 ms.
-    Scan,
-    /// Core-stateless fair queueing: dropped with probability 1 − α/r.
+    FairRateLimiter,
+    /// Weighted water-filling over estimates of each account's demand, every 100 ms.
+    WaterFilling,
+    /// Core-stateless fair queueing: drops with probability 1 − α/r.
     Csfq,
-    /// Our `KeyedRateLimiter` at a fixed part of the rate for each account, before our `RateLimiter`.
-    PerAccount,
+    /// Our `KeyedRateLimiter` with a fixed part of the rate per account, in front of our
+    /// `RateLimiter`.
+    KeyedRateLimiter,
     /// Our `RateLimiter` alone.
-    Naive,
+    RateLimiter,
 }
 
 impl Policy {
-    /// All of them.
-    pub const ALL: [Policy; 5] =
-        [Policy::Tide, Policy::Scan, Policy::Csfq, Policy::PerAccount, Policy::Naive];
+    /// All policies.
+    pub const ALL: [Policy; 5] = [
+        Policy::FairRateLimiter,
+        Policy::WaterFilling,
+        Policy::Csfq,
+        Policy::KeyedRateLimiter,
+        Policy::RateLimiter,
+    ];
 
-    /// Its name in files and tables.
+    /// Returns its name in files and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Policy::Tide => "tide",
-            Policy::Scan => "scan",
+            Policy::FairRateLimiter => "fair-rate-limiter",
+            Policy::WaterFilling => "water-filling",
             Policy::Csfq => "csfq",
-            Policy::PerAccount => "per-account",
-            Policy::Naive => "naive",
+            Policy::KeyedRateLimiter => "keyed-rate-limiter",
+            Policy::RateLimiter => "rate-limiter",
         }
     }
 }
 
 impl Case {
-    /// The moments at which something changes, from the start on, each once.
+    /// Returns the moments at which something changes, in order, each once. The first is zero.
     pub fn changes(&self) -> Vec<Duration> {
         let rates = self.rates.iter().map(|(at, _)| *at);
         let groups = self.groups.iter().flat_map(|group| [group.from, group.until]);
@@ -152,8 +159,9 @@ impl Case {
         all
     }
 
-    /// The windows in which shares are judged, as nanoseconds from and to: of two seconds, the first two
-    /// seconds after each change.
+    /// Returns the windows in which shares are judged, as nanoseconds.
+    ///
+    /// Each is two seconds long. The first one begins two seconds after a change.
     pub fn windows(&self) -> Vec<(u64, u64)> {
         const TWO: Duration = Duration::from_secs(2);
         let changes = self.changes();
@@ -169,20 +177,20 @@ impl Case {
         windows
     }
 
-    /// The rate at a moment.
+    /// Returns the rate at a moment.
     pub fn rate(&self, at: u64) -> u32 {
         let now = self.rates.iter().rev().find(|(from, _)| nanos(*from) <= at);
         now.or(self.rates.first()).map_or(0, |(_, rate)| *rate)
     }
 
-    /// How often the weights have moved on by then.
-    pub fn moved(&self, at: u64) -> usize {
+    /// Returns how often the weights have moved on by then.
+    pub fn permutations(&self, at: u64) -> usize {
         self.permute.iter().filter(|moment| nanos(**moment) <= at).count()
     }
 }
 
 impl Group {
-    /// How often each account asks while it does, in requests a second.
+    /// Returns the rate of each account while it is active, in requests per second.
     pub fn demands(&self) -> Vec<f64> {
         let all = 0..self.accounts;
         match self.demand {
@@ -199,7 +207,7 @@ impl Group {
         }
     }
 
-    /// What all of them ask for, in requests a second.
+    /// Returns the rate of all accounts together, in requests per second.
     pub fn demand_of_all(&self) -> f64 {
         match self.demand {
             Demand::Each(rate) if self.turns.is_some() => rate,
@@ -209,17 +217,12 @@ impl Group {
         }
     }
 
-    /// What its n-th account has a right to, when the weights have moved on so often.
-    pub fn claim(&self, n: u32, moved: usize) -> Claim {
-        let which = (n as usize + moved) % self.weights.len().max(1);
+    /// Returns the entitlement of the n-th account after that many permutations of the weights.
+    pub fn entitlement(&self, n: u32, permutations: usize) -> Entitlement {
+        let which = (n as usize + permutations) % self.weights.len().max(1);
         let weight = self.weights.get(which).copied().unwrap_or(1.0);
-        Claim { weight, floor: self.floor, cap: self.cap.map_or(f64::INFINITY, f64::from) }
+        Entitlement { weight, floor: self.floor, cap: self.cap.map_or(f64::INFINITY, f64::from) }
     }
-}
-
-/// As nanoseconds.
-pub(super) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -227,16 +230,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_begin_two_seconds_after_each_change_and_end_before_the_next() {
+    fn windows_begin_2s_after_a_change_and_end_before_the_next() {
         let second = Duration::from_secs;
         let case = Case {
             name: String::new(),
             span: second(13),
             rates: vec![(Duration::ZERO, 1), (second(7), 2)],
             burst: 1,
-            table: 8,
+            max_keys: 8,
             tail: 0.05,
-            part: 1.0,
+            judged_share: 1.0,
             poisson: false,
             permute: vec![second(8)],
             retries: None,
@@ -244,6 +247,6 @@ mod tests {
         };
         let s = |seconds: u64| seconds * 1_000_000_000;
         assert_eq!(case.windows(), [(s(2), s(4)), (s(4), s(6)), (s(10), s(12))]);
-        assert_eq!((case.rate(s(7) - 1), case.rate(s(7)), case.moved(s(8))), (1, 2, 1));
+        assert_eq!((case.rate(s(7) - 1), case.rate(s(7)), case.permutations(s(8))), (1, 2, 1));
     }
 }

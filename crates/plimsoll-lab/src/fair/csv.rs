@@ -1,12 +1,12 @@
-//! The outcome as comma-separated values: a line for each case and policy.
+//! The outcome as comma-separated values: a line per case and policy.
 
 use std::fmt::Write;
 
-use crate::fair::outcome::Fairness;
+use crate::fair::outcome::FairnessOutcome;
 use crate::run::quoted;
 
-/// With a head.
-pub(crate) fn csv(outcome: &Fairness) -> String {
+/// Formats the outcome, with a header line.
+pub(crate) fn csv(outcome: &FairnessOutcome) -> String {
     let mut out =
         String::from("scenario,case,policy,jain,worst,worst_plus_one,used,judged,short,over_bound\n");
     for row in &outcome.rows {

@@ -1,58 +1,59 @@
-//! What each account had, over its share.
+//! Judges what each account was admitted, relative to its share.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::fair::arrivals::{Account, active};
+use crate::fair::arrivals::{Account, active_seconds};
 use crate::fair::case::Case;
-use crate::fair::share::{Claim, share_out};
+use crate::fair::share::{Entitlement, fair_level};
 
-/// Accounts with a smaller share in a window are not judged: one request would be more than a tenth.
-const LEAST_SHARE: f64 = 10.0;
-/// Below so much of its share an account fell short.
-const SHORT: f64 = 0.9;
+/// Accounts with a smaller share in a window are not judged: one request would be over a tenth of
+/// it.
+const MIN_SHARE: f64 = 10.0;
+/// Below this part of its share an account counts as short.
+const SHORT_BELOW: f64 = 0.9;
 
-/// What became of one run, or of several.
+/// The verdict on one simulation, or on several.
 ///
-/// Of an account in a window, x is what it was admitted over its share. That is the smaller of two: what a
-/// max-min fair division of the rate would have given it by hindsight, of the requests that really came
-/// in that window; and the same of the rates at which they were meant to come.
+/// For an account in a window, x is what it was admitted over its share. The share is the smaller
+/// of two max-min fair divisions of the rate, made in hindsight. One divides by the requests that
+/// really came in the window, the other by the planned rates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// Jain's index of all x in a window, those above 1 as 1: the least of all windows.
+    /// The lowest Jain's index of all windows. A value of x above 1 counts as 1.
     pub jain: f64,
-    /// The least x of all accounts and windows.
+    /// The lowest x of all accounts and windows.
     pub worst: f64,
-    /// The least (admitted + 1)/share: of a share of 20, one request is a twentieth.
+    /// The lowest (admitted + 1) / share. One request is a twentieth of a share of 20.
     pub worst_plus_one: f64,
-    /// What was admitted over what could have been, the least of all windows.
+    /// The lowest ratio of all windows between what was admitted and what could have been.
     pub used: f64,
-    /// How often an account was judged in a window.
+    /// The number of judged pairs of account and window.
     pub judged: u64,
-    /// How often its x was below 0.9.
+    /// The number of those with an x below 0.9.
     pub short: u64,
-    /// What was admitted above the bound on what may be in any span.
+    /// The number of admissions above the bound of some span.
     pub over_bound: u64,
-    /// The same, by the groups that fell short.
-    pub fell: BTreeMap<String, Fell>,
+    /// The counts by group.
+    pub groups: BTreeMap<String, GroupVerdict>,
 }
 
-/// How a group fared.
+/// The verdict on a group.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Fell {
-    /// How often one of it was judged in a window.
+pub struct GroupVerdict {
+    /// The number of judged pairs of account and window.
     pub judged: u64,
-    /// How often it was below 0.9.
+    /// The number of those with an x below 0.9.
     pub short: u64,
-    /// The least x.
+    /// The lowest x.
     pub worst: f64,
 }
 
 impl Verdict {
-    /// Nothing judged yet.
+    /// Creates a verdict on nothing.
     pub(super) fn new() -> Self {
         Verdict {
             jain: 1.0,
@@ -62,12 +63,12 @@ impl Verdict {
             judged: 0,
             short: 0,
             over_bound: 0,
-            fell: BTreeMap::new(),
+            groups: BTreeMap::new(),
         }
     }
 
-    /// With what another run says.
-    pub(super) fn and(&mut self, other: &Verdict) {
+    /// Adds the verdict on another simulation.
+    pub(super) fn merge(&mut self, other: &Verdict) {
         self.jain = self.jain.min(other.jain);
         self.worst = self.worst.min(other.worst);
         self.worst_plus_one = self.worst_plus_one.min(other.worst_plus_one);
@@ -75,20 +76,20 @@ impl Verdict {
         self.judged += other.judged;
         self.short += other.short;
         self.over_bound += other.over_bound;
-        for (name, fell) in &other.fell {
-            let mine = self.group(name);
-            mine.judged += fell.judged;
-            mine.short += fell.short;
-            mine.worst = mine.worst.min(fell.worst);
+        for (name, of_group) in &other.groups {
+            let group = self.group(name);
+            group.judged += of_group.judged;
+            group.short += of_group.short;
+            group.worst = group.worst.min(of_group.worst);
         }
     }
 
-    fn group(&mut self, name: &str) -> &mut Fell {
-        let none = Fell { judged: 0, short: 0, worst: f64::INFINITY };
-        self.fell.entry(name.into()).or_insert(none)
+    fn group(&mut self, name: &str) -> &mut GroupVerdict {
+        let none = GroupVerdict { judged: 0, short: 0, worst: f64::INFINITY };
+        self.groups.entry(name.into()).or_insert(none)
     }
 
-    /// How many in a hundred fell short.
+    /// Returns the percentage of judged pairs that were short.
     pub fn short_percent(&self) -> f64 {
         100.0 * self.short as f64 / self.judged.max(1) as f64
     }
@@ -97,36 +98,36 @@ impl Verdict {
 /// The counts of one window.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// By account: what came, and what was admitted.
-    each: Vec<(u32, u32)>,
+    /// By account: requests and admissions.
+    by_account: Vec<(u32, u32)>,
     admitted: u64,
-    /// Of those who are not accounts.
-    strangers: u64,
+    /// Requests from new keys.
+    from_new_keys: u64,
 }
 
 impl Counts {
     pub(super) fn clear(&mut self) {
-        self.each.clear();
-        (self.admitted, self.strangers) = (0, 0);
+        self.by_account.clear();
+        (self.admitted, self.from_new_keys) = (0, 0);
     }
 
-    pub(super) fn asked(&mut self, who: u64, admitted: bool, is_stranger: bool) {
+    pub(super) fn record(&mut self, key: u64, admitted: bool, is_new_key: bool) {
         self.admitted += u64::from(admitted);
-        if is_stranger {
-            self.strangers += 1;
+        if is_new_key {
+            self.from_new_keys += 1;
             return;
         }
-        let who = who as usize;
-        if self.each.len() <= who {
-            self.each.resize(who + 1, (0, 0));
+        let key = key as usize;
+        if self.by_account.len() <= key {
+            self.by_account.resize(key + 1, (0, 0));
         }
-        if let Some((asked, had)) = self.each.get_mut(who) {
-            *asked += 1;
-            *had += u32::from(admitted);
+        if let Some((requests, admitted_here)) = self.by_account.get_mut(key) {
+            *requests += 1;
+            *admitted_here += u32::from(admitted);
         }
     }
 
-    /// Judges the window from `from` until `until`.
+    /// Judges the window between two moments.
     pub(super) fn judge(
         &self,
         case: &Case,
@@ -136,54 +137,66 @@ impl Counts {
     ) {
         let seconds = (until - from) as f64 / 1e9;
         let whole = f64::from(case.rate(from)) * seconds;
-        let moved = case.moved(from);
-        let (mut real, mut meant) = (Vec::new(), Vec::new());
-        let mut who = Vec::new();
+        let permutations = case.permutations(from);
+        let (mut observed, mut planned) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::new();
         for (n, account) in accounts.iter().enumerate() {
-            let Some(group) = case.groups.get(account.group as usize).filter(|group| !group.strangers) else {
+            let Some(group) =
+                case.groups.get(account.group as usize).filter(|group| !group.new_key_per_request)
+            else {
                 continue;
             };
-            let (asked, had) = self.each.get(n).copied().unwrap_or_default();
-            let active = active(account, group, from, until);
-            if active <= 0.0 && asked == 0 {
+            let (requests, admitted_here) = self.by_account.get(n).copied().unwrap_or_default();
+            let active = active_seconds(account, group, from, until);
+            if active <= 0.0 && requests == 0 {
                 continue;
             }
-            let claim = group.claim(account.n, moved);
-            let claim = Claim { floor: claim.floor * seconds, cap: claim.cap * seconds, ..claim };
-            real.push((claim, f64::from(asked)));
-            meant.push((claim, account.rate * active));
-            who.push((group, f64::from(had)));
+            let entitlement = group.entitlement(account.n, permutations);
+            let entitlement = Entitlement {
+                floor: entitlement.floor * seconds,
+                cap: entitlement.cap * seconds,
+                ..entitlement
+            };
+            observed.push((entitlement, f64::from(requests)));
+            planned.push((entitlement, account.rate * active));
+            outcomes.push((group, f64::from(admitted_here)));
         }
-        let levels = [share_out(whole * case.part, &real), share_out(whole * case.part, &meant)];
+        let levels = [
+            fair_level(whole * case.judged_share, &observed),
+            fair_level(whole * case.judged_share, &planned),
+        ];
         let (mut sum, mut squares, mut judged) = (0.0, 0.0, 0_u64);
-        for (((claim, asked), (_, demand)), (group, had)) in real.iter().zip(&meant).zip(&who) {
-            let share = claim.at(levels[0], *asked).min(claim.at(levels[1], *demand));
-            if !group.judged || share < LEAST_SHARE {
+        for (((entitlement, requests), (_, demand)), (group, admitted_here)) in
+            observed.iter().zip(&planned).zip(&outcomes)
+        {
+            let share = entitlement.at(levels[0], *requests).min(entitlement.at(levels[1], *demand));
+            if !group.judged || share < MIN_SHARE {
                 continue;
             }
-            let x = had / share;
-            // More than a share is what others left lying; at whose cost it was, their x says.
+            let x = admitted_here / share;
+            // An account with more than its share uses what others left. If it took it from them,
+            // their x shows it.
             let part = x.min(1.0);
             (sum, squares, judged) = (sum + part, squares + part * part, judged + 1);
             into.worst = into.worst.min(x);
-            into.worst_plus_one = into.worst_plus_one.min((had + 1.0) / share);
-            let short = u64::from(x < SHORT);
+            into.worst_plus_one = into.worst_plus_one.min((admitted_here + 1.0) / share);
+            let short = u64::from(x < SHORT_BELOW);
             into.judged += 1;
             into.short += short;
-            let fell = into.group(&group.name);
-            fell.judged += 1;
-            fell.short += short;
-            fell.worst = fell.worst.min(x);
+            let of_group = into.group(&group.name);
+            of_group.judged += 1;
+            of_group.short += short;
+            of_group.worst = of_group.worst.min(x);
         }
         if squares > 0.0 {
             into.jain = into.jain.min(sum * sum / (judged as f64 * squares));
         } else if judged > 0 {
             into.jain = 0.0;
         }
-        let wanted: f64 = real.iter().map(|(claim, asked)| claim.cap.min(*asked)).sum();
-        let could = whole.min(wanted + self.strangers as f64);
-        if could > 0.0 {
-            into.used = into.used.min(self.admitted as f64 / could);
+        let wanted: f64 = observed.iter().map(|(entitlement, requests)| entitlement.cap.min(*requests)).sum();
+        let admissible = whole.min(wanted + self.from_new_keys as f64);
+        if admissible > 0.0 {
+            into.used = into.used.min(self.admitted as f64 / admissible);
         }
     }
 }

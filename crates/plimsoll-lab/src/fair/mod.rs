@@ -1,12 +1,12 @@
-//! Contests: accounts that ask for parts of one rate, and the policies that share it among them.
+//! Fairness scenarios: accounts that share one rate, by several policies.
 //!
-//! No server stands here and nothing takes time: only arrivals, in virtual time, and who is admitted.
-//! The real limiters decide, on a manual clock; beside them stand two known ways to share a rate, written
-//! here to compare with. All of them end in the same global limiter.
+//! There is no server and no service time, only arrivals in virtual time and admissions. The real
+//! limiters decide, on a manual clock. Two known ways to share a rate are implemented here, to
+//! compare with. All policies end in the same global limiter.
 //!
-//! What is judged: in windows of two seconds, the first of them two seconds after the start and after each change,
-//! what an account was admitted over its share ([`share_out`]). An independent [bound](Bound) watches over
-//! what all of them are admitted together.
+//! The measure is what an account was admitted over its fair share ([`fair_level`]). It is taken in
+//! windows of two seconds, which begin two seconds after the start and after each change. An
+//! independent [bound](Bound) watches the sum of all admissions.
 
 mod arrivals;
 mod bound;
@@ -19,55 +19,54 @@ mod outcome;
 mod raw;
 mod read;
 mod share;
-mod shipped;
 mod table;
 mod work;
 
 pub use bound::Bound;
-pub use case::{Case, Contest, Demand, Group, Policy, Retries, Turns};
+pub use case::{Case, Demand, FairnessScenario, Group, Policy, Retries, Turns};
 pub(crate) use csv::csv;
 pub use drive::drive;
-pub use judge::{Fell, Verdict};
-pub use outcome::{Fairness, FairnessRow};
+pub use judge::{GroupVerdict, Verdict};
+pub use outcome::{FairnessOutcome, FairnessRow};
 pub use read::read;
-pub use share::{Claim, share_out};
-pub use shipped::shipped;
+pub use share::{Entitlement, fair_level};
 pub(crate) use table::table;
 
+use crate::catalog;
+use crate::cli::Progress;
 use crate::error::LabError;
-use crate::progress::Progress;
 use crate::run::Effort;
-use crate::scenario;
 
-/// The contest `asked` for: a shipped one by its name, or a file.
+/// Finds and reads the scenario `name`: a shipped one by name, or a file.
 ///
 /// # Errors
-/// [`LabError::Flaw`] if there is no such scenario, [`LabError::Misread`] if it cannot be used.
-pub fn find(asked: &str) -> Result<Contest, LabError> {
-    let found = scenario::text(asked)?;
+/// [`LabError::Usage`] if there is no such scenario. [`LabError::Scenario`] if it is invalid.
+pub fn find(name: &str) -> Result<FairnessScenario, LabError> {
+    let found = catalog::find(name)?;
     Ok(read(&found.name, &found.file, &found.text)?)
 }
 
-/// Whether a scenario's text is that of a contest.
-pub(crate) fn is_contest(text: &str) -> bool {
+/// Returns whether a scenario's text has the table `[fairness]`.
+pub(crate) fn is_fairness(text: &str) -> bool {
     toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("fairness"))
 }
 
-/// Runs every policy in every case with `seeds` seeds from `seed` on, on all processors. The same arguments
-/// give the same outcome.
+/// Simulates every policy in every case with `seeds` seeds from `seed` on, on all processors.
+///
+/// The same arguments return the same outcome.
 ///
 /// # Errors
-/// [`LabError::Broken`] if a policy cannot be built from the case's numbers.
+/// [`LabError::Failed`] if a policy cannot be built from the case's numbers.
 pub fn run(
-    contest: &Contest,
+    scenario: &FairnessScenario,
     seed: u64,
     seeds: u32,
     progress: &mut Progress,
-) -> Result<(Fairness, Effort), LabError> {
+) -> Result<(FairnessOutcome, Effort), LabError> {
     let begun = std::time::Instant::now();
-    let (rows, requests) = work::all(contest, seed, seeds, progress)?;
+    let (rows, requests) = work::all(scenario, seed, seeds, progress)?;
     progress.finish();
     let outcome =
-        Fairness { scenario: contest.name.clone(), about: contest.about.clone(), seed, seeds, rows };
+        FairnessOutcome { scenario: scenario.name.clone(), about: scenario.about.clone(), seed, seeds, rows };
     Ok((outcome, Effort { requests, took: begun.elapsed() }))
 }

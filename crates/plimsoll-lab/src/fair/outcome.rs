@@ -1,47 +1,47 @@
-//! What came of a contest.
+//! The result of a fairness scenario, as it is written to the JSON file.
 
 use serde::Serialize;
 
 use crate::fair::judge::Verdict;
 
-/// The outcome of a contest: the same for the same scenario and seeds.
+/// The whole result. It is the same for the same scenario and seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Fairness {
-    /// The scenario's name.
+pub struct FairnessOutcome {
+    /// The name of the scenario.
     pub scenario: String,
-    /// What it is about.
+    /// Its description.
     pub about: String,
     /// The first seed.
     pub seed: u64,
-    /// How many seeds.
+    /// The number of seeds.
     pub seeds: u32,
-    /// A row for each case and policy.
+    /// A row per case and policy.
     pub rows: Vec<FairnessRow>,
 }
 
-/// How one policy fared in one case, with all seeds.
+/// One policy in one case, with all seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FairnessRow {
-    /// The case; empty if there is one only.
+    /// The name of the case. Empty if there is only one.
     pub case: String,
-    /// The policy.
+    /// The name of the policy.
     pub policy: String,
-    /// The worst of all seeds.
+    /// The worst verdict of all seeds.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-impl Fairness {
-    /// The cases' names, each once, in order.
+impl FairnessOutcome {
+    /// Returns the names of the cases in order, each once.
     pub fn cases(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.rows.iter().map(|row| row.case.as_str()).collect();
         names.dedup();
         names
     }
 
-    /// The rows of one case.
+    /// Returns the rows of one case.
     pub fn of(&self, case: &str) -> impl Iterator<Item = &FairnessRow> {
         self.rows.iter().filter(move |row| row.case == case)
     }

@@ -1,4 +1,4 @@
-//! A contest's keys, as they stand in the file.
+//! The keys of a fairness scenario's file.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -18,9 +18,9 @@ pub(super) struct Raw {
 pub(super) struct Fairness {
     pub(super) rate: Whole,
     pub(super) burst: Whole,
-    pub(super) table: Option<Whole>,
+    pub(super) max_keys: Option<Whole>,
     pub(super) tail: Option<Number>,
-    pub(super) part: Option<Number>,
+    pub(super) judged_share: Option<Number>,
     pub(super) arrivals: Option<Spanned<Vec<Text>>>,
     #[serde(default)]
     pub(super) permute: Vec<Text>,
@@ -56,8 +56,8 @@ pub(super) struct Group {
     pub(super) weights: Option<Spanned<Vec<Number>>>,
     pub(super) floor: Option<Number>,
     pub(super) cap: Option<Whole>,
-    pub(super) life: Option<Text>,
-    pub(super) strangers: Option<Spanned<bool>>,
+    pub(super) lifetime: Option<Text>,
+    pub(super) new_key_per_request: Option<Spanned<bool>>,
     #[serde(default = "yes")]
     pub(super) judged: bool,
 }

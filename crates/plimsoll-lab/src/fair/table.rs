@@ -1,16 +1,16 @@
-//! The outcome as a table on the terminal.
+//! The outcome as a table for the terminal.
 
 use std::fmt::Write;
 
-use crate::fair::outcome::{Fairness, FairnessRow};
+use crate::fair::outcome::{FairnessOutcome, FairnessRow};
 
 const HEAD: [&str; 2] = [
-    "                Jain  worst x      (+1)  below 0.9      used  over bound",
-    "  policy       least    least     least          %     least            ",
+    "                        Jain  worst x     (+1)  below 0.9     used  over bound",
+    "  policy                 min      min      min          %      min            ",
 ];
 
-/// A block for each case, a line for each policy.
-pub(crate) fn table(outcome: &Fairness) -> String {
+/// Formats a block per case with a line per policy.
+pub(crate) fn table(outcome: &FairnessOutcome) -> String {
     let mut out = String::new();
     for case in outcome.cases() {
         if !case.is_empty() {
@@ -30,10 +30,10 @@ pub(crate) fn table(outcome: &Fairness) -> String {
 fn line(row: &FairnessRow) -> String {
     let all = &row.verdict;
     if all.judged == 0 {
-        return format!("  {:<11}nobody had a share of ten requests in a window", row.policy);
+        return format!("  {:<19}no account had a share of ten requests in a window", row.policy);
     }
     format!(
-        "  {:<11}{:>7.4}{:>9.3}{:>10.3}{:>11.2}{:>10.4}{:>12}",
+        "  {:<19}{:>7.4}{:>9.3}{:>9.3}{:>11.2}{:>9.4}{:>12}",
         row.policy,
         all.jain,
         all.worst,

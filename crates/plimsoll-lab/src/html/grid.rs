@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::html::escape;
 
-/// A table; the first cell of each line names it.
+/// A table. The first cell of each line names the line.
 #[derive(Clone, Debug)]
 pub(crate) struct Grid {
     pub(crate) caption: String,
@@ -14,7 +14,7 @@ pub(crate) struct Grid {
 
 impl Grid {
     pub(crate) fn html(&self) -> String {
-        // Focusable, so that a keyboard can scroll it where it is wider than the screen.
+        // Focusable, so that a keyboard can scroll a table wider than the screen.
         let mut out = format!(
             "<p class=\"caption\">{0}</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n\
              <table aria-label=\"{0}\">\n<thead><tr>",

@@ -1,7 +1,8 @@
-//! The report as one self-contained HTML page: no scripts, nothing fetched, figures as inline SVG.
+//! A report as one self-contained HTML page, without scripts or external files. Figures are inline
+//! SVG.
 //!
-//! It is made to be read on a phone, on a wide screen, in print and in the dark; and without its
-//! figures, by the table under each.
+//! The page is made for phones, wide screens, print and dark mode. It can also be read without its
+//! figures, because each has its data in a table below.
 
 mod grid;
 mod page;
@@ -13,7 +14,7 @@ pub(crate) use page::{Page, Part};
 pub(crate) use plot::{Band, Plot, STYLES, Series};
 pub(crate) use scale::{Axis, Kind};
 
-/// Text, safe between tags and inside attributes.
+/// Escapes text for use between tags and in attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -25,11 +26,11 @@ pub(crate) fn escape(text: &str) -> String {
             c => out.push(c),
         }
     }
-    // No line ends between a number and its sign.
+    // No line break between a number and its sign.
     out.replace(" %", "\u{a0}%")
 }
 
-/// A number as a reader wants it: three figures, no more digits than that needs.
+/// Formats a number with three significant digits.
 pub(crate) fn figures(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::html::{Grid, Plot, escape};
 
-/// A figure, what it shows in a sentence or two, and its data.
+/// A figure, one or two sentences about it, and its data.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) plot: Plot,
@@ -16,17 +16,17 @@ pub(crate) struct Part {
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     pub(crate) title: String,
-    /// Paragraphs below the title.
-    pub(crate) lead: Vec<String>,
+    /// The paragraphs below the title.
+    pub(crate) intro: Vec<String>,
     /// The result in a few lines.
     pub(crate) summary: Grid,
-    /// And what else belongs to it.
-    pub(crate) beside: Option<Grid>,
+    /// A second table below the summary.
+    pub(crate) extra: Option<Grid>,
     pub(crate) parts: Vec<Part>,
-    /// Everything there is, below the figures.
-    pub(crate) whole: Option<Grid>,
-    /// How it was made.
-    pub(crate) foot: String,
+    /// The table of all rows, below the figures.
+    pub(crate) all_rows: Option<Grid>,
+    /// How the page was made.
+    pub(crate) footer: String,
 }
 
 impl Page {
@@ -39,12 +39,12 @@ impl Page {
             escape(&self.title),
             include_str!("style.css"),
         );
-        for paragraph in &self.lead {
+        for paragraph in &self.intro {
             let _ = writeln!(out, "<p>{}</p>", escape(paragraph));
         }
         out.push_str(&self.summary.html());
-        if let Some(beside) = &self.beside {
-            out.push_str(&beside.html());
+        if let Some(extra) = &self.extra {
+            out.push_str(&extra.html());
         }
         out.push_str("<div class=\"parts\">\n");
         for Part { plot, text, grid } in &self.parts {
@@ -59,10 +59,10 @@ impl Page {
             );
         }
         out.push_str("</div>\n");
-        if let Some(whole) = &self.whole {
-            let _ = write!(out, "<h2>All rows</h2>\n{}", whole.html());
+        if let Some(all_rows) = &self.all_rows {
+            let _ = write!(out, "<h2>All rows</h2>\n{}", all_rows.html());
         }
-        let _ = write!(out, "<footer>{}</footer>\n</main>\n</body>\n</html>\n", escape(&self.foot));
+        let _ = write!(out, "<footer>{}</footer>\n</main>\n</body>\n</html>\n", escape(&self.footer));
         out
     }
 }

@@ -1,7 +1,7 @@
-//! A line drawing with two axes, as SVG.
+//! A line chart with two axes, as SVG.
 //!
-//! Colours, dashes and sizes of text are the page's style sheet's business: so a figure follows
-//! dark mode and print, and its text grows on a narrow screen.
+//! The page's style sheet sets colours, dashes and text sizes. So a figure follows dark mode and
+//! print, and its text grows on a narrow screen.
 
 use std::fmt::Write;
 
@@ -15,19 +15,19 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 42.0;
 const BOTTOM: f64 = 52.0;
 
-/// The lines that the style sheet tells apart, `c0` and so on. From there on they repeat.
+/// The number of line styles in the style sheet, `c0` and so on. Further lines repeat them.
 pub(crate) const STYLES: usize = 9;
 
 /// One line. A point without a value breaks it.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// The style sheet's class: `c0` to `c8`, `bound`.
+    /// The class in the style sheet: `c0` to `c8`, or `bound`.
     pub(crate) class: String,
     pub(crate) points: Vec<(f64, Option<f64>)>,
     /// Whether each point gets a dot.
     pub(crate) dots: bool,
-    /// Whether it stands in the legend.
+    /// Whether the legend names it.
     pub(crate) named: bool,
 }
 
@@ -42,11 +42,11 @@ pub(crate) struct Band {
 /// A figure.
 #[derive(Clone, Debug)]
 pub(crate) struct Plot {
-    /// Unique on the page; a part of the elements' ids.
+    /// Unique on the page. A part of the elements' ids.
     pub(crate) id: &'static str,
     pub(crate) title: String,
-    /// What there is to see, for those who do not see it.
-    pub(crate) says: String,
+    /// A description for screen readers.
+    pub(crate) description: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
     pub(crate) band: Option<Band>,
@@ -62,14 +62,14 @@ impl Plot {
         HEIGHT - BOTTOM - self.y.place(value).clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM)
     }
 
-    /// The drawing.
+    /// Returns the drawing.
     pub(crate) fn svg(&self) -> String {
         let id = self.id;
         let mut out = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\n\
              <title id=\"{id}-t\">{}</title>\n<desc id=\"{id}-d\">{}</desc>\n",
             escape(&self.title),
-            escape(&self.says)
+            escape(&self.description)
         );
         self.band(&mut out);
         self.axes(&mut out);
@@ -135,7 +135,7 @@ impl Plot {
             let _ = writeln!(out, "<polyline class=\"{class}\" points=\"{}\"/>", places.join(" "));
         }
         for run in series.points.split(|(_, y)| y.is_none()) {
-            // A point between two gaps has no line to be seen by.
+            // A point between two gaps has no line, so it gets a dot.
             let r = match run.len() {
                 _ if series.dots => 3.5,
                 1 => 2.0,
@@ -147,7 +147,7 @@ impl Plot {
         }
     }
 
-    /// The names of the lines, as a list that wraps.
+    /// Returns the names of the lines, as a list that wraps.
     pub(crate) fn legend(&self) -> String {
         let mut out = String::from("<ul class=\"legend\">\n");
         for series in self.series.iter().filter(|series| series.named) {
@@ -169,10 +169,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_style_sheet_has_every_style() {
+    fn style_sheet_defines_every_style() {
         let sheet = include_str!("style.css");
         for n in 0..STYLES {
-            // On a screen, on a dark one, on paper.
+            // For screens, dark screens and print.
             assert_eq!(sheet.matches(&format!("--c{n}: #")).count(), 3, "c{n}");
             assert!(
                 sheet.contains(&format!(".c{n} {{ stroke:")) && sheet.contains(&format!("circle.c{n} {{"))
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_point_between_gaps_is_seen() {
+    fn point_between_gaps_is_drawn_as_a_dot() {
         let points = vec![(1.0, Some(1.0)), (2.0, Some(2.0)), (3.0, None), (4.0, Some(1.0))];
         let series = Series { name: "a".into(), class: "c6".into(), points, dots: false, named: true };
         let plot = Plot {
             id: "one",
             title: String::new(),
-            says: String::new(),
+            description: String::new(),
             x: Axis::even("", 4.0, 4.0),
             y: Axis::even("", 2.0, 2.0),
             band: None,

@@ -1,4 +1,4 @@
-//! Axes: from values to places on the paper, and where the marks go.
+//! Axes: the position of values on the paper, and of the marks.
 
 /// How values are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// From 0 to at least `high`, in even steps of a round number.
+    /// Creates an axis from 0 to at least `high`, in even steps of a round number.
     pub(crate) fn even(label: &str, high: f64, steps: f64) -> Self {
         let raw = high.max(f64::MIN_POSITIVE) / steps;
         let power = 10_f64.powf(raw.log10().floor());
@@ -31,7 +31,7 @@ impl Axis {
         Axis { label: label.into(), kind: Kind::Linear, low: 0.0, high: count * step, marks }
     }
 
-    /// Whole decades around `low` and `high`, both above 0.
+    /// Creates an axis of whole decades around `low` and `high`, both above 0.
     pub(crate) fn decades(label: &str, low: f64, high: f64) -> Self {
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         let last = last.max(first + 1);
@@ -39,22 +39,22 @@ impl Axis {
         Axis { label: label.into(), kind: Kind::Log, low: 10_f64.powi(first), high: 10_f64.powi(last), marks }
     }
 
-    /// From `low` to `high`, in the steps 1, 2, 5 of each decade.
+    /// Creates an axis from `low` to `high`, with marks at 1, 2 and 5 in each decade.
     pub(crate) fn thirds(label: &str, low: f64, high: f64) -> Self {
         let mut axis = Self::decades(label, low, high);
-        // Beyond that their labels would touch.
+        // With a wider range the labels would touch.
         if high / low > 400.0 {
             return axis;
         }
         let each = axis.marks.iter().flat_map(|(at, _)| [*at, 2.0 * at, 5.0 * at]).collect::<Vec<f64>>();
         axis.low = each.iter().copied().filter(|at| *at <= low * 1.0001).fold(axis.low, f64::max);
         axis.high = each.iter().copied().filter(|at| *at >= high * 0.9999).fold(axis.high, f64::min);
-        let inside = each.into_iter().filter(|at| (axis.low * 0.999..=axis.high * 1.001).contains(at));
-        axis.marks = inside.map(|at| (at, plain(at))).collect();
+        let shown = each.into_iter().filter(|at| (axis.low * 0.999..=axis.high * 1.001).contains(at));
+        axis.marks = shown.map(|at| (at, plain(at))).collect();
         axis
     }
 
-    /// Exactly these values, each with a mark, as far as their labels have room.
+    /// Creates an axis of exactly these values. A value has a mark if there is space for its label.
     pub(crate) fn values(label: &str, kind: Kind, values: &[f64], name: impl Fn(f64) -> String) -> Self {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -71,7 +71,7 @@ impl Axis {
         axis
     }
 
-    /// Where `value` lies: 0 at the beginning, 1 at the end.
+    /// Returns the position of `value`: 0 at the beginning, 1 at the end.
     pub(crate) fn place(&self, value: f64) -> f64 {
         let of = |value: f64| match self.kind {
             Kind::Linear => value,
@@ -82,7 +82,7 @@ impl Axis {
     }
 }
 
-/// A mark's number, without digits that say nothing.
+/// Formats the number of a mark without superfluous digits.
 fn plain(value: f64) -> String {
     let round = (value * 1e6).round() / 1e6;
     if round.abs() >= 10_000.0 { format!("{}k", (round / 100.0).round() / 10.0) } else { format!("{round}") }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_round_numbers_that_cover_the_values() {
+    fn marks_are_round_numbers_covering_the_values() {
         assert_eq!(labels(&Axis::even("", 1_609.0, 4.0)), ["0", "500", "1000", "1500", "2000"]);
         assert_eq!(labels(&Axis::even("", 20.0, 5.0)), ["0", "5", "10", "15", "20"]);
         assert_eq!(labels(&Axis::decades("", 0.02, 3.0)), ["0.01", "0.1", "1", "10"]);

@@ -1,11 +1,11 @@
-//! The outcome as comma-separated values: a line for each row, an interval for each estimate.
+//! The outcome as comma-separated values: a line per row, an interval per estimate.
 
 use std::fmt::Write;
 
 use crate::run::estimate::Estimate;
 use crate::run::outcome::Outcome;
 
-/// With a head; where there is no value, nothing stands between the commas.
+/// Formats the outcome, with a header line. A missing value is an empty field.
 pub(crate) fn csv(outcome: &Outcome) -> String {
     let mut out = String::from("scenario,policy,load");
     for name in [
@@ -15,7 +15,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
         "p50_ms",
         "p99_ms",
         "rejected",
-        "refused_p99_ms",
+        "rejected_p99_ms",
         "failed",
         "late",
         "wasted",
@@ -23,7 +23,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
     ] {
         let _ = write!(out, ",{name},{name}_low,{name}_high");
     }
-    out.push_str(",bound,judged,returned,verdict\n");
+    out.push_str(",bound,judged,recovered,verdict\n");
     for row in &outcome.rows {
         let _ = write!(out, "{},{},{}", quoted(&outcome.scenario), quoted(&row.policy), row.load);
         for each in [
@@ -33,7 +33,7 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
             row.p50_ms,
             row.p99_ms,
             Some(row.rejected),
-            row.refused_p99_ms,
+            row.rejected_p99_ms,
             Some(row.failed),
             Some(row.late),
             Some(row.wasted),
@@ -50,12 +50,12 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
             0 => "",
             _ => row.verdict.as_str(),
         };
-        let _ = writeln!(out, ",{},{},{},{verdict}", row.bound, row.judged, row.returned);
+        let _ = writeln!(out, ",{},{},{},{verdict}", row.bound, row.judged, row.recovered);
     }
     out
 }
 
-/// Names are the user's: they may hold what separates.
+/// Quotes a name. A user's name may contain a comma.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

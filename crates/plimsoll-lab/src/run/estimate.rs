@@ -1,4 +1,4 @@
-//! A mean over seeds, and how far to trust it.
+//! A mean over the seeds and its confidence interval.
 
 use plimsoll::Dice;
 use serde::Serialize;
@@ -9,24 +9,25 @@ use serde::Serialize;
 pub struct Estimate {
     /// The mean.
     pub mean: f64,
-    /// The interval's lower end.
+    /// The lower end of the interval.
     pub low: f64,
-    /// The interval's upper end.
+    /// The upper end of the interval.
     pub high: f64,
 }
 
-/// Resamples; the ends of the interval are then sure to about a hundredth of its width.
+/// With this many resamples the ends of the interval are accurate to about a hundredth of its
+/// width.
 const RESAMPLES: usize = 2_000;
 
 impl Estimate {
-    /// From one value for each seed; `None` without any.
+    /// Estimates from one value per seed. `None` without values.
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
         if n == 0 {
             return None;
         }
         let mean_of = |sum: f64| sum / n as f64;
-        // Always the same dice: an estimate is a function of its values.
+        // The dice are always the same, so that an estimate depends on its values alone.
         let dice = Dice::seeded(n as u64);
         let draw = || values.get(dice.below(n as u64) as usize).copied().unwrap_or_default();
         let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean_of((0..n).map(|_| draw()).sum())).collect();
@@ -35,7 +36,7 @@ impl Estimate {
         Some(Estimate { mean: mean_of(values.iter().sum()), low: at(0.025), high: at(0.975) })
     }
 
-    /// Half the width of the interval.
+    /// Returns half the width of the interval.
     pub fn half(&self) -> f64 {
         (self.high - self.low) / 2.0
     }
@@ -46,11 +47,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_of_a_sample_is_what_its_error_says() {
+    fn interval_matches_the_standard_error() {
         let dice = Dice::seeded(3);
         let values: Vec<f64> = (0..100).map(|_| dice.uniform()).collect();
         let estimate = Estimate::of(&values).unwrap();
-        // The standard error of a hundred uniform draws is 0.0289; the interval is ±1.96 of it.
+        // The standard error of a hundred uniform draws is 0.0289, and the interval is ±1.96 of it.
         assert!((0.045..0.068).contains(&estimate.half()), "{estimate:?}");
         assert!(estimate.low < 0.5 && estimate.high > 0.5, "{estimate:?}");
         assert_eq!(Estimate::of(&values), Some(estimate));

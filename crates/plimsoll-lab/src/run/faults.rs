@@ -1,104 +1,82 @@
-//! What the server's faults did to a policy, each for itself.
+//! What each fault of the server did to a policy.
 
 use serde::Serialize;
 
-use crate::html::{Grid, figures};
-use crate::run::aftermath::{Aftermath, after};
 use crate::run::estimate::Estimate;
-use crate::run::outcome::{Outcome, Row};
+use crate::run::recovery::{Recovery, after};
 use crate::scenario::{Scenario, Step};
-use crate::sim::{Met, Record};
-use crate::table::load_name;
+use crate::sim::{FaultCounts, Record};
 
-/// One of the server's faults behind one policy at one load.
+/// One fault of the server, behind one policy at one load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FaultRow {
-    /// What the server does: it fails, is slow or hangs.
+    /// The kind of the fault: `fails`, `slow` or `hangs`.
     pub kind: String,
     /// When it begins and ends, in seconds.
     pub fault_s: (f64, f64),
-    /// Attempts that were sent while it lasted.
+    /// Attempts sent during the fault.
     pub sent: Estimate,
-    /// Calls that reached the server while it lasted. Where callers wait, some of them were sent before.
+    /// Calls that reached the server during the fault. Where callers queue, some were sent before
+    /// it.
     pub reached: Estimate,
-    /// With how many seeds goodput was back before the next fault began, and stayed.
-    pub returned: u32,
-    /// Seconds from the fault's end until it was, over those seeds.
-    pub back_s: Option<Estimate>,
+    /// The number of seeds with which goodput recovered before the next fault began.
+    pub recovered: u32,
+    /// Seconds from the end of the fault to the recovery, over those seeds.
+    pub recovery_s: Option<Estimate>,
 }
 
-/// A row for each fault.
+/// Returns a row per fault.
 pub(super) fn faults(scenario: &Scenario, step: &Step, records: &[Record]) -> Vec<FaultRow> {
     let faults = &step.case.server.faults;
     let first = faults.first().map_or(scenario.from, |fault| fault.from.min(scenario.from));
     let next = faults.iter().skip(1).map(|fault| fault.from).chain([step.case.span]);
     let each = faults.iter().zip(next).enumerate().map(|(n, (fault, next))| {
-        let count = |of: fn(&Met) -> u64| {
+        let count = |of: fn(&FaultCounts) -> u64| {
             let each = records.iter().filter_map(|record| record.faults.get(n));
-            let each: Vec<f64> = each.map(|met| of(met) as f64).collect();
+            let each: Vec<f64> = each.map(|counts| of(counts) as f64).collect();
             Estimate::of(&each).unwrap_or(Estimate { mean: 0.0, low: 0.0, high: 0.0 })
         };
-        let back = records.iter().filter_map(|record| match after(&record.line, first, fault.until, next) {
-            Aftermath::Back(time) => Some(time.as_secs_f64()),
-            Aftermath::Unknown | Aftermath::Draining | Aftermath::Gone => None,
-        });
-        let back: Vec<f64> = back.collect();
+        let recovered =
+            records.iter().filter_map(|record| match after(&record.timeline, first, fault.until, next) {
+                Recovery::After(time) => Some(time.as_secs_f64()),
+                Recovery::Unknown | Recovery::Draining | Recovery::Never => None,
+            });
+        let recovered: Vec<f64> = recovered.collect();
         FaultRow {
             kind: fault.kind.as_str().into(),
             fault_s: (fault.from.as_secs_f64(), fault.until.as_secs_f64()),
-            sent: count(|met| met.sent),
-            reached: count(|met| met.reached),
-            returned: back.len() as u32,
-            back_s: Estimate::of(&back),
+            sent: count(|counts| counts.sent),
+            reached: count(|counts| counts.reached),
+            recovered: recovered.len() as u32,
+            recovery_s: Estimate::of(&recovered),
         }
     });
     each.collect()
 }
 
 impl FaultRow {
-    /// When, and what.
-    fn name(&self) -> String {
+    /// Returns when the fault lasts, and its kind.
+    pub(super) fn name(&self) -> String {
         format!("{} s to {} s, {}", self.fault_s.0, self.fault_s.1, self.kind)
     }
 
-    fn back(&self, seeds: u32) -> String {
+    pub(super) fn recovery(&self, seeds: u32) -> String {
         let some =
-            if self.returned < seeds { format!(" ({} of {seeds})", self.returned) } else { String::new() };
-        match self.back_s {
-            Some(back) => format!("back after {:.2} s{some}", back.mean),
-            None => "not back before the next".into(),
+            if self.recovered < seeds { format!(" ({} of {seeds})", self.recovered) } else { String::new() };
+        match self.recovery_s {
+            Some(recovered) => format!("recovered after {:.2} s{some}", recovered.mean),
+            None => "not recovered before the next fault".into(),
         }
     }
 
-    /// In a line.
+    /// Formats the row as one line.
     pub(super) fn line(&self, seeds: u32) -> String {
         let (sent, reached) = (self.sent.mean, self.reached.mean);
-        format!("{:>24}: {sent:.0} calls, {reached:.0} reached it, {}", self.name(), self.back(seeds))
+        format!(
+            "{:>24}: {sent:.0} calls sent, {reached:.0} reached the server, {}",
+            self.name(),
+            self.recovery(seeds)
+        )
     }
-}
-
-/// All of them as a table; `None` if the server is well all the time.
-pub(super) fn grid<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
-    let lines = rows.flat_map(|row| {
-        row.faults.iter().map(|fault| {
-            vec![
-                row.policy.clone(),
-                load_name(row.load),
-                fault.name(),
-                figures(fault.sent.mean),
-                figures(fault.reached.mean),
-                fault.back(outcome.seeds),
-            ]
-        })
-    });
-    let lines: Vec<Vec<String>> = lines.collect();
-    let caption = "What is sent while the server is not well, what of it the policy lets through, and how long \
-                   after that goodput was back";
-    let head = ["policy", "load", "the server", "sent", "reached it", "goodput"];
-    (!lines.is_empty()).then(|| Grid {
-        caption: caption.into(),
-        head: head.map(String::from).to_vec(),
-        lines,
-    })
 }

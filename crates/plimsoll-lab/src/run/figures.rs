@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::html::{Axis, Band, Grid, Kind, Part, Plot, STYLES, Series, figures};
+use crate::live::report::labels::load_name;
+use crate::run::estimate::Estimate;
 use crate::run::outcome::{Outcome, Row};
-use crate::run::report::ms;
-use crate::table::load_name;
 
 pub(super) fn goodput(outcome: &Outcome, loads: &[f64]) -> Part {
     let bound = loads.iter().map(|load| {
@@ -21,21 +21,20 @@ pub(super) fn goodput(outcome: &Outcome, loads: &[f64]) -> Part {
     };
     let mut series = vec![bound];
     series.extend(by_policy(outcome, |row| Some(row.goodput.mean)));
-    let most = outcome.rows.iter().map(|row| row.goodput.mean.max(row.bound)).fold(0.0, f64::max);
+    let max = outcome.rows.iter().map(|row| row.goodput.mean.max(row.bound)).fold(0.0, f64::max);
     Part {
         plot: Plot {
             id: "goodput",
             title: "Goodput over load".into(),
-            says: "Good answers per second for each policy at each load, and the bound".into(),
+            description: "Good answers per second for each policy at each load, and the bound".into(),
             x: load_axis(loads),
-            y: Axis::even("good answers per second", most, 5.0),
+            y: Axis::even("good answers per second", max, 5.0),
             band: None,
             series,
         },
-        text: "Answers within the deadline. The bound G* is what is left of the capacity when every refusal has been \
-               paid for; no policy at the server can do better for long. (Service times are drawn: over a few seeds they \
-               may come out a little shorter than planned; and what still waits when the trigger ends is answered after it. \
-               So a line may lie a little above the bound.)"
+        text: "Answers within the deadline. The bound G* is the capacity that is left after the cost of all \
+               rejections. No policy at the server can exceed it for long. A line may lie a little above it: service \
+               times are drawn, and requests that wait when the trigger ends are answered after it."
             .into(),
         grid: over_load(outcome, loads, "Goodput per second, ± half of the 95 % interval", |row| {
             format!("{} ± {}", figures(row.goodput.mean), figures(row.goodput.half()))
@@ -57,13 +56,14 @@ pub(super) fn latency(outcome: &Outcome, loads: &[f64]) -> Part {
         plot: Plot {
             id: "latency",
             title: "Time to an answer over load".into(),
-            says: "Median and 99th percentile of the time to a good answer, for each policy at each load".into(),
+            description:
+                "Median and 99th percentile of the time to a good answer, for each policy at each load".into(),
             x: load_axis(loads),
             y: Axis::thirds("milliseconds to a good answer", low, high),
             band: None,
             series,
         },
-        text: "The 99th percentile (with dots) and the median (thin) of good answers. A line breaks off where a \
+        text: "The 99th percentile (with dots) and the median (thin) of good answers. A line ends where a \
                policy has no good answers."
             .into(),
         grid: over_load(outcome, loads, "Milliseconds: median / 99th percentile", |row| {
@@ -78,7 +78,7 @@ pub(super) fn course(outcome: &Outcome, load: f64) -> Part {
         name: row.policy.clone(),
         class: class(n),
         points: row
-            .good_line
+            .goodput_timeline
             .iter()
             .enumerate()
             .map(|(at, y)| ((at as f64 + 0.5) * step, Some(*y)))
@@ -87,14 +87,15 @@ pub(super) fn course(outcome: &Outcome, load: f64) -> Part {
         named: true,
     });
     let series: Vec<Series> = series.collect();
-    let most = at_load(outcome, load).flat_map(|(_, row)| row.good_line.iter().copied()).fold(1.0, f64::max);
+    let max =
+        at_load(outcome, load).flat_map(|(_, row)| row.goodput_timeline.iter().copied()).fold(1.0, f64::max);
     let (from, until) = outcome.trigger_s;
     let per_second = (1.0 / step).round().max(1.0) as usize;
     let seconds = (outcome.seconds.ceil() as usize).min(120);
     let lines = (0..seconds).map(|second| {
         let mean = |row: &Row| {
             let steps: Vec<f64> =
-                row.good_line.iter().skip(second * per_second).take(per_second).copied().collect();
+                row.goodput_timeline.iter().skip(second * per_second).take(per_second).copied().collect();
             figures(steps.iter().sum::<f64>() / steps.len().max(1) as f64)
         };
         let cells = at_load(outcome, load).map(|(_, row)| mean(row));
@@ -104,9 +105,9 @@ pub(super) fn course(outcome: &Outcome, load: f64) -> Part {
         plot: Plot {
             id: "course",
             title: format!("Goodput over time at {}", load_name(load)),
-            says: "Good answers per second for each policy over the whole run".into(),
+            description: "Good answers per second for each policy over the whole run".into(),
             x: Axis::even("seconds", outcome.seconds, 6.0),
-            y: Axis::even("good answers per second", most, 5.0),
+            y: Axis::even("good answers per second", max, 5.0),
             band: Some(Band { from, until, name: "trigger".into() }),
             series,
         },
@@ -115,7 +116,7 @@ pub(super) fn course(outcome: &Outcome, load: f64) -> Part {
             outcome.step_ms
         ),
         grid: Grid {
-            caption: "Good answers in the second that begins at".into(),
+            caption: "Good answers per second, in the second that begins at".into(),
             head: heads("second", outcome),
             lines: lines.collect(),
         },
@@ -135,7 +136,7 @@ pub(super) fn tail(outcome: &Outcome, load: f64) -> Part {
     let all = || series.iter().flat_map(|series| series.points.iter().copied());
     let low = all().map(|(x, _)| x).fold(f64::INFINITY, f64::min);
     let high = all().map(|(x, _)| x).fold(0.0, f64::max);
-    let least = all().filter_map(|(_, y)| y).fold(0.1, f64::min);
+    let min = all().filter_map(|(_, y)| y).fold(0.1, f64::min);
     let (low, high) = if high > 0.0 { (low.max(high / 1e4), high) } else { (1.0, 10.0) };
     let shares = [0.5, 0.1, 0.01, 0.001];
     let lines = shares.iter().map(|share| {
@@ -151,19 +152,25 @@ pub(super) fn tail(outcome: &Outcome, load: f64) -> Part {
         plot: Plot {
             id: "tail",
             title: format!("The tail at {}", load_name(load)),
-            says: "The share of good answers that took longer than a time, both axes logarithmic".into(),
+            description:
+                "The share of good answers that took longer than a given time, both axes logarithmic".into(),
             x: Axis::thirds("milliseconds", low, high),
-            y: Axis::decades("share of good answers that took longer", least, 1.0),
+            y: Axis::decades("share of good answers that took longer", min, 1.0),
             band: None,
             series,
         },
         text: "Good answers of all seeds together. A policy without good answers has no tail.".into(),
         grid: Grid {
-            caption: "Milliseconds that no more than this share of good answers took longer than".into(),
+            caption: "The time in milliseconds that at most this share of good answers exceeded".into(),
             head: heads("share", outcome),
             lines: lines.collect(),
         },
     }
+}
+
+/// Formats the mean of a time, or a dash for `None`.
+pub(super) fn ms(time: Option<Estimate>) -> String {
+    time.map_or_else(|| "–".into(), |time| figures(time.mean))
 }
 
 fn load_axis(loads: &[f64]) -> Axis {
@@ -174,7 +181,7 @@ fn class(n: usize) -> String {
     format!("c{}", n % STYLES)
 }
 
-/// The rows at one load, each with its policy's number.
+/// Returns the rows at one load, each with the number of its policy.
 pub(super) fn at_load(outcome: &Outcome, load: f64) -> impl Iterator<Item = (usize, &Row)> {
     outcome.policies().into_iter().enumerate().filter_map(move |(n, policy)| {
         let row = outcome.rows.iter().find(|row| row.policy == policy && row.load == load)?;

@@ -1,19 +1,19 @@
-//! Running a scenario: every policy at every load with every seed, and what came of it.
+//! Runs a scenario: every policy at every load with every seed.
 
-mod aftermath;
 mod csv;
 mod estimate;
 mod faults;
 mod figures;
 mod outcome;
+mod recovery;
 mod report;
 mod table;
 mod work;
 
 use std::time::Duration;
 
+use crate::cli::Progress;
 use crate::error::LabError;
-use crate::progress::Progress;
 use crate::scenario::Scenario;
 
 pub(crate) use csv::{csv, quoted};
@@ -24,13 +24,12 @@ pub(crate) use report::report;
 pub(crate) use table::table;
 pub(crate) use work::share_work;
 
-use crate::table::load_name;
-
-/// Runs `scenario` with `seeds` seeds from `seed` on, on all processors. The same arguments give the same
-/// outcome.
+/// Simulates every policy at every load with `seeds` seeds from `seed` on, on all processors.
+///
+/// The same arguments return the same outcome.
 ///
 /// # Errors
-/// [`LabError::Broken`] if a policy cannot be built from the scenario's numbers.
+/// [`LabError::Failed`] if a policy cannot be built from the scenario's numbers.
 pub fn run(
     scenario: &Scenario,
     seed: u64,
@@ -44,7 +43,7 @@ pub fn run(
     Ok((outcome, Effort { requests, took: begun.elapsed() }))
 }
 
-/// What a run took, in real time; no part of its outcome.
+/// What a run took in real time. It is no part of the outcome.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Effort {

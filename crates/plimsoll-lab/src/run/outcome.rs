@@ -1,118 +1,123 @@
-//! The result of a run, as it goes into the JSON file. No wall time is in it: a run is repeatable.
+//! The result of a run, as it is written to the JSON file. It contains no wall time, so it is
+//! repeatable.
 
 use serde::Serialize;
 
-use crate::run::aftermath::{Aftermath, herd_back, judge};
+use crate::live::tally::Times;
 use crate::run::estimate::Estimate;
 use crate::run::faults::{FaultRow, faults};
+use crate::run::recovery::{Recovery, herd_recovery, judge};
 use crate::scenario::{Scenario, Step};
-use crate::sim::{Moment, Record, STEP};
-use crate::tally::Times;
+use crate::sim::{Interval, Record, STEP};
 
 /// The whole result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The scenario's name.
+    /// The name of the scenario.
     pub scenario: String,
-    /// What it is about.
+    /// Its description.
     pub about: String,
-    /// What the server can do outside the trigger, in requests per second.
+    /// The capacity of the server outside the trigger, in requests per second.
     pub capacity: f64,
-    /// Its slots.
+    /// The slots of the server.
     pub slots: u32,
     /// The mean service time.
     pub service_ms: f64,
-    /// How long a client waits; `None` for ever.
+    /// The time that a client waits. `None` means for ever.
     pub deadline_ms: Option<f64>,
-    /// What a refusal costs, as a share of the mean service time.
-    pub refusal_cost: f64,
+    /// The cost of a rejection, as a share of the mean service time.
+    pub rejection_cost: f64,
     /// The first seed.
     pub seed: u64,
-    /// How many seeds, each the next number.
+    /// The number of seeds. Each is the previous one plus 1.
     pub seeds: u32,
     /// When the trigger began and ended, in seconds.
     pub trigger_s: (f64, f64),
-    /// How long a run was, in seconds.
+    /// The length of a simulation, in seconds.
     pub seconds: f64,
-    /// The grain of the time lines.
+    /// The length of one step of the timelines.
     pub step_ms: u64,
     /// Every policy at every load, policy by policy.
     pub rows: Vec<Row>,
 }
 
-/// One policy at one load. Rates are per second, of the attempts sent while the trigger lasted
-/// (less its lead-in); `offered = goodput + rejected + failed + late`.
+/// One policy at one load.
+///
+/// Rates are per second, of the attempts sent during the trigger without its warm-up.
+/// `offered = goodput + rejected + failed + late`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
-    /// The policy's name.
+    /// The name of the policy.
     pub policy: String,
-    /// Fresh requests in multiples of the capacity, as planned.
+    /// The planned rate of fresh requests, in multiples of the capacity.
     pub load: f64,
-    /// Attempts, retries among them.
+    /// Attempts, retries included.
     pub offered: Estimate,
     /// Answered within the deadline.
     pub goodput: Estimate,
-    /// The most any policy could have answered: G* for these attempts. Where the load changes
-    /// while the trigger lasts, the mean of G* over its steps; waiting can carry some work from a
-    /// busy step into an idle one, so that goodput may lie a little above it.
+    /// G*, the highest goodput that any policy could reach with these attempts.
+    ///
+    /// Where the load changes during the trigger, it is the mean of G* over the steps. Queueing can
+    /// carry work from a busy step into an idle one, so goodput may exceed it a little.
     pub bound: f64,
     /// Goodput as a share of the bound.
     pub of_bound: Estimate,
-    /// The median time of those.
+    /// The median time to a good answer.
     pub p50_ms: Option<Estimate>,
-    /// The 99th percentile of those.
+    /// The 99th percentile of the time to a good answer.
     pub p99_ms: Option<Estimate>,
-    /// Refused.
+    /// Rejected within the deadline.
     pub rejected: Estimate,
-    /// The 99th percentile of the time to a refusal.
-    pub refused_p99_ms: Option<Estimate>,
-    /// Answered with failure.
+    /// The 99th percentile of the time to a rejection.
+    pub rejected_p99_ms: Option<Estimate>,
+    /// Answered with failure within the deadline.
     pub failed: Estimate,
-    /// Given up by their clients.
+    /// Given up by their clients at the deadline.
     pub late: Estimate,
-    /// Requests, in a whole run, that were worked on although their clients had left.
+    /// Requests of the whole simulation that were worked on after their clients had left.
     pub wasted: Estimate,
-    /// Seeds that were judged, and of these the ones that came back.
+    /// The number of seeds that could be judged.
     pub judged: u32,
-    /// See `judged`.
-    pub returned: u32,
-    /// Whether goodput returns by itself within the run.
+    /// The number of judged seeds with which goodput recovered.
+    pub recovered: u32,
+    /// Whether goodput recovers by itself within the simulation.
     pub verdict: Verdict,
-    /// Seconds from the trigger's end until goodput was back, over the seeds that came back.
+    /// Seconds from the end of the trigger to the recovery, over the seeds that recovered.
     pub recovery_s: Option<Estimate>,
-    /// With how many seeds 99 % of the herd were in again; `None` without a herd.
-    pub herd_returned: Option<u32>,
-    /// Seconds until they were, over those seeds.
-    pub herd_back_s: Option<Estimate>,
-    /// What each of the server's faults did, in the order of time.
+    /// The number of seeds with which 99 % of the herd was served. `None` without a herd.
+    pub herd_recovered: Option<u32>,
+    /// Seconds until 99 % of the herd was served, over those seeds.
+    pub herd_recovery_s: Option<Estimate>,
+    /// The effect of each fault of the server, in the order of time.
     pub faults: Vec<FaultRow>,
-    /// Good answers per second, step by step, mean over the seeds.
-    pub good_line: Vec<f64>,
-    /// Attempts per second, likewise.
-    pub offered_line: Vec<f64>,
-    /// Times to a good answer in milliseconds, each with the share of those that took longer.
+    /// Good answers per second in each step, mean over the seeds.
+    pub goodput_timeline: Vec<f64>,
+    /// Attempts per second in each step, mean over the seeds.
+    pub offered_timeline: Vec<f64>,
+    /// Times to a good answer in milliseconds, each with the share of answers that took longer.
     pub tail: Vec<(f64, f64)>,
 }
 
-/// Whether goodput returns when the trigger has ended, with nobody lending a hand.
+/// Whether goodput recovers by itself after the trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// With most seeds it returned within the run.
+    /// With most seeds it recovered within the simulation.
     Stable,
-    /// It did not, but the backlog was shrinking: it would have, in a longer run.
+    /// It did not recover, but the backlog was shrinking. A longer simulation would show a
+    /// recovery.
     Draining,
-    /// It did not, and the backlog was not shrinking: overload keeps itself alive.
+    /// It did not recover, and the backlog was not shrinking. The overload sustains itself.
     Metastable,
-    /// The scenario leaves no time before or after its trigger to judge by.
+    /// The scenario leaves too little time before or after its trigger.
     Unjudged,
 }
 
 impl Verdict {
-    /// As one word.
+    /// Returns the verdict as one word.
     pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Stable => "stable",
@@ -134,7 +139,7 @@ impl Outcome {
             slots: case.map_or(0, |case| case.server.slots),
             service_ms: case.map_or(0.0, |case| ms(case.server.service.mean())),
             deadline_ms: case.and_then(|case| case.clients.deadline).map(ms),
-            refusal_cost: case.map_or(0.0, |case| case.server.refusal_cost),
+            rejection_cost: case.map_or(0.0, |case| case.server.rejection_cost),
             seed,
             seeds,
             trigger_s: (scenario.from.as_secs_f64(), scenario.until.as_secs_f64()),
@@ -144,7 +149,7 @@ impl Outcome {
         }
     }
 
-    /// The policies' names, each once, in order.
+    /// Returns the names of the policies in order, each once.
     pub fn policies(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for row in &self.rows {
@@ -155,14 +160,14 @@ impl Outcome {
         names
     }
 
-    /// The rows of one policy.
+    /// Returns the rows of one policy.
     pub fn of(&self, policy: &str) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.policy == policy)
     }
 }
 
 impl Row {
-    /// From the records of all seeds.
+    /// Creates a row from the records of all seeds.
     pub(super) fn new(scenario: &Scenario, policy: &str, step: &Step, records: &[Record]) -> Self {
         let mean = |of: &dyn Fn(&Record) -> f64| {
             let values: Vec<f64> = records.iter().map(of).collect();
@@ -172,26 +177,27 @@ impl Row {
             Estimate::of(&records.iter().filter_map(of).collect::<Vec<f64>>())
         };
         let bound = |record: &Record| bound(step, record);
-        let after: Vec<Aftermath> =
-            records.iter().map(|record| judge(scenario, &record.line, step.case.span)).collect();
-        let back: Vec<f64> = after
+        let after: Vec<Recovery> =
+            records.iter().map(|record| judge(scenario, &record.timeline, step.case.span)).collect();
+        let recovered: Vec<f64> = after
             .iter()
             .filter_map(|after| match after {
-                Aftermath::Back(time) => Some(time.as_secs_f64()),
-                Aftermath::Unknown | Aftermath::Draining | Aftermath::Gone => None,
+                Recovery::After(time) => Some(time.as_secs_f64()),
+                Recovery::Unknown | Recovery::Draining | Recovery::Never => None,
             })
             .collect();
-        let draining = after.iter().filter(|after| **after == Aftermath::Draining).count();
-        let judged = after.iter().filter(|after| **after != Aftermath::Unknown).count();
-        let verdict = match (back.len(), judged) {
+        let draining = after.iter().filter(|after| **after == Recovery::Draining).count();
+        let judged = after.iter().filter(|after| **after != Recovery::Unknown).count();
+        let verdict = match (recovered.len(), judged) {
             (_, 0) => Verdict::Unjudged,
-            (back, judged) if 2 * back > judged => Verdict::Stable,
-            (back, judged) if 2 * (back + draining) > judged => Verdict::Draining,
+            (recovered, judged) if 2 * recovered > judged => Verdict::Stable,
+            (recovered, judged) if 2 * (recovered + draining) > judged => Verdict::Draining,
             _ => Verdict::Metastable,
         };
         let herd: Option<Vec<f64>> = step.case.herd.map(|herd| {
-            let back = records.iter().filter_map(|record| herd_back(&record.line, herd.at, herd.count));
-            back.map(|time| time.as_secs_f64()).collect()
+            let recovered =
+                records.iter().filter_map(|record| herd_recovery(&record.timeline, herd.at, herd.count));
+            recovered.map(|time| time.as_secs_f64()).collect()
         });
         Row {
             policy: policy.into(),
@@ -205,53 +211,55 @@ impl Row {
             p50_ms: some(&|record| record.good_ms(0.5)),
             p99_ms: some(&|record| record.good_ms(0.99)),
             rejected: mean(&Record::rejected_rate),
-            refused_p99_ms: some(&|record| record.rejected_ms(0.99)),
+            rejected_p99_ms: some(&|record| record.rejected_ms(0.99)),
             failed: mean(&Record::failed_rate),
             late: mean(&Record::late_rate),
             wasted: mean(&|record| record.wasted() as f64),
             judged: judged as u32,
-            returned: back.len() as u32,
+            recovered: recovered.len() as u32,
             verdict,
-            recovery_s: Estimate::of(&back),
-            herd_returned: herd.as_ref().map(|back| back.len() as u32),
-            herd_back_s: herd.and_then(|back| Estimate::of(&back)),
+            recovery_s: Estimate::of(&recovered),
+            herd_recovered: herd.as_ref().map(|recovered| recovered.len() as u32),
+            herd_recovery_s: herd.and_then(|recovered| Estimate::of(&recovered)),
             faults: faults(scenario, step, records),
-            good_line: line(records, step, |moment| moment.good),
-            offered_line: line(records, step, |moment| moment.attempts),
+            goodput_timeline: line(records, step, |interval| interval.good),
+            offered_timeline: line(records, step, |interval| interval.attempts),
             tail: tail(records),
         }
     }
 }
 
-/// The bound for what one record was offered.
+/// Returns the bound for the attempts of one record.
 fn bound(step: &Step, record: &Record) -> f64 {
     let (plan, window) = (&step.case.server, &step.case.window);
     if step.case.arrivals.is_steady(window) && plan.faults.is_empty() {
         return plan.bound(step.capacity, record.offered_rate());
     }
     let at = |time: std::time::Duration| (time.as_nanos() / STEP.as_nanos()) as usize;
-    let moments = record.line.get(at(window.start)..at(window.end)).unwrap_or_default();
+    let intervals = record.timeline.get(at(window.start)..at(window.end)).unwrap_or_default();
     let capacity = |at: usize| match plan.faults.is_empty() {
         true => step.capacity,
         false => plan.capacity_over(&(STEP * at as u32..STEP * (at + 1) as u32)),
     };
-    let each = moments.iter().enumerate().map(|(n, moment)| {
-        plan.bound(capacity(at(window.start) + n), f64::from(moment.attempts) / STEP.as_secs_f64())
+    let each = intervals.iter().enumerate().map(|(n, interval)| {
+        plan.bound(capacity(at(window.start) + n), f64::from(interval.attempts) / STEP.as_secs_f64())
     });
-    each.sum::<f64>() / moments.len().max(1) as f64
+    each.sum::<f64>() / intervals.len().max(1) as f64
 }
 
-/// A rate over time, mean over the seeds, from the start to the end of arrivals.
-fn line(records: &[Record], step: &Step, of: impl Fn(&Moment) -> u32) -> Vec<f64> {
+/// Returns a rate over time, mean over the seeds, from the start to the end of arrivals.
+fn line(records: &[Record], step: &Step, of: impl Fn(&Interval) -> u32) -> Vec<f64> {
     let steps = (step.case.span.as_nanos() / STEP.as_nanos()) as usize;
-    let whole = records.len() as f64 * STEP.as_secs_f64();
-    let sum =
-        |at| records.iter().filter_map(|record| record.line.get(at)).map(|m| f64::from(of(m))).sum::<f64>();
-    (0..steps).map(|at| sum(at) / whole).collect()
+    let duration = records.len() as f64 * STEP.as_secs_f64();
+    let sum = |at| {
+        records.iter().filter_map(|record| record.timeline.get(at)).map(|m| f64::from(of(m))).sum::<f64>()
+    };
+    (0..steps).map(|at| sum(at) / duration).collect()
 }
 
-/// The tail of all seeds together: at shares that fall by a quarter of a decade, down to those that
-/// ten answers bear out.
+/// Returns the tail of all seeds together.
+///
+/// Its shares fall by a quarter of a decade each, down to the last one with at least ten answers.
 fn tail(records: &[Record]) -> Vec<(f64, f64)> {
     let mut all = Times::new();
     records.iter().for_each(|record| all.add(&record.good_times));

@@ -1,40 +1,38 @@
-//! The outcome as a page to read.
+//! The outcome as an HTML page.
 
 use crate::html::{Grid, Page, figures};
-use crate::run::estimate::Estimate;
-use crate::run::faults::grid;
-use crate::run::figures::{at_load, course, goodput, latency, tail};
+use crate::live::report::labels::load_name;
+use crate::run::figures::{at_load, course, goodput, latency, ms, tail};
 use crate::run::outcome::{Outcome, Row};
 use crate::run::table::herd;
-use crate::table::load_name;
 
-/// The load whose course and tail are drawn: the one nearest to this.
-const TELLING_LOAD: f64 = 4.0;
+/// The load whose timeline and tail are drawn, or the nearest one to it.
+const SHOWN_LOAD: f64 = 4.0;
 
-/// The whole page.
+/// Returns the whole page.
 pub(crate) fn report(outcome: &Outcome) -> String {
     let loads = loads(outcome);
-    let telling = loads.iter().copied().min_by(|a, b| {
-        let far = |load: f64| (load / TELLING_LOAD).ln().abs();
+    let shown = loads.iter().copied().min_by(|a, b| {
+        let far = |load: f64| (load / SHOWN_LOAD).ln().abs();
         far(*a).total_cmp(&far(*b))
     });
-    let telling = telling.unwrap_or(TELLING_LOAD);
+    let shown = shown.unwrap_or(SHOWN_LOAD);
     let mut parts = Vec::new();
     if loads.len() > 1 {
         parts.push(goodput(outcome, &loads));
         parts.push(latency(outcome, &loads));
     }
-    parts.push(course(outcome, telling));
-    parts.push(tail(outcome, telling));
+    parts.push(course(outcome, shown));
+    parts.push(tail(outcome, shown));
     let page = Page {
-        title: format!("Overload, simulated: {}", outcome.scenario),
-        lead: lead(outcome, telling),
-        summary: summary(outcome.rows.iter().filter(|row| row.load == telling)),
+        title: format!("Simulated overload: {}", outcome.scenario),
+        intro: intro(outcome, shown),
+        summary: summary(outcome.rows.iter().filter(|row| row.load == shown)),
         parts,
-        beside: grid(outcome, outcome.rows.iter().filter(|row| row.load == telling)),
-        whole: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
-        foot: format!(
-            "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time: the same command gives the same page.",
+        extra: faults(outcome, outcome.rows.iter().filter(|row| row.load == shown)),
+        all_rows: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
+        footer: format!(
+            "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time. The same command makes the same page.",
             outcome.scenario,
             outcome.seed,
             outcome.seed.saturating_add(u64::from(outcome.seeds) - 1)
@@ -50,36 +48,36 @@ fn loads(outcome: &Outcome) -> Vec<f64> {
     loads
 }
 
-fn lead(outcome: &Outcome, telling: f64) -> Vec<String> {
+fn intro(outcome: &Outcome, shown: f64) -> Vec<String> {
     let deadline = outcome.deadline_ms.map_or("for ever".into(), |ms| format!("{ms} ms"));
     let (from, until) = outcome.trigger_s;
-    let at: Vec<String> = at_load(outcome, telling)
+    let at: Vec<String> = at_load(outcome, shown)
         .map(|(_, row)| format!("{} {} %", row.policy, figures(100.0 * row.of_bound.mean)))
         .collect();
     vec![
         outcome.about.clone(),
         format!(
-            "The server has {} slots of {} ms on average and can do {} requests a second; a client waits {deadline}; \
-             a refusal costs {} % of a request. The trigger lasts from {from} s to {until} s of {} s. Every policy \
-             meets the same arrivals; figures are means over {} seeds, with 95 % bootstrap intervals.",
+            "The server has {} slots of {} ms on average, which is {} requests per second. A client waits {deadline}. \
+             A rejection costs {} % of a request. The trigger lasts from {from} s to {until} s of {} s. Every policy \
+             has the same arrivals. Figures are means over {} seeds, with 95 % bootstrap intervals.",
             outcome.slots,
             short(outcome.service_ms),
             short(outcome.capacity),
-            short(100.0 * outcome.refusal_cost),
+            short(100.0 * outcome.rejection_cost),
             outcome.seconds,
             outcome.seeds
         ),
-        format!("Of the bound at {}: {}.", load_name(telling), at.join(", ")),
+        format!("Goodput at {}, as a share of the bound: {}.", load_name(shown), at.join(", ")),
     ]
 }
 
 fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
     let lines = rows.map(|row| {
-        let back = row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean));
+        let recovery = row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean));
         let herd = herd(row).map_or_else(String::new, |herd| format!(", {herd}"));
         let verdict = match row.judged {
             0 => "–".into(),
-            judged => format!("{} ({} of {judged}){herd}", row.verdict.as_str(), row.returned),
+            judged => format!("{} ({} of {judged}){herd}", row.verdict.as_str(), row.recovered),
         };
         vec![
             row.policy.clone(),
@@ -91,46 +89,54 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
             figures(row.rejected.mean),
             figures(row.failed.mean),
             figures(row.late.mean),
-            back,
+            recovery,
             verdict,
         ]
     });
     Grid {
-        caption:
-            "While the trigger lasts, per second; and how long after its end goodput was back, with how many \
-                  of the seeds"
-                .into(),
+        caption: "Rates per second during the trigger, and the time from its end until goodput had recovered"
+            .into(),
         head: words(&[
-            "policy",
-            "load",
-            "offered",
-            "goodput",
-            "of bound",
-            "p99, ms",
-            "rejected",
-            "failed",
-            "late",
-            "back after",
-            "verdict",
+            "policy", "load", "offered", "goodput", "of bound", "p99, ms", "rejected", "failed", "late",
+            "recovery", "verdict",
         ]),
         lines: lines.collect(),
     }
+}
+
+/// Returns all faults as a table. `None` if the server has none.
+fn faults<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
+    let lines = rows.flat_map(|row| {
+        row.faults.iter().map(|fault| {
+            vec![
+                row.policy.clone(),
+                load_name(row.load),
+                fault.name(),
+                figures(fault.sent.mean),
+                figures(fault.reached.mean),
+                fault.recovery(outcome.seeds),
+            ]
+        })
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    let caption = "Calls sent during each fault, calls that the policy admitted to the server, and the recovery after the fault";
+    let head = ["policy", "load", "fault", "sent", "reached", "goodput"];
+    (!lines.is_empty()).then(|| Grid {
+        caption: caption.into(),
+        head: head.map(String::from).to_vec(),
+        lines,
+    })
 }
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).into()).collect()
 }
 
-/// At most three digits after the point, and no more than are needed.
+/// Rounds to three digits after the decimal point.
 fn short(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
-}
-
-/// A time's mean; a dash where there is none.
-pub(super) fn ms(time: Option<Estimate>) -> String {
-    time.map_or_else(|| "–".into(), |time| figures(time.mean))
 }

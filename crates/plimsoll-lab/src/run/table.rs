@@ -1,16 +1,17 @@
-//! The outcome as a table on the terminal.
+//! The outcome as a table for the terminal.
 
 use std::fmt::Write;
 
+use crate::live::report::labels::load_name;
 use crate::run::estimate::Estimate;
 use crate::run::outcome::{Outcome, Row};
 
 const HEAD: [&str; 2] = [
-    "         offered goodput   95 %       of  accepted, ms  rejected    late    back",
-    "  load        /s      /s      ±    bound    p50    p99       /s      /s   after  verdict",
+    "         offered goodput   95 %       of  accepted, ms  rejected   late recovery",
+    "  load        /s      /s      ±    bound    p50    p99       /s     /s     time  verdict",
 ];
 
-/// A block for each policy, a line for each load.
+/// Formats a block per policy with a line per load.
 pub(crate) fn table(outcome: &Outcome) -> String {
     let mut out = String::new();
     for policy in outcome.policies() {
@@ -33,8 +34,8 @@ pub(crate) fn table(outcome: &Outcome) -> String {
 fn line(row: &Row) -> String {
     let ms = |time: Option<Estimate>| time.map_or_else(|| "–".into(), |time| format!("{:.1}", time.mean));
     let mut line = format!(
-        "{:>6}{:>10.0}{:>8.0}{:>7.1}{:>7.1} %{:>7}{:>7}{:>9.0}{:>8.0}{:>8}  {}",
-        super::load_name(row.load),
+        "{:>6}{:>10.0}{:>8.0}{:>7.1}{:>7.1} %{:>7}{:>7}{:>9.0}{:>7.0}{:>9}  {}",
+        load_name(row.load),
         row.offered.mean,
         row.goodput.mean,
         row.goodput.half(),
@@ -46,8 +47,8 @@ fn line(row: &Row) -> String {
         row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean)),
         row.verdict.as_str(),
     );
-    if row.returned > 0 && row.returned < row.judged {
-        let _ = write!(line, " ({} of {})", row.returned, row.judged);
+    if row.recovered > 0 && row.recovered < row.judged {
+        let _ = write!(line, " ({} of {})", row.recovered, row.judged);
     }
     if row.failed.mean > 0.0 {
         let _ = write!(line, ", {:.0} failed/s", row.failed.mean);
@@ -58,11 +59,11 @@ fn line(row: &Row) -> String {
     line
 }
 
-/// What became of the herd, where there was one.
+/// Returns what became of the herd, if there was one.
 pub(super) fn herd(row: &Row) -> Option<String> {
-    let returned = row.herd_returned?;
-    Some(match row.herd_back_s {
-        Some(back) if 2 * returned > row.judged => format!("herd in after {:.1} s", back.mean),
-        _ => "herd not in".into(),
+    let recovered = row.herd_recovered?;
+    Some(match row.herd_recovery_s {
+        Some(time) if 2 * recovered > row.judged => format!("herd served after {:.1} s", time.mean),
+        _ => "herd not served".into(),
     })
 }

@@ -1,24 +1,24 @@
-//! The work itself, shared out to all processors and put together in order.
+//! Shares the simulations among all processors and collects their results in order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::cli::Progress;
 use crate::error::LabError;
-use crate::progress::Progress;
 use crate::run::outcome::Row;
 use crate::scenario::{Scenario, Step};
 use crate::sim::{Policy, Record, simulate};
 
-/// One row to be made: a policy and a load.
+/// One row to simulate: a policy and a load.
 struct Part<'a> {
     name: &'a str,
     policy: &'a Policy,
     step: &'a Step,
 }
 
-/// Every row, and how many attempts were simulated in all.
+/// Simulates every row. Returns the rows and the number of simulated attempts.
 pub(super) fn all(
     scenario: &Scenario,
     seed: u64,
@@ -36,11 +36,13 @@ pub(super) fn all(
     Ok((rows.into_iter().map(|(row, _)| row).collect(), requests))
 }
 
-/// Does all `parts` on all processors; tells now and then how many are `done`. The results stand in the order of the parts.
+/// Does all `parts` on all processors and returns the results in the order of the parts.
+///
+/// Calls `report_done` now and then with the number of finished parts.
 pub(crate) fn share_work<P: Sync, T: Send>(
     parts: &[P],
     work: impl Fn(&P) -> Result<T, LabError> + Sync,
-    mut tell: impl FnMut(usize),
+    mut report_done: impl FnMut(usize),
 ) -> Result<Vec<T>, LabError> {
     let next = AtomicUsize::new(0);
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -50,7 +52,7 @@ pub(crate) fn share_work<P: Sync, T: Send>(
             let (next, work, sender) = (&next, &work, sender.clone());
             scope.spawn(move || {
                 loop {
-                    // Relaxed: only that nobody else gets the same number.
+                    // Relaxed: the counter only hands out each number once.
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(part) = parts.get(at) else { return };
                     if sender.send((at, work(part))).is_err() {
@@ -60,7 +62,7 @@ pub(crate) fn share_work<P: Sync, T: Send>(
             });
         }
         drop(sender);
-        // Dropped first where a result is an error: nobody begins another part then.
+        // Dropped first if a result is an error, so that no further part is begun.
         let results = results;
         let mut all: Vec<Option<T>> = parts.iter().map(|_| None).collect();
         let mut done = 0;
@@ -74,10 +76,10 @@ pub(crate) fn share_work<P: Sync, T: Send>(
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(LabError::Broken("a thread of the simulator panicked".into()));
+                    return Err(LabError::Failed("a thread of the simulator panicked".into()));
                 }
             }
-            tell(done);
+            report_done(done);
         }
         Ok(all.into_iter().flatten().collect())
     })
@@ -87,7 +89,7 @@ fn row(scenario: &Scenario, part: &Part<'_>, seed: u64, seeds: u32) -> Result<(R
     let records: Vec<Record> = (0..u64::from(seeds))
         .map(|n| simulate(&part.step.case, part.policy, seed.wrapping_add(n)))
         .collect::<Result<_, _>>()
-        .map_err(|error| LabError::Broken(error.to_string()))?;
+        .map_err(|error| LabError::Failed(error.to_string()))?;
     let requests = records.iter().map(|record| record.attempts).sum();
     Ok((Row::new(scenario, part.name, part.step, &records), requests))
 }

@@ -1,4 +1,4 @@
-//! SignalReading the arrivals: one stream for each load of the trigger.
+//! Reads the arrivals: one stream per load of the trigger.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::scenario::raw::{self, Number, Text};
-use crate::scenario::read::{HOUR, Read, Reader};
+use crate::scenario::read::{HOUR, ReadResult, Reader};
 use crate::scenario::values::span;
 use crate::sim::{Arrivals, Piece};
 
@@ -18,7 +18,7 @@ impl Reader<'_> {
         trigger: &Spanned<raw::Trigger>,
         capacity: f64,
         at: std::ops::Range<Duration>,
-    ) -> Read<Vec<(f64, Arrivals)>> {
+    ) -> ReadResult<Vec<(f64, Arrivals)>> {
         let keys = raw.as_ref();
         let kind = keys.kind.as_ref().map_or("poisson", |kind| kind.as_ref().as_str());
         let used: &[&str] = match kind {
@@ -28,9 +28,9 @@ impl Reader<'_> {
             "steps" => &["steps"],
             "trace" => &["file"],
             _ => {
-                let Some(given) = &keys.kind else { unreachable!("poisson is known") };
-                let must = "poisson, ramp, bursts, steps or trace";
-                return Err(self.from.refuse("arrivals.kind", given, must));
+                let Some(given) = &keys.kind else { unreachable!("the default is known") };
+                let expected = "poisson, ramp, bursts, steps or trace";
+                return Err(self.source.invalid("arrivals.kind", given, expected));
             }
         };
         let given = [
@@ -43,23 +43,23 @@ impl Reader<'_> {
             ("steps", keys.steps.as_ref().map(Spanned::span)),
             ("file", span(&keys.file)),
         ];
-        self.only(
+        self.reject_unused(
             used,
             "arrivals",
             keys.kind.as_ref().unwrap_or(&Spanned::new(raw.span(), kind.into())),
             &given,
         )?;
         if let Some(loads) = trigger.as_ref().loads.as_ref().filter(|_| kind != "poisson") {
-            return Err(self.from.refuse(
+            return Err(self.source.invalid(
                 "trigger.loads",
                 loads,
-                format!("left out where arrivals.kind is {kind}"),
+                format!("left out with arrivals.kind = {kind}"),
             ));
         }
         let load = |key, given: &Number| self.number(key, given, 0.0..=1_000.0);
         Ok(match kind {
             "poisson" => {
-                let base = self.base(raw, capacity)?;
+                let base = self.base_load(raw, capacity)?;
                 let mut steps = Vec::new();
                 for during in self.loads(trigger.as_ref())?.unwrap_or(vec![base]) {
                     let piece =
@@ -71,8 +71,8 @@ impl Reader<'_> {
                 steps
             }
             "ramp" => {
-                let base = self.base(raw, capacity)?;
-                let to = self.needed_number(raw, "arrivals.to", &keys.to, 0.0..=1_000.0)?;
+                let base = self.base_load(raw, capacity)?;
+                let to = self.required_number(raw, "arrivals.to", &keys.to, 0.0..=1_000.0)?;
                 let piece =
                     |until, from: f64, to: f64| Piece { until, rate: from * capacity, to: to * capacity };
                 let pieces = vec![
@@ -83,25 +83,25 @@ impl Reader<'_> {
                 vec![(to, Arrivals::Pieces(pieces))]
             }
             "bursts" => {
-                let low = self.base(raw, capacity)?;
-                let high = self.needed_number(raw, "arrivals.burst", &keys.burst, 0.0..=1_000.0)?;
+                let low = self.base_load(raw, capacity)?;
+                let high = self.required_number(raw, "arrivals.burst", &keys.burst, 0.0..=1_000.0)?;
                 let times = Duration::from_millis(1)..=HOUR;
-                let on = self.needed_time(raw, "arrivals.on", &keys.on, times.clone())?;
-                let off = self.needed_time(raw, "arrivals.off", &keys.off, times)?;
+                let on = self.required_time(raw, "arrivals.on", &keys.on, times.clone())?;
+                let off = self.required_time(raw, "arrivals.off", &keys.off, times)?;
                 vec![(high, Arrivals::Bursts { high: high * capacity, low: low * capacity, on, off })]
             }
             "steps" => {
                 let steps = keys.steps.as_ref().ok_or_else(|| self.missing(raw, "arrivals.steps"))?;
-                let (mut pieces, mut most, mut rate) = (Vec::new(), 0.0_f64, 0.0);
+                let (mut pieces, mut max, mut rate) = (Vec::new(), 0.0_f64, 0.0);
                 let mut last = Duration::ZERO;
                 for step in steps.as_ref() {
                     let until = self.time("arrivals.steps.at", &step.at, last..=HOUR)?;
                     pieces.push(Piece { until, rate, to: rate });
                     let next = load("arrivals.steps.load", &step.load)?;
-                    (rate, most, last) = (next * capacity, most.max(next), until);
+                    (rate, max, last) = (next * capacity, max.max(next), until);
                 }
                 pieces.push(Piece { until: Duration::MAX, rate, to: rate });
-                vec![(most, Arrivals::Pieces(pieces))]
+                vec![(max, Arrivals::Pieces(pieces))]
             }
             _ => {
                 let file = keys.file.as_ref().ok_or_else(|| self.missing(raw, "arrivals.file"))?;
@@ -112,18 +112,22 @@ impl Reader<'_> {
         })
     }
 
-    /// The load outside the trigger, however it was given.
-    pub(super) fn base(&self, raw: &Spanned<raw::Arrivals>, capacity: f64) -> Read<f64> {
-        let above = |key, given: &Number, most: f64| {
+    /// Returns the load outside the trigger, given as `load` or as `rate`.
+    pub(super) fn base_load(&self, raw: &Spanned<raw::Arrivals>, capacity: f64) -> ReadResult<f64> {
+        let above = |key, given: &Number, max: f64| {
             let value = *given.as_ref();
-            let must = format!("above 0 and at most {most}");
-            if value > 0.0 && value <= most { Ok(value) } else { Err(self.from.refuse(key, given, must)) }
+            let expected = format!("above 0 and at most {max}");
+            if value > 0.0 && value <= max {
+                Ok(value)
+            } else {
+                Err(self.source.invalid(key, given, expected))
+            }
         };
         match (&raw.as_ref().load, &raw.as_ref().rate) {
             (Some(load), None) => above("arrivals.load", load, 1_000.0),
             (None, Some(rate)) => Ok(above("arrivals.rate", rate, 10_000_000.0)? / capacity),
             (Some(_), Some(rate)) => {
-                Err(self.from.refuse("arrivals.rate", rate, "left out where load is given"))
+                Err(self.source.invalid("arrivals.rate", rate, "left out: load is given"))
             }
             (None, None) => {
                 Err(self.missing(raw, "arrivals.load (in multiples of the capacity) or arrivals.rate"))
@@ -131,20 +135,20 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn loads(&self, trigger: &raw::Trigger) -> Read<Option<Vec<f64>>> {
+    pub(super) fn loads(&self, trigger: &raw::Trigger) -> ReadResult<Option<Vec<f64>>> {
         let Some(loads) = &trigger.loads else { return Ok(None) };
         if loads.as_ref().is_empty() || loads.as_ref().len() > 32 {
-            return Err(self.from.refuse("trigger.loads", loads, "a list of 1 to 32 numbers"));
+            return Err(self.source.invalid("trigger.loads", loads, "a list of 1 to 32 numbers"));
         }
         let each = loads.as_ref().iter().map(|load| self.number("trigger.loads", load, 0.001..=1_000.0));
-        each.collect::<Read<Vec<f64>>>().map(Some)
+        each.collect::<ReadResult<Vec<f64>>>().map(Some)
     }
 
-    pub(super) fn trace(&self, file: &Text) -> Read<Arc<[Duration]>> {
-        let refuse = |why: String| self.from.refuse("arrivals.file", file, why);
-        let path = self.beside.unwrap_or(Path::new(".")).join(file.as_ref());
+    pub(super) fn trace(&self, file: &Text) -> ReadResult<Arc<[Duration]>> {
+        let invalid_file = |why: String| self.source.invalid("arrivals.file", file, why);
+        let path = self.directory.unwrap_or(Path::new(".")).join(file.as_ref());
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            refuse(format!("a file of arrival times, relative to the scenario's own directory ({error})"))
+            invalid_file(format!("a file of arrival times, relative to the scenario's directory ({error})"))
         })?;
         let mut moments: Vec<Duration> = Vec::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -153,14 +157,14 @@ impl Reader<'_> {
             let moment = moment.filter(|moment| moments.last().is_none_or(|last| last <= moment));
             moments.push(moment.ok_or_else(|| {
                 let line: String = line.chars().take(40).collect();
-                refuse(format!(
-                    "a file of seconds from the start, one a line, none before the last, and its line {} is {line:?}",
+                invalid_file(format!(
+                    "a file of increasing seconds from the start, one per line, and its line {} is {line:?}",
                     index + 1
                 ))
             })?);
         }
         if moments.is_empty() {
-            return Err(refuse("a file with at least one arrival time".into()));
+            return Err(invalid_file("a file with at least one arrival time".into()));
         }
         Ok(moments.into())
     }

@@ -1,45 +1,42 @@
-//! Scenarios: what `plimsoll-lab run` can be asked to simulate, as TOML.
+//! Scenarios: TOML files that say what `plimsoll-lab run` simulates.
 
 mod arrivals;
 mod breaker;
-mod buffer;
-mod drop;
+mod discipline;
 mod policies;
 mod raw;
 mod read;
 mod server;
-mod shipped;
+mod shedder;
 mod source;
 mod values;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Flaw, LabError};
-use crate::fair;
+use crate::catalog;
+use crate::error::LabError;
 use crate::sim::{Case, Policy};
 pub(crate) use raw::{Number, Text, Whole};
 pub use read::read;
-pub(crate) use read::{NANO, Read, Reader};
-pub use shipped::{Shipped, shipped};
-pub use source::Misread;
+pub(crate) use read::{NANO, ReadResult, Reader};
+pub use source::ScenarioError;
 pub(crate) use source::Source;
 
 /// A scenario, read and checked.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Its name: that of its file.
+    /// The name, which is that of its file.
     pub name: String,
-    /// What it is about, in a sentence.
+    /// A one-sentence description.
     pub about: String,
-    /// What the server can do before anything happens to it, in requests per second.
+    /// The capacity of the server before anything changes, in requests per second.
     pub capacity: f64,
     /// When the trigger begins.
     pub from: Duration,
-    /// When it ends.
+    /// When the trigger ends.
     pub until: Duration,
-    /// One for each load that the trigger brings.
+    /// One step per load of the trigger.
     pub steps: Vec<Step>,
     /// The policies to compare, with their names.
     pub policies: Vec<(String, Policy)>,
@@ -49,44 +46,19 @@ pub struct Scenario {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Step {
-    /// Fresh requests while the trigger lasts, in multiples of the capacity before it.
+    /// The rate of fresh requests during the trigger, in multiples of the capacity before it.
     pub load: f64,
-    /// What the server can do while the trigger lasts.
+    /// The capacity of the server during the trigger, in requests per second.
     pub capacity: f64,
-    /// The simulation.
+    /// The case to simulate.
     pub case: Case,
 }
 
-/// The scenario `asked` for: a shipped one by its name, or a file.
+/// Finds and reads the scenario `name`: a shipped one by name, or a file.
 ///
 /// # Errors
-/// [`LabError::Flaw`] if there is no such scenario, [`LabError::Misread`] if it cannot be used.
-pub fn find(asked: &str) -> Result<Scenario, LabError> {
-    let found = text(asked)?;
-    Ok(read(&found.name, &found.file, &found.text, found.beside.as_deref())?)
-}
-
-/// A scenario's text, and where it is from.
-pub(crate) struct Found {
-    pub(crate) name: String,
-    pub(crate) file: String,
-    pub(crate) text: String,
-    pub(crate) beside: Option<PathBuf>,
-}
-
-/// The text of the scenario `asked` for, of whatever kind.
-pub(crate) fn text(asked: &str) -> Result<Found, LabError> {
-    let all = || shipped().iter().chain(fair::shipped());
-    if let Some(found) = all().find(|one| one.name == asked) {
-        let (name, file) = (found.name.into(), format!("{}.toml", found.name));
-        return Ok(Found { name, file, text: found.text.into(), beside: None });
-    }
-    let path = Path::new(asked);
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let names: Vec<&str> = all().map(|one| one.name).collect();
-        let allowed = format!("{error}; allowed is a scenario's file or one of {}", names.join(", "));
-        Flaw::new("SCENARIO", asked, allowed)
-    })?;
-    let name = path.file_stem().map_or_else(|| asked.into(), |stem| stem.to_string_lossy().into_owned());
-    Ok(Found { name, file: asked.into(), text, beside: path.parent().map(Path::to_path_buf) })
+/// [`LabError::Usage`] if there is no such scenario. [`LabError::Scenario`] if it is invalid.
+pub fn find(name: &str) -> Result<Scenario, LabError> {
+    let found = catalog::find(name)?;
+    Ok(read(&found.name, &found.file, &found.text, found.directory.as_deref())?)
 }

@@ -1,25 +1,19 @@
-//! SignalReading the policies, and those that are compared where none is named.
+//! Reads the policies, or returns the default ones where none is named.
 
 use std::time::Duration;
 
 use toml::Spanned;
 
 use crate::scenario::breaker::{BREAKER, BREAKER_VALVE};
-use crate::scenario::drop::{DISPATCH, THROTTLE_VALVE};
-use crate::scenario::raw;
-use crate::scenario::read::{HOUR, NANO, Read, Reader};
+use crate::scenario::raw::{self, Number};
+use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
 use crate::scenario::values::span;
 use crate::sim::{Policy, ServerPlan};
 
-/// What a guard does that waits, where the scenario does not say.
-pub(super) struct Waits {
-    /// How many are inside.
-    pub(super) inside: u32,
-    /// How many wait.
-    pub(super) room: u32,
-    /// How long.
-    pub(super) longest_wait: Duration,
-}
+/// The keys of a dispatch pool.
+const DISPATCH: &[&str] = &["slots", "probes"];
+/// The keys of an adaptive throttle with a valve.
+const ADAPTIVE_THROTTLE_VALVE: &[&str] = &["k", "window", "floor", "concurrency"];
 
 impl Reader<'_> {
     pub(super) fn policies(
@@ -27,22 +21,22 @@ impl Reader<'_> {
         raw: &[Spanned<raw::Policy>],
         server: &ServerPlan,
         deadline: Option<Duration>,
-    ) -> Read<Vec<(String, Policy)>> {
-        // As the demo does: a quarter of the time that the deadline leaves beside the work is for
-        // waiting, and the room is what the server gets done in that time.
+    ) -> ReadResult<Vec<(String, Policy)>> {
+        // As in the demo, the longest wait is a quarter of the time that the deadline leaves after
+        // the work. The queue holds what the server finishes in that time.
         let patience = deadline.unwrap_or(Duration::from_secs(1)).saturating_sub(server.service.mean()) / 4;
-        let longest_wait = patience.max(Duration::from_millis(1));
-        let inside = server.slots;
-        let room = (server.capacity() * longest_wait.as_secs_f64()).ceil() as u32;
-        // The rate that is right at twice the capacity, and nowhere else.
+        let max_wait = patience.max(Duration::from_millis(1));
+        let concurrency = server.slots;
+        let queue = (server.capacity() * max_wait.as_secs_f64()).ceil() as u32;
+        // The right rate at twice the capacity, and nowhere else.
         let keep = 0.5;
         if raw.is_empty() {
             return Ok(vec![
                 ("bare".into(), Policy::Bare),
-                ("valve".into(), Policy::Valve { inside }),
-                ("waiting valve".into(), Policy::Waiting { inside, room, longest_wait }),
-                ("drop half".into(), Policy::Drop { keep }),
-                ("drop + valve".into(), Policy::DropValve { keep, inside }),
+                ("valve".into(), Policy::Valve { concurrency }),
+                ("queueing valve".into(), Policy::QueueingValve { concurrency, queue, max_wait }),
+                ("random drop, keep 0.5".into(), Policy::RandomDrop { keep }),
+                ("random drop + valve".into(), Policy::RandomDropValve { keep, concurrency }),
             ]);
         }
         let mut policies: Vec<(String, Policy)> = Vec::new();
@@ -51,44 +45,42 @@ impl Reader<'_> {
             let kind = keys.kind.as_ref().as_str();
             let used: &[&str] = match kind {
                 "bare" => &[],
-                "valve" => &["inside"],
-                "waiting-valve" => &["inside", "room", "longest_wait"],
+                "valve" => &["concurrency"],
+                "queueing-valve" => &["concurrency", "queue", "max_wait"],
                 "buffer" => self.buffer_keys(keys.discipline.as_ref())?,
-                "breaker" => BREAKER,
-                "breaker+valve" => BREAKER_VALVE,
-                "drop" => &["keep"],
-                "drop+valve" => &["keep", "inside"],
-                "three" => &["keep", "inside", "room", "longest_wait"],
-                "shedder" => self.shedder_keys(keys.control.as_ref())?,
+                "circuit-breaker" => BREAKER,
+                "circuit-breaker+valve" => BREAKER_VALVE,
+                "random-drop" => &["keep"],
+                "random-drop+valve" => &["keep", "concurrency"],
+                "three-layers" => &["keep", "concurrency", "queue", "max_wait"],
+                "load-shedder" => self.shedder_keys(keys.control.as_ref())?,
                 "dagor" => &[],
                 "dispatch" => DISPATCH,
-                "throttle+valve" => THROTTLE_VALVE,
+                "adaptive-throttle+valve" => ADAPTIVE_THROTTLE_VALVE,
                 _ => {
-                    let must = "bare, valve, waiting-valve, buffer, breaker, breaker+valve, drop, drop+valve, \
-                                three, shedder, dagor, dispatch or throttle+valve";
-                    return Err(self.from.refuse("policy.kind", &keys.kind, must));
+                    let expected = "bare, valve, queueing-valve, buffer, circuit-breaker, circuit-breaker+valve, random-drop, \
+                                random-drop+valve, three-layers, load-shedder, dagor, dispatch or \
+                                adaptive-throttle+valve";
+                    return Err(self.source.invalid("policy.kind", &keys.kind, expected));
                 }
             };
-            // What the keys depend on.
+            // The key that decides which others are allowed.
             let narrower = match kind {
                 "buffer" => keys.discipline.as_ref(),
-                "shedder" => keys.control.as_ref(),
+                "load-shedder" => keys.control.as_ref(),
                 _ => None,
             };
-            self.only(
+            self.reject_unused(
                 used,
                 "policy",
                 narrower.unwrap_or(&keys.kind),
                 &[
-                    ("inside", span(&keys.inside)),
-                    ("room", span(&keys.room)),
-                    ("longest_wait", span(&keys.longest_wait)),
-                    ("keep", span(&keys.keep)),
                     ("concurrency", span(&keys.concurrency)),
-                    ("count", span(&keys.count)),
-                    ("age", span(&keys.age)),
+                    ("queue", span(&keys.queue)),
+                    ("max_wait", span(&keys.max_wait)),
+                    ("keep", span(&keys.keep)),
                     ("discipline", span(&keys.discipline)),
-                    ("newest_age", span(&keys.newest_age)),
+                    ("max_age", span(&keys.max_age)),
                     ("target", span(&keys.target)),
                     ("interval", span(&keys.interval)),
                     ("slice", span(&keys.slice)),
@@ -98,9 +90,9 @@ impl Reader<'_> {
                     ("within", span(&keys.within)),
                     ("slow", span(&keys.slow)),
                     ("open", span(&keys.open)),
-                    ("open_most", span(&keys.open_most)),
-                    ("at_once", span(&keys.at_once)),
-                    ("lease", span(&keys.lease)),
+                    ("max_open", span(&keys.max_open)),
+                    ("probe_concurrency", span(&keys.probe_concurrency)),
+                    ("probe_lease", span(&keys.probe_lease)),
                     ("ramp", span(&keys.ramp)),
                     ("call_timeout", span(&keys.call_timeout)),
                     ("control", span(&keys.control)),
@@ -108,46 +100,74 @@ impl Reader<'_> {
                     ("capacity_hint", span(&keys.capacity_hint)),
                     ("from", span(&keys.from)),
                     ("to", span(&keys.to)),
-                    ("seats", span(&keys.seats)),
+                    ("slots", span(&keys.slots)),
                     ("probes", span(&keys.probes)),
                     ("k", span(&keys.k)),
+                    ("window", span(&keys.window)),
                     ("floor", span(&keys.floor)),
                 ],
             )?;
-            let inside = self.whole_or("policy.inside", &keys.inside, 1..=1_000_000)?.unwrap_or(inside);
-            let room = self.whole_or("policy.room", &keys.room, 1..=1_000_000)?.unwrap_or(room);
-            let longest_wait = match &keys.longest_wait {
-                Some(given) => self.time("policy.longest_wait", given, NANO..=HOUR)?,
-                None => longest_wait,
+            let concurrency = self
+                .optional_whole("policy.concurrency", &keys.concurrency, 1..=1_000_000)?
+                .unwrap_or(concurrency);
+            let queue = self.optional_whole("policy.queue", &keys.queue, 1..=1_000_000)?.unwrap_or(queue);
+            let max_wait = match &keys.max_wait {
+                Some(given) => self.time("policy.max_wait", given, NANO..=HOUR)?,
+                None => max_wait,
             };
             let keep =
                 keys.keep.as_ref().map_or(Ok(keep), |given| self.number("policy.keep", given, 0.0..=1.0))?;
             let policy = match kind {
                 "bare" => Policy::Bare,
-                "valve" => Policy::Valve { inside },
-                "waiting-valve" => Policy::Waiting { inside, room, longest_wait },
-                "buffer" => self.buffer(raw, Waits { inside, room, longest_wait })?,
-                "breaker" => Policy::Breaker(self.breaker(raw, deadline)?),
-                "breaker+valve" => Policy::BreakerValve { breaker: self.breaker(raw, deadline)?, inside },
-                "drop" => Policy::Drop { keep },
-                "drop+valve" => Policy::DropValve { keep, inside },
-                "three" => Policy::Three { keep, inside, room, longest_wait },
-                "shedder" => self.shedder(raw, server)?,
+                "valve" => Policy::Valve { concurrency },
+                "queueing-valve" => Policy::QueueingValve { concurrency, queue, max_wait },
+                "buffer" => {
+                    Policy::Buffer { concurrency, queue, max_wait, discipline: self.discipline(raw)? }
+                }
+                "circuit-breaker" => Policy::CircuitBreaker(self.breaker(raw, deadline)?),
+                "circuit-breaker+valve" => {
+                    Policy::CircuitBreakerValve { breaker: self.breaker(raw, deadline)?, concurrency }
+                }
+                "random-drop" => Policy::RandomDrop { keep },
+                "random-drop+valve" => Policy::RandomDropValve { keep, concurrency },
+                "three-layers" => Policy::ThreeLayers { keep, concurrency, queue, max_wait },
+                "load-shedder" => self.shedder(raw, server)?,
                 "dagor" => Policy::Dagor,
                 "dispatch" => self.dispatch(keys, server)?,
-                _ => self.throttle_valve(keys, inside)?,
+                _ => self.adaptive_throttle_valve(keys, concurrency)?,
             };
             let name = keys.name.clone().unwrap_or_else(|| match &policy {
                 Policy::Buffer { discipline, .. } => discipline.as_str().replace('-', " "),
-                Policy::Shedder { steer, .. } => format!("shedder {}", steer.as_str()),
-                _ => kind.replace('-', " "),
+                Policy::LoadShedder { control, .. } => format!("load shedder, {}", control.as_str()),
+                _ => kind.replace('-', " ").replace('+', " + "),
             });
             if policies.iter().any(|(other, _)| *other == name) {
-                let must = "given a name of its own: there is another of that name";
-                return Err(self.from.refuse("policy.kind", &keys.kind, must));
+                let expected = "given a name: another policy has this one";
+                return Err(self.source.invalid("policy.kind", &keys.kind, expected));
             }
             policies.push((name, policy));
         }
         Ok(policies)
+    }
+
+    fn dispatch(&self, keys: &raw::Policy, server: &ServerPlan) -> ReadResult<Policy> {
+        let default = plimsoll::dispatch::DispatchConfig::default().probes;
+        Ok(Policy::Dispatch {
+            slots: self.optional_whole("policy.slots", &keys.slots, 1..=1_000_000)?.unwrap_or(server.slots),
+            probes: self.optional_whole("policy.probes", &keys.probes, 1..=1_000_000)?.unwrap_or(default),
+        })
+    }
+
+    fn adaptive_throttle_valve(&self, keys: &raw::Policy, concurrency: u32) -> ReadResult<Policy> {
+        let number = |key, given: &Option<Number>, range, default| {
+            given.as_ref().map_or(Ok(default), |given| self.number(key, given, range))
+        };
+        let (min, default) = (Duration::from_secs(1), Duration::from_secs(120));
+        Ok(Policy::AdaptiveThrottleValve {
+            k: number("policy.k", &keys.k, 1.0..=1e6, 2.0)?,
+            window: self.time_or("policy.window", &keys.window, min, default)?,
+            floor: number("policy.floor", &keys.floor, 0.0..=1e6, 1.0)?,
+            concurrency,
+        })
     }
 }

@@ -1,7 +1,7 @@
-//! A scenario's keys, as they stand in the file.
+//! The keys of a scenario file.
 //!
-//! Each table is one flat struct, and what a `kind` does not use is rejected by hand: serde's
-//! tagged enums would lose the lines to complain about.
+//! Each table is one flat struct, and keys that a `kind` does not use are rejected by the reader.
+//! serde's tagged enums would lose the line numbers for the errors.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -29,7 +29,7 @@ pub(super) struct Raw {
 pub(super) struct Server {
     pub(super) slots: Whole,
     pub(super) service: Spanned<Service>,
-    pub(super) refusal_cost: Option<Number>,
+    pub(super) rejection_cost: Option<Number>,
     #[serde(default)]
     pub(super) change: Vec<Change>,
     #[serde(default)]
@@ -104,7 +104,7 @@ pub(super) struct Step {
 pub(super) struct Trigger {
     pub(super) from: Text,
     pub(super) until: Text,
-    pub(super) lead_in: Option<Text>,
+    pub(super) warm_up: Option<Text>,
     pub(super) loads: Option<Spanned<Vec<Number>>>,
     pub(super) slots: Option<Whole>,
     pub(super) speed: Option<Number>,
@@ -116,15 +116,12 @@ pub(super) struct Trigger {
 pub(super) struct Policy {
     pub(super) kind: Text,
     pub(super) name: Option<String>,
-    pub(super) inside: Option<Whole>,
-    pub(super) room: Option<Whole>,
-    pub(super) longest_wait: Option<Text>,
-    pub(super) keep: Option<Number>,
     pub(super) concurrency: Option<Whole>,
-    pub(super) count: Option<Whole>,
-    pub(super) age: Option<Text>,
+    pub(super) queue: Option<Whole>,
+    pub(super) max_wait: Option<Text>,
+    pub(super) keep: Option<Number>,
     pub(super) discipline: Option<Text>,
-    pub(super) newest_age: Option<Text>,
+    pub(super) max_age: Option<Text>,
     pub(super) target: Option<Text>,
     pub(super) interval: Option<Text>,
     pub(super) slice: Option<Text>,
@@ -134,9 +131,9 @@ pub(super) struct Policy {
     pub(super) within: Option<Text>,
     pub(super) slow: Option<Text>,
     pub(super) open: Option<Text>,
-    pub(super) open_most: Option<Text>,
-    pub(super) at_once: Option<Whole>,
-    pub(super) lease: Option<Text>,
+    pub(super) max_open: Option<Text>,
+    pub(super) probe_concurrency: Option<Whole>,
+    pub(super) probe_lease: Option<Text>,
     pub(super) ramp: Option<Text>,
     pub(super) call_timeout: Option<Text>,
     pub(super) control: Option<Text>,
@@ -144,8 +141,9 @@ pub(super) struct Policy {
     pub(super) capacity_hint: Option<Number>,
     pub(super) from: Option<Whole>,
     pub(super) to: Option<Whole>,
-    pub(super) seats: Option<Whole>,
+    pub(super) slots: Option<Whole>,
     pub(super) probes: Option<Whole>,
     pub(super) k: Option<Number>,
+    pub(super) window: Option<Text>,
     pub(super) floor: Option<Number>,
 }

@@ -1,26 +1,26 @@
-//! SignalReading the server: its slots, its service times, what happens to them.
+//! Reads the server: its slots, its service times, its changes and faults.
 
 use std::time::Duration;
 
 use toml::Spanned;
 
 use crate::scenario::raw;
-use crate::scenario::read::{HOUR, NANO, Read, Reader};
+use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
 use crate::scenario::values::span;
 use crate::sim::{Change, Fault, FaultKind, Law, ServerPlan};
 
 impl Reader<'_> {
-    pub(super) fn server(&self, raw: &raw::Server, deadline: Option<Duration>) -> Read<ServerPlan> {
+    pub(super) fn server(&self, raw: &raw::Server, deadline: Option<Duration>) -> ReadResult<ServerPlan> {
         let slots = self.whole("server.slots", &raw.slots, 1..=65_535)?;
-        let refusal_cost = raw
-            .refusal_cost
+        let rejection_cost = raw
+            .rejection_cost
             .as_ref()
-            .map_or(Ok(0.0), |cost| self.number("server.refusal_cost", cost, 0.0..=0.9))?;
-        let mut plan = ServerPlan { refusal_cost, ..ServerPlan::new(slots, self.law(&raw.service)?) };
+            .map_or(Ok(0.0), |cost| self.number("server.rejection_cost", cost, 0.0..=0.9))?;
+        let mut plan = ServerPlan { rejection_cost, ..ServerPlan::new(slots, self.law(&raw.service)?) };
         let (mut slots, mut speed, mut last) = (slots, 1.0, Duration::ZERO);
         for change in &raw.change {
             let at = self.time("server.change.at", &change.at, last..=HOUR)?;
-            slots = self.whole_or("server.change.slots", &change.slots, 0..=65_535)?.unwrap_or(slots);
+            slots = self.optional_whole("server.change.slots", &change.slots, 0..=65_535)?.unwrap_or(slots);
             if let Some(given) = &change.speed {
                 speed = self.number("server.change.speed", given, 0.0..=100.0)?;
             }
@@ -36,18 +36,23 @@ impl Reader<'_> {
         Ok(plan)
     }
 
-    /// A fault that begins when the `last` has ended, or later.
-    fn fault(&self, raw: &Spanned<raw::Fault>, last: Duration, deadline: Option<Duration>) -> Read<Fault> {
+    /// Reads a fault, which must not begin before `last`, the end of the previous one.
+    fn fault(
+        &self,
+        raw: &Spanned<raw::Fault>,
+        last: Duration,
+        deadline: Option<Duration>,
+    ) -> ReadResult<Fault> {
         let keys = raw.as_ref();
         let used: &[&str] = match keys.kind.as_ref().as_str() {
             "fails" => &["after"],
             "slow" => &["factor"],
             "hangs" => &["forgets"],
-            _ => return Err(self.from.refuse("server.fault.kind", &keys.kind, "fails, slow or hangs")),
+            _ => return Err(self.source.invalid("server.fault.kind", &keys.kind, "fails, slow or hangs")),
         };
         let given =
             [("after", span(&keys.after)), ("factor", span(&keys.factor)), ("forgets", span(&keys.forgets))];
-        self.only(used, "server.fault", &keys.kind, &given)?;
+        self.reject_unused(used, "server.fault", &keys.kind, &given)?;
         let from = self.time("server.fault.from", &keys.from, last..=HOUR)?;
         let until = self.time("server.fault.until", &keys.until, from + NANO..=HOUR + NANO)?;
         let kind = match keys.kind.as_ref().as_str() {
@@ -57,14 +62,14 @@ impl Reader<'_> {
                 FaultKind::Fails { after: after.transpose()?.unwrap_or(Duration::from_millis(1)) }
             }
             "slow" => FaultKind::Slow {
-                factor: self.needed_number(raw, "server.fault.factor", &keys.factor, 1.0..=1_000.0)?,
+                factor: self.required_number(raw, "server.fault.factor", &keys.factor, 1.0..=1_000.0)?,
             },
             _ => {
                 let forgets = keys.forgets.as_ref().filter(|forgets| *forgets.as_ref());
                 if let Some(given) = forgets.filter(|_| deadline.is_none()) {
-                    let must =
-                        "false where there is no clients.deadline: those forgotten would wait for ever";
-                    return Err(self.from.refuse("server.fault.forgets", given, must));
+                    let expected =
+                        "false without clients.deadline: clients of lost requests would wait for ever";
+                    return Err(self.source.invalid("server.fault.forgets", given, expected));
                 }
                 FaultKind::Hangs { forgets: forgets.is_some() }
             }
@@ -72,21 +77,21 @@ impl Reader<'_> {
         Ok(Fault { from, until, kind })
     }
 
-    pub(super) fn law(&self, raw: &Spanned<raw::Service>) -> Read<Law> {
+    pub(super) fn law(&self, raw: &Spanned<raw::Service>) -> ReadResult<Law> {
         let keys = raw.as_ref();
         let times = Duration::from_micros(1)..=Duration::from_secs(60);
-        let mean = || self.needed_time(raw, "server.service.mean", &keys.mean, times.clone());
+        let mean = || self.required_time(raw, "server.service.mean", &keys.mean, times.clone());
         let used: &[&str] = match keys.law.as_ref().as_str() {
             "constant" | "exponential" => &["mean"],
             "lognormal" => &["mean", "sigma"],
             "pareto" => &["mean", "shape"],
             "bimodal" => &["short", "long", "share"],
             _ => {
-                let must = "constant, exponential, lognormal, pareto or bimodal";
-                return Err(self.from.refuse("server.service.law", &keys.law, must));
+                let expected = "constant, exponential, lognormal, pareto or bimodal";
+                return Err(self.source.invalid("server.service.law", &keys.law, expected));
             }
         };
-        self.only(
+        self.reject_unused(
             used,
             "server.service",
             &keys.law,
@@ -99,7 +104,7 @@ impl Reader<'_> {
                 ("share", span(&keys.share)),
             ],
         )?;
-        let number = |key, given, range| self.needed_number(raw, key, given, range);
+        let number = |key, given, range| self.required_number(raw, key, given, range);
         Ok(match keys.law.as_ref().as_str() {
             "constant" => Law::Constant(mean()?),
             "exponential" => Law::Exponential(mean()?),
@@ -112,16 +117,16 @@ impl Reader<'_> {
                 shape: number("server.service.shape", &keys.shape, 1.01..=100.0)?,
             },
             _ => Law::Bimodal {
-                short: self.needed_time(raw, "server.service.short", &keys.short, times.clone())?,
-                long: self.needed_time(raw, "server.service.long", &keys.long, times.clone())?,
+                short: self.required_time(raw, "server.service.short", &keys.short, times.clone())?,
+                long: self.required_time(raw, "server.service.long", &keys.long, times.clone())?,
                 share: number("server.service.share", &keys.share, 0.0..=1.0)?,
             },
         })
     }
 
-    /// Slots and speed while the trigger lasts.
-    pub(super) fn during(&self, raw: &raw::Trigger, server: &ServerPlan) -> Read<(u32, f64)> {
-        let slots = self.whole_or("trigger.slots", &raw.slots, 0..=65_535)?.unwrap_or(server.slots);
+    /// Returns the slots and the speed during the trigger.
+    pub(super) fn trigger_server(&self, raw: &raw::Trigger, server: &ServerPlan) -> ReadResult<(u32, f64)> {
+        let slots = self.optional_whole("trigger.slots", &raw.slots, 0..=65_535)?.unwrap_or(server.slots);
         let speed = raw.speed.as_ref();
         let speed = speed.map_or(Ok(1.0), |given| self.number("trigger.speed", given, 0.0..=100.0))?;
         Ok((slots, speed))

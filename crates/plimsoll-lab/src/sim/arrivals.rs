@@ -1,4 +1,4 @@
-//! When fresh requests come: Poisson with a rate that may change, or a recorded trace.
+//! The arrivals of fresh requests: Poisson with a rate that may change, or a recorded trace.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,24 +9,25 @@ use plimsoll::Dice;
 /// A stretch of time in which the rate is a straight line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Piece {
-    /// When it ends and the next begins.
+    /// When it ends and the next one begins.
     pub until: Duration,
     /// Requests per second at its beginning.
     pub rate: f64,
-    /// And at its end.
+    /// Requests per second at its end.
     pub to: f64,
 }
 
 /// A stream of fresh requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrivals {
-    /// Poisson, with a rate of steps and ramps. The last piece's rate goes on for ever.
+    /// Poisson, with a rate of steps and ramps. The final rate of the last piece continues for
+    /// ever.
     Pieces(Vec<Piece>),
-    /// Poisson, switched between two rates; the times between switches are exponential (MMPP).
+    /// Poisson, switching between two rates. The times between switches are exponential (MMPP).
     Bursts {
         /// Requests per second in a burst.
         high: f64,
-        /// And between bursts.
+        /// Requests per second between bursts.
         low: f64,
         /// The mean length of a burst.
         on: Duration,
@@ -38,61 +39,62 @@ pub enum Arrivals {
 }
 
 impl Arrivals {
-    /// Poisson with one rate, in requests per second.
+    /// Creates Poisson arrivals with one rate, in requests per second.
     pub fn poisson(rate: f64) -> Self {
         Arrivals::Pieces(vec![Piece { until: Duration::MAX, rate, to: rate }])
     }
 
-    /// Whether the rate is one and the same all over `window`.
+    /// Returns whether the rate is constant over `window`.
     pub(crate) fn is_steady(&self, window: &Range<Duration>) -> bool {
         let Arrivals::Pieces(pieces) = self else { return false };
-        let mut met = pieces.iter().enumerate().filter(|(n, piece)| {
+        let mut overlapping = pieces.iter().enumerate().filter(|(n, piece)| {
             let begin =
                 n.checked_sub(1).and_then(|n| pieces.get(n)).map_or(Duration::ZERO, |last| last.until);
             begin < window.end && piece.until > window.start
         });
-        let first = met.next().map_or(0.0, |(_, piece)| piece.rate);
-        pieces.iter().all(|piece| piece.rate == piece.to) && met.all(|(_, piece)| piece.rate == first)
+        let first = overlapping.next().map_or(0.0, |(_, piece)| piece.rate);
+        pieces.iter().all(|piece| piece.rate == piece.to) && overlapping.all(|(_, piece)| piece.rate == first)
     }
 }
 
-/// The moments themselves, drawn one by one.
+/// Draws the arrivals one by one.
 #[derive(Debug)]
-pub(crate) struct Stream<'a> {
+pub(crate) struct ArrivalStream<'a> {
     arrivals: &'a Arrivals,
     dice: Dice,
     next: usize,
     at: f64,
-    piece: Line,
+    piece: Segment,
 }
 
-/// The piece in force: from now to `end` the rate goes from `rate` up by `slope` a second.
+/// The present piece: until `end` the rate grows from `rate` by `slope` per second.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Segment {
     end: f64,
     rate: f64,
     slope: f64,
 }
 
-impl<'a> Stream<'a> {
+impl<'a> ArrivalStream<'a> {
     pub(crate) fn new(arrivals: &'a Arrivals, dice: Dice) -> Self {
-        let piece = Line { end: 0.0, rate: 0.0, slope: 0.0 };
-        Stream { arrivals, dice, next: 0, at: 0.0, piece }
+        let piece = Segment { end: 0.0, rate: 0.0, slope: 0.0 };
+        ArrivalStream { arrivals, dice, next: 0, at: 0.0, piece }
     }
 
-    /// Nanoseconds from the start to the next arrival; never before the last.
+    /// Returns the nanoseconds from the start to the next arrival, which is never before the last
+    /// one.
     pub(crate) fn next(&mut self) -> Option<u64> {
         if let Arrivals::Trace(moments) = self.arrivals {
             let at = moments.get(self.next)?;
             self.next += 1;
             return u64::try_from(at.as_nanos()).ok();
         }
-        // The time at which the integral of the rate has grown by an exponential draw.
+        // The next arrival is when the integral of the rate has grown by an exponential draw.
         let mut need = self.exponential();
         loop {
-            let Line { end, rate, slope } = self.piece;
+            let Segment { end, rate, slope } = self.piece;
             let left = end - self.at;
-            // Without the detours, nothing times for ever would be no number.
+            // Treated apart, because 0 times infinity is not a number.
             let whole = match (rate, slope) {
                 (0.0, 0.0) => 0.0,
                 (_, 0.0) => rate * left,
@@ -110,7 +112,7 @@ impl<'a> Stream<'a> {
             }
             need -= whole;
             self.at = end;
-            self.piece = self.turn()?;
+            self.piece = self.next_segment()?;
         }
     }
 
@@ -118,15 +120,15 @@ impl<'a> Stream<'a> {
         -(1.0 - self.dice.uniform()).ln()
     }
 
-    /// The piece that begins now.
-    fn turn(&mut self) -> Option<Line> {
+    /// Returns the piece that begins now.
+    fn next_segment(&mut self) -> Option<Segment> {
         let now = self.at;
         self.next += 1;
         match self.arrivals {
             Arrivals::Pieces(pieces) => {
                 let Some(piece) = pieces.get(self.next - 1) else {
                     let rate = pieces.last().map_or(0.0, |last| last.to);
-                    return (rate > 0.0 && now.is_finite()).then_some(Line {
+                    return (rate > 0.0 && now.is_finite()).then_some(Segment {
                         end: f64::INFINITY,
                         rate,
                         slope: 0.0,
@@ -136,13 +138,13 @@ impl<'a> Stream<'a> {
                     if piece.until == Duration::MAX { f64::INFINITY } else { piece.until.as_secs_f64() };
                 let end = end.max(now);
                 let slope = if piece.to == piece.rate { 0.0 } else { (piece.to - piece.rate) / (end - now) };
-                Some(Line { end, rate: piece.rate, slope: if slope.is_finite() { slope } else { 0.0 } })
+                Some(Segment { end, rate: piece.rate, slope: if slope.is_finite() { slope } else { 0.0 } })
             }
             Arrivals::Bursts { high, low, on, off } => {
-                // Starts between bursts.
+                // The first segment is one between bursts.
                 let (rate, mean) = if self.next.is_multiple_of(2) { (*high, on) } else { (*low, off) };
                 let end = now + self.exponential() * mean.as_secs_f64();
-                Some(Line { end, rate, slope: 0.0 })
+                Some(Segment { end, rate, slope: 0.0 })
             }
             Arrivals::Trace(_) => None,
         }
@@ -154,13 +156,13 @@ mod tests {
     use super::*;
 
     fn count(arrivals: &Arrivals, from: f64, until: f64) -> usize {
-        let mut stream = Stream::new(arrivals, Dice::seeded(4));
+        let mut stream = ArrivalStream::new(arrivals, Dice::seeded(4));
         let all = std::iter::from_fn(|| stream.next()).map(|at| at as f64 / 1e9);
         all.take_while(|at| *at < until).filter(|at| *at >= from).count()
     }
 
     #[test]
-    fn steps_and_ramps_have_their_rates() {
+    fn steps_and_ramps_arrive_at_their_rates() {
         let s = Duration::from_secs(1);
         let arrivals = Arrivals::Pieces(vec![
             Piece { until: 10 * s, rate: 1_000.0, to: 1_000.0 },
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn bursts_have_the_mean_rate_and_a_trace_is_replayed() {
+    fn bursts_have_the_mean_rate_and_traces_replay() {
         let (on, off) = (Duration::from_millis(10), Duration::from_millis(30));
         let n = count(&Arrivals::Bursts { high: 3_000.0, low: 1_000.0, on, off }, 0.0, 100.0) as f64;
         assert!((n / 150_000.0 - 1.0).abs() < 0.03, "{n}");

@@ -1,105 +1,107 @@
-//! What one simulation is about: the server, its clients, their arrivals.
+//! What one simulation is about: the server, its clients and their arrivals.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::sim::{Arrivals, Clients, Fault, Law};
 
-/// One simulation, all but its policy and its seed.
+/// One simulation, without its policy and its seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// The server.
     pub server: ServerPlan,
-    /// How those behave who send.
+    /// The behaviour of the clients.
     pub clients: Clients,
-    /// When they send afresh.
+    /// When fresh requests arrive.
     pub arrivals: Arrivals,
-    /// Clients that come all at once.
+    /// Clients that reconnect all at once.
     pub herd: Option<Herd>,
-    /// Attempts that begin within count for the row; the others only for the time line.
+    /// Attempts that begin in this window count for the row. The others count only in the timeline.
     pub window: Range<Duration>,
-    /// When arrivals and retries end. What is under way then is still brought to its end.
+    /// When arrivals and retries end. Requests in progress are still brought to their end.
     pub span: Duration,
 }
 
-/// The simulated server: slots with one unbounded FIFO before them.
+/// The simulated server: slots behind one unbounded FIFO.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerPlan {
-    /// Requests it works on at the same time.
+    /// Requests that it works on at the same time.
     pub slots: u32,
-    /// How long each takes.
+    /// The distribution of its service times.
     pub service: Law,
-    /// What a refusal takes from the slots, as a share of the mean service time.
-    pub refusal_cost: f64,
+    /// What a rejection takes from the slots, as a share of the mean service time.
+    pub rejection_cost: f64,
     /// How its capacity changes, in the order of time.
     pub changes: Vec<Change>,
-    /// When it is not well, in the order of time, none before the end of the last.
+    /// Its faults, in the order of time. None begins before the end of the previous one.
     pub faults: Vec<Fault>,
 }
 
 impl ServerPlan {
-    /// A server that stays as it is, and whose refusals cost nothing.
+    /// Creates a server without changes or faults, whose rejections cost nothing.
     pub fn new(slots: u32, service: Law) -> Self {
-        ServerPlan { slots, service, refusal_cost: 0.0, changes: Vec::new(), faults: Vec::new() }
+        ServerPlan { slots, service, rejection_cost: 0.0, changes: Vec::new(), faults: Vec::new() }
     }
 
-    /// Requests per second, before any change.
+    /// Returns the capacity before any change, in requests per second.
     pub fn capacity(&self) -> f64 {
         f64::from(self.slots) / self.service.mean().as_secs_f64()
     }
 
-    /// The mean of what it can do over `window`, in requests per second.
+    /// Returns the mean capacity over `window`, in requests per second.
     pub fn capacity_over(&self, window: &Range<Duration>) -> f64 {
         let changes = self.changes.iter().map(|change| change.at);
         let faults = self.faults.iter().flat_map(|fault| [fault.from, fault.until]);
-        let turns = changes.chain(faults).filter(|turn| window.contains(turn));
-        let mut turns: Vec<Duration> = turns.chain([window.end]).collect();
-        turns.sort();
+        let moments = changes.chain(faults).filter(|moment| window.contains(moment));
+        let mut moments: Vec<Duration> = moments.chain([window.end]).collect();
+        moments.sort();
         let (mut at, mut work) = (window.start, 0.0);
-        for turn in turns {
-            work += turn.saturating_sub(at).as_secs_f64() * self.slots_worth(at);
-            at = turn;
+        for moment in moments {
+            work += moment.saturating_sub(at).as_secs_f64() * self.effective_slots(at);
+            at = moment;
         }
         let length = window.end.saturating_sub(window.start).as_secs_f64();
         work / length / self.service.mean().as_secs_f64()
     }
 
-    /// As many slots of full speed are worth what it has at `time`.
-    fn slots_worth(&self, time: Duration) -> f64 {
+    /// Returns the slots at `time`, converted to slots of full speed.
+    fn effective_slots(&self, time: Duration) -> f64 {
         let change = self.changes.iter().rfind(|change| change.at <= time);
-        let worth = change.map_or(f64::from(self.slots), |change| f64::from(change.slots) * change.speed);
+        let slots = change.map_or(f64::from(self.slots), |change| f64::from(change.slots) * change.speed);
         let fault = self.faults.iter().find(|fault| (fault.from..fault.until).contains(&time));
-        worth * fault.map_or(1.0, Fault::leaves)
+        slots * fault.map_or(1.0, Fault::leaves)
     }
 
-    /// The most goodput any policy can reach when `offered` requests per second come to a server
-    /// of `capacity`: `G*(x) = C·min(x, (1 - c·x)/(1 - c))`, and never below 0. Work is conserved: what is
-    /// not spent on answers is spent on refusals.
+    /// Returns the highest goodput that any policy can reach when `offered` requests per second
+    /// arrive at a server of `capacity`.
+    ///
+    /// This is `G*(x) = C·min(x, (1 - c·x)/(1 - c))`, and never below 0. Work is conserved: what is
+    /// not spent on answers is spent on rejections.
     pub fn bound(&self, capacity: f64, offered: f64) -> f64 {
-        let (x, c) = (offered / capacity, self.refusal_cost);
+        let (x, c) = (offered / capacity, self.rejection_cost);
         if capacity <= 0.0 { 0.0 } else { capacity * x.min((1.0 - c * x) / (1.0 - c)).max(0.0) }
     }
 }
 
-/// From `at` on the server has other slots and another speed.
+/// A change of the server's slots and speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
-    /// When.
+    /// When it happens.
     pub at: Duration,
-    /// How many slots; those in excess finish what they do.
+    /// The number of slots. Excess slots finish their work first.
     pub slots: u32,
-    /// How fast each works, 1 as planned, 0 not at all.
+    /// The speed of each slot: 1 as planned, 0 for a stall.
     pub speed: f64,
 }
 
-/// Clients that lost their connections at one moment, and all come back.
+/// Clients that lost their connections at one moment and all come back.
 ///
-/// Each tries until it is in, with the clients' back-off and jitter; no budget holds it.
+/// Each tries until it succeeds, with the clients' back-off and jitter. No budget limits it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Herd {
     /// The moment.
     pub at: Duration,
-    /// How many.
+    /// The number of clients.
     pub count: u32,
 }
 
@@ -109,7 +111,7 @@ mod tests {
     use crate::sim::FaultKind;
 
     #[test]
-    fn capacity_is_the_mean_over_what_changes() {
+    fn capacity_over_is_the_mean_over_changes_and_faults() {
         let s = Duration::from_secs(1);
         let mut plan = ServerPlan::new(10, Law::Constant(s / 100));
         assert_eq!(plan.capacity_over(&(s..5 * s)), plan.capacity());
@@ -133,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_what_refusals_leave() {
+    fn bound_is_the_capacity_left_after_rejections() {
         let plan = ServerPlan {
-            refusal_cost: 0.01,
+            rejection_cost: 0.01,
             ..ServerPlan::new(10, Law::Constant(Duration::from_millis(10)))
         };
         let share = |x: f64| (plan.bound(1_000.0, x * 1_000.0) * 1e3).round() / 1e6;

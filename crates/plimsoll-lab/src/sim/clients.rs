@@ -1,4 +1,4 @@
-//! Those who send: how long they wait, and what they do when they are turned away.
+//! The clients: how long they wait, and what they do after a rejection.
 
 use std::time::Duration;
 
@@ -7,55 +7,55 @@ use plimsoll::Dice;
 /// How clients behave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Clients {
-    /// How long one waits for an answer, each try anew; then it leaves. `None`: for ever.
+    /// The time that a client waits for an answer, for each attempt anew. `None` means for ever.
     pub deadline: Option<Duration>,
-    /// How often a request that was rejected or late is sent again.
+    /// How often a request that was rejected, late or failed is sent again.
     pub retries: u32,
-    /// The pause before the first retry; it doubles with each. Zero: at once.
+    /// The pause before the first retry. It doubles with each retry.
     pub backoff: Duration,
-    /// Whether a pause is drawn anywhere between nothing and its full length.
+    /// Whether a pause is drawn between zero and its full length.
     pub jitter: bool,
-    /// Retries per fresh request that all clients together allow themselves. `None`: no limit.
+    /// Retries per fresh request that all clients together may send. `None` means no limit.
     pub budget: Option<f64>,
 }
 
-/// No pause doubles beyond this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Retries that may be saved up in quiet times. Enough for a hiccup, too few for a storm.
-const SAVED: f64 = 100.0;
+/// No pause grows beyond this.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// Unused retries that the budget may save up. Enough for a hiccup, too few for a storm.
+const MAX_SAVED: f64 = 100.0;
 
-/// One try of one request.
+/// One attempt of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// When it was sent; its deadline and its latency count from here.
+    /// When it was sent. Its deadline and its latency count from here.
     pub(crate) sent: u64,
-    /// How many tries were before it.
+    /// The number of earlier attempts.
     pub(crate) tries: u32,
     /// Whether it belongs to the herd.
     pub(crate) herd: bool,
 }
 
-/// All clients together, as they decide about retries.
+/// Decides about the retries of all clients.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Retrier {
     clients: Clients,
     saved: f64,
     dice: Dice,
 }
 
-impl Crowd {
+impl Retrier {
     pub(crate) fn new(clients: Clients, dice: Dice) -> Self {
-        Crowd { clients, saved: SAVED, dice }
+        Retrier { clients, saved: MAX_SAVED, dice }
     }
 
-    /// A fresh request was sent.
-    pub(crate) fn fresh(&mut self) {
+    /// Counts a fresh request, which earns a part of a retry.
+    pub(crate) fn fresh_sent(&mut self) {
         let earned = self.clients.budget.unwrap_or(0.0);
-        self.saved = (self.saved + earned).min(SAVED);
+        self.saved = (self.saved + earned).min(MAX_SAVED);
     }
 
-    /// `attempt` came to nothing at `now`: the next try, if there is to be one.
-    pub(crate) fn again(&mut self, attempt: Attempt, now: u64) -> Option<Attempt> {
+    /// Returns the next attempt after one that failed at `now`, if there is to be one.
+    pub(crate) fn retry(&mut self, attempt: Attempt, now: u64) -> Option<Attempt> {
         if !attempt.herd {
             if attempt.tries >= self.clients.retries {
                 return None;
@@ -67,10 +67,10 @@ impl Crowd {
                 self.saved -= 1.0;
             }
         }
-        let doubled = self.clients.backoff.saturating_mul(1 << attempt.tries.min(20)).min(LONGEST_PAUSE);
+        let doubled = self.clients.backoff.saturating_mul(1 << attempt.tries.min(20)).min(MAX_PAUSE);
         let pause = if self.clients.jitter { self.dice.jitter(doubled) } else { doubled };
         let sent = now.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
-        // A herd without back-off would come back within the same instant for ever.
+        // A herd without back-off would return within the same instant for ever.
         let sent = if attempt.herd { sent.max(now + 1_000_000) } else { sent };
         Some(Attempt { sent, tries: attempt.tries + 1, herd: attempt.herd })
     }
@@ -81,25 +81,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_and_the_budget_ends_them() {
+    fn pauses_double_until_the_budget_is_spent() {
         let clients = Clients {
             retries: 1_000,
             backoff: Duration::from_nanos(10),
             budget: Some(0.5),
             ..Clients::default()
         };
-        let mut crowd = Crowd::new(clients, Dice::seeded(1));
+        let mut retrier = Retrier::new(clients, Dice::seeded(1));
         let first = Attempt { sent: 0, tries: 0, herd: false };
-        let second = crowd.again(first, 100).unwrap();
-        let third = crowd.again(second, 200).unwrap();
+        let second = retrier.retry(first, 100).unwrap();
+        let third = retrier.retry(second, 200).unwrap();
         assert_eq!((second.sent, third.sent, third.tries), (110, 220, 2));
         for _ in 2..100 {
-            assert!(crowd.again(first, 0).is_some());
+            assert!(retrier.retry(first, 0).is_some());
         }
-        assert_eq!(crowd.again(first, 0), None);
-        crowd.fresh();
-        assert_eq!(crowd.again(first, 0), None);
-        crowd.fresh();
-        assert!(crowd.again(first, 0).is_some());
+        assert_eq!(retrier.retry(first, 0), None);
+        retrier.fresh_sent();
+        assert_eq!(retrier.retry(first, 0), None);
+        retrier.fresh_sent();
+        assert!(retrier.retry(first, 0).is_some());
     }
 }

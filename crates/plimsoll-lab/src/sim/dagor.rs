@@ -1,5 +1,7 @@
-//! A baseline: an admitted share that takes steps, as overload control for microservices at WeChat has it
-//! (Zhou et al., 2018), with a random cut in place of its priorities.
+//! A baseline: an admitted share that moves in steps.
+//!
+//! This is the overload control for microservices at WeChat (Zhou et al., 2018), with a random cut
+//! in place of its priorities.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,16 +10,16 @@ use plimsoll::{Clock, Dice, Gate, Outcome, Reason, Rejected, Settle};
 
 use crate::sim::server::Server;
 
-/// The mean time in the FIFO above which a window was one of overload: 20 ms.
+/// The mean time in the FIFO above which a window counts as overloaded: 20 ms.
 const OVERLOAD: u128 = 20_000_000;
-/// A window ends after so long, 1 s, or after so many requests.
+/// A window ends after 1 s, or after 2,000 requests.
 const WINDOW: u64 = 1_000_000_000;
 const REQUESTS: u32 = 2_000;
-/// What the share is multiplied with after a window of overload, and what is added to it after another.
-const DOWN: f64 = 0.95;
-const UP: f64 = 0.01;
+/// The factor for the share after an overloaded window, and what is added to it after any other.
+const DECREASE: f64 = 0.95;
+const INCREASE: f64 = 0.01;
 
-/// The gate. It reads the server's own clock of queueing, which is more than a guard outside would know.
+/// The gate. It reads the queueing time inside the server, which a real guard could not know.
 #[derive(Clone, Debug)]
 pub(crate) struct Dagor(Rc<RefCell<State>>);
 
@@ -27,8 +29,8 @@ struct State {
     dice: Dice,
     server: Server,
     share: f64,
-    asked: u32,
-    /// As of the window's beginning: the time, and whom the server had begun.
+    requests: u32,
+    /// The beginning of the window, and the server's counts then.
     since: u64,
     started: (u64, u128),
 }
@@ -36,26 +38,27 @@ struct State {
 impl Dagor {
     pub(crate) fn new(server: Server, clock: Clock, dice: Dice) -> Self {
         let (since, started) = (clock.now().as_nanos(), server.started());
-        Dagor(Rc::new(RefCell::new(State { clock, dice, server, share: 1.0, asked: 0, since, started })))
+        Dagor(Rc::new(RefCell::new(State { clock, dice, server, share: 1.0, requests: 0, since, started })))
     }
 }
 
 impl State {
-    /// Whether the mean of those who began within the window waited too long. Where nobody began while
-    /// somebody waits, it was overload as well.
-    fn is_over(&self) -> bool {
+    /// Returns whether the requests that started in the window waited too long on average. It is
+    /// overload as well if none started while some wait.
+    fn is_overloaded(&self) -> bool {
         let (began, waited) = self.server.started();
         let (n, waited) = (began - self.started.0, waited - self.started.1);
         if n == 0 { self.server.backlog() > 0 } else { waited > OVERLOAD * u128::from(n) }
     }
 
-    fn keep(&mut self) -> bool {
+    fn admits(&mut self) -> bool {
         let now = self.clock.now().as_nanos();
-        if now >= self.since.saturating_add(WINDOW) || self.asked >= REQUESTS {
-            self.share = if self.is_over() { self.share * DOWN } else { (self.share + UP).min(1.0) };
-            (self.since, self.started, self.asked) = (now, self.server.started(), 0);
+        if now >= self.since.saturating_add(WINDOW) || self.requests >= REQUESTS {
+            self.share =
+                if self.is_overloaded() { self.share * DECREASE } else { (self.share + INCREASE).min(1.0) };
+            (self.since, self.started, self.requests) = (now, self.server.started(), 0);
         }
-        self.asked += 1;
+        self.requests += 1;
         self.dice.under(Dice::threshold(self.share))
     }
 }
@@ -68,8 +71,8 @@ impl Settle for Dagor {
 
 impl<R: ?Sized> Gate<R> for Dagor {
     fn admit(&self, _: &R) -> Result<(), Rejected> {
-        let keep = self.0.borrow_mut().keep();
-        if keep { Ok(()) } else { Err(Rejected::new("dagor", Reason::Dropped)) }
+        let admitted = self.0.borrow_mut().admits();
+        if admitted { Ok(()) } else { Err(Rejected::new("dagor", Reason::Dropped)) }
     }
 }
 
@@ -85,7 +88,7 @@ mod tests {
     use tower_service::Service;
 
     #[test]
-    fn the_share_falls_by_a_twentieth_and_rises_by_a_hundredth_each_window() {
+    fn share_moves_in_steps_each_window() {
         let time = ManualTime::new();
         let plan = ServerPlan::new(1, Law::Constant(Duration::from_millis(10)));
         let server = Server::new(&plan, Dice::seeded(1));
@@ -103,23 +106,23 @@ mod tests {
     }
 
     #[test]
-    fn overload_is_a_mean_above_twenty_milliseconds_or_a_line_that_does_not_move() {
+    fn overload_is_a_mean_above_20ms_or_a_stalled_queue() {
         let time = ManualTime::new();
         let plan = ServerPlan::new(1, Law::Constant(Duration::from_millis(10)));
         let mut server = Server::new(&plan, Dice::seeded(1));
         let gate = Dagor::new(server.clone(), time.clock(), Dice::seeded(2));
-        let over = || gate.0.borrow().is_over();
-        assert!(!over(), "nobody came");
+        let over = || gate.0.borrow().is_overloaded();
+        assert!(!over(), "no call arrived");
         let mut calls: Vec<_> = (0..8).map(|_| Box::pin(server.call(Request))).collect();
         for call in &mut calls {
             assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
-        // They began after 0, 10, 20 ms and so on.
-        (1..=4).for_each(|n| server.move_to(n * 10_000_000));
+        // The calls started after 0, 10, 20 ms and so on.
+        (1..=4).for_each(|n| server.advance_to(n * 10_000_000));
         assert_eq!((server.started(), over()), ((5, 100_000_000), false));
-        server.move_to(50_000_000);
+        server.advance_to(50_000_000);
         assert_eq!((server.started(), over()), ((6, 150_000_000), true));
         gate.0.borrow_mut().started = server.started();
-        assert!(over(), "two wait, and none began");
+        assert!(over(), "two wait and none started");
     }
 }

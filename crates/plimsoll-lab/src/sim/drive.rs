@@ -1,4 +1,4 @@
-//! The drive: from event to event until nothing is left to happen.
+//! Drives a simulation from event to event, until no event is left.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -7,16 +7,17 @@ use std::task::{Context, Poll, Waker};
 use plimsoll::{Dice, Instant, ManualTime};
 use tower_service::Service;
 
-use crate::sim::arrivals::Stream;
-use crate::sim::book::{End, Record, nanos};
+use crate::sim::arrivals::ArrivalStream;
 use crate::sim::case::{Case, Change};
-use crate::sim::clients::{Attempt, Crowd};
+use crate::sim::clients::{Attempt, Retrier};
 use crate::sim::fault::Fault;
-use crate::sim::floor::NEVER;
-use crate::sim::server::{NotGood, Request, Server};
+use crate::sim::machine::NEVER;
+use crate::sim::nanos::nanos;
+use crate::sim::record::{End, Record};
+use crate::sim::server::{CallError, Request, Server};
 use crate::sim::tasks::{Id, Tasks};
 
-/// Dice of one purpose, so that two policies see the same arrivals and the same service times.
+/// Returns the dice of one purpose, so that all policies see the same arrivals and service times.
 pub(crate) fn dice(seed: u64, purpose: u64) -> Dice {
     Dice::seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose)
 }
@@ -25,9 +26,9 @@ pub(crate) fn dice(seed: u64, purpose: u64) -> Dice {
 /// `time`.
 pub(crate) fn drive<S>(service: S, server: Server, time: &ManualTime, case: &Case, seed: u64) -> Record
 where
-    S: Service<Request, Response = (), Error = NotGood>,
+    S: Service<Request, Response = (), Error = CallError>,
 {
-    let mut stream = Stream::new(&case.arrivals, dice(seed, 1));
+    let mut stream = ArrivalStream::new(&case.arrivals, dice(seed, 1));
     let span = nanos(case.span);
     let fresh = stream.next().filter(|at| *at < span).unwrap_or(NEVER);
     let mut drive = Drive {
@@ -35,31 +36,31 @@ where
         server,
         time,
         tasks: Tasks::new(),
-        crowd: Crowd::new(case.clients, dice(seed, 2)),
+        retrier: Retrier::new(case.clients, dice(seed, 2)),
         record: Record::new(case),
         span,
         deadline: case.clients.deadline.map(nanos),
         stream,
         fresh,
         changes: case.server.changes.iter(),
-        turns: turns(&case.server.faults),
-        leaves: VecDeque::new(),
+        fault_changes: fault_changes(&case.server.faults),
+        deadlines: VecDeque::new(),
         retries: BinaryHeap::new(),
-        order: 0,
+        sequence: 0,
     };
     if let Some(herd) = case.herd {
         for _ in 0..herd.count {
-            drive.later(Attempt { sent: nanos(herd.at), tries: 0, herd: true });
+            drive.schedule(Attempt { sent: nanos(herd.at), tries: 0, herd: true });
         }
     }
     drive.run();
-    drive.record.done = drive.server.done();
+    drive.record.totals = drive.server.totals();
     drive.server.reached(|during| drive.record.reached(during));
     drive.record
 }
 
-/// The moments at which faults begin and end.
-fn turns(faults: &[Fault]) -> VecDeque<(u64, Option<usize>)> {
+/// Returns the moments at which faults begin and end.
+fn fault_changes(faults: &[Fault]) -> VecDeque<(u64, Option<usize>)> {
     let each = faults.iter().enumerate();
     each.flat_map(|(n, fault)| [(nanos(fault.from), Some(n)), (nanos(fault.until), None)]).collect()
 }
@@ -69,26 +70,26 @@ struct Drive<'a, S: Service<Request>> {
     server: Server,
     time: &'a ManualTime,
     tasks: Tasks<S::Future>,
-    crowd: Crowd,
+    retrier: Retrier,
     record: Record,
     span: u64,
     deadline: Option<u64>,
-    stream: Stream<'a>,
-    /// When the next fresh request comes.
+    stream: ArrivalStream<'a>,
+    /// When the next fresh request arrives.
     fresh: u64,
     changes: std::slice::Iter<'a, Change>,
-    /// When the server falls ill, and with which of its faults, or is well again.
-    turns: VecDeque<(u64, Option<usize>)>,
-    /// When clients leave: all have the same patience, so this is in order by itself.
-    leaves: VecDeque<(u64, Id)>,
-    /// What will be sent again, by time; the number in the middle keeps the order.
+    /// When a fault begins or ends, and which one begins.
+    fault_changes: VecDeque<(u64, Option<usize>)>,
+    /// When clients give up. All deadlines are equally long, so the queue is in order.
+    deadlines: VecDeque<(u64, Id)>,
+    /// Attempts to be sent, by time. The sequence number keeps equal times in order.
     retries: BinaryHeap<Reverse<(u64, u64, u32, bool)>>,
-    order: u64,
+    sequence: u64,
 }
 
 impl<S> Drive<'_, S>
 where
-    S: Service<Request, Response = (), Error = NotGood>,
+    S: Service<Request, Response = (), Error = CallError>,
 {
     fn run(&mut self) {
         loop {
@@ -97,22 +98,23 @@ where
                 return;
             }
             self.time.advance_to(Instant::from_nanos(now));
-            self.server.move_to(now);
-            self.settle(now);
+            self.server.advance_to(now);
+            self.poll_woken(now);
             while let Some(change) = self.changes.as_slice().first().filter(|change| nanos(change.at) <= now)
             {
                 self.server.change(change);
                 self.changes.next();
             }
-            while let Some((_, fault)) = self.turns.front().copied().filter(|turn| turn.0 <= now) {
-                self.turns.pop_front();
-                self.server.turn(fault);
+            while let Some((_, fault)) = self.fault_changes.front().copied().filter(|change| change.0 <= now)
+            {
+                self.fault_changes.pop_front();
+                self.server.set_fault(fault);
             }
-            while let Some((_, id)) = self.leaves.front().copied().filter(|leave| leave.0 <= now) {
-                self.leaves.pop_front();
-                if let Some(attempt) = self.tasks.leave(id) {
+            while let Some((_, id)) = self.deadlines.front().copied().filter(|deadline| deadline.0 <= now) {
+                self.deadlines.pop_front();
+                if let Some(attempt) = self.tasks.cancel(id) {
                     self.ended(attempt, End::Late, now);
-                    self.settle(now);
+                    self.poll_woken(now);
                 }
             }
             while let Some(Reverse((sent, _, tries, herd))) = self.retries.peek().copied()
@@ -124,25 +126,25 @@ where
             while self.fresh <= now {
                 let attempt = Attempt { sent: self.fresh, tries: 0, herd: false };
                 self.fresh = self.stream.next().filter(|at| *at < self.span).unwrap_or(NEVER);
-                self.crowd.fresh();
+                self.retrier.fresh_sent();
                 self.send(attempt);
             }
             self.record.backlog(now, self.server.backlog());
         }
     }
 
-    /// When something happens next.
+    /// Returns the time of the next event.
     fn next(&self) -> u64 {
         let change = self.changes.as_slice().first().map_or(NEVER, |change| nanos(change.at));
-        let turn = self.turns.front().map_or(NEVER, |turn| turn.0);
-        let leave = self.leaves.front().map_or(NEVER, |leave| leave.0);
+        let fault = self.fault_changes.front().map_or(NEVER, |change| change.0);
+        let deadline = self.deadlines.front().map_or(NEVER, |deadline| deadline.0);
         let retry = self.retries.peek().map_or(NEVER, |Reverse(retry)| retry.0);
         let sleeper = self.time.next_sleeper().map_or(NEVER, Instant::as_nanos);
-        self.fresh.min(self.server.next_end()).min(change).min(turn).min(leave).min(retry).min(sleeper)
+        self.fresh.min(self.server.next_end()).min(change).min(fault).min(deadline).min(retry).min(sleeper)
     }
 
-    /// Polls all that were woken, and whom these wake.
-    fn settle(&mut self, now: u64) {
+    /// Polls all woken tasks, and those that they wake.
+    fn poll_woken(&mut self, now: u64) {
         while let Some((result, attempt)) = self.tasks.next_woken() {
             self.answered(attempt, result, now);
         }
@@ -150,7 +152,7 @@ where
 
     fn send(&mut self, attempt: Attempt) {
         self.record.sent(attempt);
-        // Plimsoll's services are ready whenever the innermost is, and ours always is.
+        // The layers are ready whenever the innermost service is, and ours always is.
         let ready = self.service.poll_ready(&mut Context::from_waker(Waker::noop()));
         debug_assert!(matches!(ready, Poll::Ready(Ok(()))));
         let future = self.service.call(Request);
@@ -158,21 +160,21 @@ where
             Ok(result) => self.answered(attempt, result, attempt.sent),
             Err(id) => {
                 if let Some(deadline) = self.deadline {
-                    self.leaves.push_back((attempt.sent.saturating_add(deadline), id));
+                    self.deadlines.push_back((attempt.sent.saturating_add(deadline), id));
                 }
             }
         }
-        self.settle(attempt.sent);
+        self.poll_woken(attempt.sent);
     }
 
-    fn answered(&mut self, attempt: Attempt, result: Result<(), NotGood>, now: u64) {
+    fn answered(&mut self, attempt: Attempt, result: Result<(), CallError>, now: u64) {
         match result {
             Ok(()) => self.ended(attempt, End::Good, now),
-            Err(NotGood::Failed) => self.ended(attempt, End::Failed, now),
-            Err(NotGood::Unsent) => self.ended(attempt, End::Refused, now),
-            Err(NotGood::Refused) => {
+            Err(CallError::Failed) => self.ended(attempt, End::Failed, now),
+            Err(CallError::Throttled) => self.ended(attempt, End::Rejected, now),
+            Err(CallError::Rejected) => {
                 self.server.rejected();
-                self.ended(attempt, End::Refused, now);
+                self.ended(attempt, End::Rejected, now);
             }
         }
     }
@@ -180,16 +182,16 @@ where
     fn ended(&mut self, attempt: Attempt, end: End, now: u64) {
         self.record.ended(attempt, end, now);
         if end != End::Good
-            && let Some(next) = self.crowd.again(attempt, now)
+            && let Some(next) = self.retrier.retry(attempt, now)
         {
-            self.later(next);
+            self.schedule(next);
         }
     }
 
-    fn later(&mut self, attempt: Attempt) {
+    fn schedule(&mut self, attempt: Attempt) {
         if attempt.sent < self.span {
-            self.order += 1;
-            self.retries.push(Reverse((attempt.sent, self.order, attempt.tries, attempt.herd)));
+            self.sequence += 1;
+            self.retries.push(Reverse((attempt.sent, self.sequence, attempt.tries, attempt.herd)));
         }
     }
 }

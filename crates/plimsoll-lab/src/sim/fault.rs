@@ -1,41 +1,42 @@
-//! What may befall the server for a while: it fails, is slow, or hangs.
+//! Faults of the server: for a while it fails, is slow, or hangs.
 
 use std::time::Duration;
 
-/// From one time to another the server is not well.
+/// A fault of the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fault {
     /// When it begins.
     pub from: Duration,
-    /// When it ends, and all is as before.
+    /// When it ends. The server is then as before.
     pub until: Duration,
-    /// In which way it is not well.
+    /// The kind of the fault.
     pub kind: FaultKind,
 }
 
-/// In which way a server is not well.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FaultKind {
-    /// Who comes is answered with failure, and takes no slot. Who was there before is served.
+    /// Requests are answered with failure and take no slot. Requests that arrived earlier are
+    /// served.
     Fails {
-        /// How long such an answer takes.
+        /// The time that such an answer takes.
         after: Duration,
     },
-    /// All work takes so many times as long, what is under way as well.
+    /// All work takes `factor` times as long, work in progress included.
     Slow {
-        /// How many times, above 0.
+        /// The factor, above 0.
         factor: f64,
     },
-    /// Nothing gets done. When it ends, the server goes on where it stood.
+    /// No work is done. When the fault ends, the server continues where it stopped.
     Hangs {
-        /// Or begins anew, as after a restart: who is in it when it ends is never answered, and leaves when the
-        /// clients' deadline says so. Without a deadline nobody would.
+        /// Whether the server restarts at the end and loses its requests. A lost request is never
+        /// answered, so its client waits until the deadline.
         forgets: bool,
     },
 }
 
 impl Fault {
-    /// The share of its capacity that the server has left.
+    /// Returns the share of its capacity that the server has left.
     pub(crate) fn leaves(&self) -> f64 {
         match self.kind {
             FaultKind::Fails { .. } | FaultKind::Hangs { .. } => 0.0,
@@ -45,7 +46,7 @@ impl Fault {
 }
 
 impl FaultKind {
-    /// What the server does, in a word.
+    /// Returns the kind as one word.
     pub fn as_str(&self) -> &'static str {
         match self {
             FaultKind::Fails { .. } => "fails",
@@ -55,12 +56,12 @@ impl FaultKind {
     }
 }
 
-/// What one fault met with.
+/// The counts of one fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Met {
-    /// Attempts that were sent while it lasted.
+pub struct FaultCounts {
+    /// Attempts sent during the fault.
     pub sent: u64,
-    /// Calls that reached the server while it lasted: the policy let them pass. Where callers wait, some of them
-    /// were sent before.
+    /// Calls that the policy admitted to the server during the fault. Where callers queue, some
+    /// were sent before it.
     pub reached: u64,
 }

@@ -1,4 +1,4 @@
-//! How long a request holds its slot.
+//! The time that a request holds its slot.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -19,18 +19,18 @@ pub enum Law {
         /// The standard deviation of the logarithm.
         sigma: f64,
     },
-    /// Pareto: a tail without an end.
+    /// Pareto: a heavy tail.
     Pareto {
         /// The mean.
         mean: Duration,
-        /// The tail's exponent, above 1; at 2 and below the variance is infinite.
+        /// The exponent of the tail, above 1. At 2 and below the variance is infinite.
         shape: f64,
     },
     /// Two kinds of requests.
     Bimodal {
-        /// What most take.
+        /// The time of most requests.
         short: Duration,
-        /// What the others take.
+        /// The time of the others.
         long: Duration,
         /// The share of the others.
         share: f64,
@@ -38,7 +38,7 @@ pub enum Law {
 }
 
 impl Law {
-    /// The mean.
+    /// Returns the mean.
     pub fn mean(&self) -> Duration {
         match *self {
             Law::Constant(time) => time,
@@ -47,7 +47,7 @@ impl Law {
         }
     }
 
-    /// One service time, in nanoseconds.
+    /// Draws one service time, in nanoseconds.
     pub(crate) fn draw(&self, dice: &Dice) -> u64 {
         // Above 0 and at most 1, so that its logarithm and its roots are finite.
         let u = || 1.0 - dice.uniform();
@@ -56,7 +56,8 @@ impl Law {
             Law::Constant(time) => nanos(time),
             Law::Exponential(mean) => -u().ln() * nanos(mean),
             Law::Lognormal { mean, sigma } => {
-                // Box and Muller; the second of the pair is not kept, one draw is one request.
+                // Box and Muller. The second value of the pair is not used: one draw serves one
+                // request.
                 let normal = (-2.0 * u().ln()).sqrt() * (TAU * u()).cos();
                 nanos(mean) * (sigma * normal - sigma * sigma / 2.0).exp()
             }
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_law_has_the_mean_it_promises() {
+    fn every_law_has_its_mean() {
         let ms = Duration::from_millis(10);
         for law in [
             Law::Constant(ms),

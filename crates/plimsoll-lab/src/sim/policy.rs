@@ -10,45 +10,45 @@ use plimsoll::{
 };
 use tower_layer::Layer;
 
-use crate::sim::book::Record;
 use crate::sim::case::Case;
 use crate::sim::dagor::Dagor;
 use crate::sim::drive::{dice, drive};
-use crate::sim::server::{NotGood, Server, THROTTLE};
+use crate::sim::record::Record;
+use crate::sim::server::{CallError, Server, THROTTLE};
 
-/// How a shedder is steered.
+/// How a load shedder is controlled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Steer {
+pub enum ShedderControl {
     /// By the admitted rate.
     Rate,
     /// PIE.
     Pie,
-    /// RED: all is kept up to `from` that wait, on average, and nothing from `to` on.
+    /// RED: the share that is kept falls from 1 at an average depth of `from` to 0 at `to`.
     Red {
-        /// The lower end of its line.
+        /// The depth at which dropping begins.
         from: u32,
-        /// The upper one.
+        /// The depth at which everything is dropped.
         to: u32,
     },
 }
 
-impl Steer {
-    /// Its name in a scenario.
+impl ShedderControl {
+    /// Returns its name in a scenario.
     pub fn as_str(self) -> &'static str {
         match self {
-            Steer::Rate => "rate",
-            Steer::Pie => "pie",
-            Steer::Red { .. } => "red",
+            ShedderControl::Rate => "rate",
+            ShedderControl::Pie => "pie",
+            ShedderControl::Red { .. } => "red",
         }
     }
 }
 
-impl From<Steer> for Control {
-    fn from(steer: Steer) -> Self {
-        match steer {
-            Steer::Rate => Control::Rate,
-            Steer::Pie => Control::Pie,
-            Steer::Red { from, to } => Control::Red(Curve::linear(from.into(), to.into())),
+impl From<ShedderControl> for Control {
+    fn from(control: ShedderControl) -> Self {
+        match control {
+            ShedderControl::Rate => Control::Rate,
+            ShedderControl::Pie => Control::Pie,
+            ShedderControl::Red { from, to } => Control::Red(Curve::linear(from.into(), to.into())),
         }
     }
 }
@@ -56,137 +56,138 @@ impl From<Steer> for Control {
 /// What stands between the clients and the server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
-    /// Nothing: the server's own unbounded FIFO.
+    /// No guard: the server's own unbounded FIFO.
     Bare,
-    /// A valve that answers now or never.
+    /// A valve that never lets a request wait.
     Valve {
-        /// How many may be inside.
-        inside: u32,
-    },
-    /// A valve with a room to wait in.
-    Waiting {
-        /// How many may be inside.
-        inside: u32,
-        /// How many may wait.
-        room: u32,
-        /// How long each may wait.
-        longest_wait: Duration,
-    },
-    /// A buffer: so many are served at once, and the others wait as a discipline has it.
-    Buffer {
-        /// How many are served at once.
+        /// The maximum number of requests in flight.
         concurrency: u32,
-        /// How many may wait.
-        count: u32,
-        /// How long each may wait, whatever the discipline.
-        age: Duration,
-        /// Who of those who wait is next, and who has to go.
+    },
+    /// A valve with a queue.
+    QueueingValve {
+        /// The maximum number of requests in flight.
+        concurrency: u32,
+        /// The maximum number of waiting requests.
+        queue: u32,
+        /// The longest wait.
+        max_wait: Duration,
+    },
+    /// A request buffer: a limited number of requests is served, and the others wait by a
+    /// discipline.
+    Buffer {
+        /// The maximum number of requests in flight.
+        concurrency: u32,
+        /// The maximum number of waiting requests.
+        queue: u32,
+        /// The longest wait, whatever the discipline.
+        max_wait: Duration,
+        /// The queue discipline: which waiting request is served next, and which is evicted.
         discipline: Discipline,
     },
     /// Random drop at a fixed rate.
-    Drop {
+    RandomDrop {
         /// The share that is kept.
         keep: f64,
     },
-    /// Random drop and a valve as one tuple: all or nothing, now or never.
-    DropValve {
+    /// Random drop and a valve as one tuple: all or nothing, without waiting.
+    RandomDropValve {
         /// The share that is kept.
         keep: f64,
-        /// How many may be inside.
-        inside: u32,
+        /// The maximum number of requests in flight.
+        concurrency: u32,
     },
-    /// Random drop that steers itself, by how many are in flight through it.
-    Shedder {
-        /// Of those, so many are served at once and the others wait.
+    /// A load shedder that measures the requests in flight through it.
+    LoadShedder {
+        /// The number of requests in flight that are being served. Any others wait.
         workers: u32,
-        /// The delay that is wanted.
+        /// The target delay.
         target: Duration,
-        /// How it is steered.
-        steer: Steer,
-        /// The capacity that it is told, in requests per second.
+        /// How it is controlled.
+        control: ShedderControl,
+        /// The capacity hint, in requests per second.
         capacity_hint: Option<f64>,
     },
-    /// A baseline: the admitted share takes a step down after each window in which the mean delay was above
-    /// 20 ms, and a small one up after each other.
+    /// A baseline: the admitted share falls after each window with a mean delay above 20 ms, and
+    /// rises a little after any other.
     Dagor,
-    /// A dispatch pool: a seat at once, or busy.
+    /// A dispatch pool: a slot at once, or a rejection.
     Dispatch {
-        /// How many seats.
-        seats: u32,
-        /// How many of them are tried.
+        /// The number of slots.
+        slots: u32,
+        /// The number of slots that are tried.
         probes: u32,
     },
-    /// A valve at the server, and a throttle at the clients: what the valve refuses teaches it. What the throttle
-    /// refuses costs the server nothing.
-    ThrottleValve {
-        /// So many are sent for each that is accepted.
+    /// A valve at the server, and an adaptive throttle at the clients that learns from its
+    /// rejections. Requests that the throttle rejects cost the server nothing.
+    AdaptiveThrottleValve {
+        /// Requests sent per accepted request.
         k: f64,
-        /// Over what time that is counted.
-        within: Duration,
-        /// So many a second are sent in any case.
+        /// The time over which requests are counted.
+        window: Duration,
+        /// Requests per second that are always sent.
         floor: f64,
-        /// How many may be inside.
-        inside: u32,
+        /// The maximum number of requests in flight.
+        concurrency: u32,
     },
     /// A circuit breaker.
-    Breaker(CircuitBreakerConfig),
-    /// A circuit breaker and a valve as one tuple: what the valve refuses, the breaker gets back.
-    BreakerValve {
-        /// The breaker's settings.
+    CircuitBreaker(CircuitBreakerConfig),
+    /// A circuit breaker and a valve as one tuple: the breaker is refunded when the valve rejects.
+    CircuitBreakerValve {
+        /// The settings of the breaker.
         breaker: CircuitBreakerConfig,
-        /// How many may be inside.
-        inside: u32,
+        /// The maximum number of requests in flight.
+        concurrency: u32,
     },
-    /// Three layers stacked: random drop, a valve that answers now or never for all who are
-    /// inside or wait, and a valve with a room.
-    Three {
+    /// Three stacked layers: random drop, a valve without a queue around everything, and a valve
+    /// with a queue.
+    ThreeLayers {
         /// The share that is kept.
         keep: f64,
-        /// How many may be inside the innermost.
-        inside: u32,
-        /// How many may wait for it.
-        room: u32,
-        /// How long each may wait.
-        longest_wait: Duration,
+        /// The maximum number of requests in flight through the innermost valve.
+        concurrency: u32,
+        /// The maximum number of requests waiting for it.
+        queue: u32,
+        /// The longest wait.
+        max_wait: Duration,
     },
 }
 
-/// Runs `case` behind `policy`. The same arguments give the same record.
+/// Simulates `case` behind `policy`. The same arguments return the same record.
 ///
 /// # Errors
-/// If a guard cannot be built from the policy's numbers.
+/// Returns an error if a guard cannot be built from the policy's numbers.
 pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, ConfigError> {
     let time = ManualTime::new();
     let server = Server::new(&case.server, dice(seed, 3));
     let inner = server.clone();
     let drop = |keep| RandomDrop::builder().keep(keep).dice(dice(seed, 4)).build();
-    let valve = |inside| Valve::builder().concurrency(inside).clock(time.clock());
+    let valve = |concurrency| Valve::builder().concurrency(concurrency).clock(time.clock());
     let breaker = |config: &CircuitBreakerConfig| {
         let breaker = CircuitBreaker::builder().config(config.clone());
         breaker.clock(time.clock()).dice(dice(seed, 5)).build()
     };
     Ok(match *policy {
         Policy::Bare => drive(inner, server, &time, case, seed),
-        Policy::Valve { inside } => {
-            let service = valve(inside).build()?.layer().layer(inner);
+        Policy::Valve { concurrency } => {
+            let service = valve(concurrency).build()?.layer().layer(inner);
             drive(service, server, &time, case, seed)
         }
-        Policy::Waiting { inside, room, longest_wait } => {
-            let valve = valve(inside).queue(room).max_wait(longest_wait).build()?;
+        Policy::QueueingValve { concurrency, queue, max_wait } => {
+            let valve = valve(concurrency).queue(queue).max_wait(max_wait).build()?;
             drive(valve.wait_layer().layer(inner), server, &time, case, seed)
         }
-        Policy::Buffer { concurrency, count, age, discipline } => {
-            let buffer = Buffer::builder().concurrency(concurrency).queue(count).max_wait(age);
+        Policy::Buffer { concurrency, queue, max_wait, discipline } => {
+            let buffer = Buffer::builder().concurrency(concurrency).queue(queue).max_wait(max_wait);
             let buffer = buffer.discipline(discipline).clock(time.clock()).build()?;
             drive(buffer.layer().layer(inner), server, &time, case, seed)
         }
-        Policy::Drop { keep } => drive(drop(keep)?.layer().layer(inner), server, &time, case, seed),
-        Policy::DropValve { keep, inside } => {
-            let service = layer((drop(keep)?, valve(inside).build()?)).layer(inner);
+        Policy::RandomDrop { keep } => drive(drop(keep)?.layer().layer(inner), server, &time, case, seed),
+        Policy::RandomDropValve { keep, concurrency } => {
+            let service = layer((drop(keep)?, valve(concurrency).build()?)).layer(inner);
             drive(service, server, &time, case, seed)
         }
-        Policy::Shedder { workers, target, steer, capacity_hint } => {
-            let shedder = LoadShedder::builder().target(target).control(steer.into());
+        Policy::LoadShedder { workers, target, control, capacity_hint } => {
+            let shedder = LoadShedder::builder().target(target).control(control.into());
             let shedder = shedder.signal(Signal::in_flight(workers)).clock(time.clock()).dice(dice(seed, 6));
             let shedder = match capacity_hint {
                 Some(a_second) => shedder.capacity_hint(a_second),
@@ -198,32 +199,32 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             let dagor = Dagor::new(server.clone(), time.clock(), dice(seed, 7));
             drive(layer(dagor).layer(inner), server, &time, case, seed)
         }
-        Policy::Dispatch { seats, probes } => {
-            let pool = Dispatch::<()>::builder().slots(seats).probes(probes);
+        Policy::Dispatch { slots, probes } => {
+            let pool = Dispatch::<()>::builder().slots(slots).probes(probes);
             let pool = pool.clock(time.clock()).dice(dice(seed, 8)).build()?;
             drive(pool.layer().layer(inner), server, &time, case, seed)
         }
-        Policy::ThrottleValve { k, within, floor, inside } => {
-            let throttle = AdaptiveThrottle::builder().name(THROTTLE).k(k).window(within).floor(floor);
+        Policy::AdaptiveThrottleValve { k, window, floor, concurrency } => {
+            let throttle = AdaptiveThrottle::builder().name(THROTTLE).k(k).window(window).floor(floor);
             let throttle = throttle.clock(time.clock()).dice(dice(seed, 9)).build()?;
-            let outside = throttle.layer().classify(|answer: Result<&(), &NotGood>| match answer {
+            let outside = throttle.layer().classify(|answer: Result<&(), &CallError>| match answer {
                 Ok(()) => Outcome::Success,
-                Err(NotGood::Failed) => Outcome::Failure,
-                Err(NotGood::Refused | NotGood::Unsent) => Outcome::Overloaded,
+                Err(CallError::Failed) => Outcome::Failure,
+                Err(CallError::Rejected | CallError::Throttled) => Outcome::Overloaded,
             });
-            let service = outside.layer(valve(inside).build()?.layer().layer(inner));
+            let service = outside.layer(valve(concurrency).build()?.layer().layer(inner));
             drive(service, server, &time, case, seed)
         }
-        Policy::Breaker(ref config) => {
+        Policy::CircuitBreaker(ref config) => {
             drive(breaker(config)?.layer().layer(inner), server, &time, case, seed)
         }
-        Policy::BreakerValve { breaker: ref config, inside } => {
-            let service = layer((breaker(config)?, valve(inside).build()?)).layer(inner);
+        Policy::CircuitBreakerValve { breaker: ref config, concurrency } => {
+            let service = layer((breaker(config)?, valve(concurrency).build()?)).layer(inner);
             drive(service, server, &time, case, seed)
         }
-        Policy::Three { keep, inside, room, longest_wait } => {
-            let waiting = valve(inside).queue(room).max_wait(longest_wait).build()?;
-            let all = valve(inside.saturating_add(room)).build()?;
+        Policy::ThreeLayers { keep, concurrency, queue, max_wait } => {
+            let waiting = valve(concurrency).queue(queue).max_wait(max_wait).build()?;
+            let all = valve(concurrency.saturating_add(queue)).build()?;
             let service = drop(keep)?.layer().layer(all.layer().layer(waiting.wait_layer().layer(inner)));
             drive(service, server, &time, case, seed)
         }

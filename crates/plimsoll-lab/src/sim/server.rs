@@ -1,4 +1,4 @@
-//! The simulated server as a tower service: the innermost of every stack.
+//! The simulated server as a tower service, the innermost of every stack.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -10,100 +10,100 @@ use plimsoll::{Dice, Rejected};
 use tower_service::Service;
 
 use crate::sim::case::{Change, ServerPlan};
-use crate::sim::floor::{Answer, Done, Floor};
+use crate::sim::machine::{Answer, Machine, Totals};
 
-/// A request, as far as the server cares.
+/// A request, as far as the server needs it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request;
 
-/// The name of the guard that stands at the clients.
+/// The name of the guard at the clients.
 pub(crate) const THROTTLE: &str = "throttle";
 
-/// How an answer that comes is not a good one.
+/// Why an answer is not a good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotGood {
-    /// A guard said no.
-    Refused,
-    /// The client's own throttle said no: the server never heard of it.
-    Unsent,
-    /// The server said that it has failed.
+pub(crate) enum CallError {
+    /// A guard rejected the call.
+    Rejected,
+    /// The client's own throttle rejected the call, which never reached the server.
+    Throttled,
+    /// The server failed.
     Failed,
 }
 
-impl From<Rejected> for NotGood {
-    fn from(no: Rejected) -> Self {
-        if no.by() == THROTTLE { NotGood::Unsent } else { NotGood::Refused }
+impl From<Rejected> for CallError {
+    fn from(rejected: Rejected) -> Self {
+        if rejected.by() == THROTTLE { CallError::Throttled } else { CallError::Rejected }
     }
 }
 
 /// A handle to the server, and the innermost service of every stack.
 #[derive(Clone, Debug)]
-pub(crate) struct Server(Rc<RefCell<Floor>>);
+pub(crate) struct Server(Rc<RefCell<Machine>>);
 
 impl Server {
     pub(crate) fn new(plan: &ServerPlan, dice: Dice) -> Self {
-        Server(Rc::new(RefCell::new(Floor::new(plan, dice))))
+        Server(Rc::new(RefCell::new(Machine::new(plan, dice))))
     }
 
-    /// When the next request is done.
+    /// Returns the time at which the next request ends.
     pub(crate) fn next_end(&self) -> u64 {
         self.0.borrow().next_end()
     }
 
-    /// It is `now`: finishes what is done, and begins what waited for that.
-    pub(crate) fn move_to(&self, now: u64) {
+    /// Advances to `now`: finishes the requests that have ended, and starts queued ones.
+    pub(crate) fn advance_to(&self, now: u64) {
         let mut woken = None;
-        self.0.borrow_mut().move_to(now);
+        self.0.borrow_mut().advance_to(now);
         while self.0.borrow_mut().finish_one(&mut woken) {
-            // With the floor open: a waker is somebody else's code.
+            // Called outside the borrow: a waker is foreign code.
             if let Some(waker) = woken.take() {
                 waker.wake();
             }
         }
     }
 
-    /// Other slots and another speed from now on.
+    /// Sets the slots and the speed from now on.
     pub(crate) fn change(&self, change: &Change) {
         self.0.borrow_mut().change(change);
     }
 
-    /// One of its faults begins, or has ended.
-    pub(crate) fn turn(&self, fault: Option<usize>) {
-        self.0.borrow_mut().turn(fault);
+    /// Begins a fault, or ends the present one.
+    pub(crate) fn set_fault(&self, fault: Option<usize>) {
+        self.0.borrow_mut().set_fault(fault);
     }
 
-    /// Shows how many came during each fault.
+    /// Passes the number of arrivals during each fault to `to`.
     pub(crate) fn reached(&self, to: impl FnOnce(&[u64])) {
         to(self.0.borrow().reached());
     }
 
-    /// A request was rejected before it came here.
+    /// Adds the cost of a rejection in front of the server.
     pub(crate) fn rejected(&self) {
         self.0.borrow_mut().rejected();
     }
 
-    /// How many have got a slot so far, and how long those stood in the FIFO, in all, in nanoseconds.
+    /// Returns how many requests got a slot, and the sum of their times in the FIFO in nanoseconds.
     pub(crate) fn started(&self) -> (u64, u128) {
-        let done = self.done();
-        (done.started, done.waited)
+        let totals = self.totals();
+        (totals.started, totals.waited)
     }
 
-    /// How many stand in the FIFO.
+    /// Returns the number of requests in the FIFO.
     pub(crate) fn backlog(&self) -> usize {
         self.0.borrow().backlog()
     }
 
-    pub(crate) fn done(&self) -> Done {
-        self.0.borrow().done()
+    pub(crate) fn totals(&self) -> Totals {
+        self.0.borrow().totals()
     }
 }
 
 impl Service<Request> for Server {
     type Response = ();
-    type Error = NotGood;
+    type Error = CallError;
     type Future = Work;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotGood>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -112,7 +112,8 @@ impl Service<Request> for Server {
     }
 }
 
-/// One request at the server, from its first poll. Dropped, it leaves its job behind.
+/// One request at the server, from its first poll on. If it is dropped, its job stays in the
+/// server.
 #[derive(Debug)]
 pub(crate) struct Work {
     server: Option<Server>,
@@ -120,26 +121,26 @@ pub(crate) struct Work {
 }
 
 impl Future for Work {
-    type Output = Result<(), NotGood>;
+    type Output = Result<(), CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(server) = &self.server else { return Poll::Ready(Ok(())) };
-        let mut floor = server.0.borrow_mut();
+        let mut machine = server.0.borrow_mut();
         match self.job {
             None => {
-                let job = floor.come(cx.waker().clone());
-                drop(floor);
+                let job = machine.arrive(cx.waker().clone());
+                drop(machine);
                 self.job = Some(job);
                 Poll::Pending
             }
             Some(job) => {
-                let Some(answer) = floor.look(job, cx.waker()) else { return Poll::Pending };
-                drop(floor);
+                let Some(answer) = machine.poll_answer(job, cx.waker()) else { return Poll::Pending };
+                drop(machine);
                 self.job = None;
                 self.server = None;
                 Poll::Ready(match answer {
                     Answer::Good => Ok(()),
-                    Answer::Failure => Err(NotGood::Failed),
+                    Answer::Failure => Err(CallError::Failed),
                 })
             }
         }
@@ -149,7 +150,7 @@ impl Future for Work {
 impl Drop for Work {
     fn drop(&mut self) {
         if let (Some(server), Some(job)) = (&self.server, self.job) {
-            server.0.borrow_mut().forget(job);
+            server.0.borrow_mut().abandon(job);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Calls under way: a slab of pinned futures that is used over and over, and their wakers.
+//! Calls in progress: a slab of reused pinned futures, and their wakers.
 
 use std::future::Future;
 use std::mem;
@@ -9,31 +9,31 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::sim::clients::Attempt;
 
-/// Those woken.
+/// The tasks that were woken.
 #[derive(Debug, Default)]
 struct Woken {
-    /// Whether there are any: looked at far more often than it is true, so without the lock.
+    /// Whether there are any. Read without the lock, because it is mostly false.
     any: AtomicBool,
-    /// Their ids, in the order of waking.
+    /// Their ids, in the order of the wake-ups.
     ids: Mutex<Vec<u32>>,
 }
 
-/// The waker of one place in the slab. It is made once; a waking that comes when the place has
-/// another user polls that one in vain.
+/// The waker of one entry of the slab. It is created once. A late wake-up for an earlier call polls
+/// the present one in vain.
 #[derive(Debug)]
-struct Bell {
+struct TaskWaker {
     id: u32,
-    rung: AtomicBool,
+    queued: AtomicBool,
     woken: Arc<Woken>,
 }
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        // Relaxed: a simulation runs on one thread; the traits of `Wake` ask for an atomic.
-        if !self.rung.swap(true, Ordering::Relaxed) {
+        // Relaxed: a simulation runs on one thread. `Wake` only requires an atomic.
+        if !self.queued.swap(true, Ordering::Relaxed) {
             self.woken.ids.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
             self.woken.any.store(true, Ordering::Relaxed);
         }
@@ -41,58 +41,59 @@ impl Wake for Bell {
 }
 
 #[derive(Debug)]
-struct Slot<F> {
+struct Entry<F> {
     future: Pin<Box<Option<F>>>,
     attempt: Attempt,
-    turn: u32,
-    bell: Arc<Bell>,
+    generation: u32,
+    task_waker: Arc<TaskWaker>,
     waker: Waker,
 }
 
-/// Names a call; `turn` tells it from earlier users of the same place.
+/// Names a call. `generation` distinguishes it from earlier calls in the same entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Id {
-    slot: u32,
-    turn: u32,
+    entry: u32,
+    generation: u32,
 }
 
-/// The calls under way. It allocates only when more are under way than ever before.
+/// The calls in progress. Allocates only when there are more of them than ever before.
 #[derive(Debug)]
 pub(crate) struct Tasks<F> {
-    slots: Vec<Slot<F>>,
+    entries: Vec<Entry<F>>,
     free: Vec<u32>,
     woken: Arc<Woken>,
-    /// Those being gone through; kept for its memory.
+    /// The tasks being polled. Kept for its memory.
     round: Vec<u32>,
 }
 
 impl<F: Future> Tasks<F> {
     pub(crate) fn new() -> Self {
-        Tasks { slots: Vec::new(), free: Vec::new(), woken: Arc::default(), round: Vec::new() }
+        Tasks { entries: Vec::new(), free: Vec::new(), woken: Arc::default(), round: Vec::new() }
     }
 
-    /// Takes a call in and polls it for the first time: its output, or its name.
+    /// Adds a call and polls it for the first time. Returns its output, or its name.
     pub(crate) fn begin(&mut self, future: F, attempt: Attempt) -> Result<F::Output, Id> {
         let id = self.free.pop().unwrap_or_else(|| self.grow(attempt));
-        let Some(slot) = self.slots.get_mut(id as usize) else { unreachable!("grown above") };
-        slot.attempt = attempt;
-        slot.future.set(Some(future));
-        let turn = slot.turn;
+        let Some(entry) = self.entries.get_mut(id as usize) else { unreachable!("grown above") };
+        entry.attempt = attempt;
+        entry.future.set(Some(future));
+        let generation = entry.generation;
         match self.poll(id) {
             Some((output, _)) => Ok(output),
-            None => Err(Id { slot: id, turn }),
+            None => Err(Id { entry: id, generation }),
         }
     }
 
     fn grow(&mut self, attempt: Attempt) -> u32 {
-        let id = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        let bell = Arc::new(Bell { id, rung: AtomicBool::new(false), woken: self.woken.clone() });
-        let waker = Waker::from(bell.clone());
-        self.slots.push(Slot { future: Box::pin(None), attempt, turn: 0, bell, waker });
+        let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let task_waker =
+            Arc::new(TaskWaker { id, queued: AtomicBool::new(false), woken: self.woken.clone() });
+        let waker = Waker::from(task_waker.clone());
+        self.entries.push(Entry { future: Box::pin(None), attempt, generation: 0, task_waker, waker });
         id
     }
 
-    /// Polls the next of those woken; `None` once nobody is left.
+    /// Polls the woken tasks in turn. Returns the next output, or `None` when none is left.
     pub(crate) fn next_woken(&mut self) -> Option<(F::Output, Attempt)> {
         loop {
             while let Some(id) = self.round.pop() {
@@ -112,27 +113,27 @@ impl<F: Future> Tasks<F> {
     }
 
     fn poll(&mut self, id: u32) -> Option<(F::Output, Attempt)> {
-        let slot = self.slots.get_mut(id as usize)?;
-        slot.bell.rung.store(false, Ordering::Relaxed);
-        let future = slot.future.as_mut().as_pin_mut()?;
-        let Poll::Ready(output) = future.poll(&mut Context::from_waker(&slot.waker)) else { return None };
-        let attempt = slot.attempt;
-        self.end(id);
+        let entry = self.entries.get_mut(id as usize)?;
+        entry.task_waker.queued.store(false, Ordering::Relaxed);
+        let future = entry.future.as_mut().as_pin_mut()?;
+        let Poll::Ready(output) = future.poll(&mut Context::from_waker(&entry.waker)) else { return None };
+        let attempt = entry.attempt;
+        self.free_entry(id);
         Some((output, attempt))
     }
 
-    /// The client leaves: the call is dropped, unless it had ended before.
-    pub(crate) fn leave(&mut self, id: Id) -> Option<Attempt> {
-        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.turn == id.turn)?;
-        let attempt = slot.attempt;
-        self.end(id.slot);
+    /// Drops the call of a client that gives up. Returns `None` if it had ended before.
+    pub(crate) fn cancel(&mut self, id: Id) -> Option<Attempt> {
+        let entry = self.entries.get(id.entry as usize).filter(|entry| entry.generation == id.generation)?;
+        let attempt = entry.attempt;
+        self.free_entry(id.entry);
         Some(attempt)
     }
 
-    fn end(&mut self, id: u32) {
-        if let Some(slot) = self.slots.get_mut(id as usize) {
-            slot.turn = slot.turn.wrapping_add(1);
-            slot.future.set(None);
+    fn free_entry(&mut self, id: u32) {
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.generation = entry.generation.wrapping_add(1);
+            entry.future.set(None);
             self.free.push(id);
         }
     }
@@ -148,7 +149,7 @@ mod tests {
     const ATTEMPT: Attempt = Attempt { sent: 0, tries: 0, herd: false };
 
     #[test]
-    fn places_are_used_again_and_an_old_name_opens_nothing() {
+    fn entries_are_reused_and_stale_ids_do_nothing() {
         let open = Rc::new(Cell::new(false));
         let waker: Rc<Cell<Option<Waker>>> = Rc::default();
         let call = |n: u32| {
@@ -160,17 +161,17 @@ mod tests {
         };
         let mut tasks = Tasks::new();
         let first = tasks.begin(call(1), ATTEMPT).unwrap_err();
-        assert!(tasks.leave(first).is_some() && tasks.leave(first).is_none());
+        assert!(tasks.cancel(first).is_some() && tasks.cancel(first).is_none());
         let second = tasks.begin(call(2), ATTEMPT).unwrap_err();
-        assert_eq!(second.slot, first.slot);
+        assert_eq!(second.entry, first.entry);
         assert!(tasks.next_woken().is_none());
         open.set(true);
         let woken = waker.take().unwrap();
         woken.wake_by_ref();
         woken.wake();
         assert_eq!(tasks.next_woken(), Some((2, ATTEMPT)));
-        assert!(tasks.next_woken().is_none() && tasks.leave(second).is_none());
+        assert!(tasks.next_woken().is_none() && tasks.cancel(second).is_none());
         assert_eq!(tasks.begin(call(3), ATTEMPT).ok(), Some(3));
-        assert_eq!(tasks.slots.len(), 1);
+        assert_eq!(tasks.entries.len(), 1);
     }
 }

@@ -1,7 +1,8 @@
-//! Core-stateless fair queueing (Stoica, Shenker, Zhang, SIGCOMM 1998), for requests in place of packets.
+//! Core-stateless fair queueing (Stoica, Shenker, Zhang, SIGCOMM 1998), for requests in place of
+//! packets.
 //!
-//! Each account's arrival rate r is an exponential average; a request is dropped with probability
-//! 1 − α·w/r; and α is corrected each 100 ms by what got through.
+//! The arrival rate r of each account is an exponential average. A request is dropped with
+//! probability 1 − α·w/r. Every 100 ms, α is corrected by the rate that was admitted.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -9,19 +10,19 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use plimsoll::{ConfigError, Dice};
 
 use crate::fair::case::Case;
-use crate::fair::deciders::Decide;
-use crate::fair::deciders::ours::Naive;
-use crate::fair::share::Claim;
+use crate::fair::deciders::decide::Decide;
+use crate::fair::deciders::limiters::GlobalLimit;
+use crate::fair::share::Entitlement;
 use crate::sim::dice;
 
-/// Of the average, in seconds: ten requests of those who ask ten times a second.
-const MEMORY: f64 = 1.0;
+/// The time of the exponential average, in seconds: ten requests of an account with ten per second.
+const AVERAGING_SECONDS: f64 = 1.0;
 const STEP: u64 = 100_000_000;
-/// Of what each step measures.
-const NEW: f64 = 0.5;
+/// The weight of the newest step in the averages.
+const SMOOTHING: f64 = 0.5;
 
 pub(super) struct Csfq {
-    global: Naive,
+    global: GlobalLimit,
     dice: Dice,
     accounts: HashMap<u64, Account, BuildHasherDefault<DefaultHasher>>,
     rate: f64,
@@ -46,7 +47,7 @@ impl Csfq {
     pub(super) fn new(case: &Case, seed: u64) -> Result<Self, ConfigError> {
         let rate = f64::from(case.rate(0));
         Ok(Csfq {
-            global: Naive::new(case)?,
+            global: GlobalLimit::new(case)?,
             dice: dice(seed, 5),
             accounts: HashMap::default(),
             rate,
@@ -63,8 +64,8 @@ impl Csfq {
 
     fn step(&mut self) {
         let step = STEP as f64 / 1e9;
-        self.arrived_rate += NEW * (self.arrived / step - self.arrived_rate);
-        self.passed_rate += NEW * (self.passed / step - self.passed_rate);
+        self.arrived_rate += SMOOTHING * (self.arrived / step - self.arrived_rate);
+        self.passed_rate += SMOOTHING * (self.passed / step - self.passed_rate);
         if self.arrived_rate >= self.rate {
             self.fair *= (self.rate / self.passed_rate.max(1e-9)).clamp(0.5, 2.0);
             if self.rejected {
@@ -74,25 +75,25 @@ impl Csfq {
             self.fair = self.largest;
         }
         (self.arrived, self.passed, self.largest, self.rejected) = (0.0, 0.0, 0.0, false);
-        // Whoever has not been seen for so long is new.
-        let oldest = self.next.saturating_sub((8.0 * MEMORY * 1e9) as u64);
+        // An account that was idle for eight averaging times counts as new.
+        let oldest = self.next.saturating_sub((8.0 * AVERAGING_SECONDS * 1e9) as u64);
         self.accounts.retain(|_, account| account.last >= oldest);
         self.next += STEP;
     }
 }
 
 impl Decide for Csfq {
-    fn admits(&mut self, at: u64, who: u64, claim: &Claim) -> bool {
+    fn admits(&mut self, at: u64, key: u64, entitlement: &Entitlement) -> bool {
         while self.next <= at {
             self.step();
         }
-        let account = self.accounts.entry(who).or_insert(Account { rate: 0.0, last: at });
+        let account = self.accounts.entry(key).or_insert(Account { rate: 0.0, last: at });
         let gap = at.saturating_sub(account.last) as f64 / 1e9;
-        let kept = (-gap / MEMORY).exp();
-        // (1 − e^−t)/t is one over the memory where t is nothing.
-        let new = if gap > 1e-9 { (1.0 - kept) / gap } else { 1.0 / MEMORY };
-        *account = Account { rate: new + kept * account.rate, last: at };
-        let rate = account.rate / claim.weight.max(1e-9);
+        let decay = (-gap / AVERAGING_SECONDS).exp();
+        // (1 − e^−t)/t tends to 1 as t tends to 0.
+        let gain = if gap > 1e-9 { (1.0 - decay) / gap } else { 1.0 / AVERAGING_SECONDS };
+        *account = Account { rate: gain + decay * account.rate, last: at };
+        let rate = account.rate / entitlement.weight.max(1e-9);
         self.arrived += 1.0;
         self.largest = self.largest.max(rate);
         if self.dice.chance(1.0 - self.fair / rate) {

@@ -1,31 +1,23 @@
-//! Who decides: the real limiters on a manual clock, and the two that they are compared with.
+//! The policies: the real limiters on a manual clock, and two algorithms to compare with.
 
 mod csfq;
-mod ours;
-mod scan;
+mod decide;
+mod limiters;
+mod water_filling;
 
 use plimsoll::ConfigError;
 
 use crate::fair::case::{Case, Policy};
-use crate::fair::share::Claim;
-use ours::{Naive, PerAccount, Tide};
+pub(super) use decide::Decide;
+use limiters::{FairLimit, GlobalLimit, KeyedLimit};
 
-/// May this account, now?
-pub(super) trait Decide {
-    /// Asked at `at` nanoseconds, which never go back, for an account with this claim.
-    fn admits(&mut self, at: u64, who: u64, claim: &Claim) -> bool;
-
-    /// Another rate from now on.
-    fn set_rate(&mut self, at: u64, rate: u32) -> Result<(), ConfigError>;
-}
-
-/// The policy, for a case.
+/// Builds the policy for a case.
 pub(super) fn decider(policy: Policy, case: &Case, seed: u64) -> Result<Box<dyn Decide>, ConfigError> {
     Ok(match policy {
-        Policy::Tide => Box::new(Tide::new(case, seed)?),
-        Policy::Scan => Box::new(scan::Scan::new(case)?),
+        Policy::FairRateLimiter => Box::new(FairLimit::new(case, seed)?),
+        Policy::WaterFilling => Box::new(water_filling::WaterFilling::new(case)?),
         Policy::Csfq => Box::new(csfq::Csfq::new(case, seed)?),
-        Policy::PerAccount => Box::new(PerAccount::new(case, seed)?),
-        Policy::Naive => Box::new(Naive::new(case)?),
+        Policy::KeyedRateLimiter => Box::new(KeyedLimit::new(case, seed)?),
+        Policy::RateLimiter => Box::new(GlobalLimit::new(case)?),
     })
 }
