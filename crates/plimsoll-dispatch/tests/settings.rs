@@ -157,7 +157,7 @@ fn workers_have_a_name_readings_and_no_settings() {
     drop(all);
     assert_eq!((workers.name(), Inspect::name(&workers)), ("indexers", "indexers"));
     assert_eq!(read(&workers), BTreeMap::from([("workers", 3.0), ("idle", 0.0), ("missing", 3.0)]));
-    assert_eq!(workers.set("workers", 4.0).unwrap_err().allowed(), "none: this guard has no settings");
+    assert_eq!(workers.set("workers", 4.0).unwrap_err().allowed(), "absent, as this guard has no settings");
     assert_eq!(workers.submit(1).unwrap_err().rejected.by(), "indexers");
     assert!(!workers.is_closed());
     workers.close();

@@ -295,7 +295,7 @@ fn queue_settings_change_what_newcomers_may_wait() {
             for (setting, value, message) in [
                 ("queue", 1.5, "queue = 1.5 is not allowed: it must be a whole number from 0 to 4294967295"),
                 ("queue", 3e9, "queue = 3000000000 is not allowed: it must be 0 to 2147483647"),
-                ("max_wait", -1.0, "max_wait = -1 is not allowed: it must be a number of seconds, 0 or more"),
+                ("max_wait", -1.0, "max_wait = -1 is not allowed: it must be a number of seconds, at least 0 and below 2⁶⁴"),
             ] {
                 assert_eq!(limiter.set(setting, value).unwrap_err().to_string(), message);
             }
