@@ -125,6 +125,10 @@ fn tiered_quotas_change_one_tier_each() {
     assert_eq!(limiter.remaining(&1), 340, "the global one");
     limiter.set_global(Quota::per_second(40).burst(900)).unwrap();
     assert_eq!(limiter.remaining(&1), 440, "that of the class");
+    assert_eq!(limiter.global(), Some(Quota::per_second(40).burst(900)));
+    let free = Class::new("free").each(Quota::per_second(10).burst(900));
+    let classes = vec![free.all(Quota::per_second(20).burst(500)), Class::new("premium")];
+    assert_eq!(limiter.classes(), classes);
     // An account in the other class has the global quota only.
     limiter.assign(&2, "premium").unwrap();
     assert_eq!(limiter.remaining(&2), 840);

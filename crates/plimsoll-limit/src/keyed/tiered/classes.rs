@@ -108,6 +108,15 @@ impl ClassLimits {
             all: class.all.map(|quota| SharedLimit::new(&format!("{limiter}/{}", class.name), quota)),
         }
     }
+
+    /// Returns the class with its present quotas.
+    pub(super) fn to_class(&self) -> Class {
+        Class {
+            name: self.name.to_owned(),
+            each: self.each.as_ref().map(LiveQuota::quota),
+            all: self.all.as_ref().map(|limit| limit.live.quota()),
+        }
+    }
 }
 
 impl fmt::Debug for ClassLimits {

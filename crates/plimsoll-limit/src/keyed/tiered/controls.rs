@@ -1,5 +1,6 @@
 //! Changing a tiered limiter while it runs.
 
+use super::classes::{Class, ClassLimits};
 use super::{Assigned, Tiered, TieredRateLimiter};
 use crate::Quota;
 use plimsoll_core::ControlError;
@@ -60,6 +61,16 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
 }
 
 impl<K: ?Sized> TieredRateLimiter<K> {
+    /// Returns the quota that all accounts share, if the limiter was built with one.
+    pub fn global(&self) -> Option<Quota> {
+        self.0.global.as_ref().map(|limit| limit.live.quota())
+    }
+
+    /// Returns the classes with their present quotas.
+    pub fn classes(&self) -> Vec<Class> {
+        self.0.classes.iter().map(ClassLimits::to_class).collect()
+    }
+
     /// Changes the quota that all accounts share. Units that are charged stay charged.
     ///
     /// # Errors
