@@ -39,7 +39,7 @@ fn app() -> Result<(Router, Valve), ConfigError> {
     // Reports are heavy and can be had later: half of them are shed, and one runs at a time. Asked
     // together: when the valve refuses, nothing is spent.
     let reports = (
-        RandomDrop::builder().name("report-shed").keep(0.5).build()?,
+        RandomDrop::builder().name("report-shed").keep_rate(0.5).build()?,
         Valve::builder().name("reports").build()?,
     );
 

@@ -5,7 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
-use plimsoll::drop::{Control, Curve, Signal, SignalReading};
+use plimsoll::drop::{Control, Curve, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
     Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedExt, KeyedRateLimiter,
@@ -325,9 +325,9 @@ fn random_drop(kit: &Kit) -> Built {
     let (layer, all, none, shadowed) = (gate.layer(), gate.clone(), gate.clone(), gate);
     Built {
         layer: Box::new(move |inner| service(&layer, inner)),
-        saturate: Box::new(move || none.set_keep(0.0).unwrap()),
+        saturate: Box::new(move || none.set_keep_rate(0.0).unwrap()),
         busy: None,
-        relieve: Box::new(move || all.set_keep(1.0).unwrap()),
+        relieve: Box::new(move || all.set_keep_rate(1.0).unwrap()),
         held: Held::Nothing("who was kept holds nothing"),
         limit: None,
         shadow: Some(Box::new(move |inner| {
@@ -343,7 +343,7 @@ fn shedder(kit: &Kit) -> Built {
     let (reads, fills, empties) = (depth.clone(), depth.clone(), depth);
     let shedder = LoadShedder::builder()
         .control(Control::Curve(Curve::step(1.0, 0.0)))
-        .signal(Signal::new(move || SignalReading::new().depth(reads.load(Ordering::Relaxed))))
+        .signal(move || SignalReading::new().depth(reads.load(Ordering::Relaxed)))
         .target(Duration::from_micros(1))
         .clock(kit.clock())
         .dice(kit.dice.clone())
@@ -435,7 +435,7 @@ fn drop_edges() -> Vec<Edge> {
         ("more than all", refusal(RandomDrop::new(1.01))),
         ("no name", refusal(RandomDrop::builder().name("").build())),
         ("not a number", refusal(RandomDrop::new(f64::NAN))),
-        ("not a number, live", refusal(live.set_keep(f64::NAN))),
+        ("not a number, live", refusal(live.set_keep_rate(f64::NAN))),
     ]
 }
 

@@ -67,10 +67,10 @@ async fn then_asks_the_gates_only_when_the_turn_has_come() {
         tokio::task::yield_now().await;
     }
     // Had it been asked before it queued, it would have been dropped.
-    shed.set_keep(1.0).unwrap();
+    shed.set_keep_rate(1.0).unwrap();
     drop(held);
     waits.await.unwrap().unwrap();
-    shed.set_keep(0.0).unwrap();
+    shed.set_keep_rate(0.0).unwrap();
     let no = service.oneshot(()).await.unwrap_err();
     assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
     assert_eq!(valve.in_flight(), 0, "the place is given back when a gate refuses");

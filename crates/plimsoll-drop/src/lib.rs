@@ -26,7 +26,7 @@
 //!     }
 //! }
 //! assert!(sent > 800);
-//! sample.set_keep(0.0)?;
+//! sample.set_keep_rate(0.0)?;
 //! assert!(!sample.keep());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -46,7 +46,7 @@
 //!     .service(service_fn(async |_: ()| Ok::<_, BoxError>("kept")));
 //! let rejected = service.clone().oneshot(()).await.unwrap_err();
 //! assert_eq!(rejected.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
-//! shed.set_keep(1.0)?;
+//! shed.set_keep_rate(1.0)?;
 //! assert_eq!(service.oneshot(()).await?, "kept");
 //! # Ok::<(), BoxError>(()) })?;
 //! # Ok::<(), BoxError>(())
@@ -78,20 +78,19 @@
 
 #![doc = include_str!("simulated.md")]
 
-mod config;
-mod cursor;
 mod curve;
-mod keep;
+mod level;
 mod random;
 mod shedder;
-mod signal;
 mod throttle;
 
-pub use config::{RandomDropBuilder, RandomDropConfig};
 pub use curve::Curve;
-pub use random::RandomDrop;
 #[cfg(feature = "tower")]
 pub use random::RandomDropLayer;
-pub use shedder::{Control, LoadShedder, LoadShedderBuilder, NoAccount};
-pub use signal::{Signal, SignalReading};
-pub use throttle::{AdaptiveThrottle, AdaptiveThrottleBuilder};
+pub use random::{RandomDrop, RandomDropBuilder, RandomDropConfig};
+#[cfg(feature = "tower")]
+pub use shedder::LoadShedderLayer;
+pub use shedder::{Control, LoadShedder, LoadShedderBuilder, LoadShedderConfig, NoAccount, SignalReading};
+#[cfg(feature = "tower")]
+pub use throttle::AdaptiveThrottleLayer;
+pub use throttle::{AdaptiveThrottle, AdaptiveThrottleBuilder, AdaptiveThrottleConfig};

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, ManualTime, Priority};
-use plimsoll_drop::{Control, Curve, LoadShedder, Signal, SignalReading};
+use plimsoll_drop::{Control, Curve, LoadShedder, LoadShedderBuilder, SignalReading};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -12,12 +12,18 @@ const N: Priority = Priority::NORMAL;
 
 /// A shedder whose signal says what is written there.
 fn scripted(control: Control, target: Duration) -> (LoadShedder, Arc<Mutex<SignalReading>>, ManualTime) {
+    scripted_by(LoadShedder::builder().control(control), target)
+}
+
+fn scripted_by(
+    builder: LoadShedderBuilder,
+    target: Duration,
+) -> (LoadShedder, Arc<Mutex<SignalReading>>, ManualTime) {
     let (time, says) = (ManualTime::new(), Arc::new(Mutex::new(SignalReading::new())));
     let reads = says.clone();
-    let shedder = LoadShedder::builder()
-        .control(control)
+    let shedder = builder
         .target(target)
-        .signal(Signal::new(move || *reads.lock().unwrap()))
+        .signal(move || *reads.lock().unwrap())
         .clock(time.clock())
         .dice(Dice::seeded(1))
         .build()
@@ -41,10 +47,10 @@ fn a_curve_that_will_not_do_is_named_with_its_value() {
         (Curve::linear(1.0, f64::NAN), "curve", "1 to NaN"),
         (Curve::linear(1.0, f64::INFINITY), "curve", "1 to inf"),
         (Curve::linear(f64::NEG_INFINITY, 1.0), "curve", "-inf to 1"),
-        (Curve::linear_to(1.0, 2.0, 1.5), "curve.keep", "1.5"),
-        (Curve::linear_to(1.0, 2.0, f64::NAN), "curve.keep", "NaN"),
-        (Curve::step(1.0, -0.5), "curve.keep", "-0.5"),
-        (Curve::step(1.0, f64::NAN), "curve.keep", "NaN"),
+        (Curve::linear_to(1.0, 2.0, 1.5), "curve.keep_rate", "1.5"),
+        (Curve::linear_to(1.0, 2.0, f64::NAN), "curve.keep_rate", "NaN"),
+        (Curve::step(1.0, -0.5), "curve.keep_rate", "-0.5"),
+        (Curve::step(1.0, f64::NAN), "curve.keep_rate", "NaN"),
         (Curve::step(f64::NAN, 0.5), "curve", "NaN"),
     ] {
         let error = rejected(&curve);
@@ -55,27 +61,21 @@ fn a_curve_that_will_not_do_is_named_with_its_value() {
 #[test]
 fn a_curve_keeps_what_it_says() {
     let step = Curve::step(10.0, 0.25);
-    assert_eq!([9.999, 10.0, 1e9].map(|load| step.keep(load)), [1.0, 0.25, 0.25]);
+    assert_eq!([9.999, 10.0, 1e9].map(|load| step.keep_rate(load)), [1.0, 0.25, 0.25]);
     let line = Curve::linear_to(10.0, 30.0, 0.5);
     assert_eq!(
-        [0.0, 10.0, 20.0, 30.0, f64::INFINITY].map(|load| line.keep(load)),
+        [0.0, 10.0, 20.0, 30.0, f64::INFINITY].map(|load| line.keep_rate(load)),
         [1.0, 1.0, 0.75, 0.5, 0.5]
     );
-    let own = Curve::new(|load| load);
-    assert_eq!([-3.0, 0.0, 0.3, 7.0, f64::INFINITY].map(|load| own.keep(load)), [0.0, 0.0, 0.3, 1.0, 1.0]);
     // What cannot be known drops nobody.
-    for curve in [Curve::new(|_| f64::NAN), Curve::linear(1.0, 2.0)] {
-        assert_eq!(curve.keep(f64::NAN), 1.0);
-    }
-    assert_eq!(
-        format!("{own:?} {step:?} {line:?}"),
-        "Curve(own) Curve(0.25 from 10 on) Curve(linear 10 to 30, 0.5 at least)"
-    );
+    assert_eq!(Curve::linear(1.0, 2.0).keep_rate(f64::NAN), 1.0);
+    assert_eq!(format!("{step:?} {line:?}"), "Curve(0.25 from 10 on) Curve(linear 10 to 30, 0.5 at least)");
 }
 
 #[test]
 fn a_curve_goes_by_the_depth_and_else_by_the_delay() {
-    let (shedder, says, time) = scripted(Control::Curve(Curve::new(|load| load)), Duration::from_millis(10));
+    let (shedder, says, time) =
+        scripted_by(LoadShedder::builder().curve_fn(|load| load), Duration::from_millis(10));
     let rate = |reading| {
         *says.lock().unwrap() = reading;
         shedder.keep(N);

@@ -1,8 +1,8 @@
 //! Who goes first: the least important, and of those whole accounts.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Dice, Gate, ManualTime, Priority, RequestInfo};
-use plimsoll_drop::{Control, Curve, LoadShedder, Signal, SignalReading};
+use plimsoll_core::{Dice, Gate, KeyedExt, ManualTime, Priority, RequestInfo};
+use plimsoll_drop::{Control, Curve, LoadShedder, SignalReading};
 use std::time::Duration;
 
 const TURNOVER: Duration = Duration::from_secs(100);
@@ -11,7 +11,7 @@ const TURNOVER: Duration = Duration::from_secs(100);
 fn share(keep: f64, time: &ManualTime) -> LoadShedder {
     LoadShedder::builder()
         .control(Control::Curve(Curve::step(0.0, keep)))
-        .signal(Signal::new(|| SignalReading::new().depth(1)))
+        .signal(|| SignalReading::new().depth(1))
         .reshuffle_every(TURNOVER)
         .clock(time.clock())
         .dice(Dice::seeded(3))

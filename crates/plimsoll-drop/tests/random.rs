@@ -1,7 +1,7 @@
 //! The share that is kept.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Dice, Gate, Priority, Reason, RequestInfo};
+use plimsoll_core::{Dice, Gate, KeyedExt, Priority, Reason, RequestInfo};
 use plimsoll_drop::RandomDrop;
 use std::sync::{Arc, Barrier};
 
@@ -25,7 +25,7 @@ fn the_kept_share_is_the_rate() {
     let rates = [0.0, 1e-5, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.99999, 1.0];
     let mut chi_square = 0.0;
     for (seed, keep) in rates.into_iter().enumerate() {
-        let drop = RandomDrop::builder().keep(keep).dice(Dice::seeded(seed as u64)).build().unwrap();
+        let drop = RandomDrop::builder().keep_rate(keep).dice(Dice::seeded(seed as u64)).build().unwrap();
         let kept = (0..DRAWS).filter(|_| drop.keep()).count();
         chi_square += deviation(kept as f64, f64::from(DRAWS), keep);
     }
@@ -34,10 +34,10 @@ fn the_kept_share_is_the_rate() {
 
 #[test]
 fn each_priority_has_a_rate_of_its_own() {
-    let drop = RandomDrop::builder().keep(0.5).dice(Dice::seeded(40)).build().unwrap();
+    let drop = RandomDrop::builder().keep_rate(0.5).dice(Dice::seeded(40)).build().unwrap();
     let rates = [0.0, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 0.999];
     for (level, keep) in rates.into_iter().enumerate() {
-        drop.set_keep_for(Priority(level as u8 * 32 + 5), keep).unwrap();
+        drop.set_keep_rate_for(Priority(level as u8 * 32 + 5), keep).unwrap();
     }
     let mut kept = [0.0; 8];
     for n in 0..8 * DRAWS {
@@ -53,24 +53,24 @@ fn each_priority_has_a_rate_of_its_own() {
 #[test]
 fn a_level_that_is_set_leaves_the_others() {
     let drop = RandomDrop::new(0.5).unwrap();
-    drop.set_keep_for(Priority(70), 0.0).unwrap();
+    drop.set_keep_rate_for(Priority(70), 0.0).unwrap();
     for priority in 0..=255 {
         let its = if (64..96).contains(&priority) { 0.0 } else { 0.5 };
         assert_eq!(drop.keep_rate_for(Priority(priority)), its, "{priority}");
     }
     assert_eq!(
-        drop.set_keep_for(Priority::LOW, 2.0).unwrap_err().to_string(),
-        drop.set_keep(2.0).unwrap_err().to_string()
+        drop.set_keep_rate_for(Priority::LOW, 2.0).unwrap_err().to_string(),
+        drop.set_keep_rate(2.0).unwrap_err().to_string()
     );
     assert_eq!((drop.keep_rate_for(Priority::LOW), drop.keep_rate()), (0.0, 0.5), "nothing has changed");
-    drop.set_keep(1.0).unwrap();
+    drop.set_keep_rate(1.0).unwrap();
     assert!((0..=255).all(|priority| drop.keep_rate_for(Priority(priority)) == 1.0), "all of them");
 }
 
 #[test]
 fn the_same_seed_decides_the_same() {
     let decide = |seed| {
-        let drop = RandomDrop::builder().keep(0.5).dice(Dice::seeded(seed)).build().unwrap();
+        let drop = RandomDrop::builder().keep_rate(0.5).dice(Dice::seeded(seed)).build().unwrap();
         (0..1_000).map(|_| drop.keep()).collect::<Vec<_>>()
     };
     assert_eq!(decide(3), decide(3));
@@ -118,7 +118,7 @@ fn a_changed_rate_is_seen_by_every_thread_at_its_next_draw() {
         })
         .collect();
     for round in 0..rounds {
-        drop.set_keep(if round % 2 == 0 { 1.0 } else { 0.0 }).unwrap();
+        drop.set_keep_rate(if round % 2 == 0 { 1.0 } else { 0.0 }).unwrap();
         turn.wait();
         turn.wait();
     }
@@ -127,7 +127,7 @@ fn a_changed_rate_is_seen_by_every_thread_at_its_next_draw() {
 
 #[test]
 fn nothing_is_built_that_is_dropped() {
-    let drop = RandomDrop::builder().keep(0.3).dice(Dice::seeded(1)).build().unwrap();
+    let drop = RandomDrop::builder().keep_rate(0.3).dice(Dice::seeded(1)).build().unwrap();
     let mut built = 0;
     let kept = (0..10_000).filter_map(|_| drop.keep_with(|| built += 1)).count();
     assert_eq!(built, kept);
@@ -136,8 +136,8 @@ fn nothing_is_built_that_is_dropped() {
 
 #[test]
 fn a_gate_with_facts_drops_by_the_requests_priority() {
-    let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
-    drop.set_keep_for(Priority::HIGH, 1.0).unwrap();
+    let drop = RandomDrop::builder().keep_rate(0.0).name("telemetry").build().unwrap();
+    drop.set_keep_rate_for(Priority::HIGH, 1.0).unwrap();
     let gate = drop.info(|priority: &u8| RequestInfo::new().priority(Priority(*priority)));
     for priority in 0..=255 {
         match gate.admit(&priority) {
@@ -148,7 +148,7 @@ fn a_gate_with_facts_drops_by_the_requests_priority() {
         }
     }
     // The gate shares its rates with the handle.
-    drop.set_keep(1.0).unwrap();
+    drop.set_keep_rate(1.0).unwrap();
     assert!(gate.admit(&0).is_ok());
 }
 
@@ -156,13 +156,13 @@ fn a_gate_with_facts_drops_by_the_requests_priority() {
 fn what_is_no_share_is_rejected() {
     for keep in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
         let error = RandomDrop::new(keep).unwrap_err();
-        assert_eq!(error.field(), "keep");
-        assert!(error.to_string().contains("0.0 (drop all) to 1.0 (keep all)"));
+        assert_eq!(error.field(), "keep_rate");
+        assert!(error.to_string().contains("it must be 0.0 to 1.0"));
     }
     let drop = RandomDrop::new(0.5).unwrap();
     assert_eq!(
-        drop.set_keep(7.0).unwrap_err().to_string(),
-        "keep = 7 is not allowed: it must be 0.0 (drop all) to 1.0 (keep all)"
+        drop.set_keep_rate(7.0).unwrap_err().to_string(),
+        "keep_rate = 7.0 is not allowed: it must be 0.0 to 1.0"
     );
     assert_eq!(drop.keep_rate(), 0.5);
 }
@@ -171,16 +171,16 @@ fn what_is_no_share_is_rejected() {
 fn any_thread_changes_the_rate_and_clones_see_it() {
     let drop = RandomDrop::new(1.0).unwrap();
     let clone = drop.clone();
-    std::thread::spawn(move || clone.set_keep(0.0).unwrap()).join().unwrap();
+    std::thread::spawn(move || clone.set_keep_rate(0.0).unwrap()).join().unwrap();
     assert!((0..1000).all(|_| !drop.keep()));
 }
 
 #[test]
 fn as_a_gate_it_says_who_dropped() {
-    let drop = RandomDrop::builder().keep(0.0).name("telemetry").build().unwrap();
+    let drop = RandomDrop::builder().keep_rate(0.0).name("telemetry").build().unwrap();
     let no = drop.admit(&()).unwrap_err();
     assert_eq!((no.by(), no.reason()), ("telemetry", Reason::Dropped));
     assert_eq!(drop.try_acquire().unwrap_err().to_string(), "telemetry rejected: dropped");
-    drop.set_keep(1.0).unwrap();
+    drop.set_keep_rate(1.0).unwrap();
     drop.try_acquire().unwrap().refund();
 }

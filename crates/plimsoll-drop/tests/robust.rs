@@ -2,9 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Inspect, ManualTime, Outcome, Priority};
-use plimsoll_drop::{
-    AdaptiveThrottle, Control, Curve, LoadShedder, LoadShedderBuilder, Signal, SignalReading,
-};
+use plimsoll_drop::{AdaptiveThrottle, Control, Curve, LoadShedder, LoadShedderBuilder, SignalReading};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
@@ -35,11 +33,11 @@ fn a_signal_that_panics_stops_nothing() {
     let counts = calls.clone();
     let shedder = set(&time)
         .control(Control::Curve(Curve::step(0.0, 0.0)))
-        .signal(Signal::new(move || {
+        .signal(move || {
             let call = counts.fetch_add(1, Ordering::Relaxed);
             assert!(call % 2 == 1, "every other time: this message is expected");
             SignalReading::new().depth(1)
-        }))
+        })
         .build()
         .unwrap();
     for _ in 0..6 {
@@ -55,13 +53,12 @@ fn a_signal_that_panics_stops_nothing() {
 fn a_curve_that_panics_stops_nothing() {
     let (time, calls) = (ManualTime::new(), Arc::new(AtomicU64::new(0)));
     let counts = calls.clone();
-    let curve = Curve::new(move |_| {
-        assert!(counts.fetch_add(1, Ordering::Relaxed) > 0, "the first time: this message is expected");
-        0.0
-    });
     let shedder = set(&time)
-        .control(Control::Curve(curve))
-        .signal(Signal::new(|| SignalReading::new().depth(1)))
+        .curve_fn(move |_| {
+            assert!(counts.fetch_add(1, Ordering::Relaxed) > 0, "the first time: this message is expected");
+            0.0
+        })
+        .signal(|| SignalReading::new().depth(1))
         .build()
         .unwrap();
     for _ in 0..3 {
@@ -78,7 +75,7 @@ fn a_signal_may_ask_its_shedder() {
         let (knows, calls) = (itself.clone(), Arc::new(AtomicU64::new(0)));
         let counts = calls.clone();
         let shedder = set(&time)
-            .signal(Signal::new(move || {
+            .signal(move || {
                 let shedder = knows.get().unwrap();
                 counts.fetch_add(1, Ordering::Relaxed);
                 let _ = (shedder.keep_rate(), shedder.capacity(), format!("{shedder:?}"), shedder.keep(N));
@@ -86,7 +83,7 @@ fn a_signal_may_ask_its_shedder() {
                 shedder.tick();
                 shedder.set_target(Duration::from_millis(7)).unwrap();
                 SignalReading::new().depth(shedder.in_flight())
-            }))
+            })
             .build()
             .unwrap();
         itself.set(shedder.clone()).unwrap();
@@ -108,13 +105,13 @@ fn two_threads_tick_and_one_reads() {
         let wrong = Arc::new(AtomicU64::new(0));
         let notes = wrong.clone();
         let shedder = set(&time)
-            .signal(Signal::new(move || {
+            .signal(move || {
                 notes.fetch_add(inside.fetch_add(1, Ordering::SeqCst), Ordering::Relaxed);
                 counts.fetch_add(1, Ordering::Relaxed);
                 std::thread::yield_now();
                 inside.fetch_sub(1, Ordering::SeqCst);
                 SignalReading::new().depth(3)
-            }))
+            })
             .build()
             .unwrap();
         for _ in 0..200 {
@@ -136,7 +133,7 @@ fn two_threads_tick_and_one_reads() {
 #[test]
 fn in_flight_are_those_with_a_permit_and_nobody_else() {
     let time = ManualTime::new();
-    let shedder = set(&time).signal(Signal::in_flight(4)).build().unwrap();
+    let shedder = set(&time).workers(4).build().unwrap();
     assert!(shedder.keep(N) && shedder.keep_for(N, "ann") && shedder.keep_with(N, || ()).is_some());
     assert_eq!(shedder.in_flight(), 0);
     let (one, two) = (shedder.try_acquire(N).unwrap(), shedder.try_acquire_for(N, "ann").unwrap());
@@ -158,8 +155,7 @@ fn in_flight_are_those_with_a_permit_and_nobody_else() {
 fn what_is_given_back_is_no_departure() {
     let capacity = |each: u32| {
         let time = ManualTime::new();
-        let shedder =
-            set(&time).signal(Signal::in_flight(1)).target(Duration::from_millis(500)).build().unwrap();
+        let shedder = set(&time).workers(1).target(Duration::from_millis(500)).build().unwrap();
         let mut held: Vec<_> = (0..20).map(|_| shedder.try_acquire_owned(N).unwrap()).collect();
         for n in 1..=2_000 {
             time.advance(TICK);
@@ -190,10 +186,8 @@ fn an_hours_pause_is_forgotten_at_once() {
     let time = ManualTime::new();
     let depth = Arc::new(AtomicU64::new(0));
     let reads = depth.clone();
-    let shedder = set(&time)
-        .signal(Signal::new(move || SignalReading::new().depth(reads.load(Ordering::Relaxed))))
-        .build()
-        .unwrap();
+    let shedder =
+        set(&time).signal(move || SignalReading::new().depth(reads.load(Ordering::Relaxed))).build().unwrap();
     // A thousand a second leave, five thousand come.
     let overload = |seconds: u32| {
         let (mut came, mut kept) = (0.0, 0.0);
@@ -258,8 +252,8 @@ fn what_will_not_do_is_named_with_its_value() {
         (error(new().capacity_hint(0.0)), "capacity_hint = 0 "),
         (error(new().capacity_hint(f64::NAN)), "capacity_hint = NaN "),
         (error(new().capacity_hint(f64::INFINITY)), "capacity_hint = inf "),
-        (error(new().reshuffle_every(Duration::from_millis(999))), "turnover = 999ms "),
-        (error(new().signal(Signal::in_flight(0))), "signal.workers = 0 "),
+        (error(new().reshuffle_every(Duration::from_millis(999))), "reshuffle_every = 999ms "),
+        (error(new().workers(0)), "workers = 0 "),
         (error(new().name("")), "name"),
     ] {
         assert!(said.starts_with(names) && said.contains("not allowed"), "{said}");
@@ -272,11 +266,13 @@ fn the_target_is_a_knob() {
     shedder.set("target", 0.25).unwrap();
     let mut seen = vec![];
     shedder.read(&mut |name, value| seen.push((name, value)));
-    assert_eq!(seen, [("keep", 1.0), ("target", 0.25), ("in_flight", 0.0), ("capacity", 0.0)]);
+    let readings = [("keep_rate", 1.0), ("in_flight", 0.0), ("capacity", 0.0)];
+    let settings = [("target", 0.25), ("capacity_hint", 0.0), ("reshuffle_every", 3_600.0), ("workers", 2.0)];
+    assert_eq!(seen, [&readings[..], &settings[..]].concat());
     for value in [0.0, -1.0, f64::NAN, 1e30, 3_601.0] {
         assert!(shedder.set("target", value).unwrap_err().to_string().starts_with("target = "), "{value}");
     }
-    assert!(shedder.set("keep", 0.5).unwrap_err().to_string().contains("target"));
+    assert!(shedder.set("keep_rate", 0.5).unwrap_err().to_string().contains("target"));
     assert_eq!(shedder.target(), Duration::from_millis(250), "nothing has changed");
 }
 
@@ -284,10 +280,10 @@ fn the_target_is_a_knob() {
 fn counted(builder: LoadShedderBuilder) -> (LoadShedder, Arc<AtomicU64>) {
     let calls = Arc::new(AtomicU64::new(0));
     let counts = calls.clone();
-    let signal = Signal::new(move || {
+    let signal = move || {
         counts.fetch_add(1, Ordering::Relaxed);
         SignalReading::new().depth(0)
-    });
+    };
     (builder.signal(signal).build().unwrap(), calls)
 }
 
@@ -321,10 +317,10 @@ async fn it_is_tended_on_tokios_paused_time() {
 #[test]
 fn a_decision_allocates_nothing() {
     let time = ManualTime::new();
-    let shedder = set(&time).signal(Signal::in_flight(1)).capacity_hint(1_000.0).build().unwrap();
+    let shedder = set(&time).workers(1).capacity_hint(1_000.0).build().unwrap();
     let half = set(&time)
         .control(Control::Curve(Curve::step(0.0, 0.5)))
-        .signal(Signal::new(|| SignalReading::new().depth(1)))
+        .signal(|| SignalReading::new().depth(1))
         .build()
         .unwrap();
     let throttle = AdaptiveThrottle::builder().clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();

@@ -11,7 +11,7 @@ fn set(time: &ManualTime) -> AdaptiveThrottleBuilder {
     AdaptiveThrottle::builder()
         .clock(time.clock())
         .dice(Dice::seeded(2))
-        .floor(0.0)
+        .min_rate(0.0)
         .window(Duration::from_secs(10))
 }
 
@@ -37,7 +37,7 @@ fn formula(k: f64, requests: f64, accepts: f64) -> f64 {
 fn it_refuses_by_the_formula_over_its_window() {
     for k in [1.0, 1.5, 2.0, 10.0] {
         let time = ManualTime::new();
-        let throttle = set(&time).k(k).build().unwrap();
+        let throttle = set(&time).multiplier(k).build().unwrap();
         let (mut seen, chance) = (vec![], Dice::seeded(4));
         for n in 0..60_000_u32 {
             time.advance(MILLI);
@@ -156,7 +156,7 @@ fn local_refusals_count_and_are_forgotten_with_the_window() {
 fn k_says_how_much_more_is_sent_than_is_accepted() {
     for (k, low, high) in [(1.0, 0.0, 0.2), (2.0, 0.99, 1.0)] {
         let time = ManualTime::new();
-        let throttle = set(&time).k(k).build().unwrap();
+        let throttle = set(&time).multiplier(k).build().unwrap();
         let mut sent = 0.0;
         for n in 0..20_000 {
             time.advance(MILLI);
@@ -173,7 +173,7 @@ fn k_says_how_much_more_is_sent_than_is_accepted() {
 #[test]
 fn it_recovers_when_the_server_does() {
     let time = ManualTime::new();
-    let throttle = set(&time).floor(1.0).build().unwrap();
+    let throttle = set(&time).min_rate(1.0).build().unwrap();
     ask(&throttle, &time, 60_000, Outcome::Overloaded);
     assert!(throttle.rejection_rate() > 0.99);
     let mut windows = 0;
@@ -188,7 +188,7 @@ fn it_recovers_when_the_server_does() {
 fn so_many_attempts_are_made_in_any_case() {
     for (floor, attempts) in [(0.0, 0..=20), (1.0, 55..=85), (10.0, 580..=640)] {
         let time = ManualTime::new();
-        let throttle = set(&time).floor(floor).build().unwrap();
+        let throttle = set(&time).min_rate(floor).build().unwrap();
         ask(&throttle, &time, 20_000, Outcome::Overloaded);
         let sent = ask(&throttle, &time, 60_000, Outcome::Overloaded);
         // Beside them a chance of one in requests + 1 remains: six a minute at a thousand a second.
@@ -222,13 +222,13 @@ fn what_will_not_do_is_named_with_its_value() {
     let error = |builder: AdaptiveThrottleBuilder| builder.build().unwrap_err().to_string();
     let new = AdaptiveThrottle::builder;
     for (said, names) in [
-        (error(new().k(0.99)), "k = 0.99 "),
-        (error(new().k(f64::NAN)), "k = NaN "),
-        (error(new().k(1e7)), "k = 10000000 "),
-        (error(new().window(Duration::from_millis(999))), "within = 999ms "),
-        (error(new().window(Duration::from_secs(3_601))), "within = 3601s "),
-        (error(new().floor(-1.0)), "floor = -1 "),
-        (error(new().floor(f64::NAN)), "floor = NaN "),
+        (error(new().multiplier(0.99)), "multiplier = 0.99 "),
+        (error(new().multiplier(f64::NAN)), "multiplier = NaN "),
+        (error(new().multiplier(1e7)), "multiplier = 10000000.0 "),
+        (error(new().window(Duration::from_millis(999))), "window = 999ms "),
+        (error(new().window(Duration::from_secs(3_601))), "window = 3601s "),
+        (error(new().min_rate(-1.0)), "min_rate = -1.0 "),
+        (error(new().min_rate(f64::NAN)), "min_rate = NaN "),
         (error(new().name("")), "name"),
     ] {
         assert!(said.starts_with(names) && said.contains("not allowed"), "{said}");

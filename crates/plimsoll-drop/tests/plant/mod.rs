@@ -1,11 +1,17 @@
 //! A queue with some servers, whatever is put before it, and what comes: event by event, in virtual time.
 
 use plimsoll_core::{Dice, Instant, ManualTime, Permit, Priority};
-use plimsoll_drop::{Control, LoadShedder, RandomDrop, Signal, SignalReading};
+use plimsoll_drop::{Control, LoadShedder, RandomDrop, SignalReading};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Loads as a multiple of the capacity.
+pub(crate) const LOADS: [f64; 4] = [1.1, 2.0, 5.0, 20.0];
+/// Plants that the controller was not tuned for: the service time in seconds, and the number of servers.
+pub(crate) const HELD_OUT: [(f64, usize); 3] = [(3e-4, 7), (3e-3, 4), (3e-2, 32)];
 
 /// How long a piece of work takes, in units of the plant's `service`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,8 +106,10 @@ pub(crate) struct Plant {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) delay: f64,
-    /// The best and the worst block of ten targets or two seconds.
+    /// The best and the worst block of ten targets or two seconds, for tables.
+    #[allow(dead_code)]
     pub(crate) best: f64,
+    #[allow(dead_code)]
     pub(crate) worst: f64,
     pub(crate) peak: f64,
     /// The share of the servers' time, once settled and in all.
@@ -191,7 +199,7 @@ impl Plant {
         let dice = Dice::seeded(self.seed);
         let control = match &self.guard {
             Guard::Fixed(keep) => {
-                return Before::Fixed(RandomDrop::builder().keep(*keep).dice(dice).build().unwrap());
+                return Before::Fixed(RandomDrop::builder().keep_rate(*keep).dice(dice).build().unwrap());
             }
             Guard::Shedder(control) => control.clone(),
             Guard::DelayOnly | Guard::InFlight => Control::Rate,
@@ -201,14 +209,13 @@ impl Plant {
         let builder = LoadShedder::builder()
             .target(Duration::from_secs_f64(self.target))
             .control(control)
-            .signal(Signal::new(move || queue.lock().unwrap().read(noise, delay_only)))
             .clock(time.clock())
             .dice(dice);
         let builder = if self.hint { builder.capacity_hint(self.capacity()) } else { builder };
         if matches!(self.guard, Guard::InFlight) {
-            let signal = Signal::in_flight(self.servers as u32);
-            return Before::Asked(Box::new(builder.signal(signal).build().unwrap()));
+            return Before::Asked(Box::new(builder.workers(self.servers as u32).build().unwrap()));
         }
+        let builder = builder.signal(move || queue.lock().unwrap().read(noise, delay_only));
         Before::Shedder(Box::new(builder.build().unwrap()))
     }
 
@@ -342,4 +349,42 @@ impl Plant {
         }
         seen
     }
+}
+
+/// Makes requests of 70 % of the capacity important.
+pub(crate) fn important(plant: &mut Plant) {
+    plant.who = Who::Important(0.7);
+}
+
+/// Runs each plant with each seed through these spells. Returns the plants, and what was seen of each
+/// spell.
+pub(crate) fn runs(
+    plants: &[(f64, usize)],
+    seeds: u64,
+    spells: &[Spell],
+    with: impl Fn(&mut Plant),
+) -> Vec<(Plant, Vec<Seen>)> {
+    let mut all = Vec::new();
+    for &(service, servers) in plants {
+        for seed in 1..=seeds {
+            let mut plant = Plant { seed, ..Plant::new(service, servers) };
+            with(&mut plant);
+            all.push(plant);
+        }
+    }
+    // On two threads: each run is deterministic by itself.
+    let (next, seen) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); all.len()]));
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(plant) = all.get(at) else { break };
+            let run = plant.run(spells);
+            seen.lock().unwrap()[at] = run;
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    all.into_iter().zip(seen.into_inner().unwrap()).collect()
 }
