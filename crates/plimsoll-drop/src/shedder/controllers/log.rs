@@ -2,7 +2,7 @@
 
 /// PI on the logarithm of the share that is kept, whose gain is the same at any load.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct LogController {
+pub(crate) struct LogController {
     target: f64,
     tick: f64,
     log: f64,

@@ -2,26 +2,26 @@
 
 /// What a controller knows when it ticks. Times in seconds.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Measurement {
+pub(crate) struct Measurement {
     /// The time since the last tick.
-    pub(in super::super) dt: f64,
+    pub(crate) dt: f64,
     /// The number of requests that arrived since.
-    pub(in super::super) arrivals: f64,
+    pub(crate) arrivals: f64,
     /// The number of requests that left the queue since.
-    pub(in super::super) departures: f64,
+    pub(crate) departures: f64,
     /// The number of requests in the queue.
-    pub(in super::super) depth: Option<f64>,
+    pub(crate) depth: Option<f64>,
     /// How long the requests waited that were started since.
-    pub(in super::super) delay: Option<f64>,
+    pub(crate) delay: Option<f64>,
     /// Whether the queue was never empty since.
-    pub(in super::super) busy: bool,
+    pub(crate) busy: bool,
     /// The rate of arrivals, over the last seconds.
-    pub(in super::super) arrival_rate: f64,
+    pub(crate) arrival_rate: f64,
 }
 
 /// The requests to admit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in super::super) enum Admit {
+pub(crate) enum Admit {
     /// All.
     All,
     /// This number a second.
@@ -43,12 +43,12 @@ impl Admit {
 
 /// What a controller decides.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in super::super) struct Command {
-    pub(in super::super) admit: Admit,
+pub(crate) struct Command {
+    pub(crate) admit: Admit,
     /// Whether the delay is far above its target, so that the next tick comes earlier.
-    pub(in super::super) is_overloaded: bool,
+    pub(crate) is_overloaded: bool,
     /// The rate at which work leaves a queue that is never empty, if it is known.
-    pub(in super::super) capacity: Option<f64>,
+    pub(crate) capacity: Option<f64>,
 }
 
 impl From<Admit> for Command {

@@ -4,7 +4,7 @@ use super::measurement::Measurement;
 
 /// PIE with the gains of the document, which scales them down while the probability is small.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Pie {
+pub(crate) struct Pie {
     target: f64,
     drop_probability: f64,
     last_delay: f64,

@@ -11,7 +11,7 @@ use super::measurement::{Admit, Command, Measurement};
 
 /// Feed-forward of the capacity, and PI on the admitted rate.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct RateController {
+pub(crate) struct RateController {
     target: f64,
     tick: f64,
     arrivals: DecayedRate,
