@@ -7,7 +7,9 @@
 #[path = "../tests/plant/mod.rs"]
 mod plant;
 
-use plant::{Flow, Guard, HELD_OUT, LOADS, Law, Plant, Seen, Spell, Who, important, runs, spell};
+use plant::{
+    Arrivals, Guard, HELD_OUT, LOADS, Measured, Phase, Plant, Traffic, WorkTime, important, phase, runs,
+};
 use plimsoll_drop::Control;
 
 /// The service time in seconds and the number of servers, from 1,000 requests a second on.
@@ -43,12 +45,12 @@ fn main() {
 /// The smallest and the largest value of each number over several runs.
 #[derive(Clone, Copy, Debug)]
 struct Spread {
-    min: Seen,
-    max: Seen,
+    min: Measured,
+    max: Measured,
 }
 
 impl Spread {
-    fn new(runs: &[Seen]) -> Self {
+    fn new(runs: &[Measured]) -> Self {
         let mut spread = Spread { min: runs[0], max: runs[0] };
         for run in runs {
             let (min, max) = (&mut spread.min, &mut spread.max);
@@ -72,22 +74,22 @@ impl Spread {
     }
 }
 
-/// Prints one row for each plant and spell, over the seeds.
-fn rows(name: &str, plants: &[(f64, usize)], seeds: u64, spells: &[Spell], with: impl Fn(&mut Plant)) {
-    let all = runs(plants, seeds, spells, with);
-    for (at, spell) in spells.iter().enumerate() {
+/// Prints one row for each plant and phase, over the seeds.
+fn rows(name: &str, plants: &[(f64, usize)], seeds: u64, phases: &[Phase], with: impl Fn(&mut Plant)) {
+    let all = runs(plants, seeds, phases, with);
+    for (at, phase) in phases.iter().enumerate() {
         for seeds in all.chunk_by(|a, b| (a.0.service, a.0.servers) == (b.0.service, b.0.servers)) {
-            let seen: Vec<Seen> = seeds.iter().map(|(_, seen)| seen[at]).collect();
+            let measured: Vec<Measured> = seeds.iter().map(|(_, measured)| measured[at]).collect();
             let Plant { service, servers, .. } = seeds[0].0;
-            let name = format!("{name}: {:.1} ms × {servers}, spell {at} at {}", service * 1e3, spell.load);
-            Spread::new(&seen).print(&name);
+            let name = format!("{name}: {:.1} ms × {servers}, phase {at} at {}", service * 1e3, phase.load);
+            Spread::new(&measured).print(&name);
         }
     }
 }
 
 fn at_loads(name: &str, plants: &[(f64, usize)], loads: &[f64], seeds: u64, with: impl Fn(&mut Plant)) {
     for load in loads {
-        rows(name, plants, seeds, &[spell(30.0, *load)], &with);
+        rows(name, plants, seeds, &[phase(30.0, *load)], &with);
     }
 }
 
@@ -101,45 +103,45 @@ fn held_out() {
 }
 
 fn uneven_work() {
-    at_loads("exponential", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.law = Law::Exponential);
-    at_loads("bimodal", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.law = Law::Bimodal);
+    at_loads("exponential", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.work_time = WorkTime::Exponential);
+    at_loads("bimodal", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.work_time = WorkTime::Bimodal);
 }
 
 fn arrivals() {
-    at_loads("Poisson", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.flow = Flow::Poisson);
-    at_loads("bursts", &PLANTS, &[0.5, 2.0, 5.0], 2, |p| p.flow = Flow::Bursts);
+    at_loads("Poisson", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.arrivals = Arrivals::Poisson);
+    at_loads("bursts", &PLANTS, &[0.5, 2.0, 5.0], 2, |p| p.arrivals = Arrivals::Bursts);
     at_loads("noise", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.noise = true);
     at_loads("clock of 4 ms", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.grid = 4_000_000);
 }
 
 fn capacity() {
-    let half = Spell { seconds: 30.0, load: 1.5, slow: 2.0 };
+    let half = Phase { seconds: 30.0, load: 1.5, slow: 2.0 };
     rows(
         "halved and back",
         &PLANTS,
         2,
-        &[spell(30.0, 1.5), half, spell(30.0, 1.5), spell(30.0, 0.5)],
+        &[phase(30.0, 1.5), half, phase(30.0, 1.5), phase(30.0, 0.5)],
         |_| {},
     );
 }
 
 fn priorities() {
     for to in [1.1, 2.0, 5.0, 10.0] {
-        rows("important, unknown", &PLANTS, 5, &[spell(12.0, 0.7), spell(20.0, to)], important);
+        rows("important, unknown", &PLANTS, 5, &[phase(12.0, 0.7), phase(20.0, to)], important);
     }
-    rows("important, hint", &PLANTS, 5, &[spell(12.0, 0.7), spell(20.0, 10.0)], |p| {
+    rows("important, hint", &PLANTS, 5, &[phase(12.0, 0.7), phase(20.0, 10.0)], |p| {
         important(p);
         p.hint = true;
     });
-    let known = [spell(12.0, 1.5), spell(12.0, 0.7), spell(20.0, 10.0)];
+    let known = [phase(12.0, 1.5), phase(12.0, 0.7), phase(20.0, 10.0)];
     rows("important, known", &PLANTS, 5, &known, important);
     rows("important, known, Poisson", &PLANTS, 5, &known, |p| {
         important(p);
-        p.flow = Flow::Poisson;
+        p.arrivals = Arrivals::Poisson;
     });
     rows("important, bimodal", &PLANTS, 3, &known, |p| {
         important(p);
-        p.law = Law::Bimodal;
+        p.work_time = WorkTime::Bimodal;
     });
 }
 
@@ -149,9 +151,9 @@ fn accounts() {
             "one dominant account",
             &PLANTS,
             3,
-            &[spell(12.0, 0.5), spell(20.0, 2.0), spell(20.0, 5.0)],
+            &[phase(12.0, 0.5), phase(20.0, 2.0), phase(20.0, 5.0)],
             |p| {
-                p.who = Who::Elephant(share);
+                p.traffic = Traffic::Dominant(share);
             },
         );
     }
@@ -162,31 +164,31 @@ fn pauses() {
         "a pause of an hour",
         &PLANTS,
         2,
-        &[spell(12.0, 0.5), spell(3_600.0, 0.0), spell(20.0, 5.0), spell(3_600.0, 0.0), spell(20.0, 5.0)],
+        &[phase(12.0, 0.5), phase(3_600.0, 0.0), phase(20.0, 5.0), phase(3_600.0, 0.0), phase(20.0, 5.0)],
         |_| {},
     );
-    rows("10 million served before", &PLANTS, 2, &[spell(20.0, 5.0)], |p| p.served = 10_000_000);
+    rows("10 million served before", &PLANTS, 2, &[phase(20.0, 5.0)], |p| p.served = 10_000_000);
     rows(
         "steps",
         &PLANTS,
         2,
-        &[spell(20.0, 1.1), spell(20.0, 5.0), spell(20.0, 1.1), spell(20.0, 20.0), spell(20.0, 0.5)],
+        &[phase(20.0, 1.1), phase(20.0, 5.0), phase(20.0, 1.1), phase(20.0, 20.0), phase(20.0, 0.5)],
         |_| {},
     );
-    rows("hint", &PLANTS, 2, &[spell(20.0, 20.0)], |p| p.hint = true);
+    rows("hint", &PLANTS, 2, &[phase(20.0, 20.0)], |p| p.hint = true);
 }
 
 fn few_requests() {
     at_loads("few requests", &[(1e-1, 1)], &[1.1, 2.0, 5.0, 20.0], 5, |_| {});
     at_loads("few requests, exponential", &[(1e-1, 1)], &[1.1, 2.0, 5.0, 20.0], 5, |p| {
-        p.law = Law::Exponential
+        p.work_time = WorkTime::Exponential
     });
 }
 
 fn in_flight() {
     at_loads("in flight", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| p.guard = Guard::InFlight);
     at_loads("in flight, Poisson, exponential", &PLANTS, &[0.5, 1.1, 2.0, 5.0], 2, |p| {
-        (p.guard, p.flow, p.law) = (Guard::InFlight, Flow::Poisson, Law::Exponential);
+        (p.guard, p.arrivals, p.work_time) = (Guard::InFlight, Arrivals::Poisson, WorkTime::Exponential);
     });
 }
 

@@ -1,4 +1,4 @@
-//! Settings: read and changed while a guard runs, and in settings files.
+//! Settings: in builders, configs and settings files, and changed at run time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Account, Dice, Event, Inspect, ManualTime, Observe, Outcome, Priority};
@@ -18,7 +18,7 @@ fn settings(guard: &dyn Inspect) -> Vec<(&'static str, f64)> {
     all
 }
 
-/// Sets every number to its own value, under its own name. Readings that cannot be set are rejected.
+/// Sets every number to its own value, under its own name. Setting one of `readings` fails.
 fn set_all(guard: &dyn Inspect, readings: &[&str]) {
     for (name, value) in settings(guard) {
         let set = guard.set(name, value);
@@ -29,7 +29,7 @@ fn set_all(guard: &dyn Inspect, readings: &[&str]) {
 }
 
 #[test]
-fn every_setting_is_read_and_set_by_one_name() {
+fn every_setting_is_read_and_set_under_one_name() {
     set_all(&RandomDrop::new(0.5).unwrap(), &[]);
     set_all(&LoadShedder::new(3).unwrap(), &["keep_rate", "in_flight", "capacity"]);
     set_all(&AdaptiveThrottle::new().unwrap(), &["rejection_rate", "requests", "accepts"]);
@@ -69,7 +69,7 @@ fn random_drop_rates_by_priority_are_settings() {
 }
 
 #[test]
-fn a_live_control_steers_from_the_next_tick() {
+fn set_control_applies_from_the_next_tick() {
     let time = ManualTime::new();
     let shedder = LoadShedder::builder()
         .signal(|| SignalReading::new().depth(5))
@@ -93,15 +93,19 @@ fn a_live_control_steers_from_the_next_tick() {
         assert_eq!((shedder.control(), rate()), (Some(control), keep_rate));
     }
     shedder.set_control(Control::Rate).unwrap();
-    assert!((rate() - 0.75).abs() < 1e-9, "five wait, and one leaves: the least that is admitted");
+    assert!((rate() - 0.75).abs() < 1e-9, "at least 75 % of the capacity is admitted");
     let error = shedder.set_control(Control::Red(Curve::linear(2.0, 1.0))).unwrap_err();
-    assert_eq!((error.field(), shedder.control()), ("curve", Some(Control::Rate)), "nothing has changed");
+    assert_eq!(
+        (error.field(), shedder.control()),
+        ("curve", Some(Control::Rate)),
+        "the control is unchanged"
+    );
     let function = LoadShedder::builder().red_fn(|load| 1.0 / (1.0 + load)).build().unwrap();
     assert_eq!(function.control(), None);
 }
 
 #[test]
-fn a_live_capacity_hint_is_used_at_once() {
+fn set_capacity_hint_applies_at_once() {
     let time = ManualTime::new();
     let shedder = LoadShedder::builder().clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
     assert_eq!((shedder.capacity(), shedder.capacity_hint()), (None, None));
@@ -115,7 +119,7 @@ fn a_live_capacity_hint_is_used_at_once() {
     };
     assert_eq!(tick(), Some(400.0));
     shedder.set("capacity_hint", 0.0).unwrap();
-    assert_eq!((shedder.capacity_hint(), tick()), (None, Some(400.0)), "what is known stays");
+    assert_eq!((shedder.capacity_hint(), tick()), (None, Some(400.0)), "the known capacity stays");
     // Another controller starts with the capacity that is known.
     shedder.set_control(Control::Rate).unwrap();
     assert_eq!(tick(), Some(400.0));
@@ -123,7 +127,7 @@ fn a_live_capacity_hint_is_used_at_once() {
 }
 
 #[test]
-fn more_workers_let_more_requests_in_before_any_waits() {
+fn more_workers_admit_more_before_requests_wait() {
     let time = ManualTime::new();
     let shedder = LoadShedder::builder()
         .workers(1)
@@ -138,7 +142,7 @@ fn more_workers_let_more_requests_in_before_any_waits() {
         shedder.tick();
         shedder.keep_rate()
     };
-    assert_eq!(tick(), 0.0, "two wait");
+    assert_eq!(tick(), 0.0, "two requests wait");
     shedder.set_workers(3).unwrap();
     assert_eq!((shedder.workers(), tick()), (Some(3), 1.0));
     assert_eq!(shedder.set_workers(0).unwrap_err().field(), "workers");
@@ -148,7 +152,7 @@ fn more_workers_let_more_requests_in_before_any_waits() {
 }
 
 #[test]
-fn a_shorter_reshuffle_spreads_accounts_anew() {
+fn set_reshuffle_every_reshuffles_accounts() {
     let time = ManualTime::new();
     let shedder = LoadShedder::builder()
         .control(Control::Curve(Curve::step(0.0, 0.5)))
@@ -165,15 +169,15 @@ fn a_shorter_reshuffle_spreads_accounts_anew() {
     }
     let before = kept();
     let alike = |now: &[bool]| before.iter().zip(now).filter(|(a, b)| a == b).count();
-    assert!(alike(&kept()) > 950, "the same accounts");
+    assert!(alike(&kept()) > 950, "the same accounts are kept");
     shedder.set_reshuffle_every(2 * SECOND).unwrap();
     assert_eq!(shedder.reshuffle_every(), 2 * SECOND);
-    assert!((400..600).contains(&alike(&kept())), "others, by chance");
+    assert!((400..600).contains(&alike(&kept())), "other accounts are kept, independently");
     assert!(shedder.set_reshuffle_every(Duration::ZERO).is_err());
 }
 
 #[test]
-fn live_settings_of_a_throttle_hold_from_the_next_request() {
+fn throttle_settings_apply_from_the_next_request() {
     let time = ManualTime::new();
     let throttle = AdaptiveThrottle::builder()
         .clock(time.clock())
@@ -193,13 +197,13 @@ fn live_settings_of_a_throttle_hold_from_the_next_request() {
     send(Outcome::Success, 1_000);
     throttle.set_count_timeouts(true);
     assert!(throttle.count_timeouts());
-    assert_eq!(send(Outcome::TimedOut, 1_000), 1_000, "half are accepted");
+    assert_eq!(send(Outcome::TimedOut, 1_000), 1_000, "half of all requests are accepted");
     assert_eq!(throttle.counts(), (2_000, 1_000));
     throttle.set_multiplier(1.0).unwrap();
     assert!((0.49..0.51).contains(&throttle.rejection_rate()) && throttle.multiplier() == 1.0);
     assert!((350..650).contains(&send(Outcome::Ignored, 1_000)));
 
-    // An overload that lasts: only the minimum rate is sent.
+    // In a lasting overload, only the minimum rate is sent.
     send(Outcome::Overloaded, 30_000);
     assert!(send(Outcome::Overloaded, 10_000) < 20);
     throttle.set_min_rate(10.0).unwrap();
@@ -209,7 +213,7 @@ fn live_settings_of_a_throttle_hold_from_the_next_request() {
     assert_eq!((throttle.window(), throttle.counts(), throttle.rejection_rate()), (2 * SECOND, (0, 0), 0.0));
     send(Outcome::Overloaded, 3_000);
     let (requests, accepts) = throttle.counts();
-    assert!((2_000..=2_200).contains(&requests) && accepts == 0, "{requests} in two seconds");
+    assert!((2_000..=2_200).contains(&requests) && accepts == 0, "{requests} requests in two seconds");
     time.advance(3 * SECOND);
     assert_eq!(throttle.counts(), (0, 0));
 
@@ -230,7 +234,7 @@ impl Observe for Accounts {
 }
 
 #[test]
-fn decisions_carry_the_account_whatever_its_cohort() {
+fn events_carry_one_account_across_reshuffles() {
     let (time, seen) = (ManualTime::new(), Arc::new(Accounts::default()));
     let shedder = LoadShedder::builder()
         .control(Control::Curve(Curve::step(0.0, 0.0)))
@@ -270,7 +274,7 @@ mod files {
     }
 
     #[test]
-    fn a_random_drop_comes_from_a_file() {
+    fn random_drop_config_survives_a_round_trip() {
         let config = RandomDropConfig {
             name: "telemetry".into(),
             keep_rate: 0.5,
@@ -281,7 +285,7 @@ mod files {
     }
 
     #[test]
-    fn a_load_shedder_comes_from_a_file() {
+    fn load_shedder_config_survives_a_round_trip() {
         let red = Control::Red(Curve::linear(50.0, 150.0));
         let config = LoadShedderConfig {
             name: "orders".into(),
@@ -302,7 +306,7 @@ mod files {
     }
 
     #[test]
-    fn a_throttle_comes_from_a_file() {
+    fn throttle_config_survives_a_round_trip() {
         let config = AdaptiveThrottleConfig {
             name: "client".into(),
             multiplier: 1.5,
@@ -316,7 +320,7 @@ mod files {
 }
 
 #[test]
-fn default_configs_build_what_new_builds() {
+fn default_config_builds_what_new_builds() {
     assert!(RandomDropConfig::default().validate().is_ok());
     assert!(LoadShedderConfig::default().validate().is_ok());
     assert!(AdaptiveThrottleConfig::default().validate().is_ok());
