@@ -6,7 +6,8 @@ use std::fmt;
 
 /// A curve: the share that is kept at each load. Plain data.
 ///
-/// The load is the number of waiting requests or, where only that is known, the delay in seconds.
+/// The load is the number of waiting requests. If only the delay is known, it is the delay in
+/// seconds.
 #[derive(Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
@@ -29,24 +30,28 @@ enum Shape {
 }
 
 impl Curve {
-    /// Creates a curve that falls evenly from 1.0 at `from` to 0.0 at `to`.
+    /// Creates a curve that falls linearly from 1.0 at `from` to 0.0 at `to`.
     ///
-    /// This is the line of RED (Floyd and Jacobson, 1993).
+    /// RED uses this shape (Floyd and Jacobson, 1993).
     pub const fn linear(from: f64, to: f64) -> Self {
         Self::linear_to(from, to, 0.0)
     }
 
-    /// Creates a curve that falls evenly from 1.0 at `from` to `keep_rate` at `to`, and stays there.
+    /// Creates a curve that falls linearly to `keep_rate` and stays there.
+    ///
+    /// It is 1.0 up to the load `from` and reaches `keep_rate` at the load `to`.
     pub const fn linear_to(from: f64, to: f64, keep_rate: f64) -> Self {
         Curve(Shape::Linear { from, to, keep_rate })
     }
 
-    /// Creates a curve that is 1.0 below `at`, and `keep_rate` from there on.
+    /// Creates a curve that is 1.0 below the load `at`, and `keep_rate` from there on.
     pub const fn step(at: f64, keep_rate: f64) -> Self {
         Curve(Shape::Step { at, keep_rate })
     }
 
-    /// Returns the share that is kept at this load, 0.0 to 1.0. A load that is not a number drops nothing.
+    /// Returns the share that is kept at this load, from 0.0 to 1.0.
+    ///
+    /// A load that is not a number drops nothing.
     ///
     /// ```
     /// use plimsoll_drop::Curve;
@@ -84,7 +89,7 @@ impl Curve {
     }
 }
 
-/// Limits a keep rate to 0.0 to 1.0. What is not a number becomes 1.0, which drops nothing.
+/// Limits a keep rate to the range from 0.0 to 1.0. NaN becomes 1.0, which drops nothing.
 pub(crate) fn clamp(keep_rate: f64) -> f64 {
     if keep_rate.is_nan() { 1.0 } else { keep_rate.clamp(0.0, 1.0) }
 }

@@ -1,4 +1,4 @@
-//! The settings of a random drop, and building one.
+//! The settings of a random drop, and its builder.
 
 use super::{Inner, RandomDrop};
 use crate::level::{LEVELS, level};
@@ -16,9 +16,11 @@ pub struct RandomDropConfig {
     pub name: String,
     /// The share that is kept. Default: 1.0, everything. Range: 0.0 to 1.0.
     pub keep_rate: f64,
-    /// Pairs of a priority and the share that is kept of its level, instead of `keep_rate`. Default: none.
+    /// Pairs of a priority and the share that is kept of its level. Default: none. Range: 0.0 to
+    /// 1.0.
     ///
-    /// There are eight levels, of 32 priorities each. Of two pairs for one level, the later one counts.
+    /// There are eight levels of 32 priorities each. Levels without a pair use `keep_rate`. If two
+    /// pairs name one level, the later one applies.
     pub keep_rate_for: Vec<(u8, f64)>,
 }
 
@@ -60,8 +62,9 @@ pub struct RandomDropBuilder {
 }
 
 impl RandomDrop {
-    /// Creates a random drop that keeps the share `keep_rate`. Range: 0.0 (nothing) to 1.0
-    /// (everything), both exact.
+    /// Creates a random drop that keeps the share `keep_rate`. Range: 0.0 to 1.0.
+    ///
+    /// Both ends are exact: 0.0 keeps nothing, and 1.0 keeps everything.
     ///
     /// # Errors
     /// Returns an error if `keep_rate` is out of range or not a number.
@@ -82,10 +85,9 @@ impl RandomDropBuilder {
         self
     }
 
-    /// Sets the share that is kept of one level of priority. Default: that of
-    /// [`keep_rate`](Self::keep_rate). Range: 0.0 to 1.0.
+    /// Sets the share that is kept of the level of a priority. Range: 0.0 to 1.0.
     ///
-    /// There are eight levels, of 32 priorities each.
+    /// There are eight levels of 32 priorities each. Default: [`keep_rate`](Self::keep_rate).
     pub fn keep_rate_for(mut self, priority: Priority, keep_rate: f64) -> Self {
         self.config.keep_rate_for.push((priority.0, keep_rate));
         self

@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Keeps a share of all requests, chosen by chance. A cheap handle: clones share the rate.
+/// Keeps a random share of all requests. A cheap handle: clones share everything.
 #[derive(Clone)]
 #[doc(alias = "sampling")]
 #[doc(alias = "load shedding")]
@@ -24,8 +24,8 @@ pub struct RandomDrop(Arc<Inner>);
 struct Inner {
     name: &'static str,
     dice: Dice,
-    // The share that is kept, by level of priority. Under the lock, a threshold is always that of the
-    // last rate that was set. A draw reads the threshold alone.
+    // The share that is kept of each level. The lock keeps a rate and its threshold in step. A draw
+    // reads the threshold alone.
     keep_rates: Mutex<[f64; LEVELS]>,
     thresholds: [AtomicU64; LEVELS],
     observer: Observer,
@@ -35,7 +35,7 @@ struct Inner {
 #[cfg(feature = "tower")]
 pub type RandomDropLayer = plimsoll_core::GateLayer<RandomDrop>;
 
-/// The settings for one level each, by the lowest priority of the level.
+/// The names of the settings of each level, by its lowest priority.
 const LEVEL_SETTINGS: [&str; LEVELS] = [
     "keep_rate_for_0",
     "keep_rate_for_32",
@@ -60,7 +60,7 @@ impl RandomDrop {
     /// use plimsoll_drop::RandomDrop;
     ///
     /// let sample = RandomDrop::new(0.0)?;
-    /// let message = sample.keep_with(|| panic!("it would have to be built"));
+    /// let message = sample.keep_with(|| panic!("never called"));
     /// assert!(message.is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -73,11 +73,11 @@ impl RandomDrop {
     #[inline]
     pub fn keep_for_priority(&self, priority: Priority) -> bool {
         let keep = self.draw(priority);
-        // One branch that is always the same, and none on `keep`, which nothing can predict.
+        // This branch is always the same. A branch on `keep` could not be predicted.
         self.0.observer.emit_all(|emit| {
             emit(self.decision(keep));
             if keep {
-                // No permit will report an outcome: for this guard, the item has ended.
+                // No permit reports an outcome, so the item completes here.
                 emit(Event::completed(self.0.name, Outcome::Ignored));
             }
         });
@@ -87,50 +87,51 @@ impl RandomDrop {
     /// Admits or drops a request of normal priority.
     ///
     /// # Errors
-    /// `Dropped`.
+    /// `Dropped` if the request is dropped.
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
         self.decide(Priority::NORMAL).map(|()| Permit::new(self, ()))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle.
+    /// Admits or drops a request like [`try_acquire`](Self::try_acquire), with a permit that owns
+    /// its handle.
     ///
     /// # Errors
-    /// `Dropped`.
+    /// `Dropped` if the request is dropped.
     #[inline]
     pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
         self.decide(Priority::NORMAL).map(|()| Permit::new(self.clone(), ()))
     }
 
-    /// Returns the share that is kept of normal priority.
+    /// Returns the share that is kept of requests of normal priority.
     pub fn keep_rate(&self) -> f64 {
         self.keep_rate_for(Priority::NORMAL)
     }
 
-    /// Returns the share that is kept of this priority.
+    /// Returns the share that is kept of requests of this priority.
     pub fn keep_rate_for(&self, priority: Priority) -> f64 {
         self.keep_rates().get(level(priority)).copied().unwrap_or(1.0)
     }
 
-    /// Changes the share that is kept of every priority. Range: 0.0 to 1.0.
+    /// Changes the share that is kept, for all levels of priority. Range: 0.0 to 1.0.
     ///
-    /// Every thread sees it at its next draw.
+    /// Every thread uses it at its next draw.
     ///
     /// # Errors
-    /// Returns an error if `keep_rate` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `keep_rate` is out of range.
     pub fn set_keep_rate(&self, keep_rate: f64) -> Result<(), ControlError> {
         check::share("keep_rate", keep_rate)?;
         self.set_levels(keep_rate, |_| true);
         Ok(())
     }
 
-    /// Changes the share that is kept of one level of priority. Range: 0.0 to 1.0.
+    /// Changes the share that is kept of the level of a priority. Range: 0.0 to 1.0.
     ///
-    /// There are eight levels, of 32 priorities each.
+    /// There are eight levels of 32 priorities each.
     ///
     /// # Errors
-    /// Returns an error if `keep_rate` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `keep_rate` is out of range.
     pub fn set_keep_rate_for(&self, priority: Priority, keep_rate: f64) -> Result<(), ControlError> {
         check::share("keep_rate", keep_rate)?;
         self.set_levels(keep_rate, |n| n == level(priority));
@@ -142,7 +143,7 @@ impl RandomDrop {
         for (n, (rate, threshold)) in rates.iter_mut().zip(&self.0.thresholds).enumerate() {
             if is_set(n) {
                 *rate = keep_rate;
-                // Relaxed: a draw depends on nothing but the threshold, the old one or the new one.
+                // Relaxed: a draw reads nothing but the threshold, so it pairs with no other store.
                 threshold.store(Dice::threshold(keep_rate), Ordering::Relaxed);
             }
         }
@@ -158,6 +159,8 @@ impl RandomDrop {
     }
 
     /// Creates a layer that drops calls before they reach the inner service.
+    ///
+    /// All calls have normal priority.
     #[cfg(feature = "tower")]
     pub fn layer(&self) -> RandomDropLayer {
         plimsoll_core::layer(self.clone())
@@ -219,8 +222,8 @@ impl Inspect for RandomDrop {
             each(setting, rate);
         }
     }
-    /// Settings, 0.0 to 1.0: `keep_rate` for all levels of priority, `keep_rate_for_0`,
-    /// `keep_rate_for_32` … `keep_rate_for_224` for one level each.
+    /// Sets a share, from 0.0 to 1.0. `keep_rate` applies to all levels of priority, and
+    /// `keep_rate_for_0`, `keep_rate_for_32` … `keep_rate_for_224` to one level each.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         if setting == "keep_rate" {
             return self.set_keep_rate(value);

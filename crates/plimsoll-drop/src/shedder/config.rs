@@ -1,4 +1,4 @@
-//! The settings of a load shedder, and building one.
+//! The settings of a load shedder, and its builder.
 
 use super::controllers::{Control, Controller, CurveSource};
 use super::counters::Counters;
@@ -20,28 +20,28 @@ use std::time::Duration;
 pub struct LoadShedderConfig {
     /// The name that rejections carry. Default: "shedder".
     pub name: String,
-    /// The target delay of the queue behind. Default: 5 ms. Range: 1 µs to 1 h.
+    /// The target delay of the queue behind the shedder. Default: 5 ms. Range: 1 µs to 1 h.
     ///
-    /// Five times the mean service time is a good choice, and once the mean the least that makes
-    /// sense: a queue that is shorter than the service time varies lets workers idle.
+    /// Five times the mean service time is a good choice. Less than the mean lets workers idle,
+    /// because service times vary by more than the queue is long.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub target: Duration,
-    /// How it is steered. Default: [`Control::Rate`].
+    /// The way in which it is steered. Default: [`Control::Rate`].
     pub control: Control,
-    /// The approximate capacity of the bottleneck, in requests a second, so that the first overload
-    /// after a start is met at once. Default: unknown. Range: above 0, at most 10⁹.
+    /// The approximate capacity of the bottleneck, in requests a second. Default: unknown. Range:
+    /// above 0, at most 10⁹.
     ///
-    /// From then on the capacity is measured.
+    /// With a hint, the shedder reacts at once to the first overload after a start. Later it
+    /// measures the capacity.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub capacity_hint: Option<f64>,
     /// The time for which an account stays in its cohort. Default: 1 h. Range: 1 s or more.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub reshuffle_every: Duration,
-    /// The number of requests in flight that are served at once; the others wait. Default: 1.
-    /// Range: 1 to 2³² − 1.
+    /// The number of requests in flight that are served at once. Default: 1. Range: 1 to 2³² − 1.
     ///
-    /// For a shedder in front of a service that queues. A
-    /// [signal](LoadShedderBuilder::signal) takes its place.
+    /// The other requests in flight count as waiting. A shedder with a
+    /// [signal](LoadShedderBuilder::signal) ignores it.
     pub workers: u32,
 }
 
@@ -104,13 +104,14 @@ pub struct LoadShedderBuilder {
     config: LoadShedderConfig,
     setup: Setup,
     signal: Option<SignalFn>,
-    // A function in place of the control.
+    // A function that replaces the control.
     controller: Option<Controller>,
 }
 
 impl LoadShedder {
-    /// Creates a load shedder in front of a service that serves `workers` requests at once and queues
-    /// the others. The target delay is 5 ms.
+    /// Creates a load shedder in front of a service with `workers` workers and a queue.
+    ///
+    /// The target delay is 5 ms.
     ///
     /// # Errors
     /// Returns an error if `workers` is 0.
@@ -125,27 +126,29 @@ impl LoadShedder {
 }
 
 impl LoadShedderBuilder {
-    /// Sets the target delay of the queue behind. Default: 5 ms. Range: 1 µs to 1 h.
+    /// Sets the target delay of the queue behind the shedder.
     ///
-    /// Five times the mean service time is a good choice, and once the mean the least that makes
-    /// sense: a queue that is shorter than the service time varies lets workers idle.
+    /// Five times the mean service time is a good choice. Less than the mean lets workers idle,
+    /// because service times vary by more than the queue is long. Default: 5 ms. Range: 1 µs to 1
+    /// h.
     pub fn target(mut self, target: Duration) -> Self {
         self.config.target = target;
         self
     }
 
-    /// Sets how it is steered. Default: [`Control::Rate`].
+    /// Sets the way in which the shedder is steered. Default: [`Control::Rate`].
     pub fn control(mut self, control: Control) -> Self {
         self.config.control = control;
         self
     }
 
-    /// Steers by a function from the load to the share that is kept, instead of the
-    /// [control](Self::control).
+    /// Steers by a function from the load to the share that is kept.
     ///
-    /// The load is that of [`Control::Curve`]. The result is limited to 0.0 to 1.0; if it is not a
-    /// number, everything is kept. The function is called at each tick, in the middle of a decision. So
-    /// it must be quick, and must not read or change the settings of the shedder.
+    /// It replaces the [control](Self::control). The load is that of [`Control::Curve`]. The result
+    /// is limited to the range from 0.0 to 1.0. If it is not a number, everything is kept.
+    ///
+    /// The function is called at each tick, on the thread of a caller. It must be quick, and must
+    /// not read or change the settings of the shedder.
     pub fn curve_fn(mut self, keep_rate: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
         self.controller = Some(Controller::Curve(CurveSource::Function(Arc::new(keep_rate))));
         self
@@ -157,29 +160,28 @@ impl LoadShedderBuilder {
         self
     }
 
-    /// Sets the function that reads the queue behind, in place of the number of
-    /// [workers](Self::workers).
+    /// Sets the function that reads the queue behind the shedder.
     ///
-    /// It is called at each tick, on the thread of a caller, in the middle of a decision. So it must be
-    /// quick, and must not take a lock that the callers hold.
+    /// It replaces the number of [workers](Self::workers). It is called at each tick, on the thread
+    /// of a caller. It must be quick, and must not take a lock that callers hold.
     pub fn signal(mut self, read: impl Fn() -> SignalReading + Send + Sync + 'static) -> Self {
         self.signal = Some(Arc::new(read));
         self
     }
 
-    /// Sets the number of requests in flight that are served at once; the others wait. Default: 1.
-    /// Range: 1 to 2³² − 1.
+    /// Sets the number of requests in flight that are served at once.
     ///
-    /// For a shedder in front of a service that queues. A [signal](Self::signal) takes its place.
+    /// The other requests in flight count as waiting. A shedder with a [signal](Self::signal)
+    /// ignores it. Default: 1. Range: 1 to 2³² − 1.
     pub fn workers(mut self, workers: u32) -> Self {
         self.config.workers = workers;
         self
     }
 
-    /// Sets the approximate capacity of the bottleneck, in requests a second, so that the first
-    /// overload after a start is met at once. Default: unknown. Range: above 0, at most 10⁹.
+    /// Sets the approximate capacity of the bottleneck, in requests a second.
     ///
-    /// From then on the capacity is measured.
+    /// With a hint, the shedder reacts at once to the first overload after a start. Later it
+    /// measures the capacity. Default: unknown. Range: above 0, at most 10⁹.
     pub fn capacity_hint(mut self, rate: f64) -> Self {
         self.config.capacity_hint = Some(rate);
         self

@@ -9,7 +9,7 @@ use plimsoll_core::{ControlError, Inspect};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-// Relaxed, all of them: each setting stands for itself.
+// Relaxed: no setting depends on another one, so no store publishes more than its own value.
 impl LoadShedder {
     /// Returns the target delay.
     pub fn target(&self) -> Duration {
@@ -19,7 +19,7 @@ impl LoadShedder {
     /// Changes the target delay. Range: 1 µs to 1 h.
     ///
     /// # Errors
-    /// Returns an error if `target` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `target` is out of range.
     pub fn set_target(&self, target: Duration) -> Result<(), ControlError> {
         check_target(target)?;
         let mut steering = self.0.steering();
@@ -28,16 +28,18 @@ impl LoadShedder {
         Ok(())
     }
 
-    /// Returns how it is steered, or `None` if a function of its builder steers it.
+    /// Returns the way in which the shedder is steered, or `None` if a function steers it.
     pub fn control(&self) -> Option<Control> {
         self.0.steering().controller().control()
     }
 
-    /// Changes how it is steered, from the next tick on. The new controller starts anew, with the
-    /// capacity that is known.
+    /// Changes the way in which the shedder is steered, from the next tick on.
+    ///
+    /// The new controller keeps the known capacity, and otherwise starts afresh. It also replaces a
+    /// function.
     ///
     /// # Errors
-    /// Returns an error if a number of the curve is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if a number of the curve is out of range.
     pub fn set_control(&self, control: Control) -> Result<(), ControlError> {
         control.validate()?;
         let capacity = self.capacity().or(self.capacity_hint());
@@ -53,13 +55,13 @@ impl LoadShedder {
         Some(f64::from_bits(self.0.capacity_hint.load(Ordering::Relaxed))).filter(|hint| *hint > 0.0)
     }
 
-    /// Changes the capacity hint, in requests a second. It replaces the capacity measured so far.
-    /// Range: above 0, at most 10⁹.
+    /// Changes the capacity hint, in requests a second. Range: above 0, at most 10⁹.
     ///
-    /// `None` removes the hint and leaves the measured capacity as it is.
+    /// It replaces the capacity measured so far. `None` removes the hint and keeps the measured
+    /// capacity.
     ///
     /// # Errors
-    /// Returns an error if `hint` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `hint` is out of range.
     pub fn set_capacity_hint(&self, hint: Option<f64>) -> Result<(), ControlError> {
         check_capacity_hint(hint)?;
         self.0.capacity_hint.store(hint.unwrap_or(0.0).to_bits(), Ordering::Relaxed);
@@ -80,7 +82,7 @@ impl LoadShedder {
     /// The accounts are reshuffled at once.
     ///
     /// # Errors
-    /// Returns an error if `reshuffle_every` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `reshuffle_every` is out of range.
     pub fn set_reshuffle_every(&self, reshuffle_every: Duration) -> Result<(), ControlError> {
         check_reshuffle_every(reshuffle_every)?;
         let nanos = u64::try_from(reshuffle_every.as_nanos()).unwrap_or(u64::MAX);
@@ -88,8 +90,9 @@ impl LoadShedder {
         Ok(())
     }
 
-    /// Returns the number of requests that are served at once, or `None` if a
-    /// [signal](super::LoadShedderBuilder::signal) takes its place.
+    /// Returns the number of requests that are served at once.
+    ///
+    /// Returns `None` if the shedder has a [signal](super::LoadShedderBuilder::signal).
     pub fn workers(&self) -> Option<u32> {
         self.0.signal.is_none().then(|| self.0.counters.workers())
     }
@@ -97,12 +100,12 @@ impl LoadShedder {
     /// Changes the number of requests that are served at once. Range: 1 to 2³² − 1.
     ///
     /// # Errors
-    /// Returns an error if `workers` is 0, or if a [signal](super::LoadShedderBuilder::signal) takes its
-    /// place. Nothing has changed then.
+    /// Returns an error and changes nothing if `workers` is 0, or if the shedder has a
+    /// [signal](super::LoadShedderBuilder::signal).
     pub fn set_workers(&self, workers: u32) -> Result<(), ControlError> {
         check_workers(workers)?;
         if self.0.signal.is_some() {
-            return Err(ControlError::new("workers", workers, "unset where a signal is read"));
+            return Err(ControlError::new("workers", workers, "unset for a shedder with a signal"));
         }
         self.0.counters.set_workers(workers);
         Ok(())
@@ -124,8 +127,8 @@ impl Inspect for LoadShedder {
             each("workers", f64::from(workers));
         }
     }
-    /// Settings: `target` and `reshuffle_every` (seconds), `capacity_hint` (requests a second, 0 for
-    /// none), `workers` (requests).
+    /// Sets `target` or `reshuffle_every` (seconds), `capacity_hint` (requests a second, 0 for
+    /// none) or `workers` (requests).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "target" => self.set_target(check::seconds("target", value)?),

@@ -1,19 +1,20 @@
-//! What a load shedder counts: arrivals and permits.
+//! The counts of a load shedder: arrivals and permits.
 
 use super::signal::SignalReading;
 use super::threshold::BINS;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The counts of a load shedder.
-// Relaxed, all of them: counts that are read at the next tick.
+// Relaxed: a tick reads each count on its own, and a late one is in the next tick.
 pub(super) struct Counters {
-    // Since the last tick, by bin.
+    // The arrivals since the last tick, by bin.
     arrivals: Box<[AtomicU32]>,
     admitted: AtomicU64,
-    // Of the permits.
+    // The permits that are in flight, and those that have completed.
     in_flight: AtomicU64,
     completed: AtomicU64,
-    // The number of permits that are served at once, and whether fewer were in flight since the last tick.
+    // The number of permits that are served at once, and whether fewer were in flight at any time
+    // since the last tick.
     workers: AtomicU64,
     was_idle: AtomicBool,
 }

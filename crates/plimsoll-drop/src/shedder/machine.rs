@@ -1,28 +1,29 @@
-//! The steering of a load shedder: a sample in, a decision out. No lock, no atomics, no clock.
+//! The steering of a load shedder: it takes a sample and returns a decision. It has no locks, no
+//! atomics and no clock.
 
 use super::controllers::{Admit, Controller, Measurement};
 use super::signal::SignalReading;
 use super::threshold::{Histogram, Threshold};
 use std::time::Duration;
 
-/// What is known when a shedder ticks. Times in nanoseconds.
+/// What is known when a shedder ticks. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample<'a> {
     pub(super) now: u64,
     /// The time since the last tick.
     pub(super) since: u64,
-    /// The number of requests that arrived since, by bin.
+    /// The number of requests that arrived since then, by bin.
     pub(super) arrivals: &'a [u32],
-    /// The number of requests admitted so far, in all.
+    /// The total number of requests admitted so far.
     pub(super) admitted: u64,
-    /// The number of permits whose work has ended so far, in all.
+    /// The total number of permits whose work has completed so far.
     pub(super) completed: u64,
     pub(super) reading: SignalReading,
-    /// Whether the depth is the number of permits in flight. Otherwise it is that of a queue behind.
+    /// Whether the depth comes from the permits in flight. If not, it comes from a signal.
     pub(super) is_in_flight: bool,
 }
 
-/// What holds until the next tick.
+/// What applies until the next tick.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Decision {
     pub(super) threshold: Threshold,
@@ -32,11 +33,11 @@ pub(super) struct Decision {
     pub(super) ceiling: u64,
     /// The number of requests a second that leave a queue that is never empty, if it is known.
     pub(super) capacity: Option<f64>,
-    /// The instant of the decision, and what had been admitted and was waiting then.
+    /// The instant of the decision, and the numbers of admitted and of waiting requests then.
     pub(super) now: u64,
     pub(super) admitted: u64,
     pub(super) depth: u64,
-    /// When the next tick is due: at this instant, or when this number of requests was admitted.
+    /// The instant of the next tick, and the number of admitted requests at which it comes earlier.
     pub(super) due: u64,
     pub(super) due_admitted: u64,
 }
@@ -47,16 +48,17 @@ pub(super) struct Steering {
     target: Duration,
     controller: Controller,
     histogram: Histogram,
-    // As of the last tick.
+    // The sample of the last tick.
     admitted: u64,
     completed: u64,
     departed: Option<u64>,
     depth: f64,
-    // Of a signal that knows a delay alone, for when it has none to report.
+    // The last delay of a signal that knows a delay alone. It applies while there is no new one.
     delay: Option<f64>,
 }
 
-/// Returns the usual time between two ticks: the target delay, but at least 10 ms and at most 100 ms.
+/// Returns the usual time between two ticks: the target delay, but at least 10 ms and at most 100
+/// ms.
 pub(super) fn tick_interval(target: Duration) -> Duration {
     target.clamp(Duration::from_millis(10), Duration::from_millis(100))
 }
@@ -92,7 +94,7 @@ impl Steering {
         self.controller.set_target(target.as_secs_f64(), tick_interval(target).as_secs_f64());
     }
 
-    /// Returns what holds before the first tick: everything is kept.
+    /// Returns the decision that applies before the first tick: everything is kept.
     pub(super) fn first_decision(&self, now: u64, capacity: Option<f64>) -> Decision {
         Decision {
             threshold: Threshold::KEEP_ALL,
@@ -131,8 +133,9 @@ impl Steering {
                 (self.histogram.threshold(rate), keep_rate)
             }
         };
-        // The next tick comes early if more was admitted than should be: 1.5 times what leaves in one
-        // tick, six standard deviations and a few. An unknown capacity is taken to be the arrivals.
+        // The next tick comes early after a burst of admitted requests: 1.5 times the departures of
+        // one tick, six standard deviations and 16 more. While the capacity is unknown, the
+        // arrivals stand in for it, with a factor of 2.
         let per_tick = command.capacity.unwrap_or(arrivals / dt) * interval.as_secs_f64();
         let factor = if command.capacity.is_some() { 1.5 } else { 2.0 };
         let burst = factor * per_tick + 6.0 * per_tick.sqrt() + 16.0;
@@ -155,7 +158,7 @@ impl Steering {
     /// Returns the number of requests that left the queue since the last tick.
     fn departures(&self, sample: &Sample<'_>, depth: Option<f64>) -> f64 {
         match (sample.reading.departed, depth) {
-            // The first reading reports what left before, which is not known to belong to this tick.
+            // The first reading counts departures from before this tick.
             (Some(departed), _) => self.departed.map_or(0, |before| departed.saturating_sub(before)) as f64,
             (None, Some(depth)) if !sample.is_in_flight => {
                 let admitted = sample.admitted.saturating_sub(self.admitted) as f64;
@@ -165,8 +168,10 @@ impl Steering {
         }
     }
 
-    /// Returns the delay in seconds. A signal that knows a delay alone reports none if nothing was
-    /// started: then the last one holds.
+    /// Returns the delay in seconds.
+    ///
+    /// A signal that knows a delay alone reports none if no request was started. The last delay
+    /// applies then.
     fn delay(&mut self, reading: &SignalReading) -> Option<f64> {
         let delay = reading.delay.map(|delay| delay.as_secs_f64());
         if reading.depth.is_some() {
@@ -193,7 +198,7 @@ mod tests {
         Steering::new(TARGET, Controller::new(control, TARGET.as_secs_f64(), tick, None))
     }
 
-    /// A sample at the end of the tick `n`, in which these requests arrived on each of two levels.
+    /// Returns a sample at the end of tick `n`, in which these requests arrived.
     fn sample(n: u64, arrivals: &[u32], admitted: u64, reading: SignalReading) -> Sample<'_> {
         Sample { now: n * TICK, since: TICK, arrivals, admitted, completed: 0, reading, is_in_flight: false }
     }
@@ -205,10 +210,9 @@ mod tests {
         arrivals
     }
 
-    /// A queue from which 1,000 requests a second leave, at twice that load. Half of them are of high
-    /// priority.
+    /// 1,000 requests a second leave the queue, and 2,000 arrive. 800 of these have high priority.
     #[test]
-    fn overload_admits_the_capacity_and_cuts_the_less_important() {
+    fn overload_admits_the_capacity_and_cuts_lower_priorities() {
         let mut steering = steering(Control::Rate);
         let arrivals = arrivals(12, 8);
         let mut decision = steering.first_decision(0, None);
@@ -228,7 +232,7 @@ mod tests {
                 assert_eq!(decision.ceiling, (4.0 * capacity * 0.005) as u64);
             }
         }
-        // 5 ms are five requests.
+        // A delay of 5 ms is five requests.
         assert!((1.0..12.0).contains(&depth), "{depth}");
     }
 
@@ -240,7 +244,7 @@ mod tests {
         let decision = steering.tick(sample(1, &arrivals, 20, calm));
         assert_eq!((decision.now, decision.due, decision.admitted), (TICK, 2 * TICK, 20));
         assert_eq!((decision.threshold, decision.ceiling), (Threshold::KEEP_ALL, u64::MAX));
-        // Twice the arrivals of a tick, six standard deviations and 16.
+        // Twice the arrivals of a tick, six standard deviations and 16 more.
         assert_eq!(decision.due_admitted, 20 + (40.0 + 6.0 * 20.0_f64.sqrt() + 16.0) as u64);
         let long = SignalReading::new().depth(100).delay(Duration::from_millis(50)).departed(10).busy(true);
         let decision = steering.tick(sample(2, &arrivals, 40, long));
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_decides_the_share_and_zero_drops_all() {
+    fn curve_decides_the_share_and_zero_drops_all() {
         let mut steering = steering(Control::Curve(Curve::linear(0.0, 10.0)));
         let arrivals = arrivals(20, 0);
         let mut at = |n, depth| steering.tick(sample(n, &arrivals, 0, SignalReading::new().depth(depth)));
@@ -258,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_alone_holds_until_the_next_one() {
+    fn delay_alone_applies_until_the_next_reading() {
         let mut steering = steering(Control::Curve(Curve::linear(0.0, 1.0)));
         let arrivals = arrivals(20, 0);
         let mut at = |n, reading| steering.tick(sample(n, &arrivals, 0, reading)).keep_rate;
         assert_eq!(at(1, SignalReading::new().delay(Duration::from_millis(250))), 0.75);
         assert_eq!(at(2, SignalReading::new()), 0.75);
         assert_eq!(at(3, SignalReading::new().depth(1)), 0.0);
-        assert_eq!(at(4, SignalReading::new()), 1.0, "a depth was known meanwhile");
+        assert_eq!(at(4, SignalReading::new()), 1.0, "a reading with a depth discards the delay");
     }
 }

@@ -36,9 +36,9 @@ use threshold::COHORTS;
 /// Drops the least important requests, so that the queue behind it has the target delay. A cheap
 /// handle: clones share everything.
 ///
-/// Less important requests are dropped before more important ones. Within one priority, accounts are
-/// spread over 128 cohorts, so that the requests of one account are kept or dropped together for a
-/// while. They are spread anew after each [`reshuffle_every`](LoadShedderBuilder::reshuffle_every).
+/// Less important requests are dropped before more important ones. Within one priority, accounts
+/// are spread over 128 cohorts. The requests of one account are therefore kept or dropped together,
+/// until the next [reshuffle](LoadShedderBuilder::reshuffle_every) spreads the accounts again.
 ///
 /// ```
 /// use plimsoll_drop::{LoadShedder, SignalReading};
@@ -57,8 +57,8 @@ use threshold::COHORTS;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It ticks by itself, on the threads of its callers. If long pauses between requests are to be
-/// expected, run [`run`](Self::run) beside it, or call [`tick`](Self::tick).
+/// It ticks on the threads of its callers. If long pauses between requests are expected, spawn
+/// [`run`](Self::run), or call [`tick`](Self::tick).
 ///
 #[doc = include_str!("controller.md")]
 #[derive(Clone)]
@@ -74,15 +74,16 @@ struct Inner {
     dice: Dice,
     hasher: KeyedHashState,
     observer: Observer,
-    // Without one, the permits in flight are the signal.
+    // If there is none, the permits in flight are the signal.
     signal: Option<SignalFn>,
-    // Settings. Nanoseconds, and the bits of a rate that is 0 if it is not set.
+    // The settings: two times in nanoseconds, and the bits of a rate, which is 0 if it is not set.
     target: AtomicU64,
     reshuffle_every: AtomicU64,
     capacity_hint: AtomicU64,
     counters: Counters,
     published: Published,
-    // One thread ticks at a time, and the others go on. No lock is held while the signal is read.
+    // One thread ticks at a time. The others skip the tick. No lock is held while the signal is
+    // read.
     is_ticking: AtomicBool,
     steering: Mutex<Steering>,
 }
@@ -91,7 +92,7 @@ struct Inner {
 #[cfg(feature = "tower")]
 pub type LoadShedderLayer = plimsoll_core::GateLayer<LoadShedder>;
 
-/// The key of a request without an account: each request is kept or dropped for itself.
+/// The key of a request without an account. Each of these requests is kept or dropped on its own.
 #[derive(Clone, Copy, Debug)]
 pub struct NoAccount;
 
@@ -104,7 +105,7 @@ impl LoadShedder {
 
     /// Returns whether to keep an item of this priority and account.
     ///
-    /// The items of an account are kept or dropped together, for a while.
+    /// The items of an account are kept or dropped together until the next reshuffle.
     #[inline]
     pub fn keep_for<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> bool {
         self.decide_item(self.account_bin(priority, account), || Some(self.account(account)))
@@ -122,17 +123,19 @@ impl LoadShedder {
         inner.observer.emit_all(|emit| {
             emit(inner.decision(keep, account()));
             if keep {
-                // No permit will report an outcome: for this guard, the item has ended.
+                // No permit reports an outcome, so the item completes here.
                 emit(Event::completed(inner.name, Outcome::Ignored));
             }
         });
         keep
     }
 
-    /// Admits or drops a request of this priority. Its permit counts as in flight until it is released.
+    /// Admits or drops a request of this priority.
+    ///
+    /// A permit counts as in flight until it is released or dropped.
     ///
     /// # Errors
-    /// `Dropped`.
+    /// `Dropped` if the request is dropped.
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self, priority: Priority) -> Result<Permit<&Self>, Rejected> {
@@ -141,10 +144,10 @@ impl LoadShedder {
 
     /// Admits or drops a request of this priority and account.
     ///
-    /// The requests of an account are admitted or dropped together, for a while.
+    /// The requests of an account are admitted or dropped together until the next reshuffle.
     ///
     /// # Errors
-    /// `Dropped`.
+    /// `Dropped` if the request is dropped.
     pub fn try_acquire_for<K: Hash + ?Sized>(
         &self,
         priority: Priority,
@@ -153,10 +156,11 @@ impl LoadShedder {
         self.decide_for(priority, account).map(|()| Permit::new(self, ()))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle.
+    /// Admits or drops a request like [`try_acquire`](Self::try_acquire), with a permit that owns
+    /// its handle.
     ///
     /// # Errors
-    /// `Dropped`.
+    /// `Dropped` if the request is dropped.
     pub fn try_acquire_owned(&self, priority: Priority) -> Result<Permit<Self>, Rejected> {
         self.decide(self.random_bin(priority), || None).map(|()| Permit::new(self.clone(), ()))
     }
@@ -181,7 +185,7 @@ impl LoadShedder {
         level(priority) * COHORTS + (self.0.dice.bits() >> 57) as usize
     }
 
-    /// Returns the bin of an account, which changes at each reshuffle.
+    /// Returns the bin of an account. Its cohort changes at each reshuffle.
     #[inline]
     fn account_bin<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> usize {
         let every = self.0.reshuffle_every.load(Ordering::Relaxed);
@@ -190,30 +194,31 @@ impl LoadShedder {
         level(priority) * COHORTS + cohort as usize
     }
 
-    /// Returns the account as observers know it.
+    /// Returns the account as events carry it.
     #[cold]
     fn account<K: Hash + ?Sized>(&self, account: &K) -> Account {
         let mut hasher = self.0.hasher.build_hasher();
-        // As `dyn`, so that the hash of the cohort stays the only one of its type, and is inlined.
+        // As `dyn`, so that the hash of the cohort stays the only one of its type and is inlined.
         account.hash(&mut (&mut hasher as &mut dyn Hasher));
         Account::new(hasher.finish())
     }
 
-    /// Reads the signal and steers, if the next tick is due.
+    /// Reads the signal and computes the next decision, if a tick is due.
     ///
-    /// Not needed while requests arrive: each of them does it.
+    /// Each request does the same, so this is needed only while no requests arrive.
     pub fn tick(&self) {
         self.0.tick_if_due();
     }
 
-    /// Ticks for ever. Spawn it beside the work, and abort it when it is not needed any more.
+    /// Ticks for ever. Spawn it beside the work, and abort it when it is no longer needed.
     ///
     /// # Cancel safety
-    /// Can be dropped at any time.
+    /// The future can be dropped at any time. No tick is left half done.
     pub async fn run(&self) {
         loop {
             let due = Instant::from_nanos(self.0.published.due());
-            // A tick of another thread may bring the next one forward, to an eighth of the interval.
+            // The tick of another thread may bring the next one forward to an eighth of the
+            // interval.
             let (now, often) = (self.0.clock.now(), tick_interval(self.target()) / 8);
             self.0.clock.sleep_until(due.min(now + often).max(now + Duration::from_millis(1))).await;
             self.0.tick_if_due();
@@ -225,14 +230,16 @@ impl LoadShedder {
         self.0.published.keep_rate()
     }
 
-    /// Returns the number of requests a second that leave a queue that is never empty, if it is known.
+    /// Returns the capacity of the bottleneck in requests a second, if it is known.
     ///
-    /// After a restart it can be the [`capacity_hint`](LoadShedderBuilder::capacity_hint).
+    /// It is the rate at which requests leave the queue while it is not empty. Until that has been
+    /// measured, it is the [`capacity_hint`](LoadShedderBuilder::capacity_hint), if there is one.
+    /// Saved at a shutdown, it can be the hint after the restart.
     pub fn capacity(&self) -> Option<f64> {
         self.0.published.capacity()
     }
 
-    /// Returns the number of requests in flight: those with a permit, or in the layer.
+    /// Returns the number of requests in flight: those that hold a permit or are in a layer.
     pub fn in_flight(&self) -> u64 {
         self.0.counters.in_flight()
     }
@@ -242,12 +249,14 @@ impl LoadShedder {
         self.0.name
     }
 
-    /// Returns a gate that reads the priority of a request by `info`. Requests have no account.
+    /// Returns a gate that reads the priority of a request by `info`, and no account.
     pub fn info<R: ?Sized, P: Fn(&R) -> RequestInfo>(&self, info: P) -> By<Self, fn(&R) -> NoAccount, P> {
         By::new(self.clone(), (|_| NoAccount) as fn(&R) -> NoAccount).info(info)
     }
 
-    /// Creates a layer that drops calls before they reach the inner service. All have normal priority.
+    /// Creates a layer that drops calls before they reach the inner service.
+    ///
+    /// All calls have normal priority.
     #[cfg(feature = "tower")]
     pub fn layer(&self) -> LoadShedderLayer {
         plimsoll_core::layer(self.clone())
@@ -283,7 +292,8 @@ impl Inner {
         keep
     }
 
-    /// Returns whether more requests wait than ever should, as far as that is known between two ticks.
+    /// Returns whether more requests wait than the ceiling allows, as far as is known between
+    /// ticks.
     fn is_over_ceiling(&self) -> bool {
         let ceiling = self.published.ceiling();
         if self.signal.is_none() {
@@ -299,7 +309,7 @@ impl Inner {
     #[cold]
     #[inline(never)]
     fn tick_if_due(&self) {
-        // Acquire: pairs with the Release store below, so that ticks follow each other.
+        // Acquire: pairs with the Release store below. A tick sees all that the last one wrote.
         if self.is_ticking.swap(true, Ordering::Acquire) {
             return;
         }
@@ -307,7 +317,8 @@ impl Inner {
         let (since, admitted) = (self.published.since(now), self.counters.admitted());
         let is_early = self.published.is_due_after(admitted) && since >= 100_000;
         if since > 0 && (self.published.is_due_at(now) || is_early) {
-            // A signal or a curve may panic. The panic hook reports it, and the last decision holds.
+            // A signal or a curve may panic. The panic hook reports it, and the last decision
+            // stays.
             let ticked = catch_unwind(AssertUnwindSafe(|| self.tick(now, since, admitted)));
             if ticked.is_err() {
                 self.published.postpone(now.saturating_add(since.max(10_000_000)));
@@ -342,7 +353,7 @@ impl Settle for LoadShedder {
         self.0.end(Event::completed(self.0.name, outcome), true);
     }
     fn refund(&self, (): ()) {
-        // The request was in flight, but it did not use the capacity.
+        // The request was in flight, but has not used the capacity.
         self.0.end(Event::refunded(self.0.name), false);
     }
 }

@@ -1,4 +1,4 @@
-//! The decision that holds, as the hot path reads it.
+//! The current decision, as the hot path reads it.
 
 use super::machine::Decision;
 use super::threshold::{BINS, COHORTS, Threshold};
@@ -6,14 +6,14 @@ use plimsoll_core::Dice;
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The atomics of a decision.
-// Relaxed, all of them: estimates until the next tick, each of which stands for itself.
+/// The fields of a decision, as atomics.
+// Relaxed: each field is an estimate until the next tick, and a decision may mix old and new ones.
 pub(super) struct Published {
     threshold: AtomicU64,
     keep_rate: AtomicU64,
     ceiling: AtomicU64,
     capacity: AtomicU64,
-    // As of the decision.
+    // The state at the time of the decision.
     now: AtomicU64,
     admitted: AtomicU64,
     depth: AtomicU64,
@@ -22,7 +22,8 @@ pub(super) struct Published {
     due_admitted: AtomicU64,
 }
 
-/// A threshold in one word: the bin and, above it, the keep rate as a threshold of dice.
+/// A threshold in one word: the bin and, in the bits above it, the keep rate as a threshold of
+/// dice.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct PackedThreshold(u64);
 
@@ -51,8 +52,9 @@ impl PackedThreshold {
         }
     }
 
-    /// Returns whether the ceiling applies to requests in this bin: those on the level that is cut.
-    /// More important requests are kept however many wait.
+    /// Returns whether the ceiling applies to requests in this bin.
+    ///
+    /// It applies to the level that is cut. More important requests are kept however many wait.
     #[inline]
     pub(super) fn is_capped(self, bin: usize) -> bool {
         self != PackedThreshold::KEEP_ALL && bin / COHORTS == self.bin() / COHORTS
@@ -120,13 +122,13 @@ impl Published {
         self.due.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the next tick is due by the time.
+    /// Returns whether the next tick is due at this instant.
     #[inline]
     pub(super) fn is_due_at(&self, now: u64) -> bool {
         now >= self.due.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the next tick is due by the number of admitted requests.
+    /// Returns whether the next tick is due after this number of admitted requests.
     #[inline]
     pub(super) fn is_due_after(&self, admitted: u64) -> bool {
         admitted >= self.due_admitted.load(Ordering::Relaxed)
@@ -137,13 +139,14 @@ impl Published {
         now.saturating_sub(self.now.load(Ordering::Relaxed))
     }
 
-    /// Returns the largest number of requests that may wait now: none of the admitted has left.
+    /// Returns the number of requests that wait now if none has left since the last tick.
     pub(super) fn max_depth(&self, admitted: u64) -> u64 {
         let new = admitted.saturating_sub(self.admitted.load(Ordering::Relaxed));
         self.depth.load(Ordering::Relaxed).saturating_add(new)
     }
 
-    /// Returns the number of requests that have left since the last tick, by the capacity.
+    /// Returns the number of requests that have left since the last tick, estimated by the
+    /// capacity.
     pub(super) fn departures(&self, now: u64) -> u64 {
         let capacity = f64::from_bits(self.capacity.load(Ordering::Relaxed));
         (capacity * self.since(now) as f64 / 1e9) as u64
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packed_threshold_keeps_its_bin_and_rate() {
+    fn packed_threshold_has_the_same_bin_and_rate() {
         assert!(PackedThreshold::new(Threshold::KEEP_ALL) == PackedThreshold::KEEP_ALL);
         let half = PackedThreshold::new(Threshold { bin: 700, keep_rate: 0.5 });
         let dice = Dice::seeded(1);

@@ -3,31 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A function that reads the signal.
+/// A function that reads the queue behind a load shedder.
 pub(super) type SignalFn = Arc<dyn Fn() -> SignalReading + Send + Sync>;
 
 /// What is known of the queue behind a load shedder, or of any other bottleneck.
 ///
-/// Every field may be left out. The more is known, the better a shedder steers.
+/// Every field is optional. The more is known, the better a shedder steers.
 ///
-/// | known | steered by |
+/// | known | steers |
 /// |---|---|
-/// | depth (and delay, departures, busy) | the admitted rate: best |
-/// | delay alone | the share that is kept: slower, and not for very long queues |
+/// | depth, and possibly delay, departures and busy | the admitted rate (best) |
+/// | delay alone | the share that is kept (slower, and not for very long queues) |
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SignalReading {
-    /// The mean wait of the requests that were started lately, or the age of the oldest waiting
-    /// request if none was started.
+    /// The mean wait of the requests started since the last reading.
+    ///
+    /// If none was started, it is the age of the oldest waiting request.
     pub delay: Option<Duration>,
     /// The number of waiting requests.
     pub depth: Option<u64>,
-    /// The number of requests that have left the queue so far, in all.
+    /// The total number of requests that have left the queue so far.
     ///
-    /// Left out, it is computed from the depth and the number of admitted requests.
+    /// If unset, it is computed from the depth and the number of admitted requests.
     pub departed: Option<u64>,
-    /// Whether the queue was never empty since the last reading: *all* workers were busy.
+    /// Whether *all* workers were busy since the last reading, so that the queue was never empty.
     ///
-    /// Left out, the queue counts as busy if requests wait now and waited at the last reading.
+    /// If unset, the queue counts as busy if requests wait now and waited at the last reading.
     pub busy: Option<bool>,
 }
 
@@ -51,7 +52,7 @@ impl SignalReading {
         self
     }
 
-    /// Sets the number of requests that have left the queue so far.
+    /// Sets the total number of requests that have left the queue so far.
     #[must_use]
     pub const fn departed(mut self, departed: u64) -> Self {
         self.departed = Some(departed);

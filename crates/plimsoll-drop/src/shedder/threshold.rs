@@ -1,9 +1,9 @@
-//! The threshold: one line over all priorities and accounts, below which requests are dropped.
+//! The threshold over all priorities and accounts below which requests are dropped.
 //!
-//! The idea is that of DAGOR (Zhou et al., *Overload Control for Scaling WeChat Microservices*, SoCC
-//! 2018): one threshold over (priority, cohort), found by a walk down a histogram of the recent
-//! arrivals. Here the walk spends a *rate* instead of a fraction, because a fraction lags behind a step
-//! of the load by the time that the histogram covers.
+//! The threshold over (priority, cohort) is that of DAGOR (Zhou et al., *Overload Control for
+//! Scaling WeChat Microservices*, SoCC 2018). It is found by a walk down a histogram of the recent
+//! arrivals. DAGOR's walk spends a fraction of the arrivals. This one spends a *rate*, because a
+//! fraction lags behind a step of the load by the time that the histogram covers.
 
 use super::decayed_rate::DecayedRate;
 use crate::level::LEVELS;
@@ -13,8 +13,10 @@ pub(super) const COHORTS: usize = 128;
 /// The number of bins. The bin of a request is `level * COHORTS + cohort`.
 pub(super) const BINS: usize = LEVELS * COHORTS;
 
-/// A threshold: requests in a bin above `bin` are kept, those below are dropped, and of those in it
-/// the share `keep_rate` is kept.
+/// A threshold between kept and dropped requests.
+///
+/// Requests in higher bins than `bin` are kept, and those in lower bins are dropped. Of those in
+/// `bin`, the share `keep_rate` is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Threshold {
     pub(super) bin: usize,
@@ -35,9 +37,9 @@ const MEMORY: f64 = 1.0;
 /// The recent arrivals by bin, and their rate by level.
 #[derive(Debug)]
 pub(super) struct Histogram {
-    // Decayed counts: how the arrivals of a level are spread over its cohorts.
+    // Decayed counts, which show how the arrivals of a level are spread over its cohorts.
     bins: Box<[f64]>,
-    // How many arrive on each level. These rates follow a jump at once.
+    // The rate of arrivals on each level, which follows a jump at once.
     levels: [DecayedRate; LEVELS],
 }
 
@@ -47,7 +49,8 @@ impl Histogram {
         Histogram { bins, levels: [DecayedRate::default(); LEVELS] }
     }
 
-    /// Counts the arrivals of the last `dt` seconds, by bin. `tick` is the usual time between two counts.
+    /// Counts the arrivals of the last `dt` seconds, by bin. `tick` is the usual time between
+    /// counts.
     pub(super) fn count(&mut self, dt: f64, tick: f64, arrivals: impl Fn(usize) -> f64) {
         let decay = (-dt / MEMORY).exp();
         for (level, (bins, rate)) in self.bins.chunks_mut(COHORTS).zip(&mut self.levels).enumerate() {
@@ -76,9 +79,9 @@ impl Histogram {
             if arrival_rate <= 0.0 {
                 continue;
             }
-            // A level is cut only if it is too large by its lower bound: two standard deviations below
-            // the count. So noise never cuts important requests, unless no less important ones arrive
-            // that could be cut in their place.
+            // A level is cut only if its lower bound is too large: two standard deviations below
+            // the rate. Thus noise does not cut important requests while less important ones arrive
+            // that can be cut in their place.
             let certain = match Some(level) == lowest {
                 true => 1.0,
                 false => (1.0 - 2.0 / arrivals.events().max(1e-9).sqrt()).max(0.0),
@@ -133,13 +136,13 @@ mod tests {
         .sum()
     }
 
-    /// Levels of some accounts each, now and then with one that makes most of the requests.
+    /// Rates by bin. A few bins have a dominant account.
     fn loads() -> impl Strategy<Value = Vec<f64>> {
         let bin = prop_oneof![8 => Just(0.0), 8 => 1.0..20.0_f64, 1 => 200.0..5_000.0_f64];
         let level = prop_oneof![
             1 => Just(vec![0.0; COHORTS]),
             3 => prop::collection::vec(bin, COHORTS),
-            // Of a few events a second.
+            // A level with a few arrivals a second.
             1 => prop::collection::vec(Just(0.02), COHORTS),
         ];
         prop::collection::vec(level, LEVELS).prop_map(|levels| levels.concat())
@@ -148,7 +151,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn the_rate_is_admitted_and_the_least_important_are_cut(rates in loads(), part in 0.0..1.5_f64) {
+        fn threshold_admits_the_rate_and_cuts_the_least_important(rates in loads(), part in 0.0..1.5_f64) {
             let histogram = counted(&rates);
             let total: f64 = rates.iter().sum();
             prop_assert!((histogram.total() - total).abs() <= 1e-6 * total.max(1.0));
@@ -156,7 +159,7 @@ mod tests {
             let threshold = histogram.threshold(rate);
             prop_assert!(threshold.bin < BINS && (0.0..=1.0).contains(&threshold.keep_rate), "{:?}", threshold);
             let admitted: f64 = (0..LEVELS).map(|level| kept(threshold, &rates, level)).sum();
-            // What noise may hide: two standard deviations of each level, and nothing in the lowest.
+            // Noise may hide two standard deviations of each level above the lowest.
             let level = threshold.bin / COHORTS;
             let lowest = histogram.levels.iter().position(|l| l.get() > 0.0);
             let noise: f64 = histogram.levels.iter().map(|l| {
@@ -172,7 +175,7 @@ mod tests {
                 }
             }
             if part > 1.001 {
-                prop_assert_eq!(threshold, Threshold::KEEP_ALL, "all fit");
+                prop_assert_eq!(threshold, Threshold::KEEP_ALL, "the rate exceeds all arrivals");
             }
             // No less important request is kept where a more important one is cut.
             for level in 0..LEVELS {
@@ -185,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_histogram_keeps_all() {
+    fn empty_histogram_keeps_all() {
         assert_eq!([0.0, 1.0].map(|rate| Histogram::new().threshold(rate)), [Threshold::KEEP_ALL; 2]);
     }
 
     #[test]
-    fn a_dominant_account_is_cut_within_its_cohort() {
+    fn dominant_account_is_cut_within_its_cohort() {
         let mut rates = vec![0.0; BINS];
         let normal = 4 * COHORTS;
         rates[normal..normal + COHORTS].fill(10.0);
@@ -200,9 +203,9 @@ mod tests {
         assert!((kept(threshold, &rates, 4) - 2_000.0).abs() < 1e-6, "{threshold:?}");
     }
 
-    /// At two important requests a second, noise is no reason to cut them while others arrive.
+    /// At two important requests a second, noise is large. Less important requests are cut instead.
     #[test]
-    fn few_important_requests_are_not_cut_for_noise() {
+    fn noise_does_not_cut_few_important_requests() {
         let mut rates = vec![0.0; BINS];
         rates[..COHORTS].fill(100.0);
         rates[7 * COHORTS] = 2.0;

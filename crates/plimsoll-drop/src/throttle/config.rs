@@ -1,4 +1,4 @@
-//! The settings of an adaptive throttle, and building one.
+//! The settings of an adaptive throttle, and its builder.
 
 use super::window::Window;
 use super::{AdaptiveThrottle, Inner};
@@ -18,14 +18,14 @@ pub struct AdaptiveThrottleConfig {
     /// The number of requests that are sent for each one that the server accepts, K in the book.
     /// Default: 2. Range: 1 to 1,000,000.
     ///
-    /// A lower multiplier spares the server more, and notices later that it has recovered.
+    /// A lower multiplier spares the server more, but recovers later.
     pub multiplier: f64,
-    /// The time over which requests are counted. Default: 2 minutes. Range: 1 s to 1 h.
+    /// The time over which requests are counted. Default: 2 min. Range: 1 s to 1 h.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub window: Duration,
-    /// The rate of requests that are sent in any case, a second. Default: 1. Range: 0 to 1,000,000.
+    /// The number of requests a second that are always sent. Default: 1. Range: 0 to 1,000,000.
     ///
-    /// Without them a client with few requests would not notice that the server has recovered.
+    /// Without these, a client with few requests would not notice that the server has recovered.
     pub min_rate: f64,
     /// Whether a call that timed out counts as not accepted. Default: `false`.
     pub count_timeouts: bool,
@@ -77,8 +77,9 @@ pub struct AdaptiveThrottleBuilder {
 }
 
 impl AdaptiveThrottle {
-    /// Creates a throttle with the default settings: a multiplier of 2 over two minutes, and one
-    /// request a second in any case.
+    /// Creates a throttle with the default settings.
+    ///
+    /// The multiplier is 2 over two minutes, and one request a second is always sent.
     ///
     /// # Errors
     /// Never fails.
@@ -94,24 +95,25 @@ impl AdaptiveThrottle {
 
 impl AdaptiveThrottleBuilder {
     /// Sets the number of requests that are sent for each one that the server accepts.
-    /// Default: 2. Range: 1 to 1,000,000.
     ///
-    /// A lower multiplier spares the server more, and notices later that it has recovered.
+    /// A lower multiplier spares the server more, but recovers later. Default: 2. Range: 1 to
+    /// 1,000,000.
     #[doc(alias = "K")]
     pub fn multiplier(mut self, multiplier: f64) -> Self {
         self.config.multiplier = multiplier;
         self
     }
 
-    /// Sets the time over which requests are counted. Default: 2 minutes. Range: 1 s to 1 h.
+    /// Sets the time over which requests are counted. Default: 2 min. Range: 1 s to 1 h.
     pub fn window(mut self, window: Duration) -> Self {
         self.config.window = window;
         self
     }
 
-    /// Sets the rate of requests that are sent in any case, a second. Default: 1. Range: 0 to 1,000,000.
+    /// Sets the number of requests a second that are always sent.
     ///
-    /// Without them a client with few requests would not notice that the server has recovered.
+    /// Without these, a client with few requests would not notice that the server has recovered.
+    /// Default: 1. Range: 0 to 1,000,000.
     pub fn min_rate(mut self, min_rate: f64) -> Self {
         self.config.min_rate = min_rate;
         self

@@ -7,7 +7,7 @@ use plimsoll_core::{ControlError, Inspect};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-// Relaxed, all of them: each setting stands for itself.
+// Relaxed: no setting depends on another one, so no store publishes more than its own value.
 impl AdaptiveThrottle {
     /// Returns the number of requests that are sent for each one that the server accepts.
     pub fn multiplier(&self) -> f64 {
@@ -15,10 +15,11 @@ impl AdaptiveThrottle {
     }
 
     /// Changes the number of requests that are sent for each one that the server accepts.
+    ///
     /// Range: 1 to 1,000,000.
     ///
     /// # Errors
-    /// Returns an error if `multiplier` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `multiplier` is out of range.
     pub fn set_multiplier(&self, multiplier: f64) -> Result<(), ControlError> {
         check_multiplier(multiplier)?;
         self.0.multiplier.store(multiplier.to_bits(), Ordering::Relaxed);
@@ -33,11 +34,11 @@ impl AdaptiveThrottle {
 
     /// Changes the time over which requests are counted. Range: 1 s to 1 h.
     ///
-    /// Counting starts anew, so nothing is rejected until some requests have been counted. Counting
-    /// in a window that was changed costs a read lock.
+    /// All counts restart at 0, so nothing is rejected until new requests have been counted. From
+    /// the first change on, counting takes a read lock.
     ///
     /// # Errors
-    /// Returns an error if `window` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `window` is out of range.
     pub fn set_window(&self, window: Duration) -> Result<(), ControlError> {
         check_window(window)?;
         self.0.window.replace(window);
@@ -45,19 +46,19 @@ impl AdaptiveThrottle {
         Ok(())
     }
 
-    /// Returns the rate of requests that are sent in any case, a second.
+    /// Returns the number of requests a second that are always sent.
     pub fn min_rate(&self) -> f64 {
         f64::from_bits(self.0.min_rate.load(Ordering::Relaxed))
     }
 
-    /// Changes the rate of requests that are sent in any case, a second. Range: 0 to 1,000,000.
+    /// Changes the number of requests a second that are always sent. Range: 0 to 1,000,000.
     ///
     /// # Errors
-    /// Returns an error if `min_rate` is out of range. Nothing has changed then.
+    /// Returns an error and changes nothing if `min_rate` is out of range.
     pub fn set_min_rate(&self, min_rate: f64) -> Result<(), ControlError> {
         check_min_rate(min_rate)?;
         self.0.min_rate.store(min_rate.to_bits(), Ordering::Relaxed);
-        // Not after an interval of the old rate, which may be long.
+        // The next one is sent at once: an interval of the old rate may be long.
         self.0.free.store(0, Ordering::Relaxed);
         Ok(())
     }
@@ -67,7 +68,9 @@ impl AdaptiveThrottle {
         self.0.count_timeouts.load(Ordering::Relaxed)
     }
 
-    /// Changes whether a call that times out from now on counts as not accepted.
+    /// Changes whether a call that times out counts as not accepted.
+    ///
+    /// Calls that have timed out already are not counted again.
     pub fn set_count_timeouts(&self, count_timeouts: bool) {
         self.0.count_timeouts.store(count_timeouts, Ordering::Relaxed);
     }
@@ -92,7 +95,8 @@ impl Inspect for AdaptiveThrottle {
         each("min_rate", self.min_rate());
         each("count_timeouts", f64::from(u8::from(self.count_timeouts())));
     }
-    /// Settings: `multiplier`, `window` (seconds), `min_rate` (requests a second), `count_timeouts` (0 or 1).
+    /// Sets `multiplier`, `window` (seconds), `min_rate` (requests a second) or `count_timeouts`
+    /// (0 or 1).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "multiplier" => self.set_multiplier(value),

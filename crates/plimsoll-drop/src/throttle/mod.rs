@@ -12,22 +12,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use window::Window;
 
-/// A client-side throttle: stops sending requests to a server that rejects them. A cheap handle:
-/// clones share everything.
+/// A client-side throttle for a server that rejects requests under overload. A cheap handle: clones
+/// share everything.
 ///
-/// After chapter 21 of *Site Reliability Engineering* (Beyer et al., 2016). Over the last two minutes
-/// it counts requests and how many of them the server accepted. It rejects locally with the
-/// probability max(0, (requests − multiplier · accepts) / (requests + 1)). With a multiplier of 2, a
-/// server that rejects everything receives about one request for each that it accepted lately. As it
-/// accepts more, it receives more.
+/// It implements the adaptive throttling of chapter 21 of *Site Reliability Engineering* (Beyer et
+/// al., 2016). It counts the requests of the last two minutes, and how many of them the server
+/// accepted. It rejects a request locally with the probability max(0, (requests − multiplier ·
+/// accepts) / (requests + 1)).
+///
+/// With a multiplier of 2, an overloaded server receives about two requests for each one that it
+/// accepts. As it accepts more, it receives more.
 ///
 /// Only [`Overloaded`](Outcome::Overloaded) counts as not accepted. A server that answers with an
-/// error has done the work, and a cancelled call says nothing about the server.
+/// error has done the work. A cancelled call shows nothing about the server.
 ///
-/// A local rejection counts as a request, so throttling lasts; it is forgotten with the window. After
-/// a long outage it takes minutes until nothing is rejected any more, and longer for a client with
-/// more requests. Where that is too long, choose a shorter [window](AdaptiveThrottleBuilder::window)
-/// or a higher [minimum rate](AdaptiveThrottleBuilder::min_rate).
+/// A local rejection counts as a request until it leaves the window, so throttling outlasts the
+/// overload. After a long outage it takes minutes until nothing is rejected any more, and longer
+/// for a client with more requests. To recover sooner, choose a shorter
+/// [window](AdaptiveThrottleBuilder::window) or a higher [minimum
+/// rate](AdaptiveThrottleBuilder::min_rate).
 ///
 /// ```
 /// use plimsoll_drop::AdaptiveThrottle;
@@ -54,10 +57,11 @@ struct Inner {
     min_rate: AtomicU64,
     count_timeouts: AtomicBool,
     window: Window,
-    // The probability of a rejection, as a threshold, and when it is computed again.
+    // The probability of a rejection as a threshold of the dice, and the instant of its next
+    // update.
     rejection: AtomicU64,
     due: AtomicU64,
-    // A bucket of one request that is sent in any case: the instant at which it is full again.
+    // The instant from which the next request of the minimum rate may be sent.
     free: AtomicU64,
 }
 
@@ -69,17 +73,18 @@ impl AdaptiveThrottle {
     /// Admits a request to the server, or rejects it locally.
     ///
     /// # Errors
-    /// `Dropped`.
+    /// `Dropped` if the request is rejected.
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
         self.decide().map(|()| Permit::new(self, ()))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle.
+    /// Admits or rejects a request like [`try_acquire`](Self::try_acquire), with a permit that owns
+    /// its handle.
     ///
     /// # Errors
-    /// As for `try_acquire`.
+    /// `Dropped` if the request is rejected.
     pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
         self.decide().map(|()| Permit::new(self.clone(), ()))
     }
@@ -104,7 +109,7 @@ impl AdaptiveThrottle {
         self.0.rejection_rate(self.0.clock.now()).max(0.0)
     }
 
-    /// Returns the number of requests and the number of accepts within the window.
+    /// Returns the number of requests within the window, and how many of them were accepted.
     pub fn counts(&self) -> (u64, u64) {
         let [requests, accepts] = self.0.window.sum(self.0.clock.now());
         (requests, accepts)
@@ -117,9 +122,9 @@ impl AdaptiveThrottle {
 
     /// Creates a layer that admits or rejects each call before it is sent.
     ///
-    /// It has to know what an overload looks like: set
-    /// [`classify`](plimsoll_core::GuardLayer::classify), or use `.http()` of `plimsoll-http`, for
-    /// which 429 and 503 are overloads.
+    /// The layer must recognize an overload. Set [`classify`](plimsoll_core::GuardLayer::classify),
+    /// or use `.http()` of `plimsoll-http`, which takes the status codes 429 and 503 for an
+    /// overload.
     #[cfg(feature = "tower")]
     pub fn layer(&self) -> AdaptiveThrottleLayer {
         plimsoll_core::layer(self.clone())
@@ -127,15 +132,15 @@ impl AdaptiveThrottle {
 }
 
 impl Inner {
-    /// Returns the probability of a rejection. Below 0, nothing is rejected.
+    /// Returns the probability of a rejection. A negative value stands for 0.
     fn rejection_rate(&self, now: Instant) -> f64 {
         let [requests, accepts] = self.window.sum(now);
         let multiplier = f64::from_bits(self.multiplier.load(Ordering::Relaxed));
         (requests as f64 - multiplier * accepts as f64) / (requests as f64 + 1.0)
     }
 
-    /// Computes the probability of a rejection. It is due again after a hundredth of the window, and
-    /// after at most 20 ms.
+    /// Updates the probability of a rejection. The next update is due after a hundredth of the
+    /// window, and after at most 20 ms.
     #[cold]
     fn update(&self, now: u64) {
         let next = (self.window.length().as_nanos() as u64 / 100).min(20_000_000);
@@ -144,7 +149,7 @@ impl Inner {
         self.rejection.store(Dice::threshold(rate), Ordering::Relaxed);
     }
 
-    /// Takes one of the requests that are sent in any case.
+    /// Returns whether a request of the minimum rate is due, and takes it.
     fn take_free(&self, now: u64) -> bool {
         let min_rate = f64::from_bits(self.min_rate.load(Ordering::Relaxed));
         if min_rate <= 0.0 {
@@ -152,7 +157,9 @@ impl Inner {
         }
         let interval = (1e9 / min_rate) as u64;
         let free = self.free.load(Ordering::Relaxed);
-        // The bucket holds one: it is full as soon as the interval is over.
+        // Requests of the minimum rate do not accumulate: one is due once the interval has passed.
+        // Relaxed: the instant publishes nothing else. The exchange lets one thread take the
+        // request.
         free <= now
             && self
                 .free
@@ -170,7 +177,7 @@ impl Settle for AdaptiveThrottle {
             Outcome::Overloaded => false,
             Outcome::TimedOut => !inner.count_timeouts.load(Ordering::Relaxed),
             Outcome::Success | Outcome::Failure => true,
-            // The others say nothing about the server.
+            // The other outcomes show nothing about the server.
             _ => return,
         };
         inner.window.add(is_accepted, inner.clock.coarse());

@@ -1,4 +1,4 @@
-//! The counts of a throttle, over a window whose length can change.
+//! The counts of an adaptive throttle, over a window whose length can change.
 
 use plimsoll_core::Instant;
 use plimsoll_core::parts::SlidingWindow;
@@ -10,9 +10,9 @@ use std::time::Duration;
 const REQUESTS: usize = 0;
 const ACCEPTS: usize = 1;
 
-/// Counts requests and accepts over the window.
+/// The number of requests and accepts over a window.
 pub(super) struct Window {
-    // Until the length is changed, no lock is taken.
+    // Counts here take no lock. Once the length has changed, the replacement counts.
     first: SlidingWindow<2>,
     is_replaced: AtomicBool,
     replacement: RwLock<Option<SlidingWindow<2>>>,
@@ -29,11 +29,12 @@ impl Window {
         }
     }
 
-    /// Replaces the window by one of this length, which starts empty.
+    /// Replaces the window by an empty one of this length.
     pub(super) fn replace(&self, length: Duration) {
         *recover(self.replacement.write()) = Some(SlidingWindow::new(length));
         self.nanos.store(length.as_nanos() as u64, Ordering::Relaxed);
-        // Relaxed: the lock publishes the replacement. Until a thread sees this, it counts in the old window.
+        // Relaxed: the lock publishes the replacement. A thread that does not see this store yet
+        // counts in the old window.
         self.is_replaced.store(true, Ordering::Relaxed);
     }
 

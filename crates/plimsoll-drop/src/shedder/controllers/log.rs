@@ -1,6 +1,6 @@
 //! The controller for a signal that knows a delay alone.
 
-/// PI on the logarithm of the share that is kept, whose gain is the same at any load.
+/// A PI controller of the logarithm of the kept share. Its gain is the same at any load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogController {
     target: f64,
@@ -26,8 +26,8 @@ impl LogController {
         let slope = (delay - self.last_delay).clamp(-4.0 * target, 4.0 * target);
         self.last_delay = delay;
         self.log -= frequency * frequency * dt * error + 2.0 * frequency * slope;
-        // At least one request in ten thousand is kept: without any, the end of an overload would go
-        // unnoticed.
+        // At least one request in ten thousand is kept. Without any, no delay is measured, and the
+        // end of an overload is not noticed.
         self.log = self.log.clamp(-9.2, 0.0);
         self.log.exp()
     }

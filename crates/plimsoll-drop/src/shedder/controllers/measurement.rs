@@ -1,37 +1,37 @@
-//! What a controller measures, and what it decides.
+//! The input and the output of a controller.
 
-/// What a controller knows when it ticks. Times in seconds.
+/// What a controller knows when it ticks. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measurement {
     /// The time since the last tick.
     pub(crate) dt: f64,
-    /// The number of requests that arrived since.
+    /// The number of requests that arrived since then.
     pub(crate) arrivals: f64,
-    /// The number of requests that left the queue since.
+    /// The number of requests that left the queue since then.
     pub(crate) departures: f64,
     /// The number of requests in the queue.
     pub(crate) depth: Option<f64>,
-    /// How long the requests waited that were started since.
+    /// The mean wait of the requests that were started since then.
     pub(crate) delay: Option<f64>,
-    /// Whether the queue was never empty since.
+    /// Whether the queue was never empty since then.
     pub(crate) busy: bool,
-    /// The rate of arrivals, over the last seconds.
+    /// The rate of arrivals over the last seconds.
     pub(crate) arrival_rate: f64,
 }
 
 /// The requests to admit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Admit {
-    /// All.
+    /// All requests.
     All,
-    /// This number a second.
+    /// This number of requests a second.
     Rate(f64),
-    /// None, not even those that never arrived before.
+    /// No request, not even in bins in which none has arrived yet.
     Nothing,
 }
 
 impl Admit {
-    /// Returns what to admit so that this share is kept.
+    /// Returns what to admit to keep this share.
     pub(super) fn share(keep_rate: f64, arrival_rate: f64) -> Self {
         match keep_rate {
             keep_rate if keep_rate >= 1.0 => Admit::All,
@@ -41,11 +41,11 @@ impl Admit {
     }
 }
 
-/// What a controller decides.
+/// The decision of a controller.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Command {
     pub(crate) admit: Admit,
-    /// Whether the delay is far above its target, so that the next tick comes earlier.
+    /// Whether the delay is far above its target. The next tick comes earlier then.
     pub(crate) is_overloaded: bool,
     /// The rate at which work leaves a queue that is never empty, if it is known.
     pub(crate) capacity: Option<f64>,

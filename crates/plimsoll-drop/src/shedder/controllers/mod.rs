@@ -1,4 +1,4 @@
-//! The controllers: how many requests to admit, so that the queue behind has the target delay.
+//! The controllers, which decide how many requests to admit.
 
 mod log;
 mod measurement;
@@ -15,24 +15,28 @@ use rate::RateController;
 use std::fmt;
 use std::sync::Arc;
 
-/// How a [`LoadShedder`](crate::LoadShedder) is steered. Plain data.
+/// The way in which a [`LoadShedder`](crate::LoadShedder) is steered. Plain data.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Control {
-    /// By the admitted rate: the measured capacity is fed forward, and a PI controller corrects it by
-    /// the delay of the queue. Recommended.
+    /// Steers the admitted rate. Recommended.
     ///
-    /// If only a delay is known, a PI controller steers the logarithm of the share that is kept.
+    /// The measured capacity is fed forward, and a PI controller corrects it by the delay of the
+    /// queue. If only a delay is known, a PI controller steers the logarithm of the share that is
+    /// kept.
     #[default]
     Rate,
-    /// PIE (RFC 8033) with the gains of that document: good a little above the capacity, lost far
-    /// above it.
+    /// Steers the probability of dropping by PIE (RFC 8033), with the gains of that document.
+    ///
+    /// It works well a little above the capacity, and loses control far above it.
     Pie,
-    /// A curve over the depth or, if only that is known, over the delay in seconds.
+    /// Keeps the share of a curve over the depth.
+    ///
+    /// If only a delay is known, the curve is over the delay in seconds.
     Curve(Curve),
-    /// A curve over the average depth as RED computes it, over some 500 arrivals.
+    /// Keeps the share of a curve over the average depth of some 500 arrivals, as RED does.
     Red(Curve),
 }
 
@@ -78,7 +82,7 @@ impl fmt::Debug for CurveSource {
 /// A controller and its state.
 #[derive(Clone, Debug)]
 pub(super) enum Controller {
-    /// By the rate, or by the logarithm where only a delay is known.
+    /// By the rate, or by the logarithm if only a delay is known.
     Rate(RateController, LogController),
     Pie(Pie),
     Curve(CurveSource),
@@ -87,7 +91,7 @@ pub(super) enum Controller {
 }
 
 impl Controller {
-    /// Creates a controller. `target` and `tick`, the usual time between two ticks, are in seconds.
+    /// Creates a controller. `target` and `tick`, the usual time between ticks, are in seconds.
     pub(super) fn new(control: Control, target: f64, tick: f64, capacity: Option<f64>) -> Self {
         match control {
             Control::Rate => Controller::Rate(
@@ -100,12 +104,12 @@ impl Controller {
         }
     }
 
-    /// Creates a controller by a curve over the average load.
+    /// Creates a controller with a curve over the average load.
     pub(super) fn red(curve: CurveSource) -> Self {
         Controller::Red(curve, 0.0)
     }
 
-    /// Returns which controller it is, unless a function steers it.
+    /// Returns the control of which this is the state, or `None` if a function steers it.
     pub(super) fn control(&self) -> Option<Control> {
         match self {
             Controller::Rate(..) => Some(Control::Rate),
@@ -118,7 +122,7 @@ impl Controller {
         }
     }
 
-    /// Changes the target delay and the usual time between two ticks.
+    /// Changes the target delay and the usual time between ticks.
     pub(super) fn set_target(&mut self, target: f64, tick: f64) {
         match self {
             Controller::Rate(rate, log) => {
@@ -148,7 +152,7 @@ impl Controller {
             Controller::Pie(pie) => share(pie.tick(at)),
             Controller::Curve(curve) => share(curve.keep_rate(load(at))),
             Controller::Red(curve, average) => {
-                // RED's weight of 0.002 an arrival.
+                // The weight of RED: 0.002 for each arrival.
                 let old = 0.998_f64.powf(at.arrivals.max(1.0));
                 *average = *average * old + load(at) * (1.0 - old);
                 share(curve.keep_rate(*average))
@@ -157,7 +161,7 @@ impl Controller {
     }
 }
 
-/// Returns the load that a curve goes by.
+/// Returns the load at which a curve is read.
 fn load(at: Measurement) -> f64 {
     at.depth.or(at.delay).unwrap_or(0.0)
 }
@@ -167,12 +171,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_is_limited_to_shares() {
+    fn function_is_limited_to_shares() {
         let own = CurveSource::Function(Arc::new(|load| load));
         let loads = [-3.0, 0.0, 0.3, 7.0, f64::INFINITY];
         assert_eq!(loads.map(|load| own.keep_rate(load)), [0.0, 0.0, 0.3, 1.0, 1.0]);
         assert_eq!(format!("{own:?}"), "Curve(own)");
-        // What is not a number drops nothing.
+        // A share that is not a number drops nothing.
         assert_eq!(CurveSource::Function(Arc::new(|_| f64::NAN)).keep_rate(f64::NAN), 1.0);
     }
 }

@@ -1,29 +1,29 @@
-//! PIE (RFC 8033): PI on the probability of dropping.
+//! PIE (RFC 8033), a PI controller of the probability of dropping.
 
 use super::measurement::Measurement;
 
-/// PIE with the gains of the document, which scales them down while the probability is small.
+/// PIE with the gains of the RFC, which are scaled down while the probability is small.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pie {
     target: f64,
     drop_probability: f64,
     last_delay: f64,
-    // The rest of the burst that is let through, in seconds.
+    // The remaining burst allowance, in seconds.
     burst: f64,
-    // The measurement of the departure rate that is under way: departures and time.
+    // The current measurement of the departure rate: departures and time.
     measured: (f64, f64),
     departure_rate: Option<f64>,
 }
 
 impl Pie {
-    /// The time between two updates in the document, in seconds. The gains are those of one update.
+    /// The time between two updates in the RFC, in seconds. The gains apply to one update.
     const UPDATE: f64 = 0.015;
     const ALPHA: f64 = 0.125;
     const BETA: f64 = 1.25;
-    /// 150 ms.
+    /// The burst allowance in seconds.
     const BURST: f64 = 0.15;
-    /// The number of departures that make one measurement of their rate: about the 16 KiB of the
-    /// document. A single tick may see none, and would take the longest queue for no delay.
+    /// The number of departures in one measurement of their rate: about the 16 KiB of the RFC. A
+    /// single tick may see none, and would then take a long queue for an empty one.
     const MEASURED: f64 = 16.0;
 
     pub(super) fn new(target: f64) -> Self {
@@ -86,7 +86,7 @@ impl Pie {
         }
         self.last_delay = delay;
         self.burst = (self.burst - dt).max(0.0);
-        // Ten times 15 ms taken off 150 ms leave a rounding error.
+        // Subtracting 15 ms ten times from 150 ms leaves a rounding error.
         let is_spared = self.burst > 1e-9 || (is_idle && self.drop_probability < 0.2);
         if is_spared { 1.0 } else { 1.0 - self.drop_probability }
     }

@@ -1,15 +1,17 @@
 //! The controller of the admitted rate.
 //!
-//! It steers the *rate* that is admitted, not the probability of dropping. A step of that probability
-//! has twenty times the effect at twenty times the load, while a rate that is too high grows the queue
-//! equally at any load. The capacity is measured where the work leaves and fed forward. A proportional
-//! term corrects it, which works off the excess over a chosen time, and a slow integral term for how
-//! the queue really behaves.
+//! It steers the *rate* that is admitted, not the probability of dropping. A step of that
+//! probability has twenty times the effect at twenty times the load. A rate that is too high grows
+//! the queue equally at any load.
+//!
+//! The capacity is measured as work leaves the queue, and is fed forward. A proportional term works
+//! off the excess over a chosen time. A slow integral term corrects for how the queue really
+//! behaves.
 
 use super::super::decayed_rate::DecayedRate;
 use super::measurement::{Admit, Command, Measurement};
 
-/// Feed-forward of the capacity, and PI on the admitted rate.
+/// A PI controller of the admitted rate, with the capacity fed forward.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateController {
     target: f64,
@@ -20,14 +22,16 @@ pub(crate) struct RateController {
     keep_rate: f64,
 }
 
-/// The proportional term takes or adds at most a quarter. All terms together take at most a quarter,
-/// because important requests are promised 70 % of the capacity.
+/// The limit of the proportional term, as a share of the capacity.
 const MAX_PROPORTIONAL: f64 = 0.25;
+/// The least share of the capacity that is admitted. It is above the 70 % that important requests
+/// are promised.
 const MIN_FACTOR: f64 = 0.75;
-/// The bounds of the integral.
+/// The bounds of the integral term.
 const MIN_INTEGRAL: f64 = -0.6;
 const MAX_INTEGRAL: f64 = 0.15;
-/// While requests are dropped and none waits, the capacity is forgotten over this time, in seconds.
+/// While requests are dropped and none waits, the estimated capacity grows by a factor of e in this
+/// time, in seconds.
 const PROBE: f64 = 3.0;
 
 impl RateController {
@@ -50,8 +54,8 @@ impl RateController {
         (self.target, self.tick) = (target, tick);
     }
 
-    /// Sets the capacity as if 64 events had been measured: it is used at once, and yields to what is
-    /// measured.
+    /// Sets the capacity as if it had been measured over 64 events. It is used at once, and
+    /// measurements replace it.
     pub(super) fn set_capacity(&mut self, capacity: f64) {
         self.departures = DecayedRate::known(capacity, self.target.max(64.0 / capacity));
     }
@@ -75,7 +79,7 @@ impl RateController {
             let memory = (200.0 / self.departures.get().max(1e-9)).clamp(least, most);
             self.departures.count(departures, dt, memory);
         } else if self.keep_rate < 1.0 && delay < target / 4.0 {
-            // Requests are dropped and none waits: the estimate is too low.
+            // Requests are dropped although none waits, so the estimate is too low.
             self.departures.probe(dt, PROBE);
         }
         let capacity = self.departures.get();
@@ -86,11 +90,12 @@ impl RateController {
             self.keep_rate = 1.0;
             return Command { admit: Admit::All, is_overloaded, capacity: None };
         }
-        // Four times the target or a tick, whichever is longer. With two ticks only, the noise between
-        // two of them drives the proportional term into its limit. There the integral rests, and the
-        // queue of a single server gets too long.
+        // Four times the target or a tick, whichever is longer. With two ticks only, the noise
+        // between ticks drives the proportional term to its limit. The integral rests there, and
+        // the queue of a single server gets too long.
         let time = 4.0 * target.max(tick);
-        // By Little's law the depth is the delay to come, ahead of the measured delay.
+        // By Little's law, the depth over the capacity is the coming delay, ahead of the measured
+        // one.
         let proportional = (-(depth / capacity - target) / time).clamp(-MAX_PROPORTIONAL, MAX_PROPORTIONAL);
         let would_keep = capacity * (1.0 + proportional + self.integral).max(MIN_FACTOR) / arrival_rate;
         let is_enough = would_keep >= 1.0 && delay < target;
@@ -99,7 +104,7 @@ impl RateController {
             self.integral = self.integral.clamp(MIN_INTEGRAL, MAX_INTEGRAL);
         }
         if is_enough && self.integral < 0.0 {
-            // Nothing has to be dropped: the correction is forgotten.
+            // Nothing has to be dropped, so the correction decays.
             self.integral *= 1.0 - (dt / (10.0 * time)).min(0.5);
         }
         let rate = capacity * (1.0 + proportional + self.integral).max(MIN_FACTOR);
