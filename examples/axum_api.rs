@@ -39,7 +39,7 @@ fn app() -> Result<(Router, Valve), ConfigError> {
     // Reports are expensive and can wait: half of them are rejected, and one runs at a time. A
     // tuple asks both guards, in order, and admits a request only if both do.
     let reports = (
-        RandomDrop::builder().name("report-shed").keep(0.5).build()?,
+        RandomDrop::builder().name("report-shed").keep_rate(0.5).build()?,
         Valve::builder().name("reports").concurrency(1).build()?,
     );
 

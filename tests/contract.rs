@@ -5,7 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
-use plimsoll::drop::{Control, Curve, Signal, SignalReading};
+use plimsoll::drop::{Control, Curve, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
     Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedExt, KeyedRateLimiter,
@@ -239,8 +239,8 @@ fn random_drop(kit: &Kit) -> Fixture {
     let gate = drop_gate(kit);
     Fixture::new(gate.layer())
         .shadow(gate.clone())
-        .saturate(&gate, |gate| gate.set_keep(0.0).unwrap())
-        .relieve(&gate, |gate| gate.set_keep(1.0).unwrap())
+        .saturate(&gate, |gate| gate.set_keep_rate(0.0).unwrap())
+        .relieve(&gate, |gate| gate.set_keep_rate(1.0).unwrap())
         .holds_nothing("a request that was kept holds nothing")
 }
 
@@ -251,7 +251,7 @@ fn drop_settings() -> Vec<InvalidSetting> {
         invalid("keep below 0", RandomDrop::new(-0.01)),
         invalid("keep above 1", RandomDrop::new(1.01)),
         invalid("keep not a number", RandomDrop::new(f64::NAN)),
-        invalid("keep not a number, live", live.set_keep(f64::NAN)),
+        invalid("keep not a number, live", live.set_keep_rate(f64::NAN)),
     ]
 }
 
@@ -261,7 +261,7 @@ fn shedder(kit: &Kit) -> Fixture {
     let signal = depth.clone();
     let shedder = LoadShedder::builder()
         .control(Control::Curve(Curve::step(1.0, 0.0)))
-        .signal(Signal::new(move || SignalReading::new().depth(signal.load(Ordering::Relaxed))))
+        .signal(move || SignalReading::new().depth(signal.load(Ordering::Relaxed)))
         .target(Duration::from_micros(1))
         .clock(kit.clock())
         .dice(kit.dice.clone())

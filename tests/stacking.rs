@@ -93,10 +93,10 @@ async fn then_asks_the_gate_after_the_wait() {
     let waiting = tokio::spawn(service.clone().oneshot(()));
     until(|| valve.queued() > 0).await;
     // Asked before the wait, the gate would have dropped the request.
-    shed.set_keep(1.0).unwrap();
+    shed.set_keep_rate(1.0).unwrap();
     drop(held);
     waiting.await.unwrap().unwrap();
-    shed.set_keep(0.0).unwrap();
+    shed.set_keep_rate(0.0).unwrap();
     assert_eq!(reason(service.oneshot(()).await.unwrap_err()), Reason::Dropped);
     assert_eq!(valve.in_flight(), 0, "the place is released when a gate rejects");
 }

@@ -1,79 +1,87 @@
-//! Curves: how much is kept at what load.
+//! Curves: the share that is kept at each load.
 
 use plimsoll_core::ConfigError;
+use plimsoll_core::parts::check;
 use std::fmt;
-use std::sync::Arc;
 
-/// What share is kept at what load: how many wait, or, where only that is known, the delay in seconds.
-#[derive(Clone)]
+/// A curve: the share that is kept at each load. Plain data.
+///
+/// The load is the number of waiting requests. If only the delay is known, it is the delay in
+/// seconds.
+#[derive(Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct Curve(Shape);
 
-#[derive(Clone)]
+#[derive(Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
 enum Shape {
-    Linear { from: f64, to: f64, least: f64 },
-    Step { at: f64, keep: f64 },
-    Own(Arc<dyn Fn(f64) -> f64 + Send + Sync>),
+    Linear {
+        from: f64,
+        to: f64,
+        #[cfg_attr(feature = "serde", serde(default))]
+        keep_rate: f64,
+    },
+    Step {
+        at: f64,
+        keep_rate: f64,
+    },
 }
 
 impl Curve {
-    /// All up to `from`, nothing from `to` on, and evenly less in between: the line of RED (Floyd and Jacobson, 1993).
+    /// Creates a curve that falls linearly from 1.0 at `from` to 0.0 at `to`.
+    ///
+    /// RED uses this shape (Floyd and Jacobson, 1993).
     pub const fn linear(from: f64, to: f64) -> Self {
-        Curve(Shape::Linear { from, to, least: 0.0 })
+        Self::linear_to(from, to, 0.0)
     }
 
-    /// The same, but from `to` on this share is kept still.
-    pub const fn linear_to(from: f64, to: f64, least: f64) -> Self {
-        Curve(Shape::Linear { from, to, least })
+    /// Creates a curve that falls linearly to `keep_rate` and stays there.
+    ///
+    /// It is 1.0 up to the load `from` and reaches `keep_rate` at the load `to`.
+    pub const fn linear_to(from: f64, to: f64, keep_rate: f64) -> Self {
+        Curve(Shape::Linear { from, to, keep_rate })
     }
 
-    /// All below `at`, and from there on this share.
-    pub const fn step(at: f64, keep: f64) -> Self {
-        Curve(Shape::Step { at, keep })
+    /// Creates a curve that is 1.0 below the load `at`, and `keep_rate` from there on.
+    pub const fn step(at: f64, keep_rate: f64) -> Self {
+        Curve(Shape::Step { at, keep_rate })
     }
 
-    /// Your own. What it says is cut to 0.0 to 1.0, and what is not a number is 1.0.
-    pub fn new(keep: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
-        Curve(Shape::Own(Arc::new(keep)))
-    }
-
-    /// The share that is kept at this load.
+    /// Returns the share that is kept at this load, from 0.0 to 1.0.
+    ///
+    /// A load that is not a number drops nothing.
     ///
     /// ```
     /// use plimsoll_drop::Curve;
     ///
     /// let red = Curve::linear(50.0, 150.0);
-    /// assert_eq!([red.keep(20.0), red.keep(100.0), red.keep(300.0)], [1.0, 0.5, 0.0]);
+    /// assert_eq!([20.0, 100.0, 300.0].map(|load| red.keep_rate(load)), [1.0, 0.5, 0.0]);
     /// ```
-    pub fn keep(&self, load: f64) -> f64 {
-        let keep = match &self.0 {
-            Shape::Linear { from, to, least } => {
-                if load <= *from {
-                    1.0
-                } else if load >= *to {
-                    *least
-                } else {
-                    1.0 - (1.0 - least) * (load - from) / (to - from)
-                }
-            }
-            Shape::Step { at, keep } => {
-                if load < *at {
-                    1.0
-                } else {
-                    *keep
-                }
-            }
-            Shape::Own(keep) => keep(load),
-        };
-        if keep.is_nan() { 1.0 } else { keep.clamp(0.0, 1.0) }
+    pub fn keep_rate(&self, load: f64) -> f64 {
+        clamp(match self.0 {
+            Shape::Linear { from, .. } if load <= from => 1.0,
+            Shape::Linear { to, keep_rate, .. } if load >= to => keep_rate,
+            Shape::Linear { from, to, keep_rate } => 1.0 - (1.0 - keep_rate) * (load - from) / (to - from),
+            Shape::Step { at, .. } if load < at => 1.0,
+            Shape::Step { keep_rate, .. } => keep_rate,
+        })
     }
 
-    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+    /// Checks the numbers of the curve.
+    ///
+    /// # Errors
+    /// Returns an error naming the invalid number and the allowed range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         match self.0 {
             Shape::Linear { from, to, .. } if !(from < to && from.is_finite() && to.is_finite()) => {
                 Err(ConfigError::new("curve", format!("{from} to {to}"), "from a lower load to a higher one"))
             }
-            Shape::Linear { least: keep, .. } | Shape::Step { keep, .. } if !(0.0..=1.0).contains(&keep) => {
-                Err(ConfigError::new("curve.keep", keep, "0.0 (drop all) to 1.0 (keep all)"))
+            Shape::Linear { keep_rate, .. } | Shape::Step { keep_rate, .. }
+                if !(0.0..=1.0).contains(&keep_rate) =>
+            {
+                check::share("curve.keep_rate", keep_rate)
             }
             Shape::Step { at, .. } if at.is_nan() => Err(ConfigError::new("curve", at, "a number")),
             _ => Ok(()),
@@ -81,12 +89,18 @@ impl Curve {
     }
 }
 
+/// Limits a keep rate to the range from 0.0 to 1.0. NaN becomes 1.0, which drops nothing.
+pub(crate) fn clamp(keep_rate: f64) -> f64 {
+    if keep_rate.is_nan() { 1.0 } else { keep_rate.clamp(0.0, 1.0) }
+}
+
 impl fmt::Debug for Curve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Shape::Linear { from, to, least } => write!(f, "Curve(linear {from} to {to}, {least} at least)"),
-            Shape::Step { at, keep } => write!(f, "Curve({keep} from {at} on)"),
-            Shape::Own(_) => f.write_str("Curve(own)"),
+            Shape::Linear { from, to, keep_rate } => {
+                write!(f, "Curve(linear {from} to {to}, {keep_rate} at least)")
+            }
+            Shape::Step { at, keep_rate } => write!(f, "Curve({keep_rate} from {at} on)"),
         }
     }
 }

@@ -1,16 +1,15 @@
-//! Random drop: keep a share of the work, throw the rest away before it costs anything.
+//! Random drop: keeps a share of the work and drops the rest before it costs anything.
 //!
-//! The simplest tool of the overload chapter of *Erlang in Anger*: roll the dice
-//! where the work is produced, before an item is built, and do not even begin what will not be
-//! kept. No coordination, no queue, one relaxed load and one draw. Good for telemetry, logs,
-//! samples, and for taking a known share off a load; the share can be changed by any thread while
-//! it runs.
+//! Random drop is the simplest tool of the overload chapter of *Erlang in Anger*. Where the work is
+//! produced, a draw decides whether to begin it at all. There is no coordination and no queue: a
+//! decision is one relaxed load and one draw. It suits telemetry, logs and samples, and it takes a
+//! known share off a load. Any thread can change the share at run time.
 //!
 //! | guard | drops | steered by |
 //! |---|---|---|
-//! | [`RandomDrop`] | a share, by priority if you like | you: any thread changes it |
-//! | [`LoadShedder`] | the least important, as many as it takes | the delay of the queue behind it |
-//! | [`AdaptiveThrottle`] | what the server would refuse anyway | what the server rejected lately |
+//! | [`RandomDrop`] | a share of all requests, or of each priority | you, from any thread |
+//! | [`LoadShedder`] | the least important requests | the delay of the queue behind it |
+//! | [`AdaptiveThrottle`] | what the server would reject anyway | the server's recent rejections |
 //!
 //! *Not* for work of which every item matters. A fixed rate alone is not for a load that varies: it
 //! is right for one load only.
@@ -26,7 +25,7 @@
 //!     }
 //! }
 //! assert!(sent > 800);
-//! sample.set_keep(0.0)?;
+//! sample.set_keep_rate(0.0)?;
 //! assert!(!sample.keep());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -46,7 +45,7 @@
 //!     .service(service_fn(async |_: ()| Ok::<_, BoxError>("kept")));
 //! let rejected = service.clone().oneshot(()).await.unwrap_err();
 //! assert_eq!(rejected.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
-//! shed.set_keep(1.0)?;
+//! shed.set_keep_rate(1.0)?;
 //! assert_eq!(service.oneshot(()).await?, "kept");
 //! # Ok::<(), BoxError>(()) })?;
 //! # Ok::<(), BoxError>(())
@@ -54,44 +53,55 @@
 //!
 //! # The controller
 //!
-//! A [`LoadShedder`] keeps the delay of the queue behind it at its target, 5 ms unless set. It steers the *rate* that it
-//! admits: the capacity of what is behind is measured as work leaves it and fed forward, and a proportional and an
-//! integral term do the rest. (Steering the probability of dropping instead, as PIE does, has a gain that grows
-//! with the load, and is lost at twenty times the capacity.) Priorities come first: who is dropped is decided by one
-//! line over eight levels of priority and 128 cohorts of accounts, found by a walk down the histogram of the last
-//! second.
+//! A [`LoadShedder`] holds the delay of the queue behind it at its target, by default 5 ms. It
+//! steers the *rate* that it admits. It measures the capacity of the bottleneck as work leaves the
+//! queue, and feeds that rate forward. A proportional and an integral term correct it by the delay.
 //!
-//! What it misses: below some 100 requests a second it is slow, for a delay of 5 ms is less than one of them. With
-//! one server whose work varies much, choose a target of five times the mean work and more. The first overload
-//! ever, before the capacity is known, is met late: give a [`capacity_hint`](LoadShedderBuilder::capacity_hint).
-//! `busy` has to mean that *all* workers are: a pool that is limited elsewhere is measured wrongly.
+//! PIE steers the probability of dropping instead. Its gain grows with the load, and it loses
+//! control at twenty times the capacity.
+//!
+//! Priorities come first. One threshold over eight levels of priority, and 128 cohorts of accounts
+//! in each, decides which requests are dropped. It is found by a walk down the histogram of the
+//! last second.
+//!
+//! What it misses:
+//!
+//! - Below some 100 requests a second it reacts slowly, because a delay of 5 ms is less than one
+//!   request.
+//! - With one server whose work varies much, choose a target of at least five times the mean work.
+//! - It reacts late to the first overload, before the capacity is known. A
+//!   [`capacity_hint`](LoadShedderBuilder::capacity_hint) avoids that.
+//! - `busy` must mean that *all* workers are busy. A pool that is limited elsewhere is measured
+//!   wrongly.
 //!
 //! # Time, sharing, cancellation
 //!
-//! All three are handles: clones share everything, and a changed rate is seen by every thread at its next draw.
-//! Nothing is held by who was kept. A [`LoadShedder`] ticks on those who ask; no thread works in the background.
+//! All three guards are handles: clones share everything. Every thread sees a changed setting at
+//! its next decision. A kept request holds nothing; a permit of a [`LoadShedder`] only counts as in
+//! flight until it is released or dropped. A [`LoadShedder`] ticks on the threads of its callers.
+//! No thread works in the background.
 //!
 //! # Features
 //!
-//! - `tower` (default): the layers.
-//! - `test-util`: forwarded to `plimsoll-core`. For tests only.
+//! - `tower` (default): the layers, such as [`RandomDrop::layer`].
+//! - `serde`: the configurations, such as [`LoadShedderConfig`], can be read from settings files.
+//! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 #![doc = include_str!("simulated.md")]
 
-mod config;
-mod cursor;
 mod curve;
-mod keep;
+mod level;
 mod random;
 mod shedder;
-mod signal;
 mod throttle;
 
-pub use config::{RandomDropBuilder, RandomDropConfig};
 pub use curve::Curve;
-pub use random::RandomDrop;
 #[cfg(feature = "tower")]
 pub use random::RandomDropLayer;
-pub use shedder::{Control, LoadShedder, LoadShedderBuilder, NoAccount};
-pub use signal::{Signal, SignalReading};
-pub use throttle::{AdaptiveThrottle, AdaptiveThrottleBuilder};
+pub use random::{RandomDrop, RandomDropBuilder, RandomDropConfig};
+#[cfg(feature = "tower")]
+pub use shedder::LoadShedderLayer;
+pub use shedder::{Control, LoadShedder, LoadShedderBuilder, LoadShedderConfig, NoAccount, SignalReading};
+#[cfg(feature = "tower")]
+pub use throttle::AdaptiveThrottleLayer;
+pub use throttle::{AdaptiveThrottle, AdaptiveThrottleBuilder, AdaptiveThrottleConfig};

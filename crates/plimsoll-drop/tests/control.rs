@@ -1,8 +1,8 @@
-//! What the curves and the named alternatives say, by a signal that follows a script.
+//! Curves, RED and PIE, with a signal that follows a script.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, ManualTime, Priority};
-use plimsoll_drop::{Control, Curve, LoadShedder, Signal, SignalReading};
+use plimsoll_drop::{Control, Curve, LoadShedder, LoadShedderBuilder, SignalReading};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,30 +10,36 @@ use std::time::Duration;
 
 const N: Priority = Priority::NORMAL;
 
-/// A shedder whose signal says what is written there.
+/// Returns a shedder, the reading that its signal returns, and its clock.
 fn scripted(control: Control, target: Duration) -> (LoadShedder, Arc<Mutex<SignalReading>>, ManualTime) {
-    let (time, says) = (ManualTime::new(), Arc::new(Mutex::new(SignalReading::new())));
-    let reads = says.clone();
-    let shedder = LoadShedder::builder()
-        .control(control)
+    scripted_by(LoadShedder::builder().control(control), target)
+}
+
+fn scripted_by(
+    builder: LoadShedderBuilder,
+    target: Duration,
+) -> (LoadShedder, Arc<Mutex<SignalReading>>, ManualTime) {
+    let (time, reading) = (ManualTime::new(), Arc::new(Mutex::new(SignalReading::new())));
+    let signal = reading.clone();
+    let shedder = builder
         .target(target)
-        .signal(Signal::new(move || *reads.lock().unwrap()))
+        .signal(move || *signal.lock().unwrap())
         .clock(time.clock())
         .dice(Dice::seeded(1))
         .build()
         .unwrap();
-    (shedder, says, time)
+    (shedder, reading, time)
 }
 
 fn rejected(curve: &Curve) -> String {
-    let [one, two] = [Control::Curve(curve.clone()), Control::Red(curve.clone())]
+    let [one, two] = [Control::Curve(*curve), Control::Red(*curve)]
         .map(|control| LoadShedder::builder().control(control).build().unwrap_err().to_string());
     assert_eq!(one, two);
     one
 }
 
 #[test]
-fn a_curve_that_will_not_do_is_named_with_its_value() {
+fn invalid_curve_is_named_with_its_value() {
     for (curve, field, value) in [
         (Curve::linear(5.0, 5.0), "curve", "5 to 5"),
         (Curve::linear(7.0, 5.0), "curve", "7 to 5"),
@@ -41,10 +47,10 @@ fn a_curve_that_will_not_do_is_named_with_its_value() {
         (Curve::linear(1.0, f64::NAN), "curve", "1 to NaN"),
         (Curve::linear(1.0, f64::INFINITY), "curve", "1 to inf"),
         (Curve::linear(f64::NEG_INFINITY, 1.0), "curve", "-inf to 1"),
-        (Curve::linear_to(1.0, 2.0, 1.5), "curve.keep", "1.5"),
-        (Curve::linear_to(1.0, 2.0, f64::NAN), "curve.keep", "NaN"),
-        (Curve::step(1.0, -0.5), "curve.keep", "-0.5"),
-        (Curve::step(1.0, f64::NAN), "curve.keep", "NaN"),
+        (Curve::linear_to(1.0, 2.0, 1.5), "curve.keep_rate", "1.5"),
+        (Curve::linear_to(1.0, 2.0, f64::NAN), "curve.keep_rate", "NaN"),
+        (Curve::step(1.0, -0.5), "curve.keep_rate", "-0.5"),
+        (Curve::step(1.0, f64::NAN), "curve.keep_rate", "NaN"),
         (Curve::step(f64::NAN, 0.5), "curve", "NaN"),
     ] {
         let error = rejected(&curve);
@@ -53,31 +59,25 @@ fn a_curve_that_will_not_do_is_named_with_its_value() {
 }
 
 #[test]
-fn a_curve_keeps_what_it_says() {
+fn curve_falls_between_its_loads() {
     let step = Curve::step(10.0, 0.25);
-    assert_eq!([9.999, 10.0, 1e9].map(|load| step.keep(load)), [1.0, 0.25, 0.25]);
+    assert_eq!([9.999, 10.0, 1e9].map(|load| step.keep_rate(load)), [1.0, 0.25, 0.25]);
     let line = Curve::linear_to(10.0, 30.0, 0.5);
     assert_eq!(
-        [0.0, 10.0, 20.0, 30.0, f64::INFINITY].map(|load| line.keep(load)),
+        [0.0, 10.0, 20.0, 30.0, f64::INFINITY].map(|load| line.keep_rate(load)),
         [1.0, 1.0, 0.75, 0.5, 0.5]
     );
-    let own = Curve::new(|load| load);
-    assert_eq!([-3.0, 0.0, 0.3, 7.0, f64::INFINITY].map(|load| own.keep(load)), [0.0, 0.0, 0.3, 1.0, 1.0]);
-    // What cannot be known drops nobody.
-    for curve in [Curve::new(|_| f64::NAN), Curve::linear(1.0, 2.0)] {
-        assert_eq!(curve.keep(f64::NAN), 1.0);
-    }
-    assert_eq!(
-        format!("{own:?} {step:?} {line:?}"),
-        "Curve(own) Curve(0.25 from 10 on) Curve(linear 10 to 30, 0.5 at least)"
-    );
+    // A load that is not a number drops nothing.
+    assert_eq!(Curve::linear(1.0, 2.0).keep_rate(f64::NAN), 1.0);
+    assert_eq!(format!("{step:?} {line:?}"), "Curve(0.25 from 10 on) Curve(linear 10 to 30, 0.5 at least)");
 }
 
 #[test]
-fn a_curve_goes_by_the_depth_and_else_by_the_delay() {
-    let (shedder, says, time) = scripted(Control::Curve(Curve::new(|load| load)), Duration::from_millis(10));
-    let rate = |reading| {
-        *says.lock().unwrap() = reading;
+fn curve_uses_the_depth_or_else_the_delay() {
+    let (shedder, reading, time) =
+        scripted_by(LoadShedder::builder().curve_fn(|load| load), Duration::from_millis(10));
+    let rate = |next| {
+        *reading.lock().unwrap() = next;
         shedder.keep(N);
         time.advance(Duration::from_millis(10));
         shedder.tick();
@@ -85,34 +85,35 @@ fn a_curve_goes_by_the_depth_and_else_by_the_delay() {
     };
     let delay = Duration::from_millis(250);
     assert_eq!(rate(SignalReading::new().delay(delay)), 0.25);
-    assert_eq!(rate(SignalReading::new()), 0.25, "nothing began: it is still what it was");
+    assert_eq!(rate(SignalReading::new()), 0.25, "no request was started, so the last delay holds");
     assert_eq!(rate(SignalReading::new().depth(1).delay(delay)), 1.0);
     assert_eq!(rate(SignalReading::new().depth(0).delay(delay)), 0.0);
 }
 
-/// A weight of 0.002 an arrival, whatever the ticks.
+/// The weight is 0.002 an arrival, however long the ticks are.
 #[test]
-fn red_follows_the_average_over_the_arrivals() {
+fn red_follows_the_average_over_arrivals() {
     let curve = Curve::linear(0.0, 400.0);
-    let (shedder, says, time) = scripted(Control::Red(curve), Duration::from_millis(10));
-    let (mut average, mut came) = (0.0_f64, 0);
+    let (shedder, reading, time) = scripted(Control::Red(curve), Duration::from_millis(10));
+    let (mut average, mut arrived) = (0.0_f64, 0);
     for tick in 0..2_000_u32 {
-        // Up for half a second, then down, then all the time up and down.
+        // High for five seconds, then low, then alternating with each tick.
         let depth = match tick {
             0..500 => 200,
             500..1_000 => 0,
             _ => 300 * u64::from(tick % 2),
         };
-        *says.lock().unwrap() = SignalReading::new().depth(depth);
+        *reading.lock().unwrap() = SignalReading::new().depth(depth);
         for _ in 0..1 + tick % 7 {
             shedder.keep(N);
-            came += 1;
+            arrived += 1;
             average += 0.002 * (depth as f64 - average);
         }
         time.advance(Duration::from_millis(10));
         shedder.tick();
         let keep = 1.0 - average / 400.0;
-        assert!((shedder.keep_rate() - keep).abs() < 1e-9, "{} for {keep} after {came}", shedder.keep_rate());
+        let keep_rate = shedder.keep_rate();
+        assert!((keep_rate - keep).abs() < 1e-9, "{keep_rate} instead of {keep} after {arrived} arrivals");
         match tick {
             499 => assert!(average > 190.0),
             999 => assert!(average < 10.0),
@@ -122,7 +123,8 @@ fn red_follows_the_average_over_the_arrivals() {
     }
 }
 
-/// The update of RFC 8033 with its cap of a step, its decay and its burst, for queues of more than two packets.
+/// The update of RFC 8033 with its cap of a step, its decay and its burst allowance, for queues of
+/// more than two packets.
 struct Rfc8033 {
     qdelay_ref: f64,
     drop_prob: f64,
@@ -132,7 +134,7 @@ struct Rfc8033 {
 }
 
 impl Rfc8033 {
-    /// All of it once in 15 ms; the probability with which the next are dropped.
+    /// Updates the state once in 15 ms. Returns the probability of dropping until the next update.
     fn update(&mut self, current_qdelay: f64) -> f64 {
         let scales = [(1e-6, 2048.0), (1e-5, 512.0), (1e-4, 128.0), (1e-3, 32.0), (1e-2, 8.0), (1e-1, 2.0)];
         let scale = scales.iter().find(|(below, _)| self.drop_prob < *below).map_or(1.0, |(_, by)| *by);
@@ -161,36 +163,39 @@ impl Rfc8033 {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-    /// Delays that stay for some ticks: a script of how long and how many milliseconds.
+    /// The script is a list of delays in milliseconds, and of the number of ticks for which each
+    /// lasts.
     #[test]
-    fn pie_is_that_of_the_rfc(script in prop::collection::vec((1..40_u32, prop_oneof![Just(0), 0..20_u64, 0..2_000_u64]), 1..30)) {
+    fn pie_matches_the_rfc(script in prop::collection::vec((1..40_u32, prop_oneof![Just(0), 0..20_u64, 0..2_000_u64]), 1..30)) {
         let target = Duration::from_millis(15);
-        let (shedder, says, time) = scripted(Control::Pie, target);
+        let (shedder, reading, time) = scripted(Control::Pie, target);
         let mut oracle =
             Rfc8033 { qdelay_ref: 0.015, drop_prob: 0.0, qdelay_old: 0.0, burst_allowance: 150 };
         for (ticks, millis) in script {
             for _ in 0..ticks {
-                *says.lock().unwrap() = SignalReading::new().delay(Duration::from_millis(millis));
+                *reading.lock().unwrap() = SignalReading::new().delay(Duration::from_millis(millis));
                 for _ in 0..3 {
                     shedder.keep(N);
                 }
                 time.advance(target);
                 shedder.tick();
                 let keep = 1.0 - oracle.update(millis as f64 / 1e3);
-                prop_assert!((shedder.keep_rate() - keep).abs() < 1e-9, "{} for {}", shedder.keep_rate(), keep);
+                let keep_rate = shedder.keep_rate();
+                prop_assert!((keep_rate - keep).abs() < 1e-9, "{} instead of {}", keep_rate, keep);
             }
         }
     }
 }
 
+/// PIE once took a tick without departures for an empty queue.
 #[test]
-fn pie_by_the_depth_does_not_take_a_tick_without_departures_for_an_empty_queue() {
+fn pie_by_depth_drops_on_after_a_tick_without_departures() {
     let target = Duration::from_millis(20);
-    let (shedder, says, time) = scripted(Control::Pie, target);
+    let (shedder, reading, time) = scripted(Control::Pie, target);
     let mut departed = 0;
     let mut tick = |left: u64| {
         departed += left;
-        *says.lock().unwrap() = SignalReading::new().depth(500).departed(departed).busy(true);
+        *reading.lock().unwrap() = SignalReading::new().depth(500).departed(departed).busy(true);
         for _ in 0..100 {
             shedder.keep(N);
         }
@@ -198,17 +203,17 @@ fn pie_by_the_depth_does_not_take_a_tick_without_departures_for_an_empty_queue()
         shedder.tick();
         shedder.keep_rate()
     };
-    // 1,600 a second: the 500 are 310 ms.
+    // 1,600 departures a second make a queue of 500 a delay of 310 ms.
     let before = (0..40).map(|_| tick(32)).last().unwrap();
     assert!(before < 0.5, "{before}");
     let after = tick(0);
     assert!(after <= before, "{before} before, and {after} after a tick in which nothing left");
 }
 
-/// A queue before so many servers, of which a shedder knows the delay alone: the mean delay over its target and the share
-/// of the capacity that was used, after `settled` seconds.
+/// Runs a queue with some servers, of which the shedder knows the delay alone. Returns the mean
+/// delay over its target and the used share of the capacity, both after `settled` seconds.
 fn delay_alone(service: f64, servers: usize, load: f64, target: f64, settled: f64) -> (f64, f64) {
-    let (shedder, says, time) = scripted(Control::Rate, Duration::from_secs_f64(target));
+    let (shedder, reading, time) = scripted(Control::Rate, Duration::from_secs_f64(target));
     let (dice, capacity) = (Dice::seeded(5), servers as f64 / service);
     let mut free_at = vec![0.0_f64; servers];
     let mut waiting = VecDeque::new();
@@ -217,14 +222,14 @@ fn delay_alone(service: f64, servers: usize, load: f64, target: f64, settled: f6
         now += -(1.0 - dice.uniform()).ln() / (capacity * load);
         loop {
             let free = free_at.iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
-            let Some(came) = waiting.front().copied().filter(|_| *free <= now) else { break };
+            let Some(arrival) = waiting.front().copied().filter(|_| *free <= now) else { break };
             waiting.pop_front();
-            let begins = free.max(came);
-            *free = begins + service;
-            let mut says = says.lock().unwrap();
-            *says = SignalReading::new().delay(Duration::from_secs_f64(begins - came));
-            if begins > settled {
-                sum += begins - came;
+            let start = free.max(arrival);
+            *free = start + service;
+            let mut reading = reading.lock().unwrap();
+            *reading = SignalReading::new().delay(Duration::from_secs_f64(start - arrival));
+            if start > settled {
+                sum += start - arrival;
                 n += 1.0;
             }
         }
@@ -237,7 +242,7 @@ fn delay_alone(service: f64, servers: usize, load: f64, target: f64, settled: f6
 }
 
 #[test]
-fn by_the_delay_alone_a_small_plant_is_held() {
+fn delay_alone_holds_the_target_of_a_small_plant() {
     for load in [1.1, 1.5, 2.0, 5.0] {
         let (delay, used) = delay_alone(0.01, 10, load, 0.05, 20.0);
         println!("at {load}: delay {delay:.3} of its target, {used:.3} of the capacity");
@@ -251,34 +256,34 @@ fn by_the_delay_alone_a_small_plant_is_held() {
     );
 }
 
-/// A share stays what it is when few come: the levels are counted in whole events.
+/// The levels are counted in whole arrivals, so the share must not depend on their rate.
 #[test]
-fn a_share_is_kept_at_low_rates_too() {
+fn curve_keeps_its_share_at_low_rates() {
     for rate in [20.0, 200.0, 1_000.0] {
         for keep in [0.1, 0.3, 0.5, 0.9] {
-            let (shedder, says, time) =
+            let (shedder, reading, time) =
                 scripted(Control::Curve(Curve::step(0.0, keep)), Duration::from_millis(5));
-            *says.lock().unwrap() = SignalReading::new().depth(1);
+            *reading.lock().unwrap() = SignalReading::new().depth(1);
             let dice = Dice::seeded(9);
-            let (mut now, mut came, mut kept) = (0.0_f64, 0.0, 0.0);
-            while came < 40_000.0 {
+            let (mut now, mut arrived, mut kept) = (0.0_f64, 0.0, 0.0);
+            while arrived < 40_000.0 {
                 now += -(1.0 - dice.uniform()).ln() / rate;
                 time.advance_to(plimsoll_core::Instant::from_nanos((now * 1e9) as u64));
-                came += 1.0;
+                arrived += 1.0;
                 kept += f64::from(u8::from(shedder.keep(N)));
             }
-            let share = kept / came;
+            let share = kept / arrived;
             println!("{keep} at {rate}/s: {share:.4}");
-            assert!((share / keep - 1.0).abs() < 0.1, "{share} kept for {keep} at {rate}/s");
+            assert!((share / keep - 1.0).abs() < 0.1, "{share} was kept instead of {keep} at {rate}/s");
         }
     }
 }
 
-/// Nor those who were never seen before.
+/// Requests of a priority that never arrived before are dropped, too.
 #[test]
-fn a_curve_that_says_nothing_keeps_nobody() {
-    let (shedder, says, time) = scripted(Control::Curve(Curve::step(1.0, 0.0)), Duration::from_millis(5));
-    *says.lock().unwrap() = SignalReading::new().depth(1);
+fn curve_of_zero_drops_every_priority() {
+    let (shedder, reading, time) = scripted(Control::Curve(Curve::step(1.0, 0.0)), Duration::from_millis(5));
+    *reading.lock().unwrap() = SignalReading::new().depth(1);
     time.advance(Duration::from_millis(10));
     shedder.tick();
     for priority in 0..=255 {

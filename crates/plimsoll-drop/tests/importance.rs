@@ -1,25 +1,26 @@
-//! Who goes first: the least important, and of those whole accounts.
+//! Which requests are dropped first: the least important, account by account.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Dice, Gate, ManualTime, Priority, RequestInfo};
-use plimsoll_drop::{Control, Curve, LoadShedder, Signal, SignalReading};
+use plimsoll_core::{Dice, Gate, KeyedExt, ManualTime, Priority, RequestInfo};
+use plimsoll_drop::{Control, Curve, LoadShedder, SignalReading};
 use std::time::Duration;
 
-const TURNOVER: Duration = Duration::from_secs(100);
+const RESHUFFLE: Duration = Duration::from_secs(100);
 
-/// Keeps this share, whatever comes.
+/// Returns a shedder that always keeps this share.
 fn share(keep: f64, time: &ManualTime) -> LoadShedder {
     LoadShedder::builder()
         .control(Control::Curve(Curve::step(0.0, keep)))
-        .signal(Signal::new(|| SignalReading::new().depth(1)))
-        .reshuffle_every(TURNOVER)
+        .signal(|| SignalReading::new().depth(1))
+        .reshuffle_every(RESHUFFLE)
         .clock(time.clock())
         .dice(Dice::seeded(3))
         .build()
         .unwrap()
 }
 
-/// Two thousand accounts in turn, a request a millisecond each tenth: of how many seconds, and what each got.
+/// Sends requests of 2,000 accounts in turn, one each 0.1 ms. Returns the kept share of each
+/// account.
 fn kept_of_accounts(shedder: &LoadShedder, time: &ManualTime, rounds: u32) -> Vec<f64> {
     let mut kept = vec![0.0; 2_000];
     for _ in 0..rounds {
@@ -32,28 +33,29 @@ fn kept_of_accounts(shedder: &LoadShedder, time: &ManualTime, rounds: u32) -> Ve
 }
 
 #[test]
-fn an_accounts_requests_are_kept_or_dropped_together_and_spread_anew() {
+fn requests_of_one_account_share_a_decision_until_reshuffled() {
     let time = ManualTime::new();
     let shedder = share(0.5, &time);
     let _ = kept_of_accounts(&shedder, &time, 25);
     let first = kept_of_accounts(&shedder, &time, 100);
     let (all, none) =
         (first.iter().filter(|k| **k > 0.99).count(), first.iter().filter(|k| **k < 0.01).count());
-    // The line moves a little with the histogram: those in a cohort or three are cut in parts.
-    assert!(all > 900 && none > 900 && all + none > 1_900, "{all} whole, {none} not at all");
-    // The reshuffle_every is where the clock says; ten seconds later all is counted anew.
-    time.advance(TURNOVER - Duration::from_secs(25));
+    // The threshold moves a little with the histogram, so up to three cohorts are cut in part.
+    assert!(all > 900 && none > 900 && all + none > 1_900, "{all} kept wholly, {none} not at all");
+    // The accounts are reshuffled at a multiple of the interval. Ten seconds later the histogram
+    // shows the new cohorts.
+    time.advance(RESHUFFLE - Duration::from_secs(25));
     let _ = kept_of_accounts(&shedder, &time, 100);
     let second = kept_of_accounts(&shedder, &time, 100);
     let both = first.iter().zip(&second).filter(|(a, b)| **a > 0.99 && **b > 0.99).count();
-    // By chance a quarter: 500, give or take 100.
-    assert!((400..600).contains(&both), "{both} were lucky twice");
+    // Two independent halves share a quarter of the accounts: 500, give or take 100.
+    assert!((400..600).contains(&both), "{both} were kept twice");
     let whole = second.iter().filter(|k| **k > 0.99).count();
     assert!((900..1_100).contains(&whole), "{whole}");
 }
 
 #[test]
-fn nobody_important_is_cut_before_the_less_important_are_gone() {
+fn important_requests_are_cut_after_all_less_important_ones() {
     let time = ManualTime::new();
     let (shedder, dice) = (share(0.45, &time), Dice::seeded(8));
     let gate = shedder
@@ -62,7 +64,7 @@ fn nobody_important_is_cut_before_the_less_important_are_gone() {
     let (mut came, mut kept) = ([0.0; 8], [0.0; 8]);
     for tick in 0..4_000 {
         time.advance(Duration::from_millis(10));
-        // Time stands still here, so one line is for all of them.
+        // Time stands still here, so one threshold applies to all of them.
         let (mut least_kept, mut most_cut) = (8, 0);
         for _ in 0..100 {
             let (priority, account) = (dice.below(256) as u8, dice.below(5_000) as u32);
@@ -77,11 +79,11 @@ fn nobody_important_is_cut_before_the_less_important_are_gone() {
                 kept[level] += f64::from(u8::from(permit.is_ok()));
             }
         }
-        assert!(most_cut <= least_kept, "{least_kept} was kept and {most_cut} was not");
+        assert!(most_cut <= least_kept, "level {least_kept} was kept and level {most_cut} was cut");
     }
     let shares: Vec<f64> = kept.iter().zip(came).map(|(kept, came)| kept / came).collect();
-    // 45 % of eight equal levels: the upper three whole, six tenths of the next, nothing of the lower ones – but for
-    // moments when the next is let through whole, for it may be noise that it seems too much.
+    // 45 % of eight equal levels is the upper three and six tenths of the next. The level below may
+    // be kept for a moment, while the noise of the histogram allows it.
     assert!(shares[5..].iter().all(|share| *share == 1.0), "{shares:?}");
     assert!((0.5..0.7).contains(&shares[4]), "{shares:?}");
     assert!(shares[3] < 0.001 && shares[..3].iter().all(|share| *share == 0.0), "{shares:?}");

@@ -1,4 +1,4 @@
-//! The client's own throttle, on a clock that stands still until it is moved.
+//! The adaptive throttle, on a manual clock.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Gate, Inspect, ManualTime, Outcome, Reason};
@@ -7,16 +7,17 @@ use std::time::Duration;
 
 const MILLI: Duration = Duration::from_millis(1);
 
-fn set(time: &ManualTime) -> AdaptiveThrottleBuilder {
+fn builder(time: &ManualTime) -> AdaptiveThrottleBuilder {
     AdaptiveThrottle::builder()
         .clock(time.clock())
         .dice(Dice::seeded(2))
-        .floor(0.0)
+        .min_rate(0.0)
         .window(Duration::from_secs(10))
 }
 
-/// Asks so many times, a millisecond apart, of a server that answers like this; how many were sent.
-fn ask(throttle: &AdaptiveThrottle, time: &ManualTime, times: u32, outcome: Outcome) -> u32 {
+/// Sends `times` requests, one each millisecond, that end with `outcome`. Returns how many the
+/// throttle admitted.
+fn send(throttle: &AdaptiveThrottle, time: &ManualTime, times: u32, outcome: Outcome) -> u32 {
     (0..times)
         .map(|_| {
             time.advance(MILLI);
@@ -32,12 +33,12 @@ fn formula(k: f64, requests: f64, accepts: f64) -> f64 {
     ((requests - k * accepts) / (requests + 1.0)).max(0.0)
 }
 
-/// Counts of its own, by second; who is rejected is counted as the throttle has it.
+/// The test keeps its own log of requests, of which local rejections are a part.
 #[test]
-fn it_refuses_by_the_formula_over_its_window() {
+fn rejection_rate_follows_the_formula_over_the_window() {
     for k in [1.0, 1.5, 2.0, 10.0] {
         let time = ManualTime::new();
-        let throttle = set(&time).k(k).build().unwrap();
+        let throttle = builder(&time).multiplier(k).build().unwrap();
         let (mut seen, chance) = (vec![], Dice::seeded(4));
         for n in 0..60_000_u32 {
             time.advance(MILLI);
@@ -56,17 +57,14 @@ fn it_refuses_by_the_formula_over_its_window() {
             };
             seen.push(accepted);
             if n % 997 == 0 {
-                // What is younger than the window is counted, what is a tenth older is not.
+                // Requests younger than the window are counted. Those a tenth older are not.
                 let (requests, accepted) = throttle.counts();
                 let of = |ms: usize| {
                     let young = &seen[seen.len().saturating_sub(ms)..];
                     (young.len() as u64, young.iter().filter(|yes| **yes).count() as u64)
                 };
-                let (least, most) = (of(10_000), of(11_001));
-                assert!(
-                    (least.0..=most.0).contains(&requests) && (least.1..=most.1).contains(&accepted),
-                    "at {n}"
-                );
+                let (min, max) = (of(10_000), of(11_001));
+                assert!((min.0..=max.0).contains(&requests) && (min.1..=max.1).contains(&accepted), "at {n}");
                 let rate = throttle.rejection_rate();
                 assert!((rate - formula(k, requests as f64, accepted as f64)).abs() < 1e-12, "{rate} at {n}");
             }
@@ -74,11 +72,10 @@ fn it_refuses_by_the_formula_over_its_window() {
     }
 }
 
-/// The share that is rejected is the chance that it names.
 #[test]
-fn the_refused_are_as_many_as_it_says() {
+fn rejected_share_matches_the_rejection_rate() {
     let time = ManualTime::new();
-    let throttle = set(&time).build().unwrap();
+    let throttle = builder(&time).build().unwrap();
     let chance = Dice::seeded(6);
     let (mut rejected, mut expected) = (0.0, 0.0);
     for _ in 0..50_000 {
@@ -91,12 +88,12 @@ fn the_refused_are_as_many_as_it_says() {
             Err(_) => rejected += 1.0,
         }
     }
-    // It is worked out each 20 ms: a little late, on the way up.
+    // The probability is computed each 20 ms, so it lags a little while it rises.
     assert!(rejected > 10_000.0 && (rejected / expected - 1.0_f64).abs() < 0.03, "{rejected} for {expected}");
 }
 
 #[test]
-fn only_an_overload_counts() {
+fn overload_is_the_only_outcome_not_accepted() {
     for (outcome, counts) in [
         (Outcome::Success, (100, 100)),
         (Outcome::Failure, (100, 100)),
@@ -105,8 +102,8 @@ fn only_an_overload_counts() {
         (Outcome::Ignored, (0, 0)),
     ] {
         let time = ManualTime::new();
-        let throttle = set(&time).build().unwrap();
-        assert_eq!(ask(&throttle, &time, 100, outcome), 100);
+        let throttle = builder(&time).build().unwrap();
+        assert_eq!(send(&throttle, &time, 100, outcome), 100);
         assert_eq!(throttle.counts(), counts, "{outcome:?}");
         assert_eq!(throttle.rejection_rate(), 0.0);
     }
@@ -125,7 +122,7 @@ fn only_an_overload_counts() {
 }
 
 #[test]
-fn what_never_began_says_nothing() {
+fn refunded_or_dropped_permit_is_not_counted() {
     let throttle = AdaptiveThrottle::new().unwrap();
     throttle.try_acquire().unwrap().refund();
     drop(throttle.try_acquire().unwrap());
@@ -134,29 +131,30 @@ fn what_never_began_says_nothing() {
 }
 
 #[test]
-fn local_refusals_count_and_are_forgotten_with_the_window() {
+fn local_rejections_count_until_the_window_has_passed() {
     let time = ManualTime::new();
-    let throttle = set(&time).name("client").build().unwrap();
-    let sent = ask(&throttle, &time, 5_000, Outcome::Overloaded);
+    let throttle = builder(&time).name("client").build().unwrap();
+    let sent = send(&throttle, &time, 5_000, Outcome::Overloaded);
     assert!(sent < 50, "{sent} were sent");
-    assert_eq!(throttle.counts(), (5_000, 0), "the rejected too");
-    let no = loop {
-        if let Err(no) = throttle.try_acquire() {
-            break no;
+    assert_eq!(throttle.counts(), (5_000, 0), "rejected requests are counted");
+    let rejected = loop {
+        if let Err(rejected) = throttle.try_acquire() {
+            break rejected;
         }
     };
-    assert_eq!((no.by(), no.reason(), no.retry_after()), ("client", Reason::Dropped, None));
+    assert_eq!((rejected.by(), rejected.reason()), ("client", Reason::Dropped));
+    assert_eq!(rejected.retry_after(), None);
     time.advance(Duration::from_secs(12));
     assert_eq!((throttle.counts(), throttle.rejection_rate()), ((0, 0), 0.0));
-    assert_eq!(ask(&throttle, &time, 1_000, Outcome::Success), 1_000);
+    assert_eq!(send(&throttle, &time, 1_000, Outcome::Success), 1_000);
 }
 
-/// With K = 2 a server that accepts half and more is asked by everyone; at K = 1 it is spared sooner.
+/// With K = 2, nothing is rejected while the server accepts at least half. K = 1 rejects sooner.
 #[test]
-fn k_says_how_much_more_is_sent_than_is_accepted() {
+fn multiplier_bounds_requests_per_accept() {
     for (k, low, high) in [(1.0, 0.0, 0.2), (2.0, 0.99, 1.0)] {
         let time = ManualTime::new();
-        let throttle = set(&time).k(k).build().unwrap();
+        let throttle = builder(&time).multiplier(k).build().unwrap();
         let mut sent = 0.0;
         for n in 0..20_000 {
             time.advance(MILLI);
@@ -171,39 +169,40 @@ fn k_says_how_much_more_is_sent_than_is_accepted() {
 }
 
 #[test]
-fn it_recovers_when_the_server_does() {
+fn recovered_server_receives_all_requests_again() {
     let time = ManualTime::new();
-    let throttle = set(&time).floor(1.0).build().unwrap();
-    ask(&throttle, &time, 60_000, Outcome::Overloaded);
+    let throttle = builder(&time).min_rate(1.0).build().unwrap();
+    send(&throttle, &time, 60_000, Outcome::Overloaded);
     assert!(throttle.rejection_rate() > 0.99);
     let mut windows = 0;
-    while ask(&throttle, &time, 10_000, Outcome::Success) < 10_000 {
+    while send(&throttle, &time, 10_000, Outcome::Success) < 10_000 {
         windows += 1;
-        assert!(windows < 12, "it refuses still: {throttle:?}");
+        assert!(windows < 12, "it still rejects: {throttle:?}");
     }
     assert_eq!(throttle.rejection_rate(), 0.0);
 }
 
 #[test]
-fn so_many_attempts_are_made_in_any_case() {
-    for (floor, attempts) in [(0.0, 0..=20), (1.0, 55..=85), (10.0, 580..=640)] {
+fn min_rate_is_sent_throughout_an_outage() {
+    for (min_rate, attempts) in [(0.0, 0..=20), (1.0, 55..=85), (10.0, 580..=640)] {
         let time = ManualTime::new();
-        let throttle = set(&time).floor(floor).build().unwrap();
-        ask(&throttle, &time, 20_000, Outcome::Overloaded);
-        let sent = ask(&throttle, &time, 60_000, Outcome::Overloaded);
-        // Beside them a chance of one in requests + 1 remains: six a minute at a thousand a second.
-        assert!(attempts.contains(&sent), "{sent} in a minute at {floor} a second");
+        let throttle = builder(&time).min_rate(min_rate).build().unwrap();
+        send(&throttle, &time, 20_000, Outcome::Overloaded);
+        let sent = send(&throttle, &time, 60_000, Outcome::Overloaded);
+        // The formula leaves a probability of 1 / (requests + 1): six a minute at 1,000 requests a
+        // second.
+        assert!(attempts.contains(&sent), "{sent} in a minute at {min_rate} a second");
     }
 }
 
 #[test]
-fn to_look_at_it_changes_nothing() {
-    let decide = |look: bool| {
+fn reading_state_changes_no_decision() {
+    let decide = |reads: bool| {
         let time = ManualTime::new();
-        let throttle = set(&time).build().unwrap();
+        let throttle = builder(&time).build().unwrap();
         (0..5_000)
             .map(|n| {
-                if look {
+                if reads {
                     let _ = (format!("{throttle:?}"), throttle.counts(), throttle.rejection_rate());
                     throttle.read(&mut |_, _| {});
                 }
@@ -218,20 +217,20 @@ fn to_look_at_it_changes_nothing() {
 }
 
 #[test]
-fn what_will_not_do_is_named_with_its_value() {
+fn invalid_setting_is_named_with_its_value() {
     let error = |builder: AdaptiveThrottleBuilder| builder.build().unwrap_err().to_string();
     let new = AdaptiveThrottle::builder;
-    for (said, names) in [
-        (error(new().k(0.99)), "k = 0.99 "),
-        (error(new().k(f64::NAN)), "k = NaN "),
-        (error(new().k(1e7)), "k = 10000000 "),
-        (error(new().window(Duration::from_millis(999))), "within = 999ms "),
-        (error(new().window(Duration::from_secs(3_601))), "within = 3601s "),
-        (error(new().floor(-1.0)), "floor = -1 "),
-        (error(new().floor(f64::NAN)), "floor = NaN "),
+    for (error, start) in [
+        (error(new().multiplier(0.99)), "multiplier = 0.99 "),
+        (error(new().multiplier(f64::NAN)), "multiplier = NaN "),
+        (error(new().multiplier(1e7)), "multiplier = 10000000.0 "),
+        (error(new().window(Duration::from_millis(999))), "window = 999ms "),
+        (error(new().window(Duration::from_secs(3_601))), "window = 3601s "),
+        (error(new().min_rate(-1.0)), "min_rate = -1.0 "),
+        (error(new().min_rate(f64::NAN)), "min_rate = NaN "),
         (error(new().name("")), "name"),
     ] {
-        assert!(said.starts_with(names) && said.contains("not allowed"), "{said}");
+        assert!(error.starts_with(start) && error.contains("not allowed"), "{error}");
     }
     let throttle = AdaptiveThrottle::new().unwrap();
     assert!(throttle.set("k", 3.0).unwrap_err().to_string().contains('k'));
@@ -241,11 +240,11 @@ fn what_will_not_do_is_named_with_its_value() {
 
 #[cfg(feature = "tower")]
 #[tokio::test]
-async fn a_layer_is_told_by_classify_what_an_overload_is() {
+async fn classify_defines_overload_for_the_layer() {
     use plimsoll_core::Rejected;
     use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
     let time = ManualTime::new();
-    let throttle = set(&time).build().unwrap();
+    let throttle = builder(&time).build().unwrap();
     let layer = throttle.layer().classify(|answer: Result<&u16, &BoxError>| match answer {
         Ok(429 | 503) => Outcome::Overloaded,
         Ok(_) => Outcome::Success,
@@ -262,8 +261,8 @@ async fn a_layer_is_told_by_classify_what_an_overload_is() {
         time.advance(MILLI);
         match service.ready().await.unwrap().call(503).await {
             Ok(status) => assert_eq!(status, 503),
-            Err(no) => {
-                assert_eq!(no.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
+            Err(rejection) => {
+                assert_eq!(rejection.downcast_ref::<Rejected>().unwrap().reason(), Reason::Dropped);
                 rejected += 1;
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll::breaker::CircuitBreakerConfig;
-use plimsoll::drop::{Control, Curve, Signal};
+use plimsoll::drop::{Control, Curve};
 use plimsoll::{
     AdaptiveThrottle, Buffer, CircuitBreaker, ConfigError, Discipline, Dispatch, LoadShedder, ManualTime,
     Outcome, RandomDrop, Valve, layer,
@@ -160,7 +160,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
     let time = ManualTime::new();
     let server = Server::new(&case.server, dice(seed, 3));
     let inner = server.clone();
-    let drop = |keep| RandomDrop::builder().keep(keep).dice(dice(seed, 4)).build();
+    let drop = |keep| RandomDrop::builder().keep_rate(keep).dice(dice(seed, 4)).build();
     let valve = |concurrency| Valve::builder().concurrency(concurrency).clock(time.clock());
     let breaker = |config: &CircuitBreakerConfig| {
         let breaker = CircuitBreaker::builder().config(config.clone());
@@ -188,7 +188,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
         }
         Policy::LoadShedder { workers, target, control, capacity_hint } => {
             let shedder = LoadShedder::builder().target(target).control(control.into());
-            let shedder = shedder.signal(Signal::in_flight(workers)).clock(time.clock()).dice(dice(seed, 6));
+            let shedder = shedder.workers(workers).clock(time.clock()).dice(dice(seed, 6));
             let shedder = match capacity_hint {
                 Some(a_second) => shedder.capacity_hint(a_second),
                 None => shedder,
@@ -205,7 +205,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             drive(pool.layer().layer(inner), server, &time, case, seed)
         }
         Policy::AdaptiveThrottleValve { k, window, floor, concurrency } => {
-            let throttle = AdaptiveThrottle::builder().name(THROTTLE).k(k).window(window).floor(floor);
+            let throttle = AdaptiveThrottle::builder().name(THROTTLE).multiplier(k).window(window).min_rate(floor);
             let throttle = throttle.clock(time.clock()).dice(dice(seed, 9)).build()?;
             let outside = throttle.layer().classify(|answer: Result<&(), &CallError>| match answer {
                 Ok(()) => Outcome::Success,

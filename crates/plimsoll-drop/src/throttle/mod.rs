@@ -1,0 +1,206 @@
+//! The handle of an adaptive throttle.
+
+mod config;
+mod controls;
+mod window;
+
+pub use config::{AdaptiveThrottleBuilder, AdaptiveThrottleConfig};
+
+use plimsoll_core::{Clock, Dice, Event, Gate, Instant, Observer, Outcome, Permit, Reason, Rejected, Settle};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use window::Window;
+
+/// A client-side throttle for a server that rejects requests under overload. A cheap handle: clones
+/// share everything.
+///
+/// It implements the adaptive throttling of chapter 21 of *Site Reliability Engineering* (Beyer et
+/// al., 2016). It counts the requests of the last two minutes, and how many of them the server
+/// accepted. It rejects a request locally with the probability max(0, (requests − multiplier ·
+/// accepts) / (requests + 1)).
+///
+/// With a multiplier of 2, an overloaded server receives about two requests for each one that it
+/// accepts. As it accepts more, it receives more.
+///
+/// Only [`Overloaded`](Outcome::Overloaded) counts as not accepted. A server that answers with an
+/// error has done the work. A cancelled call shows nothing about the server.
+///
+/// A local rejection counts as a request until it leaves the window, so throttling outlasts the
+/// overload. After a long outage it takes minutes until nothing is rejected any more, and longer
+/// for a client with more requests. To recover sooner, choose a shorter
+/// [window](AdaptiveThrottleBuilder::window) or a higher [minimum
+/// rate](AdaptiveThrottleBuilder::min_rate).
+///
+/// ```
+/// use plimsoll_drop::AdaptiveThrottle;
+/// use plimsoll_core::Outcome;
+///
+/// let throttle = AdaptiveThrottle::new()?;
+/// let permit = throttle.try_acquire()?;
+/// // … the call …
+/// permit.done(Outcome::Overloaded); // or Success, Failure …
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "adaptive throttling")]
+#[doc(alias = "client-side throttling")]
+#[doc(alias = "retry throttling")]
+pub struct AdaptiveThrottle(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    clock: Clock,
+    dice: Dice,
+    observer: Observer,
+    multiplier: AtomicU64,
+    min_rate: AtomicU64,
+    count_timeouts: AtomicBool,
+    window: Window,
+    // The probability of a rejection as a threshold of the dice, and the instant of its next
+    // update.
+    rejection: AtomicU64,
+    due: AtomicU64,
+    // The instant from which the next request of the minimum rate may be sent.
+    free: AtomicU64,
+}
+
+/// The layer that [`AdaptiveThrottle::layer`] creates.
+#[cfg(feature = "tower")]
+pub type AdaptiveThrottleLayer = plimsoll_core::GateLayer<AdaptiveThrottle>;
+
+impl AdaptiveThrottle {
+    /// Admits a request to the server, or rejects it locally.
+    ///
+    /// # Errors
+    /// `Dropped` if the request is rejected.
+    #[inline]
+    #[doc(alias = "ask")]
+    pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
+        self.decide().map(|()| Permit::new(self, ()))
+    }
+
+    /// Admits or rejects a request like [`try_acquire`](Self::try_acquire), with a permit that owns
+    /// its handle.
+    ///
+    /// # Errors
+    /// `Dropped` if the request is rejected.
+    pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
+        self.decide().map(|()| Permit::new(self.clone(), ()))
+    }
+
+    fn decide(&self) -> Result<(), Rejected> {
+        let inner = &*self.0;
+        let now = inner.clock.coarse().as_nanos();
+        if now >= inner.due.load(Ordering::Relaxed) {
+            inner.update(now);
+        }
+        let rejection = inner.rejection.load(Ordering::Relaxed);
+        let is_rejected = rejection > 0 && inner.dice.under(rejection) && !inner.take_free(now);
+        if is_rejected {
+            inner.window.add(false, Instant::from_nanos(now));
+        }
+        let rejected = Rejected::new(inner.name, Reason::Dropped);
+        inner.observer.emit_decision(inner.name, if is_rejected { Err(rejected) } else { Ok(()) })
+    }
+
+    /// Returns the probability that a request is rejected now.
+    pub fn rejection_rate(&self) -> f64 {
+        self.0.rejection_rate(self.0.clock.now()).max(0.0)
+    }
+
+    /// Returns the number of requests within the window, and how many of them were accepted.
+    pub fn counts(&self) -> (u64, u64) {
+        let [requests, accepts] = self.0.window.sum(self.0.clock.now());
+        (requests, accepts)
+    }
+
+    /// Returns the name that rejections carry.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Creates a layer that admits or rejects each call before it is sent.
+    ///
+    /// The layer must recognize an overload. Set [`classify`](plimsoll_core::GuardLayer::classify),
+    /// or use `.http()` of `plimsoll-http`, which takes the status codes 429 and 503 for an
+    /// overload.
+    #[cfg(feature = "tower")]
+    pub fn layer(&self) -> AdaptiveThrottleLayer {
+        plimsoll_core::layer(self.clone())
+    }
+}
+
+impl Inner {
+    /// Returns the probability of a rejection. A negative value stands for 0.
+    fn rejection_rate(&self, now: Instant) -> f64 {
+        let [requests, accepts] = self.window.sum(now);
+        let multiplier = f64::from_bits(self.multiplier.load(Ordering::Relaxed));
+        (requests as f64 - multiplier * accepts as f64) / (requests as f64 + 1.0)
+    }
+
+    /// Updates the probability of a rejection. The next update is due after a hundredth of the
+    /// window, and after at most 20 ms.
+    #[cold]
+    fn update(&self, now: u64) {
+        let next = (self.window.length().as_nanos() as u64 / 100).min(20_000_000);
+        self.due.store(now.saturating_add(next), Ordering::Relaxed);
+        let rate = self.rejection_rate(Instant::from_nanos(now));
+        self.rejection.store(Dice::threshold(rate), Ordering::Relaxed);
+    }
+
+    /// Returns whether a request of the minimum rate is due, and takes it.
+    fn take_free(&self, now: u64) -> bool {
+        let min_rate = f64::from_bits(self.min_rate.load(Ordering::Relaxed));
+        if min_rate <= 0.0 {
+            return false;
+        }
+        let interval = (1e9 / min_rate) as u64;
+        let free = self.free.load(Ordering::Relaxed);
+        // Requests of the minimum rate do not accumulate: one is due once the interval has passed.
+        // Relaxed: the instant publishes nothing else. The exchange lets one thread take the
+        // request.
+        free <= now
+            && self
+                .free
+                .compare_exchange(free, now.saturating_add(interval), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+impl Settle for AdaptiveThrottle {
+    type Token = ();
+    fn settle(&self, (): (), outcome: Outcome) {
+        let inner = &*self.0;
+        inner.observer.emit(|| Event::completed(inner.name, outcome));
+        let is_accepted = match outcome {
+            Outcome::Overloaded => false,
+            Outcome::TimedOut => !inner.count_timeouts.load(Ordering::Relaxed),
+            Outcome::Success | Outcome::Failure => true,
+            // The other outcomes show nothing about the server.
+            _ => return,
+        };
+        inner.window.add(is_accepted, inner.clock.coarse());
+    }
+    fn refund(&self, (): ()) {
+        self.0.observer.emit(|| Event::refunded(self.0.name));
+    }
+}
+
+impl<R: ?Sized> Gate<R> for AdaptiveThrottle {
+    fn admit(&self, _: &R) -> Result<(), Rejected> {
+        self.decide()
+    }
+}
+
+impl fmt::Debug for AdaptiveThrottle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (requests, accepts) = self.counts();
+        f.debug_struct("AdaptiveThrottle")
+            .field("name", &self.name())
+            .field("requests", &requests)
+            .field("accepts", &accepts)
+            .field("rejection_rate", &self.rejection_rate())
+            .finish()
+    }
+}
