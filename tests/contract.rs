@@ -8,9 +8,9 @@ use plimsoll::breaker::{OpenTime, Probes, Ramp};
 use plimsoll::drop::{Control, Curve, Signal, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedExt, KeyedRateLimiter,
-    LoadShedder, Mode, Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Shadow, Then,
-    TieredRateLimiter, Trip, Valve, Wait,
+    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedCircuitBreaker, KeyedExt,
+    KeyedRateLimiter, LoadShedder, Mode, Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Shadow,
+    Then, TieredRateLimiter, Trip, Valve, Wait,
 };
 use plimsoll_testkit::{Built, Edge, Held, Inner, Kit, Request, Service, Subject, matrix, service};
 use std::cell::RefCell;
@@ -177,12 +177,13 @@ fn breaker_gate(kit: &Kit) -> Built {
 
 /// The same for a key of its own, among many.
 fn breakers_by_key(kit: &Kit) -> Built {
-    let breakers = CircuitBreaker::builder()
+    let breakers = KeyedCircuitBreaker::<u64>::builder()
+        .max_keys(8)
         .trip(Trip::failures().ratio(1.0, u32::MAX))
         .clock(kit.clock())
         .dice(kit.dice.clone())
         .observe(kit.observer())
-        .keyed::<u64>(8)
+        .build()
         .unwrap();
     let gate = breakers.by(|_: &Request| 7);
     let one = breakers.breaker(&7).unwrap();
@@ -223,7 +224,7 @@ fn breaker_edges() -> Vec<Edge> {
         ("a ramp from more than all", refusal(new().ramp(Ramp { start: 1.5, ..Ramp::default() }).build())),
         ("no call time-out", refusal(new().call_timeout(zero).build())),
         ("not a share of faults", refusal(new().build().unwrap().set_fault(f64::NAN))),
-        ("no keys", refusal(new().keyed::<u64>(0))),
+        ("no keys", refusal(KeyedCircuitBreaker::<u64>::builder().max_keys(0).build())),
     ]
 }
 

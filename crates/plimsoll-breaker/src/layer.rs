@@ -1,6 +1,6 @@
 //! The tower face.
 
-use crate::CircuitBreaker;
+use crate::breaker::CircuitBreaker;
 use plimsoll_core::{GateLayer, layer};
 
 /// The layer of [`CircuitBreaker::layer`].

@@ -53,7 +53,7 @@ pub(crate) enum Probe {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Machine {
+pub(crate) struct CircuitMachine {
     pub(crate) phase: CircuitState,
     /// One more with every change: what was admitted before it concerns the present no more.
     pub(crate) generation: u32,
@@ -69,9 +69,9 @@ pub(crate) struct Machine {
     failed: u64,
 }
 
-impl Machine {
+impl CircuitMachine {
     pub(crate) fn new(now: Instant) -> Self {
-        Machine {
+        CircuitMachine {
             phase: CircuitState::Closed,
             generation: 0,
             since: now,
@@ -98,9 +98,9 @@ impl Machine {
 
     /// `luck` is between 0.0 and 1.0, and spreads the open time. Opening it by hand says nothing about the
     /// dependency, and makes the next time no longer.
-    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_hand: bool) {
+    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_operator: bool) {
         let lasts = time.after(self.opened, luck);
-        self.opened = self.opened.saturating_add(u32::from(!by_hand));
+        self.opened = self.opened.saturating_add(u32::from(!by_operator));
         self.turn(CircuitState::Open, now, lasts);
     }
 

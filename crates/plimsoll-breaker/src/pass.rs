@@ -1,6 +1,6 @@
 //! What an admitted call holds.
 
-use crate::shared::generation;
+use crate::state::word::generation;
 use plimsoll_core::{Instant, Pack, Words};
 
 /// What an admitted call holds: in which life of the breaker it was admitted, when it began, and which

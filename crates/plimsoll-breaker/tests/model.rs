@@ -511,10 +511,10 @@ proptest! {
                 }
                 Step::Checked(works) => {
                     let due = model.config.health_checked && model.phase == CircuitState::Open && model.until <= ms(now);
-                    let check = breaker.check_due();
+                    let check = breaker.health_check_due();
                     prop_assert_eq!(check.is_some(), due);
                     if let Some(check) = check {
-                        breaker.record_check(check, works);
+                        breaker.record_health_check(check, works);
                     }
                     match (due, works) {
                         (true, true) => model.recover(now),

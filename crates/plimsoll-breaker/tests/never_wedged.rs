@@ -67,8 +67,8 @@ fn mischief(
         5 if dice.chance(0.3) => breaker.reset(),
         6 => breaker.report(Outcome::Failure),
         7 => {
-            if let Some(check) = breaker.check_due() {
-                breaker.record_check(check, dice.chance(0.5));
+            if let Some(check) = breaker.health_check_due() {
+                breaker.record_health_check(check, dice.chance(0.5));
             }
         }
         8..=11 => time.advance(MS * dice.below(700) as u32),
@@ -124,8 +124,8 @@ proptest! {
         let healthy = time.clock().now();
         let mut closed = None;
         while time.clock().now().since(healthy) <= bound + 100 * gap {
-            if let Some(check) = breaker.check_due() {
-                breaker.record_check(check, true);
+            if let Some(check) = breaker.health_check_due() {
+                breaker.record_health_check(check, true);
             }
             if let Ok(permit) = breaker.try_acquire() {
                 permit.done(Outcome::Success);

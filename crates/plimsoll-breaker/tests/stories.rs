@@ -533,7 +533,7 @@ fn tending_outlives_a_check_that_panics() {
     let open = OpenTime::fixed(S);
     let breaker = builder(&time).open(open).ramp(Ramp::NONE).health_checked().build().unwrap();
     let mut asked = 0;
-    let mut tending = task::spawn(breaker.run_checks(Duration::ZERO, || {
+    let mut tending = task::spawn(breaker.run_health_checks(Duration::ZERO, || {
         asked += 1;
         let dies = asked == 1;
         async move { if dies { panic!("the check dies") } else { true } }
@@ -550,14 +550,14 @@ fn tending_outlives_a_check_that_panics() {
 
     breaker.trip("test");
     time.advance(S);
-    let old = breaker.check_due().unwrap();
+    let old = breaker.health_check_due().unwrap();
     breaker.reset();
     breaker.trip("again");
     time.advance(S);
-    breaker.record_check(old, true);
+    breaker.record_health_check(old, true);
     assert_eq!(breaker.state(), CircuitState::Open);
     fn spawned<F: Future + Send>(_: F) {}
-    spawned(breaker.run_checks(S, || async { true }));
+    spawned(breaker.run_health_checks(S, || async { true }));
 }
 
 /// A ramp that nobody asked any more was one for ever.
