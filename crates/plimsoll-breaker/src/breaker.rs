@@ -8,9 +8,7 @@ use crate::state::word::{CLOSED, HALF_OPEN, LOW, OPEN, PHASE, RAMP};
 use crate::status::{Cause, Status};
 use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::parts::{Identity, check};
-use plimsoll_core::{
-    Account, ControlError, Event, Gate, Inspect, Instant, Outcome, Permit, Rejected, Settle,
-};
+use plimsoll_core::{Account, ControlError, Event, Gate, Instant, Outcome, Permit, Rejected, Settle};
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,7 +67,7 @@ impl CircuitBreaker {
     pub fn report(&self, outcome: Outcome) {
         let word = self.0.word.load(Ordering::Acquire);
         if word & PHASE != OPEN {
-            self.0.count(word, Pass::reported(word), outcome);
+            self.0.count(word, Pass::new(word, Pass::UNTIMED), outcome);
         }
     }
 
@@ -199,11 +197,6 @@ impl CircuitBreaker {
     pub fn name(&self) -> &'static str {
         self.0.name
     }
-
-    /// Returns the settings.
-    pub fn config(&self) -> &CircuitBreakerConfig {
-        &self.0.config
-    }
 }
 
 impl Settle for CircuitBreaker {
@@ -224,40 +217,6 @@ impl<R: ?Sized> Gate<R> for CircuitBreaker {
     #[inline(always)]
     fn admit(&self, _: &R) -> Result<Pass, Rejected> {
         self.0.admit()
-    }
-}
-
-impl Inspect for CircuitBreaker {
-    fn name(&self) -> &'static str {
-        CircuitBreaker::name(self)
-    }
-    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
-        let status = self.status();
-        let flag = |on: bool| if on { 1.0 } else { 0.0 };
-        each("closed", flag(status.state == CircuitState::Closed));
-        each("open", flag(status.state == CircuitState::Open));
-        each("half_open", flag(status.state == CircuitState::HalfOpen));
-        each("ramp", flag(status.state == CircuitState::Ramp));
-        each("blocked", flag(status.blocked.is_some()));
-        each("disabled", flag(status.disabled));
-        // Unlocked before the call, because `each` is foreign code.
-        let fault = self.0.lock().fault;
-        each("fault", fault);
-    }
-    /// Settings: `fault` (a share), `open` (1 trips the breaker, 0 resets it), `blocked` and `disabled`
-    /// (1 or 0).
-    fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
-        match setting {
-            "fault" => self.set_fault(value)?,
-            "open" if check::flag("open", value)? => self.trip("operator"),
-            "open" => self.reset(),
-            "blocked" if check::flag("blocked", value)? => self.block("operator"),
-            "blocked" => self.unblock(),
-            "disabled" if check::flag("disabled", value)? => self.disable(),
-            "disabled" => self.enable(),
-            _ => return Err(ControlError::unknown(setting, &["fault", "open", "blocked", "disabled"])),
-        }
-        Ok(())
     }
 }
 

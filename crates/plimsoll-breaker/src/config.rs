@@ -1,5 +1,6 @@
 //! The settings of a breaker.
 
+use crate::meter::MAX_TRIPS;
 use crate::trip::Trip;
 use plimsoll_core::parts::check;
 use plimsoll_core::{ConfigError, Outcome};
@@ -16,7 +17,7 @@ pub struct CircuitBreakerConfig {
     /// The trips: the breaker opens as soon as one of them is fulfilled.
     ///
     /// Default: [`Trip::failures`], half of at least 20 calls within 10 s, as in Hystrix. Without any,
-    /// only [`trip`](crate::CircuitBreaker::trip) opens it.
+    /// only [`trip`](crate::CircuitBreaker::trip) opens it. Range: 0 to 8 trips.
     pub trips: Vec<Trip>,
     /// How long the breaker stays open.
     pub open: OpenTime,
@@ -65,6 +66,10 @@ impl CircuitBreakerConfig {
     /// Returns an error naming the first invalid setting, its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check::name(&self.name)?;
+        if self.trips.len() > MAX_TRIPS {
+            let given = format!("{} trips", self.trips.len());
+            return Err(ConfigError::new("trips", given, format!("at most {MAX_TRIPS}")));
+        }
         self.trips.iter().try_for_each(Trip::validate)?;
         self.open.validate()?;
         self.probes.validate()?;

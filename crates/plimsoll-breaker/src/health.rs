@@ -2,6 +2,7 @@
 
 use crate::breaker::CircuitBreaker;
 use crate::machine::CircuitState;
+use crate::state::State;
 use crate::status::Cause;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,9 +22,8 @@ impl CircuitBreaker {
     /// One is due when the breaker is [`health_checked`](crate::CircuitBreakerConfig::health_checked),
     /// open, and its open time is over.
     pub fn health_check_due(&self) -> Option<HealthCheck> {
-        let state = self.0.lock();
-        let machine = &state.machine;
-        let due = self.0.config.health_checked
+        let State { machine, config, .. } = &*self.0.lock();
+        let due = config.health_checked
             && machine.phase == CircuitState::Open
             && machine.until <= self.0.clock.now();
         due.then_some(HealthCheck(machine.generation))
@@ -41,7 +41,8 @@ impl CircuitBreaker {
             return;
         }
         if healthy {
-            state.machine.recover(now, &self.0.config.ramp);
+            let State { machine, config, .. } = &mut *state;
+            machine.recover(now, &config.ramp);
             self.0.state_changed(state, Cause::HealthCheck);
         } else {
             self.0.open(state, Cause::HealthCheck);
@@ -70,7 +71,8 @@ impl CircuitBreaker {
             clock.sleep_until(clock.now() + every).await;
             if let Some(due) = self.health_check_due() {
                 let mut checking = std::pin::pin!(check());
-                let mut late = std::pin::pin!(clock.sleep_until(clock.now() + self.0.config.probes.lease));
+                let lease = self.0.lock().config.probes.lease;
+                let mut late = std::pin::pin!(clock.sleep_until(clock.now() + lease));
                 let healthy = std::future::poll_fn(|cx| {
                     // The panic hook reports a panic. The next check may still succeed.
                     match catch_unwind(AssertUnwindSafe(|| checking.as_mut().poll(cx))) {

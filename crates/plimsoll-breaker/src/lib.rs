@@ -82,13 +82,16 @@ mod breaker;
 mod builder;
 mod config;
 mod health;
+mod inspect;
 mod keyed;
 #[cfg(feature = "tower")]
 mod layer;
+mod live;
 mod machine;
 mod meter;
 mod monitor;
 mod pass;
+mod row;
 mod run;
 mod state;
 mod status;

@@ -12,6 +12,7 @@
 //! ```
 
 use crate::config::{OpenTime, Probes, Ramp};
+use crate::state::word::ONE_GENERATION;
 use plimsoll_core::Instant;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(crate) struct CircuitMachine {
     pub(crate) phase: CircuitState,
     /// One more with every change: what was admitted before it concerns the present no more.
     pub(crate) generation: u32,
+    /// One more each time that counting begins anew.
+    pub(crate) life: u32,
     pub(crate) since: Instant,
     /// When the present phase has had its time: of being open, or of the ramp.
     pub(crate) until: Instant,
@@ -74,6 +77,7 @@ impl CircuitMachine {
         CircuitMachine {
             phase: CircuitState::Closed,
             generation: 0,
+            life: 0,
             since: now,
             until: now,
             opened: 0,
@@ -87,7 +91,7 @@ impl CircuitMachine {
 
     fn turn(&mut self, to: CircuitState, now: Instant, lasts: Duration) {
         self.phase = to;
-        self.generation = self.generation.wrapping_add(1) & GENERATIONS;
+        self.generation = self.generation.wrapping_add(ONE_GENERATION);
         self.since = now;
         self.until = now + lasts;
         self.leases.clear();
@@ -110,7 +114,13 @@ impl CircuitMachine {
 
     pub(crate) fn close(&mut self, now: Instant) {
         self.opened = 0;
+        self.begin_life();
         self.turn(CircuitState::Closed, now, Duration::ZERO);
+    }
+
+    /// Begins to count anew.
+    pub(crate) fn begin_life(&mut self) {
+        self.life = self.life.wrapping_add(1);
     }
 
     /// It works again: ramp up, or close at once where there is no ramp.
@@ -167,7 +177,5 @@ impl CircuitMachine {
     }
 }
 
-/// So many bits count generations: a pass packs into two words of which one is never all ones.
-const GENERATIONS: u32 = u32::MAX >> 1;
-/// Probes are told apart by so many bits.
+/// The bits of the number of a probe.
 pub(crate) const PROBE_IDS: u32 = u32::MAX >> 1;

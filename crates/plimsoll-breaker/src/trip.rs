@@ -163,10 +163,6 @@ impl Trip {
         matches!(self.of, Of::Slow(_))
     }
 
-    pub(crate) fn span(&self) -> Duration {
-        self.within
-    }
-
     /// Returns whether a call counts as bad or as good, or `None` if it does not count.
     pub(crate) fn weighs(&self, call: Call) -> Option<bool> {
         match (self.of, call.outcome) {

@@ -1,17 +1,21 @@
 //! The breakers of one shard, and which of them is evicted.
 
 use crate::breaker::CircuitBreaker;
+use crate::config::CircuitBreakerConfig;
 use plimsoll_core::parts::{Bounds, KeyedHashState, Queue, Ticket};
 use plimsoll_core::{Discipline, Instant};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 /// The maximum number of entries that an eviction looks at.
 const LOOKS: usize = 64;
 
 /// A part of the keys, with its part of the bound.
 pub(super) struct KeyShard<K> {
+    /// The settings of new breakers.
+    pub(super) config: Arc<CircuitBreakerConfig>,
     entries: Vec<Option<KeyedEntry<K>>>,
     free: Vec<u32>,
     by_key: HashMap<K, u32, KeyedHashState>,
@@ -42,10 +46,10 @@ impl<K> RemovedEntry<K> {
 }
 
 impl<K: Hash + Eq + Clone> KeyShard<K> {
-    pub(super) fn new(max: usize, hasher: KeyedHashState) -> Self {
+    pub(super) fn new(config: Arc<CircuitBreakerConfig>, max: usize, hasher: KeyedHashState) -> Self {
         let order = Queue::new(Discipline::Fifo, Bounds::with_capacity(usize::MAX), false);
         let by_key = HashMap::with_hasher(hasher);
-        KeyShard { entries: vec![], free: vec![], by_key, order, max }
+        KeyShard { config, entries: vec![], free: vec![], by_key, order, max }
     }
 
     /// Returns the breaker of this key, and marks it as used.

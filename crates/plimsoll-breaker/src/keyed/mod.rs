@@ -1,6 +1,7 @@
 //! A breaker for each key, and a bound on their number.
 
 mod config;
+mod live;
 mod lru;
 
 pub use config::{KeyedCircuitBreakerBuilder, KeyedCircuitBreakerConfig};
@@ -51,7 +52,9 @@ pub struct KeyedCircuitBreaker<K>(Arc<Registry<K>>);
 
 struct Registry<K> {
     identity: Identity,
-    config: Arc<CircuitBreakerConfig>,
+    // Locked before a shard is. Each shard has a copy, so that a new breaker has the same settings as the
+    // others of its shard.
+    config: Mutex<Arc<CircuitBreakerConfig>>,
     hasher: KeyedHashState,
     shards: Box<[Mutex<KeyShard<K>>]>,
     max_keys: usize,
@@ -69,9 +72,10 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         let shard = |n| {
             // The first shards take what does not divide evenly.
             let max = max_keys / shards + usize::from(n < max_keys % shards);
-            Mutex::new(KeyShard::new(max, hasher))
+            Mutex::new(KeyShard::new(config.clone(), max, hasher))
         };
         let shards = (0..shards).map(shard).collect();
+        let config = Mutex::new(config);
         KeyedCircuitBreaker(Arc::new(Registry { identity, config, hasher, shards, max_keys }))
     }
 
@@ -133,7 +137,8 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
                 return None;
             }
         }
-        let breaker = CircuitBreaker::from_parts(inner.config.clone(), inner.identity.clone(), Some(account));
+        let config = shard.config.clone();
+        let breaker = CircuitBreaker::from_parts(config, inner.identity.clone(), Some(account));
         shard.insert(key.to_owned(), breaker.clone());
         drop(shard);
         // Dropped without the lock, because a key may be foreign code.

@@ -16,7 +16,7 @@ const TWO_TICKS: Duration = Duration::from_millis(20);
 impl Shared {
     #[inline]
     fn started(&self) -> Instant {
-        if self.timed { self.clock.now() } else { Instant::default() }
+        if self.live.flags().is_timed() { self.clock.now() } else { Pass::UNTIMED }
     }
 
     #[inline(always)]
@@ -91,7 +91,7 @@ impl Shared {
             }
             OPEN => {
                 let again = self.open_for();
-                if !again.is_zero() || self.config.health_checked {
+                if !again.is_zero() || self.live.flags().is_health_checked() {
                     Err(self.rejected(again))
                 } else {
                     self.probe()
@@ -106,7 +106,8 @@ impl Shared {
                 }
                 let whole = until.saturating_sub(since).max(1) as f64;
                 let gone = 1.0 - left.as_nanos() as f64 / whole;
-                let share = self.config.ramp.start + (1.0 - self.config.ramp.start) * gone;
+                let start = self.live.ramp_start();
+                let share = start + (1.0 - start) * gone;
                 // The next call may be admitted at once, so no time is stated.
                 if self.dice.chance(share) { pass() } else { Err(self.rejected(Duration::ZERO)) }
             }
@@ -131,10 +132,11 @@ impl Shared {
     fn probe(&self) -> Result<Pass, Rejected> {
         let now = self.clock.now();
         let mut state = self.lock();
+        let probes = state.config.probes;
         match state.machine.phase {
             CircuitState::Open if state.machine.until <= now => {
                 state.machine.half_open(now);
-                let probe = state.machine.probe(now, &self.config.probes);
+                let probe = state.machine.probe(now, &probes);
                 let word = self.publish(&state);
                 drop(state);
                 self.emit_state(CircuitState::HalfOpen.as_str(), "open time over");
@@ -144,7 +146,7 @@ impl Shared {
                 }
             }
             CircuitState::Open => Err(self.rejected(state.machine.until.since(now))),
-            CircuitState::HalfOpen => match state.machine.probe(now, &self.config.probes) {
+            CircuitState::HalfOpen => match state.machine.probe(now, &probes) {
                 Probe::Go(id) => Ok(Pass::new(self.word_of(&state), now).probing(id)),
                 // A probe usually ends long before its lease, so the lease is no time to wait.
                 Probe::Wait => Err(self.rejected(Duration::ZERO)),

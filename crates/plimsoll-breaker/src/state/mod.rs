@@ -1,28 +1,29 @@
 //! What all handles of a breaker share.
 
 mod admit;
+mod live;
 mod settle;
 pub(crate) mod word;
 
 use crate::config::CircuitBreakerConfig;
 use crate::machine::{CircuitMachine, CircuitState};
-use crate::meter::Meter;
+use crate::meter::Meters;
 use crate::status::Cause;
+use live::LiveSettings;
 use plimsoll_core::parts::Identity;
 use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover};
-use plimsoll_core::{Account, Clock, Dice, Event, Observer};
+use plimsoll_core::{Account, Clock, ControlError, Dice, Event, Observer};
 use std::sync::Arc;
-use std::time::Duration;
-use word::{BLOCKED, CLOSED, DISABLED, FAULTY, GENERATION, code};
+use word::{BLOCKED, CLOSED, DISABLED, FAULTY, HALF_OPEN, OPEN, RAMP};
 
 pub(crate) struct Shared {
     pub(crate) name: &'static str,
     /// The account whose breaker it is, for one of many.
     account: Option<Account>,
-    pub(crate) config: Arc<CircuitBreakerConfig>,
-    meters: Box<[Meter]>,
-    /// Phase, flags and generation: all that an admission by a closed breaker reads.
+    /// Phase, flags, generation and life. See [`word`].
     pub(crate) word: AtomicU64,
+    live: LiveSettings,
+    meters: Meters,
     /// The bounds of the present phase in nanoseconds, written before the word.
     since: AtomicU64,
     pub(crate) until: AtomicU64,
@@ -35,14 +36,11 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     dice: Dice,
     pub(crate) observer: Observer,
-    /// Whether calls are timed.
-    timed: bool,
-    /// Whether a window is too short for the coarse clock.
-    precise: bool,
 }
 
 /// What changes under the lock.
 pub(crate) struct State {
+    pub(crate) config: Arc<CircuitBreakerConfig>,
     pub(crate) machine: CircuitMachine,
     pub(crate) cause: Cause,
     pub(crate) blocked: Option<&'static str>,
@@ -58,7 +56,10 @@ impl Shared {
     ) -> Self {
         let Identity { name, clock, dice, observer } = identity;
         let now = clock.now();
+        let (live, meters) = (LiveSettings::new(&config), Meters::new());
+        meters.set(&config.trips, now);
         let state = State {
+            config,
             machine: CircuitMachine::new(now),
             cause: Cause::Never,
             blocked: None,
@@ -68,11 +69,9 @@ impl Shared {
         Shared {
             name,
             account,
-            timed: config.call_timeout.is_some() || config.trips.iter().any(|trip| trip.needs_elapsed()),
-            precise: config.trips.iter().any(|trip| trip.span() < Duration::from_secs(2)),
-            meters: config.trips.iter().map(|trip| Meter::new(*trip)).collect(),
-            config,
             word: AtomicU64::new(CLOSED),
+            live,
+            meters,
             since: AtomicU64::new(now.as_nanos()),
             until: AtomicU64::new(now.as_nanos()),
             seen: AtomicU64::new(0),
@@ -108,7 +107,8 @@ impl Shared {
             self.span.store(0, Ordering::Relaxed);
         }
         let by_operator = matches!(cause, Cause::Operator(_));
-        state.machine.open(self.clock.now(), &self.config.open, self.dice.uniform(), by_operator);
+        let State { machine, config, .. } = &mut *state;
+        machine.open(self.clock.now(), &config.open, self.dice.uniform(), by_operator);
         self.state_changed(state, cause)
     }
 
@@ -117,7 +117,7 @@ impl Shared {
         state.cause = cause;
         let phase = state.machine.phase;
         if phase == CircuitState::Closed {
-            self.meters.iter().for_each(Meter::clear);
+            self.meters.begin(state.machine.life);
         }
         let word = self.publish(&state);
         drop(state);
@@ -127,11 +127,17 @@ impl Shared {
 
     fn word_of(&self, state: &State) -> u64 {
         let flag = |on: bool, flag: u64| if on { flag } else { 0 };
-        code(state.machine.phase)
+        let phase = match state.machine.phase {
+            CircuitState::Closed => CLOSED,
+            CircuitState::Open => OPEN,
+            CircuitState::HalfOpen => HALF_OPEN,
+            CircuitState::Ramp => RAMP,
+        };
+        word::word(state.machine.generation, state.machine.life)
+            | phase
             | flag(state.disabled, DISABLED)
             | flag(state.blocked.is_some(), BLOCKED)
             | flag(state.fault > 0.0, FAULTY)
-            | u64::from(state.machine.generation) << GENERATION
     }
 
     /// Writes what admissions read, under the lock. Returns the word.
@@ -139,8 +145,8 @@ impl Shared {
         let word = self.word_of(state);
         self.since.store(state.machine.since.as_nanos(), Ordering::Relaxed);
         self.until.store(state.machine.until.as_nanos(), Ordering::Relaxed);
-        // Release: pairs with the Acquire load in `admit_usual`. A thread that sees a phase also sees
-        // the bounds and the numbers that were written for it.
+        // Release: pairs with the Acquire loads in `admit_usual` and `ended`. A thread that sees a phase
+        // also sees its bounds and numbers, and a thread that sees a life also sees its trips.
         self.word.store(word, Ordering::Release);
         word
     }
@@ -158,5 +164,35 @@ impl Shared {
             self.fault.store(threshold, Ordering::Relaxed);
             state.fault = share;
         });
+    }
+
+    /// Changes the settings: all that `change` changes or, if the result is invalid, none.
+    pub(crate) fn retune(
+        &self,
+        change: impl FnOnce(&mut CircuitBreakerConfig) -> Result<(), ControlError>,
+    ) -> Result<(), ControlError> {
+        let mut state = self.lock();
+        let mut config = CircuitBreakerConfig::clone(&state.config);
+        change(&mut config)?;
+        config.validate()?;
+        self.replace(&mut state, Arc::new(config));
+        Ok(())
+    }
+
+    /// Replaces the settings by valid ones.
+    pub(crate) fn apply(&self, config: Arc<CircuitBreakerConfig>) {
+        self.replace(&mut self.lock(), config);
+    }
+
+    /// Replaces the settings under the lock. The state stays as it is.
+    fn replace(&self, state: &mut State, config: Arc<CircuitBreakerConfig>) {
+        if config.trips != state.config.trips {
+            self.meters.set(&config.trips, self.clock.now());
+            state.machine.begin_life();
+            self.meters.begin(state.machine.life);
+        }
+        self.live.set(&config);
+        state.config = config;
+        self.publish(state);
     }
 }
