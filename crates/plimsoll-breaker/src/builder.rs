@@ -34,8 +34,8 @@ macro_rules! breaker_setters {
         }
 
         /// Sets how long the breaker stays open. Default: 5 s, then twice as long each time, up to 60 s.
-        pub fn open(mut self, open: $crate::OpenTime) -> Self {
-            self.config.open = open;
+        pub fn open_time(mut self, open_time: $crate::OpenTime) -> Self {
+            self.config.open_time = open_time;
             self
         }
 

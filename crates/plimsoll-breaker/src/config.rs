@@ -20,7 +20,7 @@ pub struct CircuitBreakerConfig {
     /// only [`trip`](crate::CircuitBreaker::trip) opens it. Range: 0 to 8 trips.
     pub trips: Vec<Trip>,
     /// How long the breaker stays open.
-    pub open: OpenTime,
+    pub open_time: OpenTime,
     /// How a half-open breaker finds out whether the dependency works.
     pub probes: Probes,
     /// How the breaker admits calls again after that.
@@ -49,7 +49,7 @@ impl Default for CircuitBreakerConfig {
         CircuitBreakerConfig {
             name: "breaker".into(),
             trips: vec![Trip::failures()],
-            open: OpenTime::default(),
+            open_time: OpenTime::default(),
             probes: Probes::default(),
             ramp: Ramp::default(),
             call_timeout: None,
@@ -71,7 +71,7 @@ impl CircuitBreakerConfig {
             return Err(ConfigError::new("trips", given, format!("at most {MAX_TRIPS}")));
         }
         self.trips.iter().try_for_each(Trip::validate)?;
-        self.open.validate()?;
+        self.open_time.validate()?;
         self.probes.validate()?;
         self.ramp.validate()?;
         self.call_timeout.map_or(Ok(()), |timeout| check::above_zero("call_timeout", timeout))
@@ -112,14 +112,14 @@ impl OpenTime {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let OpenTime { first, factor, max, jitter } = *self;
-        check::above_zero("open.first", first)?;
+        check::above_zero("open_time.first", first)?;
         if !(factor >= 1.0 && factor.is_finite()) {
-            return Err(ConfigError::new("open.factor", factor, "at least 1.0"));
+            return Err(ConfigError::new("open_time.factor", factor, "at least 1.0"));
         }
         if max < first {
-            return Err(ConfigError::new("open.max", format_args!("{max:?}"), "at least the first"));
+            return Err(ConfigError::new("open_time.max", format_args!("{max:?}"), "at least the first"));
         }
-        check::share("open.jitter", jitter)
+        check::share("open_time.jitter", jitter)
     }
 
     /// Returns the open time after `before` earlier ones. `luck` is between 0.0 and 1.0.

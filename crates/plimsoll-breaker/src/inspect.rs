@@ -1,4 +1,4 @@
-//! Reading and changing a breaker by name.
+//! Reading and changing a breaker by the names of its settings.
 
 use crate::breaker::CircuitBreaker;
 use crate::live::{change_setting, read_settings};
@@ -24,13 +24,13 @@ impl Inspect for CircuitBreaker {
         each("fault", fault);
         read_settings(&self.config(), each);
     }
-    /// Settings: `fault` (a share), `open` (1 trips the breaker, 0 resets it), `blocked` and `disabled`
-    /// (1 or 0).
+    /// Changes `fault` (a share), `open` (1 trips the breaker, 0 resets it), `blocked` and `disabled`
+    /// (1 or 0), or a [setting](crate::CircuitBreakerConfig) that is a number.
     ///
-    /// Of the [settings](crate::CircuitBreakerConfig) all that are numbers: `open.first`, `open.max`,
-    /// `probes.lease`, `ramp.duration` and `call_timeout` (seconds; no call time-out is 0), `open.factor`,
-    /// `open.jitter`, `probes.concurrency`, `probes.successes`, `ramp.start`, `ramp.tolerance`, and
-    /// `health_checked` (1 or 0).
+    /// These are `open_time.first`, `open_time.max`, `probes.lease`, `ramp.duration` and
+    /// `call_timeout` in seconds, where 0 means no call time-out; `open_time.factor`,
+    /// `open_time.jitter`, `probes.concurrency`, `probes.successes`, `ramp.start` and
+    /// `ramp.tolerance`; and `health_checked` (1 or 0).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "fault" => self.set_fault(value)?,

@@ -91,7 +91,7 @@ mod machine;
 mod meter;
 mod monitor;
 mod pass;
-mod row;
+mod streak;
 mod run;
 mod state;
 mod status;
@@ -105,7 +105,7 @@ pub use config::{CircuitBreakerConfig, OpenTime, Probes, Ramp};
 pub use health::HealthCheck;
 pub use keyed::{KeyedCircuitBreaker, KeyedCircuitBreakerBuilder, KeyedCircuitBreakerConfig, KeyedPass};
 #[cfg(feature = "tower")]
-pub use layer::CircuitBreakerLayer;
+pub use layer::{CircuitBreakerLayer, KeyedCircuitBreakerLayer};
 pub use machine::CircuitState;
 pub use monitor::{Alarm, Monitor};
 pub use pass::Pass;

@@ -4,20 +4,24 @@ use crate::breaker::CircuitBreaker;
 use crate::config::CircuitBreakerConfig;
 use plimsoll_core::parts::check;
 use plimsoll_core::{ConfigError, ControlError};
-use std::fmt::Display;
 
-/// Writes the live setters that one breaker and many have in common. `retune` takes a closure that changes
-/// the settings of a breaker.
-macro_rules! live_setters {
+/// Writes the getters and live setters that one breaker and many have in common. `setting` reads the
+/// settings and `retune` changes them.
+macro_rules! live_settings {
     () => {
-        /// Changes the trips. Counting begins anew; the state stays. Range: 0 to 8 trips.
+        /// Returns the trips.
+        pub fn trips(&self) -> Vec<$crate::Trip> {
+            self.setting(|config| config.trips.clone())
+        }
+
+        /// Changes the trips. Counting begins anew and the state stays. Range: 0 to 8 trips.
         ///
-        /// Calls in flight count for the new trips. A call that was admitted while no call was timed does
-        /// not count for a trip of slow calls.
+        /// Calls in flight count for the new trips. A call that was admitted while no call was timed
+        /// does not count for a trip of slow calls.
         ///
         /// # Errors
-        /// Returns an error if there are more than 8 trips, or a number of one is out of range. Nothing
-        /// has changed then.
+        /// Returns an error if there are more than 8 trips or a number is out of range. Nothing has
+        /// changed then.
         pub fn set_trips(
             &self,
             trips: impl IntoIterator<Item = $crate::Trip>,
@@ -26,17 +30,28 @@ macro_rules! live_setters {
             self.retune(|config| config.trips = trips)
         }
 
-        /// Changes how long a breaker stays open, from the next time it opens on.
+        /// Returns how long a breaker stays open.
+        pub fn open_time(&self) -> $crate::OpenTime {
+            self.setting(|config| config.open_time)
+        }
+
+        /// Changes how long a breaker stays open. Applies from the next opening on.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.
-        pub fn set_open(&self, open: $crate::OpenTime) -> Result<(), plimsoll_core::ControlError> {
-            self.retune(|config| config.open = open)
+        pub fn set_open_time(
+            &self,
+            open_time: $crate::OpenTime,
+        ) -> Result<(), plimsoll_core::ControlError> {
+            self.retune(|config| config.open_time = open_time)
         }
 
-        /// Changes how a half-open breaker finds out whether the dependency works.
-        ///
-        /// Probes in flight keep their lease.
+        /// Returns how a half-open breaker probes the dependency.
+        pub fn probes(&self) -> $crate::Probes {
+            self.setting(|config| config.probes)
+        }
+
+        /// Changes how a half-open breaker probes the dependency. Probes in flight keep their lease.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.
@@ -44,7 +59,12 @@ macro_rules! live_setters {
             self.retune(|config| config.probes = probes)
         }
 
-        /// Changes how a breaker admits calls again. A ramp that has begun keeps its duration.
+        /// Returns how a breaker ramps up after its probes have succeeded.
+        pub fn ramp(&self) -> $crate::Ramp {
+            self.setting(|config| config.ramp)
+        }
+
+        /// Changes how a breaker ramps up. A ramp that has begun keeps its duration.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.
@@ -52,9 +72,14 @@ macro_rules! live_setters {
             self.retune(|config| config.ramp = ramp)
         }
 
+        /// Returns the time after which a cancelled call counts as timed out.
+        pub fn call_timeout(&self) -> Option<std::time::Duration> {
+            self.setting(|config| config.call_timeout)
+        }
+
         /// Changes the time after which a cancelled call counts as timed out.
         ///
-        /// It applies to calls in flight, except for those that were admitted while no call was timed.
+        /// Applies to calls in flight, except for those admitted while no call was timed.
         ///
         /// # Errors
         /// Returns an error if the time is 0. Nothing has changed then.
@@ -65,40 +90,54 @@ macro_rules! live_setters {
             self.retune(|config| config.call_timeout = timeout)
         }
 
-        /// Changes what a call counts as that is cancelled earlier.
+        /// Returns what a call counts as that is cancelled before the call time-out.
+        pub fn cancelled(&self) -> plimsoll_core::Outcome {
+            self.setting(|config| config.cancelled)
+        }
+
+        /// Changes what a call counts as that is cancelled before the call time-out.
         pub fn set_cancelled(&self, outcome: plimsoll_core::Outcome) {
-            // Every outcome is valid, and so are the settings that it becomes a part of.
+            // Cannot fail: every outcome is valid, and the other settings stay as they are.
             let _ = self.retune(|config| config.cancelled = outcome);
         }
 
-        /// Changes whether a health check decides that the dependency works again.
+        /// Returns whether health checks decide that the dependency works again.
+        pub fn health_checked(&self) -> bool {
+            self.setting(|config| config.health_checked)
+        }
+
+        /// Changes whether health checks decide that the dependency works again.
         pub fn set_health_checked(&self, health_checked: bool) {
-            // As above.
+            // Cannot fail: both values are valid, and the other settings stay as they are.
             let _ = self.retune(|config| config.health_checked = health_checked);
         }
     };
 }
 
-pub(crate) use live_setters;
+pub(crate) use live_settings;
 
 impl CircuitBreaker {
-    live_setters!();
-
-    /// Replaces all settings. The state stays, and if the trips do, so does what was counted.
-    ///
-    /// See the setters for what each change means to calls in flight.
-    ///
-    /// # Errors
-    /// Returns an error if a setting is invalid, or if the name is another. Nothing has changed then.
-    pub fn set_config(&self, config: CircuitBreakerConfig) -> Result<(), ControlError> {
-        config.validate()?;
-        check_fixed("name", config.name.as_str(), self.name())?;
-        self.retune(|current| *current = config)
-    }
+    live_settings!();
 
     /// Returns the settings.
     pub fn config(&self) -> CircuitBreakerConfig {
-        CircuitBreakerConfig::clone(&self.0.lock().config)
+        self.setting(CircuitBreakerConfig::clone)
+    }
+
+    /// Replaces all settings. The state stays, and what was counted stays unless the trips change.
+    ///
+    /// The setters document what each change means for calls in flight.
+    ///
+    /// # Errors
+    /// Returns an error if a setting is invalid or the name differs. Nothing has changed then.
+    pub fn set_config(&self, config: CircuitBreakerConfig) -> Result<(), ControlError> {
+        config.validate()?;
+        check_name(&config.name, self.name())?;
+        self.retune(|current| *current = config)
+    }
+
+    fn setting<T>(&self, read: impl FnOnce(&CircuitBreakerConfig) -> T) -> T {
+        read(&self.0.lock().config)
     }
 
     fn retune(&self, change: impl FnOnce(&mut CircuitBreakerConfig)) -> Result<(), ControlError> {
@@ -109,24 +148,20 @@ impl CircuitBreaker {
     }
 }
 
-/// Checks a setting that cannot change.
-pub(crate) fn check_fixed<T: PartialEq + Display>(
-    setting: &'static str,
-    given: T,
-    current: T,
-) -> Result<(), ConfigError> {
+/// Checks that the name stays the same, because it cannot change.
+pub(crate) fn check_name(given: &str, current: &str) -> Result<(), ConfigError> {
     if given == current {
         return Ok(());
     }
-    Err(ConfigError::new(setting, given, format!("{current}, because it cannot change")))
+    Err(ConfigError::new("name", given, format!("{current}, because it cannot change")))
 }
 
-/// The settings that are numbers, by the names that errors use.
+/// The names of the settings that are numbers, as in errors.
 pub(crate) const SETTINGS: [&str; 12] = [
-    "open.first",
-    "open.factor",
-    "open.max",
-    "open.jitter",
+    "open_time.first",
+    "open_time.factor",
+    "open_time.max",
+    "open_time.jitter",
     "probes.concurrency",
     "probes.successes",
     "probes.lease",
@@ -137,14 +172,15 @@ pub(crate) const SETTINGS: [&str; 12] = [
     "health_checked",
 ];
 
-/// Calls `each` with every setting that is a number. Durations are in seconds, and no call time-out is 0.
+/// Calls `each` with every setting that is a number. Durations are in seconds. Without a call
+/// time-out, its value is 0.
 pub(crate) fn read_settings(config: &CircuitBreakerConfig, each: &mut dyn FnMut(&'static str, f64)) {
-    let CircuitBreakerConfig { open, probes, ramp, call_timeout, health_checked, .. } = config;
+    let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, health_checked, .. } = config;
     let values = [
-        open.first.as_secs_f64(),
-        open.factor,
-        open.max.as_secs_f64(),
-        open.jitter,
+        open_time.first.as_secs_f64(),
+        open_time.factor,
+        open_time.max.as_secs_f64(),
+        open_time.jitter,
         f64::from(probes.concurrency),
         f64::from(probes.successes),
         probes.lease.as_secs_f64(),
@@ -157,23 +193,24 @@ pub(crate) fn read_settings(config: &CircuitBreakerConfig, each: &mut dyn FnMut(
     SETTINGS.into_iter().zip(values).for_each(|(name, value)| each(name, value));
 }
 
-/// Changes the setting of this name.
+/// Changes the setting of this name. The result still has to be validated.
+///
+/// `others` are the names of further settings of the guard, for the error.
 ///
 /// # Errors
-/// Returns an error if the value cannot be one of this setting. It may still be out of range. `others` are
-/// settings that the guard has besides.
+/// Returns an error if the setting is unknown or the value has the wrong type.
 pub(crate) fn change_setting(
     config: &mut CircuitBreakerConfig,
     setting: &str,
     value: f64,
     others: &[&str],
 ) -> Result<(), ControlError> {
-    let CircuitBreakerConfig { open, probes, ramp, call_timeout, health_checked, .. } = config;
+    let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, health_checked, .. } = config;
     match setting {
-        "open.first" => open.first = check::seconds("open.first", value)?,
-        "open.factor" => open.factor = value,
-        "open.max" => open.max = check::seconds("open.max", value)?,
-        "open.jitter" => open.jitter = value,
+        "open_time.first" => open_time.first = check::seconds("open_time.first", value)?,
+        "open_time.factor" => open_time.factor = value,
+        "open_time.max" => open_time.max = check::seconds("open_time.max", value)?,
+        "open_time.jitter" => open_time.jitter = value,
         "probes.concurrency" => probes.concurrency = check::whole("probes.concurrency", value)?,
         "probes.successes" => probes.successes = check::whole("probes.successes", value)?,
         "probes.lease" => probes.lease = check::seconds("probes.lease", value)?,

@@ -1,6 +1,6 @@
 //! Counting for the trips.
 
-use crate::row::Row;
+use crate::streak::Streak;
 use crate::trip::{Call, Of, Trip, When};
 use plimsoll_core::parts::SlidingWindow;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
@@ -63,7 +63,7 @@ impl Meters {
     /// Begins a life, in which nothing has been counted.
     pub(crate) fn begin(&self, life: u32) {
         // The windows tell lives apart by themselves.
-        self.0.iter().filter_map(OnceLock::get).for_each(|meter| meter.row.begin(life));
+        self.0.iter().filter_map(OnceLock::get).for_each(|meter| meter.streak.begin(life));
     }
 
     /// Counts a success, for trips that are not about slow calls.
@@ -77,7 +77,7 @@ impl Meters {
             kinds >>= 2;
             match meter.get() {
                 Some(meter) if kind == Kinds::RATIO => meter.window.add(ALL, life, now),
-                Some(meter) if kind == Kinds::CONSECUTIVE => meter.row.end(life),
+                Some(meter) if kind == Kinds::CONSECUTIVE => meter.streak.end(life),
                 _ => {}
             }
         }
@@ -104,7 +104,7 @@ pub(crate) struct Meter {
     // See `encode`.
     trip: [AtomicU64; 4],
     window: SlidingWindow<2>,
-    row: Row,
+    streak: Streak,
 }
 
 /// Writes a trip as numbers: its kinds and its count, the share, the duration of slow calls, the time.
@@ -145,7 +145,7 @@ fn decode([kinds, share, slow, within]: [u64; 4]) -> Trip {
 impl Meter {
     fn new(trip: &Trip) -> Self {
         let window = SlidingWindow::new(trip.within);
-        Meter { trip: encode(trip).map(AtomicU64::new), window, row: Row::new() }
+        Meter { trip: encode(trip).map(AtomicU64::new), window, streak: Streak::new() }
     }
 
     fn set(&self, trip: &Trip, now: Instant) {
@@ -171,7 +171,7 @@ impl Meter {
             (Some(true), _) => return self.count_bad(&trip, life, now),
             (Some(false), When::Ratio { .. }) => self.window.add(ALL, life, now),
             // A row is ended by a success, not by what is bad for another trip.
-            (Some(false), When::Consecutive(_)) if call.outcome == Outcome::Success => self.row.end(life),
+            (Some(false), When::Consecutive(_)) if call.outcome == Outcome::Success => self.streak.end(life),
             _ => {}
         }
         false
@@ -185,7 +185,7 @@ impl Meter {
                 let [all, bad] = self.window.add_and_sum([ALL, BAD], life, now);
                 all >= u64::from(min_calls) && bad as f64 >= share * all as f64
             }
-            When::Consecutive(n) => self.row.add(life, now, trip.within) >= u64::from(n),
+            When::Consecutive(n) => self.streak.add(life, now, trip.within) >= u64::from(n),
         }
     }
 
@@ -193,7 +193,7 @@ impl Meter {
     pub(crate) fn counts(&self, trip: &Trip, life: u32, now: Instant) -> (u64, u64) {
         let [all, bad] = self.window.sum(life, now);
         match trip.when {
-            When::Consecutive(n) => (u64::from(n), self.row.len()),
+            When::Consecutive(n) => (u64::from(n), self.streak.len()),
             When::Count(n) => (u64::from(n), bad),
             When::Ratio { share, .. } => ((share * all as f64).ceil() as u64, bad),
         }

@@ -25,7 +25,7 @@ const S: Duration = Duration::from_secs(1);
 fn fuse(intensity: u32, time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
         .trip(Trip::failures().count(intensity + 1).within(10 * S))
-        .open(OpenTime::fixed(60 * S))
+        .open_time(OpenTime::fixed(60 * S))
         .ramp(Ramp::NONE)
         .clock(time.clock())
         .dice(Dice::seeded(1))
@@ -123,13 +123,13 @@ mod fuse_rows {
             no(CircuitBreaker::builder().trip(trip), field);
         }
         let open = OpenTime::default();
-        no(CircuitBreaker::builder().open(OpenTime { first: Duration::ZERO, ..open }), "open.first");
+        no(CircuitBreaker::builder().open_time(OpenTime { first: Duration::ZERO, ..open }), "open_time.first");
         for factor in [0.99, -1.0, f64::NAN, f64::INFINITY] {
-            no(CircuitBreaker::builder().open(OpenTime { factor, ..open }), "open.factor");
+            no(CircuitBreaker::builder().open_time(OpenTime { factor, ..open }), "open_time.factor");
         }
-        no(CircuitBreaker::builder().open(OpenTime { max: S, ..open }), "open.max");
+        no(CircuitBreaker::builder().open_time(OpenTime { max: S, ..open }), "open_time.max");
         for share in [-0.1, 1.1, f64::NAN] {
-            no(CircuitBreaker::builder().open(OpenTime { jitter: share, ..open }), "open.jitter");
+            no(CircuitBreaker::builder().open_time(OpenTime { jitter: share, ..open }), "open_time.jitter");
             no(CircuitBreaker::builder().ramp(Ramp { start: share, ..Ramp::default() }), "ramp.start");
             no(
                 CircuitBreaker::builder().ramp(Ramp { tolerance: share, ..Ramp::default() }),
@@ -165,7 +165,7 @@ mod fuse_rows {
             .build()
             .unwrap();
         CircuitBreaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).build().unwrap();
-        CircuitBreaker::builder().open(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
+        CircuitBreaker::builder().open_time(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
         let config = CircuitBreakerConfig { trips: vec![], ..CircuitBreakerConfig::default() };
         let by_hand = CircuitBreaker::builder().config(config).build().unwrap();
         melt(&by_hand, 10_000);
@@ -355,7 +355,7 @@ mod fuse_rows {
     fn it_is_open_for_its_time_to_the_instant_and_then_heals() {
         for reset in [MS, 7 * MS, S, 60 * S] {
             let time = ManualTime::new();
-            let breaker = fuse(0, &time).open(OpenTime::fixed(reset)).build().unwrap();
+            let breaker = fuse(0, &time).open_time(OpenTime::fixed(reset)).build().unwrap();
             for _ in 0..3 {
                 time.advance(3 * MS);
                 melt(&breaker, 1);
@@ -483,7 +483,7 @@ mod klarna_rows {
             .trip(Trip::timeouts().count(10).within(60 * S))
             .trip(Trip::slow(CALL).count(10).within(300 * S))
             .call_timeout(CALL)
-            .open(OpenTime::fixed(600 * S))
+            .open_time(OpenTime::fixed(600 * S))
             .ramp(Ramp::NONE)
             .clock(time.clock())
     }
@@ -736,7 +736,7 @@ mod breaky_rows {
     fn breaky(time: &ManualTime) -> CircuitBreakerBuilder {
         CircuitBreaker::builder()
             .trip(Trip::failures().count(10).within(60 * S))
-            .open(OpenTime::fixed(10 * S))
+            .open_time(OpenTime::fixed(10 * S))
             .ramp(Ramp::NONE)
             .clock(time.clock())
     }

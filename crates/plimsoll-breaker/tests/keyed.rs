@@ -28,7 +28,7 @@ fn hosts(time: &ManualTime, max_keys: usize, ear: &Arc<Ear>) -> KeyedCircuitBrea
         .name("hosts")
         .max_keys(max_keys)
         .trip(Trip::failures().count(1))
-        .open(OpenTime::fixed(10 * SECOND))
+        .open_time(OpenTime::fixed(10 * SECOND))
         .clock(time.clock())
         .observe(ear.clone())
         .build()

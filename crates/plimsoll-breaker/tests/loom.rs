@@ -22,7 +22,7 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 fn breaker(at_once: u32) -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
     let builder =
-        CircuitBreaker::builder().trip(Trip::failures().count(1)).open(OpenTime::fixed(S)).ramp(Ramp::NONE);
+        CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(OpenTime::fixed(S)).ramp(Ramp::NONE);
     let builder = builder.probes(Probes { concurrency: at_once, ..Probes::default() }).dice(Dice::seeded(1));
     (builder.clock(time.clock()).build().unwrap(), time)
 }
@@ -132,7 +132,7 @@ fn two_that_open_it_open_it_once() {
         let time = ManualTime::new();
         let open = OpenTime { first: S, factor: 2.0, max: 8 * S, jitter: 0.0 };
         let builder =
-            CircuitBreaker::builder().trip(Trip::failures().count(1)).open(open).clock(time.clock());
+            CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(open).clock(time.clock());
         let breaker = builder.dice(Dice::seeded(1)).build().unwrap();
         let permits = [breaker.try_acquire_owned().unwrap(), breaker.try_acquire_owned().unwrap()];
         let fails = permits.map(|permit| thread::spawn(move || permit.done(Outcome::Failure)));

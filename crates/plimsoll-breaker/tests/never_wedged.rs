@@ -41,7 +41,7 @@ fn config() -> impl Strategy<Value = CircuitBreakerConfig> {
         |(trips, open, probes, ramp, cancelled, call_timeout, checked)| CircuitBreakerConfig {
             name: "wedge".into(),
             trips,
-            open,
+            open_time: open,
             probes,
             ramp,
             call_timeout,
@@ -117,7 +117,7 @@ proptest! {
         // From here on it works. What is still out stays out for ever.
         breaker.unblock();
         breaker.enable();
-        let CircuitBreakerConfig { open, probes, ramp, .. } = config;
+        let CircuitBreakerConfig { open_time: open, probes, ramp, .. } = config;
         // A probe that hangs has a lease, and then it is open for the longest time; then as many calls
         // as are wanted succeed, and the ramp ends with one more. Each of these is seen by the next call.
         let bound = probes.lease + open.max + ramp.duration + gap * (probes.successes + 3);

@@ -17,7 +17,7 @@ const S: Duration = Duration::from_secs(1);
 fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
         .trip(Trip::failures().count(2))
-        .open(OpenTime::fixed(10 * S))
+        .open_time(OpenTime::fixed(10 * S))
         .ramp(Ramp::NONE)
         .clock(time.clock())
         .dice(Dice::seeded(1))
@@ -289,7 +289,7 @@ fn the_open_time_grows_and_is_spread() {
     let open = OpenTime { first: S, factor: 2.0, max: 10 * S, jitter: 0.5 };
     let dice = Dice::seeded(7);
     let fleet: Vec<_> =
-        (0..200).map(|_| builder(&time).open(open).dice(dice.clone()).build().unwrap()).collect();
+        (0..200).map(|_| builder(&time).open_time(open).dice(dice.clone()).build().unwrap()).collect();
     for longest in [1, 2, 4, 8, 10, 10] {
         let longest = longest * S;
         let mut times: Vec<_> = fleet
@@ -396,7 +396,7 @@ fn a_short_window_counts_after_years() {
 #[tokio::test(start_paused = true)]
 async fn it_follows_tokios_paused_time() {
     let breaker =
-        CircuitBreaker::builder().trip(Trip::failures().count(1)).open(OpenTime::fixed(S)).build().unwrap();
+        CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(OpenTime::fixed(S)).build().unwrap();
     fail(&breaker, 1);
     assert!(breaker.try_acquire().is_err());
     tokio::time::advance(S).await;
@@ -434,7 +434,7 @@ fn on_the_ramp_little_is_tolerated() {
     for (good, opens) in [(0, true), (8, true), (9, false)] {
         let time = ManualTime::new();
         let ramp = Ramp { duration: 10 * S, start: 1.0, tolerance: 0.1 };
-        let breaker = builder(&time).open(open).ramp(ramp).build().unwrap();
+        let breaker = builder(&time).open_time(open).ramp(ramp).build().unwrap();
         fail(&breaker, 2);
         time.advance(S);
         succeed(&breaker, 1);
@@ -533,7 +533,7 @@ fn one_may_look_closer_while_one_looks() {
 fn tending_outlives_a_check_that_panics() {
     let time = ManualTime::new();
     let open = OpenTime::fixed(S);
-    let breaker = builder(&time).open(open).ramp(Ramp::NONE).health_checked().build().unwrap();
+    let breaker = builder(&time).open_time(open).ramp(Ramp::NONE).health_checked().build().unwrap();
     let mut asked = 0;
     let mut tending = task::spawn(breaker.run_health_checks(Duration::ZERO, || {
         asked += 1;

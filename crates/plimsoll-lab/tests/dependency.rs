@@ -79,7 +79,7 @@ fn a_breaker_is_told_of_failures_but_not_of_what_a_valve_beside_it_refuses() {
     let trip = Trip::failures().ratio(0.5, 4).within(50 * MS);
     let config = CircuitBreakerConfig {
         trips: vec![trip],
-        open: OpenTime::fixed(20 * MS),
+        open_time: OpenTime::fixed(20 * MS),
         ramp: Ramp::NONE,
         ..CircuitBreakerConfig::default()
     };

@@ -25,7 +25,7 @@ pub struct KeyedCircuitBreakerConfig {
     /// The trips, as in [`CircuitBreakerConfig::trips`].
     pub trips: Vec<Trip>,
     /// How long a breaker stays open.
-    pub open: OpenTime,
+    pub open_time: OpenTime,
     /// How a half-open breaker finds out whether its dependency works.
     pub probes: Probes,
     /// How a breaker admits calls again after that.
@@ -51,13 +51,13 @@ impl Default for KeyedCircuitBreakerConfig {
 impl KeyedCircuitBreakerConfig {
     /// Returns the settings of at most `max_keys` breakers, each with the settings of `breaker`.
     pub fn new(breaker: CircuitBreakerConfig, max_keys: usize) -> Self {
-        let CircuitBreakerConfig { name, trips, open, probes, ramp, call_timeout, cancelled, health_checked } =
+        let CircuitBreakerConfig { name, trips, open_time, probes, ramp, call_timeout, cancelled, health_checked } =
             breaker;
         KeyedCircuitBreakerConfig {
             name,
             max_keys,
             trips,
-            open,
+            open_time,
             probes,
             ramp,
             call_timeout,
@@ -71,7 +71,7 @@ impl KeyedCircuitBreakerConfig {
         CircuitBreakerConfig {
             name: self.name.clone(),
             trips: self.trips.clone(),
-            open: self.open,
+            open_time: self.open_time,
             probes: self.probes,
             ramp: self.ramp,
             call_timeout: self.call_timeout,

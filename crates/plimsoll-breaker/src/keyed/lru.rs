@@ -21,7 +21,8 @@ pub(super) struct KeyShard<K> {
     by_key: HashMap<K, u32, KeyedHashState>,
     // Indices of entries. The first one was inserted or spared longest ago.
     order: Queue<u32>,
-    max: usize,
+    /// The maximum number of entries.
+    pub(super) max: usize,
 }
 
 /// A key and its breaker.
@@ -66,8 +67,14 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
         Some(entry.breaker.clone())
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.by_key.len() >= self.max
+    /// Returns whether there is room for this number of further entries.
+    pub(super) fn has_room(&self, n: usize) -> bool {
+        self.by_key.len() + n <= self.max
+    }
+
+    /// Evicts entries until there is room for `n` further ones, or none can be evicted.
+    pub(super) fn make_room(&mut self, n: usize, now: Instant) -> Vec<RemovedEntry<K>> {
+        std::iter::from_fn(|| if self.has_room(n) { None } else { self.evict(now) }).collect()
     }
 
     pub(super) fn insert(&mut self, key: K, breaker: CircuitBreaker) {
@@ -100,7 +107,7 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
     ///
     /// The order is that of CLOCK: roughly the least recently used. An entry that was used since the last
     /// look at it is spared once.
-    pub(super) fn evict(&mut self, now: Instant) -> Option<RemovedEntry<K>> {
+    fn evict(&mut self, now: Instant) -> Option<RemovedEntry<K>> {
         let mut second = None;
         for _ in 0..LOOKS.min(self.order.len()) {
             let n = self.order.pop(now, &mut |_, _| {})?;

@@ -10,13 +10,13 @@ use crate::breaker::CircuitBreaker;
 use crate::config::CircuitBreakerConfig;
 use crate::pass::Pass;
 use lru::KeyShard;
-use plimsoll_core::parts::sync::recover;
+use plimsoll_core::parts::sync::{AtomicUsize, Mutex, Ordering, recover};
 use plimsoll_core::parts::{Identity, KeyedHashState};
 use plimsoll_core::{Account, Event, Gate, Keyed, Outcome, Permit, Rejected, RequestInfo, Settle};
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A breaker for each key, such as a host or a tenant, with the same settings and a bound on their number.
 ///
@@ -57,7 +57,7 @@ struct Registry<K> {
     config: Mutex<Arc<CircuitBreakerConfig>>,
     hasher: KeyedHashState,
     shards: Box<[Mutex<KeyShard<K>>]>,
-    max_keys: usize,
+    max_keys: AtomicUsize,
 }
 
 /// The number of keys in a shard, at least. A small shard evicts what the whole would have had room for.
@@ -65,17 +65,20 @@ const KEYS_A_SHARD: usize = 256;
 /// The maximum number of shards.
 const SHARDS: usize = 16;
 
+/// Returns the part of the bound that the `n`th shard has. The first ones take the remainder.
+fn part_of(max_keys: usize, shards: usize, n: usize) -> usize {
+    max_keys / shards + usize::from(n < max_keys % shards)
+}
+
 impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     fn from_parts(config: Arc<CircuitBreakerConfig>, max_keys: usize, identity: Identity) -> Self {
         let hasher = identity.dice.hasher();
         let shards = if max_keys < 2_048 { 1 } else { (max_keys / KEYS_A_SHARD).clamp(1, SHARDS) };
         let shard = |n| {
-            // The first shards take what does not divide evenly.
-            let max = max_keys / shards + usize::from(n < max_keys % shards);
-            Mutex::new(KeyShard::new(config.clone(), max, hasher))
+            Mutex::new(KeyShard::new(config.clone(), part_of(max_keys, shards, n), hasher))
         };
         let shards = (0..shards).map(shard).collect();
-        let config = Mutex::new(config);
+        let (config, max_keys) = (Mutex::new(config), AtomicUsize::new(max_keys));
         KeyedCircuitBreaker(Arc::new(Registry { identity, config, hasher, shards, max_keys }))
     }
 
@@ -128,10 +131,10 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         }
         let Identity { name, clock, observer, .. } = &inner.identity;
         let account = Account::new(hash);
-        let mut evicted = None;
-        if shard.is_full() {
-            evicted = shard.evict(clock.now());
-            if evicted.is_none() {
+        let mut evicted = vec![];
+        if !shard.has_room(1) {
+            evicted = shard.make_room(1, clock.now());
+            if !shard.has_room(1) {
                 drop(shard);
                 observer.emit(|| Event::unguarded(name).account(account));
                 return None;
@@ -177,7 +180,7 @@ impl<K> KeyedCircuitBreaker<K> {
 
     /// Returns the maximum number of keys that have a breaker.
     pub fn max_keys(&self) -> usize {
-        self.0.max_keys
+        self.0.max_keys.load(Ordering::Relaxed)
     }
 
     /// Returns the name that rejections carry.

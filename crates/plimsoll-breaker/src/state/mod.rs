@@ -108,7 +108,7 @@ impl Shared {
         }
         let by_operator = matches!(cause, Cause::Operator(_));
         let State { machine, config, .. } = &mut *state;
-        machine.open(self.clock.now(), &config.open, self.dice.uniform(), by_operator);
+        machine.open(self.clock.now(), &config.open_time, self.dice.uniform(), by_operator);
         self.state_changed(state, cause)
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 ///
 /// A call of an earlier life that is counted late does not get into the row of a later one.
 #[derive(Debug)]
-pub(crate) struct Row(AtomicU64);
+pub(crate) struct Streak(AtomicU64);
 
 const COUNT_BITS: u32 = 16;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
@@ -29,9 +29,9 @@ const fn tag(life: u32) -> u64 {
     (life as u64 & 0xff) << LIFE_SHIFT
 }
 
-impl Row {
+impl Streak {
     pub(crate) fn new() -> Self {
-        Row(AtomicU64::new(0))
+        Streak(AtomicU64::new(0))
     }
 
     /// Begins a life, without a row.
