@@ -154,10 +154,10 @@ fn behind_a_breaker_it_is_back_within_the_open_time_and_the_ramp() {
         let scenario = dependency(&[policy]);
         let config = config(&scenario);
         let deadline = scenario.steps[0].case.clients.deadline.unwrap();
-        let usual = (config.open.max + config.ramp.duration).as_secs_f64();
+        let usual = (config.open_time.max + config.ramp.duration).as_secs_f64();
         // A probe that was on its way when the fault ended may still fail, or be the one in twenty thousand that is
         // slow while all is well: that costs one more open time.
-        let most = (2 * config.open.max + config.ramp.duration + deadline).as_secs_f64();
+        let most = (2 * config.open_time.max + config.ramp.duration + deadline).as_secs_f64();
         let mut all = Vec::new();
         for seed in 1..=10 {
             let outcome = outcome(&scenario, seed, 1);
