@@ -103,7 +103,7 @@ impl HostClient {
             // in 2 s.
             .trip(Trip::failures().consecutive(5))
             .trip(Trip::failures().ratio(0.5, 20).within(2_000 * MS))
-            .open(OpenTime { first: 150 * MS, max: 600 * MS, ..OpenTime::default() })
+            .open_time(OpenTime { first: 150 * MS, max: 600 * MS, ..OpenTime::default() })
             .probes(Probes { lease: CALL_TIMEOUT + 50 * MS, ..Probes::default() })
             .ramp(Ramp { duration: 400 * MS, ..Ramp::default() })
             .observe(self.log.clone())

@@ -8,7 +8,7 @@ use plimsoll::breaker::{OpenTime, Probes, Ramp};
 use plimsoll::drop::{Control, Curve, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedExt, KeyedRateLimiter,
+    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedCircuitBreaker, KeyedExt, KeyedRateLimiter,
     LoadShedder, ManualTime, Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Then, TieredRateLimiter,
     Trip, Valve, Wait, wait_layer,
 };
@@ -147,8 +147,9 @@ fn breaker(kit: &Kit) -> Fixture {
 }
 
 fn keyed_breaker(kit: &Kit) -> Fixture {
-    let breakers = CircuitBreaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).clock(kit.clock());
-    let breakers = breakers.dice(kit.dice.clone()).observe(kit.observer()).keyed::<u64>(8).unwrap();
+    let breakers = KeyedCircuitBreaker::<u64>::builder().trip(Trip::failures().ratio(1.0, u32::MAX));
+    let breakers = breakers.max_keys(8).clock(kit.clock()).dice(kit.dice.clone());
+    let breakers = breakers.observe(kit.observer()).build().unwrap();
     blocked(&breakers.breaker(&7).unwrap(), Fixture::gate(breakers.by(|_: &Request| 7)))
 }
 
@@ -174,15 +175,15 @@ fn breaker_settings() -> Vec<InvalidSetting> {
         invalid("share of 0 calls", trip(Trip::failures().ratio(0.5, 0))),
         invalid("empty window", trip(Trip::failures().count(1).within(zero))),
         invalid("every call is slow", trip(Trip::slow(zero))),
-        invalid("no open time", builder().open(OpenTime::fixed(zero)).build()),
-        invalid("longest open time below the first", builder().open(decreasing).build()),
+        invalid("no open time", builder().open_time(OpenTime::fixed(zero)).build()),
+        invalid("longest open time below the first", builder().open_time(decreasing).build()),
         invalid("no probes", probes(Probes { concurrency: 0, ..Probes::default() })),
         invalid("no successes", probes(Probes { successes: 0, ..Probes::default() })),
         invalid("no lease", probes(Probes { lease: zero, ..Probes::default() })),
         invalid("ramp starts above 1", builder().ramp(Ramp { start: 1.5, ..Ramp::default() }).build()),
         invalid("no call time-out", builder().call_timeout(zero).build()),
         invalid("share of faults not a number", builder().build().unwrap().set_fault(f64::NAN)),
-        invalid("no keys", builder().keyed::<u64>(0)),
+        invalid("no keys", KeyedCircuitBreaker::<u64>::builder().max_keys(0).build()),
     ]
 }
 

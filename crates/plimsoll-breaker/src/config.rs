@@ -1,111 +1,47 @@
-//! What can be set on a breaker.
+//! The settings of a breaker.
 
-use crate::{CircuitBreaker, KeyedCircuitBreaker, Trip};
-use plimsoll_core::parts::intern;
-use plimsoll_core::{Clock, ConfigError, Dice, Observe, Observer, Outcome};
-use std::fmt;
-use std::hash::Hash;
-use std::sync::Arc;
+use crate::meter::MAX_TRIPS;
+use crate::trip::Trip;
+use plimsoll_core::parts::check;
+use plimsoll_core::{ConfigError, Outcome};
 use std::time::Duration;
 
-/// The settings of a [`CircuitBreaker`]. Plain data; checked when a breaker is built from it.
+/// The settings of a [`CircuitBreaker`](crate::CircuitBreaker). Plain data; validated when a breaker is
+/// built.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct CircuitBreakerConfig {
-    /// The name that refusals carry. Default "breaker".
+    /// The name that rejections carry. Default: "breaker".
     pub name: String,
-    /// When it opens: as soon as any of these says so. Default [`Trip::failures`], as Hystrix has it: half of
-    /// at least 20 calls within 10 s. None at all: only by hand.
+    /// The trips: the breaker opens as soon as one of them is fulfilled.
+    ///
+    /// Default: [`Trip::failures`], half of at least 20 calls within 10 s, as in Hystrix. Without any,
+    /// only [`trip`](crate::CircuitBreaker::trip) opens it. Range: 0 to 8 trips.
     pub trips: Vec<Trip>,
-    /// How long it stays open.
-    pub open: OpenTime,
-    /// How it tries whether it works again.
+    /// How long the breaker stays open.
+    pub open_time: OpenTime,
+    /// How a half-open breaker finds out whether the dependency works.
     pub probes: Probes,
-    /// How it lets calls back in.
+    /// How the breaker admits calls again after that.
     pub ramp: Ramp,
-    /// How long a call may take. A call that is cancelled after this time counts as timed out. Default `None`:
-    /// a cancelled call never does.
+    /// The longest a call may take. Default: `None`. Above 0.
+    ///
+    /// A call that is cancelled after this time counts as timed out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
+    )]
     pub call_timeout: Option<Duration>,
-    /// What a call counts as that is cancelled earlier. Default [`Outcome::Ignored`]: a caller who gives up
-    /// says nothing about the dependency.
+    /// What a call counts as that is cancelled earlier. Default: [`Outcome::Ignored`].
+    ///
+    /// A caller that gives up early says nothing about the dependency.
     pub cancelled: Outcome,
-    /// Whether a check of yours decides if it works again, instead of calls: see
-    /// [`tend`](CircuitBreaker::run). Default false.
+    /// Whether a health check decides that the dependency works again, instead of probes. Default:
+    /// `false`.
+    ///
+    /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks).
     pub health_checked: bool,
-}
-
-/// How long a breaker stays open: `first`, and `factor` times as long each time it has to open again without
-/// having been closed, up to `most`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OpenTime {
-    /// The first time. Default 5 s, as Hystrix has it.
-    pub first: Duration,
-    /// How much longer the next, at least 1.0. Default 2.0; 1.0 is fixed.
-    pub factor: f64,
-    /// The longest. Default 60 s.
-    pub max: Duration,
-    /// The share of it that is left to chance, 0.0 to 1.0, so that many do not come back at once. Default
-    /// 0.1: up to a tenth shorter.
-    pub jitter: f64,
-}
-
-impl Default for OpenTime {
-    fn default() -> Self {
-        OpenTime { first: Duration::from_secs(5), factor: 2.0, max: Duration::from_secs(60), jitter: 0.1 }
-    }
-}
-
-impl OpenTime {
-    /// Always the same, to the instant.
-    pub const fn fixed(time: Duration) -> Self {
-        OpenTime { first: time, factor: 1.0, max: time, jitter: 0.0 }
-    }
-
-    pub(crate) fn after(&self, before: u32, luck: f64) -> Duration {
-        let grown = self.first.as_secs_f64() * self.factor.powf(f64::from(before.min(1_000)));
-        let time = grown.min(self.max.as_secs_f64()) * (1.0 - self.jitter * luck);
-        Duration::try_from_secs_f64(time).unwrap_or(self.max)
-    }
-}
-
-/// How a half-open breaker tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probes {
-    /// How many calls may be out at once, 1 to 1,024. Default 1.
-    pub concurrency: u32,
-    /// How many have to succeed, at least 1. Default 1: what follows is the ramp.
-    pub successes: u32,
-    /// How long one may be out. One that is not back then counts as failed; what it brings later counts for
-    /// nothing. Default 30 s; choose a little more than the call time-out.
-    pub lease: Duration,
-}
-
-impl Default for Probes {
-    fn default() -> Self {
-        Probes { concurrency: 1, successes: 1, lease: Duration::from_secs(30) }
-    }
-}
-
-/// How a breaker that works again lets calls back in.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ramp {
-    /// Over how long the share grows to all of them. Default 5 s; zero: at once.
-    pub duration: Duration,
-    /// The share that it begins with, 0.0 to 1.0. Default 0.1.
-    pub start: f64,
-    /// The share of the calls since it began that may fail, 0.0 to 1.0. Default 0.1: one failure
-    /// among the first nine sends it back, for longer.
-    pub tolerance: f64,
-}
-
-impl Default for Ramp {
-    fn default() -> Self {
-        Ramp { duration: Duration::from_secs(5), start: 0.1, tolerance: 0.1 }
-    }
-}
-
-impl Ramp {
-    /// No ramp: all at once.
-    pub const NONE: Ramp = Ramp { duration: Duration::ZERO, start: 1.0, tolerance: 0.0 };
 }
 
 impl Default for CircuitBreakerConfig {
@@ -113,7 +49,7 @@ impl Default for CircuitBreakerConfig {
         CircuitBreakerConfig {
             name: "breaker".into(),
             trips: vec![Trip::failures()],
-            open: OpenTime::default(),
+            open_time: OpenTime::default(),
             probes: Probes::default(),
             ramp: Ramp::default(),
             call_timeout: None,
@@ -124,172 +60,135 @@ impl Default for CircuitBreakerConfig {
 }
 
 impl CircuitBreakerConfig {
-    /// Checks every field.
+    /// Checks every setting.
     ///
     /// # Errors
-    /// Names the first field that will not do, the value and what is allowed.
+    /// Returns an error naming the first invalid setting, its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        plimsoll_core::parts::check::name(&self.name)?;
+        check::name(&self.name)?;
+        if self.trips.len() > MAX_TRIPS {
+            let given = format!("{} trips", self.trips.len());
+            return Err(ConfigError::new("trips", given, format!("at most {MAX_TRIPS}")));
+        }
         self.trips.iter().try_for_each(Trip::validate)?;
-        let above_zero = |field, given: Duration| match given.is_zero() {
-            true => Err(ConfigError::new(field, "0ns", "above 0")),
-            false => Ok(()),
-        };
-        let share = |field, given: f64| match (0.0..=1.0).contains(&given) {
-            true => Ok(()),
-            false => Err(ConfigError::new(field, given, "0.0 to 1.0")),
-        };
-        let OpenTime { first, factor, max: most, jitter } = self.open;
-        above_zero("open.first", first)?;
+        self.open_time.validate()?;
+        self.probes.validate()?;
+        self.ramp.validate()?;
+        self.call_timeout.map_or(Ok(()), |timeout| check::above_zero("call_timeout", timeout))
+    }
+}
+
+/// How long a breaker stays open: `first`, and `factor` times as long each time it opens again without
+/// having been closed, up to `max`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct OpenTime {
+    /// The first open time. Default: 5 s, as in Hystrix. Above 0.
+    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
+    pub first: Duration,
+    /// How many times longer the next one is. Default: 2.0. Range: at least 1.0, which keeps it fixed.
+    pub factor: f64,
+    /// The longest open time. Default: 60 s. Range: at least `first`.
+    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
+    pub max: Duration,
+    /// The share of an open time that is random. Default: 0.1, up to a tenth shorter. Range: 0.0 to 1.0.
+    ///
+    /// It spreads the probes of many breakers that opened together.
+    pub jitter: f64,
+}
+
+impl Default for OpenTime {
+    fn default() -> Self {
+        OpenTime { first: Duration::from_secs(5), factor: 2.0, max: Duration::from_secs(60), jitter: 0.1 }
+    }
+}
+
+impl OpenTime {
+    /// Returns an open time that is always exactly `time`.
+    pub const fn fixed(time: Duration) -> Self {
+        OpenTime { first: time, factor: 1.0, max: time, jitter: 0.0 }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let OpenTime { first, factor, max, jitter } = *self;
+        check::above_zero("open_time.first", first)?;
         if !(factor >= 1.0 && factor.is_finite()) {
-            return Err(ConfigError::new("open.factor", factor, "at least 1.0"));
+            return Err(ConfigError::new("open_time.factor", factor, "at least 1.0"));
         }
-        if most < first {
-            return Err(ConfigError::new("open.most", format!("{most:?}"), "at least the first"));
+        if max < first {
+            return Err(ConfigError::new("open_time.max", format_args!("{max:?}"), "at least the first"));
         }
-        share("open.jitter", jitter)?;
-        let Probes { concurrency: at_once, successes, lease } = self.probes;
-        if !(1..=1_024).contains(&at_once) {
-            return Err(ConfigError::new("probes.at_once", at_once, "1 to 1024"));
-        }
-        if successes == 0 {
-            return Err(ConfigError::new("probes.successes", 0, "at least 1"));
-        }
-        above_zero("probes.lease", lease)?;
-        share("ramp.from", self.ramp.start)?;
-        share("ramp.tolerate", self.ramp.tolerance)?;
-        self.call_timeout.map_or(Ok(()), |timeout| above_zero("call_timeout", timeout))
+        check::share("open_time.jitter", jitter)
+    }
+
+    /// Returns the open time after `before` earlier ones. `luck` is between 0.0 and 1.0.
+    pub(crate) fn after(&self, before: u32, luck: f64) -> Duration {
+        let grown = self.first.as_secs_f64() * self.factor.powf(f64::from(before.min(1_000)));
+        let time = grown.min(self.max.as_secs_f64()) * (1.0 - self.jitter * luck);
+        Duration::try_from_secs_f64(time).unwrap_or(self.max)
     }
 }
 
-pub(crate) fn check_rate(rate: f64) -> Result<(), ConfigError> {
-    if (0.0..=1.0).contains(&rate) {
-        Ok(())
-    } else {
-        Err(ConfigError::new("fault", rate, "0.0 (none) to 1.0 (all)"))
-    }
-}
-
-/// Builds a [`CircuitBreaker`]; from [`CircuitBreaker::builder`].
-#[derive(Clone, Default)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct CircuitBreakerBuilder {
-    config: CircuitBreakerConfig,
-    // The first trip that is given replaces the default.
-    given: bool,
-    clock: Clock,
-    dice: Dice,
-    observer: Option<Arc<dyn Observe>>,
-}
-
-impl CircuitBreakerBuilder {
-    /// Starts from these settings.
-    pub fn config(mut self, config: CircuitBreakerConfig) -> Self {
-        self.config = config;
-        self.given = true;
-        self
-    }
-
-    /// The name that refusals carry. See [`intern`] for what a name costs.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.config.name = name.into();
-        self
-    }
-
-    /// Opens for this reason, too. The first that is given takes the place of the default.
-    pub fn trip(mut self, trip: Trip) -> Self {
-        if !std::mem::replace(&mut self.given, true) {
-            self.config.trips.clear();
-        }
-        self.config.trips.push(trip);
-        self
-    }
-
-    /// How long it stays open.
-    pub fn open(mut self, open: OpenTime) -> Self {
-        self.config.open = open;
-        self
-    }
-
-    /// How it tries whether it works again.
-    pub fn probes(mut self, probes: Probes) -> Self {
-        self.config.probes = probes;
-        self
-    }
-
-    /// How it lets calls back in.
-    pub fn ramp(mut self, ramp: Ramp) -> Self {
-        self.config.ramp = ramp;
-        self
-    }
-
-    /// How long a call may take before cancelling it counts as a time-out.
-    pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.config.call_timeout = Some(timeout);
-        self
-    }
-
-    /// What a call counts as that is cancelled earlier.
-    pub fn cancelled(mut self, outcome: Outcome) -> Self {
-        self.config.cancelled = outcome;
-        self
-    }
-
-    /// Lets a check of yours decide whether it works again, instead of calls.
-    pub fn health_checked(mut self) -> Self {
-        self.config.health_checked = true;
-        self
-    }
-
-    /// The clock; the system's unless set.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// The dice; the calling thread's own unless set.
-    pub fn dice(mut self, dice: Dice) -> Self {
-        self.dice = dice;
-        self
-    }
-
-    /// Tells `observer` each decision, outcome and turn.
-    pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observer = Some(observer);
-        self
-    }
-
-    /// The breaker.
+/// How a half-open breaker finds out whether the dependency works: by a few calls, the probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct Probes {
+    /// The maximum number of probes in flight. Default: 1. Range: 1 to 1,024.
+    pub concurrency: u32,
+    /// The number of probes that must succeed. Default: 1, because the ramp follows. Range: at least 1.
+    pub successes: u32,
+    /// The longest that a probe may be in flight. Default: 30 s. Above 0.
     ///
-    /// # Errors
-    /// A setting that will not do, named with its value and what is allowed.
-    pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
-        self.config.validate()?;
-        let name = intern(&self.config.name);
-        let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        Ok(CircuitBreaker::of(name, Arc::new(self.config), self.clock, self.dice, observer))
+    /// A probe that takes longer counts as failed, and its later result for nothing. Choose a little
+    /// more than the call time-out.
+    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
+    pub lease: Duration,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Probes { concurrency: 1, successes: 1, lease: Duration::from_secs(30) }
     }
 }
 
-impl CircuitBreakerBuilder {
-    /// A breaker of these settings for each key, `most` of them at once, 1 to 2³² − 1. See [`KeyedCircuitBreaker`].
+impl Probes {
+    fn validate(&self) -> Result<(), ConfigError> {
+        check::within("probes.concurrency", self.concurrency, 1..=1_024)?;
+        check::within("probes.successes", self.successes, 1..=u32::MAX)?;
+        check::above_zero("probes.lease", self.lease)
+    }
+}
+
+/// How a breaker admits a growing share of the calls after its probes have succeeded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct Ramp {
+    /// The time until all calls are admitted. Default: 5 s. 0 admits all at once.
+    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
+    pub duration: Duration,
+    /// The share of the calls that is admitted at first. Default: 0.1. Range: 0.0 to 1.0.
+    pub start: f64,
+    /// The share of the calls on the ramp that may fail. Default: 0.1. Range: 0.0 to 1.0.
     ///
-    /// # Errors
-    /// A setting that will not do, named with its value and what is allowed.
-    pub fn keyed<K: Hash + Eq + Clone>(self, most: usize) -> Result<KeyedCircuitBreaker<K>, ConfigError> {
-        self.config.validate()?;
-        if most == 0 || u32::try_from(most).is_err() {
-            return Err(ConfigError::new("most", most, "1 to 4294967295"));
-        }
-        let name = intern(&self.config.name);
-        let observer = self.observer.map_or(Observer::none(), |o| Observer::new(o, name));
-        Ok(KeyedCircuitBreaker::of(name, Arc::new(self.config), most, self.clock, self.dice, observer))
+    /// At 0.1 one failure among the first nine calls opens the breaker again, for longer.
+    pub tolerance: f64,
+}
+
+impl Default for Ramp {
+    fn default() -> Self {
+        Ramp { duration: Duration::from_secs(5), start: 0.1, tolerance: 0.1 }
     }
 }
 
-impl fmt::Debug for CircuitBreakerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let observed = self.observer.is_some();
-        f.debug_struct("Builder").field("config", &self.config).field("observed", &observed).finish()
+impl Ramp {
+    /// No ramp: all calls are admitted at once.
+    pub const NONE: Ramp = Ramp { duration: Duration::ZERO, start: 1.0, tolerance: 0.0 };
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        check::share("ramp.start", self.start)?;
+        check::share("ramp.tolerance", self.tolerance)
     }
 }

@@ -1,14 +1,31 @@
-//! The tower face.
+//! The layers.
 
-use crate::CircuitBreaker;
-use plimsoll_core::{GateLayer, layer};
+use crate::breaker::CircuitBreaker;
+use crate::keyed::KeyedCircuitBreaker;
+use plimsoll_core::{By, GateLayer, layer};
 
 /// The layer of [`CircuitBreaker::layer`].
 pub type CircuitBreakerLayer = GateLayer<CircuitBreaker>;
 
+/// The layer of a [`KeyedCircuitBreaker`] that reads the key of a request by the closure `F`.
+///
+/// ```
+/// use plimsoll_breaker::{KeyedCircuitBreaker, KeyedCircuitBreakerLayer};
+/// use plimsoll_core::{KeyedExt, layer};
+///
+/// let hosts = KeyedCircuitBreaker::<String>::new("hosts")?;
+/// let host = |request: &(String, u32)| request.0.clone();
+/// let layer: KeyedCircuitBreakerLayer<String, _> = layer(hosts.by(host));
+/// # let _ = layer;
+/// # Ok::<(), plimsoll_core::ConfigError>(())
+/// ```
+pub type KeyedCircuitBreakerLayer<K, F> = GateLayer<By<KeyedCircuitBreaker<K>, F>>;
+
 impl CircuitBreaker {
-    /// A layer that asks before each call. By default `Err` is a failure; say otherwise by
-    /// [`classify`](plimsoll_core::GuardLayer::classify), or by `.http()` from `plimsoll-http`.
+    /// Returns a layer that admits or rejects each call. By default, `Err` is a failure.
+    ///
+    /// Decide otherwise by [`classify`](plimsoll_core::GuardLayer::classify), or by `.http()` from
+    /// `plimsoll-http`.
     pub fn layer(&self) -> CircuitBreakerLayer {
         layer(self.clone())
     }

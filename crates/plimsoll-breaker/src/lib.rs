@@ -79,25 +79,35 @@
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
 mod breaker;
+mod builder;
 mod config;
+mod health;
+mod inspect;
+mod keyed;
 #[cfg(feature = "tower")]
 mod layer;
+mod live;
 mod machine;
+mod meter;
 mod monitor;
 mod pass;
-mod registry;
+mod streak;
 mod run;
-mod shared;
+mod state;
 mod status;
 mod trip;
+#[cfg(feature = "serde")]
+mod trip_table;
 
-pub use breaker::{Check, CircuitBreaker};
-pub use config::{CircuitBreakerBuilder, CircuitBreakerConfig, OpenTime, Probes, Ramp};
+pub use breaker::CircuitBreaker;
+pub use builder::CircuitBreakerBuilder;
+pub use config::{CircuitBreakerConfig, OpenTime, Probes, Ramp};
+pub use health::HealthCheck;
+pub use keyed::{KeyedCircuitBreaker, KeyedCircuitBreakerBuilder, KeyedCircuitBreakerConfig, KeyedPass};
 #[cfg(feature = "tower")]
-pub use layer::CircuitBreakerLayer;
+pub use layer::{CircuitBreakerLayer, KeyedCircuitBreakerLayer};
 pub use machine::CircuitState;
 pub use monitor::{Alarm, Monitor};
 pub use pass::Pass;
-pub use registry::{KeyedCircuitBreaker, KeyedPass};
 pub use status::{Cause, Status};
 pub use trip::Trip;

@@ -12,6 +12,7 @@
 //! ```
 
 use crate::config::{OpenTime, Probes, Ramp};
+use crate::state::word::ONE_GENERATION;
 use plimsoll_core::Instant;
 use std::time::Duration;
 
@@ -53,10 +54,12 @@ pub(crate) enum Probe {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Machine {
+pub(crate) struct CircuitMachine {
     pub(crate) phase: CircuitState,
     /// One more with every change: what was admitted before it concerns the present no more.
     pub(crate) generation: u32,
+    /// One more each time that counting begins anew.
+    pub(crate) life: u32,
     pub(crate) since: Instant,
     /// When the present phase has had its time: of being open, or of the ramp.
     pub(crate) until: Instant,
@@ -69,11 +72,12 @@ pub(crate) struct Machine {
     failed: u64,
 }
 
-impl Machine {
+impl CircuitMachine {
     pub(crate) fn new(now: Instant) -> Self {
-        Machine {
+        CircuitMachine {
             phase: CircuitState::Closed,
             generation: 0,
+            life: 0,
             since: now,
             until: now,
             opened: 0,
@@ -87,7 +91,7 @@ impl Machine {
 
     fn turn(&mut self, to: CircuitState, now: Instant, lasts: Duration) {
         self.phase = to;
-        self.generation = self.generation.wrapping_add(1) & GENERATIONS;
+        self.generation = self.generation.wrapping_add(ONE_GENERATION);
         self.since = now;
         self.until = now + lasts;
         self.leases.clear();
@@ -98,9 +102,9 @@ impl Machine {
 
     /// `luck` is between 0.0 and 1.0, and spreads the open time. Opening it by hand says nothing about the
     /// dependency, and makes the next time no longer.
-    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_hand: bool) {
+    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_operator: bool) {
         let lasts = time.after(self.opened, luck);
-        self.opened = self.opened.saturating_add(u32::from(!by_hand));
+        self.opened = self.opened.saturating_add(u32::from(!by_operator));
         self.turn(CircuitState::Open, now, lasts);
     }
 
@@ -110,7 +114,13 @@ impl Machine {
 
     pub(crate) fn close(&mut self, now: Instant) {
         self.opened = 0;
+        self.begin_life();
         self.turn(CircuitState::Closed, now, Duration::ZERO);
+    }
+
+    /// Begins to count anew.
+    pub(crate) fn begin_life(&mut self) {
+        self.life = self.life.wrapping_add(1);
     }
 
     /// It works again: ramp up, or close at once where there is no ramp.
@@ -167,7 +177,5 @@ impl Machine {
     }
 }
 
-/// So many bits count generations: a pass packs into two words of which one is never all ones.
-const GENERATIONS: u32 = u32::MAX >> 1;
-/// Probes are told apart by so many bits.
+/// The bits of the number of a probe.
 pub(crate) const PROBE_IDS: u32 = u32::MAX >> 1;

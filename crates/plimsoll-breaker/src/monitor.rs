@@ -1,6 +1,7 @@
 //! An alarm with hysteresis.
 
-use crate::{CircuitBreaker, CircuitState};
+use crate::breaker::CircuitBreaker;
+use crate::machine::CircuitState;
 
 /// What a monitor has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! What an admitted call holds.
 
-use crate::shared::generation;
+use crate::state::word::generation;
 use plimsoll_core::{Instant, Pack, Words};
 
-/// What an admitted call holds: in which life of the breaker it was admitted, when it began, and which
-/// probe it is. Plain data; it goes back through [`Settle`](plimsoll_core::Settle).
+/// What an admitted call holds: the generation in which it was admitted, its start, and its number if it
+/// is a probe.
+///
+/// Plain data. It is released through [`Settle`](plimsoll_core::Settle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a pass that is not settled is a call that never ends"]
 pub struct Pass {
@@ -13,18 +15,15 @@ pub struct Pass {
     probe: u32,
 }
 
-const NO_PROBE: u32 = u32::MAX - 1;
-const REPORTED: u32 = u32::MAX - 2;
+const NO_PROBE: u32 = u32::MAX;
 
 impl Pass {
+    /// The start of a call that was admitted while calls were not timed.
+    pub(crate) const UNTIMED: Instant = Instant::FAR_FUTURE;
+
     #[inline]
     pub(crate) fn new(word: u64, started: Instant) -> Self {
         Pass { started: started.as_nanos(), generation: generation(word), probe: NO_PROBE }
-    }
-
-    /// Of something that nobody asked for.
-    pub(crate) fn reported(word: u64) -> Self {
-        Pass { started: 0, generation: generation(word), probe: REPORTED }
     }
 
     pub(crate) fn probing(mut self, id: u32) -> Self {
@@ -36,17 +35,17 @@ impl Pass {
         Instant::from_nanos(self.started)
     }
 
+    pub(crate) fn is_timed(&self) -> bool {
+        self.started() != Self::UNTIMED
+    }
+
     #[inline]
     pub(crate) fn generation(&self) -> u32 {
         self.generation
     }
 
     pub(crate) fn probe(&self) -> Option<u32> {
-        (self.probe < REPORTED).then_some(self.probe)
-    }
-
-    pub(crate) fn is_reported(&self) -> bool {
-        self.probe == REPORTED
+        (self.probe != NO_PROBE).then_some(self.probe)
     }
 }
 
@@ -63,14 +62,10 @@ impl Pack for Pass {
 mod tests {
     use super::*;
 
-    /// All ones is left for "none": a pass of the last generation was taken for it.
+    /// A pass of the last generation, packed into two words, was once taken for none.
     #[test]
     fn every_pass_survives_packing() {
-        for pass in [
-            Pass::new(u64::MAX, Instant::FAR_FUTURE),
-            Pass::reported(u64::MAX),
-            Pass::new(0, Instant::default()),
-        ] {
+        for pass in [Pass::new(u64::MAX, Pass::UNTIMED), Pass::new(0, Instant::default())] {
             for pass in [pass, pass.probing(0), pass.probing(crate::machine::PROBE_IDS)] {
                 assert_eq!(Option::unpack(Some(pass).pack()), Some(pass));
                 assert_eq!(Pass::unpack(pass.pack()), pass);

@@ -1,6 +1,7 @@
 //! How a breaker stands, and why.
 
-use crate::{CircuitState, Trip};
+use crate::machine::CircuitState;
+use crate::trip::Trip;
 use plimsoll_core::Instant;
 use std::fmt;
 
@@ -18,9 +19,9 @@ pub enum Cause {
     Hung,
     /// The ramp: it has come to its end, or too many failed on it.
     Ramp,
-    /// What a check has shown.
-    Check,
-    /// Someone did it; what he said.
+    /// A health check has succeeded or failed.
+    HealthCheck,
+    /// An operator has changed the state, for this reason.
     Operator(&'static str),
 }
 
@@ -33,7 +34,7 @@ impl Cause {
             Cause::Probe => "probe",
             Cause::Hung => "hung probe",
             Cause::Ramp => "ramp",
-            Cause::Check => "check",
+            Cause::HealthCheck => "health check",
             Cause::Operator(why) => why,
         }
     }

@@ -1,15 +1,14 @@
 //! When a breaker opens: values that combine.
 
-use plimsoll_core::parts::SlidingWindow;
-use plimsoll_core::{ConfigError, Instant, Outcome};
+use plimsoll_core::parts::check;
+use plimsoll_core::{ConfigError, Outcome};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-/// One reason to open: what is bad, how much of it is too much, and over which time.
+/// One reason to open: what is bad, how much of it is too much, and within which time.
 ///
-/// A breaker opens as soon as any of its trips says so. It is decided when something bad is counted,
-/// never by a success.
+/// A breaker opens as soon as one of its trips is fulfilled. Trips are evaluated when something bad is
+/// counted, never when a success is.
 ///
 /// ```
 /// use plimsoll_breaker::Trip;
@@ -24,15 +23,31 @@ use std::time::Duration;
 /// assert_eq!(most_fail.to_string(), "50% of ≥ 20 failures within 10s");
 /// # let _ = (dead, slow);
 /// ```
+///
+/// In a settings file (feature `serde`) a trip is a table with the same words:
+///
+/// ```toml
+/// trips = [
+///     { on = "failures", ratio = 0.5, min_calls = 20, within = "10s" },
+///     { on = "failures", consecutive = 5, within = "60s" },
+///     { on = "slow", longer_than = "1s", ratio = 0.33, min_calls = 50 },
+/// ]
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "crate::trip_table::TripTable", into = "crate::trip_table::TripTable")
+)]
 pub struct Trip {
-    of: Of,
-    when: When,
-    within: Duration,
+    pub(crate) of: Of,
+    pub(crate) when: When,
+    pub(crate) within: Duration,
 }
 
+/// Which calls are bad.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Of {
+pub(crate) enum Of {
     Failures,
     Errors,
     Timeouts,
@@ -40,95 +55,96 @@ enum Of {
     Overloads,
 }
 
+/// How many bad calls are too many.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum When {
+pub(crate) enum When {
     Count(u32),
     Consecutive(u32),
-    Ratio { share: f64, calls: u32 },
+    Ratio { share: f64, min_calls: u32 },
 }
 
 impl Trip {
-    const fn of(of: Of) -> Self {
-        Trip { of, when: When::Ratio { share: 0.5, calls: 20 }, within: Duration::from_secs(10) }
+    pub(crate) const fn of(of: Of) -> Self {
+        Trip { of, when: When::Ratio { share: 0.5, min_calls: 20 }, within: Duration::from_secs(10) }
     }
 
-    /// Failures and time-outs. Unless set otherwise: half of at least 20 calls within 10 s, as Hystrix
-    /// has it.
+    /// Counts failures and time-outs as bad. Default: half of at least 20 calls within 10 s, as in
+    /// Hystrix.
     pub const fn failures() -> Self {
         Self::of(Of::Failures)
     }
 
-    /// Failures alone, without time-outs.
+    /// Counts failures alone as bad, without time-outs.
     pub const fn errors() -> Self {
         Self::of(Of::Errors)
     }
 
-    /// Time-outs alone; also calls that were cancelled after at least the call time-out.
+    /// Counts time-outs alone as bad, including calls cancelled after the call time-out.
     pub const fn timeouts() -> Self {
         Self::of(Of::Timeouts)
     }
 
-    /// Calls that took this long and longer, however they ended, cancelled ones included. Each call then
-    /// reads the clock twice.
+    /// Counts calls of this duration and longer as bad, however they ended, cancelled ones included.
+    ///
+    /// Each call then reads the clock twice.
     pub const fn slow(longer_than: Duration) -> Self {
         Self::of(Of::Slow(longer_than))
     }
 
-    /// Calls that the inner side itself pushed back: 429, 503, RESOURCE_EXHAUSTED. They count in no other
-    /// trip.
+    /// Counts calls as bad that the dependency itself rejected: 429, 503, RESOURCE_EXHAUSTED.
+    ///
+    /// No other trip counts them.
     pub const fn overloads() -> Self {
         Self::of(Of::Overloads)
     }
 
-    /// Opens on the `n`th within the time; at least 1.
+    /// Opens on the `n`th bad call within the time. Range: at least 1.
     pub const fn count(mut self, n: u32) -> Self {
         self.when = When::Count(n);
         self
     }
 
-    /// Opens on the `n`th in a row, with no good one between and no longer pause than the time; 1 to 65,535.
+    /// Opens on the `n`th bad call in a row, without a success or a pause longer than the time between
+    /// two of them. Range: 1 to 65,535.
     pub const fn consecutive(mut self, n: u32) -> Self {
         self.when = When::Consecutive(n);
         self
     }
 
-    /// Opens when `share` of the calls within the time and more are bad, above 0.0 to 1.0, once there are
-    /// at least `calls`.
-    pub const fn ratio(mut self, share: f64, calls: u32) -> Self {
-        self.when = When::Ratio { share, calls };
+    /// Opens when at least `share` of the calls within the time are bad, once there are `min_calls`.
+    ///
+    /// Default: 0.5 of 20. Range: above 0.0 to 1.0, and at least 1.
+    pub const fn ratio(mut self, share: f64, min_calls: u32) -> Self {
+        self.when = When::Ratio { share, min_calls };
         self
     }
 
-    /// Over which time; a millisecond to an hour. Default 10 s. What is older is forgotten, at most a tenth
-    /// of the time late.
+    /// Sets the time. Default: 10 s. Range: 1 ms to 1 h.
+    ///
+    /// Older calls are forgotten, at most a tenth of the time late.
     pub const fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
     }
 
+    /// Checks every number.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let no = |field, given: String, allowed| Err(ConfigError::new(field, given, allowed));
         match self.when {
-            When::Count(0) => return no("count", "0".into(), "at least 1"),
-            When::Consecutive(n) if n == 0 || n > u32::from(u16::MAX) => {
-                return no("consecutive", n.to_string(), "1 to 65535");
-            }
+            When::Count(n) => check::within("count", n, 1..=u32::MAX)?,
+            When::Consecutive(n) => check::within("consecutive", n, 1..=u32::from(u16::MAX))?,
             When::Ratio { share, .. } if !(share > 0.0 && share <= 1.0) => {
-                return no("ratio", share.to_string(), "above 0.0, to 1.0");
+                return Err(ConfigError::new("ratio", share, "above 0.0, to 1.0"));
             }
-            When::Ratio { calls: 0, .. } => return no("calls", "0".into(), "at least 1"),
-            _ => {}
+            When::Ratio { min_calls, .. } => check::within("min_calls", min_calls, 1..=u32::MAX)?,
         }
-        if !(Duration::from_millis(1)..=Duration::from_secs(3_600)).contains(&self.within) {
-            return no("within", format!("{:?}", self.within), "1ms to 1h");
-        }
+        check::within("within", self.within, Duration::from_millis(1)..=Duration::from_secs(3_600))?;
         match self.of {
-            Of::Slow(Duration::ZERO) => no("slow", "0ns".into(), "above 0"),
+            Of::Slow(longer_than) => check::above_zero("longer_than", longer_than),
             _ => Ok(()),
         }
     }
 
-    /// What it is about, in a word.
+    /// Returns what is bad in a word or two, for labels.
     pub const fn as_str(&self) -> &'static str {
         match self.of {
             Of::Failures => "failures",
@@ -139,7 +155,7 @@ impl Trip {
         }
     }
 
-    pub(crate) fn is_slow(&self, call: Call) -> bool {
+    fn is_slow(&self, call: Call) -> bool {
         matches!((self.of, call.elapsed), (Of::Slow(longer_than), Some(took)) if took >= longer_than)
     }
 
@@ -147,14 +163,10 @@ impl Trip {
         matches!(self.of, Of::Slow(_))
     }
 
-    pub(crate) fn span(&self) -> Duration {
-        self.within
-    }
-
-    /// Whether a call that ended so counts here at all, and whether as bad.
+    /// Returns whether a call counts as bad or as good, or `None` if it does not count.
     pub(crate) fn weighs(&self, call: Call) -> Option<bool> {
         match (self.of, call.outcome) {
-            // A caller who gives up after so long says that it was slow, if nothing else.
+            // A call that its caller cancelled after this time was slow, whatever else it was.
             (Of::Slow(_), _) if call.cancelled && self.is_slow(call) => Some(true),
             (_, Outcome::Ignored | Outcome::Cancelled) => None,
             (Of::Slow(_), Outcome::Overloaded) => self.is_slow(call).then_some(true),
@@ -173,7 +185,9 @@ impl fmt::Display for Trip {
         match self.when {
             When::Count(n) => write!(f, "{n} ")?,
             When::Consecutive(n) => write!(f, "{n} consecutive ")?,
-            When::Ratio { share, calls } => write!(f, "{}% of ≥ {calls} ", (share * 1e5).round() / 1e3)?,
+            When::Ratio { share, min_calls } => {
+                write!(f, "{}% of ≥ {min_calls} ", (share * 1e5).round() / 1e3)?;
+            }
         }
         match self.of {
             Of::Failures => f.write_str("failures")?,
@@ -186,115 +200,12 @@ impl fmt::Display for Trip {
     }
 }
 
-const ALL: usize = 0;
-const BAD: usize = 1;
-
 /// A call that has ended, as it counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) outcome: Outcome,
     /// Whether it was cancelled, whatever that counts as.
     pub(crate) cancelled: bool,
-    /// Where calls are timed.
+    /// The time it took, if calls are timed.
     pub(crate) elapsed: Option<Duration>,
-}
-
-/// A trip at work. Counting costs the same however much is in the window.
-#[derive(Debug)]
-pub(crate) struct Meter {
-    pub(crate) trip: Trip,
-    window: SlidingWindow<2>,
-    // How many in a row, and when the last of them was, in steps of 1,024 ns.
-    row: AtomicU64,
-}
-
-const ROW_BITS: u32 = 16;
-const ROW_TICKS: u64 = u64::MAX >> ROW_BITS;
-/// About a second.
-const ROW_AHEAD: u64 = 1 << 20;
-
-impl Meter {
-    pub(crate) fn new(trip: Trip) -> Self {
-        Meter { trip, window: SlidingWindow::new(trip.within), row: AtomicU64::new(0) }
-    }
-
-    /// Counts a call; answers whether that opens the breaker.
-    #[inline]
-    pub(crate) fn count(&self, call: Call, life: u32, now: Instant) -> bool {
-        match self.trip.weighs(call) {
-            None => false,
-            // A row is broken by a success, not by what is bad for another trip.
-            Some(false)
-                if call.outcome != Outcome::Success && matches!(self.trip.when, When::Consecutive(_)) =>
-            {
-                false
-            }
-            Some(false) => {
-                self.count_good(life, now);
-                false
-            }
-            Some(true) => self.count_bad(life, now),
-        }
-    }
-
-    /// Counts a call that was good: any success is, but for a trip of slow calls.
-    #[inline]
-    pub(crate) fn count_good(&self, life: u32, now: Instant) {
-        match self.trip.when {
-            When::Count(_) => {}
-            When::Ratio { .. } => self.window.add(ALL, life, now),
-            // Looked at first: a row of good ones writes nothing.
-            When::Consecutive(_) if self.row.load(Ordering::Relaxed) == 0 => {}
-            When::Consecutive(_) => self.row.store(0, Ordering::Relaxed),
-        }
-    }
-
-    #[cold]
-    fn count_bad(&self, life: u32, now: Instant) -> bool {
-        match self.trip.when {
-            When::Count(n) => {
-                self.window.add(BAD, life, now);
-                // Two at once must not both miss the other: each has to be seen before it looks.
-                fence(Ordering::SeqCst);
-                self.window.sum(life, now)[BAD] >= u64::from(n)
-            }
-            When::Ratio { share, calls } => {
-                self.window.add(ALL, life, now);
-                self.window.add(BAD, life, now);
-                fence(Ordering::SeqCst);
-                let [all, bad] = self.window.sum(life, now);
-                all >= u64::from(calls) && bad as f64 >= share * all as f64
-            }
-            When::Consecutive(n) => {
-                let tick = now.as_nanos() >> 10;
-                // Of a span that is cut at both ends, and so never taken for a longer one.
-                let within = self.trip.within.as_nanos().div_ceil(1 << 10) as u64;
-                let next = |row: u64| {
-                    // Ticks go round, in nine years; and another thread's clock may be a little ahead.
-                    let age = tick.wrapping_sub(row >> ROW_BITS) & ROW_TICKS;
-                    let over = age > within && age < ROW_TICKS - ROW_AHEAD;
-                    let count = if over { 0 } else { row & u64::from(u16::MAX) };
-                    tick << ROW_BITS | (count + 1).min(u64::from(u16::MAX))
-                };
-                let before =
-                    self.row.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |row| Some(next(row)));
-                let (Ok(before) | Err(before)) = before;
-                next(before) & u64::from(u16::MAX) >= u64::from(n)
-            }
-        }
-    }
-
-    pub(crate) fn clear(&self) {
-        self.row.store(0, Ordering::Relaxed);
-    }
-
-    /// How many bad ones there may be at most before it opens, and how many there are.
-    pub(crate) fn counts(&self, life: u32, now: Instant) -> (u64, u64) {
-        let [all, bad] = self.window.sum(life, now);
-        match self.trip.when {
-            When::Consecutive(n) => (u64::from(n), self.row.load(Ordering::Relaxed) & u64::from(u16::MAX)),
-            When::Count(n) => (u64::from(n), bad),
-            When::Ratio { share, .. } => ((share * all as f64).ceil() as u64, bad),
-        }
-    }
 }

@@ -25,7 +25,7 @@ const S: Duration = Duration::from_secs(1);
 fn fuse(intensity: u32, time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
         .trip(Trip::failures().count(intensity + 1).within(10 * S))
-        .open(OpenTime::fixed(60 * S))
+        .open_time(OpenTime::fixed(60 * S))
         .ramp(Ramp::NONE)
         .clock(time.clock())
         .dice(Dice::seeded(1))
@@ -116,27 +116,30 @@ mod fuse_rows {
             (Trip::failures().ratio(-0.5, 1), "ratio"),
             (Trip::failures().ratio(1.01, 1), "ratio"),
             (Trip::failures().ratio(f64::NAN, 1), "ratio"),
-            (Trip::failures().ratio(0.5, 0), "calls"),
+            (Trip::failures().ratio(0.5, 0), "min_calls"),
             (Trip::failures().within(Duration::from_micros(999)), "within"),
-            (Trip::slow(Duration::ZERO), "slow"),
+            (Trip::slow(Duration::ZERO), "longer_than"),
         ] {
             no(CircuitBreaker::builder().trip(trip), field);
         }
         let open = OpenTime::default();
-        no(CircuitBreaker::builder().open(OpenTime { first: Duration::ZERO, ..open }), "open.first");
+        no(CircuitBreaker::builder().open_time(OpenTime { first: Duration::ZERO, ..open }), "open_time.first");
         for factor in [0.99, -1.0, f64::NAN, f64::INFINITY] {
-            no(CircuitBreaker::builder().open(OpenTime { factor, ..open }), "open.factor");
+            no(CircuitBreaker::builder().open_time(OpenTime { factor, ..open }), "open_time.factor");
         }
-        no(CircuitBreaker::builder().open(OpenTime { max: S, ..open }), "open.most");
+        no(CircuitBreaker::builder().open_time(OpenTime { max: S, ..open }), "open_time.max");
         for share in [-0.1, 1.1, f64::NAN] {
-            no(CircuitBreaker::builder().open(OpenTime { jitter: share, ..open }), "open.jitter");
-            no(CircuitBreaker::builder().ramp(Ramp { start: share, ..Ramp::default() }), "ramp.from");
-            no(CircuitBreaker::builder().ramp(Ramp { tolerance: share, ..Ramp::default() }), "ramp.tolerate");
+            no(CircuitBreaker::builder().open_time(OpenTime { jitter: share, ..open }), "open_time.jitter");
+            no(CircuitBreaker::builder().ramp(Ramp { start: share, ..Ramp::default() }), "ramp.start");
+            no(
+                CircuitBreaker::builder().ramp(Ramp { tolerance: share, ..Ramp::default() }),
+                "ramp.tolerance",
+            );
         }
         for at_once in [0, 1_025] {
             no(
                 CircuitBreaker::builder().probes(Probes { concurrency: at_once, ..Probes::default() }),
-                "probes.at_once",
+                "probes.concurrency",
             );
         }
         no(
@@ -162,7 +165,7 @@ mod fuse_rows {
             .build()
             .unwrap();
         CircuitBreaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).build().unwrap();
-        CircuitBreaker::builder().open(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
+        CircuitBreaker::builder().open_time(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
         let config = CircuitBreakerConfig { trips: vec![], ..CircuitBreakerConfig::default() };
         let by_hand = CircuitBreaker::builder().config(config).build().unwrap();
         melt(&by_hand, 10_000);
@@ -352,7 +355,7 @@ mod fuse_rows {
     fn it_is_open_for_its_time_to_the_instant_and_then_heals() {
         for reset in [MS, 7 * MS, S, 60 * S] {
             let time = ManualTime::new();
-            let breaker = fuse(0, &time).open(OpenTime::fixed(reset)).build().unwrap();
+            let breaker = fuse(0, &time).open_time(OpenTime::fixed(reset)).build().unwrap();
             for _ in 0..3 {
                 time.advance(3 * MS);
                 melt(&breaker, 1);
@@ -480,7 +483,7 @@ mod klarna_rows {
             .trip(Trip::timeouts().count(10).within(60 * S))
             .trip(Trip::slow(CALL).count(10).within(300 * S))
             .call_timeout(CALL)
-            .open(OpenTime::fixed(600 * S))
+            .open_time(OpenTime::fixed(600 * S))
             .ramp(Ramp::NONE)
             .clock(time.clock())
     }
@@ -609,7 +612,7 @@ mod klarna_rows {
     fn a_check_decides_when_it_closes() {
         let time = ManualTime::new();
         let breaker = klarna(&time).health_checked().build().unwrap();
-        assert!(breaker.check_due().is_none());
+        assert!(breaker.health_check_due().is_none());
         answer(&breaker, false);
         assert!(passes(&breaker), "none was due");
         melt(&breaker, 10);
@@ -617,18 +620,18 @@ mod klarna_rows {
         assert!(!passes(&breaker), "nor is one now");
         for _ in 0..3 {
             time.advance(600 * S - MS);
-            assert!(breaker.check_due().is_none());
+            assert!(breaker.health_check_due().is_none());
             time.advance(MS);
-            assert!(breaker.check_due().is_some());
+            assert!(breaker.health_check_due().is_some());
             assert!(!passes(&breaker), "no call is a probe");
             answer(&breaker, false);
-            assert!(breaker.check_due().is_none());
-            assert_eq!(breaker.status().cause, Cause::Check);
+            assert!(breaker.health_check_due().is_none());
+            assert_eq!(breaker.status().cause, Cause::HealthCheck);
         }
         time.advance(600 * S);
         answer(&breaker, true);
         assert!(passes(&breaker));
-        assert_eq!(breaker.status().to_string(), "closed (check)");
+        assert_eq!(breaker.status().to_string(), "closed (health check)");
     }
 
     /// The same, looked after by `tend`; a check that hangs counts as a no.
@@ -638,7 +641,7 @@ mod klarna_rows {
         let lease = Probes { lease: 5 * S, ..Probes::default() };
         let breaker = klarna(&time).health_checked().probes(lease).build().unwrap();
         let (checks, works) = (std::cell::Cell::new(0), std::cell::Cell::new(None));
-        let mut tending = task::spawn(breaker.run_checks(S, || async {
+        let mut tending = task::spawn(breaker.run_health_checks(S, || async {
             checks.set(checks.get() + 1);
             match works.get() {
                 Some(works) => works,
@@ -660,9 +663,9 @@ mod klarna_rows {
         pass(1);
         assert_eq!((checks.get(), breaker.state()), (1, CircuitState::Open), "it hangs");
         pass(4);
-        assert!(breaker.check_due().is_some());
+        assert!(breaker.health_check_due().is_some());
         pass(1);
-        assert_eq!((checks.get(), breaker.check_due().is_some()), (1, false), "given up");
+        assert_eq!((checks.get(), breaker.health_check_due().is_some()), (1, false), "given up");
         works.set(Some(false));
         pass(600);
         assert_eq!((checks.get(), breaker.state()), (2, CircuitState::Open));
@@ -733,7 +736,7 @@ mod breaky_rows {
     fn breaky(time: &ManualTime) -> CircuitBreakerBuilder {
         CircuitBreaker::builder()
             .trip(Trip::failures().count(10).within(60 * S))
-            .open(OpenTime::fixed(10 * S))
+            .open_time(OpenTime::fixed(10 * S))
             .ramp(Ramp::NONE)
             .clock(time.clock())
     }
@@ -797,7 +800,7 @@ mod breaky_rows {
 
 /// The check's answer, if one is due.
 fn answer(breaker: &CircuitBreaker, works: bool) {
-    if let Some(check) = breaker.check_due() {
-        breaker.record_check(check, works);
+    if let Some(check) = breaker.health_check_due() {
+        breaker.record_health_check(check, works);
     }
 }

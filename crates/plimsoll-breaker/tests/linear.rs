@@ -13,7 +13,7 @@ const S: Duration = Duration::from_secs(1);
 const THREADS: usize = 4;
 
 fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
-    CircuitBreaker::builder().open(OpenTime::fixed(S)).ramp(Ramp::NONE).clock(time.clock())
+    CircuitBreaker::builder().open_time(OpenTime::fixed(S)).ramp(Ramp::NONE).clock(time.clock())
 }
 
 /// Shuts and opens again and again while others ask. An ask that began after it was shut, and ended before

@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use loom::thread;
-use plimsoll_breaker::{CircuitBreaker, CircuitState, OpenTime, Probes, Ramp, Trip};
+use plimsoll_breaker::{Cause, CircuitBreaker, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{Dice, ManualTime, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -22,7 +22,7 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 fn breaker(at_once: u32) -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
     let builder =
-        CircuitBreaker::builder().trip(Trip::failures().count(1)).open(OpenTime::fixed(S)).ramp(Ramp::NONE);
+        CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(OpenTime::fixed(S)).ramp(Ramp::NONE);
     let builder = builder.probes(Probes { concurrency: at_once, ..Probes::default() }).dice(Dice::seeded(1));
     (builder.clock(time.clock()).build().unwrap(), time)
 }
@@ -132,7 +132,7 @@ fn two_that_open_it_open_it_once() {
         let time = ManualTime::new();
         let open = OpenTime { first: S, factor: 2.0, max: 8 * S, jitter: 0.0 };
         let builder =
-            CircuitBreaker::builder().trip(Trip::failures().count(1)).open(open).clock(time.clock());
+            CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(open).clock(time.clock());
         let breaker = builder.dice(Dice::seeded(1)).build().unwrap();
         let permits = [breaker.try_acquire_owned().unwrap(), breaker.try_acquire_owned().unwrap()];
         let fails = permits.map(|permit| thread::spawn(move || permit.done(Outcome::Failure)));
@@ -156,4 +156,29 @@ fn a_cancelled_probe_takes_no_place_with_it() {
         probe.done(Outcome::Success);
         assert_eq!(breaker.state(), CircuitState::Closed);
     });
+}
+
+/// A failure ends while the trips change. It counts for the old trip or for the new one, and a trip
+/// made of both does not open the breaker.
+#[test]
+fn failure_during_trip_change_counts_for_one_trip() {
+    let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
+    let saw = seen.clone();
+    explore(move || {
+        let (breaker, _time) = breaker(1);
+        let permit = breaker.try_acquire_owned().unwrap();
+        let fails = thread::spawn(move || permit.done(Outcome::Failure));
+        breaker.set_trips([Trip::errors().consecutive(2).within(5 * S)]).unwrap();
+        fails.join().unwrap();
+        let opened = breaker.state() == CircuitState::Open;
+        saw[usize::from(opened)].store(true, Relaxed);
+        if opened {
+            assert_eq!(breaker.status().cause, Cause::Trip(Trip::failures().count(1)));
+        } else {
+            breaker.report(Outcome::Failure);
+            breaker.report(Outcome::Failure);
+            assert_eq!(breaker.state(), CircuitState::Open, "two failures in the new life");
+        }
+    });
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both orders were explored");
 }

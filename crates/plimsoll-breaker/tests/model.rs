@@ -243,7 +243,7 @@ impl Oracle {
     }
 
     fn open_by(&mut self, now: u64, hand: bool) {
-        let open = self.config.open;
+        let open = self.config.open_time;
         let luck = self.dice.uniform();
         let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.max.as_secs_f64());
         self.opened += i32::from(!hand);
@@ -409,7 +409,7 @@ fn config() -> impl Strategy<Value = (Vec<Rule>, CircuitBreakerConfig)> {
                 CircuitBreakerConfig {
                     name,
                     trips,
-                    open,
+                    open_time: open,
                     probes,
                     ramp,
                     call_timeout,
@@ -511,10 +511,10 @@ proptest! {
                 }
                 Step::Checked(works) => {
                     let due = model.config.health_checked && model.phase == CircuitState::Open && model.until <= ms(now);
-                    let check = breaker.check_due();
+                    let check = breaker.health_check_due();
                     prop_assert_eq!(check.is_some(), due);
                     if let Some(check) = check {
-                        breaker.record_check(check, works);
+                        breaker.record_health_check(check, works);
                     }
                     match (due, works) {
                         (true, true) => model.recover(now),

@@ -41,7 +41,7 @@ fn config() -> impl Strategy<Value = CircuitBreakerConfig> {
         |(trips, open, probes, ramp, cancelled, call_timeout, checked)| CircuitBreakerConfig {
             name: "wedge".into(),
             trips,
-            open,
+            open_time: open,
             probes,
             ramp,
             call_timeout,
@@ -67,8 +67,8 @@ fn mischief(
         5 if dice.chance(0.3) => breaker.reset(),
         6 => breaker.report(Outcome::Failure),
         7 => {
-            if let Some(check) = breaker.check_due() {
-                breaker.record_check(check, dice.chance(0.5));
+            if let Some(check) = breaker.health_check_due() {
+                breaker.record_health_check(check, dice.chance(0.5));
             }
         }
         8..=11 => time.advance(MS * dice.below(700) as u32),
@@ -117,15 +117,15 @@ proptest! {
         // From here on it works. What is still out stays out for ever.
         breaker.unblock();
         breaker.enable();
-        let CircuitBreakerConfig { open, probes, ramp, .. } = config;
+        let CircuitBreakerConfig { open_time: open, probes, ramp, .. } = config;
         // A probe that hangs has a lease, and then it is open for the longest time; then as many calls
         // as are wanted succeed, and the ramp ends with one more. Each of these is seen by the next call.
         let bound = probes.lease + open.max + ramp.duration + gap * (probes.successes + 3);
         let healthy = time.clock().now();
         let mut closed = None;
         while time.clock().now().since(healthy) <= bound + 100 * gap {
-            if let Some(check) = breaker.check_due() {
-                breaker.record_check(check, true);
+            if let Some(check) = breaker.health_check_due() {
+                breaker.record_health_check(check, true);
             }
             if let Ok(permit) = breaker.try_acquire() {
                 permit.done(Outcome::Success);

@@ -18,7 +18,7 @@ const S: Duration = Duration::from_secs(1);
 fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
         .trip(Trip::failures().count(2))
-        .open(OpenTime::fixed(S))
+        .open_time(OpenTime::fixed(S))
         .ramp(Ramp::NONE)
         .clock(time.clock())
 }

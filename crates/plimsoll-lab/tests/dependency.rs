@@ -80,7 +80,7 @@ fn breaker_counts_failures_but_not_valve_rejections() {
     let trip = Trip::failures().ratio(0.5, 4).within(50 * MS);
     let config = CircuitBreakerConfig {
         trips: vec![trip],
-        open: OpenTime::fixed(20 * MS),
+        open_time: OpenTime::fixed(20 * MS),
         ramp: Ramp::NONE,
         ..CircuitBreakerConfig::default()
     };
@@ -156,10 +156,10 @@ fn breaker_recovers_within_open_time_and_ramp() {
         let scenario = dependency(&[policy]);
         let config = config(&scenario);
         let deadline = scenario.steps[0].case.clients.deadline.unwrap();
-        let usual = (config.open.max + config.ramp.duration).as_secs_f64();
+        let usual = (config.open_time.max + config.ramp.duration).as_secs_f64();
         // A probe in flight at the end of the fault may still fail. It may also be the one in
         // twenty thousand that is slow without a fault. Either costs one more open time.
-        let max = (2 * config.open.max + config.ramp.duration + deadline).as_secs_f64();
+        let max = (2 * config.open_time.max + config.ramp.duration + deadline).as_secs_f64();
         let mut all = Vec::new();
         for seed in 1..=10 {
             let outcome = outcome(&scenario, seed, 1);

@@ -67,7 +67,7 @@ impl Reader<'_> {
         let call_timeout = call_timeout.map(|given| self.time("policy.call_timeout", given, NANO..=HOUR));
         Ok(CircuitBreakerConfig {
             trips,
-            open: OpenTime { first, max, ..open },
+            open_time: OpenTime { first, max, ..open },
             probes: Probes { concurrency: probe_concurrency, lease, ..probes },
             ramp: Ramp { duration: over, ..ramp },
             call_timeout: call_timeout.transpose()?.or(deadline),
@@ -100,7 +100,7 @@ mod tests {
         let when = |trip: Trip| trip.ratio(0.2, 5).within(ms(1_000));
         let breaker = CircuitBreakerConfig {
             trips: vec![when(Trip::failures()), when(Trip::slow(ms(50)))],
-            open: OpenTime { first: ms(90_000), max: ms(90_000), ..plain.open },
+            open_time: OpenTime { first: ms(90_000), max: ms(90_000), ..plain.open },
             probes: Probes { concurrency: 3, lease: ms(300), ..plain.probes },
             ramp: Ramp { duration: Duration::ZERO, ..plain.ramp },
             call_timeout: Some(ms(100)),

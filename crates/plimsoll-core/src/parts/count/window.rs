@@ -5,7 +5,7 @@ use crate::Instant;
 use crate::time::instant::nanos;
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 /// Counts `K` kinds of events over the last `span` of time.
@@ -13,6 +13,8 @@ use std::time::Duration;
 /// The span is cut into ten slices; the count is that of the current slice and the ten before it, so an
 /// event is remembered for at least `span` and forgotten at most a tenth of it later. Counting costs
 /// the same however many are in the window, and so does asking.
+///
+/// The span can be [changed](Self::set_span) while other threads count.
 ///
 /// Who wants to forget everything begins another *life*, with a number one higher: what is counted in a life
 /// is seen in no other, however late it is counted.
@@ -33,11 +35,11 @@ use std::time::Duration;
 /// assert_eq!(window.sum(0, start + Duration::from_secs(17)), [0]);
 /// ```
 pub struct SlidingWindow<const K: usize> {
-    span: Duration,
-    // 2⁶⁴ over the length of a slice: multiplying is several times faster than dividing. Rounded down, it
-    // makes slices longer by less than one in 10⁹, never shorter.
-    per_nano: u64,
-    own: Box<[OnceLock<Box<Ring<K>>>]>,
+    // Nanoseconds.
+    span: AtomicU64,
+    // A `Scale`.
+    scale: AtomicU64,
+    own: Box<[OnceLock<Box<Ring<K>>>; CELLS]>,
     shared: OnceLock<Box<Ring<K>>>,
 }
 
@@ -64,6 +66,56 @@ fn age(word: u64, tick: u64) -> u64 {
     if age > TICKS - AHEAD { 0 } else { age }
 }
 
+/// How time is cut into ticks: the length of a slice and an offset.
+///
+/// One word holds both, so that a thread that counts while the span changes never mixes two scales.
+///
+/// ```text
+/// 28 bits: m │ 30 bits: the offset, a multiple of 64 ticks │ 6 bits: e
+/// ```
+///
+/// m · 2ᵉ is 2⁶⁴ over the length of a slice in nanoseconds: multiplying is several times faster than
+/// dividing. Rounded down, it makes slices longer by less than one in 10⁷, never shorter, for spans up to
+/// five hours. Beyond, the error grows in proportion.
+#[derive(Clone, Copy)]
+struct Scale(u64);
+
+const M_SHIFT: u32 = 36;
+const M_BITS: u32 = 28;
+const OFFSET: u64 = TICKS - (OFFSET_STEP - 1);
+const OFFSET_STEP: u64 = 1 << 6;
+
+impl Scale {
+    /// Returns the scale for slices of this many nanoseconds, without an offset.
+    fn new(slice: u64) -> Self {
+        let per_nano = u64::MAX / slice;
+        let e = (u64::BITS - per_nano.leading_zeros()).saturating_sub(M_BITS);
+        Scale((per_nano >> e) << M_SHIFT | u64::from(e))
+    }
+
+    /// Returns this scale with an offset by which its ticks continue those of `before`.
+    ///
+    /// They leave out at least 64 ticks, more than a ring. So what was counted by the old scale up to
+    /// `now` is out of sight, even if the count is stored late.
+    fn after(self, before: Scale, now: Instant) -> Self {
+        let behind = before.tick(now).wrapping_sub(self.tick(now));
+        Scale(self.0 | behind.wrapping_add(2 * OFFSET_STEP - 1) & OFFSET)
+    }
+
+    #[inline]
+    fn tick(self, now: Instant) -> u64 {
+        // The shift takes only the lowest six bits into account: e.
+        let per_nano = (self.0 >> M_SHIFT).wrapping_shl(self.0 as u32);
+        let tick = (u128::from(now.as_nanos()) * u128::from(per_nano)) >> 64;
+        (tick as u64).wrapping_add(self.0 & OFFSET)
+    }
+}
+
+/// The length of a slice in nanoseconds.
+fn slice(span: Duration) -> u64 {
+    nanos(span).div_ceil(SLICES).max(100)
+}
+
 #[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
 struct Ring<const K: usize>([[AtomicU64; K]; RING]);
 
@@ -78,9 +130,17 @@ impl<const K: usize> Ring<K> {
     }
 }
 
-/// The word after one more in `tick`.
+/// Returns the word after one more in `tick`.
 #[inline]
 fn one_more(word: u64, tick: u64) -> u64 {
+    let next = word.wrapping_add(1);
+    // A count at its maximum carries over into the tick, which is another one then.
+    if next >> COUNT_BITS == tick & TICKS { next } else { one_more_elsewhere(word, tick) }
+}
+
+/// [`one_more`] if the word is not of this tick, or full.
+#[cold]
+fn one_more_elsewhere(word: u64, tick: u64) -> u64 {
     let age = age(word, tick);
     if word != 0 && age > TICKS - LATER {
         // A later life has begun to count here: it is not to see this one.
@@ -97,37 +157,72 @@ fn one_more(word: u64, tick: u64) -> u64 {
 impl<const K: usize> SlidingWindow<K> {
     /// A window over the last `span`, at least a microsecond.
     pub fn new(span: Duration) -> Self {
-        let slice = nanos(span).div_ceil(SLICES).max(100);
+        let slice = slice(span);
         SlidingWindow {
-            span: Duration::from_nanos(slice.saturating_mul(SLICES)),
-            per_nano: u64::MAX / slice,
-            own: (0..CELLS).map(|_| OnceLock::new()).collect(),
+            span: AtomicU64::new(slice.saturating_mul(SLICES)),
+            scale: AtomicU64::new(Scale::new(slice).0),
+            own: Box::new([const { OnceLock::new() }; CELLS]),
             shared: OnceLock::new(),
+        }
+    }
+
+    /// Changes the span, at least a microsecond. The caller then begins a new life.
+    ///
+    /// What is counted in an earlier life meanwhile, by the old span or by the new one, is not seen in the
+    /// new life. `now` is the present by the precise clock. Two changes must not run at the same time.
+    pub fn set_span(&self, span: Duration, now: Instant) {
+        let slice = slice(span);
+        let span = slice.saturating_mul(SLICES);
+        // Relaxed: only changes write it, and they do not run at the same time.
+        if self.span.swap(span, Ordering::Relaxed) != span {
+            let before = Scale(self.scale.load(Ordering::Relaxed));
+            // Relaxed: either scale is right for an earlier life. How the caller publishes the new life
+            // makes its threads see the new scale.
+            self.scale.store(Scale::new(slice).after(before, now).0, Ordering::Relaxed);
         }
     }
 
     #[inline]
     fn tick(&self, life: u32, now: Instant) -> u64 {
-        let tick = (u128::from(now.as_nanos()) * u128::from(self.per_nano)) >> 64;
+        let tick = Scale(self.scale.load(Ordering::Relaxed)).tick(now);
         // Each life is a whole ring later than the one before, so all of that is out of sight; and nothing
         // was ever counted in tick 0.
-        tick as u64 + (u64::from(life) + 1) * (RING as u64 + 1)
+        tick.wrapping_add((u64::from(life) + 1) * (RING as u64 + 1))
     }
 
     /// Counts one of this kind, which is below `K`, in this life.
     #[inline]
     pub fn add(&self, kind: usize, life: u32, now: Instant) {
+        self.add_in([kind], self.tick(life, now));
+    }
+
+    /// Counts one of each of these kinds, then returns the [sums](Self::sum).
+    ///
+    /// Of two threads that do so at the same time, at least one sees both counts.
+    pub fn add_and_sum<const N: usize>(&self, kinds: [usize; N], life: u32, now: Instant) -> [u64; K] {
         let tick = self.tick(life, now);
-        let Some(own) = self.own.get(index()) else { return self.add_shared(kind, tick) };
-        if let Some(cell) = own.get_or_init(Ring::new).cell(kind, tick) {
-            // No read-modify-write: only this thread writes the cell. See `Stripes`.
-            cell.store(one_more(cell.load(Ordering::Relaxed), tick), Ordering::Relaxed);
+        self.add_in(kinds, tick);
+        // SeqCst: pairs with this fence of another thread. Each stores its counts before it sums.
+        fence(Ordering::SeqCst);
+        self.sum_in(tick)
+    }
+
+    #[inline(always)]
+    fn add_in<const N: usize>(&self, kinds: [usize; N], tick: u64) {
+        let Some(own) = self.own.get(index()) else { return self.add_shared(&kinds, tick) };
+        let own = own.get_or_init(Ring::new);
+        for kind in kinds {
+            if let Some(cell) = own.cell(kind, tick) {
+                // No read-modify-write: only this thread writes the cell. See `Stripes`.
+                cell.store(one_more(cell.load(Ordering::Relaxed), tick), Ordering::Relaxed);
+            }
         }
     }
 
     #[cold]
-    fn add_shared(&self, kind: usize, tick: u64) {
-        if let Some(cell) = self.shared.get_or_init(Ring::new).cell(kind, tick) {
+    fn add_shared(&self, kinds: &[usize], tick: u64) {
+        let ring = self.shared.get_or_init(Ring::new);
+        for cell in kinds.iter().filter_map(|kind| ring.cell(*kind, tick)) {
             // It never gives up: the closure always has a next value.
             let _ =
                 cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(one_more(word, tick)));
@@ -136,7 +231,11 @@ impl<const K: usize> SlidingWindow<K> {
 
     /// How many of each kind were counted in this life, within the span up to `now`.
     pub fn sum(&self, life: u32, now: Instant) -> [u64; K] {
-        let tick = self.tick(life, now);
+        self.sum_in(self.tick(life, now))
+    }
+
+    #[inline]
+    fn sum_in(&self, tick: u64) -> [u64; K] {
         let mut sums = [0; K];
         for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
             for slot in &ring.0 {
@@ -155,7 +254,8 @@ impl<const K: usize> SlidingWindow<K> {
 
 impl<const K: usize> fmt::Debug for SlidingWindow<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Window").field("span", &self.span).finish_non_exhaustive()
+        let span = Duration::from_nanos(self.span.load(Ordering::Relaxed));
+        f.debug_struct("SlidingWindow").field("span", &span).finish_non_exhaustive()
     }
 }
 
@@ -193,6 +293,46 @@ mod tests {
                     let within = |span| seen.iter().filter(|s| s.0 == kind && s.1 + span >= now).count() as u64;
                     let sum = sums[usize::from(kind)];
                     prop_assert!(within(SPAN) <= sum && sum <= within(SPAN + SPAN / 10), "{} at {}", sum, now);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// The same, with spans that change. A count that was delayed, by the old span or by the new one,
+        /// is not seen in the new life.
+        #[test]
+        fn changed_spans_count_each_life_for_itself(
+            steps in prop::collection::vec((0..4u8, 0..3_000u64, 0..4usize), 1..300),
+            start in 0..u64::MAX / 2,
+        ) {
+            // Nanoseconds: the shortest a trip may have, a usual one, the longest, and one of a day.
+            const SPANS: [u64; 4] = [1_000_000, 10_000_000_000, 3_600_000_000_000, 86_400_000_000_000];
+            let mut span = SPANS[1];
+            let window = SlidingWindow::<2>::new(Duration::from_nanos(span));
+            let (mut now, mut seen, mut life) = (start, vec![], 0);
+            for (what, pause, next) in steps {
+                // Up to a third of the span.
+                now += pause * (span / 9_000);
+                let at = Instant::from_nanos(now);
+                if what == 3 {
+                    let old = window.tick(life, at);
+                    span = SPANS[next];
+                    window.set_span(Duration::from_nanos(span), at);
+                    window.add(0, life, at);
+                    window.add_in([1], old);
+                    life += 1;
+                    seen.clear();
+                } else {
+                    let kind = what % 2;
+                    window.add(usize::from(kind), life, at);
+                    seen.push((kind, now));
+                }
+                let sums = window.sum(life, at);
+                for kind in 0..2u8 {
+                    let within = |span| seen.iter().filter(|s| s.0 == kind && s.1 + span >= now).count() as u64;
+                    let (sum, most) = (sums[usize::from(kind)], span + span / 10 + span / 1_000_000);
+                    prop_assert!(within(span) <= sum && sum <= within(most), "{} at {} of {}", sum, now, span);
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! A breaker for each key, and never more than the bound.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use plimsoll_breaker::{CircuitBreaker, CircuitState, KeyedCircuitBreaker, OpenTime, Trip};
-use plimsoll_core::{Event, Gate, ManualTime, Observe, Outcome, Permit, Reason};
+use plimsoll_breaker::{CircuitState, KeyedCircuitBreaker, OpenTime, Trip};
+use plimsoll_core::{Event, Gate, KeyedExt, ManualTime, Observe, Outcome, Permit, Reason};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,14 +23,15 @@ impl Ear {
     }
 }
 
-fn hosts(time: &ManualTime, most: usize, ear: &Arc<Ear>) -> KeyedCircuitBreaker<String> {
-    CircuitBreaker::builder()
+fn hosts(time: &ManualTime, max_keys: usize, ear: &Arc<Ear>) -> KeyedCircuitBreaker<String> {
+    KeyedCircuitBreaker::builder()
         .name("hosts")
+        .max_keys(max_keys)
         .trip(Trip::failures().count(1))
-        .open(OpenTime::fixed(10 * SECOND))
+        .open_time(OpenTime::fixed(10 * SECOND))
         .clock(time.clock())
         .observe(ear.clone())
-        .keyed(most)
+        .build()
         .unwrap()
 }
 
@@ -57,9 +58,10 @@ fn each_key_has_a_breaker_of_its_own() {
 
 #[test]
 fn a_setting_that_will_not_do_is_named() {
-    let no = |most| CircuitBreaker::builder().keyed::<u32>(most).unwrap_err().to_string();
-    assert_eq!(no(0), "most = 0 is not allowed: it must be 1 to 4294967295");
-    assert!(CircuitBreaker::builder().trip(Trip::failures().count(0)).keyed::<u32>(1).is_err());
+    let builder = KeyedCircuitBreaker::<u32>::builder;
+    let error = builder().max_keys(0).build().unwrap_err().to_string();
+    assert_eq!(error, "max_keys = 0 is not allowed: it must be 1 to 4294967295");
+    assert!(builder().max_keys(1).trip(Trip::failures().count(0)).build().is_err());
 }
 
 #[test]
@@ -76,12 +78,13 @@ fn keys_from_outside_cannot_fill_the_memory() {
 #[test]
 fn the_least_recently_used_closed_one_goes_and_open_ones_stay() {
     let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts: KeyedCircuitBreaker<u32> = CircuitBreaker::builder()
+    let hosts = KeyedCircuitBreaker::<u32>::builder()
         .name("hosts")
+        .max_keys(1)
         .trip(Trip::failures().count(1))
         .clock(time.clock())
         .observe(Arc::<Ear>::clone(&ear))
-        .keyed(1)
+        .build()
         .unwrap();
     hosts.try_acquire(&1).unwrap().done(Outcome::Failure);
     let passes = hosts.try_acquire(&2).unwrap();
@@ -142,7 +145,7 @@ fn a_request_says_what_its_key_is() {
 
 #[test]
 fn many_threads_with_many_keys_hold_to_the_bound() {
-    let hosts = CircuitBreaker::builder().keyed::<u64>(50).unwrap();
+    let hosts = KeyedCircuitBreaker::<u64>::builder().max_keys(50).build().unwrap();
     std::thread::scope(|s| {
         for thread in 0..4u64 {
             let hosts = hosts.clone();
@@ -164,14 +167,14 @@ fn many_threads_with_many_keys_hold_to_the_bound() {
 #[test]
 fn as_many_keys_as_the_bound_keep_their_breakers() {
     let (time, ear) = (ManualTime::new(), Arc::default());
-    for most in [16, 100, 1_000] {
-        let builder =
-            CircuitBreaker::builder().name("hosts").trip(Trip::failures().count(5)).clock(time.clock());
-        let hosts = builder.observe(Arc::<Ear>::clone(&ear)).keyed::<usize>(most).unwrap();
+    for max_keys in [16, 100, 1_000] {
+        let builder = KeyedCircuitBreaker::<usize>::builder().name("hosts").max_keys(max_keys);
+        let builder = builder.trip(Trip::failures().count(5)).clock(time.clock());
+        let hosts = builder.observe(Arc::<Ear>::clone(&ear)).build().unwrap();
         for _ in 0..5 {
-            (0..most).for_each(|host| hosts.try_acquire(&host).unwrap().done(Outcome::Failure));
+            (0..max_keys).for_each(|host| hosts.try_acquire(&host).unwrap().done(Outcome::Failure));
         }
-        assert!((0..most).all(|host| hosts.try_acquire(&host).is_err()), "{most}");
+        assert!((0..max_keys).all(|host| hosts.try_acquire(&host).is_err()), "{max_keys}");
     }
 }
 
@@ -209,7 +212,7 @@ fn keys_are_dropped_unlocked() {
             let _ = HOSTS.get().map(KeyedCircuitBreaker::key_count);
         }
     }
-    let hosts = HOSTS.get_or_init(|| CircuitBreaker::builder().keyed(2).unwrap());
+    let hosts = HOSTS.get_or_init(|| KeyedCircuitBreaker::builder().max_keys(2).build().unwrap());
     for n in 0..20 {
         hosts.try_acquire(&Curious(n)).unwrap().done(Outcome::Success);
     }

@@ -1,0 +1,120 @@
+//! Building a breaker.
+
+use crate::breaker::CircuitBreaker;
+use crate::config::CircuitBreakerConfig;
+use plimsoll_core::ConfigError;
+use plimsoll_core::parts::Setup;
+use std::sync::Arc;
+
+/// Writes the setters that the builders of one breaker and of many have in common. The builder has the
+/// fields `config`, `setup` and `trips_given`.
+macro_rules! breaker_setters {
+    ($config:ty) => {
+        /// Replaces all settings by those of `config`.
+        pub fn config(mut self, config: $config) -> Self {
+            self.config = config;
+            self.trips_given = true;
+            self
+        }
+
+        /// Adds a trip. The first one replaces the default.
+        pub fn trip(mut self, trip: $crate::Trip) -> Self {
+            if !std::mem::replace(&mut self.trips_given, true) {
+                self.config.trips.clear();
+            }
+            self.config.trips.push(trip);
+            self
+        }
+
+        /// Sets the trips. Default: half of at least 20 calls within 10 s fail. Range: 0 to 8 trips.
+        pub fn trips(mut self, trips: impl IntoIterator<Item = $crate::Trip>) -> Self {
+            self.config.trips = trips.into_iter().collect();
+            self.trips_given = true;
+            self
+        }
+
+        /// Sets how long the breaker stays open. Default: 5 s, then twice as long each time, up to 60 s.
+        pub fn open_time(mut self, open_time: $crate::OpenTime) -> Self {
+            self.config.open_time = open_time;
+            self
+        }
+
+        /// Sets how a half-open breaker finds out whether the dependency works. Default: one probe.
+        pub fn probes(mut self, probes: $crate::Probes) -> Self {
+            self.config.probes = probes;
+            self
+        }
+
+        /// Sets how the breaker admits calls again after that. Default: a growing share over 5 s.
+        pub fn ramp(mut self, ramp: $crate::Ramp) -> Self {
+            self.config.ramp = ramp;
+            self
+        }
+
+        /// Sets the time after which a cancelled call counts as timed out. Default: none. Above 0.
+        pub fn call_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.config.call_timeout = Some(timeout);
+            self
+        }
+
+        /// Sets what a call counts as that is cancelled earlier. Default:
+        /// [`Ignored`](plimsoll_core::Outcome::Ignored).
+        pub fn cancelled(mut self, outcome: plimsoll_core::Outcome) -> Self {
+            self.config.cancelled = outcome;
+            self
+        }
+
+        /// Lets a health check decide that the dependency works again, instead of probes.
+        ///
+        /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks).
+        pub fn health_checked(mut self) -> Self {
+            self.config.health_checked = true;
+            self
+        }
+
+        plimsoll_core::setup_setters!(@name);
+        plimsoll_core::setup_setters!(@clock);
+        plimsoll_core::setup_setters!(@dice);
+        plimsoll_core::setup_setters!(@observe);
+    };
+}
+
+pub(crate) use breaker_setters;
+
+/// Builds a [`CircuitBreaker`]. Created by [`CircuitBreaker::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct CircuitBreakerBuilder {
+    config: CircuitBreakerConfig,
+    trips_given: bool,
+    setup: Setup,
+}
+
+impl CircuitBreaker {
+    /// Creates a breaker with the default [settings](CircuitBreakerConfig).
+    ///
+    /// # Errors
+    /// Returns an error if the name is empty.
+    pub fn new(name: impl Into<String>) -> Result<Self, ConfigError> {
+        Self::builder().name(name).build()
+    }
+
+    /// Returns a builder with the default settings.
+    pub fn builder() -> CircuitBreakerBuilder {
+        CircuitBreakerBuilder::default()
+    }
+}
+
+impl CircuitBreakerBuilder {
+    breaker_setters!(CircuitBreakerConfig);
+
+    /// Builds the breaker.
+    ///
+    /// # Errors
+    /// Returns an error naming the invalid setting, its value and the allowed range.
+    pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
+        self.config.validate()?;
+        let identity = self.setup.identity(&self.config.name);
+        Ok(CircuitBreaker::from_parts(Arc::new(self.config), identity, None))
+    }
+}

@@ -1,0 +1,89 @@
+//! Health checks: the user's own code decides that the dependency works again.
+
+use crate::breaker::CircuitBreaker;
+use crate::machine::CircuitState;
+use crate::state::State;
+use crate::status::Cause;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+use std::time::Duration;
+
+/// A health check that is due. Created by [`CircuitBreaker::health_check_due`].
+///
+/// It belongs to one open time: its result changes nothing once the breaker has left that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the breaker waits for the result"]
+pub struct HealthCheck(u32);
+
+impl CircuitBreaker {
+    /// Returns a health check if one is due.
+    ///
+    /// One is due when the breaker is [`health_checked`](crate::CircuitBreakerConfig::health_checked),
+    /// open, and its open time is over.
+    pub fn health_check_due(&self) -> Option<HealthCheck> {
+        let State { machine, config, .. } = &*self.0.lock();
+        let due = config.health_checked
+            && machine.phase == CircuitState::Open
+            && machine.until <= self.0.clock.now();
+        due.then_some(HealthCheck(machine.generation))
+    }
+
+    /// Records the result of a health check.
+    ///
+    /// If the dependency is `healthy`, calls are admitted again. If not, the breaker stays open, for
+    /// longer. Changes nothing if the state of the breaker has changed since the check was
+    /// [due](Self::health_check_due).
+    pub fn record_health_check(&self, check: HealthCheck, healthy: bool) {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        if state.machine.generation != check.0 {
+            return;
+        }
+        if healthy {
+            let State { machine, config, .. } = &mut *state;
+            machine.recover(now, &config.ramp);
+            self.0.state_changed(state, Cause::HealthCheck);
+        } else {
+            self.0.open(state, Cause::HealthCheck);
+        }
+    }
+
+    /// Runs `check` whenever a health check is due, and records its result. Never returns.
+    ///
+    /// Spawn it as a task. For a loop of your own there are
+    /// [`health_check_due`](Self::health_check_due) and
+    /// [`record_health_check`](Self::record_health_check).
+    ///
+    /// `every` is the time between two looks at the breaker: 100 ms or 1 s, and at least 1 ms. A check
+    /// that panics, or takes longer than the [lease](crate::Probes::lease), counts as unhealthy.
+    ///
+    /// # Cancel safety
+    /// Dropped during a check, the check is dropped and the breaker stays open.
+    pub async fn run_health_checks<F: Future<Output = bool>>(
+        &self,
+        every: Duration,
+        mut check: impl FnMut() -> F,
+    ) {
+        let clock = &self.0.clock;
+        let every = every.max(Duration::from_millis(1));
+        loop {
+            clock.sleep_until(clock.now() + every).await;
+            if let Some(due) = self.health_check_due() {
+                let mut checking = std::pin::pin!(check());
+                let lease = self.0.lock().config.probes.lease;
+                let mut late = std::pin::pin!(clock.sleep_until(clock.now() + lease));
+                let healthy = std::future::poll_fn(|cx| {
+                    // The panic hook reports a panic. The next check may still succeed.
+                    match catch_unwind(AssertUnwindSafe(|| checking.as_mut().poll(cx))) {
+                        Ok(Poll::Ready(healthy)) => Poll::Ready(healthy),
+                        Ok(Poll::Pending) => late.as_mut().poll(cx).map(|()| false),
+                        Err(_) => Poll::Ready(false),
+                    }
+                });
+                let healthy = healthy.await;
+                self.record_health_check(due, healthy);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The settings of a keyed breaker, and building one.
+
+use super::KeyedCircuitBreaker;
+use crate::builder::breaker_setters;
+use crate::config::{CircuitBreakerConfig, OpenTime, Probes, Ramp};
+use crate::trip::Trip;
+use plimsoll_core::parts::{Setup, check};
+use plimsoll_core::{ConfigError, Outcome};
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The settings of a [`KeyedCircuitBreaker`]: the bound, and what holds for each breaker. Plain data;
+/// validated when it is built.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct KeyedCircuitBreakerConfig {
+    /// The name that rejections carry. Default: "breakers".
+    pub name: String,
+    /// The maximum number of keys that have a breaker. Default: 1,024. Range: 1 to 2³² − 1.
+    pub max_keys: usize,
+    /// The trips, as in [`CircuitBreakerConfig::trips`].
+    pub trips: Vec<Trip>,
+    /// How long a breaker stays open.
+    pub open_time: OpenTime,
+    /// How a half-open breaker finds out whether its dependency works.
+    pub probes: Probes,
+    /// How a breaker admits calls again after that.
+    pub ramp: Ramp,
+    /// The longest a call may take, as in [`CircuitBreakerConfig::call_timeout`].
+    #[cfg_attr(
+        feature = "serde",
+        serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
+    )]
+    pub call_timeout: Option<Duration>,
+    /// What a call counts as that is cancelled earlier. Default: [`Outcome::Ignored`].
+    pub cancelled: Outcome,
+    /// Whether health checks decide that a dependency works again. Default: `false`.
+    pub health_checked: bool,
+}
+
+impl Default for KeyedCircuitBreakerConfig {
+    fn default() -> Self {
+        Self::new(CircuitBreakerConfig { name: "breakers".into(), ..CircuitBreakerConfig::default() }, 1_024)
+    }
+}
+
+impl KeyedCircuitBreakerConfig {
+    /// Returns the settings of at most `max_keys` breakers, each with the settings of `breaker`.
+    pub fn new(breaker: CircuitBreakerConfig, max_keys: usize) -> Self {
+        let CircuitBreakerConfig { name, trips, open_time, probes, ramp, call_timeout, cancelled, health_checked } =
+            breaker;
+        KeyedCircuitBreakerConfig {
+            name,
+            max_keys,
+            trips,
+            open_time,
+            probes,
+            ramp,
+            call_timeout,
+            cancelled,
+            health_checked,
+        }
+    }
+
+    /// Returns the settings of each breaker.
+    pub fn breaker(&self) -> CircuitBreakerConfig {
+        CircuitBreakerConfig {
+            name: self.name.clone(),
+            trips: self.trips.clone(),
+            open_time: self.open_time,
+            probes: self.probes,
+            ramp: self.ramp,
+            call_timeout: self.call_timeout,
+            cancelled: self.cancelled,
+            health_checked: self.health_checked,
+        }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Returns an error naming the first invalid setting, its value and the allowed range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check::within("max_keys", self.max_keys, 1..=u32::MAX as usize)?;
+        self.breaker().validate()
+    }
+}
+
+/// Builds a [`KeyedCircuitBreaker`]. Created by [`KeyedCircuitBreaker::builder`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct KeyedCircuitBreakerBuilder<K> {
+    config: KeyedCircuitBreakerConfig,
+    trips_given: bool,
+    setup: Setup,
+    keys: PhantomData<fn(K)>,
+}
+
+impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
+    /// Creates a keyed breaker with the default [settings](KeyedCircuitBreakerConfig).
+    ///
+    /// # Errors
+    /// Returns an error if the name is empty.
+    pub fn new(name: impl Into<String>) -> Result<Self, ConfigError> {
+        Self::builder().name(name).build()
+    }
+
+    /// Returns a builder with the default settings.
+    pub fn builder() -> KeyedCircuitBreakerBuilder<K> {
+        KeyedCircuitBreakerBuilder {
+            config: KeyedCircuitBreakerConfig::default(),
+            trips_given: false,
+            setup: Setup::default(),
+            keys: PhantomData,
+        }
+    }
+}
+
+impl<K> KeyedCircuitBreakerBuilder<K> {
+    /// Sets the maximum number of keys that have a breaker. Default: 1,024. Range: 1 to 2³² − 1.
+    ///
+    /// Choose more than are in use at once. A breaker is created, and memory used, when its key is first
+    /// seen.
+    pub fn max_keys(mut self, max_keys: usize) -> Self {
+        self.config.max_keys = max_keys;
+        self
+    }
+
+    breaker_setters!(KeyedCircuitBreakerConfig);
+}
+
+impl<K: Hash + Eq + Clone> KeyedCircuitBreakerBuilder<K> {
+    /// Builds the keyed breaker.
+    ///
+    /// # Errors
+    /// Returns an error naming the invalid setting, its value and the allowed range.
+    pub fn build(self) -> Result<KeyedCircuitBreaker<K>, ConfigError> {
+        self.config.validate()?;
+        let identity = self.setup.identity(&self.config.name);
+        let config = Arc::new(self.config.breaker());
+        Ok(KeyedCircuitBreaker::from_parts(config, self.config.max_keys, identity))
+    }
+}
+
+// Not derived: a key need not be `Clone` for a builder to be.
+impl<K> Clone for KeyedCircuitBreakerBuilder<K> {
+    fn clone(&self) -> Self {
+        let (config, setup) = (self.config.clone(), self.setup.clone());
+        KeyedCircuitBreakerBuilder { config, trips_given: self.trips_given, setup, keys: PhantomData }
+    }
+}
+
+impl<K> fmt::Debug for KeyedCircuitBreakerBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedCircuitBreakerBuilder")
+            .field("config", &self.config)
+            .field("setup", &self.setup)
+            .finish()
+    }
+}

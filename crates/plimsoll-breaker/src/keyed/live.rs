@@ -1,0 +1,148 @@
+//! Reading and changing the settings of all breakers.
+
+use super::{KeyedCircuitBreaker, KeyedCircuitBreakerConfig, Registry};
+use crate::breaker::CircuitBreaker;
+use crate::config::CircuitBreakerConfig;
+use crate::live::{change_setting, check_name, live_settings, read_settings};
+use crate::machine::CircuitState;
+use plimsoll_core::parts::sync::{Ordering, recover};
+use plimsoll_core::parts::{check, sync::MutexGuard};
+use plimsoll_core::{ConfigError, ControlError, Inspect};
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// The setters apply to existing and future breakers. They replace settings that were changed on a
+/// single breaker.
+impl<K> KeyedCircuitBreaker<K> {
+    live_settings!();
+
+    /// Returns the settings.
+    pub fn config(&self) -> KeyedCircuitBreakerConfig {
+        KeyedCircuitBreakerConfig::new(self.setting(CircuitBreakerConfig::clone), self.max_keys())
+    }
+
+    fn setting<T>(&self, read: impl FnOnce(&CircuitBreakerConfig) -> T) -> T {
+        let config = recover(self.0.config.lock());
+        read(&config)
+    }
+
+    fn retune(&self, change: impl FnOnce(&mut CircuitBreakerConfig)) -> Result<(), ControlError> {
+        self.0.retune(|config| {
+            change(config);
+            Ok(())
+        })
+    }
+
+    fn count(&self, state: CircuitState) -> usize {
+        let count = |breaker: &CircuitBreaker| usize::from(breaker.state() == state);
+        let shards = self.0.shards.iter();
+        shards
+            .map(|shard| recover(shard.lock()).iter().map(|(_, breaker)| count(breaker)).sum::<usize>())
+            .sum()
+    }
+}
+
+impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
+    /// Changes the maximum number of keys that have a breaker. Range: the number of shards (1, or up
+    /// to 16 if it was built for 2,048 keys and more) to 2³² − 1.
+    ///
+    /// Breakers above a lower bound are evicted, except for those that are open, blocked or disabled.
+    /// The number of shards stays.
+    ///
+    /// # Errors
+    /// Returns an error if the number is out of range. Nothing has changed then.
+    pub fn set_max_keys(&self, max_keys: usize) -> Result<(), ControlError> {
+        self.0.check_max_keys(max_keys)?;
+        let _current = recover(self.0.config.lock());
+        self.0.resize(max_keys);
+        Ok(())
+    }
+
+    /// Replaces all settings. States stay, and what was counted stays unless the trips change.
+    ///
+    /// # Errors
+    /// Returns an error if a setting is invalid or the name differs. Nothing has changed then.
+    pub fn set_config(&self, config: KeyedCircuitBreakerConfig) -> Result<(), ControlError> {
+        config.validate()?;
+        check_name(&config.name, self.name())?;
+        self.0.check_max_keys(config.max_keys)?;
+        let current = recover(self.0.config.lock());
+        self.0.resize(config.max_keys);
+        self.0.replace(current, config.breaker());
+        Ok(())
+    }
+}
+
+impl<K> Registry<K> {
+    /// Changes the settings: all that `change` changes or, if the result is invalid, none.
+    fn retune(
+        &self,
+        change: impl FnOnce(&mut CircuitBreakerConfig) -> Result<(), ControlError>,
+    ) -> Result<(), ControlError> {
+        let current = recover(self.config.lock());
+        let mut config = CircuitBreakerConfig::clone(&current);
+        change(&mut config)?;
+        config.validate()?;
+        self.replace(current, config);
+        Ok(())
+    }
+
+    /// Replaces the settings of all breakers by valid ones.
+    ///
+    /// `current` stays locked until the end, so that two changes reach all breakers in the same order.
+    fn replace(&self, mut current: MutexGuard<'_, Arc<CircuitBreakerConfig>>, config: CircuitBreakerConfig) {
+        *current = Arc::new(config);
+        for shard in &self.shards {
+            let breakers: Vec<_> = {
+                let mut shard = recover(shard.lock());
+                shard.config = current.clone();
+                shard.iter().map(|(_, breaker)| breaker.clone()).collect()
+            };
+            breakers.iter().for_each(|breaker| breaker.0.apply(current.clone()));
+        }
+    }
+
+    /// Checks that each shard has room for a key.
+    fn check_max_keys(&self, max_keys: usize) -> Result<(), ConfigError> {
+        check::within("max_keys", max_keys, self.shards.len()..=u32::MAX as usize)
+    }
+}
+
+impl<K: Hash + Eq + Clone> Registry<K> {
+    /// Changes the bound. The caller holds the lock of the settings, so that the shards agree.
+    fn resize(&self, max_keys: usize) {
+        self.max_keys.store(max_keys, Ordering::Relaxed);
+        let now = self.identity.clock.now();
+        for (n, shard) in self.shards.iter().enumerate() {
+            let evicted = {
+                let mut shard = recover(shard.lock());
+                shard.max = super::part_of(max_keys, self.shards.len(), n);
+                shard.make_room(0, now)
+            };
+            // Dropped without the lock, because the `Drop` of a key is foreign code.
+            drop(evicted);
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send> Inspect for KeyedCircuitBreaker<K> {
+    fn name(&self) -> &'static str {
+        KeyedCircuitBreaker::name(self)
+    }
+    fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
+        each("key_count", self.key_count() as f64);
+        each("max_keys", self.max_keys() as f64);
+        each("open", self.count(CircuitState::Open) as f64);
+        // Unlocked before the call, because `each` is foreign code.
+        let config = recover(self.0.config.lock()).clone();
+        read_settings(&config, each);
+    }
+    /// Changes `max_keys`, or a [setting](KeyedCircuitBreakerConfig) that is a number, by the same
+    /// names as for a single [breaker](CircuitBreaker).
+    fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
+        match setting {
+            "max_keys" => self.set_max_keys(check::whole("max_keys", value)?),
+            _ => self.0.retune(|config| change_setting(config, setting, value, &["max_keys"])),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The breakers of one shard, and which of them is evicted.
+
+use crate::breaker::CircuitBreaker;
+use crate::config::CircuitBreakerConfig;
+use plimsoll_core::parts::{Bounds, KeyedHashState, Queue, Ticket};
+use plimsoll_core::{Discipline, Instant};
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// The maximum number of entries that an eviction looks at.
+const LOOKS: usize = 64;
+
+/// A part of the keys, with its part of the bound.
+pub(super) struct KeyShard<K> {
+    /// The settings of new breakers.
+    pub(super) config: Arc<CircuitBreakerConfig>,
+    entries: Vec<Option<KeyedEntry<K>>>,
+    free: Vec<u32>,
+    by_key: HashMap<K, u32, KeyedHashState>,
+    // Indices of entries. The first one was inserted or spared longest ago.
+    order: Queue<u32>,
+    /// The maximum number of entries.
+    pub(super) max: usize,
+}
+
+/// A key and its breaker.
+struct KeyedEntry<K> {
+    key: K,
+    breaker: CircuitBreaker,
+    place: Ticket,
+    // Whether it was used since it was inserted or last spared.
+    used: bool,
+}
+
+/// A key that was removed, with its breaker. Drop it without the lock: a key may be foreign code.
+pub(super) struct RemovedEntry<K> {
+    _key: Option<K>,
+    entry: KeyedEntry<K>,
+}
+
+impl<K> RemovedEntry<K> {
+    pub(super) fn into_breaker(self) -> CircuitBreaker {
+        self.entry.breaker
+    }
+}
+
+impl<K: Hash + Eq + Clone> KeyShard<K> {
+    pub(super) fn new(config: Arc<CircuitBreakerConfig>, max: usize, hasher: KeyedHashState) -> Self {
+        let order = Queue::new(Discipline::Fifo, Bounds::with_capacity(usize::MAX), false);
+        let by_key = HashMap::with_hasher(hasher);
+        KeyShard { config, entries: vec![], free: vec![], by_key, order, max }
+    }
+
+    /// Returns the breaker of this key, and marks it as used.
+    pub(super) fn get<Q>(&mut self, key: &Q) -> Option<CircuitBreaker>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let n = *self.by_key.get(key)?;
+        let entry = self.entries.get_mut(n as usize)?.as_mut();
+        // The key's own code may have panicked during a change, so the entry has the last word.
+        let entry = entry.filter(|entry| entry.key.borrow() == key)?;
+        entry.used = true;
+        Some(entry.breaker.clone())
+    }
+
+    /// Returns whether there is room for this number of further entries.
+    pub(super) fn has_room(&self, n: usize) -> bool {
+        self.by_key.len() + n <= self.max
+    }
+
+    /// Evicts entries until there is room for `n` further ones, or none can be evicted.
+    pub(super) fn make_room(&mut self, n: usize, now: Instant) -> Vec<RemovedEntry<K>> {
+        std::iter::from_fn(|| if self.has_room(n) { None } else { self.evict(now) }).collect()
+    }
+
+    pub(super) fn insert(&mut self, key: K, breaker: CircuitBreaker) {
+        let n = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        let place = self.enqueue(n);
+        if let Some(entry) = self.entries.get_mut(n as usize) {
+            *entry = Some(KeyedEntry { key: key.clone(), breaker, place, used: false });
+        }
+        self.by_key.insert(key, n);
+        self.compact();
+    }
+
+    /// Removes a key.
+    pub(super) fn remove<Q>(&mut self, key: &Q) -> Option<RemovedEntry<K>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (key, n) = self.by_key.remove_entry(key)?;
+        let entry = self.take(n)?;
+        self.order.remove(entry.place);
+        self.compact();
+        Some(RemovedEntry { _key: Some(key), entry })
+    }
+
+    /// Evicts an entry. Returns `None` if none of the oldest ones may go.
+    ///
+    /// The order is that of CLOCK: roughly the least recently used. An entry that was used since the last
+    /// look at it is spared once.
+    fn evict(&mut self, now: Instant) -> Option<RemovedEntry<K>> {
+        let mut second = None;
+        for _ in 0..LOOKS.min(self.order.len()) {
+            let n = self.order.pop(now, &mut |_, _| {})?;
+            let Some(Some(entry)) = self.entries.get_mut(n as usize) else { continue };
+            let evictable = entry.breaker.is_evictable(now);
+            if evictable && !std::mem::take(&mut entry.used) {
+                return self.take_with_key(n);
+            }
+            if evictable && second.is_none() {
+                second = Some(n);
+            }
+            let place = self.enqueue(n);
+            if let Some(Some(entry)) = self.entries.get_mut(n as usize) {
+                entry.place = place;
+            }
+        }
+        let n = second?;
+        if let Some(Some(entry)) = self.entries.get(n as usize) {
+            self.order.remove(entry.place);
+        }
+        self.take_with_key(n)
+    }
+
+    /// Puts an entry at the end of the order.
+    fn enqueue(&mut self, n: u32) -> Ticket {
+        let place = self.order.back();
+        // The order has no bound, so nothing is displaced.
+        let _ = self.order.push(n, 0, Instant::default(), &mut |_, _| {});
+        place
+    }
+
+    /// Removes the holes from the order once they are the greater part.
+    fn compact(&mut self) {
+        if self.order.is_sparse() {
+            let entries = &mut self.entries;
+            self.order.compact(|n, place| {
+                if let Some(Some(entry)) = entries.get_mut(*n as usize) {
+                    entry.place = place;
+                }
+            });
+        }
+    }
+
+    fn take(&mut self, n: u32) -> Option<KeyedEntry<K>> {
+        let entry = self.entries.get_mut(n as usize)?.take()?;
+        self.free.push(n);
+        Some(entry)
+    }
+
+    fn take_with_key(&mut self, n: u32) -> Option<RemovedEntry<K>> {
+        let entry = self.take(n)?;
+        let key = self.by_key.remove_entry(&entry.key).map(|(key, _)| key);
+        Some(RemovedEntry { _key: key, entry })
+    }
+}
+
+impl<K> KeyShard<K> {
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Returns each breaker with its key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &CircuitBreaker)> {
+        self.entries.iter().flatten().map(|entry| (&entry.key, &entry.breaker))
+    }
+}

@@ -1,0 +1,241 @@
+//! A breaker for each key, and a bound on their number.
+
+mod config;
+mod live;
+mod lru;
+
+pub use config::{KeyedCircuitBreakerBuilder, KeyedCircuitBreakerConfig};
+
+use crate::breaker::CircuitBreaker;
+use crate::config::CircuitBreakerConfig;
+use crate::pass::Pass;
+use lru::KeyShard;
+use plimsoll_core::parts::sync::{AtomicUsize, Mutex, Ordering, recover};
+use plimsoll_core::parts::{Identity, KeyedHashState};
+use plimsoll_core::{Account, Event, Gate, Keyed, Outcome, Permit, Rejected, RequestInfo, Settle};
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+/// A breaker for each key, such as a host or a tenant, with the same settings and a bound on their number.
+///
+/// A cheap handle: clones share everything. Keys from outside cannot fill the memory.
+///
+/// A breaker is created when its key is first used. If there is no room for it, a breaker is evicted that
+/// is closed and was not used for long, and what it has counted is lost. An open breaker is not evicted
+/// before its time is over, and a blocked or disabled one never. If none of the oldest 64 may be evicted,
+/// the call passes unguarded, and an [event](Event::Unguarded) says so.
+///
+/// From 2,048 keys on they are spread over up to sixteen shards, each with its part of the bound. A breaker
+/// takes about half a kilobyte, and for each trip as much again for each thread that counts in it.
+///
+/// ```
+/// use plimsoll_breaker::{KeyedCircuitBreaker, Trip};
+/// use plimsoll_core::Outcome;
+///
+/// let hosts = KeyedCircuitBreaker::<String>::builder()
+///     .name("hosts")
+///     .trip(Trip::failures().count(1))
+///     .max_keys(1_000)
+///     .build()?;
+/// hosts.try_acquire("sick.example")?.done(Outcome::Failure);
+/// assert!(hosts.try_acquire("sick.example").is_err());
+/// assert!(hosts.try_acquire("well.example").is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`by`](plimsoll_core::KeyedExt::by), [`by_ref`](plimsoll_core::KeyedExt::by_ref) and their kin make it a
+/// gate, and so a layer.
+#[doc(alias = "registry")]
+pub struct KeyedCircuitBreaker<K>(Arc<Registry<K>>);
+
+struct Registry<K> {
+    identity: Identity,
+    // Locked before a shard is. Each shard has a copy, so that a new breaker has the same settings as the
+    // others of its shard.
+    config: Mutex<Arc<CircuitBreakerConfig>>,
+    hasher: KeyedHashState,
+    shards: Box<[Mutex<KeyShard<K>>]>,
+    max_keys: AtomicUsize,
+}
+
+/// The number of keys in a shard, at least. A small shard evicts what the whole would have had room for.
+const KEYS_A_SHARD: usize = 256;
+/// The maximum number of shards.
+const SHARDS: usize = 16;
+
+/// Returns the part of the bound that the `n`th shard has. The first ones take the remainder.
+fn part_of(max_keys: usize, shards: usize, n: usize) -> usize {
+    max_keys / shards + usize::from(n < max_keys % shards)
+}
+
+impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
+    fn from_parts(config: Arc<CircuitBreakerConfig>, max_keys: usize, identity: Identity) -> Self {
+        let hasher = identity.dice.hasher();
+        let shards = if max_keys < 2_048 { 1 } else { (max_keys / KEYS_A_SHARD).clamp(1, SHARDS) };
+        let shard = |n| {
+            Mutex::new(KeyShard::new(config.clone(), part_of(max_keys, shards, n), hasher))
+        };
+        let shards = (0..shards).map(shard).collect();
+        let (config, max_keys) = (Mutex::new(config), AtomicUsize::new(max_keys));
+        KeyedCircuitBreaker(Arc::new(Registry { identity, config, hasher, shards, max_keys }))
+    }
+
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.0.hasher.hash_one(key)
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<KeyShard<K>> {
+        let n = hash as usize % self.0.shards.len();
+        #[expect(clippy::indexing_slicing, reason = "it is the remainder")]
+        &self.0.shards[n]
+    }
+
+    /// Acquires a permit for one call, if the breaker of this key admits it. Never waits.
+    ///
+    /// # Errors
+    /// As for [`CircuitBreaker::try_acquire`].
+    #[doc(alias = "ask")]
+    pub fn try_acquire<Q>(&self, key: &Q) -> Result<Permit<&Self>, Rejected>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.admit_for(key, RequestInfo::new()).map(|pass| Permit::new(self, pass))
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle and can be moved to another
+    /// task or thread.
+    ///
+    /// # Errors
+    /// As for `try_acquire`.
+    pub fn try_acquire_owned<Q>(&self, key: &Q) -> Result<Permit<Self>, Rejected>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.admit_for(key, RequestInfo::new()).map(|pass| Permit::new(self.clone(), pass))
+    }
+
+    /// Returns the breaker of this key, and creates it if there is none. `None` if there is no room.
+    pub fn breaker<Q>(&self, key: &Q) -> Option<CircuitBreaker>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let (inner, hash) = (&*self.0, self.hash(key));
+        let mut shard = recover(self.shard(hash).lock());
+        if let Some(breaker) = shard.get(key) {
+            return Some(breaker);
+        }
+        let Identity { name, clock, observer, .. } = &inner.identity;
+        let account = Account::new(hash);
+        let mut evicted = vec![];
+        if !shard.has_room(1) {
+            evicted = shard.make_room(1, clock.now());
+            if !shard.has_room(1) {
+                drop(shard);
+                observer.emit(|| Event::unguarded(name).account(account));
+                return None;
+            }
+        }
+        let config = shard.config.clone();
+        let breaker = CircuitBreaker::from_parts(config, inner.identity.clone(), Some(account));
+        shard.insert(key.to_owned(), breaker.clone());
+        drop(shard);
+        // Dropped without the lock, because a key may be foreign code.
+        drop(evicted);
+        Some(breaker)
+    }
+
+    /// Removes this key and its breaker. The next call with this key creates a new breaker.
+    ///
+    /// Calls that the old breaker has admitted change nothing in the new one.
+    pub fn remove<Q>(&self, key: &Q) -> Option<CircuitBreaker>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let removed = recover(self.shard(self.hash(key)).lock()).remove(key);
+        removed.map(lru::RemovedEntry::into_breaker)
+    }
+
+    /// Calls `each` with every key and its breaker, in no particular order.
+    pub fn for_each(&self, mut each: impl FnMut(&K, &CircuitBreaker)) {
+        for shard in &self.0.shards {
+            // Copied first, because `each` is foreign code.
+            let all: Vec<_> =
+                recover(shard.lock()).iter().map(|(key, breaker)| (key.clone(), breaker.clone())).collect();
+            all.iter().for_each(|(key, breaker)| each(key, breaker));
+        }
+    }
+}
+
+impl<K> KeyedCircuitBreaker<K> {
+    /// Returns the number of keys that have a breaker.
+    pub fn key_count(&self) -> usize {
+        self.0.shards.iter().map(|shard| recover(shard.lock()).len()).sum()
+    }
+
+    /// Returns the maximum number of keys that have a breaker.
+    pub fn max_keys(&self) -> usize {
+        self.0.max_keys.load(Ordering::Relaxed)
+    }
+
+    /// Returns the name that rejections carry.
+    pub fn name(&self) -> &'static str {
+        self.0.identity.name
+    }
+}
+
+/// What a call admitted by a [`KeyedCircuitBreaker`] holds. Nothing, if the call passed unguarded.
+///
+/// It holds the breaker and not its key. So a result needs no look at the map, and changes nothing if the
+/// breaker has been evicted meanwhile.
+#[derive(Debug)]
+#[must_use = "a pass that is not settled is a call that never ends"]
+pub struct KeyedPass(Option<(CircuitBreaker, Pass)>);
+
+impl<K> Settle for KeyedCircuitBreaker<K> {
+    type Token = KeyedPass;
+    fn settle(&self, KeyedPass(token): KeyedPass, outcome: Outcome) {
+        if let Some((breaker, pass)) = token {
+            breaker.settle(pass, outcome);
+        }
+    }
+    fn refund(&self, KeyedPass(token): KeyedPass) {
+        if let Some((breaker, pass)) = token {
+            breaker.refund(pass);
+        }
+    }
+}
+
+impl<K, Q> Keyed<Q> for KeyedCircuitBreaker<K>
+where
+    K: Hash + Eq + Clone + Borrow<Q>,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+{
+    fn admit_for(&self, key: &Q, _: RequestInfo) -> Result<KeyedPass, Rejected> {
+        let Some(breaker) = self.breaker(key) else { return Ok(KeyedPass(None)) };
+        let pass = breaker.admit(key)?;
+        Ok(KeyedPass(Some((breaker, pass))))
+    }
+}
+
+// Not derived: a key need not be `Clone` for a handle to be.
+impl<K> Clone for KeyedCircuitBreaker<K> {
+    fn clone(&self) -> Self {
+        KeyedCircuitBreaker(self.0.clone())
+    }
+}
+
+impl<K> fmt::Debug for KeyedCircuitBreaker<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedCircuitBreaker")
+            .field("name", &self.name())
+            .field("key_count", &self.key_count())
+            .field("max_keys", &self.max_keys())
+            .finish()
+    }
+}

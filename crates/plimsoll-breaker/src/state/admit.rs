@@ -1,0 +1,177 @@
+//! Admitting and rejecting calls.
+
+use super::Shared;
+use super::word::{BLOCKED, CLOSED, DISABLED, FAULTY, LOW, OPEN, PHASE, RAMP, generation};
+use crate::machine::{CircuitState, Probe};
+use crate::pass::Pass;
+use crate::status::Cause;
+use plimsoll_core::parts::sync::Ordering;
+use plimsoll_core::{Event, Instant, Reason, Rejected};
+use std::time::Duration;
+
+/// The coarse clock may be two ticks behind. A rejection this close to its end is decided again by the
+/// precise clock.
+const TWO_TICKS: Duration = Duration::from_millis(20);
+
+impl Shared {
+    #[inline]
+    fn started(&self) -> Instant {
+        if self.live.flags().is_timed() { self.clock.now() } else { Pass::UNTIMED }
+    }
+
+    #[inline(always)]
+    pub(crate) fn admit(&self) -> Result<Pass, Rejected> {
+        match self.admit_usual() {
+            Some(pass) => Ok(pass),
+            None => self.admit_unusual(),
+        }
+    }
+
+    /// Admits a call if the breaker is closed.
+    #[inline(always)]
+    pub(crate) fn admit_usual(&self) -> Option<Pass> {
+        // Acquire: pairs with the Release store in `publish`. A thread that sees a phase also sees what
+        // was written for it.
+        let word = self.word.load(Ordering::Acquire);
+        (word & LOW == CLOSED).then(|| {
+            self.emit(|| Event::admitted(self.name));
+            Pass::new(word, self.started())
+        })
+    }
+
+    /// Decides about a call to a breaker that was not simply closed a moment ago.
+    #[inline(never)]
+    pub(crate) fn admit_unusual(&self) -> Result<Pass, Rejected> {
+        let word = self.word.load(Ordering::Acquire);
+        if word & LOW == OPEN {
+            let again = self.open_for();
+            if !again.is_zero() {
+                // Created twice if an observer listens: each move of a rejection costs more than
+                // creating it.
+                self.emit(|| Event::rejected(self.rejected(again)));
+                return Err(self.rejected(again));
+            }
+        }
+        self.admit_rare(word)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn admit_rare(&self, word: u64) -> Result<Pass, Rejected> {
+        let decision = self.decide(word);
+        self.emit(|| match &decision {
+            Ok(_) => Event::admitted(self.name),
+            Err(rejected) => Event::rejected(*rejected),
+        });
+        decision
+    }
+
+    /// Returns how long an open breaker stays open from now on.
+    #[inline]
+    fn open_for(&self) -> Duration {
+        let until = Instant::from_nanos(self.until.load(Ordering::Relaxed));
+        let again = until.since(self.clock.coarse());
+        if again < TWO_TICKS { until.since(self.clock.now()) } else { again }
+    }
+
+    fn decide(&self, word: u64) -> Result<Pass, Rejected> {
+        let pass = || Ok(Pass::new(word, self.started()));
+        if word & DISABLED != 0 {
+            return pass();
+        }
+        if word & BLOCKED != 0 {
+            return Err(Rejected::new(self.name, Reason::Open));
+        }
+        match word & PHASE {
+            CLOSED => {
+                if word & FAULTY != 0 && self.dice.under(self.fault.load(Ordering::Relaxed)) {
+                    return Err(Rejected::new(self.name, Reason::Open));
+                }
+                pass()
+            }
+            OPEN => {
+                let again = self.open_for();
+                if !again.is_zero() || self.live.flags().is_health_checked() {
+                    Err(self.rejected(again))
+                } else {
+                    self.probe()
+                }
+            }
+            RAMP => {
+                let (since, until) = (self.since.load(Ordering::Relaxed), self.until.load(Ordering::Relaxed));
+                let now = self.clock.now();
+                let left = Instant::from_nanos(until).since(now);
+                if left.is_zero() {
+                    return self.ramp_over(word, now);
+                }
+                let whole = until.saturating_sub(since).max(1) as f64;
+                let gone = 1.0 - left.as_nanos() as f64 / whole;
+                let start = self.live.ramp_start();
+                let share = start + (1.0 - start) * gone;
+                // The next call may be admitted at once, so no time is stated.
+                if self.dice.chance(share) { pass() } else { Err(self.rejected(Duration::ZERO)) }
+            }
+            _ => self.probe(),
+        }
+    }
+
+    /// Creates a rejection with the numbers that the breaker opened for.
+    #[inline]
+    fn rejected(&self, again: Duration) -> Rejected {
+        let (seen, span) = (self.seen.load(Ordering::Relaxed), self.span.load(Ordering::Relaxed));
+        let rejected = Rejected::new(self.name, Reason::Open);
+        let rejected = if span > 0 {
+            rejected.numbers(seen & u64::from(u32::MAX), seen >> 32).over(Duration::from_nanos(span))
+        } else {
+            rejected
+        };
+        if again.is_zero() { rejected } else { rejected.retry_in(again) }
+    }
+
+    /// Decides about a probe: the open time is over, or the breaker is half-open.
+    fn probe(&self) -> Result<Pass, Rejected> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let probes = state.config.probes;
+        match state.machine.phase {
+            CircuitState::Open if state.machine.until <= now => {
+                state.machine.half_open(now);
+                let probe = state.machine.probe(now, &probes);
+                let word = self.publish(&state);
+                drop(state);
+                self.emit_state(CircuitState::HalfOpen.as_str(), "open time over");
+                match probe {
+                    Probe::Go(id) => Ok(Pass::new(word, now).probing(id)),
+                    _ => Err(self.rejected(Duration::ZERO)),
+                }
+            }
+            CircuitState::Open => Err(self.rejected(state.machine.until.since(now))),
+            CircuitState::HalfOpen => match state.machine.probe(now, &probes) {
+                Probe::Go(id) => Ok(Pass::new(self.word_of(&state), now).probing(id)),
+                // A probe usually ends long before its lease, so the lease is no time to wait.
+                Probe::Wait => Err(self.rejected(Duration::ZERO)),
+                Probe::Hung => {
+                    self.open(state, Cause::Hung);
+                    Err(self.rejected(self.open_for()))
+                }
+            },
+            CircuitState::Closed | CircuitState::Ramp => {
+                // Another thread has changed the state meanwhile.
+                let word = self.word_of(&state);
+                drop(state);
+                self.decide(word)
+            }
+        }
+    }
+
+    fn ramp_over(&self, word: u64, now: Instant) -> Result<Pass, Rejected> {
+        let mut state = self.lock();
+        if state.machine.generation == generation(word) {
+            state.machine.close(now);
+            let word = self.state_changed(state, Cause::Ramp);
+            return Ok(Pass::new(word, self.started()));
+        }
+        drop(state);
+        self.decide(self.word.load(Ordering::Acquire))
+    }
+}

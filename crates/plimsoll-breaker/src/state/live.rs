@@ -1,0 +1,113 @@
+//! The settings that are read without the lock.
+
+use crate::config::CircuitBreakerConfig;
+use crate::meter::Kinds;
+use plimsoll_core::Outcome;
+use plimsoll_core::parts::sync::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A copy of those settings that calls read. Written under the lock.
+pub(super) struct LiveSettings {
+    flags: AtomicU64,
+    // Nanoseconds. `u64::MAX` is none.
+    call_timeout: AtomicU64,
+    // Bits of an `f64`.
+    ramp_start: AtomicU64,
+}
+
+/// The kinds of the trips, and what else nearly every call needs to know, in one word.
+#[derive(Clone, Copy)]
+pub(super) struct Flags(u64);
+
+const TIMED: u64 = 1 << Kinds::BITS;
+const PRECISE: u64 = 2 << Kinds::BITS;
+const HEALTH_CHECKED: u64 = 4 << Kinds::BITS;
+const CANCELLED: u32 = Kinds::BITS + 3;
+
+/// What a cancelled call can count as. Their places are their numbers.
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Success,
+    Outcome::Failure,
+    Outcome::TimedOut,
+    Outcome::Overloaded,
+    Outcome::Ignored,
+    Outcome::Cancelled,
+];
+
+/// The shortest window for which the coarse clock is precise enough.
+const COARSE: Duration = Duration::from_secs(2);
+
+impl Flags {
+    fn new(config: &CircuitBreakerConfig) -> Self {
+        let flag = |on: bool, flag: u64| if on { flag } else { 0 };
+        let trips = &config.trips;
+        let timed = config.call_timeout.is_some() || trips.iter().any(|trip| trip.needs_elapsed());
+        let cancelled = OUTCOMES.iter().position(|outcome| *outcome == config.cancelled);
+        Flags(
+            Kinds::new(trips).0
+                | flag(timed, TIMED)
+                | flag(trips.iter().any(|trip| trip.within < COARSE), PRECISE)
+                | flag(config.health_checked, HEALTH_CHECKED)
+                | (cancelled.unwrap_or(OUTCOMES.len()) as u64) << CANCELLED,
+        )
+    }
+
+    #[inline]
+    pub(super) fn kinds(self) -> Kinds {
+        Kinds(self.0 & (TIMED - 1))
+    }
+
+    /// Returns whether calls are timed.
+    #[inline]
+    pub(super) fn is_timed(self) -> bool {
+        self.0 & TIMED != 0
+    }
+
+    /// Returns whether a window is too short for the coarse clock.
+    #[inline]
+    pub(super) fn is_precise(self) -> bool {
+        self.0 & PRECISE != 0
+    }
+
+    pub(super) fn is_health_checked(self) -> bool {
+        self.0 & HEALTH_CHECKED != 0
+    }
+
+    /// Returns what a cancelled call counts as.
+    pub(super) fn cancelled(self) -> Outcome {
+        OUTCOMES.get((self.0 >> CANCELLED) as usize).copied().unwrap_or(Outcome::Ignored)
+    }
+}
+
+// Relaxed throughout: each setting stands for itself. Where a new life begins with them, the word is
+// published after them.
+impl LiveSettings {
+    pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
+        let this = LiveSettings { flags: 0.into(), call_timeout: 0.into(), ramp_start: 0.into() };
+        this.set(config);
+        this
+    }
+
+    pub(super) fn set(&self, config: &CircuitBreakerConfig) {
+        let timeout = config.call_timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
+        self.call_timeout.store(timeout.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.ramp_start.store(config.ramp.start.to_bits(), Ordering::Relaxed);
+        self.flags.store(Flags::new(config).0, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn flags(&self) -> Flags {
+        Flags(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether a call that took this long has exceeded the call time-out.
+    #[inline]
+    pub(super) fn is_late(&self, elapsed: Duration) -> bool {
+        let timeout = self.call_timeout.load(Ordering::Relaxed);
+        timeout != u64::MAX && elapsed >= Duration::from_nanos(timeout)
+    }
+
+    pub(super) fn ramp_start(&self) -> f64 {
+        f64::from_bits(self.ramp_start.load(Ordering::Relaxed))
+    }
+}

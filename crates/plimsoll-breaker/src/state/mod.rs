@@ -1,0 +1,198 @@
+//! What all handles of a breaker share.
+
+mod admit;
+mod live;
+mod settle;
+pub(crate) mod word;
+
+use crate::config::CircuitBreakerConfig;
+use crate::machine::{CircuitMachine, CircuitState};
+use crate::meter::Meters;
+use crate::status::Cause;
+use live::LiveSettings;
+use plimsoll_core::parts::Identity;
+use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover};
+use plimsoll_core::{Account, Clock, ControlError, Dice, Event, Observer};
+use std::sync::Arc;
+use word::{BLOCKED, CLOSED, DISABLED, FAULTY, HALF_OPEN, OPEN, RAMP};
+
+pub(crate) struct Shared {
+    pub(crate) name: &'static str,
+    /// The account whose breaker it is, for one of many.
+    account: Option<Account>,
+    /// Phase, flags, generation and life. See [`word`].
+    pub(crate) word: AtomicU64,
+    live: LiveSettings,
+    meters: Meters,
+    /// The bounds of the present phase in nanoseconds, written before the word.
+    since: AtomicU64,
+    pub(crate) until: AtomicU64,
+    /// The numbers that it opened for: the bad calls in the high half, the allowed ones in the low half.
+    seen: AtomicU64,
+    /// The time over which those were counted, in nanoseconds. 0 if no trip opened it.
+    span: AtomicU64,
+    fault: AtomicU64,
+    state: Mutex<State>,
+    pub(crate) clock: Clock,
+    dice: Dice,
+    pub(crate) observer: Observer,
+}
+
+/// What changes under the lock.
+pub(crate) struct State {
+    pub(crate) config: Arc<CircuitBreakerConfig>,
+    pub(crate) machine: CircuitMachine,
+    pub(crate) cause: Cause,
+    pub(crate) blocked: Option<&'static str>,
+    pub(crate) disabled: bool,
+    pub(crate) fault: f64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Arc<CircuitBreakerConfig>,
+        identity: Identity,
+        account: Option<Account>,
+    ) -> Self {
+        let Identity { name, clock, dice, observer } = identity;
+        let now = clock.now();
+        let (live, meters) = (LiveSettings::new(&config), Meters::new());
+        meters.set(&config.trips, now);
+        let state = State {
+            config,
+            machine: CircuitMachine::new(now),
+            cause: Cause::Never,
+            blocked: None,
+            disabled: false,
+            fault: 0.0,
+        };
+        Shared {
+            name,
+            account,
+            word: AtomicU64::new(CLOSED),
+            live,
+            meters,
+            since: AtomicU64::new(now.as_nanos()),
+            until: AtomicU64::new(now.as_nanos()),
+            seen: AtomicU64::new(0),
+            span: AtomicU64::new(0),
+            fault: AtomicU64::new(0),
+            state: Mutex::new(state),
+            clock,
+            dice,
+            observer,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        recover(self.state.lock())
+    }
+
+    /// Emits an event with the account of the breaker.
+    #[inline]
+    fn emit(&self, event: impl FnOnce() -> Event) {
+        self.observer.emit(|| self.of_account(event()));
+    }
+
+    fn of_account(&self, event: Event) -> Event {
+        self.account.map_or(event, |account| event.account(account))
+    }
+
+    pub(crate) fn emit_state(&self, to: &'static str, why: &'static str) {
+        self.emit(|| Event::state_changed(self.name, to, why));
+    }
+
+    pub(crate) fn open(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
+        if !matches!(cause, Cause::Trip(_)) {
+            self.span.store(0, Ordering::Relaxed);
+        }
+        let by_operator = matches!(cause, Cause::Operator(_));
+        let State { machine, config, .. } = &mut *state;
+        machine.open(self.clock.now(), &config.open_time, self.dice.uniform(), by_operator);
+        self.state_changed(state, cause)
+    }
+
+    /// Publishes and emits the state that the machine has entered. Returns the word.
+    pub(crate) fn state_changed(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
+        state.cause = cause;
+        let phase = state.machine.phase;
+        if phase == CircuitState::Closed {
+            self.meters.begin(state.machine.life);
+        }
+        let word = self.publish(&state);
+        drop(state);
+        self.emit_state(phase.as_str(), cause.as_str());
+        word
+    }
+
+    fn word_of(&self, state: &State) -> u64 {
+        let flag = |on: bool, flag: u64| if on { flag } else { 0 };
+        let phase = match state.machine.phase {
+            CircuitState::Closed => CLOSED,
+            CircuitState::Open => OPEN,
+            CircuitState::HalfOpen => HALF_OPEN,
+            CircuitState::Ramp => RAMP,
+        };
+        word::word(state.machine.generation, state.machine.life)
+            | phase
+            | flag(state.disabled, DISABLED)
+            | flag(state.blocked.is_some(), BLOCKED)
+            | flag(state.fault > 0.0, FAULTY)
+    }
+
+    /// Writes what admissions read, under the lock. Returns the word.
+    fn publish(&self, state: &State) -> u64 {
+        let word = self.word_of(state);
+        self.since.store(state.machine.since.as_nanos(), Ordering::Relaxed);
+        self.until.store(state.machine.until.as_nanos(), Ordering::Relaxed);
+        // Release: pairs with the Acquire loads in `admit_usual` and `ended`. A thread that sees a phase
+        // also sees its bounds and numbers, and a thread that sees a life also sees its trips.
+        self.word.store(word, Ordering::Release);
+        word
+    }
+
+    /// Changes the state under the lock and publishes it.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        self.publish(&state);
+    }
+
+    pub(crate) fn set_fault(&self, share: f64) {
+        let threshold = Dice::threshold(share);
+        self.update(|state| {
+            self.fault.store(threshold, Ordering::Relaxed);
+            state.fault = share;
+        });
+    }
+
+    /// Changes the settings: all that `change` changes or, if the result is invalid, none.
+    pub(crate) fn retune(
+        &self,
+        change: impl FnOnce(&mut CircuitBreakerConfig) -> Result<(), ControlError>,
+    ) -> Result<(), ControlError> {
+        let mut state = self.lock();
+        let mut config = CircuitBreakerConfig::clone(&state.config);
+        change(&mut config)?;
+        config.validate()?;
+        self.replace(&mut state, Arc::new(config));
+        Ok(())
+    }
+
+    /// Replaces the settings by valid ones.
+    pub(crate) fn apply(&self, config: Arc<CircuitBreakerConfig>) {
+        self.replace(&mut self.lock(), config);
+    }
+
+    /// Replaces the settings under the lock. The state stays as it is.
+    fn replace(&self, state: &mut State, config: Arc<CircuitBreakerConfig>) {
+        if config.trips != state.config.trips {
+            self.meters.set(&config.trips, self.clock.now());
+            state.machine.begin_life();
+            self.meters.begin(state.machine.life);
+        }
+        self.live.set(&config);
+        state.config = config;
+        self.publish(state);
+    }
+}
