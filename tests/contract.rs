@@ -8,9 +8,9 @@ use plimsoll::breaker::{OpenTime, Probes, Ramp};
 use plimsoll::drop::{Control, Curve, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedCircuitBreaker, KeyedExt, KeyedRateLimiter,
-    LoadShedder, ManualTime, Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Then, TieredRateLimiter,
-    Trip, Valve, Wait, wait_layer,
+    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedCircuitBreaker, KeyedExt,
+    KeyedRateLimiter, LoadShedder, ManualTime, Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Then,
+    TieredRateLimiter, Trip, Valve, Wait, wait_layer,
 };
 use plimsoll_testkit::{Fixture, InvalidSetting, Kit, Matrix, Request, Subject, invalid, silence_panics};
 use std::cell::RefCell;

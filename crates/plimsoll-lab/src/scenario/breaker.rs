@@ -100,7 +100,7 @@ mod tests {
         let when = |trip: Trip| trip.ratio(0.2, 5).within(ms(1_000));
         let breaker = CircuitBreakerConfig {
             trips: vec![when(Trip::failures()), when(Trip::slow(ms(50)))],
-            open_time: OpenTime { first: ms(90_000), max: ms(90_000), ..plain.open },
+            open_time: OpenTime { first: ms(90_000), max: ms(90_000), ..plain.open_time },
             probes: Probes { concurrency: 3, lease: ms(300), ..plain.probes },
             ramp: Ramp { duration: Duration::ZERO, ..plain.ramp },
             call_timeout: Some(ms(100)),
