@@ -133,9 +133,9 @@ impl<const K: usize> Ring<K> {
 /// Returns the word after one more in `tick`.
 #[inline]
 fn one_more(word: u64, tick: u64) -> u64 {
-    let next = word.wrapping_add(1);
-    // A count at its maximum carries over into the tick, which is another one then.
-    if next >> COUNT_BITS == tick & TICKS { next } else { one_more_elsewhere(word, tick) }
+    // The count of the word if it is of this tick, else more than a count can be.
+    let count = word ^ tick << COUNT_BITS;
+    if count < COUNT { word + 1 } else { one_more_elsewhere(word, tick) }
 }
 
 /// [`one_more`] if the word is not of this tick, or full.
