@@ -1,7 +1,7 @@
 //! How well a load shedder holds the delay of a queue, as tables. All time is virtual.
 //!
-//! `cargo run --release -p plimsoll-drop --example plants` prints all tables, and with their names
-//! behind `--` some of them, such as `alternatives`.
+//! `cargo run --release -p plimsoll-drop --example plants` prints all tables. Names of tables after
+//! the command, such as `alternatives`, select some of them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/plant/mod.rs"]

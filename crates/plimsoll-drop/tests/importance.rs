@@ -61,7 +61,7 @@ fn important_requests_are_cut_after_all_less_important_ones() {
     let gate = shedder
         .by(|request: &(u8, u32)| request.1)
         .info(|request: &(u8, u32)| RequestInfo::new().priority(Priority(request.0)));
-    let (mut came, mut kept) = ([0.0; 8], [0.0; 8]);
+    let (mut arrived, mut kept) = ([0.0; 8], [0.0; 8]);
     for tick in 0..4_000 {
         time.advance(Duration::from_millis(10));
         // Time stands still here, so one threshold applies to all of them.
@@ -75,13 +75,13 @@ fn important_requests_are_cut_after_all_less_important_ones() {
                 most_cut = most_cut.max(level)
             }
             if tick > 500 {
-                came[level] += 1.0;
+                arrived[level] += 1.0;
                 kept[level] += f64::from(u8::from(permit.is_ok()));
             }
         }
         assert!(most_cut <= least_kept, "level {least_kept} was kept and level {most_cut} was cut");
     }
-    let shares: Vec<f64> = kept.iter().zip(came).map(|(kept, came)| kept / came).collect();
+    let shares: Vec<f64> = kept.iter().zip(arrived).map(|(kept, arrived)| kept / arrived).collect();
     // 45 % of eight equal levels is the upper three and six tenths of the next. The level below may
     // be kept for a moment, while the noise of the histogram allows it.
     assert!(shares[5..].iter().all(|share| *share == 1.0), "{shares:?}");

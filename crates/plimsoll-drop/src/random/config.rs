@@ -16,8 +16,8 @@ pub struct RandomDropConfig {
     pub name: String,
     /// The share that is kept. Default: 1.0, everything. Range: 0.0 to 1.0.
     pub keep_rate: f64,
-    /// Pairs of a priority and the share that is kept of its level. Default: none. Range: 0.0 to
-    /// 1.0.
+    /// Pairs of a priority and the share that is kept of its level. Default: none.
+    /// Range: 0.0 to 1.0.
     ///
     /// There are eight levels of 32 priorities each. Levels without a pair use `keep_rate`. If two
     /// pairs name one level, the later one applies.
@@ -80,6 +80,7 @@ impl RandomDrop {
 
 impl RandomDropBuilder {
     /// Sets the share that is kept. Default: 1.0, everything. Range: 0.0 to 1.0.
+    #[doc(alias = "sample rate")]
     pub fn keep_rate(mut self, keep_rate: f64) -> Self {
         self.config.keep_rate = keep_rate;
         self

@@ -22,14 +22,14 @@ pub struct LoadShedderConfig {
     pub name: String,
     /// The target delay of the queue behind the shedder. Default: 5 ms. Range: 1 µs to 1 h.
     ///
-    /// Five times the mean service time is a good choice. Less than the mean lets workers idle,
-    /// because service times vary by more than the queue is long.
+    /// Five times the mean service time is a good choice. A target below the mean lets workers
+    /// idle, because the queue is too short to bridge the variation of service times.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub target: Duration,
     /// The way in which it is steered. Default: [`Control::Rate`].
     pub control: Control,
-    /// The approximate capacity of the bottleneck, in requests a second. Default: unknown. Range:
-    /// above 0, at most 10⁹.
+    /// The approximate capacity of the bottleneck, in requests a second. Default: unknown.
+    /// Range: above 0, at most 10⁹.
     ///
     /// With a hint, the shedder reacts at once to the first overload after a start. Later it
     /// measures the capacity.
@@ -128,9 +128,9 @@ impl LoadShedder {
 impl LoadShedderBuilder {
     /// Sets the target delay of the queue behind the shedder.
     ///
-    /// Five times the mean service time is a good choice. Less than the mean lets workers idle,
-    /// because service times vary by more than the queue is long. Default: 5 ms. Range: 1 µs to 1
-    /// h.
+    /// Five times the mean service time is a good choice. A target below the mean lets workers
+    /// idle, because the queue is too short to bridge the variation of service times.
+    /// Default: 5 ms. Range: 1 µs to 1 h.
     pub fn target(mut self, target: Duration) -> Self {
         self.config.target = target;
         self
@@ -173,6 +173,7 @@ impl LoadShedderBuilder {
     ///
     /// The other requests in flight count as waiting. A shedder with a [signal](Self::signal)
     /// ignores it. Default: 1. Range: 1 to 2³² − 1.
+    #[doc(alias = "concurrency")]
     pub fn workers(mut self, workers: u32) -> Self {
         self.config.workers = workers;
         self

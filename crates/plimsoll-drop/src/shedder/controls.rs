@@ -79,7 +79,8 @@ impl LoadShedder {
 
     /// Changes the time for which an account stays in its cohort. Range: 1 s or more.
     ///
-    /// The accounts are reshuffled at once.
+    /// The accounts are reshuffled at multiples of this time since the clock began, so a change
+    /// usually reshuffles them at once.
     ///
     /// # Errors
     /// Returns an error and changes nothing if `reshuffle_every` is out of range.

@@ -57,8 +57,7 @@ pub(super) struct Steering {
     delay: Option<f64>,
 }
 
-/// Returns the usual time between two ticks: the target delay, but at least 10 ms and at most 100
-/// ms.
+/// Returns the usual time between two ticks: the target delay, but 10 ms to 100 ms.
 pub(super) fn tick_interval(target: Duration) -> Duration {
     target.clamp(Duration::from_millis(10), Duration::from_millis(100))
 }

@@ -63,6 +63,7 @@ use threshold::COHORTS;
 #[doc = include_str!("controller.md")]
 #[derive(Clone)]
 #[doc(alias = "load shedding")]
+#[doc(alias = "overload control")]
 #[doc(alias = "DAGOR")]
 #[doc(alias = "PIE")]
 #[doc(alias = "RED")]

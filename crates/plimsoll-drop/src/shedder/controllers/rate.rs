@@ -74,9 +74,9 @@ impl RateController {
         self.arrivals.count_with_jumps(arrivals, dt, memory);
         let arrival_rate = self.arrivals.get().max(1e-9);
         if busy {
-            let least = (4.0 * tick).max(target);
-            let most = (5.0_f64).max(2.0 * target).max(least);
-            let memory = (200.0 / self.departures.get().max(1e-9)).clamp(least, most);
+            let min = (4.0 * tick).max(target);
+            let max = (5.0_f64).max(2.0 * target).max(min);
+            let memory = (200.0 / self.departures.get().max(1e-9)).clamp(min, max);
             self.departures.count(departures, dt, memory);
         } else if self.keep_rate < 1.0 && delay < target / 4.0 {
             // Requests are dropped although none waits, so the estimate is too low.
