@@ -21,7 +21,8 @@ use std::time::Duration;
 ///
 /// # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # rt.block_on(async {
-/// // Eight requests are served at once. The newest waiting request is next, and none waits 200 ms.
+/// // Eight requests are served at once. The newest waiting request is next. None waits longer
+/// // than 200 ms.
 /// let buffer = Buffer::builder()
 ///     .concurrency(8)
 ///     .queue(100)
@@ -37,6 +38,11 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 #[doc(alias = "request queue")]
+#[doc(alias = "request buffer")]
+#[doc(alias = "backpressure")]
+#[doc(alias = "stack")]
+#[doc(alias = "LIFO")]
+#[doc(alias = "load shed")]
 pub struct Buffer(Arc<Semaphore<FixedCapacity>>);
 
 /// The layer that [`Buffer::layer`] creates.

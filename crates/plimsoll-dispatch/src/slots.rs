@@ -31,7 +31,7 @@ impl Pack for Slot {
 /// Which slot is tried first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum SlotPick {
     /// A random slot, then those after it. Threads collide as rarely as possible.

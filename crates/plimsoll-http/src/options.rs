@@ -20,6 +20,8 @@ use std::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "RateLimit headers")]
+#[doc(alias = "X-RateLimit")]
 pub struct HttpOptions {
     pub(crate) rate_limit_fields: bool,
     pub(crate) legacy_fields: bool,
@@ -72,6 +74,7 @@ impl HttpOptions {
     /// the nearest valid one; NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
     #[doc(alias = "Retry-After")]
     #[must_use]
+    #[doc(alias = "thundering herd")]
     pub const fn jitter(mut self, share: f32) -> Self {
         // False for NaN, too.
         self.jitter = if share > 0.0 { share.min(1.0) } else { 0.0 };

@@ -272,8 +272,8 @@ fn queue_settings_apply_to_later_requests() {
             let limiter = $limiter;
             assert_eq!((limiter.queue_limit(), limiter.max_wait()), (1_024, 10 * S));
             while limiter.try_acquire($($key)?).is_ok() {}
-            // One request may wait. When `queue` and `max_wait` are set to 0, it keeps its place and
-            // the wait that it was allowed when it came.
+            // One request may wait. When `queue` and `max_wait` are set to 0, it keeps its place
+            // and the wait that it was allowed when it came.
             limiter.set_queue(1).unwrap();
             assert_eq!((limiter.queue_limit(), read(limiter, "queue")), (1, Some(1.0)));
             let mut waiter = spawn(limiter.acquire($($key)?));

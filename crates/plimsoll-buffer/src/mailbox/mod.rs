@@ -37,6 +37,10 @@ use std::sync::Arc;
 #[doc(alias = "mpsc")]
 #[doc(alias = "ring buffer")]
 #[doc(alias = "Sender")]
+#[doc(alias = "bounded queue")]
+#[doc(alias = "stack")]
+#[doc(alias = "LIFO")]
+#[doc(alias = "drop oldest")]
 pub struct Mailbox<T>(Arc<Store<T>>);
 
 impl<T> Mailbox<T> {

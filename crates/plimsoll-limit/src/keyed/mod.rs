@@ -33,6 +33,8 @@ use std::time::Duration;
 ///
 /// A permit may be dropped at once: the units stay charged unless they are
 /// [refunded](Permit::refund).
+#[doc(alias = "rate_limit")]
+#[doc(alias = "throttle")]
 pub struct KeyedLimiter<P: QuotaPolicy>(pub(crate) Arc<P>);
 
 impl<P: QuotaPolicy> KeyedLimiter<P>
@@ -75,6 +77,7 @@ where
     ///
     /// # Errors
     /// As for [`try_acquire`](Self::try_acquire).
+    #[doc(alias = "check_key")]
     pub fn check(&self, key: &P::Key) -> Result<(), Rejected> {
         self.check_n(key, 1)
     }
@@ -129,6 +132,7 @@ where
     ///
     /// # Panics
     /// Panics if it has to wait inside a tokio runtime without a timer.
+    #[doc(alias = "until_key_ready")]
     pub async fn acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
         self.acquire_n(key, 1).await
     }

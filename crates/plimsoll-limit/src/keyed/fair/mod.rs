@@ -52,6 +52,10 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 /// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built.
 ///
 #[doc = include_str!("fairness.md")]
+#[doc(alias = "token bucket")]
+#[doc(alias = "fair share")]
+#[doc(alias = "max-min fairness")]
+#[doc(alias = "weighted fair queueing")]
 pub type FairRateLimiter<K> = KeyedLimiter<Fair<K>>;
 
 type ShareOf<K> = Arc<dyn Fn(&K) -> Share + Send + Sync>;

@@ -6,12 +6,12 @@
 //! the threshold of each account directly, so that accounts with the least usage get the last
 //! units.
 //!
-//! Demand is never estimated, so sending more requests gains nothing. One level for all
-//! makes the shares max-min fair. While the bucket is nearly full every request is admitted, so no
-//! unit is wasted.
+//! Demand is never estimated, so sending more requests gains nothing. One level for all makes the
+//! shares max-min fair. While the bucket is nearly full every request is admitted, so no unit is
+//! wasted.
 //!
 //! It is a controller with a proportional and an integral part. Its input is the fill, its output
-//! the level. Usage responds to the level with a lead of τ, so it is stable without tuning: the
+//! the level. Usage responds to the level with a lead of τ, so it is stable without tuning. Its
 //! damping is above one if the bucket fills faster than τ.
 //!
 //! The constants were found by simulation of paced and of Poisson arrivals, and then checked with
