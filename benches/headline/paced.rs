@@ -27,8 +27,8 @@ enum Target {
     Median(Duration),
     /// The 99th percentile.
     Tail(Duration),
-    /// The 99th percentile, at most the time that the consumer needs for all items that can be
-    /// ahead: those in the mailbox and those taken in the same batch.
+    /// The 99th percentile. It is at most the time that the consumer needs for all items that can
+    /// be ahead: those in the mailbox and those in the same batch.
     Queue,
     None,
 }

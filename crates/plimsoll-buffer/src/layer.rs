@@ -11,8 +11,8 @@ use std::time::Duration;
 /// request that is evicted or has waited too long is rejected at that moment. There is no worker
 /// task: each call runs in its caller's task, so a panic in one harms no other.
 ///
-/// A cheap handle: clones, and all services of all its layers, share one queue. Its queue is the
-/// one of a valve; it differs in its defaults, which suit callers that give up soon.
+/// A cheap handle: clones, and all services of all its layers, share one queue. It works as a valve
+/// does. Only its defaults differ: they suit callers that give up soon.
 ///
 /// ```
 /// use plimsoll_buffer::{Buffer, Discipline};

@@ -111,8 +111,8 @@ pub(super) fn level(level: f64, fill: f64, seconds: f64, rate: f64) -> f64 {
 /// Returns the usage up to which `units` are admitted at once.
 ///
 /// For a request that is small against the threshold, this is the threshold. For a large one it is
-/// lower, so that the average over many such requests is what the threshold states: between two
-/// requests of n units the usage falls from x + n to x, which takes τ·ln(1 + n/x).
+/// lower, so that many such requests get on average what the threshold states. Between two requests
+/// of n units the usage falls from x + n to x, which takes τ·ln(1 + n/x).
 fn threshold_at_once(threshold: f64, units: f64) -> f64 {
     let lumps = units / threshold.max(1e-12);
     if lumps <= 0.1 {
