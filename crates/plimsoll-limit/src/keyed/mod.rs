@@ -47,9 +47,11 @@ where
     /// limit that the account shares.
     ///
     /// # Errors
-    /// - `Limited` if the account's own quota is used up, with the time until a unit is replenished.
-    /// - `Throttled` if a quota that it shares is used up, with that time, too.
+    /// - `Limited` if the account's own quota is used up.
+    /// - `Throttled` if a quota that it shares is used up.
     /// - `Closed` after [`close`](Self::close).
+    ///
+    /// The first two carry the time until a unit is replenished.
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
