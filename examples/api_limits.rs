@@ -89,7 +89,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn app() -> Result<Router, Box<dyn std::error::Error>> {
-    // A real API would ask a database.
+    // A real API would query a database.
     let keys = HashMap::from([
         ("free-ann", Account::Customer(1, Plan::Free)),
         ("free-bob", Account::Customer(2, Plan::Free)),

@@ -37,7 +37,7 @@ fn app() -> Result<(Router, Valve), ConfigError> {
         .build()?;
 
     // Reports are expensive and can wait: half of them are rejected, and one runs at a time. A
-    // tuple asks both guards, in order, and admits a request only if both do.
+    // tuple checks both guards, in order, and admits a request only if both do.
     let reports = (
         RandomDrop::builder().name("report-shed").keep_rate(0.5).build()?,
         Valve::builder().name("reports").concurrency(1).build()?,

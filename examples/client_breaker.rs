@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Two servers listen on real sockets. One of them fails for a while, then hangs, then recovers.
-//! The client calls both every few milliseconds, and asks the circuit breaker of the host before
-//! each call:
+//! The client calls both every few milliseconds, and acquires a permit of the host's circuit
+//! breaker before each call:
 //!
 //! - The failing host receives a probe now and then, instead of every call.
 //! - A call to it is rejected at once, instead of after the time-out of the call.

@@ -11,8 +11,8 @@
 //!   connects, so a slow connect delays that caller only. If all slots are in use, the caller is
 //!   rejected at once.
 //! - *In turn*: the commands of all callers wait in a mailbox for one connection. A command that is
-//!   late while it waits is skipped. One that is late while it runs costs the connection, because
-//!   its answer may still arrive and would be read as the answer to the next command.
+//!   late while it waits is skipped. If one is late while it runs, its connection is closed:
+//!   the answer may still arrive, and would be read as the answer to the next command.
 
 use plimsoll::dispatch::{Checkout, Lease, SlotPick};
 use plimsoll::prelude::*;
@@ -201,7 +201,7 @@ struct InTurn {
 
 impl InTurn {
     fn new(server: Arc<Server>) -> Result<Self, Error> {
-        // At most 10,000 commands wait. A newcomer is rejected at once.
+        // At most 10,000 commands wait. The next one is rejected at once.
         let commands = Mailbox::builder()
             .name("commands")
             .capacity(10_000)

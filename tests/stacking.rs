@@ -83,7 +83,7 @@ async fn valve_in_a_tuple_never_waits() {
 }
 
 #[tokio::test]
-async fn then_asks_the_gate_after_the_wait() {
+async fn then_checks_the_gate_after_the_wait() {
     let valve = Valve::builder().concurrency(1).queue(8).max_wait(HOUR).build().unwrap();
     let shed = RandomDrop::new(0.0).unwrap();
     let service = ServiceBuilder::new()
@@ -92,7 +92,7 @@ async fn then_asks_the_gate_after_the_wait() {
     let held = valve.try_acquire_owned().unwrap();
     let waiting = tokio::spawn(service.clone().oneshot(()));
     until(|| valve.queued() > 0).await;
-    // Asked before the wait, the gate would have dropped the request.
+    // Checked before the wait, the gate would have dropped the request.
     shed.set_keep_rate(1.0).unwrap();
     drop(held);
     waiting.await.unwrap().unwrap();
@@ -112,9 +112,9 @@ async fn tuple_in_shadow_mode_with_a_response_of_its_own() {
     assert_eq!(service.oneshot(()).await.unwrap(), "now");
 }
 
-/// A request that is evicted while it waits never asks the gate behind the buffer.
+/// A request that is evicted while it waits never reaches the gate behind the buffer.
 #[tokio::test]
-async fn evicted_request_does_not_ask_the_gate_behind_a_buffer() {
+async fn evicted_request_does_not_reach_the_gate_behind_a_buffer() {
     let events = Arc::new(Recorder::default());
     let buffer = Buffer::builder().concurrency(1).queue(1).discipline(Discipline::Lifo).build().unwrap();
     let valve = Valve::builder().concurrency(1).observe(events.clone()).build().unwrap();

@@ -1,4 +1,4 @@
-//! What a mailbox is for: more is offered than can be handled, with real threads and in real time.
+//! Overloads a mailbox in each of its disciplines, with real threads and in real time.
 //! `benches/README.md` describes what is measured, and the targets.
 
 #![allow(clippy::expect_used, reason = "a bench that goes wrong should stop at once")]

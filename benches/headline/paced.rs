@@ -27,8 +27,8 @@ enum Target {
     Median(Duration),
     /// The 99th percentile.
     Tail(Duration),
-    /// The 99th percentile, at most the time that the consumer needs for all items that can be
-    /// ahead: those in the mailbox and those taken in the same batch.
+    /// The 99th percentile. It is at most the time that the consumer needs for all items that can
+    /// be ahead: those in the mailbox and those in the same batch.
     Queue,
     None,
 }
@@ -108,8 +108,8 @@ impl Plan {
         let (columns, _) = tally.columns(offered, &mut inbox);
         let target = match self.target {
             Target::None => None,
-            Target::Median(most) => Some(("p50", p50, most)),
-            Target::Tail(most) => Some(("p99", p99, most)),
+            Target::Median(max) => Some(("p50", p50, max)),
+            Target::Tail(max) => Some(("p99", p99, max)),
             // 5 % more, because `each` is a mean over the run and the tail comes from its slow
             // moments.
             Target::Queue => Some(("p99", p99, each * (BOUND + self.batch) as u32 * 21 / 20)),
@@ -122,11 +122,8 @@ impl Plan {
         let outcome = [
             ("lag ms", millis(lag)),
             ("cpu wait", cpu_wait_share.into()),
-            ("target", target.map(|(name, _, most)| format!("{name} ≤ {most:.1?}")).into()),
-            (
-                "met",
-                met(lag > LAG || cpu_wait_share > MAX_CPU_WAIT, target.map(|(_, got, most)| got <= most)),
-            ),
+            ("target", target.map(|(name, _, max)| format!("{name} ≤ {max:.1?}")).into()),
+            ("met", met(lag > LAG || cpu_wait_share > MAX_CPU_WAIT, target.map(|(_, got, max)| got <= max))),
         ];
         plan.into_iter().chain(columns).chain(outcome).collect()
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// request that is evicted or has waited too long is rejected at that moment. There is no worker
 /// task: each call runs in its caller's task, so a panic in one harms no other.
 ///
-/// A cheap handle: clones, and all services of all its layers, share one queue. Its queue is the
-/// one of a valve; it differs in its defaults, which suit callers that give up soon.
+/// A cheap handle: clones, and all services of all its layers, share one queue. It works as a valve
+/// does. Only its defaults differ: they suit callers that give up soon.
 ///
 /// ```
 /// use plimsoll_buffer::{Buffer, Discipline};
@@ -21,7 +21,8 @@ use std::time::Duration;
 ///
 /// # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # rt.block_on(async {
-/// // Eight requests are served at once. The newest waiting request is next, and none waits 200 ms.
+/// // Eight requests are served at once. The newest waiting request is next. None waits longer
+/// // than 200 ms.
 /// let buffer = Buffer::builder()
 ///     .concurrency(8)
 ///     .queue(100)
@@ -37,6 +38,11 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 #[doc(alias = "request queue")]
+#[doc(alias = "request buffer")]
+#[doc(alias = "backpressure")]
+#[doc(alias = "stack")]
+#[doc(alias = "LIFO")]
+#[doc(alias = "load shed")]
 pub struct Buffer(Arc<Semaphore<FixedCapacity>>);
 
 /// The layer that [`Buffer::layer`] creates.

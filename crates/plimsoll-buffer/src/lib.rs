@@ -113,8 +113,7 @@
 //!
 //! Handles are cheap and shared. Producers and consumers may be threads or tasks, with or without
 //! a runtime. Every future can be dropped at any await: no item is lost, and the next waiter is
-//! woken.
-//! Evicted and expired items are dropped or handed out while no lock is held.
+//! woken. Evicted and expired items are dropped or handed out while no lock is held.
 //!
 //! Once a mailbox has been as full as it gets, neither offering nor taking allocates. The exception
 //! is an offer that displaces two or more items.

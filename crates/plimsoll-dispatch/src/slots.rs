@@ -31,7 +31,7 @@ impl Pack for Slot {
 /// Which slot is tried first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum SlotPick {
     /// A random slot, then those after it. Threads collide as rarely as possible.
@@ -299,8 +299,8 @@ impl Slots {
     /// After that, a request can hold a slot only until it sees that the pool is closed. It then
     /// releases the slot, and the caller of this function must be woken to call it again.
     pub(crate) fn none_in_use(&self) -> bool {
-        // A write that changes nothing: either it sees that the slot is in use, or the next request
-        // to take the slot sees what this thread saw, that is, that the pool is closed.
+        // A write that changes nothing. Either it sees that the slot is in use, or the next request
+        // to take the slot sees what this thread saw: the pool is closed.
         self.words.iter().all(|Word(word)| word.fetch_or(0, Ordering::SeqCst) & TAKEN == 0)
     }
 

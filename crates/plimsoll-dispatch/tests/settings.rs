@@ -185,7 +185,7 @@ mod serde {
             keep_dropped: false,
         };
         let json = serde_json::to_string(&config).unwrap();
-        assert!(json.contains(r#""pick":"two_choices","probes":2,"max_idle":"1m 30s""#), "{json}");
+        assert!(json.contains(r#""pick":"two-choices","probes":2,"max_idle":"1m 30s""#), "{json}");
         assert_eq!(serde_json::from_str::<DispatchConfig>(&json).unwrap(), config);
         for config in [DispatchConfig::default(), DispatchConfig { max_idle: Some(MS), ..Default::default() }]
         {

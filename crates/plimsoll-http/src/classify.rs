@@ -23,8 +23,8 @@ pub fn outcome_for(status: StatusCode) -> Outcome {
 
 /// Classifies calls by the [status](outcome_for) of the response.
 ///
-/// A response by which one of our own guards further in rejected the request is `Ignored`, because
-/// it says nothing about the service behind that guard. An error is a `Failure`.
+/// If another guard further in rejected the request, the outcome is `Ignored`, because the response
+/// says nothing about the service behind that guard. An error is a `Failure`.
 #[doc(alias = "ServerErrorsAsFailures")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByStatus;

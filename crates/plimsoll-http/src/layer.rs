@@ -64,7 +64,7 @@ pub trait HttpExt: Sized {
         self.http_with(HttpOptions::new())
     }
 
-    /// Does what [`http`](Self::http) does, with `options`.
+    /// Turns rejections into responses as [`http`](Self::http) does, with `options`.
     fn http_with(self, options: HttpOptions) -> Self::Layer;
 }
 

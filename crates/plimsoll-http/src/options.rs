@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// The settings of a layer over HTTP: the fields of responses, the jitter of `Retry-After`.
 ///
-/// Passed to [`http_with`](crate::HttpExt::http_with). The default is that of
-/// [`http`](crate::HttpExt::http).
+/// Passed to [`http_with`](crate::HttpExt::http_with). [`http`](crate::HttpExt::http) uses the
+/// default.
 ///
 /// ```
 /// use plimsoll_http::{HttpOptions, HttpExt};
@@ -20,6 +20,8 @@ use std::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "RateLimit headers")]
+#[doc(alias = "X-RateLimit")]
 pub struct HttpOptions {
     pub(crate) rate_limit_fields: bool,
     pub(crate) legacy_fields: bool,
@@ -68,10 +70,11 @@ impl HttpOptions {
     /// Sets the largest share by which `Retry-After` is delayed at random.
     ///
     /// Without a delay, all clients that were rejected in one second come back in one second. The
-    /// value is never earlier than the time that the guard has stated. A share out of range becomes
-    /// the nearest valid one; NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
+    /// delayed time is never earlier than the time that the guard has stated. A share out of range
+    /// becomes the nearest valid one, and NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
     #[doc(alias = "Retry-After")]
     #[must_use]
+    #[doc(alias = "thundering herd")]
     pub const fn jitter(mut self, share: f32) -> Self {
         // False for NaN, too.
         self.jitter = if share > 0.0 { share.min(1.0) } else { 0.0 };

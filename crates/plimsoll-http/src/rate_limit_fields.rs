@@ -36,8 +36,8 @@ struct Remaining {
 }
 
 impl PolicyItem {
-    /// Creates an item. The window is rounded up to whole seconds; a window shorter than a second
-    /// is reported as a second, with the number of units that are replenished in it.
+    /// Creates an item. The window is rounded up to whole seconds. A window below a second becomes
+    /// one second, with the number of units that are replenished in it.
     fn new(name: &'static str, limit: u64, window: Option<Duration>, remaining: Option<Remaining>) -> Self {
         const SECOND: u128 = 1_000_000_000;
         // Intervals are whole nanoseconds, rounded up: 300 units a second take 1.0000002 s. Without

@@ -63,21 +63,21 @@ pub(crate) struct Found {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// Finds the scenario `asked` for: a shipped one by name, or a file.
-pub(crate) fn find(asked: &str) -> Result<Found, LabError> {
+/// Finds a scenario: a shipped one by its name, or a file by its path.
+pub(crate) fn find(wanted: &str) -> Result<Found, LabError> {
     let all = || scenarios().iter().chain(fairness_scenarios());
-    if let Some(found) = all().find(|one| one.name == asked) {
+    if let Some(found) = all().find(|one| one.name == wanted) {
         let (name, file) = (found.name.into(), format!("{}.toml", found.name));
         return Ok(Found { name, file, text: found.text.into(), directory: None });
     }
-    let path = Path::new(asked);
+    let path = Path::new(wanted);
     let text = std::fs::read_to_string(path).map_err(|error| {
         let names: Vec<&str> = all().map(|one| one.name).collect();
         let allowed = format!("{error}; allowed is a scenario file or one of {}", names.join(", "));
-        UsageError::new("SCENARIO", asked, allowed)
+        UsageError::new("SCENARIO", wanted, allowed)
     })?;
-    let name = path.file_stem().map_or_else(|| asked.into(), |stem| stem.to_string_lossy().into_owned());
-    Ok(Found { name, file: asked.into(), text, directory: path.parent().map(Path::to_path_buf) })
+    let name = path.file_stem().map_or_else(|| wanted.into(), |stem| stem.to_string_lossy().into_owned());
+    Ok(Found { name, file: wanted.into(), text, directory: path.parent().map(Path::to_path_buf) })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The command `plimsoll-lab`. The library's documentation says what it does.
+//! The command `plimsoll-lab`. The library's documentation describes it.
 
 use axum::Router;
 use plimsoll::prelude::*;

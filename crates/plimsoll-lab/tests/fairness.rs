@@ -67,7 +67,7 @@ fn elephant_takes_nothing_from_a_thousand_mice() {
     assert_floors(&outcome, "mice 9.99/s, paced", Floors(0.998, 0.95, 0.998, 0.0));
     assert_floors(&outcome, "mice 10.989/s, paced", Floors(0.998, 0.90, 0.998, 0.02));
     assert_floors(&outcome, "mice 29.97/s, paced", Floors(0.998, 0.90, 0.998, 0.02));
-    // With Poisson arrivals, a mouse that asks for its share asks for a fifth more in one window
+    // With Poisson arrivals, a mouse that requests its share requests a fifth more in one window
     // and less in the next. The floor for the worst of them is what was measured, not a target.
     assert_floors(&outcome, "mice 8.991/s, poisson", Floors(0.9999, 0.85, 0.998, 0.02));
     assert_floors(&outcome, "mice 9.99/s, poisson", Floors(0.9968, 0.70, 0.997, 2.0));
@@ -84,7 +84,7 @@ fn many_large_accounts_share_evenly() {
 
 #[test]
 fn accounts_that_join_get_their_share() {
-    // The twenty that join together ask for ten times the rate instead of forty times.
+    // The twenty that join together request ten times the rate instead of forty times.
     let calm = |case: &mut Case| {
         for group in case.groups.iter_mut().filter(|group| group.accounts == 18) {
             group.demand = Demand::Each(5_000.0);

@@ -1,4 +1,4 @@
-//! Settings that are changed while a limiter runs: what they change, and what they leave as it is.
+//! Changes settings while a limiter runs, and checks what they change and what stays as it is.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Inspect, ManualTime, Reason};
@@ -40,7 +40,7 @@ fn read(limiter: &dyn Inspect, name: &str) -> Option<f64> {
     found
 }
 
-/// Returns the number of units that `key` is admitted now.
+/// Counts the requests that are admitted in a row.
 fn admitted(check: impl Fn() -> bool) -> u32 {
     (0..10_000).take_while(|_| check()).count() as u32
 }
@@ -52,7 +52,7 @@ fn keyed_quota_changes_for_known_and_new_accounts() {
     limiter.check_n(&1, 60).unwrap();
     limiter.set_quota(Quota::per_second(100).burst(80)).unwrap();
     assert_eq!(limiter.quota(), Quota::per_second(100).burst(80));
-    // 60 units stay charged.
+    // The 60 units stay charged.
     assert_eq!(admitted(|| limiter.check(&1).is_ok()), 20);
     assert_eq!(admitted(|| limiter.check(&2).is_ok()), 80);
     time.advance(S / 10);
@@ -61,9 +61,9 @@ fn keyed_quota_changes_for_known_and_new_accounts() {
     assert_eq!(limiter.quota(), Quota::per_second(100).burst(80));
 }
 
-/// The common quota is none of theirs.
+/// The common quota does not apply to accounts whose quota comes from a closure.
 #[test]
-fn keyed_quota_leaves_accounts_whose_quota_a_closure_states() {
+fn keyed_quota_change_skips_accounts_with_a_quota_by_closure() {
     let time = ManualTime::new();
     let limiter = KeyedRateLimiter::<u64>::builder().quota_of(|_| QUOTA).clock(time.clock());
     let limiter = limiter.build().unwrap();
@@ -74,7 +74,7 @@ fn keyed_quota_leaves_accounts_whose_quota_a_closure_states() {
     assert_eq!(admitted(|| limiter.check(&1).is_ok()), 10);
 }
 
-/// Whole sets of eight entries: no fewer keys than were asked for, and never more entries.
+/// A table has whole sets of eight entries, at least `max_keys` of them, and never grows.
 #[test]
 fn max_keys_is_rounded_up_to_eight_and_does_not_grow() {
     for (set, rounded) in [(1, 8), (8, 8), (9, 16), (64, 64)] {
@@ -99,9 +99,9 @@ fn max_keys_is_rounded_up_to_eight_and_does_not_grow() {
     }
 }
 
-/// A fair limiter counted every account that it had not seen before, although there was room.
+/// A fair limiter once counted every new account as overflowed, although entries were free.
 #[test]
-fn newcomers_with_room_are_not_counted_as_overflowed() {
+fn new_accounts_with_an_entry_are_not_counted_as_overflowed() {
     let time = ManualTime::new();
     let (keyed, tiered, fair) = (keyed(&time), tiered(&time), fair(&time));
     for key in 0..10 {
@@ -116,15 +116,15 @@ fn tiered_quotas_change_one_tier_each() {
     let time = ManualTime::new();
     let limiter = tiered(&time);
     limiter.check_n(&1, 60).unwrap();
-    assert_eq!(limiter.remaining(&1), 40, "its own quota");
+    assert_eq!(limiter.remaining(&1), 40, "the account's quota");
     limiter.set_each("free", Quota::per_second(10).burst(300)).unwrap();
-    assert_eq!(limiter.remaining(&1), 140, "that of the class");
+    assert_eq!(limiter.remaining(&1), 140, "the quota of the class");
     limiter.set_all("free", Quota::per_second(20).burst(500)).unwrap();
-    assert_eq!(limiter.remaining(&1), 240, "its own quota");
+    assert_eq!(limiter.remaining(&1), 240, "the account's quota");
     limiter.set_each("free", Quota::per_second(10).burst(900)).unwrap();
-    assert_eq!(limiter.remaining(&1), 340, "the global one");
+    assert_eq!(limiter.remaining(&1), 340, "the global quota");
     limiter.set_global(Quota::per_second(40).burst(900)).unwrap();
-    assert_eq!(limiter.remaining(&1), 440, "that of the class");
+    assert_eq!(limiter.remaining(&1), 440, "the quota of the class");
     assert_eq!(limiter.global(), Some(Quota::per_second(40).burst(900)));
     let free = Class::new("free").each(Quota::per_second(10).burst(900));
     let classes = vec![free.all(Quota::per_second(20).burst(500)), Class::new("premium")];
@@ -132,19 +132,19 @@ fn tiered_quotas_change_one_tier_each() {
     // An account in the other class has the global quota only.
     limiter.assign(&2, "premium").unwrap();
     assert_eq!(limiter.remaining(&2), 840);
-    // New rates count from now on.
+    // A new rate holds from now on.
     limiter.set_all("free", Quota::per_second(50).burst(500)).unwrap();
     assert_eq!(admitted(|| limiter.check(&1).is_ok()), 440);
     time.advance(S);
     assert_eq!(admitted(|| limiter.check(&3).is_ok()), 50);
-    // Through `Inspect`, the global quota.
+    // `Inspect` changes the global quota.
     limiter.set("burst", 1_000.0).unwrap();
     limiter.set("rate", 100.0).unwrap();
     assert_eq!((read(&limiter, "burst"), read(&limiter, "rate")), (Some(1_000.0), Some(100.0)));
 }
 
 #[test]
-fn tiered_quota_that_was_not_built_or_is_invalid_is_refused() {
+fn tiered_quota_that_is_absent_or_invalid_is_rejected() {
     let limiter = tiered(&ManualTime::new());
     for (changed, message) in [
         (limiter.set_each("premium", QUOTA), "each = 10 per 1s, burst 100 is not allowed"),
@@ -170,7 +170,7 @@ fn assigned_quota_replaces_that_of_the_class_until_unassigned() {
     limiter.check_n(&1, 60).unwrap();
     limiter.assign_quota(&1, Quota::per_second(10).burst(150)).unwrap();
     assert_eq!((limiter.remaining(&1), limiter.remaining(&2)), (90, 100));
-    // The class may change beside the quota.
+    // A change of the class keeps the assigned quota.
     limiter.assign(&1, "premium").unwrap();
     assert_eq!((limiter.remaining(&1), read(&limiter, "assigned")), (90, Some(1.0)));
     limiter.unassign(&1);
@@ -184,7 +184,7 @@ fn fair_quota_changes_the_shared_rate() {
     limiter.check_n(&1, 100).unwrap();
     limiter.set_quota(Quota::per_second(100).burst(50)).unwrap();
     assert_eq!(limiter.quota(), Quota::per_second(100).burst(50));
-    // 100 units stay charged: 50 more than there are now.
+    // 100 units stay charged, 50 more than the burst is now.
     time.advance(S / 2);
     assert_eq!(limiter.try_acquire(&2).unwrap_err().reason(), Reason::Throttled);
     time.advance(S);
@@ -196,15 +196,15 @@ fn fair_quota_changes_the_shared_rate() {
     assert!(limiter.set("burst", 1.0).is_err());
 }
 
-/// Ten accounts ask for twice the rate, and new ones for as much as it is. With half of the rate for
-/// their tail, many times more of them are admitted.
+/// Ten accounts request twice the rate, and new accounts the rate. If the tail is half of the rate,
+/// more than four times as many new accounts are admitted.
 #[test]
-fn fair_tail_changes_the_share_of_newcomers() {
-    let part = |tail: Option<f64>| {
+fn fair_tail_changes_the_share_of_new_accounts() {
+    let share = |tail: Option<f64>| {
         let time = ManualTime::new();
         let builder = FairRateLimiter::<u64>::builder().quota(Quota::per_second(1_000).burst(100));
         let limiter = builder.clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
-        let (mut newcomers, mut known) = (0_u32, 0_u32);
+        let (mut new, mut known) = (0_u32, 0_u32);
         for n in 0..12_000_u64 {
             time.advance(S / 2_000);
             let is_known = limiter.check(&(n % 10)).is_ok();
@@ -215,18 +215,18 @@ fn fair_tail_changes_the_share_of_newcomers() {
             }
             if n > 6_000 {
                 known += u32::from(is_known);
-                newcomers += u32::from(limiter.check(&(1_000_000 + n)).is_ok());
+                new += u32::from(limiter.check(&(1_000_000 + n)).is_ok());
             }
         }
-        f64::from(newcomers) / f64::from(newcomers + known)
+        f64::from(new) / f64::from(new + known)
     };
-    let (small, large) = (part(None), part(Some(0.5)));
+    let (small, large) = (share(None), share(Some(0.5)));
     assert!((0.02..0.1).contains(&small), "{small}");
     assert!(large > 4.0 * small, "{large} against {small}");
 }
 
 #[test]
-fn fair_tail_out_of_range_is_refused_and_changes_nothing() {
+fn fair_tail_out_of_range_is_rejected_and_changes_nothing() {
     let limiter = fair(&ManualTime::new());
     assert_eq!((limiter.tail(), read(&limiter, "tail")), (0.05, Some(0.05)));
     limiter.set_tail(1.0).unwrap();
@@ -260,9 +260,9 @@ fn fair_share_falls_while_units_are_short_and_rises_again() {
     assert_eq!(limiter.fair_share(), 16_000.0);
 }
 
-/// The queue of each limiter, by its own setters and by `Inspect`.
+/// Every limiter has these settings, by its own setters and by `Inspect`.
 #[test]
-fn queue_settings_change_what_newcomers_may_wait() {
+fn queue_settings_apply_to_later_requests() {
     let time = ManualTime::new();
     let one = Quota::per_second(1).burst(2);
     let global = RateLimiter::builder().quota(one).clock(time.clock()).build().unwrap();
@@ -276,7 +276,8 @@ fn queue_settings_change_what_newcomers_may_wait() {
             let limiter = $limiter;
             assert_eq!((limiter.queue_limit(), limiter.max_wait()), (1_024, 10 * S));
             while limiter.try_acquire($($key)?).is_ok() {}
-            // One may wait; it stays when none may, and takes the longest wait that held when it came.
+            // One request may wait. When `queue` and `max_wait` are set to 0, it keeps its place
+            // and the wait that it was allowed when it came.
             limiter.set_queue(1).unwrap();
             assert_eq!((limiter.queue_limit(), read(limiter, "queue")), (1, Some(1.0)));
             let mut waiter = spawn(limiter.acquire($($key)?));
@@ -286,7 +287,7 @@ fn queue_settings_change_what_newcomers_may_wait() {
             limiter.set("queue", 0.0).unwrap();
             limiter.set("max_wait", 0.0).unwrap();
             assert_eq!((limiter.queue_limit(), limiter.max_wait()), (0, Duration::ZERO));
-            assert!(limiter.set("queue", 1.0).is_err(), "none may wait for no time");
+            assert!(limiter.set("queue", 1.0).is_err(), "a queue needs a max_wait");
             assert_eq!(limiter.queue_limit(), 0);
             assert_eq!((limiter.queued(), read(limiter, "queued")), (1, Some(1.0)));
             limiter.set("max_wait", 0.5).unwrap();
@@ -312,9 +313,9 @@ fn queue_settings_change_what_newcomers_may_wait() {
     check!(&fair, &1);
 }
 
-/// A newcomer waits no longer than the new longest wait.
+/// A request that would wait longer than the new `max_wait` is rejected at once.
 #[test]
-fn shorter_max_wait_rejects_newcomers_at_once() {
+fn shorter_max_wait_rejects_later_requests_at_once() {
     let limiter = keyed(&ManualTime::new());
     limiter.check_n(&1, 100).unwrap();
     let mut waiter = spawn(limiter.acquire_n(&1, 5));

@@ -1,4 +1,5 @@
-//! The reason of a rejection: `Limited` for the account's own quota, `Throttled` for one that it shares.
+//! Checks the reason of each rejection: `Limited` for a quota of the account's own, `Throttled` for
+//! one that it shares.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Gate, KeyedExt, ManualTime, Permit, Reason, Rejected};
@@ -13,13 +14,13 @@ use tokio_test::{assert_pending, assert_ready};
 const LARGE: Quota = Quota::per_hour(1_000);
 const SMALL: Quota = Quota::per_hour(2);
 
-/// The name and the reason of a rejection.
+/// Returns the name and the reason of a rejection.
 fn rejection<T>(decision: Result<T, Rejected>) -> (&'static str, Reason) {
     let rejected = decision.map(drop).unwrap_err();
     (rejected.by(), rejected.reason())
 }
 
-/// The name and the reason of the rejection of a caller that would wait.
+/// Returns the name and the reason with which a caller is rejected that was ready to wait.
 fn waiting_rejection<T>(acquire: impl Future<Output = Result<Permit<T>, Rejected>>) -> (&'static str, Reason)
 where
     T: plimsoll_core::Settle,
@@ -35,7 +36,7 @@ fn keyed(quota: Quota) -> KeyedRateLimiter<u64> {
     KeyedRateLimiter::builder().quota(quota).clock(ManualTime::new().clock()).build().unwrap()
 }
 
-/// Tiers "api/free/account", "api/free" and "api/global".
+/// Creates the tiers "api/free/account", "api/free" and "api/global".
 fn tiered(account: Quota, class: Quota, global: Quota) -> TieredRateLimiter<u64> {
     TieredRateLimiter::builder()
         .name("api")
@@ -50,7 +51,7 @@ fn fair(quota: Quota) -> FairRateLimiter<u64> {
     FairRateLimiter::builder().quota(quota).clock(ManualTime::new().clock()).build().unwrap()
 }
 
-/// A fair limiter after two seconds of ten accounts, 0 to 9, that request twice the shared rate.
+/// Returns a fair limiter of which ten accounts, 0 to 9, have requested twice the rate for 2 s.
 fn contended_fair() -> (FairRateLimiter<u64>, ManualTime) {
     let time = ManualTime::new();
     let builder = FairRateLimiter::<u64>::builder().quota(Quota::per_second(1_000).burst(100));
@@ -75,8 +76,8 @@ fn global_limiter_throttles() {
 
 #[test]
 fn keyed_limiter_limits_the_account_alone() {
-    let stated = KeyedRateLimiter::builder().quota_of(|_| SMALL).clock(ManualTime::new().clock());
-    for limiter in [keyed(SMALL), stated.build().unwrap()] {
+    let by_closure = KeyedRateLimiter::builder().quota_of(|_| SMALL).clock(ManualTime::new().clock());
+    for limiter in [keyed(SMALL), by_closure.build().unwrap()] {
         limiter.check_n(&1, 2).unwrap();
         assert_eq!(rejection(limiter.try_acquire(&1)), ("accounts", Reason::Limited));
         assert_eq!(rejection(limiter.try_acquire_owned(&1)), ("accounts", Reason::Limited));
@@ -87,8 +88,8 @@ fn keyed_limiter_limits_the_account_alone() {
     }
 }
 
-/// A newcomer without room shares a quota with others that it does not know. It was told that it had
-/// exceeded its own.
+/// An account without an entry shares an overflow quota with others. Its rejection once said that
+/// it had exceeded a quota of its own.
 #[test]
 fn overflow_quota_throttles() {
     let time = ManualTime::new();
@@ -100,21 +101,21 @@ fn overflow_quota_throttles() {
     for key in 0..1_000 {
         let _ = (keyed.check(&key), tiered.check(&key));
     }
-    // Every entry is taken by now, and so is every unit of the overflow quotas.
+    // By now every entry is taken, and the overflow quotas are used up.
     let newcomer = 1_000_000;
     assert_eq!(rejection(keyed.try_acquire(&newcomer)), ("accounts", Reason::Throttled));
     assert_eq!(rejection(keyed.try_acquire_n(&newcomer, 3)), ("accounts", Reason::TooLarge));
     assert_eq!(waiting_rejection(keyed.acquire(&newcomer)), ("accounts", Reason::Throttled));
     assert_eq!(rejection(tiered.try_acquire(&newcomer)), ("api/free/account", Reason::Throttled));
     assert_eq!(rejection(tiered.try_acquire_n(&newcomer, 3)), ("api/free/account", Reason::TooLarge));
-    // An account that is known has a quota of its own.
+    // A known account has a quota of its own.
     let mut known = (0..1_000).filter(|key| keyed.try_acquire(key).is_ok());
     let known = known.next().unwrap();
     assert_eq!(rejection(keyed.try_acquire(&known)), ("accounts", Reason::Limited));
 }
 
 #[test]
-fn tiered_limiter_limits_by_account_and_throttles_by_class_and_global() {
+fn tiers_limit_by_account_and_throttle_by_class_and_global() {
     for (limiter, expected) in [
         (tiered(SMALL, LARGE, LARGE), ("api/free/account", Reason::Limited)),
         (tiered(LARGE, SMALL, LARGE), ("api/free", Reason::Throttled)),
@@ -150,8 +151,8 @@ fn tiered_limiter_states_the_reason_of_the_longest_rejection() {
     assert_eq!(rejection(limiter.try_acquire(&1)), ("api/free/account", Reason::Limited));
 }
 
-/// A request behind waiting requests of other accounts was rejected as if its own quota were used up,
-/// also in a class without such a quota.
+/// A request behind waiting requests of other accounts was once rejected as if its own quota were
+/// used up, even in a class without such a quota.
 #[test]
 fn tiered_request_behind_a_shared_queue_is_throttled() {
     let tiered = |class: Class, global: Option<Quota>| {
@@ -170,7 +171,7 @@ fn tiered_request_behind_a_shared_queue_is_throttled() {
             limiter.check(&1).unwrap();
             let mut waiter = spawn(limiter.acquire(&2));
             assert_pending!(waiter.poll());
-            // Not enough for both, and then enough for the waiter.
+            // At first there is not enough for either, then enough for the waiter alone.
             for _ in 0..2 {
                 for key in [2, 3] {
                     assert_eq!(rejection(limiter.try_acquire(&key)), (by, Reason::Throttled), "{each:?}");
@@ -183,7 +184,7 @@ fn tiered_request_behind_a_shared_queue_is_throttled() {
     }
 }
 
-/// Behind its own waiting requests, an account is limited if its own quota is what they wait for.
+/// A request behind others of its account is `Limited` if they wait for the account's own quota.
 #[test]
 fn tiered_request_behind_its_own_queue_is_limited() {
     let limiter = tiered(SMALL, LARGE, LARGE);
@@ -215,7 +216,7 @@ fn fair_limiter_limits_an_account_that_has_had_its_share() {
     assert_eq!(rejection(limiter.try_acquire(&1)), ("fair", Reason::Limited));
     limiter.set_max_wait(Duration::from_micros(1)).unwrap();
     assert_eq!(waiting_rejection(limiter.acquire(&1)), ("fair", Reason::Limited));
-    assert!(limiter.try_acquire(&1_000).is_ok(), "there are units for others");
+    assert!(limiter.try_acquire(&1_000).is_ok(), "units remain for other accounts");
 }
 
 #[test]
@@ -231,8 +232,8 @@ fn fair_limiter_limits_by_the_cap() {
     assert_eq!(waiting_rejection(limiter.acquire(&1)), ("fair/cap", Reason::Limited));
 }
 
-/// All accounts without an entry get the tail together. One that had never been admitted was told that
-/// it had exceeded its own quota.
+/// All accounts without an entry share the tail. The rejection of an account that had never been
+/// admitted once said that it had exceeded its own quota.
 #[test]
 fn fair_limiter_throttles_newcomers_when_the_tail_is_used_up() {
     let (limiter, time) = contended_fair();
@@ -248,9 +249,9 @@ fn fair_limiter_throttles_newcomers_when_the_tail_is_used_up() {
     }
 }
 
-/// An account behind its own waiting requests is limited only if it has had its share.
+/// A request behind others of its account is `Limited` only if the account has had its share.
 #[test]
-fn fair_request_behind_its_own_queue_states_what_they_wait_for() {
+fn fair_request_behind_its_own_queue_states_what_it_waits_for() {
     // Another account has taken all units.
     let limiter = fair(Quota::per_second(1_000).burst(100));
     limiter.check(&1).unwrap();
@@ -264,8 +265,8 @@ fn fair_request_behind_its_own_queue_states_what_they_wait_for() {
     let mut waiter = spawn(limiter.acquire(&1));
     assert_pending!(waiter.poll());
     assert_eq!(rejection(limiter.try_acquire(&1)), ("fair", Reason::Limited));
-    assert!(limiter.try_acquire(&1_000).is_ok(), "there are units for others");
-    // Or its cap is used up.
+    assert!(limiter.try_acquire(&1_000).is_ok(), "units remain for other accounts");
+    // The cap of the account is used up.
     let limiter = FairRateLimiter::<u64>::builder()
         .share_of(|_| Share::default().at_most(Quota::per_second(1)))
         .clock(ManualTime::new().clock())
@@ -277,16 +278,16 @@ fn fair_request_behind_its_own_queue_states_what_they_wait_for() {
     assert_eq!(rejection(limiter.try_acquire(&1)), ("fair", Reason::Limited));
 }
 
-/// In a tuple the units of every earlier limiter are refunded, whatever the reason of the later one.
+/// If one limiter of a tuple rejects, the earlier ones are refunded, for either reason.
 #[test]
 fn tuple_refunds_the_earlier_limiter_for_either_reason() {
     let by = |key: &u64| *key;
-    // The account's own quota first, the shared one second.
+    // The account's own quota first.
     let (account, shared) = (keyed(LARGE), global(SMALL));
     shared.check_n(2).unwrap();
     assert_eq!(rejection((account.by(by), shared.clone()).admit(&7)), ("limit", Reason::Throttled));
     assert_eq!(account.remaining(&7), 1_000);
-    // And the other way round.
+    // The shared quota first.
     let (account, shared) = (keyed(SMALL), global(LARGE));
     account.check_n(&7, 2).unwrap();
     assert_eq!(rejection((shared.clone(), account.by(by)).admit(&7)), ("accounts", Reason::Limited));

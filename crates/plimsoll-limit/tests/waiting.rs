@@ -552,7 +552,9 @@ fn each_request_emits_each_event_once() {
     assert_pending!(leaves.poll());
     assert_eq!(new_events(), [], "waiting is no rejection");
     assert_eq!(reason(assert_ready!(task::spawn(limiter.acquire()).poll())), Some(Reason::Full));
-    assert!(matches!(new_events()[..], [Event::Rejected { rejected, .. }] if rejected.reason() == Reason::Full));
+    assert!(
+        matches!(new_events()[..], [Event::Rejected { rejected, .. }] if rejected.reason() == Reason::Full)
+    );
     drop(leaves);
     assert_eq!(new_events(), [Event::abandoned(by)]);
     time.advance(S);

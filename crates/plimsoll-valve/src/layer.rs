@@ -11,6 +11,7 @@ pub type ValveWaitLayer = WaitLayer<Valve>;
 
 impl Valve {
     /// Creates a layer that admits or rejects each call at once.
+    #[doc(alias = "LoadShedLayer")]
     pub fn layer(&self) -> ValveLayer {
         layer(self.clone())
     }
@@ -19,6 +20,8 @@ impl Valve {
     ///
     /// The inner service is cloned for each call. A valve without a queue, such as [`Valve::new`]
     /// creates, decides at once here, too.
+    #[doc(alias = "ConcurrencyLimitLayer")]
+    #[doc(alias = "GlobalConcurrencyLimitLayer")]
     pub fn wait_layer(&self) -> ValveWaitLayer {
         wait_layer(self.clone())
     }

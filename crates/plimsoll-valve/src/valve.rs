@@ -19,6 +19,8 @@ use std::sync::Arc;
 #[doc(alias = "semaphore")]
 #[doc(alias = "concurrency limit")]
 #[doc(alias = "ConcurrencyLimit")]
+#[doc(alias = "concurrency_limit")]
+#[doc(alias = "SafetyValve")]
 pub struct Valve(pub(crate) Arc<Semaphore<FixedCapacity>>);
 
 semaphore_guard!(Valve);

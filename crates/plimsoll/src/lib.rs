@@ -1,15 +1,15 @@
 //! Overload protection for Rust services: back-pressure and load shedding.
 //!
-//! These crates keep a service useful while more work arrives than it can do. Every guard comes twice
-//! with the same behaviour: as a standalone primitive for any thread or task, and as a tower layer.
+//! These crates keep a service useful while more work arrives than it can do. Every guard exists in
+//! two forms that behave alike: a standalone primitive for any thread or task, and a tower layer.
 //!
-//! - Ask for permission: [`Valve`], [`CircuitBreaker`], [`RateLimiter`], [`KeyedRateLimiter`],
+//! - Request permission: [`Valve`], [`CircuitBreaker`], [`RateLimiter`], [`KeyedRateLimiter`],
 //!   [`TieredRateLimiter`], [`FairRateLimiter`], [`Dispatch`].
 //! - Shed load: [`RandomDrop`], [`LoadShedder`], [`AdaptiveThrottle`].
 //! - Buffer: [`Mailbox`] between producers and consumers, and [`Buffer`] for requests in front of a
 //!   service, both as a queue, a stack or time buckets.
 //!
-//! The [`guide`] explains which one to take, how to size it, and how guards combine.
+//! The [`guide`] explains which guard to take, how to size it, and how guards combine.
 //!
 //! # In axum
 //!
@@ -20,7 +20,9 @@
 //! use std::time::Duration;
 //!
 //! // The connection pool behind this API holds 16.
-//! let valve = Valve::builder().concurrency(16).queue(32).max_wait(Duration::from_millis(100)).build()?;
+//! let max_wait = Duration::from_millis(100);
+//! let valve = Valve::builder().concurrency(16).queue(32).max_wait(max_wait).build()?;
+//!
 //! let app: Router =
 //!     Router::new().route("/", get(async || "hello")).layer(valve.wait_layer().http());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -53,12 +55,12 @@
 //! - `valve`: the concurrency limit, [`Valve`].
 //! - `breaker`: circuit breakers.
 //! - `limit`: rate limiters.
-//! - `drop`: random drop, the load shedder and the client's throttle.
+//! - `drop`: random drop, the load shedder and the adaptive throttle of a client.
 //! - `buffer`: mailboxes, and with `tower` the request buffer.
 //! - `dispatch`: pools of resources and workers that never queue.
 //! - `http`: `.http()` on every layer, for axum and any server built on `http`. Turns on `tower`.
-//! - `axum`: accounts by axum's matched route, and the peer's address from its `ConnectInfo`. Turns on
-//!   `http`. Not in `full`, since it depends on axum.
+//! - `axum`: accounts by axum's matched route, and the peer's address from its `ConnectInfo`. Turns
+//!   on `http`. Not in `full`, since it depends on axum.
 //! - `tower`: the layers of the guards that are on. Turns on `tokio`.
 //! - `tokio`: inside a runtime, waiting uses the runtime's timer.
 //! - `metrics`: `Metrics` publishes decisions and outcomes to the `metrics` facade.
@@ -66,7 +68,7 @@
 //! - `governor`: `Governed`, a rate limiter of the `governor` crate as a gate. Turns on `limit`.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
-// The front page links to every guard. Without its feature a guard is not there.
+// The front page links to every guard. Without its feature, a guard does not exist.
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "breaker")]

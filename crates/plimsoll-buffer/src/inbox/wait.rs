@@ -21,9 +21,9 @@ impl<T> Inbox<T> {
         clock.block_on(self.take_wait())
     }
 
-    /// [`blocking_take`](Self::blocking_take), for at most `timeout`.
+    /// Waits for the next item on the calling thread, for at most `timeout`.
     ///
-    /// Also returns `None` after that.
+    /// Returns `None` after that, or once the mailbox is closed and empty.
     #[doc(alias = "recv_timeout")]
     pub fn blocking_take_timeout(&mut self, timeout: Duration) -> Option<T> {
         let clock = self.store.clock.clone();
@@ -39,9 +39,9 @@ impl<T> Inbox<T> {
         clock.block_on(self.mail())
     }
 
-    /// [`blocking_mail`](Self::blocking_mail), for at most `timeout`.
+    /// Waits for mail on the calling thread, for at most `timeout`.
     ///
-    /// Returns an empty mail after that.
+    /// Returns an empty mail after that, and `None` as [`blocking_mail`](Self::blocking_mail) does.
     pub fn blocking_mail_timeout(&mut self, timeout: Duration) -> Option<Mail<T>> {
         let clock = self.store.clock.clone();
         clock

@@ -37,6 +37,10 @@ use std::sync::Arc;
 #[doc(alias = "mpsc")]
 #[doc(alias = "ring buffer")]
 #[doc(alias = "Sender")]
+#[doc(alias = "bounded queue")]
+#[doc(alias = "stack")]
+#[doc(alias = "LIFO")]
+#[doc(alias = "drop oldest")]
 pub struct Mailbox<T>(Arc<Store<T>>);
 
 impl<T> Mailbox<T> {
@@ -50,8 +54,11 @@ impl<T> Mailbox<T> {
     /// Returns the items that were displaced by it, each with the reason.
     ///
     /// # Errors
-    /// Returns the item with `Full` if the discipline keeps the oldest items, `TooLarge` if the
-    /// item is heavier than the whole bound, or `Closed` after [`close`](Self::close).
+    /// Returns the item and the reason:
+    ///
+    /// - `Full` if the discipline keeps the oldest items.
+    /// - `TooLarge` if the item is heavier than the whole bound.
+    /// - `Closed` after [`close`](Self::close).
     ///
     /// # Examples
     /// ```

@@ -46,7 +46,7 @@ impl<T> Mailbox<T> {
         self.0.clock.block_on(self.offer_wait(item))
     }
 
-    /// [`blocking_offer`](Self::blocking_offer), for at most `timeout`.
+    /// Waits for room on the calling thread, for at most `timeout`, then offers an item.
     ///
     /// # Errors
     /// As for `offer_wait`; `Expired` if there was no room within `timeout`. That counts as

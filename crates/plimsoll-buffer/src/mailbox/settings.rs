@@ -148,7 +148,7 @@ impl<T: Send> Inspect for Mailbox<T> {
         each("shards", usage.shards as f64);
         each("inboxes", self.inboxes() as f64);
     }
-    /// Settings: `capacity` (items), `max_weight` (units of the weigher), `max_age` (seconds;
+    /// Settings: `capacity` (items), `max_weight` (units of the weigher), `max_age` (seconds,
     /// infinite for no bound), `shards`.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {

@@ -12,6 +12,7 @@ use std::future::Future;
 /// `Permit<&Guard>` borrows the guard and costs no reference count. `Permit<Guard>` owns a handle
 /// and can be moved to another task or thread.
 #[must_use = "a permit that is dropped at once guards nothing"]
+#[doc(alias = "SemaphorePermit")]
 pub struct Permit<G: Settle>(Option<(G, G::Token)>);
 
 impl<G: Settle> Permit<G> {

@@ -78,6 +78,8 @@ impl fmt::Display for Reason {
 /// assert_eq!(rejected.to_string(), "orders rejected: full (16 of 16), retry after 20ms");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[doc(alias = "RateLimitExceeded")]
+#[doc(alias = "NotUntil")]
 pub struct Rejected {
     by: &'static str,
     // `u64::MAX` stands for "not known". Two `Option`s would double what a rejection writes.

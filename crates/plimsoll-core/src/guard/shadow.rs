@@ -42,6 +42,10 @@ pub enum Mode {
 /// assert!(gate.admit("request").is_err());
 /// ```
 #[derive(Clone)]
+#[doc(alias = "dry run")]
+#[doc(alias = "report only")]
+#[doc(alias = "dark launch")]
+#[doc(alias = "kill switch")]
 pub struct Shadow<G> {
     gate: G,
     mode: Arc<AtomicU8>,

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex};
 /// metrics.publish();
 /// ```
 #[derive(Debug, Default)]
+#[doc(alias = "prometheus")]
 pub struct Metrics {
     guards: Mutex<BTreeMap<&'static str, Arc<Counts>>>,
 }

@@ -41,6 +41,7 @@ impl RequestInfo {
 
 /// The importance of a request. A larger number is more important.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[doc(alias = "criticality")]
 pub struct Priority(pub u8);
 
 impl Priority {

@@ -19,6 +19,8 @@ use std::time::Duration;
 /// assert_eq!(clock.now().since(start), Duration::from_secs(3600));
 /// ```
 #[derive(Clone, Debug, Default)]
+#[doc(alias = "mock clock")]
+#[doc(alias = "fake clock")]
 pub struct ManualTime(Arc<Shared>);
 
 /// The current time and the sleepers of all clocks of one [`ManualTime`].

@@ -67,7 +67,7 @@ impl<M, G, C> GuardLayer<M, G, AsError<C>> {
         self.reply(Wrapped)
     }
 
-    /// Answers a rejected request with the response that `respond` returns.
+    /// Turns each rejection into the response that `respond` returns.
     ///
     /// The error type stays that of the inner service.
     pub fn respond<T, F: Fn(Rejected) -> T>(self, respond: F) -> GuardLayer<M, G, Respond<F, C>> {

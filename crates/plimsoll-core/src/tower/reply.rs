@@ -1,17 +1,17 @@
-//! Replies: how a guarded service answers a rejected request and a finished call.
+//! Replies: what a guarded service returns for a rejected request and a finished call.
 
 use crate::{Classify, OnError, Overload, Permit, Rejected, Settle};
 
-/// The way in which a guarded service answers its caller.
+/// Decides what a guarded service returns to its caller.
 ///
-/// The reply turns a rejection into an error, a wrapped error or a response. It also classifies the
+/// A reply turns a rejection into an error, a wrapped error or a response. It also classifies the
 /// [`Outcome`](crate::Outcome) of a finished call. The inner service returns `Result<T, E>`.
 pub trait Reply<T, E, G: Settle> {
     /// The guarded service's response.
     type Response;
     /// The guarded service's error.
     type Error;
-    /// Answers a rejected request.
+    /// Returns the result of a rejected request.
     ///
     /// # Errors
     /// Returns an error if this reply turns rejections into errors.

@@ -47,8 +47,9 @@ impl<T> Dispatch<T> {
         self.check_out(self, None)
     }
 
-    /// [`checkout`](Self::checkout) with a lease that owns its handle and can be moved to another
-    /// task or thread.
+    /// Checks out a slot, with a lease that owns its handle. Never waits.
+    ///
+    /// Such a lease can be moved to another task or thread.
     pub fn checkout_owned(&self) -> Checkout<T, Self> {
         self.check_out(self.clone(), None)
     }
@@ -61,7 +62,7 @@ impl<T> Dispatch<T> {
         self.check_out(self, Some(self.0.hasher.hash_one(key)))
     }
 
-    /// [`checkout`](Self::checkout), repeated until a slot is free, for at most `timeout`.
+    /// Repeats [`checkout`](Self::checkout) until a slot is free, for at most `timeout`.
     ///
     /// There is no queue: a free slot is granted to the first request that tries it. The pause
     /// between two attempts is 0.1 ms at first and doubles up to 10 ms. Up to a quarter of it is

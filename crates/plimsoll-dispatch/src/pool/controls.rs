@@ -78,7 +78,7 @@ impl<T: Send> Inspect for Dispatch<T> {
         each("keep_dropped", f64::from(u8::from(self.keep_dropped())));
     }
 
-    /// Settings: `slots` and `probes` (slots), `max_idle` (seconds; infinity for no limit) and
+    /// Settings: `slots` and `probes` (slots), `max_idle` (seconds, infinite for no limit) and
     /// `keep_dropped` (0 or 1).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {

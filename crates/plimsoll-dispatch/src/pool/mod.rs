@@ -46,6 +46,7 @@ pub use lease::{Lease, Vacant};
 #[doc(alias = "connection pool")]
 #[doc(alias = "object pool")]
 #[doc(alias = "dispcount")]
+#[doc(alias = "resource pool")]
 pub struct Dispatch<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
@@ -75,11 +76,12 @@ impl<T> Dispatch<T> {
         self.take_slot().map(|slot| Permit::new(self, slot))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle and can be moved to
-    /// another task or thread.
+    /// Acquires a slot without its resource, with a permit that owns its handle. Never waits.
+    ///
+    /// Such a permit can be moved to another task or thread.
     ///
     /// # Errors
-    /// As for `try_acquire`.
+    /// As for [`try_acquire`](Self::try_acquire).
     pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
         self.take_slot().map(|slot| Permit::new(self.clone(), slot))
     }

@@ -55,6 +55,7 @@ pub use worker::Worker;
 #[doc(alias = "worker pool")]
 #[doc(alias = "thread pool")]
 #[doc(alias = "executor")]
+#[doc(alias = "job pool")]
 pub struct Workers<J>(Arc<Shared<J>>);
 
 struct Shared<J> {

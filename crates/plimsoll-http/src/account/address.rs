@@ -43,10 +43,10 @@ pub struct PeerAddr(pub SocketAddr);
 /// let gate = limits.by(ClientAddr::behind(1).or_shared());
 ///
 /// # use plimsoll_core::Gate;
-/// let ask = |from: &str| http::Request::builder().header("x-forwarded-for", from).body(()).unwrap();
-/// assert!((0..10).all(|n| gate.admit(&ask(&format!("6.6.6.{n}, 203.0.113.9"))).is_ok()));
-/// assert!(gate.admit(&ask("6.6.6.10, 203.0.113.9")).is_err()); // the same client
-/// assert!(gate.admit(&ask("203.0.113.10")).is_ok());
+/// let request = |from: &str| http::Request::builder().header("x-forwarded-for", from).body(()).unwrap();
+/// assert!((0..10).all(|n| gate.admit(&request(&format!("6.6.6.{n}, 203.0.113.9"))).is_ok()));
+/// assert!(gate.admit(&request("6.6.6.10, 203.0.113.9")).is_err()); // the same client
+/// assert!(gate.admit(&request("203.0.113.10")).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias = "X-Forwarded-For")]

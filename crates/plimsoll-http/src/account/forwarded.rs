@@ -1,8 +1,8 @@
 //! The client's address in `X-Forwarded-For` and `Forwarded`, parsed from the right.
 //!
 //! Each proxy appends the address it was called from. So the entry of the last trusted proxy stands
-//! at the right end, and the entries left of the trusted ones may be inventions of the client.
-//! Those are never parsed: not even an unclosed quote in them changes the result.
+//! at the right end. The entries left of the trusted ones may be inventions of the client. They are
+//! never parsed: not even an unclosed quote in them changes the result.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

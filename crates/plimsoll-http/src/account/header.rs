@@ -15,10 +15,10 @@ use plimsoll_core::ConfigError;
 /// let gate = limits.by_option_ref(Header::new("x-api-key")?.or_exempt());
 ///
 /// # use plimsoll_core::Gate;
-/// let ask = |key: &str| http::Request::builder().header("x-api-key", key).body(()).unwrap();
-/// assert!(gate.admit(&ask("ann")).is_ok());
-/// assert!(gate.admit(&ask("ann")).is_err());
-/// assert!(gate.admit(&ask("bob")).is_ok());
+/// let request = |key: &str| http::Request::builder().header("x-api-key", key).body(()).unwrap();
+/// assert!(gate.admit(&request("ann")).is_ok());
+/// assert!(gate.admit(&request("ann")).is_err());
+/// assert!(gate.admit(&request("bob")).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

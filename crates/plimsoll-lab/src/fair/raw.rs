@@ -58,10 +58,10 @@ pub(super) struct Group {
     pub(super) cap: Option<Whole>,
     pub(super) lifetime: Option<Text>,
     pub(super) new_key_per_request: Option<Spanned<bool>>,
-    #[serde(default = "yes")]
+    #[serde(default = "judged_by_default")]
     pub(super) judged: bool,
 }
 
-fn yes() -> bool {
+fn judged_by_default() -> bool {
     true
 }

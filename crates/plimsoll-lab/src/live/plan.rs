@@ -44,9 +44,8 @@ impl Plan {
     /// Returns the lag above which a row is void: 2.5 % of the deadline, and at least 1 ms.
     ///
     /// The lag is the 99th percentile of the load generator's own delay. It uses up the client's
-    /// patience: a request sent 5 ms late has 195 ms of its 200 ms left. At 2.5 % it cannot turn a
-    /// good answer into a late one except at the very edge. 1 ms is the delay that an ordinary
-    /// scheduler adds to a sleep.
+    /// patience: a request sent 5 ms late has 195 ms of its 200 ms left. At 2.5 % it makes a good
+    /// answer late only at the very edge. An ordinary scheduler adds 1 ms to a sleep.
     pub fn lag_limit(&self) -> Duration {
         self.deadline.mul_f64(0.025).max(Duration::from_millis(1))
     }

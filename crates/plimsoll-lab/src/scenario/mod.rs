@@ -1,4 +1,4 @@
-//! Scenarios: TOML files that say what `plimsoll-lab run` simulates.
+//! Scenarios: TOML files that describe what `plimsoll-lab run` simulates.
 
 mod arrivals;
 mod breaker;

@@ -1,4 +1,4 @@
-//! Reads the policies, or returns the default ones where none is named.
+//! Reads the policies, or returns the default ones if none is named.
 
 use std::time::Duration;
 

@@ -47,6 +47,10 @@ use std::time::Duration;
 #[doc(alias = "token bucket")]
 #[doc(alias = "leaky bucket")]
 #[doc(alias = "governor")]
+#[doc(alias = "GCRA")]
+#[doc(alias = "rate_limit")]
+#[doc(alias = "RateLimit")]
+#[doc(alias = "throttle")]
 pub struct RateLimiter(Arc<Inner>);
 
 struct Inner {
@@ -230,6 +234,7 @@ impl RateLimiter {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
+    #[doc(alias = "until_ready")]
     pub async fn acquire(&self) -> Result<Permit<&Self>, Rejected> {
         self.acquire_n(1).await
     }
@@ -331,6 +336,8 @@ pub type RateLimiterWaitLayer = plimsoll_core::WaitLayer<RateLimiter>;
 #[cfg(feature = "tower")]
 impl RateLimiter {
     /// Creates a layer that admits or rejects each call at once.
+    #[doc(alias = "RateLimitLayer")]
+    #[doc(alias = "GovernorLayer")]
     pub fn layer(&self) -> RateLimiterLayer {
         plimsoll_core::layer(self.clone())
     }

@@ -33,6 +33,8 @@ use std::time::Duration;
 ///
 /// A permit may be dropped at once: the units stay charged unless they are
 /// [refunded](Permit::refund).
+#[doc(alias = "rate_limit")]
+#[doc(alias = "throttle")]
 pub struct KeyedLimiter<P: QuotaPolicy>(pub(crate) Arc<P>);
 
 impl<P: QuotaPolicy> KeyedLimiter<P>
@@ -45,8 +47,11 @@ where
     /// limit that the account shares.
     ///
     /// # Errors
-    /// `Limited` if the account's own quota is used up, `Throttled` if a shared one is, each with
-    /// the time until a unit is replenished; `Closed` after [`close`](Self::close).
+    /// - `Limited` if the account's own quota is used up.
+    /// - `Throttled` if a quota that it shares is used up.
+    /// - `Closed` after [`close`](Self::close).
+    ///
+    /// The first two carry the time until a unit is replenished.
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
@@ -75,6 +80,7 @@ where
     ///
     /// # Errors
     /// As for [`try_acquire`](Self::try_acquire).
+    #[doc(alias = "check_key")]
     pub fn check(&self, key: &P::Key) -> Result<(), Rejected> {
         self.check_n(key, 1)
     }
@@ -124,11 +130,14 @@ where
     /// Dropped while it waits, the future leaves the queue and has charged nothing.
     ///
     /// # Errors
-    /// `Limited` or `Throttled` if it would wait too long, `Full` if the queue of all accounts
-    /// together is full, `Expired` after the longest wait, `Closed` after [`close`](Self::close).
+    /// - `Limited` or `Throttled` if it would wait too long.
+    /// - `Full` if the queue of all accounts together is full.
+    /// - `Expired` after the longest wait.
+    /// - `Closed` after [`close`](Self::close).
     ///
     /// # Panics
     /// Panics if it has to wait inside a tokio runtime without a timer.
+    #[doc(alias = "until_key_ready")]
     pub async fn acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
         self.acquire_n(key, 1).await
     }
@@ -290,9 +299,9 @@ impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
         each("queue", f64::from(self.queue_limit()));
         each("max_wait", self.max_wait().as_secs_f64());
     }
-    /// Settings: `rate` (units a second) and `burst` (units) of the quota, for a tiered limiter of
-    /// the global one; `queue` (requests); `max_wait` (seconds); `tail` (a share) of a fair
-    /// limiter.
+    /// Settings: `rate` (units a second) and `burst` (units) of the quota, `queue` (requests),
+    /// `max_wait` (seconds). For a tiered limiter the quota is the global one. A fair limiter also
+    /// has `tail` (a share).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         use plimsoll_core::parts::check;
         match setting {

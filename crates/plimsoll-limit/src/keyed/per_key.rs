@@ -41,6 +41,9 @@ use std::time::Duration;
 /// `Throttled`.
 #[doc(alias = "token bucket")]
 #[doc(alias = "governor")]
+#[doc(alias = "leaky bucket")]
+#[doc(alias = "GCRA")]
+#[doc(alias = "per-user limit")]
 pub type KeyedRateLimiter<K> = KeyedLimiter<PerKey<K>>;
 
 type QuotaOf<K> = Arc<dyn Fn(&K) -> Quota + Send + Sync>;

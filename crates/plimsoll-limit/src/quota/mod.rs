@@ -37,6 +37,8 @@ use std::time::Duration;
     feature = "serde",
     serde(try_from = "crate::quota::settings::Raw", into = "crate::quota::settings::Raw")
 )]
+#[doc(alias = "GCRA")]
+#[doc(alias = "token bucket")]
 pub struct Quota {
     pub(crate) units: u32,
     pub(crate) period: u64,
@@ -84,6 +86,7 @@ impl Quota {
     /// lasting rate must not exceed the limit either. So the lasting rate is `units − burst + 1` in
     /// a window. With a small burst that is nearly all of `units`. Default burst: half of `units`,
     /// rounded up.
+    #[doc(alias = "sliding window")]
     pub const fn at_most(units: u32, window: Duration) -> Self {
         let quota = Quota { units, period: nanos(window), burst: 0, sliding: true, interval: 0 };
         quota.burst(units.div_ceil(2))

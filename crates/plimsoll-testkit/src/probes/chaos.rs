@@ -34,9 +34,9 @@ struct Run {
     services: [Service; 2],
     calls: Vec<Polled>,
     /// Whether the guard is saturated or occupied.
-    pressed: bool,
+    saturated: bool,
     /// The number of calls that the guard has decided or will decide.
-    asked: u64,
+    requests: u64,
     /// The number of decisions about permits of the fixture.
     by_fixture: u64,
 }
@@ -52,7 +52,7 @@ impl Run {
         let stage = Stage::new(subject, seed);
         let services = [stage.service.clone(), stage.another_service()];
         let dice = Dice::seeded(seed ^ 0xc4a05);
-        Run { stage, dice, services, calls: vec![], pressed: false, asked: 0, by_fixture: 0 }
+        Run { stage, dice, services, calls: vec![], saturated: false, requests: 0, by_fixture: 0 }
     }
 
     fn step(&mut self, step: u64) {
@@ -63,7 +63,7 @@ impl Run {
                 let n = self.pick_call();
                 self.calls.swap_remove(n);
             }
-            9 => self.press_or_relieve(),
+            9 => self.saturate_or_relieve(),
             10 => self.stage.kit.time.advance(Duration::from_millis(self.dice.below(50))),
             11 => self.stage.inner.set_ready(!self.dice.chance(0.5)),
             _ => {}
@@ -82,7 +82,7 @@ impl Run {
             panic_in_poll: self.dice.chance(0.1),
             fail: self.dice.chance(0.2),
         };
-        self.asked += u64::from(!self.stage.fixture.waits);
+        self.requests += u64::from(!self.stage.fixture.waits);
         if let Ok(call) = catch_unwind(AssertUnwindSafe(|| service.call(request))) {
             self.calls.push(Polled { call, polled: false });
         }
@@ -91,7 +91,7 @@ impl Run {
     fn poll_call(&mut self) {
         let n = self.pick_call();
         let picked = &mut self.calls[n];
-        self.asked += u64::from(self.stage.fixture.waits && !picked.polled);
+        self.requests += u64::from(self.stage.fixture.waits && !picked.polled);
         picked.polled = true;
         // It may panic, as a task may. The runtime drops it then.
         match catch_unwind(AssertUnwindSafe(|| poll(&mut picked.call))) {
@@ -104,9 +104,9 @@ impl Run {
         self.dice.below(self.calls.len() as u64) as usize
     }
 
-    fn press_or_relieve(&mut self) {
+    fn saturate_or_relieve(&mut self) {
         let before = self.stage.counts().decided();
-        if self.pressed {
+        if self.saturated {
             self.stage.relieve();
         } else if self.dice.chance(0.5) || !self.stage.fixture.waits {
             self.stage.saturate();
@@ -114,7 +114,7 @@ impl Run {
             self.stage.occupy();
         }
         self.by_fixture += self.stage.counts().decided() - before;
-        self.pressed = !self.pressed;
+        self.saturated = !self.saturated;
     }
 
     /// Checks what is held: at least what admitted requests hold that were not released, at most
@@ -138,18 +138,18 @@ impl Run {
     fn end(mut self, seed: u64) {
         self.stage.inner.set_ready(true);
         self.calls.clear();
-        if self.pressed {
-            self.press_or_relieve();
+        if self.saturated {
+            self.saturate_or_relieve();
         }
         assert_eq!(self.stage.held(), 0, "seed {seed}: something is held at the end");
         let counts = self.stage.counts();
         assert_eq!(counts.in_flight(), 0, "seed {seed}: an admitted call was not released: {counts:?}");
         if self.stage.fixture.guards == 1 {
-            let asked = self.asked + self.by_fixture;
+            let requests = self.requests + self.by_fixture;
             assert_eq!(
                 counts.decided(),
-                asked,
-                "seed {seed}: admitted + rejected + abandoned differs from asked"
+                requests,
+                "seed {seed}: admitted + rejected + abandoned differs from the requests"
             );
         }
         // The guard still works.

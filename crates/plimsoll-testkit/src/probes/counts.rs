@@ -4,11 +4,11 @@ use crate::kit::Counts;
 use crate::stage::{Stage, assert_rejected, finish, poll};
 use crate::{Request, Subject, Verdict};
 
-/// Asked = admitted + rejected + abandoned, and admitted = completed + refunded + in flight.
+/// Requests = admitted + rejected + abandoned, and admitted = completed + refunded + in flight.
 pub(super) fn balance(subject: &Subject) -> Verdict {
     let mut stage = Stage::new(subject, 1);
     let guards = stage.fixture.guards;
-    let mut asked = 0;
+    let mut requests = 0;
     // The events of saturating and relieving the guard.
     let mut by_fixture = Counts::default();
     for round in 0..3 {
@@ -17,7 +17,7 @@ pub(super) fn balance(subject: &Subject) -> Verdict {
         let mut dropped = stage.call(Request { pending: 3, ..Request::default() });
         assert!(poll(&mut dropped).is_pending());
         drop(dropped);
-        asked += 3;
+        requests += 3;
         let before = stage.counts();
         stage.saturate();
         let saturated = stage.counts();
@@ -33,11 +33,15 @@ pub(super) fn balance(subject: &Subject) -> Verdict {
         by_fixture.refunded += counts.refunded - rejected.refunded;
         assert_eq!(counts.in_flight(), 0, "an admitted request was not released");
         assert_eq!(counts.abandoned, 0, "a wait was reported as abandoned");
-        assert_eq!(counts.completed - by_fixture.completed, asked * guards, "a call was not completed once");
+        assert_eq!(
+            counts.completed - by_fixture.completed,
+            requests * guards,
+            "a call was not completed once"
+        );
         // In a tuple, the earlier guards are refunded when a later one rejects.
         let undone = counts.refunded - by_fixture.refunded;
         let admitted = counts.admitted - by_fixture.admitted - undone;
-        assert_eq!(admitted, asked * guards, "admitted + rejected differs from asked");
+        assert_eq!(admitted, requests * guards, "admitted + rejected differs from the requests");
     }
     if stage.fixture.waits {
         stage.occupy();

@@ -27,14 +27,20 @@ pub enum Discipline {
     /// A queue: the oldest item first. When full, it evicts the oldest: what has waited longest is
     /// worth least.
     #[default]
+    #[doc(alias = "queue")]
+    #[doc(alias = "ring buffer")]
+    #[doc(alias = "drop oldest")]
     Fifo,
     /// A queue that keeps its items and rejects newcomers. For streams whose first items matter
     /// most, and for callers that are better rejected at once.
+    #[doc(alias = "drop newest")]
+    #[doc(alias = "tail drop")]
     KeepOldest,
     /// A stack: the newest item first. When full, it evicts the oldest, at the bottom.
     ///
     /// Items that are served have waited briefly. Under lasting overload the bottom is never
     /// served: in a stack of `n` items, an item is evicted once `n` newer ones are above it.
+    #[doc(alias = "stack")]
     Lifo,
     /// A stack that drops all items once even the newest is older than `max_age`: their callers
     /// have given up by then.
@@ -48,6 +54,8 @@ pub enum Discipline {
     ///
     /// [`CODEL`](Self::CODEL) has the numbers of the RFC.
     #[cfg_attr(feature = "serde", serde(rename = "codel"))]
+    #[doc(alias = "controlled delay")]
+    #[doc(alias = "AQM")]
     CoDel {
         /// The wait that is acceptable as a standing state. Above 0.
         ///

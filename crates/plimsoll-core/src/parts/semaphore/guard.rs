@@ -16,6 +16,8 @@ macro_rules! semaphore_guard {
             ///
             /// # Errors
             /// Returns an error, and changes nothing, if `concurrency` is out of range.
+            #[doc(alias = "add_permits")]
+            #[doc(alias = "resize")]
             pub fn set_concurrency(&self, concurrency: u32) -> Result<(), $crate::ControlError> {
                 use $crate::parts::{FixedCapacity, check};
                 check::within("concurrency", concurrency, 1..=FixedCapacity::MAX)?;
@@ -75,6 +77,7 @@ macro_rules! semaphore_guard {
             }
 
             /// Returns the number of requests in flight.
+            #[doc(alias = "available_permits")]
             pub fn in_flight(&self) -> u32 {
                 self.0.capacity().in_flight()
             }

@@ -52,6 +52,10 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 /// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built.
 ///
 #[doc = include_str!("fairness.md")]
+#[doc(alias = "token bucket")]
+#[doc(alias = "fair share")]
+#[doc(alias = "max-min fairness")]
+#[doc(alias = "weighted fair queueing")]
 pub type FairRateLimiter<K> = KeyedLimiter<Fair<K>>;
 
 type ShareOf<K> = Arc<dyn Fn(&K) -> Share + Send + Sync>;
@@ -239,9 +243,9 @@ impl<K: ?Sized> Fair<K> {
             return UsageEntry { n, entry, hash, fair: level * share.clamped_weight() * TAU, fill };
         }
         // All accounts without an entry get the tail together while the quota is contended. Those
-        // for which there is room share one usage; each that is admitted gets an entry and leaves
-        // it. (If they were spread over several by hash, the fullest would take twice as long to
-        // empty.)
+        // for which there is room share one usage, until they are admitted and get an entry. If
+        // they were spread over several usages by hash, the fullest would take twice as long to
+        // empty.
         let tail = self.tail() * 1e9 / rate.interval as f64 * TAU;
         let fill = tide::fill_of_many(fill);
         match self.table.probation(hash, |word| eviction_rank(word, ticks(now)).is_some()) {

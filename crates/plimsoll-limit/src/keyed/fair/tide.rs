@@ -6,12 +6,12 @@
 //! the threshold of each account directly, so that accounts with the least usage get the last
 //! units.
 //!
-//! Demand is never estimated, so sending more requests gains nothing. One level for all
-//! makes the shares max-min fair. While the bucket is nearly full every request is admitted, so no
-//! unit is wasted.
+//! Demand is never estimated, so sending more requests gains nothing. One level for all makes the
+//! shares max-min fair. While the bucket is nearly full every request is admitted, so no unit is
+//! wasted.
 //!
 //! It is a controller with a proportional and an integral part. Its input is the fill, its output
-//! the level. Usage responds to the level with a lead of τ, so it is stable without tuning: the
+//! the level. Usage responds to the level with a lead of τ, so it is stable without tuning. Its
 //! damping is above one if the bucket fills faster than τ.
 //!
 //! The constants were found by simulation of paced and of Poisson arrivals, and then checked with
@@ -111,8 +111,8 @@ pub(super) fn level(level: f64, fill: f64, seconds: f64, rate: f64) -> f64 {
 /// Returns the usage up to which `units` are admitted at once.
 ///
 /// For a request that is small against the threshold, this is the threshold. For a large one it is
-/// lower, so that the average over many such requests is what the threshold states: between two
-/// requests of n units the usage falls from x + n to x, which takes τ·ln(1 + n/x).
+/// lower, so that many such requests get on average what the threshold states. Between two requests
+/// of n units the usage falls from x + n to x, which takes τ·ln(1 + n/x).
 fn threshold_at_once(threshold: f64, units: f64) -> f64 {
     let lumps = units / threshold.max(1e-12);
     if lumps <= 0.1 {

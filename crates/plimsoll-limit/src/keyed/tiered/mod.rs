@@ -64,6 +64,9 @@ use std::sync::Arc;
 /// The global quota serves the request that arrives first. To share it fairly, put a
 /// [`FairRateLimiter`](crate::FairRateLimiter) in its place:
 /// `layer((tiers.by_ref(account), fair.by_ref(account)))`.
+#[doc(alias = "token bucket")]
+#[doc(alias = "hierarchical token bucket")]
+#[doc(alias = "plan")]
 pub type TieredRateLimiter<K> = KeyedLimiter<Tiered<K>>;
 
 type ClassOf<K> = Option<Arc<dyn Fn(&K) -> &'static str + Send + Sync>>;
