@@ -91,10 +91,10 @@ mod machine;
 mod meter;
 mod monitor;
 mod pass;
-mod streak;
 mod run;
 mod state;
 mod status;
+mod streak;
 mod trip;
 #[cfg(feature = "serde")]
 mod trip_table;

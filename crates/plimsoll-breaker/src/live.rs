@@ -39,10 +39,7 @@ macro_rules! live_settings {
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.
-        pub fn set_open_time(
-            &self,
-            open_time: $crate::OpenTime,
-        ) -> Result<(), plimsoll_core::ControlError> {
+        pub fn set_open_time(&self, open_time: $crate::OpenTime) -> Result<(), plimsoll_core::ControlError> {
             self.retune(|config| config.open_time = open_time)
         }
 

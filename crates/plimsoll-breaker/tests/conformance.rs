@@ -123,7 +123,10 @@ mod fuse_rows {
             no(CircuitBreaker::builder().trip(trip), field);
         }
         let open = OpenTime::default();
-        no(CircuitBreaker::builder().open_time(OpenTime { first: Duration::ZERO, ..open }), "open_time.first");
+        no(
+            CircuitBreaker::builder().open_time(OpenTime { first: Duration::ZERO, ..open }),
+            "open_time.first",
+        );
         for factor in [0.99, -1.0, f64::NAN, f64::INFINITY] {
             no(CircuitBreaker::builder().open_time(OpenTime { factor, ..open }), "open_time.factor");
         }

@@ -21,8 +21,10 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 /// One failure opens it for a second.
 fn breaker(at_once: u32) -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
-    let builder =
-        CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(OpenTime::fixed(S)).ramp(Ramp::NONE);
+    let builder = CircuitBreaker::builder()
+        .trip(Trip::failures().count(1))
+        .open_time(OpenTime::fixed(S))
+        .ramp(Ramp::NONE);
     let builder = builder.probes(Probes { concurrency: at_once, ..Probes::default() }).dice(Dice::seeded(1));
     (builder.clock(time.clock()).build().unwrap(), time)
 }

@@ -395,8 +395,11 @@ fn a_short_window_counts_after_years() {
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn it_follows_tokios_paused_time() {
-    let breaker =
-        CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(OpenTime::fixed(S)).build().unwrap();
+    let breaker = CircuitBreaker::builder()
+        .trip(Trip::failures().count(1))
+        .open_time(OpenTime::fixed(S))
+        .build()
+        .unwrap();
     fail(&breaker, 1);
     assert!(breaker.try_acquire().is_err());
     tokio::time::advance(S).await;

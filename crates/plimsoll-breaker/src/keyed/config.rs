@@ -51,8 +51,16 @@ impl Default for KeyedCircuitBreakerConfig {
 impl KeyedCircuitBreakerConfig {
     /// Returns the settings of at most `max_keys` breakers, each with the settings of `breaker`.
     pub fn new(breaker: CircuitBreakerConfig, max_keys: usize) -> Self {
-        let CircuitBreakerConfig { name, trips, open_time, probes, ramp, call_timeout, cancelled, health_checked } =
-            breaker;
+        let CircuitBreakerConfig {
+            name,
+            trips,
+            open_time,
+            probes,
+            ramp,
+            call_timeout,
+            cancelled,
+            health_checked,
+        } = breaker;
         KeyedCircuitBreakerConfig {
             name,
             max_keys,

@@ -74,9 +74,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     fn from_parts(config: Arc<CircuitBreakerConfig>, max_keys: usize, identity: Identity) -> Self {
         let hasher = identity.dice.hasher();
         let shards = if max_keys < 2_048 { 1 } else { (max_keys / KEYS_A_SHARD).clamp(1, SHARDS) };
-        let shard = |n| {
-            Mutex::new(KeyShard::new(config.clone(), part_of(max_keys, shards, n), hasher))
-        };
+        let shard = |n| Mutex::new(KeyShard::new(config.clone(), part_of(max_keys, shards, n), hasher));
         let shards = (0..shards).map(shard).collect();
         let (config, max_keys) = (Mutex::new(config), AtomicUsize::new(max_keys));
         KeyedCircuitBreaker(Arc::new(Registry { identity, config, hasher, shards, max_keys }))

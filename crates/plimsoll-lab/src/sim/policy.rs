@@ -205,7 +205,8 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             drive(pool.layer().layer(inner), server, &time, case, seed)
         }
         Policy::AdaptiveThrottleValve { k, window, floor, concurrency } => {
-            let throttle = AdaptiveThrottle::builder().name(THROTTLE).multiplier(k).window(window).min_rate(floor);
+            let throttle =
+                AdaptiveThrottle::builder().name(THROTTLE).multiplier(k).window(window).min_rate(floor);
             let throttle = throttle.clock(time.clock()).dice(dice(seed, 9)).build()?;
             let outside = throttle.layer().classify(|answer: Result<&(), &CallError>| match answer {
                 Ok(()) => Outcome::Success,

@@ -1,8 +1,12 @@
 //! One quota for all callers.
 
 mod config;
+#[cfg(feature = "tower")]
+mod layer;
 
 pub use config::{RateLimiterBuilder, RateLimiterConfig};
+#[cfg(feature = "tower")]
+pub use layer::{RateLimiterLayer, RateLimiterWaitLayer};
 
 use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
@@ -323,29 +327,6 @@ impl RateLimiter {
     }
 
     queue_controls!(limiter => limiter.0.common);
-}
-
-/// The layer that [`RateLimiter::layer`] creates.
-#[cfg(feature = "tower")]
-pub type RateLimiterLayer = plimsoll_core::GateLayer<RateLimiter>;
-
-/// The layer that [`RateLimiter::wait_layer`] creates.
-#[cfg(feature = "tower")]
-pub type RateLimiterWaitLayer = plimsoll_core::WaitLayer<RateLimiter>;
-
-#[cfg(feature = "tower")]
-impl RateLimiter {
-    /// Creates a layer that admits or rejects each call at once.
-    #[doc(alias = "RateLimitLayer")]
-    #[doc(alias = "GovernorLayer")]
-    pub fn layer(&self) -> RateLimiterLayer {
-        plimsoll_core::layer(self.clone())
-    }
-
-    /// Creates a layer whose calls wait for a unit. Clones the inner service for each call.
-    pub fn wait_layer(&self) -> RateLimiterWaitLayer {
-        plimsoll_core::wait_layer(self.clone())
-    }
 }
 
 impl Attempt for RateLimiter {

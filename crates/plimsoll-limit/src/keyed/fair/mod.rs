@@ -2,6 +2,7 @@
 
 mod charge;
 mod config;
+mod controls;
 mod share;
 mod tide;
 
@@ -407,60 +408,5 @@ impl<K: ?Sized> fmt::Debug for Fair<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (quota, fair_share) = (self.live.quota(), self.level());
         f.debug_struct("Fair").field("quota", &quota).field("fair_share", &fair_share).finish()
-    }
-}
-
-impl<K: ?Sized> Fair<K> {
-    fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        config::check_quota(&quota)?;
-        config::advise(&self.common, &quota);
-        self.live.set(quota);
-        self.bucket.recount(self.live.rate().interval, self.common.now());
-        self.common.queues.wake_all();
-        Ok(())
-    }
-
-    fn set_tail(&self, tail: f64) -> Result<(), ControlError> {
-        config::check_tail(tail)?;
-        // Relaxed: the value stands for itself.
-        self.tail.store(tail.to_bits(), Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-impl<K: ?Sized> FairRateLimiter<K> {
-    /// Changes the quota that is shared. Units that are charged stay charged.
-    ///
-    /// # Errors
-    /// Returns an error if the quota is invalid, or its burst is below 2. Nothing has changed then.
-    pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        self.0.set_quota(quota)
-    }
-
-    /// Returns the quota that is shared.
-    pub fn quota(&self) -> Quota {
-        self.0.live.quota()
-    }
-
-    /// Changes the share of the quota that new accounts get together.
-    ///
-    /// Range: above 0.0, at most 1.0.
-    ///
-    /// # Errors
-    /// Returns an error if `tail` is out of range. Nothing has changed then.
-    pub fn set_tail(&self, tail: f64) -> Result<(), ControlError> {
-        self.0.set_tail(tail)
-    }
-
-    /// Returns the share of the quota that new accounts get together.
-    pub fn tail(&self) -> f64 {
-        self.0.tail()
-    }
-
-    /// Returns the fair share of an account of weight 1, in units a second.
-    ///
-    /// It is 16 times the shared rate after a while in which no account was short of units.
-    pub fn fair_share(&self) -> f64 {
-        self.0.level()
     }
 }

@@ -1,5 +1,6 @@
 //! A quota for all accounts, for each class of accounts, and for each account, charged as one.
 
+mod caller;
 mod charge;
 mod classes;
 mod config;
@@ -19,8 +20,9 @@ use crate::table::entry::{Entry, Taken};
 use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
 use crate::{Quota, quota};
+use caller::{Caller, Limits, Refusal};
 use classes::{ClassLimits, SharedLimit};
-use plimsoll_core::{Allowance, ControlError, Reason, Rejected};
+use plimsoll_core::{Allowance, ControlError, Rejected};
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -98,44 +100,6 @@ pub(super) const MAX_CLASSES: usize = 511;
 /// these numbers as its hash with a probability of one in 2⁵⁵.
 const GLOBAL_QUEUE: u64 = 1;
 const CLASS_QUEUE: u64 = 2;
-
-/// A caller, derived from its key.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    hash: u64,
-    // The class that the closure states. An assignment overrides it, and may change while the
-    // request waits.
-    stated: u16,
-    class: u16,
-    own: Option<Quota>,
-}
-
-/// The limits that apply to a caller, read once.
-struct Limits<'a> {
-    class: &'a ClassLimits,
-    each: Option<Rate>,
-    all: Option<(&'a SharedLimit, Rate)>,
-    global: Option<(&'a SharedLimit, Rate)>,
-}
-
-/// The limit that rejects for the longest time.
-#[derive(Clone, Copy)]
-struct Refusal {
-    by: &'static str,
-    reason: Reason,
-    rate: Rate,
-    at: u64,
-}
-
-impl Refusal {
-    fn of_account(limits: &Limits<'_>, rate: Rate, at: u64) -> Self {
-        Refusal { by: limits.class.account, reason: Reason::Limited, rate, at }
-    }
-
-    fn of_shared(limit: &SharedLimit, rate: Rate, at: u64) -> Self {
-        Refusal { by: limit.name, reason: Reason::Throttled, rate, at }
-    }
-}
 
 /// The entry that an admitted request was charged to, and the interval by which it is counted.
 type Charged = (u32, u64);

@@ -1,0 +1,44 @@
+//! A caller, the limits that apply to it, and the one that rejects it.
+
+use super::classes::{ClassLimits, SharedLimit};
+use crate::Quota;
+use crate::quota::gcra::Rate;
+use plimsoll_core::Reason;
+
+/// A caller, derived from its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub(super) hash: u64,
+    // The class that the closure states. An assignment overrides it, and may change while the
+    // request waits.
+    pub(super) stated: u16,
+    pub(super) class: u16,
+    pub(super) own: Option<Quota>,
+}
+
+/// The limits that apply to a caller, read once.
+pub(super) struct Limits<'a> {
+    pub(super) class: &'a ClassLimits,
+    pub(super) each: Option<Rate>,
+    pub(super) all: Option<(&'a SharedLimit, Rate)>,
+    pub(super) global: Option<(&'a SharedLimit, Rate)>,
+}
+
+/// The limit that rejects for the longest time.
+#[derive(Clone, Copy)]
+pub(super) struct Refusal {
+    pub(super) by: &'static str,
+    pub(super) reason: Reason,
+    pub(super) rate: Rate,
+    pub(super) at: u64,
+}
+
+impl Refusal {
+    pub(super) fn of_account(limits: &Limits<'_>, rate: Rate, at: u64) -> Self {
+        Refusal { by: limits.class.account, reason: Reason::Limited, rate, at }
+    }
+
+    pub(super) fn of_shared(limit: &SharedLimit, rate: Rate, at: u64) -> Self {
+        Refusal { by: limit.name, reason: Reason::Throttled, rate, at }
+    }
+}
