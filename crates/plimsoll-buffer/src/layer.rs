@@ -1,9 +1,8 @@
 //! Buffering requests in front of a service.
 
-use plimsoll_core::parts::{FixedCapacity, Semaphore, Setup, check};
-use plimsoll_core::{ConfigError, Discipline, WaitLayer, semaphore_guard, setup_setters, wait_layer};
+use plimsoll_core::parts::{FixedCapacity, Semaphore};
+use plimsoll_core::{WaitLayer, semaphore_guard, semaphore_setup, wait_layer};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Buffers requests in front of a service, as a queue, a stack or in time buckets.
 ///
@@ -50,111 +49,14 @@ pub type BufferLayer = WaitLayer<Buffer>;
 
 semaphore_guard!(Buffer);
 
-/// The settings of a [`Buffer`]. Plain data; validated when a buffer is built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-pub struct BufferConfig {
-    /// The name that rejections carry. Default: "buffer".
-    pub name: String,
-    /// The maximum number of requests in flight. Default: 1. Range: 1 to 2³¹ − 1.
-    pub concurrency: u32,
-    /// The maximum number of waiting requests. Default: 1,024. Range: 0 to 2³¹ − 1.
-    pub queue: u32,
-    /// The longest wait. Default: 100 ms. Above 0.
-    ///
-    /// Choose a fraction of the callers' own time-out, so that enough of it is left for the work.
-    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
-    pub max_wait: Duration,
-    /// The order in which waiting requests are served, and which of them is evicted when the buffer
-    /// is full. Default: [`Fifo`](Discipline::Fifo), which evicts the oldest.
-    pub discipline: Discipline,
-}
-
-impl Default for BufferConfig {
-    fn default() -> Self {
-        BufferConfig {
-            name: "buffer".into(),
-            concurrency: 1,
-            queue: 1_024,
-            max_wait: Duration::from_millis(100),
-            discipline: Discipline::Fifo,
-        }
-    }
-}
-
-impl BufferConfig {
-    /// Checks every setting.
-    ///
-    /// # Errors
-    /// Returns an error naming the first invalid setting, its value and the allowed range.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check::name(&self.name)?;
-        check::within("concurrency", self.concurrency, 1..=FixedCapacity::MAX)?;
-        check::queue(self.queue, self.max_wait)?;
-        self.discipline.validate()
-    }
-}
-
-/// Builds a [`Buffer`]. Created by [`Buffer::builder`].
-#[derive(Clone, Debug, Default)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct BufferBuilder {
-    config: BufferConfig,
-    setup: Setup,
+semaphore_setup! {
+    Buffer, BufferConfig, BufferBuilder:
+    name "buffer", queue 1_024 "1,024", discipline Fifo "evicts the oldest"
 }
 
 impl Buffer {
-    /// Returns a builder with the default settings.
-    pub fn builder() -> BufferBuilder {
-        BufferBuilder::default()
-    }
-
     /// Creates a layer whose calls wait in the buffer. It clones the inner service for each call.
     pub fn layer(&self) -> BufferLayer {
         wait_layer(self.clone())
-    }
-}
-
-impl BufferBuilder {
-    /// Sets the maximum number of requests in flight. Default: 1. Range: 1 to 2³¹ − 1.
-    pub fn concurrency(mut self, concurrency: u32) -> Self {
-        self.config.concurrency = concurrency;
-        self
-    }
-
-    /// Sets the maximum number of waiting requests. Default: 1,024. Range: 0 to 2³¹ − 1.
-    pub fn queue(mut self, queue: u32) -> Self {
-        self.config.queue = queue;
-        self
-    }
-
-    /// Sets the longest wait. Default: 100 ms. Above 0.
-    pub fn max_wait(mut self, max_wait: Duration) -> Self {
-        self.config.max_wait = max_wait;
-        self
-    }
-
-    /// Sets the queue discipline: the order in which waiting requests are served, and which of them
-    /// is evicted when the buffer is full. Default: [`Fifo`](Discipline::Fifo).
-    pub fn discipline(mut self, discipline: Discipline) -> Self {
-        self.config.discipline = discipline;
-        self
-    }
-
-    setup_setters!(BufferConfig: clock, observe);
-
-    /// Builds the buffer.
-    ///
-    /// # Errors
-    /// Returns an error naming the invalid setting, its value and the allowed range.
-    pub fn build(self) -> Result<Buffer, ConfigError> {
-        self.config.validate()?;
-        let BufferConfig { name, concurrency, queue, max_wait, discipline } = self.config;
-        let setup = self.setup.identity(&name);
-        let capacity = FixedCapacity::new(concurrency);
-        let semaphore = Semaphore::new(setup.name, capacity, setup.clock, queue, max_wait);
-        semaphore.set_discipline(discipline);
-        Ok(Buffer(Arc::new(semaphore.observe(setup.observer))))
     }
 }

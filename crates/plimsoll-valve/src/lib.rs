@@ -87,15 +87,13 @@
 //! - `serde`: [`ValveConfig`] can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
-mod builder;
 mod config;
 #[cfg(feature = "tower")]
 mod layer;
 mod valve;
 mod wait;
 
-pub use builder::ValveBuilder;
-pub use config::ValveConfig;
+pub use config::{ValveBuilder, ValveConfig};
 #[cfg(feature = "tower")]
 pub use layer::{ValveLayer, ValveWaitLayer};
 pub use valve::Valve;

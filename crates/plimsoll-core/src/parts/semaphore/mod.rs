@@ -7,6 +7,7 @@
 mod acquire;
 mod capacity;
 mod guard;
+mod guard_setup;
 mod waiters;
 
 pub use acquire::Acquire;
