@@ -57,7 +57,7 @@ impl CircuitBreaker {
     /// Otherwise like [`try_acquire`](Self::try_acquire). The permit owns a handle of the breaker.
     ///
     /// # Errors
-    /// As for `try_acquire`.
+    /// Returns a rejection, as `try_acquire` does.
     #[inline]
     pub fn try_acquire_owned(&self) -> Result<Permit<CircuitBreaker>, Rejected> {
         self.0.admit().map(|pass| Permit::new(self.clone(), pass))

@@ -117,6 +117,7 @@ impl OpenTime {
         OpenTime { first: time, factor: 1.0, max: time, jitter: 0.0 }
     }
 
+    /// Returns an error naming the first invalid number.
     fn validate(&self) -> Result<(), ConfigError> {
         let OpenTime { first, factor, max, jitter } = *self;
         check::above_zero("open_time.first", first)?;
@@ -141,7 +142,8 @@ impl OpenTime {
     }
 }
 
-/// How a half-open breaker finds out whether the dependency works: it admits a few calls as probes.
+/// How a half-open breaker probes the dependency: how many calls it admits, and what they must
+/// show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -167,6 +169,7 @@ impl Default for Probes {
 }
 
 impl Probes {
+    /// Returns an error naming the first invalid number.
     fn validate(&self) -> Result<(), ConfigError> {
         check::within("probes.concurrency", self.concurrency, 1..=1_024)?;
         check::within("probes.successes", self.successes, 1..=u32::MAX)?;
@@ -202,6 +205,7 @@ impl Ramp {
     /// No ramp: the breaker closes as soon as its probes have succeeded.
     pub const NONE: Ramp = Ramp { duration: Duration::ZERO, start: 1.0, tolerance: 0.0 };
 
+    /// Returns an error naming the first invalid number.
     fn validate(&self) -> Result<(), ConfigError> {
         check::share("ramp.start", self.start)?;
         check::share("ramp.tolerance", self.tolerance)

@@ -5,9 +5,9 @@ use plimsoll_core::{ConfigError, Outcome};
 use std::fmt;
 use std::time::Duration;
 
-/// A condition under which a breaker opens: which calls are bad, how many are too many, and within
-/// which time.
+/// A condition under which a breaker opens.
 ///
+/// It states which calls are bad, how many of them are too many, and within which time.
 /// A breaker opens as soon as one of its trips is fulfilled. Trips are evaluated when a bad call is
 /// counted, never on a success.
 ///
@@ -96,7 +96,7 @@ impl Trip {
 
     /// Counts calls as bad that the dependency rejected: 429, 503, RESOURCE_EXHAUSTED.
     ///
-    /// No other trip counts them as bad, unless they were slow.
+    /// Of the other trips, only one of slow calls counts them, if they were slow.
     pub const fn overloads() -> Self {
         Self::of(Of::Overloads)
     }

@@ -59,7 +59,7 @@ impl Shared {
         self.admit_rare(word)
     }
 
-    /// Decides about a call in all cases but those of the callers, and emits the event.
+    /// Decides about a call in the rare cases, and emits the event.
     #[cold]
     #[inline(never)]
     fn admit_rare(&self, word: u64) -> Result<Pass, Rejected> {

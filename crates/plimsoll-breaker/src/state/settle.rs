@@ -36,8 +36,8 @@ impl Shared {
         // its trips.
         let word = self.word.load(Ordering::Acquire);
         let flags = self.live.flags();
-        // The halves are equal if the breaker is closed without flags and in the generation that
-        // admitted the call.
+        // Equal only if the breaker is closed without flags and in the generation that admitted the
+        // call.
         if word as u32 == generation && outcome == Outcome::Success && !flags.is_timed() {
             return self.count_success(flags, life(word));
         }
