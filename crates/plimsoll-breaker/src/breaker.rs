@@ -1,4 +1,4 @@
-//! The handle.
+//! The breaker.
 
 use crate::config::CircuitBreakerConfig;
 use crate::machine::{CircuitMachine, CircuitState};
@@ -12,15 +12,17 @@ use plimsoll_core::{Account, ControlError, Event, Gate, Instant, Outcome, Permit
 use std::fmt;
 use std::sync::Arc;
 
-/// Rejects calls to a dependency while calling it makes no sense.
+/// Rejects calls to a dependency that does not work.
 ///
 /// A cheap handle: clones share everything.
 ///
 /// A closed breaker admits all calls and counts how they end. It opens as soon as one of its
-/// [trips](crate::Trip) is fulfilled, and rejects all calls at once. After its open time it admits a few
-/// calls as probes. Once they have succeeded, it admits a growing share of the calls, and then all.
+/// [trips](crate::Trip) is fulfilled, and then rejects all calls at once. After its open time it
+/// admits a few calls as probes. If they succeed, it admits a growing share of the calls and
+/// finally all of them.
 #[derive(Clone)]
 #[doc(alias = "breaker")]
+#[doc(alias = "circuit breaker")]
 #[doc(alias = "fuse")]
 pub struct CircuitBreaker(pub(crate) Arc<Shared>);
 
@@ -35,11 +37,12 @@ impl CircuitBreaker {
 
     /// Acquires a permit for one call, if the breaker admits it. Never waits.
     ///
-    /// Report how the call ended by [`Permit::done`]. A dropped permit counts as cancelled, or as failed
-    /// while the thread unwinds.
+    /// Report the outcome of the call by [`Permit::done`]. A permit that is dropped counts as
+    /// cancelled, or as failed while the thread unwinds.
     ///
     /// # Errors
-    /// `Open`, with the time until a call may be admitted and the numbers that the breaker opened for.
+    /// Returns a rejection with the reason `Open`. It carries the remaining open time, and the
+    /// numbers that opened the breaker.
     #[inline(always)]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self) -> Result<Permit<&CircuitBreaker>, Rejected> {
@@ -49,36 +52,40 @@ impl CircuitBreaker {
         }
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle and can be moved to another
-    /// task or thread.
+    /// Acquires a permit that can be moved to another task or thread. Never waits.
+    ///
+    /// Otherwise like [`try_acquire`](Self::try_acquire). The permit owns a handle of the breaker.
     ///
     /// # Errors
-    /// As for `try_acquire`.
+    /// Returns a rejection, as `try_acquire` does.
     #[inline]
     pub fn try_acquire_owned(&self) -> Result<Permit<CircuitBreaker>, Rejected> {
         self.0.admit().map(|pass| Permit::new(self.clone(), pass))
     }
 
-    /// Records an outcome of the dependency that belongs to no permit.
+    /// Records an outcome that belongs to no permit.
     ///
-    /// A closed breaker counts it. A failure opens a half-open breaker again. An open breaker ignores it.
-    /// `report(Outcome::Failure)` is fuse's *melt*.
+    /// A closed breaker counts it. A failure opens a half-open breaker again. An open breaker
+    /// ignores it. `report(Outcome::Failure)` is fuse's *melt*.
     #[doc(alias = "melt")]
+    #[doc(alias = "record_failure")]
     pub fn report(&self, outcome: Outcome) {
+        // Acquire: pairs with the Release store in `publish`. A thread that sees a life also sees
+        // its trips.
         let word = self.0.word.load(Ordering::Acquire);
         if word & PHASE != OPEN {
             self.0.count(word, Pass::new(word, Pass::UNTIMED), outcome);
         }
     }
 
-    /// Opens the breaker for its open time. Its [status](Self::status) shows `why`.
+    /// Opens the breaker for its open time. The [status](Self::status) carries `why`.
     #[doc(alias = "force_open")]
     pub fn trip(&self, why: &'static str) {
         let state = self.0.lock();
         self.0.open(state, Cause::Operator(why));
     }
 
-    /// Closes the breaker, and forgets what it has counted and how often it has opened.
+    /// Closes the breaker. Discards all counts and the number of earlier openings.
     #[doc(alias = "force_closed")]
     pub fn reset(&self) {
         let mut state = self.0.lock();
@@ -86,29 +93,30 @@ impl CircuitBreaker {
         self.0.state_changed(state, Cause::Operator("reset"));
     }
 
-    /// Rejects all calls until [`unblock`](Self::unblock), whatever is counted.
+    /// Rejects all calls until [`unblock`](Self::unblock), whatever the state.
     ///
-    /// The [status](Self::status) shows `why`. fuse calls this disabling, Klarna's circuit_breaker blocking.
+    /// The [status](Self::status) carries `why`. In fuse this is `circuit_disable`, in Klarna's
+    /// circuit_breaker `block`.
     pub fn block(&self, why: &'static str) {
         self.0.update(|state| state.blocked = Some(why));
         self.0.emit_state("blocked", why);
     }
 
-    /// Ends a [block](Self::block). The breaker is in the state that it would have reached without it.
+    /// Ends a [block](Self::block). The state has developed as if there had been no block.
     pub fn unblock(&self) {
         self.0.update(|state| state.blocked = None);
         self.0.emit_state("unblocked", "operator");
     }
 
-    /// Admits all calls and counts nothing until [`enable`](Self::enable). Overrides a block.
+    /// Admits all calls and counts none until [`enable`](Self::enable). Overrides a block.
     pub fn disable(&self) {
         self.0.update(|state| state.disabled = true);
         self.0.emit_state("disabled", "operator");
     }
 
-    /// Ends [`disable`](Self::disable). The breaker is closed and has counted nothing.
+    /// Ends [`disable`](Self::disable). The breaker is closed and its counts are zero.
     ///
-    /// Calls that were admitted before are not counted.
+    /// Calls that were admitted earlier are not counted.
     pub fn enable(&self) {
         let mut state = self.0.lock();
         if std::mem::take(&mut state.disabled) {
@@ -117,10 +125,9 @@ impl CircuitBreaker {
         }
     }
 
-    /// Sets the share of the calls that a closed breaker rejects at random. Default: 0.0. Range: 0.0 to
-    /// 1.0.
+    /// Sets the share of calls that a closed breaker rejects at random.
     ///
-    /// Use it to test how callers react to an open breaker.
+    /// Use it to test how callers react to an open breaker. Default: 0.0. Range: 0.0 to 1.0.
     ///
     /// # Errors
     /// Returns an error if `share` is out of range. Nothing has changed then.
@@ -131,9 +138,9 @@ impl CircuitBreaker {
         Ok(())
     }
 
-    /// Makes the changes that are due by time alone: the end of a ramp, and of the lease of a probe.
+    /// Ends a ramp whose time is over, and opens a half-open breaker whose probe has hung.
     ///
-    /// Calls do this as well. It is for a breaker without calls.
+    /// Calls do this as well. It serves a breaker that receives no calls.
     pub fn tick(&self) {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
@@ -149,11 +156,14 @@ impl CircuitBreaker {
         }
     }
 
-    /// Returns whether evicting the breaker loses nothing but what it has counted.
+    /// Returns whether an eviction of the breaker loses nothing but its counts.
     ///
-    /// It does if the breaker is closed without a flag, or if its phase is over and no call came since.
+    /// This holds if it is closed without a flag, or if its phase is over and no call has come
+    /// since.
     pub(crate) fn is_evictable(&self, now: Instant) -> bool {
         let over = || Instant::from_nanos(self.0.until.load(Ordering::Relaxed)) <= now;
+        // Acquire: pairs with the Release store in `publish`. A thread that sees a phase also sees
+        // until when it lasts.
         match self.0.word.load(Ordering::Acquire) & LOW {
             CLOSED => true,
             OPEN | RAMP => over(),
@@ -162,13 +172,13 @@ impl CircuitBreaker {
         }
     }
 
-    /// Returns the state and its cause, after a [tick](Self::tick).
+    /// Returns the state and its cause. Calls [`tick`](Self::tick) first.
     pub fn status(&self) -> Status {
         self.tick();
         self.status_now()
     }
 
-    /// Returns the state as the last call has left it.
+    /// Returns the state and its cause as the last call left them.
     fn status_now(&self) -> Status {
         let state = self.0.lock();
         let CircuitMachine { phase, since, until, .. } = state.machine;
@@ -183,7 +193,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Returns the state.
+    /// Returns the state as the last call left it.
     pub fn state(&self) -> CircuitState {
         match self.0.word.load(Ordering::Relaxed) & PHASE {
             CLOSED => CircuitState::Closed,
@@ -203,8 +213,9 @@ impl Settle for CircuitBreaker {
     type Token = Pass;
     #[inline]
     fn settle(&self, pass: Pass, outcome: Outcome) {
-        // The fields one by one, so that the permit around them stays in registers. Put together in
-        // memory, and read back in other pieces than it was written in, it costs as much as the rest.
+        // The fields are passed one by one, so that the permit around them stays in registers. If
+        // a pass is written to memory and read back in pieces of another size, the store cannot be
+        // forwarded to the load, which costs as much as the rest of the call.
         self.0.ended(pass.started(), pass.generation(), pass.probe(), outcome);
     }
     fn refund(&self, pass: Pass) {

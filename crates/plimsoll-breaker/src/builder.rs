@@ -6,8 +6,8 @@ use plimsoll_core::ConfigError;
 use plimsoll_core::parts::Setup;
 use std::sync::Arc;
 
-/// Writes the setters that the builders of one breaker and of many have in common. The builder has the
-/// fields `config`, `setup` and `trips_given`.
+/// Writes the setters that the builders of one breaker and of many have in common. The builder has
+/// the fields `config`, `setup` and `trips_given`.
 macro_rules! breaker_setters {
     ($config:ty) => {
         /// Replaces all settings by those of `config`.
@@ -17,7 +17,7 @@ macro_rules! breaker_setters {
             self
         }
 
-        /// Adds a trip. The first one replaces the default.
+        /// Adds a trip. The first one replaces the default. Range: 0 to 8 trips.
         pub fn trip(mut self, trip: $crate::Trip) -> Self {
             if !std::mem::replace(&mut self.trips_given, true) {
                 self.config.trips.clear();
@@ -26,45 +26,53 @@ macro_rules! breaker_setters {
             self
         }
 
-        /// Sets the trips. Default: half of at least 20 calls within 10 s fail. Range: 0 to 8 trips.
+        /// Replaces the trips.
+        ///
+        /// Default: failures of half of at least 20 calls within 10 s. Range: 0 to 8 trips.
         pub fn trips(mut self, trips: impl IntoIterator<Item = $crate::Trip>) -> Self {
             self.config.trips = trips.into_iter().collect();
             self.trips_given = true;
             self
         }
 
-        /// Sets how long the breaker stays open. Default: 5 s, then twice as long each time, up to 60 s.
+        /// Sets how long the breaker stays open.
+        ///
+        /// Default: 5 s at first, twice as long each time it opens again, at most 60 s.
+        #[doc(alias = "reset timeout")]
+        #[doc(alias = "wait duration")]
         pub fn open_time(mut self, open_time: $crate::OpenTime) -> Self {
             self.config.open_time = open_time;
             self
         }
 
-        /// Sets how a half-open breaker finds out whether the dependency works. Default: one probe.
+        /// Sets how a half-open breaker probes the dependency. Default: one probe.
         pub fn probes(mut self, probes: $crate::Probes) -> Self {
             self.config.probes = probes;
             self
         }
 
-        /// Sets how the breaker admits calls again after that. Default: a growing share over 5 s.
+        /// Sets how the breaker ramps up after that. Default: from 10 % to all calls over 5 s.
         pub fn ramp(mut self, ramp: $crate::Ramp) -> Self {
             self.config.ramp = ramp;
             self
         }
 
-        /// Sets the time after which a cancelled call counts as timed out. Default: none. Above 0.
+        /// Sets the time after which a cancelled call counts as timed out. Default: none. Range:
+        /// above 0.
         pub fn call_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.config.call_timeout = Some(timeout);
             self
         }
 
-        /// Sets what a call counts as that is cancelled earlier. Default:
-        /// [`Ignored`](plimsoll_core::Outcome::Ignored).
+        /// Sets what a call counts as that is cancelled before the call time-out.
+        ///
+        /// Default: [`Ignored`](plimsoll_core::Outcome::Ignored).
         pub fn cancelled(mut self, outcome: plimsoll_core::Outcome) -> Self {
             self.config.cancelled = outcome;
             self
         }
 
-        /// Lets a health check decide that the dependency works again, instead of probes.
+        /// Lets health checks decide that the dependency works again. Default: probes decide.
         ///
         /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks).
         pub fn health_checked(mut self) -> Self {

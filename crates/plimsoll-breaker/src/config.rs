@@ -6,41 +6,43 @@ use plimsoll_core::parts::check;
 use plimsoll_core::{ConfigError, Outcome};
 use std::time::Duration;
 
-/// The settings of a [`CircuitBreaker`](crate::CircuitBreaker). Plain data; validated when a breaker is
-/// built.
+/// The settings of a [`CircuitBreaker`](crate::CircuitBreaker).
+///
+/// Plain data. It is validated when a breaker is built or changed.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct CircuitBreakerConfig {
     /// The name that rejections carry. Default: "breaker".
     pub name: String,
-    /// The trips: the breaker opens as soon as one of them is fulfilled.
+    /// The trips. The breaker opens as soon as one of them is fulfilled.
     ///
-    /// Default: [`Trip::failures`], half of at least 20 calls within 10 s, as in Hystrix. Without any,
-    /// only [`trip`](crate::CircuitBreaker::trip) opens it. Range: 0 to 8 trips.
+    /// Without trips, only [`trip`](crate::CircuitBreaker::trip) opens it. Default:
+    /// [`Trip::failures`], half of at least 20 calls within 10 s, as in Hystrix. Range: 0 to 8
+    /// trips.
     pub trips: Vec<Trip>,
     /// How long the breaker stays open.
     pub open_time: OpenTime,
-    /// How a half-open breaker finds out whether the dependency works.
+    /// How a half-open breaker probes the dependency.
     pub probes: Probes,
-    /// How the breaker admits calls again after that.
+    /// How the breaker ramps up after its probes have succeeded.
     pub ramp: Ramp,
-    /// The longest a call may take. Default: `None`. Above 0.
+    /// The time after which a cancelled call counts as timed out.
     ///
-    /// A call that is cancelled after this time counts as timed out.
+    /// Default: `None`. Range: above 0.
     #[cfg_attr(
         feature = "serde",
         serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
     )]
     pub call_timeout: Option<Duration>,
-    /// What a call counts as that is cancelled earlier. Default: [`Outcome::Ignored`].
+    /// What a call counts as that is cancelled before the call time-out.
     ///
-    /// A caller that gives up early says nothing about the dependency.
+    /// A caller that gives up early reveals nothing about the dependency. Default:
+    /// [`Outcome::Ignored`].
     pub cancelled: Outcome,
-    /// Whether a health check decides that the dependency works again, instead of probes. Default:
-    /// `false`.
+    /// Whether health checks, instead of probes, decide that the dependency works again.
     ///
-    /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks).
+    /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks). Default: `false`.
     pub health_checked: bool,
 }
 
@@ -78,23 +80,28 @@ impl CircuitBreakerConfig {
     }
 }
 
-/// How long a breaker stays open: `first`, and `factor` times as long each time it opens again without
-/// having been closed, up to `max`.
+/// How long a breaker stays open.
+///
+/// The first open time is `first`. Each time the breaker opens again without having been closed,
+/// the open time is multiplied by `factor`, up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[doc(alias = "backoff")]
+#[doc(alias = "reset timeout")]
+#[doc(alias = "wait duration")]
 pub struct OpenTime {
-    /// The first open time. Default: 5 s, as in Hystrix. Above 0.
+    /// The first open time. Default: 5 s, as in Hystrix. Range: above 0.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub first: Duration,
-    /// How many times longer the next one is. Default: 2.0. Range: at least 1.0, which keeps it fixed.
+    /// The factor from one open time to the next. Default: 2.0. Range: at least 1.0.
     pub factor: f64,
     /// The longest open time. Default: 60 s. Range: at least `first`.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub max: Duration,
-    /// The share of an open time that is random. Default: 0.1, up to a tenth shorter. Range: 0.0 to 1.0.
+    /// The largest share by which an open time is shortened at random.
     ///
-    /// It spreads the probes of many breakers that opened together.
+    /// It spreads the probes of breakers that opened together. Default: 0.1. Range: 0.0 to 1.0.
     pub jitter: f64,
 }
 
@@ -105,11 +112,12 @@ impl Default for OpenTime {
 }
 
 impl OpenTime {
-    /// Returns an open time that is always exactly `time`.
+    /// Creates an open time that is always exactly `time`.
     pub const fn fixed(time: Duration) -> Self {
         OpenTime { first: time, factor: 1.0, max: time, jitter: 0.0 }
     }
 
+    /// Returns an error naming the first invalid number.
     fn validate(&self) -> Result<(), ConfigError> {
         let OpenTime { first, factor, max, jitter } = *self;
         check::above_zero("open_time.first", first)?;
@@ -117,12 +125,16 @@ impl OpenTime {
             return Err(ConfigError::new("open_time.factor", factor, "at least 1.0"));
         }
         if max < first {
-            return Err(ConfigError::new("open_time.max", format_args!("{max:?}"), "at least the first"));
+            return Err(ConfigError::new(
+                "open_time.max",
+                format_args!("{max:?}"),
+                "at least open_time.first",
+            ));
         }
         check::share("open_time.jitter", jitter)
     }
 
-    /// Returns the open time after `before` earlier ones. `luck` is between 0.0 and 1.0.
+    /// Returns the open time after `before` earlier ones. `luck` is random, from 0.0 to 1.0.
     pub(crate) fn after(&self, before: u32, luck: f64) -> Duration {
         let grown = self.first.as_secs_f64() * self.factor.powf(f64::from(before.min(1_000)));
         let time = grown.min(self.max.as_secs_f64()) * (1.0 - self.jitter * luck);
@@ -130,19 +142,22 @@ impl OpenTime {
     }
 }
 
-/// How a half-open breaker finds out whether the dependency works: by a few calls, the probes.
+/// How a half-open breaker probes the dependency: how many calls it admits, and what they must
+/// show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[doc(alias = "half-open")]
 pub struct Probes {
     /// The maximum number of probes in flight. Default: 1. Range: 1 to 1,024.
     pub concurrency: u32,
-    /// The number of probes that must succeed. Default: 1, because the ramp follows. Range: at least 1.
+    /// The number of probes that must succeed. Default: 1, because a ramp follows. Range: at least
+    /// 1.
     pub successes: u32,
-    /// The longest that a probe may be in flight. Default: 30 s. Above 0.
+    /// The maximum time that a probe may be in flight.
     ///
-    /// A probe that takes longer counts as failed, and its later result for nothing. Choose a little
-    /// more than the call time-out.
+    /// A probe that takes longer counts as failed, and its later result is ignored. Choose a little
+    /// more than the call time-out. Default: 30 s. Range: above 0.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub lease: Duration,
 }
@@ -154,6 +169,7 @@ impl Default for Probes {
 }
 
 impl Probes {
+    /// Returns an error naming the first invalid number.
     fn validate(&self) -> Result<(), ConfigError> {
         check::within("probes.concurrency", self.concurrency, 1..=1_024)?;
         check::within("probes.successes", self.successes, 1..=u32::MAX)?;
@@ -161,19 +177,21 @@ impl Probes {
     }
 }
 
-/// How a breaker admits a growing share of the calls after its probes have succeeded.
+/// How a breaker ramps up after its probes have succeeded: it admits a growing share of the calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[doc(alias = "slow start")]
 pub struct Ramp {
-    /// The time until all calls are admitted. Default: 5 s. 0 admits all at once.
+    /// The time until all calls are admitted. Default: 5 s. 0 closes the breaker at once.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub duration: Duration,
-    /// The share of the calls that is admitted at first. Default: 0.1. Range: 0.0 to 1.0.
+    /// The share of calls that is admitted at first. Default: 0.1. Range: 0.0 to 1.0.
     pub start: f64,
-    /// The share of the calls on the ramp that may fail. Default: 0.1. Range: 0.0 to 1.0.
+    /// The share of the calls on the ramp that may fail.
     ///
-    /// At 0.1 one failure among the first nine calls opens the breaker again, for longer.
+    /// At 0.1, one failure among the first nine calls opens the breaker again, for a longer time.
+    /// Default: 0.1. Range: 0.0 to 1.0.
     pub tolerance: f64,
 }
 
@@ -184,9 +202,10 @@ impl Default for Ramp {
 }
 
 impl Ramp {
-    /// No ramp: all calls are admitted at once.
+    /// No ramp: the breaker closes as soon as its probes have succeeded.
     pub const NONE: Ramp = Ramp { duration: Duration::ZERO, start: 1.0, tolerance: 0.0 };
 
+    /// Returns an error naming the first invalid number.
     fn validate(&self) -> Result<(), ConfigError> {
         check::share("ramp.start", self.start)?;
         check::share("ramp.tolerance", self.tolerance)

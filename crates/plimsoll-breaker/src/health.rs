@@ -1,4 +1,4 @@
-//! Health checks: the user's own code decides that the dependency works again.
+//! Health checks: code of the application decides that the dependency works again.
 
 use crate::breaker::CircuitBreaker;
 use crate::machine::CircuitState;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A health check that is due. Created by [`CircuitBreaker::health_check_due`].
 ///
-/// It belongs to one open time: its result changes nothing once the breaker has left that.
+/// It belongs to one opening of the breaker. Its result is ignored once the state has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the breaker waits for the result"]
 pub struct HealthCheck(u32);
@@ -19,8 +19,8 @@ pub struct HealthCheck(u32);
 impl CircuitBreaker {
     /// Returns a health check if one is due.
     ///
-    /// One is due when the breaker is [`health_checked`](crate::CircuitBreakerConfig::health_checked),
-    /// open, and its open time is over.
+    /// A check is due if the breaker is open, its open time is over and it is
+    /// [`health_checked`](crate::CircuitBreakerConfig::health_checked).
     pub fn health_check_due(&self) -> Option<HealthCheck> {
         let State { machine, config, .. } = &*self.0.lock();
         let due = config.health_checked
@@ -31,8 +31,8 @@ impl CircuitBreaker {
 
     /// Records the result of a health check.
     ///
-    /// If the dependency is `healthy`, calls are admitted again. If not, the breaker stays open, for
-    /// longer. Changes nothing if the state of the breaker has changed since the check was
+    /// If the dependency is `healthy`, the breaker ramps up. Otherwise it stays open for the next,
+    /// longer open time. The result is ignored if the state has changed since the check was
     /// [due](Self::health_check_due).
     pub fn record_health_check(&self, check: HealthCheck, healthy: bool) {
         let now = self.0.clock.now();
@@ -51,15 +51,16 @@ impl CircuitBreaker {
 
     /// Runs `check` whenever a health check is due, and records its result. Never returns.
     ///
-    /// Spawn it as a task. For a loop of your own there are
+    /// Spawn it as a task. To write a loop of your own, use
     /// [`health_check_due`](Self::health_check_due) and
     /// [`record_health_check`](Self::record_health_check).
     ///
-    /// `every` is the time between two looks at the breaker: 100 ms or 1 s, and at least 1 ms. A check
-    /// that panics, or takes longer than the [lease](crate::Probes::lease), counts as unhealthy.
+    /// `every` is the interval at which it looks whether a check is due, such as 1 s. Range: at
+    /// least 1 ms. A check that panics, or takes longer than the [lease](crate::Probes::lease) of a
+    /// probe, counts as unhealthy.
     ///
     /// # Cancel safety
-    /// Dropped during a check, the check is dropped and the breaker stays open.
+    /// Dropping the future drops a running check, and the breaker stays open.
     pub async fn run_health_checks<F: Future<Output = bool>>(
         &self,
         every: Duration,

@@ -24,8 +24,8 @@ impl Inspect for CircuitBreaker {
         each("fault", fault);
         read_settings(&self.config(), each);
     }
-    /// Changes `fault` (a share), `open` (1 trips the breaker, 0 resets it), `blocked` and `disabled`
-    /// (1 or 0), or a [setting](crate::CircuitBreakerConfig) that is a number.
+    /// Changes `fault` (a share), `open` (1 trips the breaker, 0 resets it), `blocked` and
+    /// `disabled` (1 or 0), or a [setting](crate::CircuitBreakerConfig) that is a number.
     ///
     /// These are `open_time.first`, `open_time.max`, `probes.lease`, `ramp.duration` and
     /// `call_timeout` in seconds, where 0 means no call time-out; `open_time.factor`,

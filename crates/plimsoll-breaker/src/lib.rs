@@ -1,11 +1,12 @@
-//! A circuit breaker: stops calling what does not work, and comes back carefully.
+//! A circuit breaker: rejects calls to a dependency that is down or slow, and returns carefully.
 //!
-//! When a dependency is down or slow, calling it on and on makes it worse for both sides: its queue
-//! grows, and ours waits. A [`CircuitBreaker`] counts how calls end; when too many end badly it refuses the next
-//! ones at once, tries again after a while with a few, and lets the rest back in by and by.
+//! Calls to a dependency that does not work make it worse for both sides: its queue grows, and our
+//! callers wait. A [`CircuitBreaker`] counts how calls end. If too many end badly, it *opens* and
+//! rejects all calls at once. After a while it lets a few calls probe the dependency. If they
+//! succeed, it admits a growing share of the calls and finally all of them.
 //!
-//! The models are fuse, breaky and Klarna's circuit_breaker, as the overload chapter of *Erlang in Anger*
-//! names them.
+//! The models are fuse, breaky and Klarna's circuit_breaker, which the overload chapter of *Erlang
+//! in Anger* describes.
 //!
 //! ```text
 //!            a trip                open time over          enough succeed
@@ -15,8 +16,8 @@
 //!                       └───────────────────────────────────────────────────┘
 //! ```
 //!
-//! *Not* for limiting how much is sent to something that works (that is a valve or a rate limit), nor for
-//! deciding whether to try again.
+//! *Not* for limiting the load on a dependency that works: use a valve or a rate limit for that.
+//! Nor does it retry calls.
 //!
 //! # On any thread
 //!
@@ -35,9 +36,9 @@
 //!     let permit = payments.try_acquire()?;
 //!     permit.done(Outcome::Failure); // or `payments.run(..)`, which does both
 //! }
-//! let no = payments.try_acquire().unwrap_err();
-//! assert_eq!(no.reason(), Reason::Open);
-//! assert!(no.retry_after().is_some());
+//! let rejected = payments.try_acquire().unwrap_err();
+//! assert_eq!(rejected.reason(), Reason::Open);
+//! assert!(rejected.retry_after().is_some());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -59,24 +60,35 @@
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
-//! For many dependencies behind one client: a breaker for each key, [`KeyedCircuitBreaker`].
+//! A client of many dependencies needs a breaker for each of them: [`KeyedCircuitBreaker`].
 //!
 //! # Time, sharing, cancellation
 //!
-//! A [`CircuitBreaker`] is a handle: clones, and all services of all its layers, share one state. Each admitted
-//! call belongs to the life of the breaker in which it was admitted: a result that comes after the breaker
-//! has turned changes nothing. A call that is cancelled counts as nothing, unless it is [configured](Config::cancelled)
-//! otherwise or was cancelled after the [call time-out](Config::call_timeout). A probe that is cancelled frees its
-//! place; one that never comes back is given up after its [lease](Probes::lease), so nothing is ever stuck.
+//! A [`CircuitBreaker`] is a handle: clones, and all services of all its layers, share one state.
+//! Each admitted call belongs to the state in which it was admitted. A result that arrives after
+//! the state has changed is ignored.
 //!
-//! Windows are counted in by a coarse clock where they are of two seconds and more, and forget what is older
-//! than they are long, at most a tenth of their length late.
+//! A cancelled call is ignored, unless [configured otherwise](CircuitBreakerConfig::cancelled). If
+//! it took longer than the [call time-out](CircuitBreakerConfig::call_timeout), it counts as timed
+//! out. A cancelled probe frees its place. A probe that does not return counts as failed after its
+//! [lease](Probes::lease), so the breaker never gets stuck.
+//!
+//! Trips with a time of 2 s or more, and without a measured duration, use a coarse clock. Counts
+//! expire at most a tenth of the time late.
+//!
+//! # Settings
+//!
+//! Every [setting](CircuitBreakerConfig) but the name can change while calls are in flight: by
+//! `set_probes` and the like, by [`set_config`](CircuitBreaker::set_config), or by its name through
+//! [`Inspect`](plimsoll_core::Inspect).
 //!
 //! # Features
 //!
-//! - `tower` (default): [`CircuitBreaker::layer`]. Brings in `tokio`.
-//! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
-//! - `test-util`: time follows tokio's paused clock. For tests only.
+//! - `tower` (default): [`CircuitBreaker::layer`]. Enables `tokio`.
+//! - `tokio`: inside a tokio runtime, waiting uses that runtime's timer. Otherwise it uses one
+//!   timer thread.
+//! - `serde`: [`CircuitBreakerConfig`] and [`KeyedCircuitBreakerConfig`] can be read from a file.
+//! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod breaker;
 mod builder;

@@ -5,8 +5,8 @@ use crate::config::CircuitBreakerConfig;
 use plimsoll_core::parts::check;
 use plimsoll_core::{ConfigError, ControlError};
 
-/// Writes the getters and live setters that one breaker and many have in common. `setting` reads the
-/// settings and `retune` changes them.
+/// Writes the getters and live setters that one breaker and many have in common. `setting` reads
+/// the settings and `retune` changes them.
 macro_rules! live_settings {
     () => {
         /// Returns the trips.
@@ -16,8 +16,8 @@ macro_rules! live_settings {
 
         /// Changes the trips. Counting begins anew and the state stays. Range: 0 to 8 trips.
         ///
-        /// Calls in flight count for the new trips. A call that was admitted while no call was timed
-        /// does not count for a trip of slow calls.
+        /// Calls in flight count for the new trips. A call that was admitted while no call was
+        /// timed does not count for a trip of slow calls.
         ///
         /// # Errors
         /// Returns an error if there are more than 8 trips or a number is out of range. Nothing has
@@ -48,7 +48,8 @@ macro_rules! live_settings {
             self.setting(|config| config.probes)
         }
 
-        /// Changes how a half-open breaker probes the dependency. Probes in flight keep their lease.
+        /// Changes how a half-open breaker probes the dependency. Probes in flight keep their
+        /// lease.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.

@@ -1,12 +1,12 @@
-//! What state a breaker is in and what brings it into another. A machine: no clock, no lock, no dice.
+//! The state machine, without a clock, a lock or randomness of its own.
 //!
 //! ```text
-//!            a trip                    open time over, and someone asks
+//!            a trip                    open time over, and a call
 //!  closed ───────────► open ─────────────────────────────────► half-open
-//!    ▲                  ▲ ▲  a probe fails, or outlives its lease    │
+//!    ▲                  ▲ ▲  a probe fails, or exceeds its lease     │
 //!    │ time over        │ └──────────────────────────────────────────┤
 //!    └────── ramp ──────┘                                            │
-//!             ▲   too many of the calls since it began fail          │
+//!             ▲   too many calls on the ramp fail                    │
 //!             └──────────────────────────────────────────────────────┘
 //!                              enough probes succeed
 //! ```
@@ -16,22 +16,22 @@ use crate::state::word::ONE_GENERATION;
 use plimsoll_core::Instant;
 use std::time::Duration;
 
-/// Where a breaker stands.
+/// The state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CircuitState {
-    /// All pass.
+    /// All calls are admitted.
     Closed,
-    /// None pass.
+    /// All calls are rejected.
     Open,
-    /// A few pass, to see whether it works again.
+    /// A few calls are admitted as probes.
     HalfOpen,
-    /// A growing share passes.
+    /// A growing share of the calls is admitted.
     Ramp,
 }
 
 impl CircuitState {
-    /// Its name in lower case.
+    /// Returns the name in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             CircuitState::Closed => "closed",
@@ -42,33 +42,39 @@ impl CircuitState {
     }
 }
 
-/// What became of an ask while it is half-open.
+/// The decision about a call while the breaker is half-open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probe {
-    /// Go, as this one.
+    /// Admitted as the probe with this number.
     Go(u32),
-    /// All probes are out.
+    /// Rejected, because the maximum number of probes is in flight.
     Wait,
-    /// One has outlived its lease: that is an answer, too.
+    /// Rejected, because a probe has exceeded its lease, which counts as its failure.
     Hung,
 }
 
+/// The state, and what leads to the next one.
 #[derive(Clone, Debug)]
 pub(crate) struct CircuitMachine {
     pub(crate) phase: CircuitState,
-    /// One more with every change: what was admitted before it concerns the present no more.
+    /// Changes with each phase. Outcomes of calls of an earlier generation are ignored.
     pub(crate) generation: u32,
-    /// One more each time that counting begins anew.
+    /// Changes each time that counting begins anew.
     pub(crate) life: u32,
     pub(crate) since: Instant,
-    /// When the present phase has had its time: of being open, or of the ramp.
+    /// The end of the open time or of the ramp.
     pub(crate) until: Instant,
-    /// How often it has opened since it was last closed.
+    /// How often the breaker has opened since it was last closed, without operators.
     opened: u32,
+    /// The numbers of the probes in flight, and when their leases end.
     leases: Vec<(u32, Instant)>,
+    /// The number of the next probe.
     next: u32,
-    proven: u32,
+    /// The number of probes that have succeeded.
+    succeeded: u32,
+    /// The number of calls that have ended on the ramp.
     ramped: u64,
+    /// The number of those that have failed.
     failed: u64,
 }
 
@@ -83,39 +89,44 @@ impl CircuitMachine {
             opened: 0,
             leases: vec![],
             next: 0,
-            proven: 0,
+            succeeded: 0,
             ramped: 0,
             failed: 0,
         }
     }
 
-    fn turn(&mut self, to: CircuitState, now: Instant, lasts: Duration) {
+    /// Enters a phase and begins a generation.
+    fn enter(&mut self, to: CircuitState, now: Instant, lasts: Duration) {
         self.phase = to;
         self.generation = self.generation.wrapping_add(ONE_GENERATION);
         self.since = now;
         self.until = now + lasts;
         self.leases.clear();
-        self.proven = 0;
+        self.succeeded = 0;
         self.ramped = 0;
         self.failed = 0;
     }
 
-    /// `luck` is between 0.0 and 1.0, and spreads the open time. Opening it by hand says nothing about the
-    /// dependency, and makes the next time no longer.
+    /// Opens the breaker. `luck` is random, from 0.0 to 1.0, and spreads the open time.
+    ///
+    /// If an operator opens it, the next open time does not grow: that reveals nothing about the
+    /// dependency.
     pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_operator: bool) {
         let lasts = time.after(self.opened, luck);
         self.opened = self.opened.saturating_add(u32::from(!by_operator));
-        self.turn(CircuitState::Open, now, lasts);
+        self.enter(CircuitState::Open, now, lasts);
     }
 
+    /// Makes the breaker half-open.
     pub(crate) fn half_open(&mut self, now: Instant) {
-        self.turn(CircuitState::HalfOpen, now, Duration::ZERO);
+        self.enter(CircuitState::HalfOpen, now, Duration::ZERO);
     }
 
+    /// Closes the breaker and begins a life.
     pub(crate) fn close(&mut self, now: Instant) {
         self.opened = 0;
         self.begin_life();
-        self.turn(CircuitState::Closed, now, Duration::ZERO);
+        self.enter(CircuitState::Closed, now, Duration::ZERO);
     }
 
     /// Begins to count anew.
@@ -123,21 +134,21 @@ impl CircuitMachine {
         self.life = self.life.wrapping_add(1);
     }
 
-    /// It works again: ramp up, or close at once where there is no ramp.
+    /// Begins the ramp, or closes the breaker if there is none.
     pub(crate) fn recover(&mut self, now: Instant, ramp: &Ramp) {
         if ramp.duration.is_zero() {
             self.close(now);
         } else {
-            self.turn(CircuitState::Ramp, now, ramp.duration);
+            self.enter(CircuitState::Ramp, now, ramp.duration);
         }
     }
 
-    /// Whether a probe is out that has outlived its lease.
+    /// Returns whether a probe has exceeded its lease.
     pub(crate) fn is_hung(&self, now: Instant) -> bool {
         self.leases.iter().any(|(_, until)| *until <= now)
     }
 
-    /// May one more try?
+    /// Decides about a further probe.
     pub(crate) fn probe(&mut self, now: Instant, probes: &Probes) -> Probe {
         if self.is_hung(now) {
             return Probe::Hung;
@@ -151,31 +162,33 @@ impl CircuitMachine {
         Probe::Go(id)
     }
 
-    /// Whether no probe is out but such as have outlived their lease.
+    /// Returns whether all probes in flight have exceeded their lease, or there are none.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         self.leases.iter().all(|(_, until)| *until <= now)
     }
 
-    /// A probe is back; `None`: without a verdict. HttpOptions what is known now: it works, or it does not.
-    pub(crate) fn proved(&mut self, id: u32, well: Option<bool>, probes: &Probes) -> Option<bool> {
+    /// Records the end of a probe. `healthy` is `None` if its outcome reveals nothing.
+    ///
+    /// Returns whether the dependency works, or `None` if that is not known yet.
+    pub(crate) fn end_probe(&mut self, id: u32, healthy: Option<bool>, probes: &Probes) -> Option<bool> {
         let at = self.leases.iter().position(|(lease, _)| *lease == id)?;
         self.leases.swap_remove(at);
-        match well? {
+        match healthy? {
             false => Some(false),
             true => {
-                self.proven += 1;
-                (self.proven >= probes.successes).then_some(true)
+                self.succeeded += 1;
+                (self.succeeded >= probes.successes).then_some(true)
             }
         }
     }
 
-    /// A call of the ramp is back; answers whether that is one too many.
-    pub(crate) fn ramped(&mut self, well: bool, ramp: &Ramp) -> bool {
+    /// Records the end of a call on the ramp. Returns whether too many have failed.
+    pub(crate) fn end_on_ramp(&mut self, healthy: bool, ramp: &Ramp) -> bool {
         self.ramped += 1;
-        self.failed += u64::from(!well);
-        !well && self.failed as f64 > ramp.tolerance * self.ramped as f64
+        self.failed += u64::from(!healthy);
+        !healthy && self.failed as f64 > ramp.tolerance * self.ramped as f64
     }
 }
 
-/// The bits of the number of a probe.
+/// A mask for the number of a probe.
 pub(crate) const PROBE_IDS: u32 = u32::MAX >> 1;

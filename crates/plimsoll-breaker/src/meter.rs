@@ -13,18 +13,20 @@ pub(crate) const MAX_TRIPS: usize = 8;
 
 /// A meter for each trip.
 ///
-/// The trips can change while other threads count. Each change begins a new life, in which nothing is seen
-/// that was counted before. So nothing that a thread counts with the numbers of two trips is ever acted on:
-/// it is of a life that is over.
+/// The trips can change while other threads count. Each change begins a life, in which the counts
+/// of earlier lives are not seen. A thread that mixes the numbers of two trips counts for a life
+/// that is over, so its result is discarded.
 #[derive(Debug)]
 pub(crate) struct Meters([OnceLock<Box<Meter>>; MAX_TRIPS]);
 
-/// The kinds of the trips, two bits each from the lowest on. All that a success needs to know of them.
+/// The kinds of all trips in one word, two bits each, the first one lowest.
+///
+/// A success needs no other number of the trips.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kinds(pub(crate) u64);
 
 impl Kinds {
-    /// The bits that are used.
+    /// The number of bits in use.
     pub(crate) const BITS: u32 = 2 * MAX_TRIPS as u32;
     const COUNT: u64 = 1;
     const CONSECUTIVE: u64 = 2;
@@ -53,20 +55,20 @@ impl Meters {
         Meters([const { OnceLock::new() }; MAX_TRIPS])
     }
 
-    /// Gives each trip a meter. The caller begins a new life afterwards.
+    /// Sets a meter for each trip. The caller begins a life afterwards.
     pub(crate) fn set(&self, trips: &[Trip], now: Instant) {
         for (meter, trip) in self.0.iter().zip(trips) {
             meter.get_or_init(|| Box::new(Meter::new(trip))).set(trip, now);
         }
     }
 
-    /// Begins a life, in which nothing has been counted.
+    /// Begins a life, in which all counts are zero.
     pub(crate) fn begin(&self, life: u32) {
-        // The windows tell lives apart by themselves.
+        // The windows distinguish lives by themselves.
         self.0.iter().filter_map(OnceLock::get).for_each(|meter| meter.streak.begin(life));
     }
 
-    /// Counts a success, for trips that are not about slow calls.
+    /// Counts a success whose duration does not matter.
     #[inline]
     pub(crate) fn count_success(&self, Kinds(mut kinds): Kinds, life: u32, now: Instant) {
         for meter in &self.0 {
@@ -83,7 +85,7 @@ impl Meters {
         }
     }
 
-    /// Counts a call in every meter. Returns the first one whose trip is fulfilled.
+    /// Counts a call in every meter. Returns the first meter whose trip is fulfilled.
     pub(crate) fn count(&self, kinds: Kinds, call: Call, life: u32, now: Instant) -> Option<&Meter> {
         let mut tripped = None;
         for meter in self.0.iter().take(kinds.len()).filter_map(OnceLock::get) {
@@ -98,7 +100,7 @@ impl Meters {
 const ALL: usize = 0;
 const BAD: usize = 1;
 
-/// A trip at work. Counting costs the same however many calls are in the window.
+/// A trip and its counts. Counting costs the same however many calls are in the window.
 #[derive(Debug)]
 pub(crate) struct Meter {
     // See `encode`.
@@ -107,7 +109,7 @@ pub(crate) struct Meter {
     streak: Streak,
 }
 
-/// Writes a trip as numbers: its kinds and its count, the share, the duration of slow calls, the time.
+/// Encodes a trip as numbers: kinds and count, share, duration of slow calls, time.
 fn encode(trip: &Trip) -> [u64; 4] {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let (of, slow) = match trip.of {
@@ -125,6 +127,7 @@ fn encode(trip: &Trip) -> [u64; 4] {
     [u64::from(n) << 32 | when << 8 | of, share.to_bits(), slow, nanos(trip.within)]
 }
 
+/// Decodes a trip from the numbers of [`encode`].
 fn decode([kinds, share, slow, within]: [u64; 4]) -> Trip {
     let of = match kinds & 0xff {
         0 => Of::Failures,
@@ -151,32 +154,33 @@ impl Meter {
     fn set(&self, trip: &Trip, now: Instant) {
         self.window.set_span(trip.within, now);
         for (word, number) in self.trip.iter().zip(encode(trip)) {
-            // Relaxed: the new life that follows is published by a Release store.
+            // Relaxed: `publish` makes the numbers visible together with the life that follows.
             word.store(number, Ordering::Relaxed);
         }
     }
 
-    /// Returns the trip. Only under the lock, or in a life that has not ended, is it certain to be one.
+    /// Returns the trip. It is consistent under the lock, and in a life that has not ended.
     #[inline]
     pub(crate) fn trip(&self) -> Trip {
         let [kinds, share, slow, within] = &self.trip;
         decode([kinds, share, slow, within].map(|word| word.load(Ordering::Relaxed)))
     }
 
-    /// Counts a call. Returns whether that opens the breaker.
+    /// Counts a call. Returns whether the trip is fulfilled.
     #[inline]
     fn count(&self, call: Call, life: u32, now: Instant) -> bool {
         let trip = self.trip();
         match (trip.weighs(call), trip.when) {
             (Some(true), _) => return self.count_bad(&trip, life, now),
             (Some(false), When::Ratio { .. }) => self.window.add(ALL, life, now),
-            // A row is ended by a success, not by what is bad for another trip.
+            // Only a success ends a streak. A call that is bad for another trip does not.
             (Some(false), When::Consecutive(_)) if call.outcome == Outcome::Success => self.streak.end(life),
             _ => {}
         }
         false
     }
 
+    /// Counts a bad call. Returns whether the trip is fulfilled.
     #[cold]
     fn count_bad(&self, trip: &Trip, life: u32, now: Instant) -> bool {
         match trip.when {
@@ -189,7 +193,7 @@ impl Meter {
         }
     }
 
-    /// Returns the number of bad calls that the trip allows, and the number that was counted.
+    /// Returns the number of bad calls that fulfills the trip, and the number that was counted.
     pub(crate) fn counts(&self, trip: &Trip, life: u32, now: Instant) -> (u64, u64) {
         let [all, bad] = self.window.sum(life, now);
         match trip.when {

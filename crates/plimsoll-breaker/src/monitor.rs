@@ -3,17 +3,19 @@
 use crate::breaker::CircuitBreaker;
 use crate::machine::CircuitState;
 
-/// What a monitor has to say.
+/// A change that a [`Monitor`] reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
-    /// The breaker is not closed any more, or blocked.
+    /// The breaker is no longer closed, or is blocked.
     Raised,
-    /// It has been closed at so many looks in a row.
+    /// The breaker has been closed at enough consecutive polls.
     Cleared,
 }
 
-/// Looks at a breaker now and then: raises an alarm at once, and clears it only after some clean looks,
-/// so that a breaker that opens and closes does not ring the bell each time. After fuse's monitor.
+/// Raises an alarm when a breaker opens, and clears it after several polls that find it closed.
+///
+/// A breaker that opens and closes again and again thus raises one alarm. The model is fuse's
+/// monitor.
 ///
 /// ```
 /// use plimsoll_breaker::{Alarm, CircuitBreaker, Monitor};
@@ -23,35 +25,40 @@ pub enum Alarm {
 /// breaker.trip("test");
 /// assert_eq!(monitor.poll(), Some(Alarm::Raised));
 /// breaker.reset();
-/// assert_eq!([monitor.poll(), monitor.poll(), monitor.poll()], [None, None, Some(Alarm::Cleared)]);
+/// let polls = [monitor.poll(), monitor.poll(), monitor.poll()];
+/// assert_eq!(polls, [None, None, Some(Alarm::Cleared)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Monitor {
     breaker: CircuitBreaker,
     clean: u32,
-    // Clean looks that are still wanting; none while there is no alarm.
-    wanting: u32,
+    // The number of clean polls until the alarm is cleared, or 0 if there is no alarm.
+    remaining: u32,
 }
 
 impl Monitor {
-    /// Watches `breaker`; `clean` looks in a row clear an alarm. fuse has three, a minute apart.
+    /// Creates a monitor whose alarm is cleared by `clean` consecutive polls.
+    ///
+    /// In fuse it is three, a minute apart. Range: at least 1.
     pub fn new(breaker: CircuitBreaker, clean: u32) -> Self {
-        Monitor { breaker, clean: clean.max(1), wanting: 0 }
+        Monitor { breaker, clean: clean.max(1), remaining: 0 }
     }
 
-    /// Whether there is an alarm.
+    /// Returns whether there is an alarm.
     pub fn is_raised(&self) -> bool {
-        self.wanting > 0
+        self.remaining > 0
     }
 
-    /// Looks; to be called in regular intervals. HttpOptions if that changes something.
+    /// Looks at the breaker and returns a change of the alarm, if any.
+    ///
+    /// Call it at regular intervals.
     pub fn poll(&mut self) -> Option<Alarm> {
         let status = self.breaker.status();
-        let well = status.disabled || (status.state == CircuitState::Closed && status.blocked.is_none());
-        let before = self.wanting;
-        self.wanting = if well { before.saturating_sub(1) } else { self.clean };
-        match (before > 0, self.wanting > 0) {
+        let healthy = status.disabled || (status.state == CircuitState::Closed && status.blocked.is_none());
+        let before = self.remaining;
+        self.remaining = if healthy { before.saturating_sub(1) } else { self.clean };
+        match (before > 0, self.remaining > 0) {
             (false, true) => Some(Alarm::Raised),
             (true, false) => Some(Alarm::Cleared),
             _ => None,

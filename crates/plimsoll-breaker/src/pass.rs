@@ -1,14 +1,13 @@
-//! What an admitted call holds.
+//! The token of an admitted call.
 
 use crate::state::word::generation;
 use plimsoll_core::{Instant, Pack, Words};
 
-/// What an admitted call holds: the generation in which it was admitted, its start, and its number if it
-/// is a probe.
+/// The token of an admitted call: its generation, its start and, for a probe, its number.
 ///
 /// Plain data. It is released through [`Settle`](plimsoll_core::Settle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a pass that is not settled is a call that never ends"]
+#[must_use = "the call stays in flight until its pass is settled"]
 pub struct Pass {
     started: u64,
     generation: u32,
@@ -62,9 +61,9 @@ impl Pack for Pass {
 mod tests {
     use super::*;
 
-    /// A pass of the last generation, packed into two words, was once taken for none.
+    /// Once, a pass of the last generation was packed into two words and read back as `None`.
     #[test]
-    fn every_pass_survives_packing() {
+    fn passes_survive_packing() {
         for pass in [Pass::new(u64::MAX, Pass::UNTIMED), Pass::new(0, Instant::default())] {
             for pass in [pass, pass.probing(0), pass.probing(crate::machine::PROBE_IDS)] {
                 assert_eq!(Option::unpack(Some(pass).pack()), Some(pass));

@@ -8,34 +8,35 @@ impl CircuitBreaker {
     /// Runs `work` if the breaker admits it. `Ok` counts as a success and `Err` as a failure.
     ///
     /// # Cancel safety
-    /// Dropped, the call counts as cancelled: as nothing, or as timed out after the call time-out.
+    /// If the future is dropped, the call counts as cancelled. After the call time-out, it counts
+    /// as timed out.
     ///
     /// # Errors
-    /// [`Overload::Rejected`] if the call was not admitted: `work` never began. [`Overload::Inner`] is
-    /// the error of `work`.
+    /// Returns [`Overload::Rejected`] if the call was rejected, in which case `work` was not
+    /// started. Returns [`Overload::Inner`] with the error of `work`.
     ///
     /// # Examples
     /// ```
     /// # use plimsoll_breaker::CircuitBreaker;
     /// # plimsoll_core::Clock::system().block_on(async {
     /// let breaker = CircuitBreaker::new("orders-db")?;
-    /// let answer = breaker.run(async { Ok::<_, std::io::Error>(42) }).await?;
-    /// assert_eq!(answer, 42);
+    /// let rows = breaker.run(async { Ok::<_, std::io::Error>(42) }).await?;
+    /// assert_eq!(rows, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
         self.try_acquire()?.run(work).await.map_err(Overload::Inner)
     }
 
-    /// [`run`](Self::run), with `classify` deciding what a result counts as.
+    /// Runs `work` if the breaker admits it. `classify` returns what the result counts as.
     ///
-    /// An error that is the caller's own fault is [`Outcome::Ignored`].
+    /// Return [`Outcome::Ignored`] for an error that is the caller's own fault.
     ///
     /// # Cancel safety
-    /// As for `run`.
+    /// The same as for [`run`](Self::run).
     ///
     /// # Errors
-    /// As for `run`.
+    /// Returns the same errors as `run`.
     pub async fn run_as<T, E>(
         &self,
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
@@ -47,10 +48,11 @@ impl CircuitBreaker {
         result.map_err(Overload::Inner)
     }
 
-    /// [`run`](Self::run) on the calling thread. A panic of `work` counts as a failure and is resumed.
+    /// Calls `work` on this thread if the breaker admits it. A panic counts as a failure and is
+    /// resumed.
     ///
     /// # Errors
-    /// As for `run`.
+    /// Returns the same errors as [`run`](Self::run).
     ///
     /// # Examples
     /// ```

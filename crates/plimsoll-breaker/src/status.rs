@@ -1,32 +1,32 @@
-//! How a breaker stands, and why.
+//! The state of a breaker and its cause.
 
 use crate::machine::CircuitState;
 use crate::trip::Trip;
 use plimsoll_core::Instant;
 use std::fmt;
 
-/// Why a breaker turned to where it stands.
+/// Why a breaker entered its state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// It has not turned yet.
+    /// The state has not changed yet.
     Never,
-    /// This was too much.
+    /// This trip was fulfilled.
     Trip(Trip),
-    /// What probes have shown.
+    /// Enough probes succeeded, or one failed.
     Probe,
-    /// A probe was not back within its lease.
+    /// A probe exceeded its lease.
     Hung,
-    /// The ramp: it has come to its end, or too many failed on it.
+    /// The time of the ramp was over, or too many calls failed on it.
     Ramp,
-    /// A health check has succeeded or failed.
+    /// A health check succeeded or failed.
     HealthCheck,
-    /// An operator has changed the state, for this reason.
+    /// An operator changed the state for this reason.
     Operator(&'static str),
 }
 
 impl Cause {
-    /// In a word or two, for labels.
+    /// Returns one or two words, for labels.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Cause::Never => "never",
@@ -49,21 +49,21 @@ impl fmt::Display for Cause {
     }
 }
 
-/// How a breaker stands.
+/// The state of a breaker and its cause. Its `Display` is one line for operators.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Status {
-    /// In which phase it is.
+    /// The state.
     pub state: CircuitState,
-    /// Since when.
+    /// When the state began.
     pub since: Instant,
-    /// Until when, if it is open or ramps.
+    /// When the open time or the ramp ends. `None` in other states.
     pub until: Option<Instant>,
-    /// Why.
+    /// Why the state began.
     pub cause: Cause,
-    /// Why it is blocked, if it is.
+    /// Why the breaker is blocked, or `None` if it is not.
     pub blocked: Option<&'static str>,
-    /// Whether it is out of action.
+    /// Whether the breaker is disabled.
     pub disabled: bool,
 }
 

@@ -1,14 +1,15 @@
-//! When a breaker opens: values that combine.
+//! Conditions under which a breaker opens.
 
 use plimsoll_core::parts::check;
 use plimsoll_core::{ConfigError, Outcome};
 use std::fmt;
 use std::time::Duration;
 
-/// One reason to open: what is bad, how much of it is too much, and within which time.
+/// A condition under which a breaker opens.
 ///
-/// A breaker opens as soon as one of its trips is fulfilled. Trips are evaluated when something bad is
-/// counted, never when a success is.
+/// It states which calls are bad, how many of them are too many, and within which time.
+/// A breaker opens as soon as one of its trips is fulfilled. Trips are evaluated when a bad call is
+/// counted, never on a success.
 ///
 /// ```
 /// use plimsoll_breaker::Trip;
@@ -16,15 +17,15 @@ use std::time::Duration;
 ///
 /// // Half of at least twenty calls within ten seconds …
 /// let most_fail = Trip::failures().ratio(0.5, 20);
-/// // … or five in a row, not more than a minute apart …
+/// // … or five consecutive ones, at most a minute apart …
 /// let dead = Trip::failures().consecutive(5).within(Duration::from_secs(60));
-/// // … or a third of at least fifty take a second and more.
+/// // … or a third of at least fifty take a second or longer.
 /// let slow = Trip::slow(Duration::from_secs(1)).ratio(0.33, 50);
 /// assert_eq!(most_fail.to_string(), "50% of ≥ 20 failures within 10s");
 /// # let _ = (dead, slow);
 /// ```
 ///
-/// In a settings file (feature `serde`) a trip is a table with the same words:
+/// In a settings file (feature `serde`), a trip is a table with the same words:
 ///
 /// ```toml
 /// trips = [
@@ -68,32 +69,34 @@ impl Trip {
         Trip { of, when: When::Ratio { share: 0.5, min_calls: 20 }, within: Duration::from_secs(10) }
     }
 
-    /// Counts failures and time-outs as bad. Default: half of at least 20 calls within 10 s, as in
-    /// Hystrix.
+    /// Counts failures and time-outs as bad.
+    ///
+    /// Default: half of at least 20 calls within 10 s, as in Hystrix.
     pub const fn failures() -> Self {
         Self::of(Of::Failures)
     }
 
-    /// Counts failures alone as bad, without time-outs.
+    /// Counts only failures as bad, without time-outs.
     pub const fn errors() -> Self {
         Self::of(Of::Errors)
     }
 
-    /// Counts time-outs alone as bad, including calls cancelled after the call time-out.
+    /// Counts only time-outs as bad, including calls cancelled after the call time-out.
     pub const fn timeouts() -> Self {
         Self::of(Of::Timeouts)
     }
 
-    /// Counts calls of this duration and longer as bad, however they ended, cancelled ones included.
+    /// Counts calls of this duration or longer as bad, whatever their outcome.
     ///
-    /// Each call then reads the clock twice.
+    /// That includes cancelled calls. With such a trip, each call reads the clock twice.
+    #[doc(alias = "slow call rate")]
     pub const fn slow(longer_than: Duration) -> Self {
         Self::of(Of::Slow(longer_than))
     }
 
-    /// Counts calls as bad that the dependency itself rejected: 429, 503, RESOURCE_EXHAUSTED.
+    /// Counts calls as bad that the dependency rejected: 429, 503, RESOURCE_EXHAUSTED.
     ///
-    /// No other trip counts them.
+    /// Of the other trips, only one of slow calls counts them, if they were slow.
     pub const fn overloads() -> Self {
         Self::of(Of::Overloads)
     }
@@ -104,30 +107,32 @@ impl Trip {
         self
     }
 
-    /// Opens on the `n`th bad call in a row, without a success or a pause longer than the time between
-    /// two of them. Range: 1 to 65,535.
+    /// Opens on the `n`th consecutive bad call. Range: 1 to 65,535.
+    ///
+    /// A success, or a pause longer than the time, ends the streak.
     pub const fn consecutive(mut self, n: u32) -> Self {
         self.when = When::Consecutive(n);
         self
     }
 
-    /// Opens when at least `share` of the calls within the time are bad, once there are `min_calls`.
+    /// Opens if at least `share` of the calls within the time are bad, once there are `min_calls`.
     ///
-    /// Default: 0.5 of 20. Range: above 0.0 to 1.0, and at least 1.
+    /// Default: 0.5 of 20 calls. Range: `share` above 0.0, to 1.0; `min_calls` at least 1.
+    #[doc(alias = "failure rate")]
     pub const fn ratio(mut self, share: f64, min_calls: u32) -> Self {
         self.when = When::Ratio { share, min_calls };
         self
     }
 
-    /// Sets the time. Default: 10 s. Range: 1 ms to 1 h.
+    /// Sets the time after which calls no longer count. Default: 10 s. Range: 1 ms to 1 h.
     ///
-    /// Older calls are forgotten, at most a tenth of the time late.
+    /// Calls expire at most a tenth of the time late.
     pub const fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
     }
 
-    /// Checks every number.
+    /// Returns an error naming the first invalid number.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match self.when {
             When::Count(n) => check::within("count", n, 1..=u32::MAX)?,
@@ -144,7 +149,7 @@ impl Trip {
         }
     }
 
-    /// Returns what is bad in a word or two, for labels.
+    /// Returns which calls are bad, in one or two words for labels.
     pub const fn as_str(&self) -> &'static str {
         match self.of {
             Of::Failures => "failures",
@@ -155,10 +160,12 @@ impl Trip {
         }
     }
 
+    /// Returns whether the call was slow for this trip.
     fn is_slow(&self, call: Call) -> bool {
         matches!((self.of, call.elapsed), (Of::Slow(longer_than), Some(took)) if took >= longer_than)
     }
 
+    /// Returns whether calls must be timed for this trip.
     pub(crate) fn needs_elapsed(&self) -> bool {
         matches!(self.of, Of::Slow(_))
     }
@@ -166,7 +173,8 @@ impl Trip {
     /// Returns whether a call counts as bad or as good, or `None` if it does not count.
     pub(crate) fn weighs(&self, call: Call) -> Option<bool> {
         match (self.of, call.outcome) {
-            // A call that its caller cancelled after this time was slow, whatever else it was.
+            // A call that was cancelled after this time was slow, whatever a cancelled call counts
+            // as.
             (Of::Slow(_), _) if call.cancelled && self.is_slow(call) => Some(true),
             (_, Outcome::Ignored | Outcome::Cancelled) => None,
             (Of::Slow(_), Outcome::Overloaded) => self.is_slow(call).then_some(true),
@@ -200,12 +208,13 @@ impl fmt::Display for Trip {
     }
 }
 
-/// A call that has ended, as it counts.
+/// The end of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
+    /// What the call counts as.
     pub(crate) outcome: Outcome,
-    /// Whether it was cancelled, whatever that counts as.
+    /// Whether the call was cancelled, whatever that counts as.
     pub(crate) cancelled: bool,
-    /// The time it took, if calls are timed.
+    /// The time that the call took, if calls are timed.
     pub(crate) elapsed: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! How a trip stands in a settings file.
+//! A trip in a settings file.
 
 use crate::trip::{Of, Trip, When};
 use plimsoll_core::ConfigError;
@@ -6,8 +6,8 @@ use plimsoll_core::parts::duration_text;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// `{ on = "failures", ratio = 0.5, min_calls = 20, within = "10s" }`, `{ on = "errors", count = 5 }`,
-/// `{ on = "slow", longer_than = "1s", consecutive = 3 }`.
+/// A trip as a table, such as `{ on = "failures", ratio = 0.5, min_calls = 20, within = "10s" }`,
+/// `{ on = "errors", count = 5 }` or `{ on = "slow", longer_than = "1s", consecutive = 3 }`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TripTable {
@@ -60,7 +60,7 @@ impl TryFrom<TripTable> for Trip {
         let trip = match (table.count, table.consecutive, table.ratio, table.min_calls) {
             (Some(n), None, None, None) => trip.count(n),
             (None, Some(n), None, None) => trip.consecutive(n),
-            // What is left out is as the constructor sets it.
+            // Omitted numbers are those of the constructor.
             (None, None, ratio, min_calls) => match trip.when {
                 When::Ratio { share, min_calls: calls } => {
                     trip.ratio(ratio.unwrap_or(share), min_calls.unwrap_or(calls))

@@ -1,9 +1,12 @@
-//! What fuse, Klarna's circuit_breaker and breaky check in suites of their own, in our words. Where we differ
-//! on purpose, the test says so.
+//! The test suites of fuse, Klarna's circuit_breaker and breaky, in our terms. Where we differ on
+//! purpose, the test says so.
 //!
-//! To install is to build, and the handle is the proof of it: the rows about something that is not installed
-//! become rows about what was dropped and built anew. To melt is to report a failure; fuse's intensity of
-//! n is a count of n + 1; to heal is to reset, or that the open time is over.
+//! | fuse | here |
+//! |---|---|
+//! | install | build. Tests of a fuse that is not installed use a breaker that was dropped |
+//! | melt | report a failure |
+//! | an intensity of n | a count of n + 1 |
+//! | heal | reset, or the end of the open time |
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_breaker::{
@@ -21,7 +24,7 @@ use tokio_test::{assert_pending, assert_ready};
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-/// A fuse that stands `intensity` melts within ten seconds, and is blown for a minute.
+/// Tolerates `intensity` failures within ten seconds, and opens for a minute.
 fn fuse(intensity: u32, time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
         .trip(Trip::failures().count(intensity + 1).within(10 * S))
@@ -40,7 +43,7 @@ fn melt(breaker: &CircuitBreaker, times: u32) {
     (0..times).for_each(|_| breaker.report(Outcome::Failure));
 }
 
-/// Asks, and if it may, succeeds.
+/// Makes a call that succeeds. Returns whether it was admitted.
 fn passes(breaker: &CircuitBreaker) -> bool {
     breaker.try_acquire().map(|permit| permit.done(Outcome::Success)).is_ok()
 }
@@ -52,10 +55,10 @@ fn run<T, E>(breaker: &CircuitBreaker, work: Result<T, E>) -> Result<T, Overload
 mod fuse_rows {
     use super::*;
 
-    /// R01, R05, R10, R11, R15, R17, R19: whatever is done to a fuse that is not installed (any more) is done
-    /// to no other.
+    /// R01, R05, R10, R11, R15, R17, R19: operations on a fuse that is not installed affect no
+    /// other.
     #[test]
-    fn what_is_done_to_a_removed_one_changes_nothing_in_its_successor() {
+    fn dropped_breaker_does_not_affect_its_successor() {
         let time = ManualTime::new();
         let old = fuse(0, &time).name("twice").build().unwrap();
         let (handle, permit, late) =
@@ -69,7 +72,7 @@ mod fuse_rows {
         late.done(Outcome::Failure);
         assert!(passes(&new));
 
-        // And neither heals nor enables it.
+        // Nor does a reset, an unblock or an enable of another breaker reach it.
         let other = fuse(0, &time).name("twice").build().unwrap();
         new.trip("test");
         new.block("test");
@@ -81,10 +84,9 @@ mod fuse_rows {
         assert!(!passes(&new) && passes(&other));
     }
 
-    /// R02, R06, R22: healing a blown fuse makes it whole; healing a whole one does no harm, and forgets its
-    /// melts.
+    /// R02, R06, R22: a reset closes an open breaker. It discards the counts of a closed one.
     #[test]
-    fn a_reset_heals_it_blown_or_not() {
+    fn reset_closes_it_and_discards_counts() {
         let (breaker, _time) = install(1);
         breaker.reset();
         assert!(passes(&breaker));
@@ -96,15 +98,15 @@ mod fuse_rows {
         melt(&breaker, 1);
         breaker.reset();
         melt(&breaker, 1);
-        assert!(passes(&breaker), "the melt before the reset is forgotten");
+        assert!(passes(&breaker), "the failure before the reset was discarded");
         melt(&breaker, 1);
         assert!(!passes(&breaker));
     }
 
-    /// R03: what will not do is rejected when it is installed, and named.
+    /// R03: invalid settings are rejected by the builder, which names them.
     #[test]
-    fn settings_that_will_not_do_are_refused_by_name() {
-        let no = |builder: CircuitBreakerBuilder, field: &str| {
+    fn invalid_settings_are_rejected_by_name() {
+        let rejects = |builder: CircuitBreakerBuilder, field: &str| {
             let error = builder.build().unwrap_err().to_string();
             assert!(error.contains(field), "{field}: {error}");
         };
@@ -120,46 +122,49 @@ mod fuse_rows {
             (Trip::failures().within(Duration::from_micros(999)), "within"),
             (Trip::slow(Duration::ZERO), "longer_than"),
         ] {
-            no(CircuitBreaker::builder().trip(trip), field);
+            rejects(CircuitBreaker::builder().trip(trip), field);
         }
         let open = OpenTime::default();
-        no(
+        rejects(
             CircuitBreaker::builder().open_time(OpenTime { first: Duration::ZERO, ..open }),
             "open_time.first",
         );
         for factor in [0.99, -1.0, f64::NAN, f64::INFINITY] {
-            no(CircuitBreaker::builder().open_time(OpenTime { factor, ..open }), "open_time.factor");
+            rejects(CircuitBreaker::builder().open_time(OpenTime { factor, ..open }), "open_time.factor");
         }
-        no(CircuitBreaker::builder().open_time(OpenTime { max: S, ..open }), "open_time.max");
+        rejects(CircuitBreaker::builder().open_time(OpenTime { max: S, ..open }), "open_time.max");
         for share in [-0.1, 1.1, f64::NAN] {
-            no(CircuitBreaker::builder().open_time(OpenTime { jitter: share, ..open }), "open_time.jitter");
-            no(CircuitBreaker::builder().ramp(Ramp { start: share, ..Ramp::default() }), "ramp.start");
-            no(
+            rejects(
+                CircuitBreaker::builder().open_time(OpenTime { jitter: share, ..open }),
+                "open_time.jitter",
+            );
+            rejects(CircuitBreaker::builder().ramp(Ramp { start: share, ..Ramp::default() }), "ramp.start");
+            rejects(
                 CircuitBreaker::builder().ramp(Ramp { tolerance: share, ..Ramp::default() }),
                 "ramp.tolerance",
             );
         }
         for at_once in [0, 1_025] {
-            no(
+            rejects(
                 CircuitBreaker::builder().probes(Probes { concurrency: at_once, ..Probes::default() }),
                 "probes.concurrency",
             );
         }
-        no(
+        rejects(
             CircuitBreaker::builder().probes(Probes { successes: 0, ..Probes::default() }),
             "probes.successes",
         );
-        no(
+        rejects(
             CircuitBreaker::builder().probes(Probes { lease: Duration::ZERO, ..Probes::default() }),
             "probes.lease",
         );
-        no(CircuitBreaker::builder().call_timeout(Duration::ZERO), "call_timeout");
+        rejects(CircuitBreaker::builder().call_timeout(Duration::ZERO), "call_timeout");
         assert!(CircuitBreaker::new("").is_err());
     }
 
-    /// R04: everything else is accepted, and no trip at all means by hand only.
+    /// R04: all other settings are accepted. Without trips, only an operator opens it.
     #[test]
-    fn settings_that_do_are_accepted() {
+    fn extreme_settings_are_accepted() {
         for n in [1, 2, u32::MAX] {
             CircuitBreaker::builder().trip(Trip::failures().count(n).within(MS)).build().unwrap();
         }
@@ -170,17 +175,17 @@ mod fuse_rows {
         CircuitBreaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).build().unwrap();
         CircuitBreaker::builder().open_time(OpenTime::fixed(Duration::MAX)).build().unwrap().trip("test");
         let config = CircuitBreakerConfig { trips: vec![], ..CircuitBreakerConfig::default() };
-        let by_hand = CircuitBreaker::builder().config(config).build().unwrap();
-        melt(&by_hand, 10_000);
-        assert!(passes(&by_hand));
-        by_hand.trip("test");
-        assert!(!passes(&by_hand));
+        let manual = CircuitBreaker::builder().config(config).build().unwrap();
+        melt(&manual, 10_000);
+        assert!(passes(&manual));
+        manual.trip("test");
+        assert!(!passes(&manual));
     }
 
-    /// R07: what is run on a whole fuse is run, and what came of it comes through. Where fuse's function says
-    /// ok or melt, ours is `Ok` or `Err`.
+    /// R07: a closed breaker runs the work and returns its result. `Ok` and `Err` correspond to
+    /// fuse's ok and melt.
     #[test]
-    fn a_run_on_a_closed_one_hands_on_what_came_of_it() {
+    fn run_on_a_closed_breaker_returns_the_result() {
         let (breaker, _time) = install(1);
         assert_eq!(run::<_, ()>(&breaker, Ok(7)), Ok(7));
         assert_eq!(run::<(), _>(&breaker, Err("no")), Err(Overload::Inner("no")));
@@ -188,44 +193,44 @@ mod fuse_rows {
         assert_eq!(breaker.state(), CircuitState::Open);
     }
 
-    /// R08: what is run on a blown fuse is never begun.
+    /// R08: an open breaker does not start the work.
     #[test]
-    fn a_run_on_an_open_one_is_never_begun() {
+    fn run_on_an_open_breaker_never_starts_the_work() {
         let (breaker, _time) = install(0);
         melt(&breaker, 1);
-        let begun = std::cell::Cell::new(false);
-        let no = breaker.call(|| {
-            begun.set(true);
+        let started = std::cell::Cell::new(false);
+        let rejected = breaker.call(|| {
+            started.set(true);
             Ok::<_, ()>(())
         });
-        assert_eq!(no.unwrap_err().rejected().unwrap().reason(), Reason::Open);
+        assert_eq!(rejected.unwrap_err().rejected().unwrap().reason(), Reason::Open);
         let work = async {
-            begun.set(true);
+            started.set(true);
             Ok::<_, ()>(())
         };
-        let no = assert_ready!(task::spawn(breaker.run(work)).poll());
-        assert!(no.unwrap_err().rejected().is_some());
-        assert!(!begun.get());
+        let rejected = assert_ready!(task::spawn(breaker.run(work)).poll());
+        assert!(rejected.unwrap_err().rejected().is_some());
+        assert!(!started.get());
     }
 
-    /// R09: it blows while something runs: that ends as it would have, and its good end does not heal the
-    /// fuse.
+    /// R09: the breaker opens while a call runs. The call ends normally, and its success does not
+    /// close the breaker.
     #[test]
-    fn what_runs_while_it_opens_ends_as_it_would_have() {
+    fn call_that_runs_while_it_opens_ends_normally() {
         let (breaker, _time) = install(1);
-        let answer = breaker.call(|| {
+        let result = breaker.call(|| {
             melt(&breaker, 2);
             Ok::<_, ()>(7)
         });
-        assert_eq!(answer, Ok(7));
+        assert_eq!(result, Ok(7));
         assert_eq!(breaker.state(), CircuitState::Open);
         assert!(!passes(&breaker));
     }
 
-    /// R12, R13: melts up to the intensity change nothing that can be seen; the next blows it. More of them
-    /// neither extend nor shorten the time that it is blown.
+    /// R12, R13: failures up to the intensity have no visible effect, and the next one opens the
+    /// breaker. Further failures neither extend nor shorten the open time.
     #[test]
-    fn it_opens_with_the_one_melt_that_is_too_many() {
+    fn it_opens_on_the_failure_above_the_intensity() {
         for intensity in [0, 1, 5, 100] {
             let (breaker, time) = install(intensity);
             melt(&breaker, intensity);
@@ -241,14 +246,14 @@ mod fuse_rows {
             assert!(passes(&breaker));
             assert_eq!(breaker.state(), CircuitState::Closed);
             melt(&breaker, intensity);
-            assert!(passes(&breaker), "what came while it was blown is not counted");
+            assert!(passes(&breaker), "failures while it was open are not counted");
         }
     }
 
-    /// R14: what is older than the window is forgotten. fuse does so to the instant; ours keeps it for a
-    /// tenth of the window longer at most, and counts at the same cost however many there are.
+    /// R14: failures older than the window do not count. In fuse they expire exactly on time, here
+    /// at most a tenth of the window late, at a cost that does not depend on their number.
     #[test]
-    fn a_melt_is_forgotten_when_the_window_is_past_it() {
+    fn failures_expire_with_the_window() {
         for (pause, opens) in [(Duration::ZERO, true), (10 * S, true), (11 * S + MS, false)] {
             let (breaker, time) = install(1);
             time.advance(123 * MS);
@@ -259,9 +264,9 @@ mod fuse_rows {
         }
     }
 
-    /// R16: asked, it answers; asks that come to nothing change nothing.
+    /// R16: calls without an outcome change nothing.
     #[test]
-    fn asks_that_come_to_nothing_change_nothing() {
+    fn refunded_and_ignored_calls_change_nothing() {
         let (breaker, _time) = install(0);
         for _ in 0..100 {
             breaker.try_acquire().unwrap().refund();
@@ -270,19 +275,29 @@ mod fuse_rows {
         }
         assert_eq!((breaker.state(), breaker.status().cause), (CircuitState::Closed, Cause::Never));
         melt(&breaker, 1);
-        let no = breaker.try_acquire().unwrap_err();
-        assert_eq!((no.by(), no.reason(), no.retry_after()), ("breaker", Reason::Open, Some(60 * S)));
-        assert_eq!((no.observed(), no.limit(), no.window()), (Some(1), Some(1), Some(10 * S)));
+        let rejected = breaker.try_acquire().unwrap_err();
+        assert_eq!(
+            (rejected.by(), rejected.reason(), rejected.retry_after()),
+            ("breaker", Reason::Open, Some(60 * S))
+        );
+        assert_eq!(
+            (rejected.observed(), rejected.limit(), rejected.window()),
+            (Some(1), Some(1), Some(10 * S))
+        );
     }
 
-    /// R18: fuse's disabling is our block: it refuses, whatever it would do otherwise, and nothing but the
-    /// end of the block ends that.
+    /// R18: disabling in fuse is a block here. It rejects calls whatever the state, until it is
+    /// lifted.
     #[test]
-    fn a_block_refuses_whatever_else_is_done() {
+    fn only_unblock_ends_a_block() {
         let (breaker, time) = install(0);
         breaker.block("migration");
-        let no = breaker.try_acquire().unwrap_err();
-        assert_eq!((no.reason(), no.retry_after()), (Reason::Open, None), "nobody knows how long");
+        let rejected = breaker.try_acquire().unwrap_err();
+        assert_eq!(
+            (rejected.reason(), rejected.retry_after()),
+            (Reason::Open, None),
+            "the end of a block is unknown"
+        );
         assert_eq!(breaker.status().to_string(), "blocked: migration");
         breaker.reset();
         assert!(!passes(&breaker));
@@ -296,20 +311,24 @@ mod fuse_rows {
         assert!(passes(&breaker));
     }
 
-    /// R20: enabled again, fuse has forgotten its melts. Ours is as it was, or would have become; who wants
-    /// fuse's way resets it.
+    /// R20: fuse discards its melts when it is enabled again. Here the state has developed as if
+    /// there had been no block. A reset gives the behaviour of fuse.
     #[test]
-    fn after_a_block_it_is_as_it_would_have_become() {
+    fn state_develops_during_a_block() {
         let (breaker, time) = install(1);
         breaker.unblock();
-        assert!(passes(&breaker), "there was none");
+        assert!(passes(&breaker), "there was no block");
         melt(&breaker, 2);
         breaker.block("one");
         breaker.block("two");
         assert_eq!(breaker.status().blocked, Some("two"));
         time.advance(30 * S);
         breaker.unblock();
-        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(30 * S), "its open time went on");
+        assert_eq!(
+            breaker.try_acquire().unwrap_err().retry_after(),
+            Some(30 * S),
+            "the open time has continued"
+        );
         breaker.block("three");
         time.advance(30 * S);
         breaker.unblock();
@@ -317,10 +336,10 @@ mod fuse_rows {
         assert_eq!(breaker.state(), CircuitState::Closed);
     }
 
-    /// R21: melts of a disabled fuse. Blocked, ours goes on counting what still comes back; out of action
-    /// (`disable`) it counts nothing, and is enabled with nothing counted.
+    /// R21: melts of a disabled fuse. A blocked breaker still counts outcomes. A disabled one
+    /// counts none, and its counts are zero when it is enabled.
     #[test]
-    fn melts_of_a_blocked_one_count_and_of_a_disabled_one_do_not() {
+    fn failures_count_while_blocked_but_not_while_disabled() {
         let (breaker, _time) = install(1);
         breaker.block("test");
         melt(&breaker, 2);
@@ -339,8 +358,8 @@ mod fuse_rows {
         before.done(Outcome::Failure);
         during.done(Outcome::Failure);
         melt(&breaker, 1);
-        assert!(passes(&breaker), "one melt since");
-        // Out of action an open one lets pass, too, and forgets when it was to heal.
+        assert!(passes(&breaker), "one failure since it was enabled");
+        // A disabled breaker also admits calls if it was open, and enabling it ends the open time.
         melt(&breaker, 1);
         assert!(!passes(&breaker));
         breaker.disable();
@@ -352,10 +371,10 @@ mod fuse_rows {
         assert!(!passes(&breaker));
     }
 
-    /// R22, R23: the programme of a blown fuse is a delay, then healing: rejected for the whole of it, and told
-    /// how long it still is; whole at its end. Ours sees by a probe whether it works, and then closes.
+    /// R22, R23: a blown fuse rejects calls for a delay and then heals. Here rejections state the
+    /// remaining time, and a probe decides at its end.
     #[test]
-    fn it_is_open_for_its_time_to_the_instant_and_then_heals() {
+    fn it_stays_open_for_exactly_the_open_time() {
         for reset in [MS, 7 * MS, S, 60 * S] {
             let time = ManualTime::new();
             let breaker = fuse(0, &time).open_time(OpenTime::fixed(reset)).build().unwrap();
@@ -372,10 +391,10 @@ mod fuse_rows {
         }
     }
 
-    /// fuse's fault injection: a share of what would pass is blown, and it is told like any other refusal
-    /// (fuse itself counts none of it).
+    /// Fault injection, as in fuse: a share of the calls is rejected. Here an event is emitted for
+    /// each.
     #[test]
-    fn injected_faults_refuse_their_share_and_are_told() {
+    fn injected_faults_reject_their_share_and_are_emitted() {
         #[derive(Default)]
         struct Counts(Mutex<(u32, u32)>);
         impl Observe for Counts {
@@ -387,36 +406,36 @@ mod fuse_rows {
                 }
             }
         }
-        let (time, told) = (ManualTime::new(), Arc::new(Counts::default()));
-        let breaker = fuse(0, &time).observe(told.clone()).build().unwrap();
+        let (time, counts) = (ManualTime::new(), Arc::new(Counts::default()));
+        let breaker = fuse(0, &time).observe(counts.clone()).build().unwrap();
         let mut seen = (0, 0);
         for (share, expected) in [(0.0, 0..=0), (0.3, 2_800..=3_200), (1.0, 10_000..=10_000), (0.0, 0..=0)] {
             breaker.set_fault(share).unwrap();
             let rejected = (0..10_000).filter(|_| !passes(&breaker)).count() as u32;
             assert!(expected.contains(&rejected), "{share}: {rejected}");
             seen = (seen.0 + 10_000 - rejected, seen.1 + rejected);
-            assert_eq!(*told.0.lock().unwrap(), seen);
+            assert_eq!(*counts.0.lock().unwrap(), seen);
         }
         for share in [-1e-6, 1.000001, f64::NAN] {
             assert!(breaker.set_fault(share).is_err());
         }
-        assert!(passes(&breaker), "what is rejected changes nothing");
+        assert!(passes(&breaker), "a rejected share changes nothing");
         breaker.set("fault", 1.0).unwrap();
         assert!(!passes(&breaker));
         assert_eq!(breaker.state(), CircuitState::Closed);
         breaker.disable();
-        assert!(passes(&breaker), "out of action there are no faults, either");
+        assert!(passes(&breaker), "a disabled breaker injects no faults");
     }
 
-    /// What panics inside a fuse's run does not count as a melt; here it does.
+    /// A panic of the work does not count as a melt in fuse. Here it counts as a failure.
     #[test]
-    fn a_panic_counts_as_a_failure_and_goes_on() {
+    fn panic_counts_as_a_failure_and_is_resumed() {
         let (breaker, _time) = install(1);
         for _ in 0..2 {
-            let died = catch_unwind(AssertUnwindSafe(|| {
-                let _ = breaker.call(|| -> Result<(), ()> { panic!("as told") });
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                let _ = breaker.call(|| -> Result<(), ()> { panic!("on purpose") });
             }));
-            assert_eq!(*died.unwrap_err().downcast::<&str>().unwrap(), "as told");
+            assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "on purpose");
         }
         assert_eq!(breaker.state(), CircuitState::Open);
     }
@@ -426,17 +445,17 @@ mod monitor {
     use super::*;
 
     proptest! {
-        /// fuse's monitor: an alarm at the first look that finds it blown, cleared by three in a row that do
-        /// not.
+        /// fuse's monitor: the first poll that finds it blown raises an alarm, and three
+        /// consecutive polls that do not clear it.
         #[test]
-        fn an_alarm_comes_at_once_and_goes_after_clean_looks_in_a_row(
+        fn alarm_is_raised_at_once_and_cleared_after_clean_polls(
             clean in 0..5u32,
-            looks in prop::collection::vec(any::<bool>(), 1..60),
+            polls in prop::collection::vec(any::<bool>(), 1..60),
         ) {
             let (breaker, _time) = install(0);
             let mut monitor = Monitor::new(breaker.clone(), clean);
             let (mut raised, mut good) = (false, 0);
-            for blown in looks {
+            for blown in polls {
                 if blown { breaker.trip("test") } else { breaker.reset() }
                 good = if blown { 0 } else { good + 1 };
                 let expected = match (raised, blown) {
@@ -452,7 +471,7 @@ mod monitor {
     }
 
     #[test]
-    fn a_block_raises_it_and_being_out_of_action_does_not() {
+    fn block_raises_the_alarm_and_disable_clears_it() {
         let (breaker, time) = install(0);
         let mut monitor = Monitor::new(breaker.clone(), 1);
         assert_eq!(monitor.poll(), None);
@@ -464,7 +483,7 @@ mod monitor {
         assert_eq!(monitor.poll(), Some(Alarm::Raised));
         breaker.unblock();
         assert_eq!(monitor.poll(), Some(Alarm::Cleared));
-        // Half-open is not well yet.
+        // A half-open breaker is not healthy yet.
         melt(&breaker, 1);
         time.advance(60 * S);
         let _probe = breaker.try_acquire().unwrap();
@@ -477,8 +496,8 @@ mod klarna_rows {
 
     const CALL: Duration = Duration::from_secs(10);
 
-    /// Klarna's own numbers: ten errors or ten time-outs within a minute, ten calls that took too long within
-    /// five.
+    /// The defaults of Klarna: ten errors or ten time-outs within a minute, or ten slow calls
+    /// within five.
     fn klarna(time: &ManualTime) -> CircuitBreakerBuilder {
         CircuitBreaker::builder()
             .name("klarna")
@@ -497,9 +516,10 @@ mod klarna_rows {
         permit.done(outcome);
     }
 
-    /// call_timeout_block, timeout_block, error_block: at exactly the tenth, and the status has the reason.
+    /// call_timeout_block, timeout_block, error_block: the tenth opens it, and the status has the
+    /// cause.
     #[test]
-    fn each_of_three_counters_opens_it_at_its_own_threshold() {
+    fn each_of_three_counters_has_its_own_threshold() {
         for (outcome, takes, status) in [
             (Outcome::Failure, Duration::ZERO, "open (10 errors within 60s)"),
             (Outcome::TimedOut, Duration::ZERO, "open (10 time-outs within 60s)"),
@@ -512,14 +532,14 @@ mod klarna_rows {
                 call(&breaker, &time, takes, outcome);
             }
             assert_eq!(breaker.status().to_string(), status);
-            assert_eq!(breaker.status().blocked, None, "that is another flag");
+            assert_eq!(breaker.status().blocked, None, "the block is a separate flag");
             assert_eq!(breaker.try_acquire().unwrap_err().observed(), Some(10));
         }
     }
 
-    /// The counters know nothing of each other.
+    /// Nine errors, nine time-outs and nine slow calls do not open it.
     #[test]
-    fn nine_of_each_do_not_open_it() {
+    fn counters_are_independent() {
         let time = ManualTime::new();
         let breaker = klarna(&time).build().unwrap();
         for _ in 0..9 {
@@ -534,10 +554,10 @@ mod klarna_rows {
         assert!(matches!(breaker.status().cause, Cause::Trip(trip) if trip.as_str() == "slow calls"));
     }
 
-    /// A call that is given up after the call time-out counts as timed out, one that is given up earlier does
-    /// not.
+    /// A call that is cancelled after the call time-out counts as timed out, and one that is
+    /// cancelled earlier does not.
     #[test]
-    fn a_call_given_up_after_the_call_time_out_counts_as_timed_out() {
+    fn call_cancelled_after_the_call_time_out_counts() {
         let time = ManualTime::new();
         let breaker = klarna(&time).build().unwrap();
         for _ in 0..100 {
@@ -557,9 +577,9 @@ mod klarna_rows {
         assert!(matches!(breaker.status().cause, Cause::Trip(trip) if trip.as_str() == "time-outs"));
     }
 
-    /// ignore_errors: twenty of them never open it.
+    /// ignore_errors: twenty ignored errors do not open it.
     #[test]
-    fn ignored_errors_never_open_it() {
+    fn ignored_errors_do_not_open_it() {
         let time = ManualTime::new();
         let breaker = klarna(&time).build().unwrap();
         let classify = |result: &Result<(), &str>| match result {
@@ -578,73 +598,73 @@ mod klarna_rows {
         assert_eq!(breaker.state(), CircuitState::Open);
     }
 
-    /// manual_block, deblock, clear: the manual block dominates, and clearing does not end it.
+    /// manual_block, deblock, clear: a block overrides the state, and a reset does not end it.
     #[test]
-    fn a_manual_block_dominates_and_outlives_a_clear() {
+    fn block_overrides_the_state_and_outlives_a_reset() {
         let time = ManualTime::new();
         let breaker = klarna(&time).build().unwrap();
-        breaker.block("by hand");
+        breaker.block("manual");
         melt(&breaker, 10);
         assert_eq!(
             (breaker.state(), breaker.status().to_string()),
-            (CircuitState::Open, "blocked: by hand".into())
+            (CircuitState::Open, "blocked: manual".into())
         );
         breaker.reset();
-        assert_eq!((breaker.state(), breaker.status().blocked), (CircuitState::Closed, Some("by hand")));
+        assert_eq!((breaker.state(), breaker.status().blocked), (CircuitState::Closed, Some("manual")));
         assert!(!passes(&breaker));
         breaker.unblock();
         assert!(passes(&breaker));
     }
 
-    /// returns: values and errors come through as they are, what panics goes on.
+    /// returns: values and errors are returned unchanged, and a panic is resumed.
     #[test]
-    fn values_errors_and_panics_come_through() {
+    fn values_errors_and_panics_reach_the_caller() {
         let time = ManualTime::new();
         let breaker = klarna(&time).build().unwrap();
         assert_eq!(run::<_, ()>(&breaker, Ok("value")), Ok("value"));
         assert_eq!(run::<(), _>(&breaker, Err("error")), Err(Overload::Inner("error")));
-        let dies = std::future::poll_fn(|_| -> std::task::Poll<Result<(), ()>> { panic!("exit") });
-        let mut dies = task::spawn(breaker.run(dies));
-        let died = catch_unwind(AssertUnwindSafe(|| dies.poll().is_ready())).unwrap_err();
-        assert_eq!(*died.downcast::<&str>().unwrap(), "exit");
+        let panics = std::future::poll_fn(|_| -> std::task::Poll<Result<(), ()>> { panic!("exit") });
+        let mut panics = task::spawn(breaker.run(panics));
+        let panicked = catch_unwind(AssertUnwindSafe(|| panics.poll().is_ready())).unwrap_err();
+        assert_eq!(*panicked.downcast::<&str>().unwrap(), "exit");
     }
 
-    /// reset: a check of the owner's, not a call, decides whether it works again; while it says no, it stays
+    /// reset: a health check, not a call, decides whether it closes. While checks fail, it stays
     /// open.
     #[test]
-    fn a_check_decides_when_it_closes() {
+    fn health_check_decides_when_it_closes() {
         let time = ManualTime::new();
         let breaker = klarna(&time).health_checked().build().unwrap();
         assert!(breaker.health_check_due().is_none());
-        answer(&breaker, false);
-        assert!(passes(&breaker), "none was due");
+        check(&breaker, false);
+        assert!(passes(&breaker), "no check was due");
         melt(&breaker, 10);
-        answer(&breaker, true);
-        assert!(!passes(&breaker), "nor is one now");
+        check(&breaker, true);
+        assert!(!passes(&breaker), "no check is due yet");
         for _ in 0..3 {
             time.advance(600 * S - MS);
             assert!(breaker.health_check_due().is_none());
             time.advance(MS);
             assert!(breaker.health_check_due().is_some());
             assert!(!passes(&breaker), "no call is a probe");
-            answer(&breaker, false);
+            check(&breaker, false);
             assert!(breaker.health_check_due().is_none());
             assert_eq!(breaker.status().cause, Cause::HealthCheck);
         }
         time.advance(600 * S);
-        answer(&breaker, true);
+        check(&breaker, true);
         assert!(passes(&breaker));
         assert_eq!(breaker.status().to_string(), "closed (health check)");
     }
 
-    /// The same, looked after by `tend`; a check that hangs counts as a no.
+    /// The same with `run_health_checks`. A check that hangs counts as unhealthy.
     #[test]
-    fn tended_it_is_checked_when_its_time_is_over() {
+    fn health_checks_run_after_the_open_time() {
         let time = ManualTime::new();
         let lease = Probes { lease: 5 * S, ..Probes::default() };
         let breaker = klarna(&time).health_checked().probes(lease).build().unwrap();
         let (checks, works) = (std::cell::Cell::new(0), std::cell::Cell::new(None));
-        let mut tending = task::spawn(breaker.run_health_checks(S, || async {
+        let mut checking = task::spawn(breaker.run_health_checks(S, || async {
             checks.set(checks.get() + 1);
             match works.get() {
                 Some(works) => works,
@@ -653,22 +673,26 @@ mod klarna_rows {
         }));
         let mut pass = |seconds: u32| {
             for _ in 0..seconds {
-                assert_pending!(tending.poll());
+                assert_pending!(checking.poll());
                 time.advance(S);
             }
-            assert_pending!(tending.poll());
+            assert_pending!(checking.poll());
         };
         pass(700);
-        assert_eq!(checks.get(), 0, "closed, there is nothing to check");
+        assert_eq!(checks.get(), 0, "a closed breaker is not checked");
         melt(&breaker, 10);
         pass(599);
         assert_eq!(checks.get(), 0);
         pass(1);
-        assert_eq!((checks.get(), breaker.state()), (1, CircuitState::Open), "it hangs");
+        assert_eq!((checks.get(), breaker.state()), (1, CircuitState::Open), "the check hangs");
         pass(4);
         assert!(breaker.health_check_due().is_some());
         pass(1);
-        assert_eq!((checks.get(), breaker.health_check_due().is_some()), (1, false), "given up");
+        assert_eq!(
+            (checks.get(), breaker.health_check_due().is_some()),
+            (1, false),
+            "the check was abandoned"
+        );
         works.set(Some(false));
         pass(600);
         assert_eq!((checks.get(), breaker.state()), (2, CircuitState::Open));
@@ -677,9 +701,9 @@ mod klarna_rows {
         assert_eq!((checks.get(), breaker.state()), (3, CircuitState::Closed));
     }
 
-    /// info, info_to_text: how each stands, in a word and in a line.
+    /// info, info_to_text: the state as a word and as a line.
     #[test]
-    fn its_status_tells_how_it_stands_and_why() {
+    fn status_states_the_state_and_its_cause() {
         let time = ManualTime::new();
         let breaker = klarna(&time).probes(Probes { lease: S, ..Probes::default() }).build().unwrap();
         let says = |expected: &str| assert_eq!(breaker.status().to_string(), expected);
@@ -716,9 +740,9 @@ mod klarna_rows {
         assert_eq!(breaker.name(), "klarna");
     }
 
-    /// Manual faults, asked for so that others build patterns of their own on them.
+    /// Manual faults: a feature request, for patterns of one's own.
     #[test]
-    fn what_nobody_asked_for_can_be_reported() {
+    fn outcomes_without_a_permit_can_be_reported() {
         let time = ManualTime::new();
         let breaker = klarna(&time).build().unwrap();
         for _ in 0..9 {
@@ -735,7 +759,7 @@ mod klarna_rows {
 mod breaky_rows {
     use super::*;
 
-    /// Ten failures, and it is off for ten seconds.
+    /// Ten failures open it for ten seconds.
     fn breaky(time: &ManualTime) -> CircuitBreakerBuilder {
         CircuitBreaker::builder()
             .trip(Trip::failures().count(10).within(60 * S))
@@ -744,32 +768,33 @@ mod breaky_rows {
             .clock(time.clock())
     }
 
-    /// run_something, crash_something, state, push_it_to_off_state: as long as the budget lasts it goes on,
-    /// the tenth failure puts it off.
+    /// run_something, crash_something, state, push_it_to_off_state: calls are admitted until the
+    /// tenth failure opens it.
     #[test]
-    fn ten_failures_put_it_off() {
+    fn ten_failures_open_it() {
         let time = ManualTime::new();
         let breaker = breaky(&time).build().unwrap();
         for n in 0..10 {
             assert_eq!(breaker.state(), CircuitState::Closed, "{n}");
-            let died =
-                catch_unwind(AssertUnwindSafe(|| breaker.call(|| -> Result<(), ()> { panic!("killed") })));
-            assert!(died.is_err());
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                breaker.call(|| -> Result<(), ()> { panic!("on purpose") })
+            }));
+            assert!(panicked.is_err());
         }
         assert_eq!(breaker.state(), CircuitState::Open);
         assert!(run::<_, ()>(&breaker, Ok(())).is_err());
     }
 
-    /// After the retry time-out there is one try: failed, it is off again; successful, it has its whole
-    /// budget.
+    /// After the open time there is one probe. If it fails, the breaker opens again. If it
+    /// succeeds, ten failures are needed again.
     #[test]
-    fn after_the_retry_time_there_is_one_try() {
+    fn one_probe_follows_the_open_time() {
         let time = ManualTime::new();
         let breaker = breaky(&time).build().unwrap();
         melt(&breaker, 10);
         time.advance(10 * S);
         let first = breaker.try_acquire().unwrap();
-        assert!(!passes(&breaker), "one at a time");
+        assert!(!passes(&breaker), "one probe at a time");
         first.done(Outcome::Failure);
         assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(10 * S));
         time.advance(10 * S);
@@ -780,20 +805,20 @@ mod breaky_rows {
         assert!(!passes(&breaker));
     }
 
-    /// multiple, start_stop: they have nothing in common but their name.
+    /// multiple, start_stop: breakers share nothing but their name.
     #[test]
-    fn breakers_are_independent() {
+    fn breakers_with_the_same_name_are_independent() {
         let time = ManualTime::new();
         let breakers: Vec<_> = (0..3).map(|_| breaky(&time).build().unwrap()).collect();
         melt(&breakers[1], 10);
         assert_eq!(breakers.iter().map(passes).collect::<Vec<_>>(), [true, false, true]);
-        let no = breakers[1].clone().try_acquire().unwrap_err();
-        assert_eq!(no.to_string(), "breaker rejected: open (10 of 10 in 60s), retry after 10s");
+        let rejected = breakers[1].clone().try_acquire().unwrap_err();
+        assert_eq!(rejected.to_string(), "breaker rejected: open (10 of 10 in 60s), retry after 10s");
     }
 
-    /// It works on the system's clock and outside of every runtime, too.
+    /// The system clock works, also outside of a runtime.
     #[test]
-    fn it_needs_nothing_set() {
+    fn defaults_work_without_a_runtime() {
         let breaker = CircuitBreaker::new("plain").unwrap();
         assert_eq!(Clock::system().block_until(None, breaker.run(async { Ok::<_, ()>(1) })), Some(Ok(1)));
         melt(&breaker, 20);
@@ -801,9 +826,9 @@ mod breaky_rows {
     }
 }
 
-/// The check's answer, if one is due.
-fn answer(breaker: &CircuitBreaker, works: bool) {
-    if let Some(check) = breaker.health_check_due() {
-        breaker.record_health_check(check, works);
+/// Records the result of a health check, if one is due.
+fn check(breaker: &CircuitBreaker, works: bool) {
+    if let Some(due) = breaker.health_check_due() {
+        breaker.record_health_check(due, works);
     }
 }

@@ -1,4 +1,4 @@
-//! A breaker for each key, and never more than the bound.
+//! A breaker for each key, and a maximum number of keys.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use plimsoll_breaker::{CircuitState, KeyedCircuitBreaker, OpenTime, Trip};
@@ -9,28 +9,28 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-struct Ear(Mutex<Vec<Event>>);
+struct Recorder(Mutex<Vec<Event>>);
 
-impl Observe for Ear {
+impl Observe for Recorder {
     fn event(&self, event: Event) {
         self.0.lock().unwrap().push(event);
     }
 }
 
-impl Ear {
+impl Recorder {
     fn unguarded(&self) -> usize {
         self.0.lock().unwrap().iter().filter(|e| matches!(e, Event::Unguarded { by: "hosts", .. })).count()
     }
 }
 
-fn hosts(time: &ManualTime, max_keys: usize, ear: &Arc<Ear>) -> KeyedCircuitBreaker<String> {
+fn hosts(time: &ManualTime, max_keys: usize, recorder: &Arc<Recorder>) -> KeyedCircuitBreaker<String> {
     KeyedCircuitBreaker::builder()
         .name("hosts")
         .max_keys(max_keys)
         .trip(Trip::failures().count(1))
         .open_time(OpenTime::fixed(10 * SECOND))
         .clock(time.clock())
-        .observe(ear.clone())
+        .observe(recorder.clone())
         .build()
         .unwrap()
 }
@@ -41,11 +41,14 @@ fn fail(hosts: &KeyedCircuitBreaker<String>, host: &str) {
 
 #[test]
 fn each_key_has_a_breaker_of_its_own() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts = hosts(&time, 100, &ear);
+    let (time, recorder) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 100, &recorder);
     fail(&hosts, "sick");
-    let no = hosts.try_acquire("sick").unwrap_err();
-    assert_eq!((no.by(), no.reason(), no.retry_after()), ("hosts", Reason::Open, Some(10 * SECOND)));
+    let rejected = hosts.try_acquire("sick").unwrap_err();
+    assert_eq!(
+        (rejected.by(), rejected.reason(), rejected.retry_after()),
+        ("hosts", Reason::Open, Some(10 * SECOND))
+    );
     hosts.try_acquire("well").unwrap().done(Outcome::Success);
     assert_eq!(hosts.key_count(), 2);
     let mut seen = vec![];
@@ -53,11 +56,11 @@ fn each_key_has_a_breaker_of_its_own() {
     seen.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(seen, [("sick".into(), CircuitState::Open), ("well".into(), CircuitState::Closed)]);
     time.advance(10 * SECOND);
-    assert!(hosts.try_acquire("sick").is_ok(), "a probe");
+    assert!(hosts.try_acquire("sick").is_ok(), "the call is a probe");
 }
 
 #[test]
-fn a_setting_that_will_not_do_is_named() {
+fn invalid_setting_is_named() {
     let builder = KeyedCircuitBreaker::<u32>::builder;
     let error = builder().max_keys(0).build().unwrap_err().to_string();
     assert_eq!(error, "max_keys = 0 is not allowed: it must be 1 to 4294967295");
@@ -65,33 +68,37 @@ fn a_setting_that_will_not_do_is_named() {
 }
 
 #[test]
-fn keys_from_outside_cannot_fill_the_memory() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts = hosts(&time, 64, &ear);
+fn number_of_keys_is_bounded() {
+    let (time, recorder) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 64, &recorder);
     for n in 0..10_000 {
         hosts.try_acquire(format!("host {n}").as_str()).unwrap().done(Outcome::Success);
         assert!(hosts.key_count() <= 64);
     }
-    assert_eq!(ear.unguarded(), 0, "closed ones went");
+    assert_eq!(recorder.unguarded(), 0, "closed breakers were evicted");
 }
 
 #[test]
-fn the_least_recently_used_closed_one_goes_and_open_ones_stay() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
+fn closed_breakers_are_evicted_and_open_ones_stay() {
+    let (time, recorder) = (ManualTime::new(), Arc::default());
     let hosts = KeyedCircuitBreaker::<u32>::builder()
         .name("hosts")
         .max_keys(1)
         .trip(Trip::failures().count(1))
         .clock(time.clock())
-        .observe(Arc::<Ear>::clone(&ear))
+        .observe(Arc::<Recorder>::clone(&recorder))
         .build()
         .unwrap();
     hosts.try_acquire(&1).unwrap().done(Outcome::Failure);
-    let passes = hosts.try_acquire(&2).unwrap();
-    assert_eq!((hosts.key_count(), ear.unguarded()), (1, 1), "it passes, unguarded, and that is said");
-    passes.done(Outcome::Failure);
-    assert!(hosts.try_acquire(&2).is_ok(), "nothing is counted for it");
-    assert!(hosts.try_acquire(&1).is_err(), "the open one stays");
+    let unguarded = hosts.try_acquire(&2).unwrap();
+    assert_eq!(
+        (hosts.key_count(), recorder.unguarded()),
+        (1, 1),
+        "the call is admitted without a breaker, with an event"
+    );
+    unguarded.done(Outcome::Failure);
+    assert!(hosts.try_acquire(&2).is_ok(), "its failure was not counted");
+    assert!(hosts.try_acquire(&1).is_err(), "the open breaker was not evicted");
     hosts.breaker(&1).unwrap().reset();
     hosts.try_acquire(&3).unwrap().done(Outcome::Success);
     let mut keys = vec![];
@@ -99,13 +106,13 @@ fn the_least_recently_used_closed_one_goes_and_open_ones_stay() {
     assert_eq!(keys, [3]);
 }
 
-/// Used in turn: whoever was used last stays longest, in each of the shards that keys fall into.
+/// Breakers are evicted in the order of their last use.
 #[test]
-fn one_that_is_used_again_and_again_is_not_evicted() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts = hosts(&time, 160, &ear);
-    let mark = hosts.breaker("busy").unwrap();
-    mark.block("a mark that would be gone with it");
+fn recently_used_breaker_is_not_evicted() {
+    let (time, recorder) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 160, &recorder);
+    let busy = hosts.breaker("busy").unwrap();
+    busy.block("an eviction would end this block");
     for n in 0..2_000 {
         time.advance(SECOND);
         assert!(hosts.try_acquire("busy").is_err(), "after {n}");
@@ -114,9 +121,9 @@ fn one_that_is_used_again_and_again_is_not_evicted() {
 }
 
 #[test]
-fn a_result_for_a_key_that_was_removed_changes_nothing_in_the_next() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts = hosts(&time, 8, &ear);
+fn outcome_for_a_removed_breaker_does_not_reach_its_successor() {
+    let (time, recorder) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 8, &recorder);
     let late = hosts.try_acquire("host").unwrap();
     assert!(hosts.remove("host").is_some() && hosts.remove("host").is_none());
     hosts.try_acquire("host").unwrap().done(Outcome::Success);
@@ -125,12 +132,12 @@ fn a_result_for_a_key_that_was_removed_changes_nothing_in_the_next() {
 }
 
 #[test]
-fn a_request_says_what_its_key_is() {
+fn key_is_read_from_the_request() {
     struct Request {
         host: String,
     }
-    let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts = hosts(&time, 8, &ear);
+    let (time, recorder) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 8, &recorder);
     let by = hosts.by(|r: &Request| r.host.clone());
     let by_ref = hosts.by_ref(|r: &Request| r.host.as_str());
     let request = |host: &str| Request { host: host.into() };
@@ -144,7 +151,7 @@ fn a_request_says_what_its_key_is() {
 }
 
 #[test]
-fn many_threads_with_many_keys_hold_to_the_bound() {
+fn many_threads_with_many_keys_stay_within_the_bound() {
     let hosts = KeyedCircuitBreaker::<u64>::builder().max_keys(50).build().unwrap();
     std::thread::scope(|s| {
         for thread in 0..4u64 {
@@ -163,14 +170,14 @@ fn many_threads_with_many_keys_hold_to_the_bound() {
     });
 }
 
-/// A small bound was cut into sixteen, and keys that fell together threw each other out.
+/// A small bound was split into sixteen shards, and keys of the same shard evicted each other.
 #[test]
-fn as_many_keys_as_the_bound_keep_their_breakers() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
+fn max_keys_breakers_fit_without_evictions() {
+    let (time, recorder) = (ManualTime::new(), Arc::default());
     for max_keys in [16, 100, 1_000] {
         let builder = KeyedCircuitBreaker::<usize>::builder().name("hosts").max_keys(max_keys);
         let builder = builder.trip(Trip::failures().count(5)).clock(time.clock());
-        let hosts = builder.observe(Arc::<Ear>::clone(&ear)).build().unwrap();
+        let hosts = builder.observe(Arc::<Recorder>::clone(&recorder)).build().unwrap();
         for _ in 0..5 {
             (0..max_keys).for_each(|host| hosts.try_acquire(&host).unwrap().done(Outcome::Failure));
         }
@@ -178,31 +185,31 @@ fn as_many_keys_as_the_bound_keep_their_breakers() {
     }
 }
 
-/// Keys that failed once and never came back filled the places for ever.
+/// Breakers that opened once and received no further call occupied their places for ever.
 #[test]
-fn whoever_has_been_open_for_his_time_and_is_not_asked_makes_room() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts = hosts(&time, 20, &ear);
-    (0..20).for_each(|n| fail(&hosts, &format!("gone {n}")));
-    assert!(hosts.try_acquire("new").is_ok() && ear.unguarded() == 1);
+fn open_breaker_is_evicted_after_its_open_time() {
+    let (time, recorder) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 20, &recorder);
+    (0..20).for_each(|n| fail(&hosts, &format!("failed {n}")));
+    assert!(hosts.try_acquire("new").is_ok() && recorder.unguarded() == 1);
     time.advance(3_600 * SECOND);
     (0..100).for_each(|n| hosts.try_acquire(format!("new {n}").as_str()).unwrap().done(Outcome::Success));
-    assert_eq!((ear.unguarded(), hosts.key_count()), (1, 20));
+    assert_eq!((recorder.unguarded(), hosts.key_count()), (1, 20));
 }
 
-/// A block is until it is taken back, not until enough other keys are asked for.
+/// A block must last until it is lifted, however many other keys are used.
 #[test]
-fn a_flood_of_keys_undoes_no_block() {
-    let (time, ear) = (ManualTime::new(), Arc::default());
-    let hosts = hosts(&time, 16, &ear);
+fn blocked_breaker_survives_a_flood_of_keys() {
+    let (time, recorder) = (ManualTime::new(), Arc::default());
+    let hosts = hosts(&time, 16, &recorder);
     hosts.breaker("abuser").unwrap().block("abuse");
     (0..999).for_each(|n| hosts.try_acquire(format!("{n}").as_str()).unwrap().done(Outcome::Success));
     assert!(hosts.try_acquire("abuser").is_err());
 }
 
-/// Keys are somebody else's code: one that looks at the registry when it is dropped waits for nobody.
+/// The `Drop` of a key is foreign code. One that uses the keyed breaker deadlocked.
 #[test]
-fn keys_are_dropped_unlocked() {
+fn keys_are_dropped_without_the_lock() {
     use std::sync::OnceLock;
     static HOSTS: OnceLock<KeyedCircuitBreaker<Curious>> = OnceLock::new();
     #[derive(Clone, PartialEq, Eq, Hash)]

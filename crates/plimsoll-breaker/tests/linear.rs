@@ -1,5 +1,5 @@
-//! On real threads: what a control promises once it has returned, and what many calls at once may not do. Time
-//! stands still, so that nothing depends on how fast anyone is.
+//! On real threads: a control has taken effect when it returns, and concurrent calls break no
+//! limit. Time stands still, so that nothing depends on the speed of a thread.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Probes, Ramp, Trip};
@@ -16,14 +16,16 @@ fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder().open_time(OpenTime::fixed(S)).ramp(Ramp::NONE).clock(time.clock())
 }
 
-/// Shuts and opens again and again while others ask. An ask that began after it was shut, and ended before
-/// anyone began to open it, was rejected; and the other way round. Asks that meet a change may go either way.
-fn every_ask_goes_by_what_was_done_before(
+/// Shuts and opens the breaker repeatedly while other threads make calls.
+///
+/// A call that lies between the end of `shut` and the beginning of `open` must be rejected, and the
+/// other way round. A call that overlaps with a change may be admitted or rejected.
+fn each_call_sees_the_last_change(
     breaker: &CircuitBreaker,
     shut: impl Fn(&CircuitBreaker),
     open: impl Fn(&CircuitBreaker),
 ) {
-    // Even: open. One more: shut. Between the two it is `CHANGING`.
+    // Even: calls are admitted. Odd: calls are rejected. `CHANGING` while that changes.
     const CHANGING: u64 = u64::MAX;
     let (state, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let (clear, wrong) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -33,15 +35,15 @@ fn every_ask_goes_by_what_was_done_before(
             s.spawn(move || {
                 while !over.load(SeqCst) {
                     let before = state.load(SeqCst);
-                    let answer = breaker.try_acquire();
+                    let decision = breaker.try_acquire();
                     let after = state.load(SeqCst);
-                    let passed = answer.is_ok();
-                    if let Ok(permit) = answer {
-                        // Nothing here ever opens it by itself.
+                    let passed = decision.is_ok();
+                    if let Ok(permit) = decision {
+                        // No trip of this breaker is ever fulfilled.
                         permit.done(if n % 2 == 0 { Outcome::Success } else { Outcome::Failure });
                     }
                     if before == after && before != CHANGING {
-                        // Told at the end: who dies here would be waited for.
+                        // Checked at the end: the main thread would wait for a thread that panics.
                         wrong.fetch_add(u32::from(passed != (before % 2 == 0)), SeqCst);
                         clear.fetch_add(1, SeqCst);
                     }
@@ -57,7 +59,7 @@ fn every_ask_goes_by_what_was_done_before(
                 open(breaker)
             }
             state.store(n + 1, SeqCst);
-            // On this thread, as well.
+            // This thread must see it, too.
             let passes = breaker.try_acquire().map(|permit| permit.done(Outcome::Ignored)).is_ok();
             wrong.fetch_add(u32::from(passes != (n % 2 == 1)), SeqCst);
             if n % 50 == 0 {
@@ -69,41 +71,41 @@ fn every_ask_goes_by_what_was_done_before(
         }
         over.store(true, SeqCst);
     });
-    assert_eq!(wrong.into_inner(), 0, "of {clear:?} clear cases");
+    assert_eq!(wrong.into_inner(), 0, "of {clear:?} calls that did not overlap with a change");
 }
 
-fn by_hand_only() -> CircuitBreaker {
+fn manual() -> CircuitBreaker {
     let never = Trip::failures().count(u32::MAX);
     builder(&ManualTime::new()).trip(never).build().unwrap()
 }
 
 #[test]
-fn after_a_trip_nothing_passes_and_after_a_reset_everything() {
-    every_ask_goes_by_what_was_done_before(&by_hand_only(), |b| b.trip("test"), CircuitBreaker::reset);
+fn trip_rejects_and_reset_admits_all_later_calls() {
+    each_call_sees_the_last_change(&manual(), |b| b.trip("test"), CircuitBreaker::reset);
 }
 
 #[test]
-fn after_a_block_nothing_passes_and_after_its_end_everything() {
-    every_ask_goes_by_what_was_done_before(&by_hand_only(), |b| b.block("test"), CircuitBreaker::unblock);
+fn block_rejects_and_unblock_admits_all_later_calls() {
+    each_call_sees_the_last_change(&manual(), |b| b.block("test"), CircuitBreaker::unblock);
 }
 
 #[test]
-fn out_of_action_everything_passes_and_back_in_it_is_closed() {
-    let breaker = by_hand_only();
+fn disable_admits_all_later_calls_and_enable_ends_it() {
+    let breaker = manual();
     breaker.block("for good");
     breaker.disable();
-    every_ask_goes_by_what_was_done_before(&breaker, CircuitBreaker::enable, CircuitBreaker::disable);
+    each_call_sees_the_last_change(&breaker, CircuitBreaker::enable, CircuitBreaker::disable);
 }
 
 #[test]
-fn a_certain_fault_is_certain_at_once() {
+fn fault_of_one_rejects_all_later_calls() {
     let fault = |share| move |b: &CircuitBreaker| b.set_fault(share).unwrap();
-    every_ask_goes_by_what_was_done_before(&by_hand_only(), fault(1.0), fault(0.0));
+    each_call_sees_the_last_change(&manual(), fault(1.0), fault(0.0));
 }
 
-/// The failure that is one too many opens it before `done` returns: who fails knows that the next is rejected.
+/// The failure that fulfills the trip opens the breaker before `done` returns.
 #[test]
-fn whoever_opens_it_is_refused_next() {
+fn thread_that_opens_it_is_rejected_next() {
     let breaker = builder(&ManualTime::new()).trip(Trip::failures().count(1)).build().unwrap();
     for _ in 0..500 {
         thread::scope(|s| {
@@ -121,23 +123,23 @@ fn whoever_opens_it_is_refused_next() {
 }
 
 #[test]
-fn no_more_probes_are_out_at_once_than_are_set() {
+fn probes_in_flight_are_limited() {
     for at_once in [1, 3] {
         let time = ManualTime::new();
         let probes = Probes { concurrency: at_once, successes: u32::MAX, lease: S };
         let breaker = builder(&time).probes(probes).build().unwrap();
         breaker.trip("test");
         time.advance(S);
-        let (out, most) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (out, max) = (AtomicU32::new(0), AtomicU32::new(0));
         let barrier = Barrier::new(THREADS);
         thread::scope(|s| {
             for n in 0..THREADS {
-                let (breaker, out, most, barrier) = (&breaker, &out, &most, &barrier);
+                let (breaker, out, max, barrier) = (&breaker, &out, &max, &barrier);
                 s.spawn(move || {
                     barrier.wait();
                     for _ in 0..5_000 {
                         let Ok(permit) = breaker.try_acquire() else { continue };
-                        most.fetch_max(out.fetch_add(1, SeqCst) + 1, SeqCst);
+                        max.fetch_max(out.fetch_add(1, SeqCst) + 1, SeqCst);
                         thread::yield_now();
                         out.fetch_sub(1, SeqCst);
                         match n % 4 {
@@ -150,8 +152,8 @@ fn no_more_probes_are_out_at_once_than_are_set() {
                 });
             }
         });
-        assert!((1..=at_once).contains(&most.load(SeqCst)), "{most:?} of {at_once}");
-        // All places are there again.
+        assert!((1..=at_once).contains(&max.load(SeqCst)), "{max:?} of {at_once}");
+        // All places are free again.
         let held: Vec<_> = (0..THREADS).map_while(|_| breaker.try_acquire().ok()).collect();
         assert_eq!(
             (held.len() as u32, breaker.state()),
@@ -160,9 +162,9 @@ fn no_more_probes_are_out_at_once_than_are_set() {
     }
 }
 
-/// Exactly one of those who come when the open time is over turns it; the others wait for what it brings.
+/// After the open time, exactly one of several threads becomes the probe. The others are rejected.
 #[test]
-fn when_the_time_is_over_one_of_many_is_the_probe() {
+fn one_of_many_threads_becomes_the_probe() {
     let time = ManualTime::new();
     let breaker = builder(&time).build().unwrap();
     for _ in 0..500 {
@@ -186,10 +188,10 @@ fn when_the_time_is_over_one_of_many_is_the_probe() {
     }
 }
 
-/// Whatever meets a reset – failures that would open it, probes – it is closed after it: what was admitted before
-/// comes before the reset or counts for nothing.
+/// After a reset the breaker is closed, whatever outcomes arrive during it. A call that was
+/// admitted earlier counts before the reset or not at all.
 #[test]
-fn no_result_of_an_earlier_life_opens_it() {
+fn outcome_of_an_earlier_life_does_not_open_it() {
     let time = ManualTime::new();
     let breaker = builder(&time).trip(Trip::failures().count(1)).build().unwrap();
     for round in 0..1_000 {
@@ -214,10 +216,10 @@ fn no_result_of_an_earlier_life_opens_it() {
     }
 }
 
-/// Fewer than enough never open it, however many threads they come from; enough do, with one more at the
-/// latest: those who count at the very same time may miss each other.
+/// Too few failures do not open it, whichever threads they come from. Enough failures do, at the
+/// latest with one more: threads that count at the same time may miss each other.
 #[test]
-fn failures_of_all_threads_are_counted_together() {
+fn failures_of_all_threads_are_added_up() {
     const EACH: u32 = 25;
     let all = EACH * THREADS as u32;
     for _ in 0..50 {

@@ -1,5 +1,9 @@
-//! The breaker's word and its lock under every interleaving with at most three preemptions:
-//! `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-breaker --no-default-features --release --test loom`
+//! The breaker under every interleaving with at most three preemptions. Run it by:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg plimsoll_loom" \
+//!     cargo test -p plimsoll-breaker --no-default-features --release --test loom
+//! ```
 #![cfg(plimsoll_loom)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -18,7 +22,7 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
     model.check(test);
 }
 
-/// One failure opens it for a second.
+/// Returns a breaker that one failure opens for a second.
 fn breaker(at_once: u32) -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
     let builder = CircuitBreaker::builder()
@@ -29,21 +33,21 @@ fn breaker(at_once: u32) -> (CircuitBreaker, ManualTime) {
     (builder.clock(time.clock()).build().unwrap(), time)
 }
 
-/// Asks on a thread of its own, and forgets the permit.
-fn ask(breaker: &CircuitBreaker) -> thread::JoinHandle<bool> {
+/// Acquires and leaks a permit on another thread. Returns whether the call was admitted.
+fn call(breaker: &CircuitBreaker) -> thread::JoinHandle<bool> {
     let breaker = breaker.clone();
     thread::spawn(move || breaker.try_acquire_owned().map(std::mem::forget).is_ok())
 }
 
-/// The open time is over and two come at once.
+/// The open time is over, and three calls come at once.
 #[test]
-fn no_more_than_are_set_become_probes() {
+fn probes_in_flight_are_limited() {
     for at_once in [1, 2] {
         explore(move || {
             let (breaker, time) = breaker(at_once);
             breaker.trip("loom");
             time.advance(S);
-            let others = [ask(&breaker), ask(&breaker)];
+            let others = [call(&breaker), call(&breaker)];
             let mine = breaker.try_acquire_owned().map(std::mem::forget).is_ok();
             let passed = others.map(|other| other.join().unwrap()).iter().filter(|&&passed| passed).count();
             assert_eq!(passed as u32 + u32::from(mine), at_once);
@@ -52,9 +56,9 @@ fn no_more_than_are_set_become_probes() {
     }
 }
 
-/// A failure of before comes in while it is reset.
+/// A failure of a call that was admitted earlier arrives during a reset.
 #[test]
-fn a_result_of_an_earlier_life_does_not_open_it() {
+fn outcome_of_an_earlier_life_does_not_open_it() {
     explore(|| {
         let (breaker, _time) = breaker(1);
         let late = breaker.try_acquire_owned().unwrap();
@@ -65,9 +69,9 @@ fn a_result_of_an_earlier_life_does_not_open_it() {
     });
 }
 
-/// The same with a probe: it has failed before the reset, or says nothing.
+/// The same with a probe.
 #[test]
-fn a_probe_of_an_earlier_life_does_not_open_it() {
+fn probe_of_an_earlier_life_does_not_open_it() {
     explore(|| {
         let (breaker, time) = breaker(1);
         breaker.trip("loom");
@@ -80,14 +84,14 @@ fn a_probe_of_an_earlier_life_does_not_open_it() {
     });
 }
 
-/// An ask that meets a trip goes either way; one that comes after it does not pass.
+/// A call during a trip may be admitted or rejected. A later call is rejected.
 #[test]
-fn after_a_trip_nobody_passes() {
+fn no_call_is_admitted_after_a_trip() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
     let saw = seen.clone();
     explore(move || {
         let (breaker, _time) = breaker(1);
-        let meets = ask(&breaker);
+        let meets = call(&breaker);
         let trips = {
             let breaker = breaker.clone();
             thread::spawn(move || {
@@ -99,12 +103,13 @@ fn after_a_trip_nobody_passes() {
         trips.join().unwrap();
         assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(S));
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both decisions were explored");
 }
 
-/// Whoever sees that it is open sees until when, and why, of this time and not of the one before.
+/// A thread that sees an open breaker also sees the end and the cause of this opening, not those of
+/// an earlier one.
 #[test]
-fn a_refusal_has_the_numbers_of_what_it_opened_for() {
+fn rejection_carries_the_numbers_of_its_opening() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
     let saw = seen.clone();
     explore(move || {
@@ -117,19 +122,19 @@ fn a_refusal_has_the_numbers_of_what_it_opened_for() {
             let breaker = breaker.clone();
             thread::spawn(move || breaker.trip("loom"))
         };
-        let answer = breaker.try_acquire_owned().map(std::mem::forget);
-        saw[usize::from(answer.is_ok())].store(true, Relaxed);
-        if let Err(no) = answer {
-            assert_eq!((no.observed(), no.retry_after()), (None, Some(S)));
+        let decision = breaker.try_acquire_owned().map(std::mem::forget);
+        saw[usize::from(decision.is_ok())].store(true, Relaxed);
+        if let Err(rejected) = decision {
+            assert_eq!((rejected.observed(), rejected.retry_after()), (None, Some(S)));
         }
         trips.join().unwrap();
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "it went either way");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both decisions were explored");
 }
 
-/// Two failures at once, each of which is one too many, open it once.
+/// Each of two simultaneous failures fulfills the trip. Together they open the breaker once.
 #[test]
-fn two_that_open_it_open_it_once() {
+fn two_simultaneous_failures_open_it_once() {
     explore(|| {
         let time = ManualTime::new();
         let open = OpenTime { first: S, factor: 2.0, max: 8 * S, jitter: 0.0 };
@@ -138,14 +143,14 @@ fn two_that_open_it_open_it_once() {
         let breaker = builder.dice(Dice::seeded(1)).build().unwrap();
         let permits = [breaker.try_acquire_owned().unwrap(), breaker.try_acquire_owned().unwrap()];
         let fails = permits.map(|permit| thread::spawn(move || permit.done(Outcome::Failure)));
-        fails.map(|thread| thread.join().unwrap());
-        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(S), "not twice as long");
+        fails.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(S), "the open time has not grown");
     });
 }
 
-/// A probe that is cancelled while another asks leaves its place to it, or to the next.
+/// A probe is cancelled during another call. Its place is free for that call or for the next.
 #[test]
-fn a_cancelled_probe_takes_no_place_with_it() {
+fn cancelled_probe_frees_its_place() {
     explore(|| {
         let (breaker, time) = breaker(1);
         breaker.trip("loom");

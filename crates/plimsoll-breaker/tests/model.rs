@@ -1,4 +1,4 @@
-//! The breaker against a naive oracle – lists, and the time as a number – by random steps on a manual clock.
+//! Compares the breaker with a naive model, by random steps on a manual clock.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState, OpenTime, Probes, Ramp, Trip};
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Ask,
+    Acquire,
     Done(Index, Outcome),
-    GiveBack(Index),
+    Refund(Index),
     Drop(Index),
     Leak(Index),
     Report(Outcome),
@@ -39,9 +39,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        30 => Just(Step::Ask),
+        30 => Just(Step::Acquire),
         24 => (any::<Index>(), outcome()).prop_map(|(i, o)| Step::Done(i, o)),
-        3 => any::<Index>().prop_map(Step::GiveBack),
+        3 => any::<Index>().prop_map(Step::Refund),
         4 => any::<Index>().prop_map(Step::Drop),
         2 => any::<Index>().prop_map(Step::Leak),
         6 => outcome().prop_map(Step::Report),
@@ -57,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is bad, and when it is too much: the same as a [`Trip`], in plain words.
+/// Which calls are bad, as in a [`Trip`].
 #[derive(Clone, Copy, Debug)]
 enum Bad {
     Failures,
@@ -68,16 +68,16 @@ enum Bad {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Much {
+enum TooMany {
     Count(u32),
-    Row(u32),
+    Streak(u32),
     Ratio(f64, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     bad: Bad,
-    much: Much,
+    too_many: TooMany,
     within: u64,
 }
 
@@ -89,17 +89,14 @@ fn rule() -> impl Strategy<Value = Rule> {
         1 => (1..300u64).prop_map(Bad::Slow),
         1 => Just(Bad::Overloads),
     ];
-    let much = prop_oneof![
-        (1..6u32).prop_map(Much::Count),
-        (1..6u32).prop_map(Much::Row),
+    let too_many = prop_oneof![
+        (1..6u32).prop_map(TooMany::Count),
+        (1..6u32).prop_map(TooMany::Streak),
         (prop_oneof![Just(0.5), Just(1.0), 0.1..1.0], 1..8u32)
-            .prop_map(|(share, calls)| Much::Ratio(share, calls)),
+            .prop_map(|(share, calls)| TooMany::Ratio(share, calls)),
     ];
-    (bad, much, prop_oneof![Just(200), Just(1_000), Just(3_000)]).prop_map(|(bad, much, within)| Rule {
-        bad,
-        much,
-        within,
-    })
+    (bad, too_many, prop_oneof![Just(200), Just(1_000), Just(3_000)])
+        .prop_map(|(bad, too_many, within)| Rule { bad, too_many, within })
 }
 
 fn ms(n: u64) -> Duration {
@@ -115,15 +112,15 @@ impl Rule {
             Bad::Slow(longer) => Trip::slow(ms(longer)),
             Bad::Overloads => Trip::overloads(),
         };
-        let trip = match self.much {
-            Much::Count(n) => trip.count(n),
-            Much::Row(n) => trip.consecutive(n),
-            Much::Ratio(share, calls) => trip.ratio(share, calls),
+        let trip = match self.too_many {
+            TooMany::Count(n) => trip.count(n),
+            TooMany::Streak(n) => trip.consecutive(n),
+            TooMany::Ratio(share, calls) => trip.ratio(share, calls),
         };
         trip.within(ms(self.within))
     }
 
-    /// Whether it counts, and as bad.
+    /// Returns whether a call counts as bad or as good, or `None` if it does not count.
     fn weighs(&self, outcome: Outcome, took: Option<u64>, cancelled: bool) -> Option<bool> {
         use Outcome::*;
         let slow = matches!((self.bad, took), (Bad::Slow(longer), Some(took)) if took >= longer);
@@ -141,60 +138,60 @@ impl Rule {
     }
 }
 
-/// How a rule judges a list of what was counted: yes, no, or either, where something is older than the window by
-/// less than a tenth of it.
+/// Whether a rule is fulfilled. `Either` if a call is older than the window by less than a tenth of
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Says {
+enum Verdict {
     Yes,
     No,
     Either,
 }
 
-fn judge(rule: &Rule, seen: &[(u64, bool)], now: u64) -> Says {
-    let much = |span: u64| {
+fn judge(rule: &Rule, seen: &[(u64, bool)], now: u64) -> Verdict {
+    let too_many = |span: u64| {
         let all: Vec<_> = seen.iter().filter(|(at, _)| at + span >= now).collect();
         let bad = all.iter().filter(|(_, bad)| *bad).count() as u32;
         (all.len() as u32, bad)
     };
-    let mut answers = vec![];
-    match rule.much {
-        Much::Row(n) => {
-            let mut row = 0;
+    let mut verdicts = vec![];
+    match rule.too_many {
+        TooMany::Streak(n) => {
+            let mut streak = 0;
             let mut last = None;
             for (at, bad) in seen {
                 let near = last.is_none_or(|last| at - last <= rule.within);
-                row = if !bad {
+                streak = if !bad {
                     0
                 } else if near {
-                    row + 1
+                    streak + 1
                 } else {
                     1
                 };
                 last = Some(*at);
             }
-            answers.push(row >= n);
+            verdicts.push(streak >= n);
         }
-        // A slice is forgotten as a whole: any age between the span and a tenth more, and a hair.
+        // A slice expires as a whole, at any age between the span and a tenth more.
         _ => {
             let slice = rule.within / 10;
             for late in 0..=slice + 1 {
-                let (all, bad) = much(rule.within + late);
-                answers.push(match rule.much {
-                    Much::Count(n) => bad >= n,
-                    Much::Ratio(share, calls) => all >= calls && f64::from(bad) >= share * f64::from(all),
-                    Much::Row(_) => unreachable!(),
+                let (all, bad) = too_many(rule.within + late);
+                verdicts.push(match rule.too_many {
+                    TooMany::Count(n) => bad >= n,
+                    TooMany::Ratio(share, calls) => all >= calls && f64::from(bad) >= share * f64::from(all),
+                    TooMany::Streak(_) => unreachable!(),
                 });
             }
         }
     }
-    match (answers.contains(&true), answers.contains(&false)) {
-        (true, true) => Says::Either,
-        (true, false) => Says::Yes,
-        _ => Says::No,
+    match (verdicts.contains(&true), verdicts.contains(&false)) {
+        (true, true) => Verdict::Either,
+        (true, false) => Verdict::Yes,
+        _ => Verdict::No,
     }
 }
 
-/// A life is a number: what was admitted in one says nothing in another.
+/// A call in flight. Its outcome counts only in its own life.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     life: u64,
@@ -213,7 +210,7 @@ struct Oracle {
     until: Duration,
     opened: i32,
     seen: Vec<Vec<(u64, bool)>>,
-    /// Those that are out, by when they went out.
+    /// The probes in flight, and when they began.
     probes: Vec<(usize, u64)>,
     good: u32,
     ramp: (u32, u32),
@@ -242,11 +239,11 @@ impl Oracle {
         self.open_by(now, false);
     }
 
-    fn open_by(&mut self, now: u64, hand: bool) {
+    fn open_by(&mut self, now: u64, by_operator: bool) {
         let open = self.config.open_time;
         let luck = self.dice.uniform();
         let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.max.as_secs_f64());
-        self.opened += i32::from(!hand);
+        self.opened += i32::from(!by_operator);
         self.turn(CircuitState::Open, now, Duration::from_secs_f64(time * (1.0 - open.jitter * luck)));
     }
 
@@ -269,8 +266,8 @@ impl Oracle {
         }
     }
 
-    /// Admitted, or rejected with the time after which it may come again.
-    fn ask(&mut self, id: usize, now: u64) -> Result<Call, Option<Duration>> {
+    /// Admits or rejects a call. A rejection may state when to retry.
+    fn acquire(&mut self, id: usize, now: u64) -> Result<Call, Option<Duration>> {
         if self.disabled {
             return Ok(Call { life: self.life, began: now, probe: false });
         }
@@ -307,21 +304,25 @@ impl Oracle {
         Ok(Call { life: self.life, began: now, probe })
     }
 
-    /// What has ended so; `None`: reported. HttpOptions what each rule says where it might open, for the caller to
-    /// decide by what happened.
-    fn end(&mut self, id: usize, call: Option<Call>, outcome: Outcome, now: u64) -> Says {
+    /// Records the end of a call, or a report if `call` is `None`. Returns whether it fulfills a
+    /// rule.
+    ///
+    /// A closed model does not open by itself, because the caller decides if the verdict is
+    /// `Either`.
+    fn end(&mut self, id: usize, call: Option<Call>, outcome: Outcome, now: u64) -> Verdict {
         let timed =
             self.config.call_timeout.is_some() || self.rules.iter().any(|r| matches!(r.bad, Bad::Slow(_)));
         let took = call.filter(|_| timed).map(|call| now - call.began);
         let cancelled = outcome == Outcome::Cancelled;
-        let late = self.config.call_timeout.is_some_and(|most| took.is_some_and(|took| ms(took) >= most));
+        let late =
+            self.config.call_timeout.is_some_and(|timeout| took.is_some_and(|took| ms(took) >= timeout));
         let outcome = match outcome {
             Outcome::Cancelled if late => Outcome::TimedOut,
             Outcome::Cancelled => self.config.cancelled,
             other => other,
         };
         if self.disabled || call.is_some_and(|call| call.life != self.life) {
-            return Says::No;
+            return Verdict::No;
         }
         let weighed: Vec<_> = self.rules.iter().map(|r| r.weighs(outcome, took, cancelled)).collect();
         let well = match outcome {
@@ -333,21 +334,21 @@ impl Oracle {
         };
         match self.phase {
             CircuitState::Closed => {
-                let mut says = Says::No;
+                let mut verdict = Verdict::No;
                 for (rule, seen) in self.rules.iter().zip(&mut self.seen) {
                     let weighs = rule.weighs(outcome, took, cancelled);
-                    // A row is broken by a success alone.
-                    let row = matches!(rule.much, Much::Row(_)) && outcome != Outcome::Success;
-                    seen.extend(weighs.filter(|&bad| bad || !row).map(|bad| (now, bad)));
+                    // Only a success ends a streak.
+                    let streak = matches!(rule.too_many, TooMany::Streak(_)) && outcome != Outcome::Success;
+                    seen.extend(weighs.filter(|&bad| bad || !streak).map(|bad| (now, bad)));
                     if weighs == Some(true) {
-                        says = match (says, judge(rule, seen, now)) {
-                            (Says::Yes, _) | (_, Says::Yes) => Says::Yes,
-                            (Says::Either, _) | (_, Says::Either) => Says::Either,
-                            _ => Says::No,
+                        verdict = match (verdict, judge(rule, seen, now)) {
+                            (Verdict::Yes, _) | (_, Verdict::Yes) => Verdict::Yes,
+                            (Verdict::Either, _) | (_, Verdict::Either) => Verdict::Either,
+                            _ => Verdict::No,
                         };
                     }
                 }
-                return says;
+                return verdict;
             }
             CircuitState::HalfOpen if self.hung(now) => self.open(now),
             CircuitState::HalfOpen => {
@@ -375,7 +376,7 @@ impl Oracle {
             }
             _ => {}
         }
-        Says::No
+        Verdict::No
     }
 }
 
@@ -424,7 +425,7 @@ fn config() -> impl Strategy<Value = (Vec<Rule>, CircuitBreakerConfig)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
     #[test]
-    fn the_breaker_does_as_the_model(
+    fn breaker_agrees_with_the_model(
         (rules, config) in config(),
         seed: u64,
         steps in prop::collection::vec(step(), 1..200),
@@ -450,25 +451,25 @@ proptest! {
         };
         let mut out: Vec<(usize, Permit<CircuitBreaker>, Call)> = vec![];
         for (id, step) in steps.into_iter().enumerate() {
-            // The clock is only ever a whole number of milliseconds.
+            // The clock always shows whole milliseconds.
             let now = time.clock().now().as_nanos() / MS;
             let take = |out: &mut Vec<_>, i: Index| (!out.is_empty()).then(|| out.swap_remove(i.index(out.len())));
-            let mut says = Says::No;
+            let mut verdict = Verdict::No;
             match step {
-                Step::Ask => match (breaker.try_acquire_owned(), model.ask(id, now)) {
+                Step::Acquire => match (breaker.try_acquire_owned(), model.acquire(id, now)) {
                     (Ok(permit), Ok(call)) => out.push((id, permit, call)),
-                    (Err(no), Err(again)) => prop_assert_eq!(Rejected::retry_after(&no), again),
+                    (Err(rejected), Err(again)) => prop_assert_eq!(Rejected::retry_after(&rejected), again),
                     other => prop_assert!(false, "{:?}: {:?}", model, other),
                 },
                 Step::Done(i, outcome) => if let Some((id, permit, call)) = take(&mut out, i) {
                     permit.done(outcome);
-                    says = model.end(id, Some(call), outcome, now);
+                    verdict = model.end(id, Some(call), outcome, now);
                 },
                 Step::Drop(i) => if let Some((id, permit, call)) = take(&mut out, i) {
                     drop(permit);
-                    says = model.end(id, Some(call), Outcome::Cancelled, now);
+                    verdict = model.end(id, Some(call), Outcome::Cancelled, now);
                 },
-                Step::GiveBack(i) => if let Some((id, permit, call)) = take(&mut out, i) {
+                Step::Refund(i) => if let Some((id, permit, call)) = take(&mut out, i) {
                     permit.refund();
                     if call.life == model.life {
                         model.probes.retain(|p| p.0 != id);
@@ -479,11 +480,11 @@ proptest! {
                 },
                 Step::Report(outcome) => {
                     breaker.report(outcome);
-                    says = model.end(id, None, outcome, now);
+                    verdict = model.end(id, None, outcome, now);
                 }
                 Step::Advance(by) => time.advance(ms(by)),
                 Step::ToTheEnd => {
-                    // To the first millisecond in which its time is over.
+                    // To the first whole millisecond after the end of the phase.
                     let end = model.until.as_nanos().div_ceil(u128::from(MS)) as u64;
                     time.advance_to(Instant::from_nanos(end * MS));
                 }
@@ -523,10 +524,10 @@ proptest! {
                     }
                 }
             }
-            if says == Says::Yes || says == Says::Either && breaker.state() == CircuitState::Open {
+            if verdict == Verdict::Yes || verdict == Verdict::Either && breaker.state() == CircuitState::Open {
                 model.open(now);
             }
-            // Looking does what is due by time alone.
+            // Reading the status makes the changes that are due by time.
             model.tick(time.clock().now().as_nanos() / MS);
             let status = breaker.status();
             prop_assert_eq!((breaker.state(), status.state), (model.phase, model.phase), "{:?}", model);

@@ -1,5 +1,5 @@
-//! Whatever happened to a breaker: once the inner side works and calls keep coming, it closes within a time
-//! that its settings give.
+//! Whatever happened to a breaker: if its dependency works and calls keep coming, it closes within
+//! a bound that follows from its settings.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState, OpenTime, Probes, Ramp, Trip};
@@ -51,7 +51,7 @@ fn config() -> impl Strategy<Value = CircuitBreakerConfig> {
     )
 }
 
-/// Does something at random, bad things more often than not.
+/// Performs a random step. Bad ones are more frequent than good ones.
 fn mischief(
     breaker: &CircuitBreaker,
     time: &ManualTime,
@@ -84,11 +84,11 @@ fn mischief(
                 2 => std::mem::forget(permit),
                 3 => kept.push(permit),
                 4 => {
-                    let died = catch_unwind(AssertUnwindSafe(|| {
+                    let panicked = catch_unwind(AssertUnwindSafe(|| {
                         let _held = permit;
-                        resume_unwind(Box::new("as told"));
+                        resume_unwind(Box::new("on purpose"));
                     }));
-                    assert!(died.is_err());
+                    assert!(panicked.is_err());
                 }
                 5 => permit.done(Outcome::Success),
                 6 => permit.done(Outcome::Overloaded),
@@ -101,7 +101,7 @@ fn mischief(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
-    fn it_closes_within_the_time_that_its_settings_give(
+    fn healthy_dependency_closes_it_within_a_bound(
         config in config(),
         seed: u64,
         steps in 0..300u32,
@@ -114,12 +114,12 @@ proptest! {
         for _ in 0..steps {
             mischief(&breaker, &time, &dice, &mut kept);
         }
-        // From here on it works. What is still out stays out for ever.
+        // From here on the dependency works. Calls still in flight never end.
         breaker.unblock();
         breaker.enable();
         let CircuitBreakerConfig { open_time: open, probes, ramp, .. } = config;
-        // A probe that hangs has a lease, and then it is open for the longest time; then as many calls
-        // as are wanted succeed, and the ramp ends with one more. Each of these is seen by the next call.
+        // A hung probe exceeds its lease, the breaker stays open for the longest open time, enough
+        // probes succeed, and the ramp ends. The next call detects each of these.
         let bound = probes.lease + open.max + ramp.duration + gap * (probes.successes + 3);
         let healthy = time.clock().now();
         let mut closed = None;
@@ -136,7 +136,7 @@ proptest! {
                 prop_assert!(since.since(healthy) <= bound, "after {:?}, not {:?}", since.since(healthy), bound);
                 breaker.try_acquire().unwrap().refund();
             } else {
-                prop_assert!(closed.is_none(), "it stays closed");
+                prop_assert!(closed.is_none(), "it does not open again");
             }
             time.advance(gap);
         }

@@ -1,4 +1,4 @@
-//! Bugs that others had, or that once were here, each with its story.
+//! Bugs of other breakers or of earlier versions of this one, each with its story.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use allocation_counter::measure;
@@ -13,7 +13,8 @@ use tokio_test::task;
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-/// Two failures within ten seconds open it for ten; one probe at a time, with a lease of thirty; no ramp.
+/// Two failures within ten seconds open it for ten seconds. One probe with a lease of 30 s, no
+/// ramp.
 fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
         .trip(Trip::failures().count(2))
@@ -36,9 +37,9 @@ fn succeed(breaker: &CircuitBreaker, times: u32) {
     (0..times).for_each(|_| breaker.try_acquire().unwrap().done(Outcome::Success));
 }
 
-/// Q1: a fuse that was removed, installed again and blown was healed by the timer of the old one.
+/// Q1: a fuse was removed, installed again and blown. The timer of the old fuse healed it.
 #[test]
-fn an_open_time_of_another_life_heals_nothing() {
+fn open_time_of_an_earlier_life_closes_nothing() {
     let (old, time) = breaker();
     fail(&old, 2);
     time.advance(9 * S);
@@ -47,7 +48,7 @@ fn an_open_time_of_another_life_heals_nothing() {
     fail(&new, 2);
     time.advance(9 * S);
     assert_eq!(new.try_acquire().unwrap_err().retry_after(), Some(S));
-    // Nor does one of an earlier life of the same breaker.
+    // Nor does the open time of an earlier life of the same breaker.
     new.reset();
     fail(&new, 2);
     time.advance(10 * S - MS);
@@ -59,19 +60,19 @@ fn an_open_time_of_another_life_heals_nothing() {
     assert_eq!(new.try_acquire().unwrap_err().retry_after(), Some(10 * S - MS));
 }
 
-/// Q1: what was admitted in an earlier life, whatever it was then, has no say in this one.
+/// Q1: a call that was admitted in an earlier life does not count in this one.
 #[test]
-fn a_result_of_another_life_changes_nothing() {
+fn outcome_of_an_earlier_life_is_ignored() {
     let (breaker, time) = breaker();
-    let closed_era: Vec<_> = (0..10).map(|_| breaker.try_acquire().unwrap()).collect();
+    let earlier: Vec<_> = (0..10).map(|_| breaker.try_acquire().unwrap()).collect();
     fail(&breaker, 2);
     time.advance(10 * S);
-    let mut closed_era = closed_era.into_iter();
+    let mut earlier = earlier.into_iter();
     let old_probe = breaker.try_acquire().unwrap();
-    // Of the closed era, neither a failure nor a success says anything about the half-open one.
-    closed_era.next().unwrap().done(Outcome::Failure);
-    closed_era.next().unwrap().done(Outcome::Success);
-    closed_era.next().unwrap().done(Outcome::TimedOut);
+    // Calls that were admitted while closed do not count while half-open.
+    earlier.next().unwrap().done(Outcome::Failure);
+    earlier.next().unwrap().done(Outcome::Success);
+    earlier.next().unwrap().done(Outcome::TimedOut);
     assert_eq!(breaker.state(), CircuitState::HalfOpen);
     time.advance(30 * S);
     assert!(breaker.try_acquire().is_err());
@@ -79,24 +80,24 @@ fn a_result_of_another_life_changes_nothing() {
     time.advance(10 * S);
     let probe = breaker.try_acquire().unwrap();
     old_probe.done(Outcome::Success);
-    assert_eq!(breaker.state(), CircuitState::HalfOpen, "the probe of an earlier try");
-    closed_era.next().unwrap().refund();
-    assert!(breaker.try_acquire().is_err(), "it frees no place of a probe");
+    assert_eq!(breaker.state(), CircuitState::HalfOpen, "the probe of an earlier half-open phase is ignored");
+    earlier.next().unwrap().refund();
+    assert!(breaker.try_acquire().is_err(), "the refund frees no place of a probe");
     probe.done(Outcome::Success);
-    closed_era.for_each(|permit| permit.done(Outcome::Failure));
+    earlier.for_each(|permit| permit.done(Outcome::Failure));
     assert_eq!(breaker.state(), CircuitState::Closed);
     fail(&breaker, 1);
-    assert_eq!(breaker.state(), CircuitState::Closed, "not even counted");
+    assert_eq!(breaker.state(), CircuitState::Closed, "the earlier failures were not counted");
 }
 
-/// Q2: each melt of a fuse costs as much as there are in the window, and a failing dependency has many. Here
-/// neither the work nor the memory depends on how many there are.
+/// Q2: a melt of a fuse costs time in proportion to the melts in the window. Here neither time nor
+/// memory depends on their number.
 #[test]
 fn a_million_failures_allocate_nothing() {
     let time = ManualTime::new();
     let trip = Trip::failures().ratio(1.0, u32::MAX).within(Duration::from_secs(3600));
     let breaker = CircuitBreaker::builder().trip(trip).clock(time.clock()).build().unwrap();
-    fail(&breaker, 1); // the ring of this thread
+    fail(&breaker, 1); // allocates the ring of this thread
     let million = measure(|| {
         for n in 0..1_000_000 {
             breaker.try_acquire().unwrap().done(if n % 2 == 0 {
@@ -110,9 +111,9 @@ fn a_million_failures_allocate_nothing() {
     assert_eq!((million.count_total, breaker.state()), (0, CircuitState::Closed));
 }
 
-/// Q2: nor do refusals allocate, nor whole cycles once the first one is done.
+/// Q2: rejections do not allocate, and neither do whole cycles after the first one.
 #[test]
-fn neither_refusals_nor_cycles_allocate() {
+fn rejections_and_whole_cycles_do_not_allocate() {
     let (breaker, time) = breaker();
     let cycle = || {
         fail(&breaker, 2);
@@ -126,27 +127,27 @@ fn neither_refusals_nor_cycles_allocate() {
     assert_eq!(measure(|| (0..100).for_each(|_| cycle())).count_total, 0);
 }
 
-/// Q11: windows that were measured on the wall's clock moved when that was set. There is one clock here, that
-/// never goes back, and nothing happens but by it.
+/// Q11: windows that were measured by the wall clock moved when that was set. Here there is one
+/// monotonic clock.
 #[test]
-fn time_is_only_what_the_clock_says() {
+fn only_the_clock_advances_time() {
     let (breaker, time) = breaker();
     fail(&breaker, 1);
     time.advance_to(plimsoll_core::Instant::default());
     fail(&breaker, 1);
     assert_eq!(breaker.state(), CircuitState::Open);
     for _ in 0..1_000 {
-        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(10 * S), "it stands still");
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(10 * S), "the clock stands still");
     }
     time.advance(Duration::from_secs(86_400 * 365 * 30));
     succeed(&breaker, 1);
     assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
-/// Q11: a worker that was killed from outside answered with a crash of the library's own. Here the caller's is
-/// the runtime's answer, and the breaker counts as it is set.
+/// Q11: a worker that was killed from outside made the library crash. Here the caller receives the
+/// error of the runtime, and the breaker counts the call as configured.
 #[test]
-fn a_call_that_is_killed_from_outside_counts_as_it_is_set() {
+fn aborted_call_counts_as_configured() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for (cancelled, opens) in [(Outcome::Ignored, false), (Outcome::Failure, true)] {
         let time = ManualTime::new();
@@ -164,9 +165,9 @@ fn a_call_that_is_killed_from_outside_counts_as_it_is_set() {
     }
 }
 
-/// Q12: nine failures, a thousand successes and one more failure put it off.
+/// Q12: nine failures, a thousand successes and one more failure opened it.
 #[test]
-fn failures_decay() {
+fn failures_expire() {
     for trip in [
         Trip::failures().count(10).within(60 * S),
         Trip::failures().ratio(0.5, 10).within(600 * S),
@@ -184,10 +185,10 @@ fn failures_decay() {
     }
 }
 
-/// A "sliding" window whose counters ran since the last transition: after ten thousand successes it took ten
-/// thousand failures to open.
+/// The counters of a "sliding" window ran since the last transition. After ten thousand successes,
+/// it took ten thousand failures to open.
 #[test]
-fn successes_of_long_ago_hold_nothing_closed() {
+fn old_successes_do_not_keep_it_closed() {
     let time = ManualTime::new();
     let breaker = CircuitBreaker::builder().clock(time.clock()).build().unwrap();
     succeed(&breaker, 10_000);
@@ -198,10 +199,10 @@ fn successes_of_long_ago_hold_nothing_closed() {
     assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-/// Twenty calls that a time-out outside had dropped were not there at all, and a dead dependency was called on
-/// and on.
+/// Twenty calls that an outer time-out had dropped were not counted, and a dead dependency kept
+/// being called.
 #[test]
-fn calls_that_are_dropped_late_are_seen() {
+fn calls_dropped_after_the_time_out_open_it() {
     let time = ManualTime::new();
     let breaker = CircuitBreaker::builder().call_timeout(S).clock(time.clock()).build().unwrap();
     let never = std::future::pending::<Result<(), ()>>;
@@ -215,9 +216,9 @@ fn calls_that_are_dropped_late_are_seen() {
     assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-/// One probe that hung, and a breaker without leases let no healthy call through ever after.
+/// After one hung probe, a breaker without leases rejected all calls for ever.
 #[test]
-fn a_hung_probe_wedges_nothing() {
+fn hung_probe_opens_it_after_its_lease() {
     let (breaker, time) = breaker();
     fail(&breaker, 2);
     time.advance(10 * S);
@@ -225,16 +226,20 @@ fn a_hung_probe_wedges_nothing() {
     time.advance(30 * S - MS);
     assert!(breaker.try_acquire().is_err() && breaker.state() == CircuitState::HalfOpen);
     time.advance(MS);
-    assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(10 * S), "that is an answer, too");
+    assert_eq!(
+        breaker.try_acquire().unwrap_err().retry_after(),
+        Some(10 * S),
+        "a hung probe counts as failed"
+    );
     assert_eq!(breaker.status().cause, Cause::Hung);
     time.advance(10 * S);
     succeed(&breaker, 20);
     assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
-/// A hundred of a hundred concurrent calls were let through as probes of a half-open length of two.
+/// A hundred of a hundred concurrent calls were admitted as probes, although the limit was two.
 #[test]
-fn no_more_probes_are_out_at_once_than_are_set() {
+fn probes_in_flight_are_limited() {
     let time = ManualTime::new();
     let probes = Probes { concurrency: 2, successes: 3, ..Probes::default() };
     let breaker = builder(&time).probes(probes).build().unwrap();
@@ -243,11 +248,11 @@ fn no_more_probes_are_out_at_once_than_are_set() {
     let mut out: Vec<_> = (0..100).filter_map(|_| breaker.try_acquire().ok()).collect();
     assert_eq!(out.len(), 2);
     assert_eq!(breaker.try_acquire().unwrap_err().reason(), Reason::Open);
-    // Each that comes back lets one more go, until there are as many good ones as are wanted.
+    // Each probe that ends makes room for another, until enough have succeeded.
     out.pop().unwrap().done(Outcome::Success);
     out.push(breaker.try_acquire().unwrap());
     assert!(breaker.try_acquire().is_err());
-    // Given back or cancelled, one frees its place and says nothing.
+    // A probe that is refunded or cancelled frees its place and is not counted.
     out.pop().unwrap().refund();
     drop(out.pop());
     out.extend((0..100).filter_map(|_| breaker.try_acquire().ok()));
@@ -256,14 +261,14 @@ fn no_more_probes_are_out_at_once_than_are_set() {
     assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
-/// The gauge of a state was set when it was entered and never cleared: after a cycle all of them read 1.
+/// The gauge of a state was set on entry and never cleared. After a cycle, all of them read 1.
 #[test]
-fn one_state_shows_at_a_time() {
+fn inspect_shows_one_state_at_a_time() {
     let time = ManualTime::new();
     let breaker = builder(&time).ramp(Ramp::default()).build().unwrap();
     let shows = |expected: &str| {
         let mut on = vec![];
-        // Not the settings: one probe at a time is 1, too.
+        // Without the settings, of which some are 1, too.
         let flags = ["closed", "open", "half_open", "ramp", "blocked", "disabled", "fault"];
         breaker.read(&mut |name, value| on.extend((flags.contains(&name) && value == 1.0).then_some(name)));
         assert_eq!(on, [expected]);
@@ -282,9 +287,9 @@ fn one_state_shows_at_a_time() {
     }
 }
 
-/// All came back after the same fixed time, at once, over and over.
+/// All instances probed the dependency after the same fixed time, again and again.
 #[test]
-fn the_open_time_grows_and_is_spread() {
+fn open_time_grows_and_is_spread() {
     let time = ManualTime::new();
     let open = OpenTime { first: S, factor: 2.0, max: 10 * S, jitter: 0.5 };
     let dice = Dice::seeded(7);
@@ -307,27 +312,27 @@ fn the_open_time_grows_and_is_spread() {
         assert!(times.len() > 190, "{}", times.len());
         time.advance(10 * S);
     }
-    // Closed for once, it begins anew.
+    // After it has closed, the open time begins at the first one again.
     succeed(&fleet[0], 1);
     fail(&fleet[0], 2);
     assert!(fleet[0].try_acquire().unwrap_err().retry_after().unwrap() <= S);
 }
 
-/// A ring that was filled by a success did not open it, and neither did what came next.
+/// A success completed the required calls and did not open it, and neither did the next failure.
 #[test]
-fn the_first_failure_after_enough_calls_opens_it() {
+fn first_failure_after_enough_calls_opens_it() {
     let time = ManualTime::new();
     let breaker = CircuitBreaker::builder().clock(time.clock()).build().unwrap();
     fail(&breaker, 12);
     succeed(&breaker, 8);
-    assert_eq!(breaker.state(), CircuitState::Closed, "a success never opens it");
+    assert_eq!(breaker.state(), CircuitState::Closed, "a success does not open it");
     fail(&breaker, 1);
     assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-/// A probe that came back after its lease, before anyone else had asked, was believed.
+/// The outcome of a probe counted after its lease if no other call had come in between.
 #[test]
-fn what_a_probe_brings_after_its_lease_counts_for_nothing() {
+fn outcome_of_a_probe_after_its_lease_is_ignored() {
     for outcome in [Outcome::Success, Outcome::Failure, Outcome::Cancelled] {
         let (breaker, time) = breaker();
         fail(&breaker, 2);
@@ -342,7 +347,7 @@ fn what_a_probe_brings_after_its_lease_counts_for_nothing() {
         );
         assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(10 * S));
     }
-    // Nor is one believed while another is overdue.
+    // The success of a probe is ignored, too, while another one has exceeded its lease.
     let time = ManualTime::new();
     let probes = Probes { concurrency: 2, ..Probes::default() };
     let breaker = builder(&time).probes(probes).build().unwrap();
@@ -356,9 +361,10 @@ fn what_a_probe_brings_after_its_lease_counts_for_nothing() {
     assert_eq!(breaker.status().cause, Cause::Hung);
 }
 
-/// When the last one was is kept in steps of 1,024 ns; rounded down, a pause of exactly the time was too long.
+/// The time of the last failure is kept in coarse steps. Rounded down, a pause of exactly the time
+/// was too long.
 #[test]
-fn a_pause_as_long_as_the_time_does_not_break_a_row() {
+fn pause_as_long_as_the_time_keeps_the_streak() {
     for (within, start) in [(MS, MS), (S, MS), (10 * S, 7 * MS), (MS, Duration::from_nanos(1))] {
         let time = ManualTime::new();
         time.advance(start);
@@ -373,10 +379,10 @@ fn a_pause_as_long_as_the_time_does_not_break_a_row() {
     }
 }
 
-/// The number of a slice of the window outgrew its bits: a window of a millisecond counted nothing any more
-/// after 80 days.
+/// The number of a slice of the window overflowed. After 80 days, a window of a millisecond counted
+/// nothing.
 #[test]
-fn a_short_window_counts_after_years() {
+fn short_window_counts_after_years() {
     let time = ManualTime::new();
     let breaker = builder(&time).config(Default::default()).trip(Trip::failures().count(2).within(MS));
     let breaker = breaker.build().unwrap();
@@ -385,7 +391,7 @@ fn a_short_window_counts_after_years() {
         fail(&breaker, 1);
         time.advance(2 * MS);
         fail(&breaker, 1);
-        assert_eq!(breaker.state(), CircuitState::Closed, "too far apart");
+        assert_eq!(breaker.state(), CircuitState::Closed, "the failures are too far apart");
         fail(&breaker, 1);
         assert_eq!(breaker.state(), CircuitState::Open);
         breaker.reset();
@@ -394,7 +400,7 @@ fn a_short_window_counts_after_years() {
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
-async fn it_follows_tokios_paused_time() {
+async fn clock_follows_tokios_paused_time() {
     let breaker = CircuitBreaker::builder()
         .trip(Trip::failures().count(1))
         .open_time(OpenTime::fixed(S))
@@ -406,9 +412,10 @@ async fn it_follows_tokios_paused_time() {
     assert!(breaker.try_acquire().is_ok());
 }
 
-/// Asked for of fuse for ten years: not all at once again. The share that passes grows evenly, and all do after it.
+/// A feature request to fuse, open for ten years: admit a growing share of the calls, not all at
+/// once.
 #[test]
-fn calls_come_back_bit_by_bit() {
+fn ramp_admits_an_evenly_growing_share() {
     let time = ManualTime::new();
     let ramp = Ramp { duration: 10 * S, start: 0.1, tolerance: 0.1 };
     let breaker = builder(&time).ramp(ramp).build().unwrap();
@@ -424,16 +431,16 @@ fn calls_come_back_bit_by_bit() {
         assert!((share * 10_000.0 - passed as f64).abs() < 200.0, "{second}: {passed}");
         time.advance(S);
     }
-    assert_eq!(breaker.state(), CircuitState::Ramp, "seen by the next who asks");
+    assert_eq!(breaker.state(), CircuitState::Ramp, "the next call ends the ramp");
     succeed(&breaker, 100);
     assert_eq!((breaker.state(), breaker.status().cause), (CircuitState::Closed, Cause::Ramp));
 }
 
-/// And an earlier trip in that time, also asked for there: a few bad ones are enough, and it is open for longer.
+/// Also requested there: on the ramp, a few failures open it again, for a longer time.
 #[test]
-fn on_the_ramp_little_is_tolerated() {
+fn failures_beyond_the_tolerance_end_the_ramp() {
     let open = OpenTime { first: S, factor: 2.0, max: 60 * S, jitter: 0.0 };
-    // After so many good ones: nine and a bad one are a tenth, which is tolerated, eight and a bad one are not.
+    // One failure after nine successes is a tenth, which is tolerated. After eight it is more.
     for (good, opens) in [(0, true), (8, true), (9, false)] {
         let time = ManualTime::new();
         let ramp = Ramp { duration: 10 * S, start: 1.0, tolerance: 0.1 };
@@ -456,14 +463,14 @@ fn on_the_ramp_little_is_tolerated() {
         } else {
             assert_eq!(breaker.state(), CircuitState::Ramp);
             before.done(Outcome::Failure);
-            assert_eq!(breaker.state(), CircuitState::Open, "a second one");
+            assert_eq!(breaker.state(), CircuitState::Open, "a second failure is not tolerated");
         }
     }
 }
 
-/// What the inner side pushed back is no fault of its, unless that is what one counts.
+/// A dependency that rejects calls because of overload has not failed.
 #[test]
-fn overloads_count_in_a_trip_of_their_own() {
+fn overloads_count_only_for_their_own_trip() {
     let time = ManualTime::new();
     for (trip, opens) in [
         (Trip::failures().count(2), false),
@@ -478,9 +485,9 @@ fn overloads_count_in_a_trip_of_their_own() {
     }
 }
 
-/// A caller who gives up before an answer comes left no trace, and what hung was called on and on.
+/// Callers that gave up waiting were not counted, and a hanging dependency kept being called.
 #[test]
-fn a_slow_trip_sees_those_who_gave_up_waiting() {
+fn slow_trip_counts_cancelled_calls() {
     let time = ManualTime::new();
     let trip = Trip::slow(S).ratio(0.5, 4);
     let breaker = CircuitBreaker::builder().trip(trip).clock(time.clock()).build().unwrap();
@@ -493,9 +500,9 @@ fn a_slow_trip_sees_those_who_gave_up_waiting() {
     assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-/// What a closed breaker bears kept it open for ever.
+/// Failures that a closed breaker tolerates kept it open for ever.
 #[test]
-fn what_no_trip_is_about_holds_nothing_open() {
+fn failure_that_no_trip_counts_does_not_keep_it_open() {
     let time = ManualTime::new();
     let breaker =
         CircuitBreaker::builder().trip(Trip::timeouts().count(2)).clock(time.clock()).build().unwrap();
@@ -505,9 +512,9 @@ fn what_no_trip_is_about_holds_nothing_open() {
     assert_eq!(breaker.state(), CircuitState::Ramp);
 }
 
-/// Its own trip asks for a row of errors; time-outs in between broke it.
+/// The trip counts consecutive errors. Time-outs in between ended the streak.
 #[test]
-fn a_row_is_broken_by_a_success_alone() {
+fn only_a_success_ends_a_streak() {
     let time = ManualTime::new();
     let trip = Trip::errors().consecutive(3);
     let breaker = CircuitBreaker::builder().trip(trip).clock(time.clock()).build().unwrap();
@@ -519,10 +526,10 @@ fn a_row_is_broken_by_a_success_alone() {
     assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-/// Shown under the lock, whoever looked closer while he was shown the numbers waited for himself.
+/// The callback ran under the lock, so a callback that read the status deadlocked.
 #[test]
-fn one_may_look_closer_while_one_looks() {
-    let breaker = CircuitBreaker::new("looked-at").unwrap();
+fn inspect_callback_can_read_the_status() {
+    let breaker = CircuitBreaker::new("inspected").unwrap();
     let mut seen = 0;
     breaker.read(&mut |_, _| {
         let _ = breaker.status();
@@ -531,27 +538,28 @@ fn one_may_look_closer_while_one_looks() {
     assert!(seen > 5);
 }
 
-/// Whoever tends goes on when a check panics; and a check that was begun in another life is not asked.
+/// A panic of a health check ended all health checks. And the result of a check that was due in an
+/// earlier life counted.
 #[test]
-fn tending_outlives_a_check_that_panics() {
+fn health_checks_continue_after_a_panic() {
     let time = ManualTime::new();
     let open = OpenTime::fixed(S);
     let breaker = builder(&time).open_time(open).ramp(Ramp::NONE).health_checked().build().unwrap();
-    let mut asked = 0;
-    let mut tending = task::spawn(breaker.run_health_checks(Duration::ZERO, || {
-        asked += 1;
-        let dies = asked == 1;
-        async move { if dies { panic!("the check dies") } else { true } }
+    let mut checks = 0;
+    let mut checking = task::spawn(breaker.run_health_checks(Duration::ZERO, || {
+        checks += 1;
+        let panics = checks == 1;
+        async move { if panics { panic!("the check panics") } else { true } }
     }));
     breaker.trip("test");
     std::panic::set_hook(Box::new(|_| {}));
     for _ in 0..20 {
-        assert!(tending.poll().is_pending());
+        assert!(checking.poll().is_pending());
         time.advance(S / 4);
     }
     let _ = std::panic::take_hook();
-    drop(tending);
-    assert_eq!((breaker.state(), asked), (CircuitState::Closed, 2));
+    drop(checking);
+    assert_eq!((breaker.state(), checks), (CircuitState::Closed, 2));
 
     breaker.trip("test");
     time.advance(S);
@@ -565,9 +573,9 @@ fn tending_outlives_a_check_that_panics() {
     spawned(breaker.run_health_checks(S, || async { true }));
 }
 
-/// A ramp that nobody asked any more was one for ever.
+/// Without calls, a ramp never ended.
 #[test]
-fn what_is_due_by_time_alone_is_seen_by_who_looks() {
+fn status_ends_a_ramp_whose_time_is_over() {
     let time = ManualTime::new();
     let breaker = builder(&time).ramp(Ramp::default()).build().unwrap();
     fail(&breaker, 2);
@@ -578,9 +586,9 @@ fn what_is_due_by_time_alone_is_seen_by_who_looks() {
     assert_eq!(breaker.status().state, CircuitState::Closed);
 }
 
-/// After nine years of one process a row of failures began anew with each of them.
+/// In a process that had run for nine years, each failure began a new streak.
 #[test]
-fn a_row_is_counted_after_years() {
+fn streak_is_counted_after_years() {
     let year = Duration::from_secs(365 * 86_400);
     for years in [0, 9, 10, 100] {
         let time = ManualTime::new();

@@ -1,4 +1,4 @@
-//! The layer.
+//! The tower layer.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
@@ -14,7 +14,7 @@ use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 const S: Duration = Duration::from_secs(1);
 
-/// Two failures open it for a second.
+/// Returns the builder of a breaker that two failures open for a second.
 fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
         .trip(Trip::failures().count(2))
@@ -29,7 +29,7 @@ fn breaker() -> (CircuitBreaker, ManualTime) {
 }
 
 #[test]
-fn a_refused_call_never_reaches_the_inner_service() {
+fn rejected_call_does_not_reach_the_inner_service() {
     let (breaker, time) = breaker();
     let calls = Cell::new(0);
     let inner = service_fn(|fails: bool| {
@@ -43,8 +43,8 @@ fn a_refused_call_never_reaches_the_inner_service() {
     }
     for _ in 0..10 {
         let error = assert_ready_err!(task::spawn(service.call(false)).poll());
-        let no = *error.downcast_ref::<Rejected>().unwrap();
-        assert_eq!((no.reason(), no.retry_after()), (Reason::Open, Some(S)));
+        let rejected = *error.downcast_ref::<Rejected>().unwrap();
+        assert_eq!((rejected.reason(), rejected.retry_after()), (Reason::Open, Some(S)));
     }
     assert_eq!(calls.get(), 2);
     time.advance(S);
@@ -52,9 +52,9 @@ fn a_refused_call_never_reaches_the_inner_service() {
     assert_eq!((calls.get(), breaker.state()), (3, CircuitState::Closed));
 }
 
-/// State that `layer()` makes is a breaker per route in axum: one open, the other closed, over one dependency.
+/// A layer that created the state would make a breaker per route in axum, with different states.
 #[test]
-fn all_services_of_all_layers_share_the_breaker() {
+fn all_services_of_all_layers_share_one_breaker() {
     let (breaker, _time) = breaker();
     let layer = breaker.layer();
     let broken = service_fn(|(): ()| ready(Err::<(), _>(BoxError::from("broken"))));
@@ -70,7 +70,7 @@ fn all_services_of_all_layers_share_the_breaker() {
 }
 
 #[test]
-fn a_service_that_is_readied_and_left_alone_is_no_probe() {
+fn ready_service_without_a_call_is_no_probe() {
     let (breaker, time) = breaker();
     let service = || breaker.layer().layer(service_fn(|(): ()| ready(Ok::<_, BoxError>(()))));
     breaker.trip("test");
@@ -84,7 +84,7 @@ fn a_service_that_is_readied_and_left_alone_is_no_probe() {
 }
 
 #[test]
-fn a_dropped_call_counts_as_it_is_set() {
+fn dropped_call_counts_as_configured() {
     for (cancelled, timeout, takes, opens) in [
         (None, None, S, false),
         (None, Some(S), S, true),
@@ -113,7 +113,7 @@ fn a_dropped_call_counts_as_it_is_set() {
 }
 
 #[test]
-fn a_dropped_probe_leaves_its_place_to_another() {
+fn dropped_probe_frees_its_place() {
     let (breaker, time) = breaker();
     breaker.trip("test");
     time.advance(S);
@@ -130,10 +130,10 @@ fn a_dropped_probe_leaves_its_place_to_another() {
 }
 
 #[test]
-fn a_panic_in_the_inner_service_is_a_failure() {
-    type Answer = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
+fn panic_of_the_inner_service_is_a_failure() {
+    type Response = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
     let (breaker, time) = breaker();
-    let mut service = breaker.layer().layer(service_fn(|at_once: bool| -> Answer {
+    let mut service = breaker.layer().layer(service_fn(|at_once: bool| -> Response {
         assert!(!at_once, "in call");
         Box::pin(async { panic!("in poll") })
     }));
@@ -142,7 +142,7 @@ fn a_panic_in_the_inner_service_is_a_failure() {
     }
     assert_eq!(breaker.state(), CircuitState::Open);
     time.advance(S);
-    // A probe, too; and it counts before the future is dropped.
+    // A probe counts, too, before its future is dropped.
     let mut call = task::spawn(service.call(false));
     assert_eq!(breaker.state(), CircuitState::HalfOpen);
     catch_unwind(AssertUnwindSafe(|| call.poll().is_ready())).unwrap_err();
@@ -150,7 +150,7 @@ fn a_panic_in_the_inner_service_is_a_failure() {
 }
 
 #[test]
-fn a_classifier_says_what_counts() {
+fn classifier_decides_what_counts() {
     let (breaker, _time) = breaker();
     let layer = breaker.layer().classify(|result: Result<&u16, &BoxError>| match result {
         Ok(500..) => Outcome::Failure,
@@ -173,14 +173,14 @@ fn a_classifier_says_what_counts() {
     assert!(assert_ready_err!(task::spawn(service.call(200)).poll()).is::<Rejected>());
 }
 
-/// For an inner error that a refusal does not fit into.
+/// The error type of the inner service cannot hold a rejection.
 #[test]
-fn wrapped_it_answers_either() {
+fn wrapped_layer_returns_both_kinds_of_errors() {
     let (breaker, _time) = breaker();
     let mut service = breaker.layer().wrap().layer(service_fn(|(): ()| ready(Err::<(), _>(7))));
     for _ in 0..2 {
         assert_eq!(assert_ready_err!(task::spawn(service.call(())).poll()), Overload::Inner(7));
     }
-    let no = assert_ready_err!(task::spawn(service.call(())).poll());
-    assert_eq!(no.rejected().unwrap().reason(), Reason::Open);
+    let rejected = assert_ready_err!(task::spawn(service.call(())).poll());
+    assert_eq!(rejected.rejected().unwrap().reason(), Reason::Open);
 }

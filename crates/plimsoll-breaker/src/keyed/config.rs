@@ -1,4 +1,4 @@
-//! The settings of a keyed breaker, and building one.
+//! The settings and the builder of a keyed breaker.
 
 use super::KeyedCircuitBreaker;
 use crate::builder::breaker_setters;
@@ -12,8 +12,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The settings of a [`KeyedCircuitBreaker`]: the bound, and what holds for each breaker. Plain data;
-/// validated when it is built.
+/// The settings of a [`KeyedCircuitBreaker`]: the maximum number of keys, and those of each
+/// breaker.
+///
+/// Plain data. It is validated when the keyed breaker is built or changed.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -26,17 +28,19 @@ pub struct KeyedCircuitBreakerConfig {
     pub trips: Vec<Trip>,
     /// How long a breaker stays open.
     pub open_time: OpenTime,
-    /// How a half-open breaker finds out whether its dependency works.
+    /// How a half-open breaker probes its dependency.
     pub probes: Probes,
-    /// How a breaker admits calls again after that.
+    /// How a breaker ramps up after its probes have succeeded.
     pub ramp: Ramp,
-    /// The longest a call may take, as in [`CircuitBreakerConfig::call_timeout`].
+    /// The time after which a cancelled call counts as timed out, as in
+    /// [`CircuitBreakerConfig::call_timeout`].
     #[cfg_attr(
         feature = "serde",
         serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
     )]
     pub call_timeout: Option<Duration>,
-    /// What a call counts as that is cancelled earlier. Default: [`Outcome::Ignored`].
+    /// What a call counts as that is cancelled before the call time-out. Default:
+    /// [`Outcome::Ignored`].
     pub cancelled: Outcome,
     /// Whether health checks decide that a dependency works again. Default: `false`.
     pub health_checked: bool,
@@ -49,7 +53,7 @@ impl Default for KeyedCircuitBreakerConfig {
 }
 
 impl KeyedCircuitBreakerConfig {
-    /// Returns the settings of at most `max_keys` breakers, each with the settings of `breaker`.
+    /// Creates the settings of at most `max_keys` breakers, each with the settings of `breaker`.
     pub fn new(breaker: CircuitBreakerConfig, max_keys: usize) -> Self {
         let CircuitBreakerConfig {
             name,
@@ -128,10 +132,10 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
 }
 
 impl<K> KeyedCircuitBreakerBuilder<K> {
-    /// Sets the maximum number of keys that have a breaker. Default: 1,024. Range: 1 to 2³² − 1.
+    /// Sets the maximum number of keys that have a breaker.
     ///
-    /// Choose more than are in use at once. A breaker is created, and memory used, when its key is first
-    /// seen.
+    /// Choose more than are in use at the same time. A breaker is created, and takes memory, when
+    /// its key is first used. Default: 1,024. Range: 1 to 2³² − 1.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.config.max_keys = max_keys;
         self

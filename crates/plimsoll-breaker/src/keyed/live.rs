@@ -33,6 +33,7 @@ impl<K> KeyedCircuitBreaker<K> {
         })
     }
 
+    /// Returns the number of breakers in this state.
     fn count(&self, state: CircuitState) -> usize {
         let count = |breaker: &CircuitBreaker| usize::from(breaker.state() == state);
         let shards = self.0.shards.iter();
@@ -43,11 +44,11 @@ impl<K> KeyedCircuitBreaker<K> {
 }
 
 impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
-    /// Changes the maximum number of keys that have a breaker. Range: the number of shards (1, or up
-    /// to 16 if it was built for 2,048 keys and more) to 2³² − 1.
+    /// Changes the maximum number of keys that have a breaker. Range: the number of shards (1, or
+    /// up to 16 if it was built for 2,048 keys and more) to 2³² − 1.
     ///
-    /// Breakers above a lower bound are evicted, except for those that are open, blocked or disabled.
-    /// The number of shards stays.
+    /// Breakers above a lower bound are evicted, except for those that are open, blocked or
+    /// disabled. The number of shards stays.
     ///
     /// # Errors
     /// Returns an error if the number is out of range. Nothing has changed then.
@@ -74,7 +75,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
 }
 
 impl<K> Registry<K> {
-    /// Changes the settings: all that `change` changes or, if the result is invalid, none.
+    /// Applies `change` to the settings, or nothing if the result is invalid.
     fn retune(
         &self,
         change: impl FnOnce(&mut CircuitBreakerConfig) -> Result<(), ControlError>,
@@ -87,9 +88,10 @@ impl<K> Registry<K> {
         Ok(())
     }
 
-    /// Replaces the settings of all breakers by valid ones.
+    /// Replaces the settings of all breakers. They must be valid.
     ///
-    /// `current` stays locked until the end, so that two changes reach all breakers in the same order.
+    /// `current` stays locked until the end, so that two changes reach all breakers in the same
+    /// order.
     fn replace(&self, mut current: MutexGuard<'_, Arc<CircuitBreakerConfig>>, config: CircuitBreakerConfig) {
         *current = Arc::new(config);
         for shard in &self.shards {

@@ -1,4 +1,4 @@
-//! The breakers of one shard, and which of them is evicted.
+//! A shard of the keys, and the choice of the breaker to evict.
 
 use crate::breaker::CircuitBreaker;
 use crate::config::CircuitBreakerConfig;
@@ -12,14 +12,14 @@ use std::sync::Arc;
 /// The maximum number of entries that an eviction looks at.
 const LOOKS: usize = 64;
 
-/// A part of the keys, with its part of the bound.
+/// A part of the keys, with its part of `max_keys`.
 pub(super) struct KeyShard<K> {
     /// The settings of new breakers.
     pub(super) config: Arc<CircuitBreakerConfig>,
     entries: Vec<Option<KeyedEntry<K>>>,
     free: Vec<u32>,
     by_key: HashMap<K, u32, KeyedHashState>,
-    // Indices of entries. The first one was inserted or spared longest ago.
+    // Indices of entries, in the order in which they were inserted or last spared.
     order: Queue<u32>,
     /// The maximum number of entries.
     pub(super) max: usize,
@@ -34,7 +34,8 @@ struct KeyedEntry<K> {
     used: bool,
 }
 
-/// A key that was removed, with its breaker. Drop it without the lock: a key may be foreign code.
+/// A key that was removed, with its breaker. Drop it without the lock, because the `Drop` of a key
+/// is foreign code.
 pub(super) struct RemovedEntry<K> {
     _key: Option<K>,
     entry: KeyedEntry<K>,
@@ -61,7 +62,7 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
     {
         let n = *self.by_key.get(key)?;
         let entry = self.entries.get_mut(n as usize)?.as_mut();
-        // The key's own code may have panicked during a change, so the entry has the last word.
+        // Foreign code of the key may have panicked during an insertion, so the map may be wrong.
         let entry = entry.filter(|entry| entry.key.borrow() == key)?;
         entry.used = true;
         Some(entry.breaker.clone())
@@ -103,10 +104,10 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
         Some(RemovedEntry { _key: Some(key), entry })
     }
 
-    /// Evicts an entry. Returns `None` if none of the oldest ones may go.
+    /// Evicts an entry, or returns `None` if none of the oldest 64 can be evicted.
     ///
-    /// The order is that of CLOCK: roughly the least recently used. An entry that was used since the last
-    /// look at it is spared once.
+    /// The order is that of CLOCK, which approximates the least recently used entry: an entry that
+    /// was used since the last look at it is spared once.
     fn evict(&mut self, now: Instant) -> Option<RemovedEntry<K>> {
         let mut second = None;
         for _ in 0..LOOKS.min(self.order.len()) {
@@ -134,12 +135,12 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
     /// Puts an entry at the end of the order.
     fn enqueue(&mut self, n: u32) -> Ticket {
         let place = self.order.back();
-        // The order has no bound, so nothing is displaced.
+        // Nothing is displaced, because the order is unbounded.
         let _ = self.order.push(n, 0, Instant::default(), &mut |_, _| {});
         place
     }
 
-    /// Removes the holes from the order once they are the greater part.
+    /// Removes the holes from the order if they are its greater part.
     fn compact(&mut self) {
         if self.order.is_sparse() {
             let entries = &mut self.entries;

@@ -1,4 +1,4 @@
-//! A breaker for each key, and a bound on their number.
+//! A breaker for each key, and a maximum number of keys.
 
 mod config;
 mod live;
@@ -18,17 +18,19 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-/// A breaker for each key, such as a host or a tenant, with the same settings and a bound on their number.
+/// A breaker for each key, such as a host or a tenant, with common settings.
 ///
-/// A cheap handle: clones share everything. Keys from outside cannot fill the memory.
+/// A cheap handle: clones share everything. The number of keys is bounded, so keys chosen by
+/// clients cannot exhaust the memory.
 ///
-/// A breaker is created when its key is first used. If there is no room for it, a breaker is evicted that
-/// is closed and was not used for long, and what it has counted is lost. An open breaker is not evicted
-/// before its time is over, and a blocked or disabled one never. If none of the oldest 64 may be evicted,
-/// the call passes unguarded, and an [event](Event::Unguarded) says so.
+/// A breaker is created when its key is first used. If there is no room for it, a breaker is
+/// evicted that is closed and has not been used for a long time. Its counts are lost. An open
+/// breaker is not evicted before its open time is over, and a blocked or disabled one never. If
+/// none of the oldest 64 breakers can be evicted, the call is admitted without a breaker and an
+/// [`Unguarded`](Event::Unguarded) event is emitted.
 ///
-/// From 2,048 keys on they are spread over up to sixteen shards, each with its part of the bound. A breaker
-/// takes about half a kilobyte, and for each trip as much again for each thread that counts in it.
+/// 2,048 keys and more are spread over up to sixteen shards, each with its part of `max_keys`. A
+/// breaker takes about half a kilobyte, and the same again per trip and thread that counts.
 ///
 /// ```
 /// use plimsoll_breaker::{KeyedCircuitBreaker, Trip};
@@ -45,22 +47,24 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// [`by`](plimsoll_core::KeyedExt::by), [`by_ref`](plimsoll_core::KeyedExt::by_ref) and their kin make it a
-/// gate, and so a layer.
+/// The methods of [`KeyedExt`](plimsoll_core::KeyedExt), such as
+/// [`by`](plimsoll_core::KeyedExt::by), make it a gate for requests.
+/// [`layer`](plimsoll_core::layer) makes that gate a tower layer.
 #[doc(alias = "registry")]
+#[doc(alias = "circuit breaker")]
 pub struct KeyedCircuitBreaker<K>(Arc<Registry<K>>);
 
 struct Registry<K> {
     identity: Identity,
-    // Locked before a shard is. Each shard has a copy, so that a new breaker has the same settings as the
-    // others of its shard.
+    // Locked before a shard. Each shard has a copy, so that a new breaker has the same settings as
+    // the others of its shard.
     config: Mutex<Arc<CircuitBreakerConfig>>,
     hasher: KeyedHashState,
     shards: Box<[Mutex<KeyShard<K>>]>,
     max_keys: AtomicUsize,
 }
 
-/// The number of keys in a shard, at least. A small shard evicts what the whole would have had room for.
+/// The minimum number of keys per shard. Small shards evict keys while others still have room.
 const KEYS_A_SHARD: usize = 256;
 /// The maximum number of shards.
 const SHARDS: usize = 16;
@@ -93,7 +97,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     /// Acquires a permit for one call, if the breaker of this key admits it. Never waits.
     ///
     /// # Errors
-    /// As for [`CircuitBreaker::try_acquire`].
+    /// Returns a rejection, as [`CircuitBreaker::try_acquire`] does.
     #[doc(alias = "ask")]
     pub fn try_acquire<Q>(&self, key: &Q) -> Result<Permit<&Self>, Rejected>
     where
@@ -103,11 +107,13 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         self.admit_for(key, RequestInfo::new()).map(|pass| Permit::new(self, pass))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that owns its handle and can be moved to another
-    /// task or thread.
+    /// Acquires a permit that can be moved to another task or thread. Never waits.
+    ///
+    /// Otherwise like [`try_acquire`](Self::try_acquire). The permit owns a handle of the keyed
+    /// breaker.
     ///
     /// # Errors
-    /// As for `try_acquire`.
+    /// Returns a rejection, as `try_acquire` does.
     pub fn try_acquire_owned<Q>(&self, key: &Q) -> Result<Permit<Self>, Rejected>
     where
         K: Borrow<Q>,
@@ -116,7 +122,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         self.admit_for(key, RequestInfo::new()).map(|pass| Permit::new(self.clone(), pass))
     }
 
-    /// Returns the breaker of this key, and creates it if there is none. `None` if there is no room.
+    /// Returns the breaker of this key, which is created if needed, or `None` if there is no room.
     pub fn breaker<Q>(&self, key: &Q) -> Option<CircuitBreaker>
     where
         K: Borrow<Q>,
@@ -142,14 +148,14 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         let breaker = CircuitBreaker::from_parts(config, inner.identity.clone(), Some(account));
         shard.insert(key.to_owned(), breaker.clone());
         drop(shard);
-        // Dropped without the lock, because a key may be foreign code.
+        // Dropped without the lock, because the `Drop` of a key is foreign code.
         drop(evicted);
         Some(breaker)
     }
 
-    /// Removes this key and its breaker. The next call with this key creates a new breaker.
+    /// Removes this key and returns its breaker. The next call with this key creates a new breaker.
     ///
-    /// Calls that the old breaker has admitted change nothing in the new one.
+    /// Calls that the old breaker has admitted do not count for the new one.
     pub fn remove<Q>(&self, key: &Q) -> Option<CircuitBreaker>
     where
         K: Borrow<Q>,
@@ -162,7 +168,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     /// Calls `each` with every key and its breaker, in no particular order.
     pub fn for_each(&self, mut each: impl FnMut(&K, &CircuitBreaker)) {
         for shard in &self.0.shards {
-            // Copied first, because `each` is foreign code.
+            // Copied first and unlocked, because `each` is foreign code.
             let all: Vec<_> =
                 recover(shard.lock()).iter().map(|(key, breaker)| (key.clone(), breaker.clone())).collect();
             all.iter().for_each(|(key, breaker)| each(key, breaker));
@@ -187,12 +193,13 @@ impl<K> KeyedCircuitBreaker<K> {
     }
 }
 
-/// What a call admitted by a [`KeyedCircuitBreaker`] holds. Nothing, if the call passed unguarded.
+/// The token of a call that a [`KeyedCircuitBreaker`] has admitted.
 ///
-/// It holds the breaker and not its key. So a result needs no look at the map, and changes nothing if the
-/// breaker has been evicted meanwhile.
+/// It holds the breaker instead of the key. So recording an outcome needs no lookup, and has no
+/// effect on a later breaker of the same key. It is empty if the call was admitted without a
+/// breaker.
 #[derive(Debug)]
-#[must_use = "a pass that is not settled is a call that never ends"]
+#[must_use = "the call stays in flight until its pass is settled"]
 pub struct KeyedPass(Option<(CircuitBreaker, Pass)>);
 
 impl<K> Settle for KeyedCircuitBreaker<K> {

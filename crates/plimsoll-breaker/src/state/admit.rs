@@ -9,16 +9,18 @@ use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Event, Instant, Reason, Rejected};
 use std::time::Duration;
 
-/// The coarse clock may be two ticks behind. A rejection this close to its end is decided again by the
-/// precise clock.
+/// The coarse clock may be two ticks behind. If the open time ends this soon, the precise clock
+/// decides.
 const TWO_TICKS: Duration = Duration::from_millis(20);
 
 impl Shared {
+    /// Returns the start of a call, if calls are timed.
     #[inline]
     fn started(&self) -> Instant {
         if self.live.flags().is_timed() { self.clock.now() } else { Pass::UNTIMED }
     }
 
+    /// Admits or rejects a call.
     #[inline(always)]
     pub(crate) fn admit(&self) -> Result<Pass, Rejected> {
         match self.admit_usual() {
@@ -30,8 +32,8 @@ impl Shared {
     /// Admits a call if the breaker is closed.
     #[inline(always)]
     pub(crate) fn admit_usual(&self) -> Option<Pass> {
-        // Acquire: pairs with the Release store in `publish`. A thread that sees a phase also sees what
-        // was written for it.
+        // Acquire: pairs with the Release store in `publish`. A thread that sees a life also sees
+        // its settings.
         let word = self.word.load(Ordering::Acquire);
         (word & LOW == CLOSED).then(|| {
             self.emit(|| Event::admitted(self.name));
@@ -39,14 +41,16 @@ impl Shared {
         })
     }
 
-    /// Decides about a call to a breaker that was not simply closed a moment ago.
+    /// Decides about a call to a breaker that is not closed or has a flag.
     #[inline(never)]
     pub(crate) fn admit_unusual(&self) -> Result<Pass, Rejected> {
+        // Acquire: pairs with the Release store in `publish`. A thread that sees a phase also sees
+        // its bounds and counts.
         let word = self.word.load(Ordering::Acquire);
         if word & LOW == OPEN {
             let again = self.open_for();
             if !again.is_zero() {
-                // Created twice if an observer listens: each move of a rejection costs more than
+                // Created twice if there is an observer: moving a rejection costs more than
                 // creating it.
                 self.emit(|| Event::rejected(self.rejected(again)));
                 return Err(self.rejected(again));
@@ -55,6 +59,7 @@ impl Shared {
         self.admit_rare(word)
     }
 
+    /// Decides about a call in the rare cases, and emits the event.
     #[cold]
     #[inline(never)]
     fn admit_rare(&self, word: u64) -> Result<Pass, Rejected> {
@@ -66,7 +71,7 @@ impl Shared {
         decision
     }
 
-    /// Returns how long an open breaker stays open from now on.
+    /// Returns the remaining open time.
     #[inline]
     fn open_for(&self) -> Duration {
         let until = Instant::from_nanos(self.until.load(Ordering::Relaxed));
@@ -74,6 +79,7 @@ impl Shared {
         if again < TWO_TICKS { until.since(self.clock.now()) } else { again }
     }
 
+    /// Decides about a call by this word.
     fn decide(&self, word: u64) -> Result<Pass, Rejected> {
         let pass = || Ok(Pass::new(word, self.started()));
         if word & DISABLED != 0 {
@@ -108,14 +114,14 @@ impl Shared {
                 let gone = 1.0 - left.as_nanos() as f64 / whole;
                 let start = self.live.ramp_start();
                 let share = start + (1.0 - start) * gone;
-                // The next call may be admitted at once, so no time is stated.
+                // The next call may be admitted, so the rejection states no time.
                 if self.dice.chance(share) { pass() } else { Err(self.rejected(Duration::ZERO)) }
             }
             _ => self.probe(),
         }
     }
 
-    /// Creates a rejection with the numbers that the breaker opened for.
+    /// Creates a rejection with the counts that opened the breaker.
     #[inline]
     fn rejected(&self, again: Duration) -> Rejected {
         let (seen, span) = (self.seen.load(Ordering::Relaxed), self.span.load(Ordering::Relaxed));
@@ -128,7 +134,7 @@ impl Shared {
         if again.is_zero() { rejected } else { rejected.retry_in(again) }
     }
 
-    /// Decides about a probe: the open time is over, or the breaker is half-open.
+    /// Decides about a probe, after the open time or while half-open.
     fn probe(&self) -> Result<Pass, Rejected> {
         let now = self.clock.now();
         let mut state = self.lock();
@@ -148,7 +154,7 @@ impl Shared {
             CircuitState::Open => Err(self.rejected(state.machine.until.since(now))),
             CircuitState::HalfOpen => match state.machine.probe(now, &probes) {
                 Probe::Go(id) => Ok(Pass::new(self.word_of(&state), now).probing(id)),
-                // A probe usually ends long before its lease, so the lease is no time to wait.
+                // A probe usually ends long before its lease does, so the rejection states no time.
                 Probe::Wait => Err(self.rejected(Duration::ZERO)),
                 Probe::Hung => {
                     self.open(state, Cause::Hung);
@@ -156,7 +162,7 @@ impl Shared {
                 }
             },
             CircuitState::Closed | CircuitState::Ramp => {
-                // Another thread has changed the state meanwhile.
+                // Another thread has changed the state in the meantime.
                 let word = self.word_of(&state);
                 drop(state);
                 self.decide(word)
@@ -164,6 +170,7 @@ impl Shared {
         }
     }
 
+    /// Admits a call after the end of the ramp, and closes the breaker.
     fn ramp_over(&self, word: u64, now: Instant) -> Result<Pass, Rejected> {
         let mut state = self.lock();
         if state.machine.generation == generation(word) {

@@ -1,4 +1,4 @@
-//! The settings that are read without the lock.
+//! The settings that calls read without the lock.
 
 use crate::config::CircuitBreakerConfig;
 use crate::meter::Kinds;
@@ -6,16 +6,16 @@ use plimsoll_core::Outcome;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A copy of those settings that calls read. Written under the lock.
+/// A copy of the settings that calls read. It is written under the lock.
 pub(super) struct LiveSettings {
     flags: AtomicU64,
-    // Nanoseconds. `u64::MAX` is none.
+    // In nanoseconds. `u64::MAX` means no call time-out.
     call_timeout: AtomicU64,
-    // Bits of an `f64`.
+    // The bits of an `f64`.
     ramp_start: AtomicU64,
 }
 
-/// The kinds of the trips, and what else nearly every call needs to know, in one word.
+/// The kinds of the trips, and the flags that nearly every call reads, in one word.
 #[derive(Clone, Copy)]
 pub(super) struct Flags(u64);
 
@@ -24,7 +24,7 @@ const PRECISE: u64 = 2 << Kinds::BITS;
 const HEALTH_CHECKED: u64 = 4 << Kinds::BITS;
 const CANCELLED: u32 = Kinds::BITS + 3;
 
-/// What a cancelled call can count as. Their places are their numbers.
+/// The outcomes that a cancelled call can count as. Their indices are stored in the flags.
 const OUTCOMES: [Outcome; 6] = [
     Outcome::Success,
     Outcome::Failure,
@@ -34,7 +34,7 @@ const OUTCOMES: [Outcome; 6] = [
     Outcome::Cancelled,
 ];
 
-/// The shortest window for which the coarse clock is precise enough.
+/// The minimum time of a trip for which the coarse clock is precise enough.
 const COARSE: Duration = Duration::from_secs(2);
 
 impl Flags {
@@ -52,6 +52,7 @@ impl Flags {
         )
     }
 
+    /// Returns the kinds of the trips.
     #[inline]
     pub(super) fn kinds(self) -> Kinds {
         Kinds(self.0 & (TIMED - 1))
@@ -63,12 +64,13 @@ impl Flags {
         self.0 & TIMED != 0
     }
 
-    /// Returns whether a window is too short for the coarse clock.
+    /// Returns whether the time of a trip is too short for the coarse clock.
     #[inline]
     pub(super) fn is_precise(self) -> bool {
         self.0 & PRECISE != 0
     }
 
+    /// Returns whether health checks decide that the dependency works again.
     pub(super) fn is_health_checked(self) -> bool {
         self.0 & HEALTH_CHECKED != 0
     }
@@ -79,8 +81,8 @@ impl Flags {
     }
 }
 
-// Relaxed throughout: each setting stands for itself. Where a new life begins with them, the word is
-// published after them.
+// Relaxed throughout: each setting stands for itself. If a life begins with the change, `publish`
+// makes the settings visible together with it.
 impl LiveSettings {
     pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
         let this = LiveSettings { flags: 0.into(), call_timeout: 0.into(), ramp_start: 0.into() };
@@ -88,6 +90,7 @@ impl LiveSettings {
         this
     }
 
+    /// Copies the settings. The caller holds the lock.
     pub(super) fn set(&self, config: &CircuitBreakerConfig) {
         let timeout = config.call_timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
         self.call_timeout.store(timeout.unwrap_or(u64::MAX), Ordering::Relaxed);

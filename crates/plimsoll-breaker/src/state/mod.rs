@@ -1,4 +1,4 @@
-//! What all handles of a breaker share.
+//! The state that all handles of a breaker share.
 
 mod admit;
 mod live;
@@ -16,21 +16,24 @@ use plimsoll_core::{Account, Clock, ControlError, Dice, Event, Observer};
 use std::sync::Arc;
 use word::{BLOCKED, CLOSED, DISABLED, FAULTY, HALF_OPEN, OPEN, RAMP};
 
+/// A breaker.
 pub(crate) struct Shared {
     pub(crate) name: &'static str,
-    /// The account whose breaker it is, for one of many.
+    /// The account of a keyed breaker.
     account: Option<Account>,
     /// Phase, flags, generation and life. See [`word`].
     pub(crate) word: AtomicU64,
     live: LiveSettings,
     meters: Meters,
-    /// The bounds of the present phase in nanoseconds, written before the word.
+    /// The bounds of the phase in nanoseconds. They are written before the word.
     since: AtomicU64,
     pub(crate) until: AtomicU64,
-    /// The numbers that it opened for: the bad calls in the high half, the allowed ones in the low half.
+    /// The counts that opened the breaker: bad calls in the upper half, their limit in the lower
+    /// half.
     seen: AtomicU64,
-    /// The time over which those were counted, in nanoseconds. 0 if no trip opened it.
+    /// The time of the trip that opened the breaker, in nanoseconds, or 0 if none did.
     span: AtomicU64,
+    /// The threshold of injected faults, for the dice.
     fault: AtomicU64,
     state: Mutex<State>,
     pub(crate) clock: Clock,
@@ -38,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) observer: Observer,
 }
 
-/// What changes under the lock.
+/// The part of the state that changes under the lock.
 pub(crate) struct State {
     pub(crate) config: Arc<CircuitBreakerConfig>,
     pub(crate) machine: CircuitMachine,
@@ -84,6 +87,7 @@ impl Shared {
         }
     }
 
+    /// Locks the state.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         recover(self.state.lock())
     }
@@ -94,14 +98,17 @@ impl Shared {
         self.observer.emit(|| self.of_account(event()));
     }
 
+    /// Adds the account to an event.
     fn of_account(&self, event: Event) -> Event {
         self.account.map_or(event, |account| event.account(account))
     }
 
+    /// Emits a change of state.
     pub(crate) fn emit_state(&self, to: &'static str, why: &'static str) {
         self.emit(|| Event::state_changed(self.name, to, why));
     }
 
+    /// Opens the breaker. Returns the word.
     pub(crate) fn open(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
         if !matches!(cause, Cause::Trip(_)) {
             self.span.store(0, Ordering::Relaxed);
@@ -125,6 +132,7 @@ impl Shared {
         word
     }
 
+    /// Returns the word of this state.
     fn word_of(&self, state: &State) -> u64 {
         let flag = |on: bool, flag: u64| if on { flag } else { 0 };
         let phase = match state.machine.phase {
@@ -140,13 +148,14 @@ impl Shared {
             | flag(state.fault > 0.0, FAULTY)
     }
 
-    /// Writes what admissions read, under the lock. Returns the word.
+    /// Publishes the state to calls. Returns the word. The caller holds the lock.
     fn publish(&self, state: &State) -> u64 {
         let word = self.word_of(state);
         self.since.store(state.machine.since.as_nanos(), Ordering::Relaxed);
         self.until.store(state.machine.until.as_nanos(), Ordering::Relaxed);
-        // Release: pairs with the Acquire loads in `admit_usual` and `ended`. A thread that sees a phase
-        // also sees its bounds and numbers, and a thread that sees a life also sees its trips.
+        // Release: pairs with the Acquire loads in `admit_usual`, `admit_unusual`, `ended` and
+        // `report`. A thread that sees a phase also sees its bounds and counts. A thread that sees
+        // a life also sees its trips.
         self.word.store(word, Ordering::Release);
         word
     }
@@ -158,6 +167,7 @@ impl Shared {
         self.publish(&state);
     }
 
+    /// Sets the share of calls that a closed breaker rejects.
     pub(crate) fn set_fault(&self, share: f64) {
         let threshold = Dice::threshold(share);
         self.update(|state| {
@@ -166,7 +176,7 @@ impl Shared {
         });
     }
 
-    /// Changes the settings: all that `change` changes or, if the result is invalid, none.
+    /// Applies `change` to the settings, or nothing if the result is invalid.
     pub(crate) fn retune(
         &self,
         change: impl FnOnce(&mut CircuitBreakerConfig) -> Result<(), ControlError>,
@@ -179,12 +189,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Replaces the settings by valid ones.
+    /// Replaces the settings. They must be valid.
     pub(crate) fn apply(&self, config: Arc<CircuitBreakerConfig>) {
         self.replace(&mut self.lock(), config);
     }
 
-    /// Replaces the settings under the lock. The state stays as it is.
+    /// Replaces the settings under the lock. The phase stays.
     fn replace(&self, state: &mut State, config: Arc<CircuitBreakerConfig>) {
         if config.trips != state.config.trips {
             self.meters.set(&config.trips, self.clock.now());

@@ -1,4 +1,4 @@
-//! Counting how calls end.
+//! Counting the outcomes of calls.
 
 use super::live::Flags;
 use super::word::{CLOSED, DISABLED, PHASE, generation, life};
@@ -12,11 +12,11 @@ use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Event, Instant, Outcome};
 
 impl Shared {
-    /// Interprets how a call ended: its outcome as it counts, and the time it took.
+    /// Returns what the end of a call counts as, and the present.
     fn judge(&self, flags: Flags, pass: Pass, outcome: Outcome) -> (Call, Instant) {
         let precise = flags.is_timed() || flags.is_precise() || pass.probe().is_some();
         let now = if precise { self.clock.now() } else { self.clock.coarse() };
-        // A call that was admitted while no call was timed has no start.
+        // A call that was admitted while calls were not timed has no start.
         let elapsed = (flags.is_timed() && pass.is_timed()).then(|| now.since(pass.started()));
         let late = elapsed.is_some_and(|took| self.live.is_late(took));
         let cancelled = outcome == Outcome::Cancelled;
@@ -28,15 +28,16 @@ impl Shared {
         (Call { outcome, cancelled, elapsed }, now)
     }
 
+    /// Records the outcome of a call.
     #[inline(never)]
     pub(crate) fn ended(&self, started: Instant, generation: u32, probe: Option<u32>, outcome: Outcome) {
         self.observer.emit(|| Event::completed(self.name, outcome));
-        // Acquire: pairs with the Release store in `publish`. A thread that sees a life also sees the
-        // trips that are counted in it.
+        // Acquire: pairs with the Release store in `publish`. A thread that sees a life also sees
+        // its trips.
         let word = self.word.load(Ordering::Acquire);
         let flags = self.live.flags();
-        // The lower half of the word of a closed breaker without flags is the generation, here the one
-        // that admitted the call.
+        // Equal only if the breaker is closed without flags and in the generation that admitted the
+        // call.
         if word as u32 == generation && outcome == Outcome::Success && !flags.is_timed() {
             return self.count_success(flags, life(word));
         }
@@ -44,15 +45,16 @@ impl Shared {
         self.count(word, probe.map_or(pass, |id| pass.probing(id)), outcome);
     }
 
-    /// The fast path of [`count`](Self::count): a success of a closed breaker.
+    /// Counts a success of a closed breaker. The fast path of [`count`](Self::count).
     #[inline]
     fn count_success(&self, flags: Flags, life: u32) {
         let now = if flags.is_precise() { self.clock.now() } else { self.clock.coarse() };
         self.meters.count_success(flags.kinds(), life, now);
     }
 
+    /// Counts an outcome in the state of this word.
     pub(crate) fn count(&self, word: u64, pass: Pass, outcome: Outcome) {
-        // A call admitted in an earlier generation says nothing about this one.
+        // A call that was admitted in another generation does not count.
         if generation(word) != pass.generation() || word & DISABLED != 0 {
             return;
         }
@@ -65,11 +67,13 @@ impl Shared {
         }
     }
 
+    /// Opens the breaker because the trip of this meter is fulfilled.
     #[cold]
     fn trip(&self, word: u64, meter: &Meter, now: Instant) {
         let state = self.lock();
-        // Another thread may have changed the state or the trips meanwhile. In the same life all numbers
-        // that led here are of one trip, because they change under the lock alone.
+        // Another thread may have changed the state or the trips in the meantime. If the life is
+        // the same, all numbers that led here are of one trip, because they change only under the
+        // lock.
         let same = state.machine.generation == generation(word) && state.machine.life == life(word);
         if same {
             let trip = meter.trip();
@@ -82,9 +86,10 @@ impl Shared {
         }
     }
 
-    /// Returns whether the end of a call speaks for the dependency, or `None` if it says nothing.
+    /// Returns whether a call shows that the dependency works, or `None` if it shows nothing.
     ///
-    /// It is bad if it is bad for a trip. What a closed breaker tolerates must not keep it open.
+    /// A call is bad if it is bad for a trip. Calls that a closed breaker tolerates must not keep
+    /// it open.
     fn verdict(trips: &[Trip], call: Call) -> Option<bool> {
         let weighed = || trips.iter().map(|trip| trip.weighs(call));
         if weighed().any(|bad| bad == Some(true)) {
@@ -93,13 +98,13 @@ impl Shared {
         match call.outcome {
             Outcome::Success => Some(true),
             Outcome::Ignored | Outcome::Cancelled => None,
-            // A breaker without trips has only the outcome to go by.
+            // Without trips, the outcome alone decides.
             _ if trips.is_empty() => Some(false),
             _ => weighed().any(|bad| bad == Some(false)).then_some(true),
         }
     }
 
-    /// Counts the end of a call while the breaker is half-open or on the ramp.
+    /// Counts an outcome while the breaker is half-open or on the ramp.
     #[cold]
     fn count_unusual(&self, pass: Pass, call: Call) {
         let now = self.clock.now();
@@ -108,15 +113,17 @@ impl Shared {
             return;
         }
         let State { machine, config, .. } = &mut *state;
-        let well = Self::verdict(&config.trips, call);
+        let healthy = Self::verdict(&config.trips, call);
         match machine.phase {
-            // A hung probe is found by whichever comes first: the next admission or the next result.
+            // A hung probe is detected by the next admission or the next outcome, whichever is
+            // first.
             CircuitState::HalfOpen if machine.is_hung(now) => drop(self.open(state, Cause::Hung)),
             CircuitState::HalfOpen => {
                 let known = match pass.probe() {
-                    Some(id) => machine.proved(id, well, &config.probes),
-                    // A report without a probe: a failure is enough, a success is not.
-                    None => well.filter(|well| !well),
+                    Some(id) => machine.end_probe(id, healthy, &config.probes),
+                    // An outcome without a probe: a failure opens the breaker, a success is
+                    // ignored.
+                    None => healthy.filter(|healthy| !healthy),
                 };
                 match known {
                     Some(true) => {
@@ -128,8 +135,8 @@ impl Shared {
                 }
             }
             CircuitState::Ramp => {
-                if let Some(well) = well
-                    && machine.ramped(well, &config.ramp)
+                if let Some(healthy) = healthy
+                    && machine.end_on_ramp(healthy, &config.ramp)
                 {
                     self.open(state, Cause::Ramp);
                 }
@@ -138,12 +145,12 @@ impl Shared {
         }
     }
 
-    /// Takes back the pass of a call that never began. A probe frees its place.
+    /// Refunds the pass of a call that never began. A probe frees its place.
     pub(crate) fn refund(&self, pass: Pass) {
         if let Some(id) = pass.probe() {
             let State { machine, config, .. } = &mut *self.lock();
             if machine.generation == pass.generation() {
-                machine.proved(id, None, &config.probes);
+                machine.end_probe(id, None, &config.probes);
             }
         }
     }

@@ -4,29 +4,30 @@
 //! 32 bits: life │ 26 bits: generation │ 4 bits: flags │ 2 bits: phase
 //! ```
 //!
-//! A call belongs to the generation in which it was admitted, and counts only in that. Each change of state
-//! begins a generation. What is counted belongs to a life. Each closing of the breaker begins a life, and so
-//! does each change of the trips.
+//! A call belongs to the generation in which it was admitted, and counts only in it. Each change of
+//! state begins a generation. A count belongs to a life. The breaker begins a life when it closes
+//! and when its trips change.
 //!
-//! A generation is kept in its place: it is the lower half of the word of a closed breaker without flags.
+//! A generation is stored unshifted: it equals the lower half of the word of a closed breaker
+//! without flags.
 
 pub(crate) const CLOSED: u64 = 0;
 pub(crate) const OPEN: u64 = 1;
 pub(crate) const HALF_OPEN: u64 = 2;
 pub(crate) const RAMP: u64 = 3;
-/// The phase, without the flags.
+/// A mask for the phase.
 pub(crate) const PHASE: u64 = 3;
 pub(crate) const DISABLED: u64 = 4;
 pub(crate) const BLOCKED: u64 = 8;
 pub(crate) const FAULTY: u64 = 16;
-/// Phase and flags.
+/// A mask for phase and flags.
 pub(crate) const LOW: u64 = (1 << 6) - 1;
-/// What one generation adds to the one before.
+/// The difference between a generation and the next.
 pub(crate) const ONE_GENERATION: u32 = 1 << 6;
 /// The first bit of the life.
 const LIFE: u32 = 32;
 
-/// Returns a word without phase and flags.
+/// Returns the word of a closed breaker without flags.
 pub(crate) const fn word(generation: u32, life: u32) -> u64 {
     generation as u64 | (life as u64) << LIFE
 }

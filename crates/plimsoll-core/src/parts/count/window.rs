@@ -1,4 +1,4 @@
-//! How often something happened lately: counts over a window that slides.
+//! Counts over a sliding window.
 
 use super::striped::{CELLS, index};
 use crate::Instant;
@@ -10,17 +10,18 @@ use std::time::Duration;
 
 /// Counts `K` kinds of events over the last `span` of time.
 ///
-/// The span is cut into ten slices; the count is that of the current slice and the ten before it, so an
-/// event is remembered for at least `span` and forgotten at most a tenth of it later. Counting costs
-/// the same however many are in the window, and so does asking.
+/// The span is divided into ten slices. A sum adds the current slice and the ten before it, so an
+/// event counts for at least `span` and expires at most a tenth of it late. Adding and summing cost
+/// the same however many events are in the window.
 ///
 /// The span can be [changed](Self::set_span) while other threads count.
 ///
-/// Who wants to forget everything begins another *life*, with a number one higher: what is counted in a life
-/// is seen in no other, however late it is counted.
+/// To discard all counts, begin another *life*, whose number is one higher. Events of a life are
+/// seen in no other life, however late they are counted.
 ///
-/// Each thread counts in a ring of its own, made when it first counts: a load and a store, no locked
-/// instruction. Threads beyond the first 32 share one. A sum may miss what is counted while it is taken.
+/// Each thread counts in a ring of its own, which is allocated when it first counts. That takes a
+/// load and a store, and no locked instruction. Threads beyond the first 32 share a ring. A sum may
+/// miss events that are counted while it is computed.
 ///
 /// ```
 /// use plimsoll_core::{Instant, parts::SlidingWindow};
@@ -35,7 +36,7 @@ use std::time::Duration;
 /// assert_eq!(window.sum(0, start + Duration::from_secs(17)), [0]);
 /// ```
 pub struct SlidingWindow<const K: usize> {
-    // Nanoseconds.
+    // In nanoseconds.
     span: AtomicU64,
     // A `Scale`.
     scale: AtomicU64,
@@ -43,40 +44,43 @@ pub struct SlidingWindow<const K: usize> {
     shared: OnceLock<Box<Ring<K>>>,
 }
 
-/// Into how many slices the span is cut.
+/// The number of slices of the span.
 const SLICES: u64 = 10;
-/// Those, the current one and some more, to make it a power of two.
+/// The number of slices in a ring: those of the span, the current one, and some to make it a power
+/// of two.
 const RING: usize = 16;
 
-/// A tick and a count in one word, so that one is never read with the other's value.
+/// The bits of a count. Tick and count share a word, so that they are always read together.
 const COUNT_BITS: u32 = 28;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
-/// Ticks go round: of a millisecond's window once in 80 days.
+/// The bits of a tick. The ticks of a window of a millisecond wrap around after 80 days.
 const TICKS: u64 = u64::MAX >> COUNT_BITS;
-/// So far may another thread's clock be ahead.
+/// The number of ticks that the clock of another thread may be ahead.
 const AHEAD: u64 = RING as u64;
-/// So far ahead is what a later life has counted; what seems to be further ahead is from long ago.
+/// The number of ticks that a later life may be ahead. A word further ahead is from long ago.
 const LATER: u64 = 1 << 12;
 
-/// How many ticks before `tick` the word is from; nothing if it is dated a little later.
+/// Returns the age of the word in ticks, or 0 if its clock was a little ahead.
 #[inline]
 fn age(word: u64, tick: u64) -> u64 {
     let age = tick.wrapping_sub(word >> COUNT_BITS) & TICKS;
     if age > TICKS - AHEAD { 0 } else { age }
 }
 
-/// How time is cut into ticks: the length of a slice and an offset.
+/// The conversion of time into ticks: the length of a slice and an offset.
 ///
-/// One word holds both, so that a thread that counts while the span changes never mixes two scales.
+/// One word holds both, so that a thread that counts while the span changes does not mix two
+/// scales.
 ///
 /// ```text
 /// 28 bits: m │ 30 bits: the offset, a multiple of 64 ticks │ 6 bits: e
 /// ```
 ///
-/// m · 2ᵉ is 2⁶⁴ over the length of a slice in nanoseconds: multiplying is several times faster than
-/// dividing. Rounded down, it makes slices longer by less than one in 10⁷, never shorter, for spans up to
-/// five hours. Beyond, the error grows in proportion.
+/// m · 2ᵉ is 2⁶⁴ divided by the length of a slice in nanoseconds, because a multiplication is
+/// several times faster than a division. It is rounded down, so slices are never shorter. For spans
+/// up to five hours they are longer by less than one part in 10⁷. For longer spans, the error grows
+/// in proportion.
 #[derive(Clone, Copy)]
 struct Scale(u64);
 
@@ -86,7 +90,7 @@ const OFFSET: u64 = TICKS - (OFFSET_STEP - 1);
 const OFFSET_STEP: u64 = 1 << 6;
 
 impl Scale {
-    /// Returns the scale for slices of this many nanoseconds, without an offset.
+    /// Returns the scale for slices of `slice` nanoseconds, without an offset.
     fn new(slice: u64) -> Self {
         let per_nano = u64::MAX / slice;
         let e = (u64::BITS - per_nano.leading_zeros()).saturating_sub(M_BITS);
@@ -95,28 +99,30 @@ impl Scale {
 
     /// Returns this scale with an offset by which its ticks continue those of `before`.
     ///
-    /// They leave out at least 64 ticks, more than a ring. So what was counted by the old scale up to
-    /// `now` is out of sight, even if the count is stored late.
+    /// They skip at least 64 ticks, which is more than a ring. So events that the old scale dates
+    /// up to `now` are not seen, even if they are stored late.
     fn after(self, before: Scale, now: Instant) -> Self {
         let behind = before.tick(now).wrapping_sub(self.tick(now));
         Scale(self.0 | behind.wrapping_add(2 * OFFSET_STEP - 1) & OFFSET)
     }
 
+    /// Returns the tick of this time.
     #[inline]
     fn tick(self, now: Instant) -> u64 {
-        // The shift takes only the lowest six bits into account: e.
+        // The shift uses only the lowest six bits: e.
         let per_nano = (self.0 >> M_SHIFT).wrapping_shl(self.0 as u32);
         let tick = (u128::from(now.as_nanos()) * u128::from(per_nano)) >> 64;
         (tick as u64).wrapping_add(self.0 & OFFSET)
     }
 }
 
-/// The length of a slice in nanoseconds.
+/// Returns the length of a slice in nanoseconds.
 fn slice(span: Duration) -> u64 {
     nanos(span).div_ceil(SLICES).max(100)
 }
 
-#[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
+/// The counts of a thread.
+#[repr(align(128))] // two cache lines, because the prefetcher of x86 fetches them in pairs
 struct Ring<const K: usize>([[AtomicU64; K]; RING]);
 
 impl<const K: usize> Ring<K> {
@@ -124,26 +130,27 @@ impl<const K: usize> Ring<K> {
         Box::new(Ring(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0)))))
     }
 
+    /// Returns the word of this kind and tick.
     #[inline]
     fn cell(&self, kind: usize, tick: u64) -> Option<&AtomicU64> {
         self.0.get(tick as usize % RING)?.get(kind)
     }
 }
 
-/// Returns the word after one more in `tick`.
+/// Returns the word with one more event in `tick`.
 #[inline]
 fn one_more(word: u64, tick: u64) -> u64 {
-    // The count of the word if it is of this tick, else more than a count can be.
-    let count = word ^ tick << COUNT_BITS;
-    if count < COUNT { word + 1 } else { one_more_elsewhere(word, tick) }
+    // The difference is the count if the word is of this tick, and greater than any count
+    // otherwise.
+    if word.wrapping_sub(tick << COUNT_BITS) < COUNT { word + 1 } else { one_more_elsewhere(word, tick) }
 }
 
-/// [`one_more`] if the word is not of this tick, or full.
+/// Continues [`one_more`] if the word is of another tick, or full.
 #[cold]
 fn one_more_elsewhere(word: u64, tick: u64) -> u64 {
     let age = age(word, tick);
     if word != 0 && age > TICKS - LATER {
-        // A later life has begun to count here: it is not to see this one.
+        // A later life counts here already, and must not see this event.
         word
     } else if word == 0 || age > 0 {
         tick << COUNT_BITS | 1
@@ -155,7 +162,7 @@ fn one_more_elsewhere(word: u64, tick: u64) -> u64 {
 }
 
 impl<const K: usize> SlidingWindow<K> {
-    /// A window over the last `span`, at least a microsecond.
+    /// Creates a window over the last `span`. Range: at least 1 µs.
     pub fn new(span: Duration) -> Self {
         let slice = slice(span);
         SlidingWindow {
@@ -166,43 +173,46 @@ impl<const K: usize> SlidingWindow<K> {
         }
     }
 
-    /// Changes the span, at least a microsecond. The caller then begins a new life.
+    /// Changes the span. The caller must begin a new life afterwards. Range: at least 1 µs.
     ///
-    /// What is counted in an earlier life meanwhile, by the old span or by the new one, is not seen in the
-    /// new life. `now` is the present by the precise clock. Two changes must not run at the same time.
+    /// Events that are counted in an earlier life in the meantime, by either span, are not seen in
+    /// the new life. `now` is the present by the precise clock. Two changes must not run at the
+    /// same time.
     pub fn set_span(&self, span: Duration, now: Instant) {
         let slice = slice(span);
         let span = slice.saturating_mul(SLICES);
-        // Relaxed: only changes write it, and they do not run at the same time.
+        // Relaxed: only this function writes it, and two calls do not run at the same time.
         if self.span.swap(span, Ordering::Relaxed) != span {
             let before = Scale(self.scale.load(Ordering::Relaxed));
-            // Relaxed: either scale is right for an earlier life. How the caller publishes the new life
-            // makes its threads see the new scale.
+            // Relaxed: either scale is right for an earlier life. The store by which the caller
+            // publishes the new life makes this one visible with it.
             self.scale.store(Scale::new(slice).after(before, now).0, Ordering::Relaxed);
         }
     }
 
+    /// Returns the tick of this life and time.
     #[inline]
     fn tick(&self, life: u32, now: Instant) -> u64 {
         let tick = Scale(self.scale.load(Ordering::Relaxed)).tick(now);
-        // Each life is a whole ring later than the one before, so all of that is out of sight; and nothing
-        // was ever counted in tick 0.
+        // Each life is more than a ring later than the one before, so it sees none of its events.
+        // And no event is counted in tick 0.
         tick.wrapping_add((u64::from(life) + 1) * (RING as u64 + 1))
     }
 
-    /// Counts one of this kind, which is below `K`, in this life.
+    /// Counts an event of this kind in this life. Range of `kind`: 0 to `K` − 1.
     #[inline]
     pub fn add(&self, kind: usize, life: u32, now: Instant) {
         self.add_in([kind], self.tick(life, now));
     }
 
-    /// Counts one of each of these kinds, then returns the [sums](Self::sum).
+    /// Counts an event of each of these kinds, then returns the [sums](Self::sum).
     ///
-    /// Of two threads that do so at the same time, at least one sees both counts.
+    /// If two threads call it at the same time, at least one of them sees the events of both.
     pub fn add_and_sum<const N: usize>(&self, kinds: [usize; N], life: u32, now: Instant) -> [u64; K] {
         let tick = self.tick(life, now);
         self.add_in(kinds, tick);
-        // SeqCst: pairs with this fence of another thread. Each stores its counts before it sums.
+        // SeqCst: pairs with the same fence of another thread. Each stores its counts before it
+        // sums, so at least one of them sees the other's.
         fence(Ordering::SeqCst);
         self.sum_in(tick)
     }
@@ -213,23 +223,24 @@ impl<const K: usize> SlidingWindow<K> {
         let own = own.get_or_init(Ring::new);
         for kind in kinds {
             if let Some(cell) = own.cell(kind, tick) {
-                // No read-modify-write: only this thread writes the cell. See `Stripes`.
+                // No read-modify-write: only this thread writes the cell, as in `StripedCounter`.
                 cell.store(one_more(cell.load(Ordering::Relaxed), tick), Ordering::Relaxed);
             }
         }
     }
 
+    /// Counts in the shared ring, for threads without a ring of their own.
     #[cold]
     fn add_shared(&self, kinds: &[usize], tick: u64) {
         let ring = self.shared.get_or_init(Ring::new);
         for cell in kinds.iter().filter_map(|kind| ring.cell(*kind, tick)) {
-            // It never gives up: the closure always has a next value.
+            // Cannot fail: the closure always returns a value.
             let _ =
                 cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(one_more(word, tick)));
         }
     }
 
-    /// How many of each kind were counted in this life, within the span up to `now`.
+    /// Returns the number of events of each kind in this life, within the span up to `now`.
     pub fn sum(&self, life: u32, now: Instant) -> [u64; K] {
         self.sum_in(self.tick(life, now))
     }
@@ -241,8 +252,8 @@ impl<const K: usize> SlidingWindow<K> {
             for slot in &ring.0 {
                 for (sum, cell) in sums.iter_mut().zip(slot) {
                     let word = cell.load(Ordering::Relaxed);
-                    // What another thread's clock has dated a little later counts, too. No branch: which
-                    // slices are old is different each time.
+                    // Events that the clock of another thread dates a little later count, too. No
+                    // branch, because a predictor cannot learn which slices are old.
                     let counts = (word != 0) & (age(word, tick) <= SLICES);
                     *sum += if counts { word & COUNT } else { 0 };
                 }
@@ -265,9 +276,10 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Against a list: whatever is younger than the span is counted, whatever is a slice older is not.
+        /// Compares with a list. Events younger than the span count, and those a slice older do
+        /// not.
         #[test]
-        fn it_counts_what_is_within_the_span(
+        fn events_within_the_span_are_counted(
             steps in prop::collection::vec((0..3u8, 0..3_000u64), 1..300),
         ) {
             const SPAN: u64 = 10_000;
@@ -280,7 +292,7 @@ mod tests {
                     2 if now % 7 == 0 => {
                         life += 1;
                         seen.clear();
-                        // One that was delayed.
+                        // An event of the earlier life that is counted late.
                         window.add(0, life - 1, at);
                     }
                     kind => {
@@ -299,14 +311,14 @@ mod tests {
     }
 
     proptest! {
-        /// The same, with spans that change. A count that was delayed, by the old span or by the new one,
-        /// is not seen in the new life.
+        /// The same, with spans that change. An event of the earlier life that is counted late, by
+        /// either span, is not seen in the new life.
         #[test]
-        fn changed_spans_count_each_life_for_itself(
+        fn changed_spans_separate_lives(
             steps in prop::collection::vec((0..4u8, 0..3_000u64, 0..4usize), 1..300),
             start in 0..u64::MAX / 2,
         ) {
-            // Nanoseconds: the shortest a trip may have, a usual one, the longest, and one of a day.
+            // In nanoseconds: the minimum of a trip, its default, its maximum, and a day.
             const SPANS: [u64; 4] = [1_000_000, 10_000_000_000, 3_600_000_000_000, 86_400_000_000_000];
             let mut span = SPANS[1];
             let window = SlidingWindow::<2>::new(Duration::from_nanos(span));
@@ -331,15 +343,15 @@ mod tests {
                 let sums = window.sum(life, at);
                 for kind in 0..2u8 {
                     let within = |span| seen.iter().filter(|s| s.0 == kind && s.1 + span >= now).count() as u64;
-                    let (sum, most) = (sums[usize::from(kind)], span + span / 10 + span / 1_000_000);
-                    prop_assert!(within(span) <= sum && sum <= within(most), "{} at {} of {}", sum, now, span);
+                    let (sum, max) = (sums[usize::from(kind)], span + span / 10 + span / 1_000_000);
+                    prop_assert!(within(span) <= sum && sum <= within(max), "{} at {} of {}", sum, now, span);
                 }
             }
         }
     }
 
     #[test]
-    fn threads_that_come_and_go_lose_nothing() {
+    fn counts_of_finished_threads_remain() {
         let window = SlidingWindow::<1>::new(Duration::from_secs(3600));
         let now = Instant::from_nanos(1_000_000);
         for _ in 0..3 {
@@ -353,18 +365,18 @@ mod tests {
     }
 
     #[test]
-    fn a_count_stops_at_its_most_and_spoils_nothing() {
+    fn full_count_saturates_without_changing_the_tick() {
         let full = 5 << COUNT_BITS | COUNT;
         assert_eq!(one_more(full, 5), full);
         assert_eq!(one_more(full, 6), 6 << COUNT_BITS | 1);
-        assert_eq!(one_more(full - 1, 4), full, "dated a little earlier");
+        assert_eq!(one_more(full - 1, 4), full, "a clock that is a little behind");
         let later = (5 + RING as u64 + 1) << COUNT_BITS | 3;
-        assert_eq!(one_more(later, 5), later, "of an earlier life");
+        assert_eq!(one_more(later, 5), later, "an event of an earlier life");
     }
 
-    /// The tick outgrew its bits: a window of a millisecond counted nothing any more after 80 days.
+    /// The tick overflowed. After 80 days, a window of a millisecond counted nothing.
     #[test]
-    fn ticks_that_go_round_are_told_apart() {
+    fn wrapped_ticks_are_distinguished() {
         let window = SlidingWindow::<1>::new(Duration::from_millis(1));
         let slices = |n: u64| Instant::from_nanos(n * 100_000);
         let about = |n: u64| (n..n + 300).step_by(20);
