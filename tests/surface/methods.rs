@@ -3,7 +3,7 @@
 use crate::api;
 use plimsoll::breaker::{
     CircuitBreakerBuilder, CircuitBreakerConfig, CircuitBreakerLayer, KeyedCircuitBreakerBuilder,
-    KeyedCircuitBreakerConfig,
+    KeyedCircuitBreakerConfig, KeyedCircuitBreakerLayer,
 };
 use plimsoll::buffer::{BufferBuilder, BufferConfig, BufferLayer, MailboxBuilder, MailboxConfig};
 use plimsoll::dispatch::{DispatchBuilder, DispatchConfig, DispatchLayer, WorkersBuilder, WorkersConfig};
@@ -12,13 +12,13 @@ use plimsoll::drop::{
     LoadShedderConfig, LoadShedderLayer, RandomDropBuilder, RandomDropConfig, RandomDropLayer,
 };
 use plimsoll::limit::{
-    FairRateLimiterBuilder, FairRateLimiterConfig, KeyedRateLimiterBuilder, KeyedRateLimiterConfig,
-    RateLimiterBuilder, RateLimiterConfig, RateLimiterLayer, RateLimiterWaitLayer, TieredRateLimiterBuilder,
-    TieredRateLimiterConfig,
+    FairRateLimiterBuilder, FairRateLimiterConfig, FairRateLimiterLayer, KeyedRateLimiterBuilder,
+    KeyedRateLimiterConfig, KeyedRateLimiterLayer, RateLimiterBuilder, RateLimiterConfig, RateLimiterLayer,
+    RateLimiterWaitLayer, TieredRateLimiterBuilder, TieredRateLimiterConfig, TieredRateLimiterLayer,
 };
 use plimsoll::prelude::*;
 use plimsoll::valve::{ValveBuilder, ValveConfig, ValveLayer, ValveWaitLayer};
-use plimsoll::{Buffer, Gate, Inspect, KeyedCircuitBreaker, Priority, Workers};
+use plimsoll::{Buffer, Gate, Inspect, KeyedCircuitBreaker, Priority, Workers, layer};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -184,10 +184,10 @@ fn rate_limiter() -> Row {
 
 /// The three keyed rate limiters are one handle with three policies.
 macro_rules! keyed_limiter {
-    ($guard:ident, $policy:literal, $builder:ident, $config:ident; $($constructor:tt)*) => {
-        keyed_limiter!(@ $guard, $policy, $builder, $config; $($constructor)*)
+    ($guard:ident, $policy:literal, $builder:ident, $config:ident, $layer:ident; $($constructor:tt)*) => {
+        keyed_limiter!(@ $guard, $policy, $builder, $config, $layer; $($constructor)*)
     };
-    (@ $guard:ident, $policy:literal, $builder:ident, $config:ident; $(new: $new:expr,)?; $($no_new:literal: new,)?) => {
+    (@ $guard:ident, $policy:literal, $builder:ident, $config:ident, $layer:ident; $(new: $new:expr,)?; $($no_new:literal: new,)?) => {
         row! {
             $guard<u64> as $policy in "limit", ["KeyedLimiter<P>", $policy];
             try_acquire(&1) try_acquire_owned(&1) try_acquire_n(&1, 2) check(&1) check_n(&1, 2) acquire(&1)
@@ -199,10 +199,10 @@ macro_rules! keyed_limiter {
             info: |guard| gate(guard.by(key).info(info)),
             Config: |_| config::<$config>(),
             Builder: |_| exists::<$builder<u64>>($guard::builder()),
+            Layer: |guard| exists::<$layer<u64, _>>(layer(guard.by(key))),
             serde: |_| serde::<$config>(),
             Inspect: inspect,;
-            "`.by(key)` has the layer: it must know how a request's key is read": layer,
-            "the layer's type holds the type of the key function": Layer,
+            "`layer(guard.by(key))`: it must know how a request's key is read": layer,
             "the keyed waiting layer comes with the keyed valve": wait_layer WaitLayer,
             "a rate counts beginnings, not requests in flight": in_flight,
             "every method has the key as its argument": try_acquire_for,
@@ -214,21 +214,24 @@ macro_rules! keyed_limiter {
 
 fn keyed_rate_limiter() -> Row {
     keyed_limiter! {
-        KeyedRateLimiter, "KeyedLimiter<PerKey<K>>", KeyedRateLimiterBuilder, KeyedRateLimiterConfig;
+        KeyedRateLimiter, "KeyedLimiter<PerKey<K>>", KeyedRateLimiterBuilder, KeyedRateLimiterConfig,
+        KeyedRateLimiterLayer;
         new: |_| exists(KeyedRateLimiter::<u64>::new(Quota::per_second(1))),;
     }
 }
 
 fn tiered_rate_limiter() -> Row {
     keyed_limiter! {
-        TieredRateLimiter, "KeyedLimiter<Tiered<K>>", TieredRateLimiterBuilder, TieredRateLimiterConfig;
+        TieredRateLimiter, "KeyedLimiter<Tiered<K>>", TieredRateLimiterBuilder, TieredRateLimiterConfig,
+        TieredRateLimiterLayer;
         ; "tiers have no single most important setting": new,
     }
 }
 
 fn fair_rate_limiter() -> Row {
     keyed_limiter! {
-        FairRateLimiter, "KeyedLimiter<Fair<K>>", FairRateLimiterBuilder, FairRateLimiterConfig;
+        FairRateLimiter, "KeyedLimiter<Fair<K>>", FairRateLimiterBuilder, FairRateLimiterConfig,
+        FairRateLimiterLayer;
         new: |_| exists(FairRateLimiter::<u64>::new(Quota::per_second(1_000))),;
     }
 }
@@ -264,6 +267,7 @@ fn keyed_circuit_breaker() -> Row {
         by: |guard| gate(guard.by(key)),
         Config: |_| config::<KeyedCircuitBreakerConfig>(),
         Builder: |_| exists::<KeyedCircuitBreakerBuilder<u64>>(KeyedCircuitBreaker::builder()),
+        Layer: |guard| exists::<KeyedCircuitBreakerLayer<u64, _>>(layer(guard.by(key))),
         serde: |_| serde::<KeyedCircuitBreakerConfig>(),
         Inspect: inspect,;
         "a permit reports one outcome": try_acquire_n,
@@ -273,8 +277,7 @@ fn keyed_circuit_breaker() -> Row {
             blocking_acquire blocking_acquire_timeout wait_layer WaitLayer queued,
         "try_acquire(&key), then `Permit::run`": run,
         "it has no quota": remaining,
-        "`.by(key)` has the layer: it must know how a request's key is read": layer,
-        "the layer's type holds the type of the key function": Layer,
+        "`layer(guard.by(key))`: it must know how a request's key is read": layer,
         "priority and cost change nothing": info,
         "each breaker has `block`": close is_closed,
         "it counts outcomes, not calls in flight": in_flight,

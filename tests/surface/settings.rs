@@ -93,7 +93,8 @@ fn check_round_trip<C: serde::Serialize + serde::de::DeserializeOwned + PartialE
     assert!(serde_json::from_value::<C>(unknown).is_err(), "an unknown setting is an error");
 }
 
-/// Checks each setting of a guard. A field of the configuration that is missing here does not compile.
+/// Checks each setting of a guard. A field of the configuration that is missing here does not
+/// compile.
 macro_rules! settings {
     (
         $test:ident: $Config:ident = $base:expr, $builder:expr, $build:expr;

@@ -1,6 +1,8 @@
 //! The handle of every keyed limiter.
 
 pub(crate) mod fair;
+#[cfg(feature = "tower")]
+pub(crate) mod layer;
 pub(crate) mod per_key;
 pub(crate) mod policy;
 pub(crate) mod tiered;

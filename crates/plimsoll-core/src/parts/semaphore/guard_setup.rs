@@ -3,7 +3,10 @@
 /// Writes the configuration and the builder of such a guard. Guards differ in their defaults.
 ///
 /// ```text
-/// semaphore_setup!(Valve, ValveConfig, ValveBuilder: name "valve", queue 0 "0", discipline KeepOldest "rejects newcomers instead");
+/// semaphore_setup! {
+///     Valve, ValveConfig, ValveBuilder:
+///     name "valve", queue 0 "0", discipline KeepOldest "rejects newcomers instead"
+/// }
 /// ```
 #[macro_export]
 #[doc(hidden)]
@@ -35,8 +38,8 @@ macro_rules! semaphore_setup {
             /// work.
             #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
             pub max_wait: std::time::Duration,
-            /// The order in which waiting requests are served, and which of them is evicted when the
-            /// queue is full.
+            /// The order in which waiting requests are served, and which of them is evicted when
+            /// the queue is full.
             ///
             #[doc = concat!("Default: [`", stringify!($discipline), "`](plimsoll_core::Discipline::", stringify!($discipline), "), which ", $when_full, ".")]
             pub discipline: $crate::Discipline,
