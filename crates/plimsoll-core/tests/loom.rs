@@ -228,3 +228,21 @@ fn a_change_of_discipline_loses_no_admission() {
         assert_eq!((semaphore.capacity().in_flight(), semaphore.queued()), (0, 0));
     });
 }
+
+/// A longest wait of zero is valid without a queue, and a queue with a longest wait above zero. Two
+/// changes that are valid one by one must not leave a queue in which no request may wait.
+#[test]
+fn limits_of_a_queue_are_valid_together() {
+    explore(|| {
+        let semaphore = semaphore(1, 0);
+        let longer = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.set_queue(1).is_ok())
+        };
+        let without_wait = semaphore.set_max_wait(Duration::ZERO).is_ok();
+        let longer = longer.join().unwrap();
+        assert!(!(longer && without_wait));
+        assert_eq!(semaphore.queue_limit() == 1, longer);
+        assert_eq!(semaphore.max_wait().is_zero(), without_wait);
+    });
+}

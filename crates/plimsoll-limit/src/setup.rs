@@ -196,10 +196,8 @@ macro_rules! queue_controls {
         /// Returns an error if `queue` is above 2³¹ − 1, or above 0 while the longest wait is zero.
         /// Nothing has changed then.
         pub fn set_queue(&self, queue: u32) -> Result<(), plimsoll_core::ControlError> {
-            plimsoll_core::parts::check::queue(queue, self.max_wait())?;
             let $limiter = self;
-            $common.queues.set_queue(queue);
-            Ok(())
+            Ok($common.queues.set_queue(queue)?)
         }
 
         /// Changes the longest wait of requests that arrive from now on.
@@ -208,10 +206,8 @@ macro_rules! queue_controls {
         /// Returns an error if `max_wait` is zero while requests may wait. Nothing has changed
         /// then.
         pub fn set_max_wait(&self, max_wait: std::time::Duration) -> Result<(), plimsoll_core::ControlError> {
-            plimsoll_core::parts::check::queue(self.queue_limit(), max_wait)?;
             let $limiter = self;
-            $common.queues.set_max_wait(max_wait);
-            Ok(())
+            Ok($common.queues.set_max_wait(max_wait)?)
         }
 
         /// Closes the limiter: rejects waiting requests and all later ones with `Closed`.

@@ -87,8 +87,8 @@ impl Oracle {
     fn acquire(&mut self, id: usize, now: Instant) -> Option<Result<(), Reason>> {
         match self.try_acquire() {
             Err(Reason::Full) if self.accepts() => {
-                // A queue that was made smaller evicts at most one waiter for each newcomer.
-                if self.waiting.len() as u32 >= self.queue {
+                // A queue that was made smaller evicts down to its length at the next newcomer.
+                while self.waiting.len() as u32 >= self.queue {
                     self.evicted.extend(self.waiting.pop_front().map(|w| w.0));
                 }
                 self.waiting.push_back((id, now + self.max_wait));

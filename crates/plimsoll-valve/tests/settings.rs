@@ -171,6 +171,29 @@ fn a_live_queue_and_longest_wait_apply_to_later_requests() {
     assert_eq!(assert_ready_err!(first.poll()).reason(), Reason::Expired);
 }
 
+/// A queue under `Fifo` kept its old length after `set_queue`: each newcomer evicted one waiter and
+/// took its place.
+#[test]
+fn smaller_queue_that_evicts_shrinks_at_the_next_arrival() {
+    let time = ManualTime::new();
+    let builder = Valve::builder().queue(5).max_wait(ms(100)).discipline(Discipline::Fifo);
+    let valve = builder.clock(time.clock()).build().unwrap();
+    let _held = valve.try_acquire().unwrap();
+    let mut waiters: Vec<_> = (0..5).map(|_| task::spawn(valve.acquire())).collect();
+    waiters.iter_mut().for_each(|waiter| assert_pending!(waiter.poll()));
+    valve.set_queue(2).unwrap();
+    assert_eq!(valve.queued(), 5, "nothing changes before the next arrival");
+    let mut newcomer = task::spawn(valve.acquire());
+    assert_pending!(newcomer.poll());
+    assert_eq!(valve.queued(), 2);
+    let mut kept = waiters.split_off(4);
+    for mut evicted in waiters {
+        assert_eq!(assert_ready_err!(evicted.poll()).reason(), Reason::Evicted);
+    }
+    assert_pending!(kept.remove(0).poll());
+    assert_pending!(newcomer.poll());
+}
+
 #[test]
 fn debug_shows_the_settings_and_the_readings() {
     let valve = Valve::builder().name("orders").concurrency(2).queue(1).build().unwrap();

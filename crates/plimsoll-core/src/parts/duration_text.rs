@@ -33,12 +33,15 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 /// # Errors
 /// Returns an error if the text is not a duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|e| D::Error::custom(format_args!("{text:?} is not a duration such as \"100ms\": {e}")))
+    parse(&String::deserialize(deserializer)?)
 }
 
-/// Optional durations in settings files. A duration that is `None` is left out.
+fn parse<E: Error>(text: &str) -> Result<Duration, E> {
+    humantime::parse_duration(text)
+        .map_err(|e| E::custom(format_args!("{text:?} is not a duration such as \"100ms\": {e}")))
+}
+
+/// Optional durations in settings files. A duration that is `None` is left out, or `null`.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -54,13 +57,13 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
 ///     max_age: Option<Duration>,
 /// }
 ///
-/// let settings: Settings = serde_json::from_str("{}")?;
+/// let settings: Settings = serde_json::from_str(r#"{"max_age":null}"#)?;
 /// assert_eq!(settings.max_age, None);
 /// assert_eq!(serde_json::to_string(&settings)?, "{}");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 pub mod option {
-    use serde::{Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
 
     /// Writes the duration as text.
@@ -79,6 +82,6 @@ pub mod option {
     /// # Errors
     /// Returns an error if the text is not a duration.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        super::deserialize(deserializer).map(Some)
+        Option::<String>::deserialize(deserializer)?.map(|text| super::parse(&text)).transpose()
     }
 }

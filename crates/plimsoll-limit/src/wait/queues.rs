@@ -2,8 +2,8 @@
 
 use crate::table::sparse::SparseMap;
 use plimsoll_core::parts::sync::recover;
-use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Semaphore, wake};
-use plimsoll_core::{Clock, Outcome};
+use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Semaphore, check, wake};
+use plimsoll_core::{Clock, ConfigError, Outcome};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,10 +18,18 @@ pub(crate) struct WaitQueues {
     // The number of waiting requests, and whether the limiter was closed.
     state: AtomicU64,
     queue_limit: AtomicU32,
+    // Nanoseconds.
     max_wait: AtomicU64,
+    // Held while the limits of the queues change, so that they are valid together.
+    changes: Mutex<()>,
 }
 
 const CLOSED: u64 = 1 << 63;
+
+/// Returns a duration in nanoseconds, at most 2⁶⁴ − 1.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// The waiting requests of one account. The semaphore has one place, and its holder is the head of
 /// the queue: it tries again when there may be enough units. The others wait for that place.
@@ -40,24 +48,29 @@ impl WaitQueue {
 
 impl WaitQueues {
     pub(crate) fn new(name: &'static str, clock: Clock, queue: u32, max_wait: Duration) -> Self {
-        let queues = WaitQueues {
+        WaitQueues {
             name,
             clock,
             queues: SparseMap::default(),
             state: AtomicU64::new(0),
             queue_limit: AtomicU32::new(queue),
-            max_wait: AtomicU64::new(0),
-        };
-        queues.set_max_wait(max_wait);
-        queues
+            max_wait: AtomicU64::new(nanos(max_wait)),
+            changes: Mutex::new(()),
+        }
     }
 
-    pub(crate) fn set_queue(&self, queue: u32) {
+    pub(crate) fn set_queue(&self, queue: u32) -> Result<(), ConfigError> {
+        let _changes = recover(self.changes.lock());
+        check::queue(queue, self.max_wait())?;
         self.queue_limit.store(queue, Ordering::Relaxed);
+        Ok(())
     }
 
-    pub(crate) fn set_max_wait(&self, max_wait: Duration) {
-        self.max_wait.store(u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub(crate) fn set_max_wait(&self, max_wait: Duration) -> Result<(), ConfigError> {
+        let _changes = recover(self.changes.lock());
+        check::queue(self.queue_limit(), max_wait)?;
+        self.max_wait.store(nanos(max_wait), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns whether no request waits and the limiter is open. One load.

@@ -29,15 +29,15 @@ macro_rules! semaphore_guard {
 
             /// Changes the maximum number of waiting requests. Range: 0 to 2³¹ − 1.
             ///
-            /// Requests that wait already stay, even beyond the new limit.
+            /// Requests that wait already stay until the next one arrives. If the discipline
+            /// evicts, the oldest of those beyond the limit are rejected then. Under
+            /// [`KeepOldest`](plimsoll_core::Discipline::KeepOldest) they stay.
             ///
             /// # Errors
             /// Returns an error, and changes nothing, if `queue` is out of range, or if it is above
             /// 0 while `max_wait` is zero.
             pub fn set_queue(&self, queue: u32) -> Result<(), $crate::ControlError> {
-                $crate::parts::check::queue(queue, self.max_wait())?;
-                self.0.set_queue(queue);
-                Ok(())
+                Ok(self.0.set_queue(queue)?)
             }
 
             /// Changes the longest wait of requests that arrive from now on.
@@ -46,9 +46,7 @@ macro_rules! semaphore_guard {
             /// Returns an error, and changes nothing, if `max_wait` is zero while requests may
             /// wait.
             pub fn set_max_wait(&self, max_wait: std::time::Duration) -> Result<(), $crate::ControlError> {
-                $crate::parts::check::queue(self.queue_limit(), max_wait)?;
-                self.0.set_max_wait(max_wait);
-                Ok(())
+                Ok(self.0.set_max_wait(max_wait)?)
             }
 
             /// Changes the queue discipline. It applies to waiting requests, too.

@@ -14,9 +14,9 @@ pub use acquire::Acquire;
 pub use capacity::{Capacity, FixedCapacity, Place, Start};
 
 use crate::parts::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, recover, wake};
-use crate::parts::{Discipline, OneOrMany};
+use crate::parts::{Discipline, OneOrMany, check};
 use crate::time::instant::nanos;
-use crate::{Clock, Event, Instant, Observer, Outcome, Reason, Rejected};
+use crate::{Clock, ConfigError, Event, Instant, Observer, Outcome, Reason, Rejected};
 use std::fmt;
 use std::task::Waker;
 use std::time::Duration;
@@ -88,11 +88,22 @@ impl<C: Capacity> Semaphore<C> {
         self.queue_limit.load(Ordering::Acquire)
     }
 
-    /// Changes the maximum number of waiters. Present waiters stay.
-    pub fn set_queue(&self, queue: u32) {
+    /// Changes the maximum number of waiters. Range: 0 to 2³¹ − 1.
+    ///
+    /// Present waiters stay until the next one arrives. If the discipline evicts, the oldest of
+    /// those beyond the limit are rejected then.
+    ///
+    /// # Errors
+    /// Returns an error, and changes nothing, if `queue` is out of range, or if it is above 0 while
+    /// the longest wait is zero.
+    pub fn set_queue(&self, queue: u32) -> Result<(), ConfigError> {
+        // Locked, so that two changes that are valid one by one are not both made.
+        let _changes = self.lock();
+        check::queue(queue, self.max_wait())?;
         // Release: pairs with the Acquire load in `queue_limit`. A caller that finds room in a
         // larger queue also sees a longest wait that was set before it.
         self.queue_limit.store(queue, Ordering::Release);
+        Ok(())
     }
 
     /// Returns the longest wait.
@@ -101,9 +112,15 @@ impl<C: Capacity> Semaphore<C> {
     }
 
     /// Changes the longest wait of newcomers.
-    pub fn set_max_wait(&self, max_wait: Duration) {
+    ///
+    /// # Errors
+    /// Returns an error, and changes nothing, if `max_wait` is zero while requests may wait.
+    pub fn set_max_wait(&self, max_wait: Duration) -> Result<(), ConfigError> {
+        let _changes = self.lock();
+        check::queue(self.queue_limit(), max_wait)?;
         // Relaxed: where the order matters, `set_queue` provides it.
         self.max_wait.store(nanos(max_wait), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns the queue discipline.
@@ -269,7 +286,7 @@ impl<C: Capacity> Semaphore<C> {
         if self.capacity.is_closed() {
             return Err(self.closed());
         }
-        waiters.set_limit(self.queue_limit() as usize);
+        waiters.set_limit(self.queue_limit() as usize, since, &mut wakers);
         let pushed = waiters.push(waker, since, until, &mut wakers);
         let (queued, wakes_at) = (waiters.len(), waiters.expires_at(since).min(until));
         self.measure(&waiters);

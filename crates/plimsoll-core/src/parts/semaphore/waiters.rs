@@ -188,10 +188,13 @@ impl<T> Waiters<T> {
         self.queue.next_expiry().unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// Limits the number of waiters from now on. Present waiters stay.
-    pub(super) fn set_limit(&mut self, limit: usize) {
-        let limit = limit.max(self.queue.len());
-        self.queue.set_bounds(Bounds::with_capacity(limit), Instant::default(), &mut |_, _| {});
+    /// Limits the number of waiters. If the discipline evicts, those beyond the limit are rejected;
+    /// under [`KeepOldest`](Discipline::KeepOldest) they stay.
+    pub(super) fn set_limit(&mut self, limit: usize, now: Instant, wakers: &mut Wakers) {
+        let keeps_oldest = self.queue.discipline().keeps_oldest();
+        let limit = if keeps_oldest || limit == 0 { limit.max(self.queue.len()) } else { limit };
+        let bounds = Bounds::with_capacity(limit);
+        self.change(now, wakers, |queue, mut lost| queue.set_bounds(bounds, now, &mut lost));
     }
 
     /// Changes the discipline. Wakes all waiters, so that each sets its timer for the new one.
