@@ -119,6 +119,7 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
         })
         .build()?;
 
+    // The peer's address needs feature `axum`, and `into_make_service_with_connect_info` in `main`.
     let (keys, api_key, address) =
         (Arc::new(keys), Header::new("x-api-key")?, ClientAddr::peer().or_shared());
     let account = move |request: &Request| {

@@ -194,6 +194,8 @@ impl CircuitBreaker {
     }
 
     /// Returns the state as the last call left it.
+    #[doc(alias = "is_open")]
+    #[doc(alias = "is_closed")]
     pub fn state(&self) -> CircuitState {
         match self.0.word.load(Ordering::Relaxed) & PHASE {
             CLOSED => CircuitState::Closed,

@@ -119,6 +119,8 @@ impl Trip {
     ///
     /// Default: 0.5 of 20 calls. Range: `share` above 0.0, to 1.0; `min_calls` at least 1.
     #[doc(alias = "failure rate")]
+    #[doc(alias = "failure_rate_threshold")]
+    #[doc(alias = "minimum_number_of_calls")]
     pub const fn ratio(mut self, share: f64, min_calls: u32) -> Self {
         self.when = When::Ratio { share, min_calls };
         self

@@ -10,8 +10,9 @@ use std::sync::Arc;
 /// request that is evicted or has waited too long is rejected at that moment. There is no worker
 /// task: each call runs in its caller's task, so a panic in one harms no other.
 ///
-/// A cheap handle: clones, and all services of all its layers, share one queue. It works as a valve
-/// does. Only its defaults differ: they suit callers that give up soon.
+/// A cheap handle: clones, and all services of all its layers, share one queue. Its queue is
+/// that of a valve, with other defaults: they suit callers that give up soon. A buffer is used only
+/// as a layer. To acquire permits yourself, take a valve.
 ///
 /// ```
 /// use plimsoll_buffer::{Buffer, Discipline};

@@ -20,7 +20,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! *Not* for HTTP clients: a 503 that another server returns does not become a rejection.
+//! *Not* for HTTP clients: `.http()` would turn a rejection into a response that no server has sent.
+//! A 503 of another server does not become a rejection. At a client use `.classify(..)` with
+//! [`outcome_for`], which maps a status to an outcome.
 //!
 //! # Statuses
 //!

@@ -247,7 +247,7 @@ fn faulty_queue<const FAULT: u8>(kit: &Kit) -> Fixture {
     let queue = FaultyQueue::<FAULT>(Arc::new(semaphore.observe(Observer::new(observer, "queue"))));
     Fixture::new(wait_layer(queue.clone()))
         .permits(&queue, |queue| queue.0.try_acquire().map(|place| Permit::new(queue.clone(), place)))
-        .queue(&queue, 2, |queue, length| queue.0.set_queue(length))
+        .queue(&queue, 2, |queue, length| queue.0.set_queue(length).unwrap())
         .held(&queue, |queue| queue.0.capacity().in_flight() + queue.0.queued())
         .concurrency(1)
 }

@@ -107,8 +107,6 @@ pub use plimsoll_valve::{self as valve, Valve};
 pub mod prelude {
     #[cfg(all(feature = "buffer", feature = "tower"))]
     pub use crate::Buffer;
-    #[cfg(feature = "dispatch")]
-    pub use crate::Dispatch;
     #[cfg(feature = "http")]
     pub use crate::HttpExt;
     #[cfg(feature = "valve")]
@@ -116,12 +114,16 @@ pub mod prelude {
     #[cfg(feature = "drop")]
     pub use crate::{AdaptiveThrottle, LoadShedder, RandomDrop};
     #[cfg(feature = "breaker")]
-    pub use crate::{CircuitBreaker, Trip};
+    pub use crate::{CircuitBreaker, KeyedCircuitBreaker, Trip};
     #[cfg(feature = "buffer")]
     pub use crate::{Discipline, Inbox, Mailbox};
+    #[cfg(feature = "dispatch")]
+    pub use crate::{Dispatch, Workers};
     #[cfg(feature = "limit")]
     pub use crate::{FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
-    pub use crate::{KeyedExt, Outcome, Overload, Permit, Reason, Rejected, RequestInfo};
+    pub use crate::{
+        Inspect, KeyedExt, Outcome, Overload, Permit, Priority, Reason, Rejected, RequestInfo, Then,
+    };
 }
 
 #[doc = include_str!("guide.md")]

@@ -23,7 +23,8 @@ impl<T> Inbox<T> {
 
     /// Waits for the next item on the calling thread, for at most `timeout`.
     ///
-    /// Returns `None` after that, or once the mailbox is closed and empty.
+    /// Returns `None` after that, or once the mailbox is closed and empty:
+    /// [`is_closed`](Self::is_closed) distinguishes them.
     #[doc(alias = "recv_timeout")]
     pub fn blocking_take_timeout(&mut self, timeout: Duration) -> Option<T> {
         let clock = self.store.clock.clone();

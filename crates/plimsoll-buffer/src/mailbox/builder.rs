@@ -74,6 +74,7 @@ impl<T> MailboxBuilder<T> {
     }
 
     /// Sets the maximum age of an item. Default: no bound. Above 0.
+    #[doc(alias = "ttl")]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.config.max_age = Some(max_age);
         self

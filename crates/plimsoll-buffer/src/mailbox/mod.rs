@@ -109,6 +109,8 @@ impl<T> Mailbox<T> {
     }
 
     /// Returns how much the mailbox holds, and its bounds.
+    #[doc(alias = "len")]
+    #[doc(alias = "is_empty")]
     pub fn usage(&self) -> Usage {
         Usage::new(&self.0)
     }

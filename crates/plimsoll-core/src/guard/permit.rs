@@ -30,6 +30,7 @@ impl<G: Settle> Permit<G> {
 
     /// Releases the permit of work that never began, and refunds what it was charged.
     #[inline]
+    #[doc(alias = "forget")]
     pub fn refund(mut self) {
         if let Some((guard, token)) = self.0.take() {
             guard.refund(token);

@@ -162,6 +162,7 @@ impl Rejected {
     }
 
     /// Returns the name of the guard.
+    #[doc(alias = "guard")]
     pub const fn by(&self) -> &'static str {
         self.by
     }
@@ -222,19 +223,28 @@ impl fmt::Display for Rejected {
             (Some(limit), None) => write!(f, " (limit {limit}")?,
             _ => {}
         }
-        if self.limit().is_some() {
-            match self.window() {
-                Some(window) => write!(f, " in {window:?})")?,
-                None => f.write_str(")")?,
-            }
-        } else if let Some(window) = self.window() {
-            write!(f, " after {window:?}")?;
+        let waited = matches!(self.reason(), Reason::Expired | Reason::Evicted);
+        match self.window().filter(|_| !waited) {
+            Some(window) if self.limit().is_some() => write!(f, " in {window:?})")?,
+            _ if self.limit().is_some() => f.write_str(")")?,
+            _ => {}
+        }
+        if let Some(wait) = self.window().filter(|_| waited) {
+            write!(f, " after {:?}", rounded(wait))?;
         }
         match self.retry_after() {
-            Some(after) => write!(f, ", retry after {after:?}"),
+            Some(after) => write!(f, ", retry after {:?}", rounded(after)),
             None => Ok(()),
         }
     }
+}
+
+/// Rounds a duration up to three or four digits, for display.
+fn rounded(duration: Duration) -> Duration {
+    let nanos = duration.as_nanos();
+    let step = 10_u128.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(3));
+    let up = nanos.div_ceil(step).saturating_mul(step);
+    u64::try_from(up).map_or(duration, Duration::from_nanos)
 }
 
 impl fmt::Debug for Rejected {
@@ -279,6 +289,18 @@ mod tests {
                 (Some(Duration::from_secs(1)), Some(Duration::ZERO))
             );
         }
+    }
+
+    #[test]
+    fn displayed_waits_are_rounded_up() {
+        let wait = Duration::from_nanos(70_635_412);
+        let evicted = Rejected::new("orders", Reason::Evicted).numbers(10, 10).over(wait);
+        assert_eq!(evicted.to_string(), "orders rejected: evicted (10 of 10) after 70.64ms");
+        let expired = Rejected::new("orders", Reason::Expired).over(Duration::from_millis(100));
+        assert_eq!(expired.to_string(), "orders rejected: expired after 100ms");
+        let limited = Rejected::new("api", Reason::Limited).numbers(5, 5).over(Duration::from_secs(1));
+        let limited = limited.retry_in(Duration::from_nanos(474_000_604));
+        assert_eq!(limited.to_string(), "api rejected: limited (5 of 5 in 1s), retry after 474.1ms");
     }
 
     #[test]

@@ -38,6 +38,8 @@ impl<T> Dispatch<T> {
 
 impl<T> DispatchBuilder<T> {
     /// Sets the number of slots. Default: 10. Range: 1 to 2²⁰.
+    #[doc(alias = "size")]
+    #[doc(alias = "max_size")]
     pub fn slots(mut self, slots: u32) -> Self {
         self.config.slots = slots;
         self
@@ -56,6 +58,7 @@ impl<T> DispatchBuilder<T> {
     }
 
     /// Sets the longest time a resource may lie idle. Default: `None`, which means no limit.
+    #[doc(alias = "idle_timeout")]
     pub fn max_idle(mut self, max_idle: impl Into<Option<Duration>>) -> Self {
         self.config.max_idle = max_idle.into();
         self

@@ -122,8 +122,8 @@ impl AdaptiveThrottle {
 
     /// Creates a layer that admits or rejects each call before it is sent.
     ///
-    /// The layer must recognize an overload. Set [`classify`](plimsoll_core::GuardLayer::classify),
-    /// or use `.http()` of `plimsoll-http`, which takes the status codes 429 and 503 for an
+    /// The layer must recognize an overload: set [`classify`](plimsoll_core::GuardLayer::classify).
+    /// For HTTP, `outcome_for` of `plimsoll-http` maps a status to an outcome: 429 and 503 are an
     /// overload.
     #[cfg(feature = "tower")]
     pub fn layer(&self) -> AdaptiveThrottleLayer {

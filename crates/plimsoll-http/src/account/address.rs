@@ -67,13 +67,17 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 impl ClientAddr {
     /// Creates an account behind `proxies` trusted proxies.
     ///
-    /// Each of them appends to `X-Forwarded-For`. If `proxies` is 0, the client is the peer of the
-    /// socket.
+    /// Each of them appends to `X-Forwarded-For`. If `proxies` is 0, the client is the
+    /// [peer](Self::peer) of the socket.
     pub const fn behind(proxies: usize) -> Self {
         ClientAddr { proxies, forwarded: false, ipv6_prefix: 64 }
     }
 
     /// Creates an account by the peer of the socket. No header is read.
+    ///
+    /// In axum this needs feature `axum` and `into_make_service_with_connect_info::<SocketAddr>()`.
+    /// Without them no request has a peer's address. With [`or_shared`](Self::or_shared) all
+    /// clients are then one account.
     pub const fn peer() -> Self {
         ClientAddr::behind(0)
     }

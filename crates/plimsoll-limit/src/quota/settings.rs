@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The fields of a quota: `{ per_second = 50, burst = 100 }`, `{ units = 3, seconds = 0.5 }` or
 /// `{ at_most = 100, seconds = 60 }`.
 #[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a quota such as { per_second = 5 }")]
 pub(crate) struct Raw {
     #[serde(skip_serializing_if = "Option::is_none")]
     per_second: Option<u32>,

@@ -91,6 +91,7 @@ macro_rules! semaphore_guard {
             }
 
             /// Returns the maximum number of waiting requests.
+            #[doc(alias = "queue")]
             pub fn queue_limit(&self) -> u32 {
                 self.0.queue_limit()
             }

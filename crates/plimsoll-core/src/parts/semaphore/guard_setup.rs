@@ -88,6 +88,7 @@ macro_rules! semaphore_setup {
 
         impl $builder {
             /// Sets the maximum number of requests in flight. Default: 1. Range: 1 to 2³¹ − 1.
+            #[doc(alias = "max_concurrency")]
             pub fn concurrency(mut self, concurrency: u32) -> Self {
                 self.config.concurrency = concurrency;
                 self
