@@ -20,6 +20,7 @@ impl<K: ?Sized> Fair<K> {
         check_tail(tail)?;
         // Relaxed: the value stands for itself.
         self.tail.store(tail.to_bits(), Ordering::Relaxed);
+        self.common.queues.wake_all();
         Ok(())
     }
 }
