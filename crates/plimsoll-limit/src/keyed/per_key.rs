@@ -216,7 +216,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         self.live.quota().read(each);
     }
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
-        self.set_quota(self.live.quota().with_setting(setting, value)?)
+        self.change_quota(|quota| quota.with_setting(setting, value))
     }
 }
 
@@ -227,9 +227,11 @@ impl<K: ?Sized> fmt::Debug for PerKey<K> {
 }
 
 impl<K: ?Sized> PerKey<K> {
-    fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        quota.validate()?;
-        self.live.set(quota);
+    fn change_quota(
+        &self,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<(), ControlError> {
+        self.live.update(change)?;
         if self.quota_of.is_none() {
             let (interval, now) = (self.live.rate().interval, self.common.now());
             self.accounts.table.entries_in_use().for_each(|entry| entry.recount(interval, now));
@@ -267,7 +269,7 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        self.0.set_quota(quota)
+        self.0.change_quota(|_| Ok(quota))
     }
 
     /// Returns the quota of each key.

@@ -398,7 +398,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "tail" => self.set_tail(value),
-            "rate" | "burst" => self.set_quota(self.live.quota().with_setting(setting, value)?),
+            "rate" | "burst" => self.change_quota(|quota| quota.with_setting(setting, value)),
             _ => Err(ControlError::unknown(setting, &["rate", "burst", "tail", "queue", "max_wait"])),
         }
     }

@@ -4,6 +4,7 @@ use crate::Quota;
 use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::table::entry::{EMPTY, Entry, Taken};
+use plimsoll_core::ControlError;
 use plimsoll_core::parts::intern;
 use std::fmt;
 
@@ -61,9 +62,14 @@ impl SharedLimit {
         SharedLimit { name: intern(name), live: LiveQuota::new(quota), entry }
     }
 
-    pub(super) fn set(&self, quota: Quota, now: u64) {
-        self.live.set(quota);
+    pub(super) fn update(
+        &self,
+        now: u64,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<(), ControlError> {
+        self.live.update(change)?;
         self.entry.recount(self.live.rate().interval, now);
+        Ok(())
     }
 
     pub(super) fn free(&self, rate: Rate, now: u64) -> u64 {

@@ -433,7 +433,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     }
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match &self.global {
-            Some(limit) => self.set_global(limit.live.quota().with_setting(setting, value)?),
+            Some(limit) => self.change_shared(limit, |quota| quota.with_setting(setting, value)),
             None => Err(ControlError::unknown(setting, &["queue", "max_wait"])),
         }
     }
