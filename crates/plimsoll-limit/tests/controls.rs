@@ -74,6 +74,23 @@ fn keyed_quota_change_skips_accounts_with_a_quota_by_closure() {
     assert_eq!(admitted(|| limiter.check(&1).is_ok()), 10);
 }
 
+/// An operator once changed a quota that applied to no key, and read it back.
+#[test]
+fn inspect_has_no_rate_and_burst_of_quotas_by_closure() {
+    let limiter = KeyedRateLimiter::<u64>::builder().quota_of(|_| QUOTA).build().unwrap();
+    assert_eq!((read(&limiter, "rate"), read(&limiter, "burst")), (None, None));
+    for setting in ["rate", "burst"] {
+        let message = format!(
+            "{setting} = 1 is not allowed: it must be left unchanged, because a closure states the quotas"
+        );
+        assert_eq!(limiter.set(setting, 1.0).unwrap_err().to_string(), message);
+    }
+    let message = "setting = speed is not allowed: it must be one of queue, max_wait";
+    assert_eq!(limiter.set("speed", 1.0).unwrap_err().to_string(), message);
+    limiter.set("queue", 7.0).unwrap();
+    assert_eq!(read(&limiter, "queue"), Some(7.0));
+}
+
 /// A table has whole sets of eight entries, at least `max_keys` of them, and never grows.
 #[test]
 fn max_keys_is_rounded_up_to_eight_and_does_not_grow() {

@@ -303,7 +303,8 @@ impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
     }
     /// Settings: `rate` (units a second) and `burst` (units) of the quota, `queue` (requests),
     /// `max_wait` (seconds). For a tiered limiter the quota is the global one. A fair limiter also
-    /// has `tail` (a share).
+    /// has `tail` (a share). A limiter whose quotas a closure states has neither `rate` nor
+    /// `burst`.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         use plimsoll_core::parts::check;
         match setting {

@@ -213,9 +213,23 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     }
 
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
-        self.live.quota().read(each);
+        // No key has this quota if a closure states the quotas.
+        if self.quota_of.is_none() {
+            self.live.quota().read(each);
+        }
     }
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
+        if self.quota_of.is_some() {
+            let by_closure = |setting| {
+                let allowed = "left unchanged, because a closure states the quotas";
+                Err(ControlError::new(setting, value, allowed))
+            };
+            return match setting {
+                "rate" => by_closure("rate"),
+                "burst" => by_closure("burst"),
+                _ => Err(ControlError::unknown(setting, &["queue", "max_wait"])),
+            };
+        }
         self.change_quota(|quota| quota.with_setting(setting, value))
     }
 }
@@ -272,7 +286,8 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
         self.0.change_quota(|_| Ok(quota))
     }
 
-    /// Returns the quota of each key.
+    /// Returns the quota of each key, unless a [closure](KeyedRateLimiterBuilder::quota_of) states
+    /// the quotas.
     pub fn quota(&self) -> Quota {
         self.0.live.quota()
     }
