@@ -277,6 +277,22 @@ fn fair_share_falls_while_units_are_short_and_rises_again() {
     assert_eq!(limiter.fair_share(), 16_000.0);
 }
 
+#[test]
+fn absent_quotas_of_a_tiered_limiter_stay_absent() {
+    let one = Quota::per_second(1);
+    let limiter = TieredRateLimiter::<u64>::builder().class(Class::new("free")).build().unwrap();
+    for (setting, error, built) in [
+        ("global", limiter.set_global(one), "limiter"),
+        ("each", limiter.set_each("free", one), "class"),
+        ("all", limiter.set_all("free", one), "class"),
+    ] {
+        let message = format!(
+            "{setting} = 1 per 1s, burst 1 is not allowed: it must be absent, as the {built} was built without one"
+        );
+        assert_eq!(error.unwrap_err().to_string(), message);
+    }
+}
+
 /// Every limiter has these settings, by its own setters and by `Inspect`.
 #[test]
 fn queue_settings_apply_to_later_requests() {

@@ -4,8 +4,8 @@ use crate::Quota;
 use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::table::entry::{EMPTY, Entry, Taken};
-use plimsoll_core::ControlError;
 use plimsoll_core::parts::intern;
+use plimsoll_core::{ConfigError, ControlError};
 use std::fmt;
 
 /// A class of accounts, such as "free" or "premium", and its limits.
@@ -46,6 +46,21 @@ impl Class {
     pub fn all(mut self, quota: Quota) -> Self {
         self.all = Some(quota);
         self
+    }
+
+    /// Checks the name and both quotas.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        if self.name.is_empty() || self.name == "global" {
+            let allowed = "not empty, and other than \"global\"";
+            return Err(ConfigError::new("class.name", format!("{:?}", self.name), allowed));
+        }
+        for (quota, accounts) in [(self.each, "each account"), (self.all, "all accounts")] {
+            if let Some(Err(e)) = quota.map(|quota| quota.validate()) {
+                let value = format!("{} ({accounts} in class {:?})", e.value(), self.name);
+                return Err(ConfigError::new(e.field(), value, e.allowed().to_owned()));
+            }
+        }
+        Ok(())
     }
 }
 

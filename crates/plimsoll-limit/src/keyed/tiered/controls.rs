@@ -79,7 +79,7 @@ impl<K: ?Sized> TieredRateLimiter<K> {
     pub fn set_global(&self, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         let Some(limit) = &self.0.global else {
-            return Err(ControlError::new("global", quota, "set only if the limiter was built with one"));
+            return Err(ControlError::new("global", quota, "absent, as the limiter was built without one"));
         };
         self.0.change_shared(limit, |_| Ok(quota))
     }
@@ -94,7 +94,7 @@ impl<K: ?Sized> TieredRateLimiter<K> {
     pub fn set_each(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         let Some(live) = &self.0.class(self.0.check_class(class)?).each else {
-            return Err(ControlError::new("each", quota, "set only if the class was built with one"));
+            return Err(ControlError::new("each", quota, "absent, as the class was built without one"));
         };
         live.update(|_| Ok(quota))?;
         self.0.common.queues.wake_all();
@@ -108,7 +108,7 @@ impl<K: ?Sized> TieredRateLimiter<K> {
     pub fn set_all(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         let Some(limit) = &self.0.class(self.0.check_class(class)?).all else {
-            return Err(ControlError::new("all", quota, "set only if the class was built with one"));
+            return Err(ControlError::new("all", quota, "absent, as the class was built without one"));
         };
         self.0.change_shared(limit, |_| Ok(quota))
     }
