@@ -105,11 +105,11 @@ fn invalid_setting_of_the_tiered_limiter_is_named() {
         ),
         (
             TieredRateLimiterConfig { classes: vec![Class::new("")], ..tiered() },
-            "class.name = \"\" is not allowed: it must be not empty, and other than \"global\"",
+            "class.name = \"\" is not allowed: it must be not empty, other than \"global\", and without \"/\"",
         ),
         (
             TieredRateLimiterConfig { classes: vec![Class::new("global")], ..tiered() },
-            "class.name = \"global\" is not allowed: it must be not empty, and other than \"global\"",
+            "class.name = \"global\" is not allowed: it must be not empty, other than \"global\", and without \"/\"",
         ),
         (
             TieredRateLimiterConfig { queue: u32::MAX, ..tiered() },
@@ -118,6 +118,20 @@ fn invalid_setting_of_the_tiered_limiter_is_named() {
     ] {
         let built = TieredRateLimiter::<str>::builder().config(config.clone()).build();
         assert_invalid(config.validate(), built, message);
+    }
+}
+
+/// "a/account" would be the name of the quota of each account in class "a", too. A request that
+/// waited for that quota once held back all accounts in the other class.
+#[test]
+fn class_names_have_no_slash() {
+    for name in ["a/account", "/", "a/"] {
+        let config = TieredRateLimiterConfig { classes: vec![Class::new(name)], ..tiered() };
+        let message = format!(
+            "class.name = {name:?} is not allowed: it must be not empty, other than \"global\", and without \"/\""
+        );
+        let built = TieredRateLimiter::<str>::builder().config(config.clone()).build();
+        assert_invalid(config.validate(), built, &message);
     }
 }
 

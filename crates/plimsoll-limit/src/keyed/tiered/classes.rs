@@ -29,7 +29,7 @@ pub struct Class {
 }
 
 impl Class {
-    /// Creates a class without limits of its own.
+    /// Creates a class without limits of its own. Its name is not "global" and contains no "/".
     pub fn new(name: impl Into<String>) -> Self {
         Class { name: name.into(), each: None, all: None }
     }
@@ -50,8 +50,9 @@ impl Class {
 
     /// Checks the name and both quotas.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        if self.name.is_empty() || self.name == "global" {
-            let allowed = "not empty, and other than \"global\"";
+        // A slash separates the name of a class from that of its tier.
+        if self.name.is_empty() || self.name == "global" || self.name.contains('/') {
+            let allowed = "not empty, other than \"global\", and without \"/\"";
             return Err(ConfigError::new("class.name", format!("{:?}", self.name), allowed));
         }
         for (quota, accounts) in [(self.each, "each account"), (self.all, "all accounts")] {
