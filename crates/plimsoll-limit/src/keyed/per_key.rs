@@ -11,7 +11,7 @@ use crate::table::Table;
 use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::{Quota, quota};
 use plimsoll_core::parts::{Setup, check};
-use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Reason, Rejected, Words, setup_setters};
+use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Rejected, Words, setup_setters};
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -189,11 +189,11 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
         let (rate, now) = (caller.rate, self.common.now());
-        let free = self.accounts.free(caller.hash, rate, now);
+        let (free, reason) = self.accounts.free_or_overflow(caller.hash, rate, now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
         // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        rejected(self.common.name, Reason::Limited, rate, units, now, at.saturating_add(ahead))
+        rejected(self.common.name, reason, rate, units, now, at.saturating_add(ahead))
     }
 
     fn remaining(&self, caller: PerKeyCaller) -> u32 {

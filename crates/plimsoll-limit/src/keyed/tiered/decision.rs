@@ -8,7 +8,7 @@ use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::setup::rejected;
 use crate::table::entry::Taken;
-use plimsoll_core::Rejected;
+use plimsoll_core::{Reason, Rejected};
 use std::num::NonZeroU32;
 
 /// The entry of an account that has no quota of its own.
@@ -95,6 +95,8 @@ impl<K: ?Sized> Tiered<K> {
 
     /// Returns the limit that rejects for the longest time, if the requests `ahead` in each queue
     /// are charged a unit first. Charges nothing itself.
+    ///
+    /// `account` returns from when on the account owes nothing, and the reason to reject it.
     #[inline]
     pub(super) fn refusal(
         &self,
@@ -102,6 +104,7 @@ impl<K: ?Sized> Tiered<K> {
         caller: Caller,
         units: u32,
         now: u64,
+        account: impl Fn(Rate) -> (u64, Reason),
         ahead: impl Fn(u64) -> u64,
     ) -> Option<Refusal> {
         let mut longest: Option<Refusal> = None;
@@ -114,10 +117,11 @@ impl<K: ?Sized> Tiered<K> {
             0 => rate.take(free, now, units),
             n => rate.take(free.max(now).saturating_add(rate.interval.saturating_mul(n)), now, units),
         };
-        if let Some(rate) = limits.each
-            && let Err(at) = take(rate, self.accounts.free(caller.hash, rate, now), caller.hash)
-        {
-            consider(Refusal::of_account(limits, rate, at));
+        if let Some(rate) = limits.each {
+            let (free, reason) = account(rate);
+            if let Err(at) = take(rate, free, caller.hash) {
+                consider(Refusal::of_account(limits, rate, reason, at));
+            }
         }
         let queues = [CLASS_QUEUE + u64::from(caller.class), GLOBAL_QUEUE];
         for (shared, queue) in [limits.all, limits.global].into_iter().zip(queues) {
@@ -136,15 +140,16 @@ impl<K: ?Sized> Tiered<K> {
         let limits = self.limits(caller);
         // First without charging, so that a rejection writes nothing and has the longest time of
         // all.
-        if let Some(refusal) = self.refusal(&limits, caller, units, now, |_| 0) {
+        let account = |rate| (self.accounts.free(caller.hash, rate, now), Reason::Limited);
+        if let Some(refusal) = self.refusal(&limits, caller, units, now, account, |_| 0) {
             return Err(refusal);
         }
         // Then for good, with a refund if another thread was faster.
         let entry = match limits.each {
-            Some(rate) => self.accounts.take(caller.hash, rate, now, units).map_err(|refused| Refusal {
-                reason: refused.reason(),
-                ..Refusal::of_account(&limits, rate, refused.at)
-            })?,
+            Some(rate) => self
+                .accounts
+                .take(caller.hash, rate, now, units)
+                .map_err(|refused| Refusal::of_account(&limits, rate, refused.reason(), refused.at))?,
             None => NO_ENTRY,
         };
         if let Some((limit, rate)) = limits.all

@@ -23,7 +23,7 @@ use crate::table::sparse::Overrides;
 use crate::{Quota, quota};
 use caller::{Caller, Refusal};
 use classes::{ClassLimits, SharedLimit};
-use plimsoll_core::{Allowance, ControlError, Rejected};
+use plimsoll_core::{Allowance, ControlError, Reason, Rejected};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -206,7 +206,8 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
     fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
         let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
-        let refusal = self.refusal(&limits, caller, units, now, |queue| queues.ahead(queue));
+        let account = |rate| self.accounts.free_or_overflow(caller.hash, rate, now);
+        let refusal = self.refusal(&limits, caller, units, now, account, |queue| queues.ahead(queue));
         // If there are enough units for all of them, the waiting requests are still served first.
         let behind = || {
             let queued = [(limits.global, GLOBAL_QUEUE), (limits.all, CLASS_QUEUE + u64::from(caller.class))];
@@ -214,7 +215,8 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
                 Some((limit, rate)) => Refusal::of_shared(limit, rate, now.saturating_add(rate.interval)),
                 None => {
                     let rate = limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
-                    Refusal::of_account(&limits, rate, now.saturating_add(rate.interval))
+                    let (_, reason) = limits.each.map_or((now, Reason::Limited), account);
+                    Refusal::of_account(&limits, rate, reason, now.saturating_add(rate.interval))
                 }
             }
         };
