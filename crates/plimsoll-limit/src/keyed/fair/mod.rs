@@ -374,11 +374,17 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         of_cap.map_or(of_share, |of_cap| of_cap.min(of_share))
     }
 
-    /// States the account's share over [`TAU`], at its present size. Does not state a cap.
+    /// States the account's share over [`TAU`], at its present size. Does not state a cap, nor the
+    /// usage of other accounts: that of a shared entry, or of an entry that may have been given to
+    /// another account.
     fn allowances(&self, charge: &FairCharge, each: &mut dyn FnMut(Allowance)) {
-        let bucket = self.read_bucket(self.common.now());
         let Some(entry) = self.table.at(charge.entry) else { return };
         let Some((_, word)) = entry.read(entry.hash()) else { return };
+        // The time is read after the entry, so that it is not before an eviction that was seen.
+        let bucket = self.read_bucket(self.common.now());
+        if self.table.is_shared(charge.entry) || !tide::is_remembered(charge.at, bucket.now) {
+            return;
+        }
         let used = Used::unpack(word).at(ticks(bucket.now));
         let (remaining, limit) = self.of_share(used, f64::from(charge.weight), bucket);
         each(Allowance {
