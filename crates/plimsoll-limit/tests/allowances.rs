@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Allowance, Dice, ManualTime, Permit, Settle};
-use plimsoll_limit::{FairRateLimiter, FairRateLimiterBuilder, Quota};
+use plimsoll_limit::{FairRateLimiter, FairRateLimiterBuilder, Quota, Share};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -85,4 +85,19 @@ fn long_request_is_stated_its_share_for_some_seconds() {
         panic!("{allowances:?}")
     };
     assert!(remaining > 0, "{allowances:?}");
+}
+
+/// An account with a guarantee was once stated to have no units, while all its requests were
+/// admitted.
+#[test]
+fn guaranteed_units_count_as_remaining() {
+    let time = ManualTime::new();
+    let share = |key: &u64| Share::default().at_least(if *key == 0 { 300.0 } else { 0.0 });
+    let limiter = builder(&time).share_of(share).build().unwrap();
+    let others: Vec<u64> = (1..=20).collect();
+    for n in 0..4_000_u64 {
+        contend(&limiter, &time, &others, 4);
+        let remaining = limiter.remaining(&0);
+        assert_eq!(remaining > 0, limiter.check(&0).is_ok(), "{n}");
+    }
 }

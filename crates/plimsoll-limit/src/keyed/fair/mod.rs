@@ -19,7 +19,7 @@ use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::table::gcra_table::GcraTable;
 use crate::table::{OVERFLOW, Table};
-use charge::CapEntry;
+use charge::{CapEntry, Rounded};
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
 use std::fmt;
@@ -152,8 +152,9 @@ impl<K: ?Sized> Fair<K> {
             Taken::Gone => unreachable!("no account moves in here"),
         }
         let entry = if self.table.is_shared(entry) { self.move_in(hash, entry, units, now) } else { entry };
-        let (interval, weight) = (bucket.rate.interval, share.clamped_weight() as f32);
-        Ok(FairCharge { entry, units, at: now, interval, weight, cap })
+        let weight = Rounded::new(share.clamped_weight());
+        let floor = Rounded::new(share.clamped_floor());
+        Ok(FairCharge { entry, units, at: now, interval: bucket.rate.interval, weight, floor, cap })
     }
 
     /// Changes the level, if a millisecond has passed since the last change.
@@ -278,13 +279,13 @@ impl<K: ?Sized> Fair<K> {
     }
 
     /// Returns the units that remain of a share over [`TAU`], and the size of the share.
-    fn of_share(&self, used: f64, weight: f64, bucket: Bucket) -> (u32, u32) {
+    fn of_share(&self, used: f64, weight: f64, floor: f64, bucket: Bucket) -> (u32, u32) {
         let burst = bucket.rate.burst;
         let remaining = bucket.rate.remaining(bucket.free, bucket.now);
         if tide::is_open(bucket.fill) {
             return (remaining, burst);
         }
-        let threshold = tide::threshold(bucket.level * weight * TAU, bucket.fill);
+        let threshold = tide::threshold(bucket.level * weight * TAU, bucket.fill).max(floor * TAU);
         // The cast saturates.
         let limit = (threshold.ceil() as u32).clamp(1, burst);
         (((threshold - used).max(0.0) as u32).min(remaining).min(limit), limit)
@@ -365,7 +366,8 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let bucket = self.read_bucket(self.common.now());
         let own = self.table.find(caller.hash).and_then(|(_, entry)| entry.read(caller.hash));
         let used = own.map_or(0.0, |(_, word)| Used::unpack(word).at(ticks(bucket.now)));
-        let (of_share, _) = self.of_share(used, caller.share.clamped_weight(), bucket);
+        let (weight, floor) = (caller.share.clamped_weight(), caller.share.clamped_floor());
+        let (of_share, _) = self.of_share(used, weight, floor, bucket);
         let of_cap = caller.share.cap().map(|cap| {
             let rate = cap.gcra();
             let free = self.caps.get().map_or(bucket.now, |caps| caps.free(caller.hash, rate, bucket.now));
@@ -386,7 +388,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
             return;
         }
         let used = Used::unpack(word).at(ticks(bucket.now));
-        let (remaining, limit) = self.of_share(used, f64::from(charge.weight), bucket);
+        let (remaining, limit) = self.of_share(used, charge.weight.get(), charge.floor.get(), bucket);
         each(Allowance {
             name: self.common.name,
             limit: u64::from(limit),
