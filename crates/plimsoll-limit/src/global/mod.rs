@@ -303,7 +303,9 @@ impl RateLimiter {
         self.acquire().await?.run(work).await.map_err(Overload::Inner)
     }
 
-    /// Changes the quota. Units that are charged stay charged, so the change admits no burst.
+    /// Changes the quota. Units that are charged stay charged.
+    ///
+    /// If the new burst is larger, the difference can be taken at once.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.
