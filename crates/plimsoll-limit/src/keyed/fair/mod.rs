@@ -48,9 +48,14 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// [`Permit::allowances`](plimsoll_core::Permit::allowances) states the shared quota or, while it
+/// is contended, the account's share of a second. It states no share to an account without an
+/// entry, nor 7 s after the charge.
+///
 /// The burst should be at least 20 units and 10 ms of the rate. Below that, the fill of the bucket
-/// says too little for even shares, and the limiter emits
-/// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built.
+/// says too little for even shares. The limiter then emits
+/// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built, and when such a quota
+/// is set.
 ///
 #[doc = include_str!("fairness.md")]
 #[doc(alias = "token bucket")]
