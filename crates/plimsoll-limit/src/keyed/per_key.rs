@@ -363,7 +363,7 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
-    queue_setters!();
+    queue_setters!(keyed);
     setup_setters!(KeyedRateLimiterConfig: clock, dice, observe);
 
     /// Builds the limiter.

@@ -115,7 +115,7 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
-    queue_setters!();
+    queue_setters!(keyed);
     setup_setters!(TieredRateLimiterConfig: clock, dice, observe);
 
     /// Builds the limiter.
