@@ -154,11 +154,21 @@ pub(crate) fn check_max_keys(max_keys: usize) -> Result<(), ConfigError> {
     check::within("max_keys", max_keys, 1..=1 << 30)
 }
 
-/// Writes the setters of a limiter's queue in its builder.
+/// Writes the setters of a limiter's queue in its builder, `keyed` or not.
 macro_rules! queue_setters {
     () => {
-        /// Sets the maximum number of waiting requests, of all accounts together. Default: 1,024.
-        /// Range: 0 to 2³¹ − 1.
+        queue_setters! {
+            /// Sets the maximum number of waiting requests. Default: 1,024. Range: 0 to 2³¹ − 1.
+        }
+    };
+    (keyed) => {
+        queue_setters! {
+            /// Sets the maximum number of waiting requests, of all accounts together.
+            /// Default: 1,024. Range: 0 to 2³¹ − 1.
+        }
+    };
+    ($(#[$doc:meta])+) => {
+        $(#[$doc])+
         pub fn queue(mut self, queue: u32) -> Self {
             self.config.queue = queue;
             self

@@ -94,11 +94,22 @@ fn invalid_setting_of_the_tiered_limiter_is_named() {
         ),
         (
             TieredRateLimiterConfig { classes: vec![Class::new("free").each(NOTHING)], ..tiered() },
-            "quota.units = 0 is not allowed: it must be 1 or more",
+            "quota.units = 0 (each account in class \"free\") is not allowed: it must be 1 or more",
+        ),
+        (
+            TieredRateLimiterConfig {
+                classes: vec![Class::new("free"), Class::new("premium").all(Quota::per_second(1).burst(0))],
+                ..tiered()
+            },
+            "quota.burst = 0 (all accounts in class \"premium\") is not allowed: it must be 1 or more",
+        ),
+        (
+            TieredRateLimiterConfig { classes: vec![Class::new("")], ..tiered() },
+            "class.name = \"\" is not allowed: it must be not empty, other than \"global\", and without \"/\"",
         ),
         (
             TieredRateLimiterConfig { classes: vec![Class::new("global")], ..tiered() },
-            "class.name = \"global\" is not allowed: it must be a name other than \"global\"",
+            "class.name = \"global\" is not allowed: it must be not empty, other than \"global\", and without \"/\"",
         ),
         (
             TieredRateLimiterConfig { queue: u32::MAX, ..tiered() },
@@ -107,6 +118,20 @@ fn invalid_setting_of_the_tiered_limiter_is_named() {
     ] {
         let built = TieredRateLimiter::<str>::builder().config(config.clone()).build();
         assert_invalid(config.validate(), built, message);
+    }
+}
+
+/// "a/account" would be the name of the quota of each account in class "a", too. A request that
+/// waited for that quota once held back all accounts in the other class.
+#[test]
+fn class_names_have_no_slash() {
+    for name in ["a/account", "/", "a/"] {
+        let config = TieredRateLimiterConfig { classes: vec![Class::new(name)], ..tiered() };
+        let message = format!(
+            "class.name = {name:?} is not allowed: it must be not empty, other than \"global\", and without \"/\""
+        );
+        let built = TieredRateLimiter::<str>::builder().config(config.clone()).build();
+        assert_invalid(config.validate(), built, &message);
     }
 }
 

@@ -74,6 +74,23 @@ fn keyed_quota_change_skips_accounts_with_a_quota_by_closure() {
     assert_eq!(admitted(|| limiter.check(&1).is_ok()), 10);
 }
 
+/// An operator once changed a quota that applied to no key, and read it back.
+#[test]
+fn inspect_has_no_rate_and_burst_of_quotas_by_closure() {
+    let limiter = KeyedRateLimiter::<u64>::builder().quota_of(|_| QUOTA).build().unwrap();
+    assert_eq!((read(&limiter, "rate"), read(&limiter, "burst")), (None, None));
+    for setting in ["rate", "burst"] {
+        let message = format!(
+            "{setting} = 1 is not allowed: it must be left unchanged, because a closure states the quotas"
+        );
+        assert_eq!(limiter.set(setting, 1.0).unwrap_err().to_string(), message);
+    }
+    let message = "setting = speed is not allowed: it must be one of queue, max_wait";
+    assert_eq!(limiter.set("speed", 1.0).unwrap_err().to_string(), message);
+    limiter.set("queue", 7.0).unwrap();
+    assert_eq!(read(&limiter, "queue"), Some(7.0));
+}
+
 /// A table has whole sets of eight entries, at least `max_keys` of them, and never grows.
 #[test]
 fn max_keys_is_rounded_up_to_eight_and_does_not_grow() {
@@ -258,6 +275,22 @@ fn fair_share_falls_while_units_are_short_and_rises_again() {
         limiter.check_n(&1, 0).unwrap();
     }
     assert_eq!(limiter.fair_share(), 16_000.0);
+}
+
+#[test]
+fn absent_quotas_of_a_tiered_limiter_stay_absent() {
+    let one = Quota::per_second(1);
+    let limiter = TieredRateLimiter::<u64>::builder().class(Class::new("free")).build().unwrap();
+    for (setting, error, built) in [
+        ("global", limiter.set_global(one), "limiter"),
+        ("each", limiter.set_each("free", one), "class"),
+        ("all", limiter.set_all("free", one), "class"),
+    ] {
+        let message = format!(
+            "{setting} = 1 per 1s, burst 1 is not allowed: it must be absent, as the {built} was built without one"
+        );
+        assert_eq!(error.unwrap_err().to_string(), message);
+    }
 }
 
 /// Every limiter has these settings, by its own setters and by `Inspect`.

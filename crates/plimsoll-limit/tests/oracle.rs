@@ -618,6 +618,31 @@ fn inspect_reads_and_sets_rate_and_burst() {
     assert_eq!(readings(&tiers)[0], ("rate", 2.0));
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A rate that is read and set again stays as it is. It once fell by up to 3 % each time.
+    #[test]
+    fn rate_that_is_read_and_set_again_does_not_change(bits in 0..52_u32, nanos in any::<u64>()) {
+        let interval = (1 << bits | nanos & ((1 << bits) - 1)).min((1 << 52) - 1);
+        let limiter = RateLimiter::new(Quota::per(1, ns(interval))).unwrap();
+        limiter.set("rate", limiter.quota().rate()).unwrap();
+        prop_assert_eq!(limiter.quota().interval(), ns(interval));
+    }
+
+    /// No rate is rounded up.
+    #[test]
+    fn rate_that_is_set_is_not_exceeded(exponent in -6.0..9.0_f64) {
+        let rate = 10_f64.powf(exponent).min(1e9);
+        let limiter = RateLimiter::new(Quota::per_second(1)).unwrap();
+        limiter.set("rate", rate).unwrap();
+        let quota = limiter.quota();
+        prop_assert!(quota.rate() <= rate, "{}", rate);
+        let faster = 1e9 / (quota.interval().as_nanos() - 1) as f64;
+        prop_assert!(faster > rate, "{}", rate);
+    }
+}
+
 #[test]
 fn invalid_tiers_are_named() {
     let new = TieredRateLimiter::<str>::builder;

@@ -114,6 +114,38 @@ fn overflow_quota_throttles() {
     assert_eq!(rejection(keyed.try_acquire(&known)), ("accounts", Reason::Limited));
 }
 
+/// The same while a request of such an account waits. Later ones were once rejected as if the
+/// account had exceeded a quota of its own, and stated a time at which there was no unit.
+#[test]
+fn request_behind_waiters_for_an_overflow_quota_is_throttled() {
+    let (time, hour) = (ManualTime::new(), Duration::from_secs(3_600));
+    time.advance(Duration::from_secs(1));
+    let one = Quota::per_hour(1);
+    let class = Class::new("free").each(one);
+    let tiered = TieredRateLimiter::<u64>::builder().name("api").class(class).max_keys(8);
+    let tiered = tiered.max_wait(10 * hour).clock(time.clock()).build().unwrap();
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(one).max_keys(8).max_wait(10 * hour);
+    let keyed = keyed.clock(time.clock()).build().unwrap();
+    for key in 0..1_000 {
+        let _ = (keyed.check(&key), tiered.check(&key));
+    }
+    macro_rules! check {
+        ($limiter:expr, $by:literal) => {{
+            let limiter = $limiter;
+            let newcomer = 1_000_000;
+            assert_eq!(rejection(limiter.try_acquire(&newcomer)), ($by, Reason::Throttled));
+            let mut waiter = spawn(limiter.acquire(&newcomer));
+            assert_pending!(waiter.poll());
+            let rejected = limiter.try_acquire(&newcomer).map(drop).unwrap_err();
+            assert_eq!((rejected.by(), rejected.reason()), ($by, Reason::Throttled));
+            assert_eq!(rejected.retry_after(), Some(2 * hour), "the waiter takes the first unit");
+            assert_eq!(rejection(limiter.try_acquire_n(&newcomer, 2)), ($by, Reason::TooLarge));
+        }};
+    }
+    check!(keyed, "accounts");
+    check!(tiered, "api/free/account");
+}
+
 #[test]
 fn tiers_limit_by_account_and_throttle_by_class_and_global() {
     for (limiter, expected) in [

@@ -1,7 +1,7 @@
 //! Many threads while the time stands still: not one unit too many.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{ManualTime, Permit, Settle};
+use plimsoll_core::{Inspect, ManualTime, Permit, Settle};
 use plimsoll_limit::{Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -55,6 +55,37 @@ fn each_account_is_admitted_its_burst_and_no_more() {
     });
     assert!(counts.iter().all(|count| count.load(SeqCst) == 1_000), "{counts:?}");
     assert_eq!((limiter.key_count(), limiter.overflowed()), (KEYS as usize, 0));
+}
+
+/// One thread changes the rate, another one the burst. Each change was once made to a copy of the
+/// quota, so that the last one undid the other.
+#[test]
+fn changes_of_rate_and_burst_at_once_are_both_kept() {
+    let quota = Quota::per_second(1_000).burst(100);
+    let tiered = TieredRateLimiter::<u64>::builder().global(quota).class(Class::new("free"));
+    let limiters: [&(dyn Inspect + Sync); 4] = [
+        &RateLimiter::new(quota).unwrap(),
+        &KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8).build().unwrap(),
+        &tiered.max_keys(8).build().unwrap(),
+        &FairRateLimiter::<u64>::builder().quota(quota).max_keys(8).build().unwrap(),
+    ];
+    for limiter in limiters {
+        let barrier = Barrier::new(2);
+        let change = |setting: &str| {
+            barrier.wait();
+            for n in 0..REQUESTS / 4 {
+                let value = [1_000.0, 500.0][n as usize % 2];
+                limiter.set(setting, value).unwrap();
+                let mut present = 0.0;
+                limiter.read(&mut |name, value| present = if name == setting { value } else { present });
+                assert_eq!(present, value, "{} of {}", setting, limiter.name());
+            }
+        };
+        std::thread::scope(|s| {
+            s.spawn(|| change("rate"));
+            s.spawn(|| change("burst"));
+        });
+    }
 }
 
 /// All accounts in the table owe units and cannot be evicted. The others share 64 quotas.

@@ -372,6 +372,30 @@ fn changed_quota_of_any_tier_or_share_wakes_the_waiter() {
     assert!(waiter.is_woken());
 }
 
+/// A new account waits for the tail that new accounts share.
+#[test]
+fn changed_tail_of_a_fair_limiter_wakes_the_waiter() {
+    let time = ManualTime::new();
+    time.advance(S);
+    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_second(1_000).burst(100)).tail(0.001);
+    let fair = fair.clock(time.clock()).build().unwrap();
+    for n in 0..8_000 {
+        time.advance(S / 2_000);
+        let _ = fair.check(&(n % 10));
+    }
+    while fair.try_acquire(&100).is_ok() || fair.try_acquire(&101).is_ok() {}
+    let mut waiter = call(fair.acquire(&1_000));
+    assert_pending!(waiter.poll());
+    for change in [0, 1] {
+        match change {
+            0 => fair.set_tail(0.002).unwrap(),
+            _ => fair.set("tail", 0.003).unwrap(),
+        }
+        assert!(waiter.is_woken(), "{change}");
+        assert_pending!(waiter.poll());
+    }
+}
+
 /// A rate falls to nearly nothing and is raised again. The waiter does not spin meanwhile.
 #[test]
 fn waiter_survives_a_rate_of_nearly_nothing() {

@@ -303,13 +303,21 @@ impl RateLimiter {
         self.acquire().await?.run(work).await.map_err(Overload::Inner)
     }
 
-    /// Changes the quota. Units that are charged stay charged, so the change admits no burst.
+    /// Changes the quota. Units that are charged stay charged.
+    ///
+    /// If the new burst is larger, the difference can be taken at once.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        quota.validate()?;
-        self.0.live.set(quota);
+        self.change_quota(|_| Ok(quota))
+    }
+
+    fn change_quota(
+        &self,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<(), ControlError> {
+        self.0.live.update(change)?;
         self.0.bucket.recount(self.0.live.rate().interval, self.0.common.now());
         self.0.common.queues.wake_all();
         Ok(())
@@ -414,7 +422,7 @@ impl Inspect for RateLimiter {
         match setting {
             "queue" => self.set_queue(check::whole("queue", value)?),
             "max_wait" => self.set_max_wait(check::seconds("max_wait", value)?),
-            _ => self.set_quota(self.quota().with_setting(setting, value)?),
+            _ => self.change_quota(|quota| quota.with_setting(setting, value)),
         }
     }
 }

@@ -45,8 +45,9 @@ where
 {
     /// Charges one unit to this account if one remains. Never waits.
     ///
-    /// It never overtakes requests of the same account that wait, nor requests that wait for a
-    /// limit that the account shares.
+    /// It never overtakes waiting requests of the same account. In a
+    /// [`TieredRateLimiter`](crate::TieredRateLimiter) it does not overtake requests that wait for
+    /// a limit that the account shares, either.
     ///
     /// # Errors
     /// - `Limited` if the account's own quota is used up.
@@ -125,7 +126,8 @@ where
 
     /// Waits for one unit of this account, for at most [`max_wait`](Self::max_wait).
     ///
-    /// Requests of one account are served in order; accounts do not wait for each other. A request
+    /// Requests of one account are served in order. Accounts do not wait for each other, except for
+    /// the limits that they share in a [`TieredRateLimiter`](crate::TieredRateLimiter). A request
     /// that would wait too long is rejected as soon as that is known.
     ///
     /// # Cancel safety
@@ -303,7 +305,8 @@ impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
     }
     /// Settings: `rate` (units a second) and `burst` (units) of the quota, `queue` (requests),
     /// `max_wait` (seconds). For a tiered limiter the quota is the global one. A fair limiter also
-    /// has `tail` (a share).
+    /// has `tail` (a share). A limiter whose quotas a closure states has neither `rate` nor
+    /// `burst`.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         use plimsoll_core::parts::check;
         match setting {

@@ -11,7 +11,7 @@ use crate::table::Table;
 use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::{Quota, quota};
 use plimsoll_core::parts::{Setup, check};
-use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Reason, Rejected, Words, setup_setters};
+use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Rejected, Words, setup_setters};
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -189,11 +189,11 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
         let (rate, now) = (caller.rate, self.common.now());
-        let free = self.accounts.free(caller.hash, rate, now);
+        let (free, reason) = self.accounts.free_or_overflow(caller.hash, rate, now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
         // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        rejected(self.common.name, Reason::Limited, rate, units, now, at.saturating_add(ahead))
+        rejected(self.common.name, reason, rate, units, now, at.saturating_add(ahead))
     }
 
     fn remaining(&self, caller: PerKeyCaller) -> u32 {
@@ -213,10 +213,24 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     }
 
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
-        self.live.quota().read(each);
+        // No key has this quota if a closure states the quotas.
+        if self.quota_of.is_none() {
+            self.live.quota().read(each);
+        }
     }
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
-        self.set_quota(self.live.quota().with_setting(setting, value)?)
+        if self.quota_of.is_some() {
+            let by_closure = |setting| {
+                let allowed = "left unchanged, because a closure states the quotas";
+                Err(ControlError::new(setting, value, allowed))
+            };
+            return match setting {
+                "rate" => by_closure("rate"),
+                "burst" => by_closure("burst"),
+                _ => Err(ControlError::unknown(setting, &["queue", "max_wait"])),
+            };
+        }
+        self.change_quota(|quota| quota.with_setting(setting, value))
     }
 }
 
@@ -227,9 +241,11 @@ impl<K: ?Sized> fmt::Debug for PerKey<K> {
 }
 
 impl<K: ?Sized> PerKey<K> {
-    fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        quota.validate()?;
-        self.live.set(quota);
+    fn change_quota(
+        &self,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<(), ControlError> {
+        self.live.update(change)?;
         if self.quota_of.is_none() {
             let (interval, now) = (self.live.rate().interval, self.common.now());
             self.accounts.table.entries_in_use().for_each(|entry| entry.recount(interval, now));
@@ -267,10 +283,11 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        self.0.set_quota(quota)
+        self.0.change_quota(|_| Ok(quota))
     }
 
-    /// Returns the quota of each key.
+    /// Returns the quota of each key, unless a [closure](KeyedRateLimiterBuilder::quota_of) states
+    /// the quotas.
     pub fn quota(&self) -> Quota {
         self.0.live.quota()
     }
@@ -346,7 +363,7 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
-    queue_setters!();
+    queue_setters!(keyed);
     setup_setters!(KeyedRateLimiterConfig: clock, dice, observe);
 
     /// Builds the limiter.

@@ -2,6 +2,7 @@
 
 use super::gcra::Rate;
 use crate::Quota;
+use plimsoll_core::ControlError;
 use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, pause, recover};
 
 /// The interval and the burst of a quota, behind a sequence count. Readers do not block each other.
@@ -30,8 +31,8 @@ impl LiveQuota {
     pub(crate) fn rate(&self) -> Rate {
         loop {
             let version = self.version.load(Ordering::Acquire);
-            // Acquire: pairs with the Release stores in `set`. A reader that sees a number that is
-            // being set sees the odd version, or a later one, below.
+            // Acquire: pairs with the Release stores in `update`. A reader that sees a number that
+            // is being set sees the odd version, or a later one, below.
             let interval = self.interval.load(Ordering::Acquire);
             let burst = self.burst.load(Ordering::Acquire);
             if version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
@@ -41,8 +42,15 @@ impl LiveQuota {
         }
     }
 
-    pub(crate) fn set(&self, quota: Quota) {
+    /// Replaces the quota by what `change` makes of the present one, and returns it. No other
+    /// change comes between. If the new quota is invalid, nothing changes.
+    pub(crate) fn update(
+        &self,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<Quota, ControlError> {
         let mut current = self.lock();
+        let quota = change(*current)?;
+        quota.validate()?;
         *current = quota;
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
@@ -52,6 +60,7 @@ impl LiveQuota {
         self.interval.store(interval, Ordering::Release);
         self.burst.store(burst, Ordering::Release);
         self.version.store(version + 2, Ordering::Release);
+        Ok(quota)
     }
 
     pub(crate) fn quota(&self) -> Quota {

@@ -133,8 +133,13 @@ impl Quota {
     }
 
     /// Returns a quota of `rate` units a second with the same burst.
+    ///
+    /// The interval is the shortest one that does not exceed the rate. It is found by its rate,
+    /// because a [rate](Self::rate) that was read is rounded. Computed back, its interval may be a
+    /// little above or below the whole number that it was.
     pub(crate) fn at_rate(&self, rate: f64) -> Quota {
-        let interval = (SECOND as f64 / rate).ceil();
+        let exact = SECOND as f64 / rate;
+        let interval = if SECOND as f64 / exact.floor() <= rate { exact.floor() } else { exact.ceil() };
         Quota { units: 1, period: interval as u64, burst: 0, sliding: false, interval: 0 }.burst(self.burst)
     }
 

@@ -96,6 +96,17 @@ impl GcraTable {
         own.unwrap_or(now)
     }
 
+    /// Returns the instant from which nothing is owed in the entry that a request of this account
+    /// waits for, and the reason to reject another one until then.
+    #[cold]
+    pub(crate) fn free_or_overflow(&self, hash: u64, rate: Rate, now: u64) -> (u64, Reason) {
+        if self.table.find(hash).is_some() {
+            return (self.free(hash, rate, now), Reason::Limited);
+        }
+        let (_, overflow) = self.table.overflow_entry(hash);
+        (overflow.free(EMPTY, rate.interval, now).unwrap_or(now), Reason::Throttled)
+    }
+
     /// Returns the interval and the state of the entry that was charged.
     pub(crate) fn read(&self, n: u32) -> Option<(u64, u64)> {
         self.table.at(n)?.read_any()

@@ -150,7 +150,7 @@ impl<K: ?Sized> FairRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
-    queue_setters!();
+    queue_setters!(keyed);
     setup_setters!(FairRateLimiterConfig: clock, dice, observe);
 
     /// Builds the limiter.

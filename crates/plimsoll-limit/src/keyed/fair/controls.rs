@@ -7,10 +7,16 @@ use plimsoll_core::ControlError;
 use plimsoll_core::parts::sync::Ordering;
 
 impl<K: ?Sized> Fair<K> {
-    pub(super) fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        check_quota(&quota)?;
+    pub(super) fn change_quota(
+        &self,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<(), ControlError> {
+        let quota = self.live.update(|current| {
+            let quota = change(current)?;
+            check_quota(&quota)?;
+            Ok(quota)
+        })?;
         advise(&self.common, &quota);
-        self.live.set(quota);
         self.bucket.recount(self.live.rate().interval, self.common.now());
         self.common.queues.wake_all();
         Ok(())
@@ -20,6 +26,7 @@ impl<K: ?Sized> Fair<K> {
         check_tail(tail)?;
         // Relaxed: the value stands for itself.
         self.tail.store(tail.to_bits(), Ordering::Relaxed);
+        self.common.queues.wake_all();
         Ok(())
     }
 }
@@ -30,7 +37,7 @@ impl<K: ?Sized> FairRateLimiter<K> {
     /// # Errors
     /// Returns an error if the quota is invalid, or its burst is below 2. Nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        self.0.set_quota(quota)
+        self.0.change_quota(|_| Ok(quota))
     }
 
     /// Returns the quota that is shared.

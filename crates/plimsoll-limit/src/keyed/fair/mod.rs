@@ -12,14 +12,14 @@ pub use share::Share;
 
 use super::KeyedLimiter;
 use super::policy::QuotaPolicy;
-use crate::Quota;
 use crate::quota::gcra::{NEVER, Rate};
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::table::gcra_table::GcraTable;
 use crate::table::{OVERFLOW, Table};
-use charge::CapEntry;
+use crate::{Quota, quota};
+use charge::{CapEntry, Rounded};
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
 use std::fmt;
@@ -48,9 +48,14 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// [`Permit::allowances`](plimsoll_core::Permit::allowances) states the shared quota or, while it
+/// is contended, the account's share of a second. It states no share to an account without an
+/// entry, nor 7 s after the charge.
+///
 /// The burst should be at least 20 units and 10 ms of the rate. Below that, the fill of the bucket
-/// says too little for even shares, and the limiter emits
-/// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built.
+/// says too little for even shares. The limiter then emits
+/// [`Misconfigured`](plimsoll_core::Event::Misconfigured) when it is built, and when such a quota
+/// is set.
 ///
 #[doc = include_str!("fairness.md")]
 #[doc(alias = "token bucket")]
@@ -152,8 +157,9 @@ impl<K: ?Sized> Fair<K> {
             Taken::Gone => unreachable!("no account moves in here"),
         }
         let entry = if self.table.is_shared(entry) { self.move_in(hash, entry, units, now) } else { entry };
-        let (interval, weight) = (bucket.rate.interval, share.clamped_weight() as f32);
-        Ok(FairCharge { entry, units, at: now, interval, weight, cap })
+        let weight = Rounded::new(share.clamped_weight());
+        let floor = Rounded::new(share.clamped_floor());
+        Ok(FairCharge { entry, units, at: now, interval: bucket.rate.interval, weight, floor, cap })
     }
 
     /// Changes the level, if a millisecond has passed since the last change.
@@ -277,17 +283,32 @@ impl<K: ?Sized> Fair<K> {
         }
     }
 
-    /// Returns the units that remain of a share over [`TAU`], and the size of the share.
-    fn of_share(&self, used: f64, weight: f64, bucket: Bucket) -> (u32, u32) {
-        let burst = bucket.rate.burst;
-        let remaining = bucket.rate.remaining(bucket.free, bucket.now);
-        if tide::is_open(bucket.fill) {
-            return (remaining, burst);
+    /// Returns what remains to an account with the usage `used`.
+    ///
+    /// While the quota is contended this is a share of it over [`TAU`], at its present size.
+    /// Otherwise it is the whole quota.
+    fn allowance(&self, used: f64, weight: f64, floor: f64, bucket: Bucket) -> Allowance {
+        let Bucket { now, rate, free, fill, level } = bucket;
+        let name = self.common.name;
+        if tide::is_open(fill) {
+            return quota::allowance(name, rate, free, now);
         }
-        let threshold = tide::threshold(bucket.level * weight * TAU, bucket.fill);
-        // The cast saturates.
-        let limit = (threshold.ceil() as u32).clamp(1, burst);
-        (((threshold - used).max(0.0) as u32).min(remaining).min(limit), limit)
+        let threshold = tide::threshold(level * weight * TAU, fill).max(floor * TAU);
+        // The casts saturate.
+        let limit = (threshold.round() as u32).max(1);
+        let of_share = (threshold - used).max(0.0).ceil() as u32;
+        let remaining = of_share.min(rate.remaining(free, now)).min(limit);
+        // The usage from which on less than `limit` remains of the share.
+        let unused = (threshold + 1.0 - f64::from(limit)).max(1e-9);
+        let share_reset = Duration::from_secs_f64(TAU * (used / unused).max(1.0).ln());
+        let bucket_reset = rate.take(free, now, limit.min(rate.burst)).map_or_else(|at| at - now, |_| 0);
+        Allowance {
+            name,
+            limit: u64::from(limit),
+            window: Duration::from_secs_f64(TAU),
+            remaining: u64::from(remaining),
+            reset: share_reset.max(Duration::from_nanos(bucket_reset)),
+        }
     }
 }
 
@@ -365,7 +386,8 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let bucket = self.read_bucket(self.common.now());
         let own = self.table.find(caller.hash).and_then(|(_, entry)| entry.read(caller.hash));
         let used = own.map_or(0.0, |(_, word)| Used::unpack(word).at(ticks(bucket.now)));
-        let (of_share, _) = self.of_share(used, caller.share.clamped_weight(), bucket);
+        let (weight, floor) = (caller.share.clamped_weight(), caller.share.clamped_floor());
+        let of_share = self.allowance(used, weight, floor, bucket).remaining as u32;
         let of_cap = caller.share.cap().map(|cap| {
             let rate = cap.gcra();
             let free = self.caps.get().map_or(bucket.now, |caps| caps.free(caller.hash, rate, bucket.now));
@@ -374,20 +396,22 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         of_cap.map_or(of_share, |of_cap| of_cap.min(of_share))
     }
 
-    /// States the account's share over [`TAU`], at its present size. Does not state a cap.
+    /// States the whole quota or, while it is contended, the account's share. Does not state a cap,
+    /// nor the usage of other accounts: that of a shared entry, or of an entry that may have been
+    /// given to another account.
     fn allowances(&self, charge: &FairCharge, each: &mut dyn FnMut(Allowance)) {
+        let entry = self.table.at(charge.entry).filter(|_| !self.table.is_shared(charge.entry));
+        let word = entry.and_then(|entry| entry.read(entry.hash()));
+        // The time is read after the entry, so that it is not before an eviction that was seen.
         let bucket = self.read_bucket(self.common.now());
-        let Some(entry) = self.table.at(charge.entry) else { return };
-        let Some((_, word)) = entry.read(entry.hash()) else { return };
-        let used = Used::unpack(word).at(ticks(bucket.now));
-        let (remaining, limit) = self.of_share(used, f64::from(charge.weight), bucket);
-        each(Allowance {
-            name: self.common.name,
-            limit: u64::from(limit),
-            window: Duration::from_secs_f64(TAU),
-            remaining: u64::from(remaining),
-            reset: Duration::from_secs_f64(TAU * used.max(1.0).ln()),
-        });
+        let used = match word {
+            Some((_, word)) if tide::is_remembered(charge.at, bucket.now) => {
+                Used::unpack(word).at(ticks(bucket.now))
+            }
+            _ if tide::is_open(bucket.fill) => 0.0,
+            _ => return,
+        };
+        each(self.allowance(used, charge.weight.get(), charge.floor.get(), bucket));
     }
 
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
@@ -398,7 +422,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "tail" => self.set_tail(value),
-            "rate" | "burst" => self.set_quota(self.live.quota().with_setting(setting, value)?),
+            "rate" | "burst" => self.change_quota(|quota| quota.with_setting(setting, value)),
             _ => Err(ControlError::unknown(setting, &["rate", "burst", "tail", "queue", "max_wait"])),
         }
     }

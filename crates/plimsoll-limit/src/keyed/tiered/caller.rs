@@ -34,8 +34,8 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn of_account(limits: &Limits<'_>, rate: Rate, at: u64) -> Self {
-        Refusal { by: limits.class.account, reason: Reason::Limited, rate, at }
+    pub(super) fn of_account(limits: &Limits<'_>, rate: Rate, reason: Reason, at: u64) -> Self {
+        Refusal { by: limits.class.account, reason, rate, at }
     }
 
     pub(super) fn of_shared(limit: &SharedLimit, rate: Rate, at: u64) -> Self {

@@ -5,6 +5,7 @@ use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::table::entry::{EMPTY, Entry, Taken};
 use plimsoll_core::parts::intern;
+use plimsoll_core::{ConfigError, ControlError};
 use std::fmt;
 
 /// A class of accounts, such as "free" or "premium", and its limits.
@@ -28,7 +29,7 @@ pub struct Class {
 }
 
 impl Class {
-    /// Creates a class without limits of its own.
+    /// Creates a class without limits of its own. Its name is not "global" and contains no "/".
     pub fn new(name: impl Into<String>) -> Self {
         Class { name: name.into(), each: None, all: None }
     }
@@ -46,6 +47,22 @@ impl Class {
         self.all = Some(quota);
         self
     }
+
+    /// Checks the name and both quotas.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        // A slash separates the name of a class from that of its tier.
+        if self.name.is_empty() || self.name == "global" || self.name.contains('/') {
+            let allowed = "not empty, other than \"global\", and without \"/\"";
+            return Err(ConfigError::new("class.name", format!("{:?}", self.name), allowed));
+        }
+        for (quota, accounts) in [(self.each, "each account"), (self.all, "all accounts")] {
+            if let Some(Err(e)) = quota.map(|quota| quota.validate()) {
+                let value = format!("{} ({accounts} in class {:?})", e.value(), self.name);
+                return Err(ConfigError::new(e.field(), value, e.allowed().to_owned()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A limit that many accounts share.
@@ -61,9 +78,14 @@ impl SharedLimit {
         SharedLimit { name: intern(name), live: LiveQuota::new(quota), entry }
     }
 
-    pub(super) fn set(&self, quota: Quota, now: u64) {
-        self.live.set(quota);
+    pub(super) fn update(
+        &self,
+        now: u64,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<(), ControlError> {
+        self.live.update(change)?;
         self.entry.recount(self.live.rate().interval, now);
+        Ok(())
     }
 
     pub(super) fn free(&self, rate: Rate, now: u64) -> u64 {

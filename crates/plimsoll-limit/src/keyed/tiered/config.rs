@@ -58,14 +58,11 @@ impl TieredRateLimiterConfig {
     /// Returns an error naming the first invalid setting, its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check::name(&self.name)?;
-        let quotas = self.classes.iter().flat_map(|class| [&class.each, &class.all]);
-        quotas.flatten().chain(&self.global).try_for_each(Quota::validate)?;
+        self.global.iter().try_for_each(Quota::validate)?;
         check::within("classes", self.classes.len(), 1..=MAX_CLASSES)?;
         for (n, class) in self.classes.iter().enumerate() {
+            class.validate()?;
             let name = || format!("{:?}", class.name);
-            if class.name.is_empty() || class.name == "global" {
-                return Err(ConfigError::new("class.name", name(), "a name other than \"global\""));
-            }
             if self.classes.iter().take(n).any(|other| other.name == class.name) {
                 return Err(ConfigError::new("class.name", name(), "given to one class only"));
             }
@@ -118,7 +115,7 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
-    queue_setters!();
+    queue_setters!(keyed);
     setup_setters!(TieredRateLimiterConfig: clock, dice, observe);
 
     /// Builds the limiter.

@@ -1,18 +1,18 @@
 //! Changing a tiered limiter while it runs.
 
-use super::classes::{Class, ClassLimits};
+use super::classes::{Class, ClassLimits, SharedLimit};
 use super::{Assigned, Tiered, TieredRateLimiter};
 use crate::Quota;
 use plimsoll_core::ControlError;
 use std::hash::Hash;
 
 impl<K: ?Sized> Tiered<K> {
-    pub(super) fn set_global(&self, quota: Quota) -> Result<(), ControlError> {
-        quota.validate()?;
-        let Some(limit) = &self.global else {
-            return Err(ControlError::new("global", quota, "set only if the limiter was built with one"));
-        };
-        limit.set(quota, self.common.now());
+    pub(super) fn change_shared(
+        &self,
+        limit: &SharedLimit,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<(), ControlError> {
+        limit.update(self.common.now(), change)?;
         self.common.queues.wake_all();
         Ok(())
     }
@@ -77,7 +77,11 @@ impl<K: ?Sized> TieredRateLimiter<K> {
     /// Returns an error if the quota is invalid, or if the limiter was built without one. Nothing
     /// has changed then.
     pub fn set_global(&self, quota: Quota) -> Result<(), ControlError> {
-        self.0.set_global(quota)
+        quota.validate()?;
+        let Some(limit) = &self.0.global else {
+            return Err(ControlError::new("global", quota, "absent, as the limiter was built without one"));
+        };
+        self.0.change_shared(limit, |_| Ok(quota))
     }
 
     /// Changes the quota of each account in a class. Units that are charged stay charged.
@@ -90,9 +94,9 @@ impl<K: ?Sized> TieredRateLimiter<K> {
     pub fn set_each(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         let Some(live) = &self.0.class(self.0.check_class(class)?).each else {
-            return Err(ControlError::new("each", quota, "set only if the class was built with one"));
+            return Err(ControlError::new("each", quota, "absent, as the class was built without one"));
         };
-        live.set(quota);
+        live.update(|_| Ok(quota))?;
         self.0.common.queues.wake_all();
         Ok(())
     }
@@ -104,10 +108,8 @@ impl<K: ?Sized> TieredRateLimiter<K> {
     pub fn set_all(&self, class: &str, quota: Quota) -> Result<(), ControlError> {
         quota.validate()?;
         let Some(limit) = &self.0.class(self.0.check_class(class)?).all else {
-            return Err(ControlError::new("all", quota, "set only if the class was built with one"));
+            return Err(ControlError::new("all", quota, "absent, as the class was built without one"));
         };
-        limit.set(quota, self.0.common.now());
-        self.0.common.queues.wake_all();
-        Ok(())
+        self.0.change_shared(limit, |_| Ok(quota))
     }
 }

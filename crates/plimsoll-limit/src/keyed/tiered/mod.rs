@@ -5,6 +5,7 @@ mod charge;
 mod classes;
 mod config;
 mod controls;
+mod decision;
 
 pub use charge::TieredCharge;
 pub use classes::Class;
@@ -16,16 +17,15 @@ use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::Table;
-use crate::table::entry::{Entry, Taken};
+use crate::table::entry::Entry;
 use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
 use crate::{Quota, quota};
-use caller::{Caller, Limits, Refusal};
+use caller::{Caller, Refusal};
 use classes::{ClassLimits, SharedLimit};
-use plimsoll_core::{Allowance, ControlError, Rejected};
+use plimsoll_core::{Allowance, ControlError, Reason, Rejected};
 use std::fmt;
 use std::hash::Hash;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Limits all accounts together, each class of them, and each account: all or nothing.
@@ -90,9 +90,6 @@ struct Assigned {
     quota: Option<Quota>,
 }
 
-/// The entry of an account that has no quota of its own.
-const NO_ENTRY: u32 = u32::MAX;
-
 /// The maximum number of classes.
 pub(super) const MAX_CLASSES: usize = 511;
 
@@ -100,9 +97,6 @@ pub(super) const MAX_CLASSES: usize = 511;
 /// these numbers as its hash with a probability of one in 2⁵⁵.
 const GLOBAL_QUEUE: u64 = 1;
 const CLASS_QUEUE: u64 = 2;
-
-/// The entry that an admitted request was charged to, and the interval by which it is counted.
-type Charged = (u32, u64);
 
 impl<K: ?Sized> Tiered<K> {
     #[inline(always)]
@@ -118,68 +112,6 @@ impl<K: ?Sized> Tiered<K> {
         u16::try_from(at).ok()
     }
 
-    /// Fast path: a known account without an override, and every tier has enough. Returns `None`,
-    /// having changed nothing, if the slow path must decide.
-    ///
-    /// Every tier is read before any is charged, as in [`take`](Self::take), and none is read
-    /// twice.
-    #[inline(always)]
-    fn take_fast(&self, caller: Caller, units: u32, now: u64) -> Option<Charged> {
-        if caller.own.is_some() {
-            return None;
-        }
-        let class = self.class(caller.class);
-        let each = match &class.each {
-            None => None,
-            Some(live) => {
-                let (n, entry) = self.accounts.table.find(caller.hash)?;
-                let rate = live.rate();
-                Some((n, entry, rate, entry.offer(caller.hash, rate, now, units)?))
-            }
-        };
-        let all = match &class.all {
-            None => None,
-            Some(limit) => Some((limit, limit.offer(now, units)?)),
-        };
-        let global = match &self.global {
-            None => None,
-            Some(limit) => Some((limit, limit.offer(now, units)?)),
-        };
-        // If another thread was faster, the state has changed, and is read again.
-        if let Some((_, entry, rate, (from, to))) = each
-            && !entry.exchange(from, to)
-            && entry.take(caller.hash, rate, now, units) != Taken::Yes
-        {
-            return None;
-        }
-        let (entry, interval) = each.map_or((NO_ENTRY, u64::MAX), |(n, _, rate, _)| (n, rate.interval));
-        if let Some((limit, (from, to))) = all
-            && !limit.entry.exchange(from, to)
-            && limit.take(limit.live.rate(), now, units).is_err()
-        {
-            self.take_back(entry, None, units, now);
-            return None;
-        }
-        if let Some((limit, (from, to))) = global
-            && !limit.entry.exchange(from, to)
-            && limit.take(limit.live.rate(), now, units).is_err()
-        {
-            self.take_back(entry, all.map(|(limit, _)| limit), units, now);
-            return None;
-        }
-        Some((entry, interval))
-    }
-
-    /// Refunds what was charged at this instant.
-    #[cold]
-    #[inline(never)]
-    fn take_back(&self, entry: u32, all: Option<&SharedLimit>, units: u32, now: u64) {
-        self.accounts.refund(entry, now, units, now, u64::MAX);
-        if let Some(all) = all {
-            all.entry.refund(now, units, now, u64::MAX);
-        }
-    }
-
     #[inline]
     fn resolve(&self, hash: u64, stated: u16) -> Caller {
         let Assigned { class, quota } = self.assigned.get(hash).unwrap_or_default();
@@ -190,110 +122,6 @@ impl<K: ?Sized> Tiered<K> {
     #[inline(always)]
     fn stated(&self, key: &K) -> u16 {
         self.class_of.as_ref().and_then(|class_of| self.class_named(class_of(key))).unwrap_or(0)
-    }
-
-    /// Reads the limits that apply to a caller.
-    #[inline]
-    fn limits(&self, caller: Caller) -> Limits<'_> {
-        let class = self.class(caller.class);
-        let own = caller.own.map(|own| own.gcra());
-        Limits {
-            class,
-            each: own.or_else(|| class.each.as_ref().map(LiveQuota::rate)),
-            all: class.all.as_ref().map(|limit| (limit, limit.live.rate())),
-            global: self.global.as_ref().map(|limit| (limit, limit.live.rate())),
-        }
-    }
-
-    /// Returns the limit that rejects for the longest time, if the requests `ahead` in each queue
-    /// are charged a unit first. Charges nothing itself.
-    #[inline]
-    fn refusal(
-        &self,
-        limits: &Limits<'_>,
-        caller: Caller,
-        units: u32,
-        now: u64,
-        ahead: impl Fn(u64) -> u64,
-    ) -> Option<Refusal> {
-        let mut longest: Option<Refusal> = None;
-        let mut consider = |refusal: Refusal| {
-            if longest.is_none_or(|longest| refusal.at > longest.at) {
-                longest = Some(refusal);
-            }
-        };
-        let take = |rate: Rate, free: u64, queue: u64| match ahead(queue) {
-            0 => rate.take(free, now, units),
-            n => rate.take(free.max(now).saturating_add(rate.interval.saturating_mul(n)), now, units),
-        };
-        if let Some(rate) = limits.each
-            && let Err(at) = take(rate, self.accounts.free(caller.hash, rate, now), caller.hash)
-        {
-            consider(Refusal::of_account(limits, rate, at));
-        }
-        let queues = [CLASS_QUEUE + u64::from(caller.class), GLOBAL_QUEUE];
-        for (shared, queue) in [limits.all, limits.global].into_iter().zip(queues) {
-            if let Some((limit, rate)) = shared
-                && let Err(at) = take(rate, limit.free(rate, now), queue)
-            {
-                consider(Refusal::of_shared(limit, rate, at));
-            }
-        }
-        longest
-    }
-
-    /// Charges all tiers or none, as of `now`.
-    #[inline]
-    fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Charged, Refusal> {
-        let limits = self.limits(caller);
-        // First without charging, so that a rejection writes nothing and has the longest time of
-        // all.
-        if let Some(refusal) = self.refusal(&limits, caller, units, now, |_| 0) {
-            return Err(refusal);
-        }
-        // Then for good, with a refund if another thread was faster.
-        let entry = match limits.each {
-            Some(rate) => self.accounts.take(caller.hash, rate, now, units).map_err(|refused| Refusal {
-                reason: refused.reason(),
-                ..Refusal::of_account(&limits, rate, refused.at)
-            })?,
-            None => NO_ENTRY,
-        };
-        if let Some((limit, rate)) = limits.all
-            && let Err(at) = limit.take(rate, now, units)
-        {
-            self.take_back(entry, None, units, now);
-            return Err(Refusal::of_shared(limit, rate, at));
-        }
-        if let Some((limit, rate)) = limits.global
-            && let Err(at) = limit.take(rate, now, units)
-        {
-            self.take_back(entry, limits.all.map(|(limit, _)| limit), units, now);
-            return Err(Refusal::of_shared(limit, rate, at));
-        }
-        Ok((entry, limits.each.map_or(u64::MAX, |rate| rate.interval)))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn charge_slow(&self, caller: Caller, units: u32) -> Result<TieredCharge, Rejected> {
-        let (now, taken) = self.common.decide(|now| self.take(caller, units, now), |refusal| refusal.at);
-        Self::charged(caller, units, now, taken)
-    }
-
-    fn charged(
-        caller: Caller,
-        units: u32,
-        now: u64,
-        taken: Result<Charged, Refusal>,
-    ) -> Result<TieredCharge, Rejected> {
-        match taken {
-            Ok((entry, interval)) => {
-                let own_burst = caller.own.and_then(|own| NonZeroU32::new(own.burst_size()));
-                Ok(TieredCharge { entry, units, at: now, interval, class: caller.class, own_burst })
-            }
-            Err(Refusal { by, reason, rate, at }) => Err(rejected(by, reason, rate, units, now, at)),
-        }
     }
 }
 
@@ -378,7 +206,8 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
     fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
         let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
-        let refusal = self.refusal(&limits, caller, units, now, |queue| queues.ahead(queue));
+        let account = |rate| self.accounts.free_or_overflow(caller.hash, rate, now);
+        let refusal = self.refusal(&limits, caller, units, now, account, |queue| queues.ahead(queue));
         // If there are enough units for all of them, the waiting requests are still served first.
         let behind = || {
             let queued = [(limits.global, GLOBAL_QUEUE), (limits.all, CLASS_QUEUE + u64::from(caller.class))];
@@ -386,7 +215,8 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
                 Some((limit, rate)) => Refusal::of_shared(limit, rate, now.saturating_add(rate.interval)),
                 None => {
                     let rate = limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
-                    Refusal::of_account(&limits, rate, now.saturating_add(rate.interval))
+                    let (_, reason) = limits.each.map_or((now, Reason::Limited), account);
+                    Refusal::of_account(&limits, rate, reason, now.saturating_add(rate.interval))
                 }
             }
         };
@@ -433,7 +263,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     }
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match &self.global {
-            Some(limit) => self.set_global(limit.live.quota().with_setting(setting, value)?),
+            Some(limit) => self.change_shared(limit, |quota| quota.with_setting(setting, value)),
             None => Err(ControlError::unknown(setting, &["queue", "max_wait"])),
         }
     }

@@ -1,0 +1,169 @@
+//! What a fair limiter states of the quota that applied to a request.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use plimsoll_core::{Allowance, Dice, ManualTime, Pack, Packed, Permit, Settle};
+use plimsoll_limit::{FairRateLimiter, FairRateLimiterBuilder, Quota, Share};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+const S: Duration = Duration::from_secs(1);
+
+fn builder(time: &ManualTime) -> FairRateLimiterBuilder<u64> {
+    let quota = Quota::per_second(1_000).burst(100);
+    FairRateLimiter::builder().quota(quota).clock(time.clock()).dice(Dice::seeded(1))
+}
+
+fn allowances<G: Settle>(permit: &Permit<G>) -> Vec<Allowance> {
+    let mut all = vec![];
+    permit.allowances(&mut |allowance| all.push(allowance));
+    all
+}
+
+/// Lets the accounts request twice the rate together, in turns, for `millis`.
+fn contend(limiter: &FairRateLimiter<u64>, time: &ManualTime, accounts: &[u64], millis: u64) {
+    for _ in 0..2 * millis {
+        time.advance(MS / 2);
+        let turn = time.clock().now().as_nanos() / 500_000;
+        let _ = limiter.check(&accounts[turn as usize % accounts.len()]);
+    }
+}
+
+/// Returns whether the shared quota is stated, instead of a share of it.
+fn is_shared_quota(allowance: &Allowance) -> bool {
+    (allowance.limit, allowance.window) == (100, 100 * MS)
+}
+
+/// The usage of the account that has taken over the entry was once stated as its own.
+#[test]
+fn evicted_account_is_stated_no_share_of_another() {
+    let time = ManualTime::new();
+    time.advance(S);
+    let limiter = builder(&time).max_keys(8).build().unwrap();
+    let long = limiter.try_acquire(&1).unwrap();
+    time.advance(20 * S);
+    let others: Vec<u64> = (100..108).collect();
+    contend(&limiter, &time, &others, 2_000);
+    for _ in 0..1_000 {
+        contend(&limiter, &time, &others, 1);
+        assert!(allowances(&long).iter().all(is_shared_quota), "{:?}", allowances(&long));
+    }
+}
+
+/// An account without an entry shares a usage with others.
+#[test]
+fn newcomer_without_an_entry_is_stated_no_usage_of_others() {
+    let time = ManualTime::new();
+    time.advance(S);
+    let limiter = builder(&time).max_keys(8).build().unwrap();
+    let known: Vec<u64> = (100..108).collect();
+    contend(&limiter, &time, &known, 2_000);
+    let mut admitted = 0;
+    for n in 0..4_000 {
+        contend(&limiter, &time, &known, 2);
+        if let Ok(permit) = limiter.try_acquire(&(5_000 + n)) {
+            admitted += 1;
+            assert!(allowances(&permit).iter().all(is_shared_quota), "{:?}", allowances(&permit));
+        }
+    }
+    assert!(admitted > 100, "{admitted}");
+}
+
+/// A share is stated for as long as the entry is surely that of the account.
+#[test]
+fn long_request_is_stated_its_share_for_some_seconds() {
+    let time = ManualTime::new();
+    let limiter = builder(&time).build().unwrap();
+    let accounts: Vec<u64> = (0..10).collect();
+    contend(&limiter, &time, &accounts, 2_000);
+    let permit = (0..1_000).find_map(|_| {
+        contend(&limiter, &time, &accounts, 1);
+        limiter.try_acquire(&0).ok()
+    });
+    contend(&limiter, &time, &accounts[1..], 5_000);
+    let allowances = allowances(&permit.unwrap());
+    let [Allowance { limit: 60..=250, remaining, window: S, .. }] = allowances[..] else {
+        panic!("{allowances:?}")
+    };
+    assert!(remaining > 0, "{allowances:?}");
+}
+
+/// An account that was alone was once stated its burst as the limit of a second: a tenth of what it
+/// could have.
+#[test]
+fn account_alone_is_stated_the_shared_quota() {
+    let time = ManualTime::new();
+    time.advance(S);
+    let limiter = builder(&time).build().unwrap();
+    let permit = limiter.try_acquire(&1).unwrap();
+    let shared =
+        |remaining, reset| Allowance { name: "fair", limit: 100, window: 100 * MS, remaining, reset };
+    assert_eq!(allowances(&permit), [shared(99, MS)]);
+    for _ in 0..10_000 {
+        time.advance(MS);
+        limiter.check(&1).unwrap();
+    }
+    assert_eq!(allowances(&permit), [shared(99, MS)]);
+    time.advance(100 * MS);
+    assert_eq!(allowances(&permit), [shared(100, Duration::ZERO)]);
+}
+
+/// The limit was once at most the burst, although it is stated for a second. The time until all of
+/// it remains is zero only if all of it remains.
+#[test]
+fn contended_share_is_stated_in_full_with_a_matching_reset() {
+    let time = ManualTime::new();
+    let limiter = builder(&time).build().unwrap();
+    contend(&limiter, &time, &[1, 2], 4_000);
+    let (mut stated, mut sum) = (0, 0);
+    for n in 0..4_000 {
+        contend(&limiter, &time, &[1, 2, 1], 1);
+        let key = if n % 500 == 0 { 1_000 + n } else { 2 };
+        let Ok(permit) = limiter.try_acquire(&key) else { continue };
+        for allowance in allowances(&permit).into_iter().filter(|allowance| !is_shared_quota(allowance)) {
+            let Allowance { limit, window, remaining, reset, .. } = allowance;
+            assert_eq!(window, S);
+            assert!((250..1_000).contains(&limit), "{allowance:?}");
+            assert!(remaining <= limit.min(100), "no more than the bucket has: {allowance:?}");
+            assert_eq!(remaining == limit, reset.is_zero(), "{allowance:?}");
+            assert!(reset < 10 * S, "{allowance:?}");
+            (stated, sum) = (stated + 1, sum + limit);
+        }
+    }
+    assert!(stated > 500, "{stated}");
+    assert!((400..=600).contains(&(sum / stated)), "half of the rate on average: {}", sum / stated);
+}
+
+/// An account with a guarantee was once stated to have no units, while all its requests were
+/// admitted.
+#[test]
+fn guaranteed_units_count_as_remaining() {
+    let time = ManualTime::new();
+    let share = |key: &u64| Share::default().at_least(if *key == 0 { 300.0 } else { 0.0 });
+    let limiter = builder(&time).share_of(share).build().unwrap();
+    let others: Vec<u64> = (1..=20).collect();
+    let mut stated = 0;
+    for n in 0..4_000_u64 {
+        contend(&limiter, &time, &others, 4);
+        let remaining = limiter.remaining(&0);
+        let admitted = limiter.try_acquire(&0);
+        assert_eq!(remaining > 0, admitted.is_ok(), "{n}");
+        let Ok(permit) = admitted else { continue };
+        // The same when the charge was packed into words.
+        let mut all = allowances(&permit);
+        for packed in [false, true] {
+            if packed {
+                let words = plimsoll_core::Keyed::admit_for(&limiter, &0, Default::default()).map(Pack::pack);
+                let Ok(words) = words else { continue };
+                all.clear();
+                Packed(limiter.clone()).allowances(&words, &mut |allowance| all.push(allowance));
+                Packed(limiter.clone()).refund(words);
+            }
+            let [allowance] = all[..] else { panic!("{all:?}") };
+            if !is_shared_quota(&allowance) {
+                stated += 1;
+                assert!(allowance.limit >= 300, "{allowance:?}");
+            }
+        }
+    }
+    assert!(stated > 4_000, "{stated}");
+}
