@@ -122,7 +122,7 @@ fn invalid_buffer_key_names_its_line() {
             "discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 1",
             &["policy.slices = 1", "2 to 1000000"],
         ),
-        ("keep = 0.3", &["policy.keep is not allowed with buffer"]),
+        ("keep_rate = 0.3", &["policy.keep_rate is not allowed with buffer"]),
     ] {
         assert_rejected(&run(keys), &[&["buffer.toml:"], parts].concat());
     }
@@ -188,18 +188,18 @@ fn invalid_fault_or_breaker_key_names_its_line() {
     for (keys, parts) in [
         ("ratio = 0", &["policy.ratio = 0", "0.001 to 1"][..]),
         ("ratio = 1.5", &["policy.ratio = 1.5"]),
-        ("calls = 0", &["policy.calls = 0", "1 to 1000000"]),
+        ("min_calls = 0", &["policy.min_calls = 0", "1 to 1000000"]),
         ("within = \"0s\"", &["policy.within = \"0s\"", "3600s"]),
         ("slow = \"0s\"", &["policy.slow = \"0s\""]),
-        ("open = \"0s\"", &["policy.open = \"0s\""]),
-        ("open = \"2s\"\nmax_open = \"1s\"", &["policy.max_open = \"1s\"", "2s to 3600s"]),
+        ("open_time = \"0s\"", &["policy.open_time = \"0s\""]),
+        ("open_time = \"2s\"\nmax_open_time = \"1s\"", &["policy.max_open_time = \"1s\"", "2s to 3600s"]),
         ("probe_concurrency = 2000", &["policy.probe_concurrency = 2000", "1 to 1024"]),
         ("probe_lease = \"0s\"", &["policy.probe_lease = \"0s\""]),
         ("ramp = \"5\"", &["policy.ramp = \"5\"", "unit"]),
         ("call_timeout = \"0s\"", &["policy.call_timeout = \"0s\""]),
         (
             "concurrency = 3",
-            &["policy.concurrency is not allowed with circuit-breaker", "ratio, calls, within"],
+            &["policy.concurrency is not allowed with circuit-breaker", "ratio, min_calls, within"],
         ),
         ("trials = 3", &["trials", "unknown key"]),
         ("probes = 3", &["policy.probes is not allowed with circuit-breaker"]),
