@@ -5,8 +5,9 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::scenario::breaker::{BREAKER, BREAKER_VALVE};
-use crate::scenario::raw::{self, Number};
+use crate::scenario::raw;
 use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
+use crate::scenario::types::Number;
 use crate::scenario::values::span;
 use crate::sim::{Policy, ServerPlan};
 
@@ -138,14 +139,18 @@ impl Reader<'_> {
                 "dispatch" => self.dispatch(keys, server)?,
                 _ => self.adaptive_throttle_valve(keys, concurrency)?,
             };
-            let name = keys.name.clone().unwrap_or_else(|| match &policy {
+            let given = keys.name.as_ref();
+            let name = given.map(|name| name.as_ref().clone()).unwrap_or_else(|| match &policy {
                 Policy::Buffer { discipline, .. } => discipline.as_str().replace('-', " "),
                 Policy::LoadShedder { control, .. } => format!("load shedder, {}", control.as_str()),
                 _ => kind.replace('-', " ").replace('+', " + "),
             });
             if policies.iter().any(|(other, _)| *other == name) {
-                let expected = "given a name: another policy has this one";
-                return Err(self.source.invalid("policy.kind", &keys.kind, expected));
+                let at = given.map_or(keys.kind.span(), Spanned::span);
+                let what = format!(
+                    "policy.name = {name:?} is not allowed: it must be a name that no other policy has"
+                );
+                return Err(self.source.error_at(&at, what));
             }
             policies.push((name, policy));
         }

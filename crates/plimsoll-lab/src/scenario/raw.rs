@@ -6,9 +6,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(crate) type Number = Spanned<f64>;
-pub(crate) type Whole = Spanned<u64>;
-pub(crate) type Text = Spanned<String>;
+use crate::scenario::types::{Number, Text, Whole};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,7 +113,7 @@ pub(super) struct Trigger {
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
     pub(super) kind: Text,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Spanned<String>>,
     pub(super) concurrency: Option<Whole>,
     pub(super) queue: Option<Whole>,
     pub(super) max_wait: Option<Text>,
