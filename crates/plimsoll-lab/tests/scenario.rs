@@ -139,7 +139,7 @@ fn value_of_another_type_names_the_allowed_range() {
     rejected("deadline = \"100ms\"", "jitter = 1", &["jitter = 1", "true or false"]);
     rejected("[[policy]]\nkind = \"bare\"\n\n[[policy]]", "[policy]", &["[policy]", "a list"]);
     rejected("[trigger]\n", "[[trigger]]\n", &["[[trigger]]", "a table"]);
-    rejected("[server]", "server = 3\n[clients]\n#", &["server = 3", "a table"]);
+    rejected("service = {", "service = 3 #", &["service = 3", "a table"]);
 }
 
 #[test]
