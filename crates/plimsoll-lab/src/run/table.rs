@@ -8,7 +8,7 @@ use crate::run::faults::with_last;
 use crate::run::outcome::{Outcome, Row};
 
 const HEAD: [&str; 2] = [
-    "         offered goodput   95 %       of  accepted, ms  rejected   late recovery",
+    "         offered goodput   95 %       of  admitted, ms  rejected   late recovery",
     "  load        /s      /s      ±    bound    p50    p99       /s     /s     time  verdict",
 ];
 
