@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (ms, s) = (Duration::from_millis(1), Duration::from_secs(1));
     let server = ServerPlan { rejection_cost: 0.001, ..ServerPlan::new(16, Law::Exponential(10 * ms)) };
     let capacity = server.capacity();
-    let three = Policy::ThreeLayers { keep: 0.5, concurrency: 16, queue: 64, max_wait: 45 * ms };
+    let three = Policy::ThreeLayers { keep_rate: 0.5, concurrency: 16, queue: 64, max_wait: 45 * ms };
     let waiting = Policy::QueueingValve { concurrency: 16, queue: 64, max_wait: 45 * ms };
     let valve = Policy::Valve { concurrency: 16 };
     for (name, policy) in [("bare", Policy::Bare), ("valve", valve), ("waiting", waiting), ("three", three)] {

@@ -1,5 +1,6 @@
 //! Finds scenarios by name: those that come with the program, and a user's files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{LabError, UsageError};
@@ -54,6 +55,9 @@ pub fn fairness_scenarios() -> &'static [Shipped] {
     )
 }
 
+/// The largest distance to a name that is suggested, in edits.
+const MAX_TYPOS: usize = 2;
+
 /// The text of a scenario and where it was found.
 pub(crate) struct Found {
     pub(crate) name: String,
@@ -73,11 +77,27 @@ pub(crate) fn find(wanted: &str) -> Result<Found, LabError> {
     let path = Path::new(wanted);
     let text = std::fs::read_to_string(path).map_err(|error| {
         let names: Vec<&str> = all().map(|one| one.name).collect();
-        let allowed = format!("{error}; allowed is a scenario file or one of {}", names.join(", "));
+        let why = match error.kind() {
+            ErrorKind::NotFound => not_found(wanted, &names),
+            _ => error.to_string(),
+        };
+        let allowed = format!("{why}; allowed is a scenario file or one of {}", names.join(", "));
         UsageError::new("SCENARIO", wanted, allowed)
     })?;
     let name = path.file_stem().map_or_else(|| wanted.into(), |stem| stem.to_string_lossy().into_owned());
     Ok(Found { name, file: wanted.into(), text, directory: path.parent().map(Path::to_path_buf) })
+}
+
+/// Says that there is no such scenario, and names the nearest one if it is near enough for a typo.
+fn not_found(wanted: &str, names: &[&str]) -> String {
+    let stem = Path::new(wanted).file_stem().unwrap_or_default().to_string_lossy();
+    let distance = |name: &str| strsim::osa_distance(name, &stem);
+    let nearest = names.iter().min_by_key(|name| distance(name));
+    let none = "there is no scenario or file of that name";
+    match nearest.filter(|name| distance(name) <= MAX_TYPOS.min(name.len() / 3)) {
+        Some(name) => format!("{none} (did you mean {name:?}?)"),
+        None => none.into(),
+    }
 }
 
 #[cfg(test)]

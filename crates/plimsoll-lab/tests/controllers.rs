@@ -116,7 +116,12 @@ fn missing_keys_have_the_guards_defaults() {
     assert_eq!(with(red), Ok(shedder(5 * MS, ShedderControl::Red { from: 3, to: 9 })));
     assert_eq!(with("kind = \"dagor\""), Ok(Policy::Dagor));
     assert_eq!(with("kind = \"dispatch\""), Ok(Policy::Dispatch { slots: 4, probes: 8 }));
-    let throttle = Policy::AdaptiveThrottleValve { k: 2.0, window: 120_000 * MS, floor: 1.0, concurrency: 4 };
+    let throttle = Policy::AdaptiveThrottleValve {
+        multiplier: 2.0,
+        window: 120_000 * MS,
+        min_rate: 1.0,
+        concurrency: 4,
+    };
     assert_eq!(with("kind = \"adaptive-throttle+valve\""), Ok(throttle));
 }
 
@@ -140,11 +145,11 @@ fn invalid_setting_names_line_and_allowed_values() {
         ("dispatch", "slots = 0", &["policy.slots = 0", "1 to 1000000"]),
         ("dispatch", "probes = 0", &["policy.probes = 0"]),
         ("dispatch", "queue = 3", &["policy.queue is not allowed with dispatch", "slots, probes"]),
-        ("adaptive-throttle+valve", "k = 0.5", &["policy.k = 0.5", "1 to 1000000"]),
+        ("adaptive-throttle+valve", "multiplier = 0.5", &["policy.multiplier = 0.5", "1 to 1000000"]),
         ("adaptive-throttle+valve", "window = \"10ms\"", &["policy.window = \"10ms\"", "1s to 3600s"]),
-        ("adaptive-throttle+valve", "floor = -1", &["policy.floor = -1"]),
+        ("adaptive-throttle+valve", "min_rate = -1", &["policy.min_rate = -1"]),
         ("throttle", "", &["policy.kind = \"throttle\"", "dispatch or adaptive-throttle+valve"]),
-        ("valve", "k = 2", &["policy.k is not allowed with valve"]),
+        ("valve", "multiplier = 2", &["policy.multiplier is not allowed with valve"]),
     ] {
         let stderr = with(&format!("kind = \"{kind}\"\n{keys}")).expect_err(keys);
         for part in [&["x.toml:"], parts].concat() {

@@ -81,7 +81,7 @@ fn invalid_scenario_key_names_its_line() {
     rejected(
         "kind = \"queueing-valve\"",
         "kind = \"bare\"",
-        &["policy.kind = \"bare\"", "another policy has this one"],
+        &["policy.name = \"bare\" is not allowed", "a name that no other policy has"],
     );
     rejected("kind = \"bare\"", "kind = \"none\"", &["policy.kind = \"none\"", "queueing-valve", "buffer"]);
     rejected(
@@ -89,6 +89,57 @@ fn invalid_scenario_key_names_its_line() {
         "max_wait = \"1s\"\nkind = \"bare\"",
         &["policy.max_wait", "bare: allowed are none"],
     );
+}
+
+#[test]
+fn missing_key_names_the_table_that_requires_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("short.toml");
+    let without = |part: &str| {
+        assert!(SMALL.contains(part), "{part}");
+        fs::write(&path, SMALL.replacen(part, "", 1)).unwrap();
+        lab(&["run", path.to_str().unwrap()])
+    };
+    let trigger = "[trigger]\nfrom = \"1s\"\nuntil = \"2s\"\nloads = [0.5, 3]\n";
+    for (part, expected) in [
+        (trigger, "short.toml:1: trigger is missing: a scenario requires it"),
+        ("seconds = 4\n", "short.toml:1: seconds is missing: a scenario requires it"),
+        ("from = \"1s\"\n", "short.toml:15: trigger.from is missing: [trigger] requires it"),
+        ("slots = 4\n", "short.toml:4: server.slots is missing: [server] requires it"),
+        (
+            "law = \"exponential\", ",
+            "short.toml:6: server.service.law is missing: [server.service] requires it",
+        ),
+        ("kind = \"bare\"\n", "short.toml:20: policy.kind is missing: [[policy]] requires it"),
+        ("\nkind = \"queueing-valve\"", "short.toml:23: policy.kind is missing: [[policy]] requires it"),
+    ] {
+        let output = without(part);
+        assert_rejected(&output, &[expected]);
+        assert!(!String::from_utf8(output.stderr).unwrap().contains("about"), "{part}");
+    }
+}
+
+#[test]
+fn value_of_another_type_names_the_allowed_range() {
+    let directory = tempfile::tempdir().unwrap();
+    let rejected = |from, to, parts: &[&str]| rejected_with(directory.path(), from, to, parts);
+    rejected(
+        "seconds = 4",
+        "seconds = \"4\"",
+        &["seconds = \"4\" is not allowed", "a number from 0.1 to 3600"],
+    );
+    rejected("slots = 4", "slots = -4", &["server.slots = -4", "a whole number from 1 to 65535"]);
+    rejected("slots = 4", "slots = 4.5", &["server.slots = 4.5", "a whole number from 1 to 65535"]);
+    rejected("load = 0.7", "load = true", &["arrivals.load = true", "above 0 and at most 1000"]);
+    rejected("loads = [0.5, 3]", "loads = [0.5, \"3\"]", &["trigger.loads = \"3\"", "0.001 to 1000"]);
+    rejected("loads = [0.5, 3]", "loads = 3", &["loads = 3", "a list"]);
+    rejected("from = \"1s\"", "from = 1", &["trigger.from = 1", "a time from 0us to 4s with a unit"]);
+    rejected("kind = \"bare\"", "kind = 1", &["policy.kind = 1", "bare, valve"]);
+    rejected("law = \"exponential\"", "law = []", &["server.service.law = []", "pareto"]);
+    rejected("deadline = \"100ms\"", "jitter = 1", &["jitter = 1", "true or false"]);
+    rejected("[[policy]]\nkind = \"bare\"\n\n[[policy]]", "[policy]", &["[policy]", "a list"]);
+    rejected("[trigger]\n", "[[trigger]]\n", &["[[trigger]]", "a table"]);
+    rejected("service = {", "service = 3 #", &["service = 3", "a table"]);
 }
 
 #[test]
@@ -122,7 +173,7 @@ fn invalid_buffer_key_names_its_line() {
             "discipline = \"time-buckets\"\nslice = \"9ms\"\nslices = 1",
             &["policy.slices = 1", "2 to 1000000"],
         ),
-        ("keep = 0.3", &["policy.keep is not allowed with buffer"]),
+        ("keep_rate = 0.3", &["policy.keep_rate is not allowed with buffer"]),
     ] {
         assert_rejected(&run(keys), &[&["buffer.toml:"], parts].concat());
     }
@@ -188,18 +239,18 @@ fn invalid_fault_or_breaker_key_names_its_line() {
     for (keys, parts) in [
         ("ratio = 0", &["policy.ratio = 0", "0.001 to 1"][..]),
         ("ratio = 1.5", &["policy.ratio = 1.5"]),
-        ("calls = 0", &["policy.calls = 0", "1 to 1000000"]),
+        ("min_calls = 0", &["policy.min_calls = 0", "1 to 1000000"]),
         ("within = \"0s\"", &["policy.within = \"0s\"", "3600s"]),
         ("slow = \"0s\"", &["policy.slow = \"0s\""]),
-        ("open = \"0s\"", &["policy.open = \"0s\""]),
-        ("open = \"2s\"\nmax_open = \"1s\"", &["policy.max_open = \"1s\"", "2s to 3600s"]),
+        ("open_time = \"0s\"", &["policy.open_time = \"0s\""]),
+        ("open_time = \"2s\"\nmax_open_time = \"1s\"", &["policy.max_open_time = \"1s\"", "2s to 3600s"]),
         ("probe_concurrency = 2000", &["policy.probe_concurrency = 2000", "1 to 1024"]),
         ("probe_lease = \"0s\"", &["policy.probe_lease = \"0s\""]),
         ("ramp = \"5\"", &["policy.ramp = \"5\"", "unit"]),
         ("call_timeout = \"0s\"", &["policy.call_timeout = \"0s\""]),
         (
             "concurrency = 3",
-            &["policy.concurrency is not allowed with circuit-breaker", "ratio, calls, within"],
+            &["policy.concurrency is not allowed with circuit-breaker", "ratio, min_calls, within"],
         ),
         ("trials = 3", &["trials", "unknown key"]),
         ("probes = 3", &["policy.probes is not allowed with circuit-breaker"]),
@@ -309,7 +360,12 @@ fn missing_trace_or_scenario_is_reported() {
     assert_eq!(with("good.txt").status.code(), Some(0));
     fs::write(&path, trace.replace("load = 0.7", "kind = \"trace\"")).unwrap();
     assert_rejected(&lab(&["run", path.to_str().unwrap()]), &["trace.toml:12: ", "arrivals.file is missing"]);
-    assert_rejected(&lab(&["run", "nowhere"]), &["SCENARIO \"nowhere\"", "overload", "retry-storm"]);
+    let none = "there is no scenario or file of that name";
+    assert_rejected(&lab(&["run", "nowhere"]), &["SCENARIO \"nowhere\"", none, "overload", "retry-storm"]);
+    assert_rejected(&lab(&["run", "overlod"]), &["SCENARIO \"overlod\"", none, "did you mean \"overload\"?"]);
+    assert_rejected(&lab(&["run", "retry_storm.toml"]), &[none, "did you mean \"retry-storm\"?"]);
+    let nowhere = String::from_utf8(lab(&["run", "nowhere"]).stderr).unwrap();
+    assert!(!nowhere.contains("did you mean") && !nowhere.contains("os error"), "{nowhere}");
     assert_rejected(&lab(&["run"]), &["SCENARIO"]);
     assert_rejected(&lab(&["run", "overload", "--seeds", "0"]), &["--seeds", "1 to 200"]);
     assert_rejected(&lab(&["run", "overload", "--out", "/no/such/x.html"]), &["--out", "allowed"]);

@@ -86,7 +86,7 @@ fn bounded_queue_reaches_the_bound() {
 
 #[test]
 fn attempts_count_in_one_column_and_seeds_repeat() {
-    let three = Policy::ThreeLayers { keep: 0.9, concurrency: 16, queue: 64, max_wait: 45 * MS };
+    let three = Policy::ThreeLayers { keep_rate: 0.9, concurrency: 16, queue: 64, max_wait: 45 * MS };
     let case = Case {
         clients: Clients {
             deadline: Some(60 * MS),

@@ -35,8 +35,13 @@ Drive a real server past its capacity, bare and guarded, and compare.
 
 Starts an HTTP server on loopback. Its handler needs a slot of a bottleneck of known capacity.
 A client sends it requests over real sockets at multiples of that capacity, first bare, then
-behind a valve. Arrivals are Poisson and never wait for an answer. Latency counts from the moment
-a request was due. A request not answered by its deadline is given up and counts as late.";
+behind a valve. The valve's concurrency is the number of slots. Its max_wait is a quarter of the
+time that the deadline leaves after the work. Its queue holds half of what the bottleneck serves
+in that time.
+
+Arrivals are Poisson and never wait for an answer. Latency counts from the moment a request was
+due. A request not answered by its deadline is given up and counts as late. Goodput is the rate of
+answers within the deadline. The bound is the smaller of the offered load and the capacity.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,7 +74,8 @@ Examples:
 The recovery time counts from the end of the trigger until goodput is back at 95 % of its share
 before the trigger. The verdict is that of most seeds: 'stable' if goodput recovered within the
 simulation, 'draining' if it did not but the server's backlog was shrinking, and 'metastable'
-otherwise.
+otherwise. It needs a steady load before and after the trigger. It is a dash for random bursts, or
+if there is too little time before or after the trigger.
 
 Exit codes: 0 for success, 1 if the run failed, 2 for invalid input, 130 after Ctrl-C.";
 

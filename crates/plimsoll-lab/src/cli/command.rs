@@ -113,7 +113,7 @@ fn result(report: &Report) -> String {
     let service_ms = report.service_time_ms;
     format!(
         "The bottleneck: {} slots of {service_ms} ms, {:.1} requests/s. The client waits {} ms.\n\
-         A rejection costs {:.1} µs of CPU, {:.4} % of a request's {service_ms} ms in the bottleneck.\n\
+         A rejection costs {:.1} µs of processor time, {:.4} % of the {service_ms} ms that a request holds its slot.\n\
          \n{}{}\n{}\n",
         report.slots,
         report.capacity,

@@ -90,7 +90,7 @@ impl Progress {
         if self.style == Style::Lines {
             let mark = if valid { "" } else { " · void" };
             let status = self.status(self.left(self.row_time));
-            self.line(&format!("{status} · {goodput:.0} of {bound:.0}/s good{mark}"));
+            self.line(&format!("{status} · goodput {goodput:.0}/s, bound {bound:.0}/s{mark}"));
         }
     }
 

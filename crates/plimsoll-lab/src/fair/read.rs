@@ -124,7 +124,7 @@ impl Reader<'_> {
         let names = Policy::ALL.map(Policy::as_str).join(", ");
         let mut policies: Vec<Policy> = Vec::new();
         for text in given.as_ref() {
-            let policy = Policy::ALL.into_iter().find(|policy| policy.as_str() == text.as_ref());
+            let policy = Policy::ALL.into_iter().find(|policy| policy.as_str() == text.as_ref().as_str());
             let policy = policy.filter(|policy| !policies.contains(policy));
             policies.push(policy.ok_or_else(|| {
                 self.source.invalid("fairness.policies", text, format!("one of {names}, each once"))

@@ -45,7 +45,7 @@ pub struct Row {
     /// Goodput can exceed it by requests that waited when the measured time ended and were answered
     /// later.
     pub bound: f64,
-    /// The median time of the accepted requests, which are those not rejected. A late one counts as
+    /// The median time of the admitted requests, which are those not rejected. A late one counts as
     /// the deadline, the least that it took. `None` if there are none.
     pub p50_ms: Option<f64>,
     /// The 99th percentile of the same.
@@ -72,7 +72,7 @@ pub struct Row {
     /// page only.
     #[serde(skip)]
     pub goodput_timeline: Vec<f64>,
-    /// The tail of the accepted requests: milliseconds, and the share that took longer. For the
+    /// The tail of the admitted requests: milliseconds, and the share that took longer. For the
     /// page only.
     #[serde(skip)]
     pub tail: Vec<(f64, f64)>,
@@ -98,8 +98,8 @@ impl Row {
             offered,
             goodput: per_second(tally.good),
             bound: runner.plan.bound(offered),
-            p50_ms: tally.accepted.quantile_ms(0.50),
-            p99_ms: tally.accepted.quantile_ms(0.99),
+            p50_ms: tally.admitted.quantile_ms(0.50),
+            p99_ms: tally.admitted.quantile_ms(0.99),
             rejected: per_second(tally.rejected.len()),
             rejected_p50_ms: tally.rejected.quantile_ms(0.50),
             rejected_p99_ms: tally.rejected.quantile_ms(0.99),
@@ -109,7 +109,7 @@ impl Row {
             lag_p99_ms,
             valid: lag_p99_ms <= lag_limit_ms && tally.sent_share() >= SENT_SHARE,
             goodput_timeline: tally.goodput_timeline.iter().map(|n| *n as f64 / STEP.as_secs_f64()).collect(),
-            tail: tally.accepted.tail(),
+            tail: tally.admitted.tail(),
             first_failure: tally.first_failure.clone(),
         }
     }

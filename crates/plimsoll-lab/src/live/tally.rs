@@ -93,7 +93,7 @@ pub(crate) struct Tally {
     ///
     /// A late request counts as the deadline, because its real time is unknown. Without the late
     /// ones the 99th percentile would lie within the deadline whatever the server did.
-    pub(crate) accepted: Times,
+    pub(crate) admitted: Times,
     /// The times to a rejection, from the moment the request was due.
     pub(crate) rejected: Times,
     /// Good answers in each [`STEP`] since the row began, the warm-up included.
@@ -116,7 +116,7 @@ impl Tally {
             sent_in_time: 0,
             good: 0,
             goodput_timeline: Vec::new(),
-            accepted: Times::new(),
+            admitted: Times::new(),
             rejected: Times::new(),
             late: 0,
             failed: 0,
@@ -149,12 +149,12 @@ impl Tally {
         match sent.outcome {
             Outcome::Good(time) => {
                 self.good += 1;
-                self.accepted.record(time);
+                self.admitted.record(time);
             }
             Outcome::Rejected(time) => self.rejected.record(time),
             Outcome::Late(deadline) => {
                 self.late += 1;
-                self.accepted.record(deadline);
+                self.admitted.record(deadline);
             }
             Outcome::Failed(why) => self.fail(why),
         }
@@ -215,9 +215,9 @@ mod tests {
         assert_eq!(tally.offered, good + rejected + tally.late + tally.failed);
         assert_eq!(tally.first_failure.as_deref(), Some("error 23"));
         assert_eq!(tally.lag.quantile_ms(0.99), Some(1.0));
-        // Half of the accepted requests were late, so the 99th percentile is at least the deadline.
-        assert!(tally.accepted.quantile_ms(0.4).unwrap() < 100.0);
-        assert!(tally.accepted.quantile_ms(0.99).unwrap() >= 200.0);
+        // Half of the admitted requests were late, so the 99th percentile is at least the deadline.
+        assert!(tally.admitted.quantile_ms(0.4).unwrap() < 100.0);
+        assert!(tally.admitted.quantile_ms(0.99).unwrap() >= 200.0);
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         }
         tally.record(sent(start, true, Outcome::Late(200 * MS)), start + MS);
         assert_eq!(tally.goodput_timeline, [1, 2, 0, 1]);
-        let tail = tally.accepted.tail();
+        let tail = tally.admitted.tail();
         assert!((tail[0].0 - 60.0).abs() < 0.1 && tail[0].1 == 0.25, "{tail:?}");
         assert!(tail.len() == 2 && tail[1].0 >= 200.0 && tail[1].1 == 0.0, "{tail:?}");
     }

@@ -112,7 +112,7 @@ pub enum Verdict {
     Draining,
     /// It did not recover, and the backlog was not shrinking. The overload sustains itself.
     Metastable,
-    /// The scenario leaves too little time before or after its trigger.
+    /// The scenario leaves too little time before or after its trigger, or has random bursts.
     Unjudged,
 }
 
@@ -178,17 +178,11 @@ impl Row {
         };
         let bound = |record: &Record| bound(step, record);
         let after: Vec<Recovery> =
-            records.iter().map(|record| judge(scenario, &record.timeline, step.case.span)).collect();
-        let recovered: Vec<f64> = after
-            .iter()
-            .filter_map(|after| match after {
-                Recovery::After(time) => Some(time.as_secs_f64()),
-                Recovery::Unknown | Recovery::Draining | Recovery::Never => None,
-            })
-            .collect();
+            records.iter().map(|record| judge(scenario, step, &record.timeline)).collect();
+        let recovered = Recovery::times(&after);
         let draining = after.iter().filter(|after| **after == Recovery::Draining).count();
-        let judged = after.iter().filter(|after| **after != Recovery::Unknown).count();
-        let verdict = match (recovered.len(), judged) {
+        let judged = Recovery::judged(&after);
+        let verdict = match (recovered.len(), judged as usize) {
             (_, 0) => Verdict::Unjudged,
             (recovered, judged) if 2 * recovered > judged => Verdict::Stable,
             (recovered, judged) if 2 * (recovered + draining) > judged => Verdict::Draining,
@@ -215,7 +209,7 @@ impl Row {
             failed: mean(&Record::failed_rate),
             late: mean(&Record::late_rate),
             wasted: mean(&|record| record.wasted() as f64),
-            judged: judged as u32,
+            judged,
             recovered: recovered.len() as u32,
             verdict,
             recovery_s: Estimate::of(&recovered),

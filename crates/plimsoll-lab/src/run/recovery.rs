@@ -6,8 +6,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::scenario::Scenario;
-use crate::sim::{Interval, STEP};
+use crate::scenario::{Scenario, Step};
+use crate::sim::{Arrivals, Interval, STEP};
 
 /// Steps over which the share is taken. Shorter windows are mostly chance.
 const WINDOW: usize = 5;
@@ -21,7 +21,7 @@ const HELD_SHARE: f64 = 0.9;
 /// What happened to one simulation after its trigger.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Recovery {
-    /// There was no time before the trigger, or too little after it.
+    /// There was no time before the trigger, or too little after it, or bursts outside it.
     Unknown,
     /// It recovered this long after the end of the trigger.
     After(Duration),
@@ -44,15 +44,41 @@ fn share(line: &[Interval], range: Range<usize>) -> Option<f64> {
     (fresh > 0.0).then(|| sum(|interval| interval.good - interval.herd) / fresh)
 }
 
+impl Recovery {
+    /// Returns the seconds of those that recovered.
+    pub(super) fn times(all: &[Recovery]) -> Vec<f64> {
+        let each = all.iter().filter_map(|one| match one {
+            Recovery::After(time) => Some(time.as_secs_f64()),
+            Recovery::Unknown | Recovery::Draining | Recovery::Never => None,
+        });
+        each.collect()
+    }
+
+    /// Returns how many could be judged.
+    pub(super) fn judged(all: &[Recovery]) -> u32 {
+        all.iter().filter(|one| **one != Recovery::Unknown).count() as u32
+    }
+}
+
 /// Judges the timeline of one simulation.
-pub(super) fn judge(scenario: &Scenario, line: &[Interval], span: Duration) -> Recovery {
-    after(line, scenario.from, scenario.until, span)
+pub(super) fn judge(scenario: &Scenario, step: &Step, line: &[Interval]) -> Recovery {
+    after(step, line, scenario.from, scenario.until, step.case.span)
 }
 
 /// Judges the time from `until` to `end` by the time before `from`.
-pub(super) fn after(line: &[Interval], from: Duration, until: Duration, end: Duration) -> Recovery {
+///
+/// Random bursts are not judged. A window with a burst has a smaller share than one without,
+/// whatever the policy does.
+pub(super) fn after(
+    step: &Step,
+    line: &[Interval],
+    from: Duration,
+    until: Duration,
+    end: Duration,
+) -> Recovery {
     let (from, until, end) = (index(from), index(until), index(end));
-    if from < WINDOW || end < until + 2 * TAIL {
+    let is_bursty = matches!(step.case.arrivals, Arrivals::Bursts { .. });
+    if is_bursty || from < WINDOW || end < until + 2 * TAIL {
         return Recovery::Unknown;
     }
     // A timeline ends with its last event. Nothing happened after it.
@@ -103,8 +129,8 @@ mod tests {
     #[test]
     fn recovery_is_measured_against_the_time_before() {
         let storm = find("retry-storm").unwrap();
-        let span = Duration::from_secs(20);
-        let judged = |of: &dyn Fn(usize) -> u32| judge(&storm, &line(of), span);
+        let mut step = storm.steps[0].clone();
+        let judged = |of: &dyn Fn(usize) -> u32| judge(&storm, &step, &line(of));
         assert_eq!(judged(&|at| if (20..52).contains(&at) { 0 } else { 50 }), Recovery::After(12 * STEP));
         assert_eq!(judged(&|at| if at >= 20 { 0 } else { 100 }), Recovery::Never);
         // A recovery that does not last is none.
@@ -113,7 +139,19 @@ mod tests {
         for (at, interval) in shrinking.iter_mut().enumerate() {
             (interval.backlog, interval.attempts) = (10_000 - 10 * at as u32, 100);
         }
-        assert_eq!(judge(&storm, &shrinking, span), Recovery::Draining);
-        assert_eq!(judge(&storm, &line(|_| 1), Duration::from_secs(5)), Recovery::Unknown);
+        assert_eq!(judge(&storm, &step, &shrinking), Recovery::Draining);
+        step.case.span = Duration::from_secs(5);
+        assert_eq!(judge(&storm, &step, &line(|_| 1)), Recovery::Unknown);
+    }
+
+    #[test]
+    fn random_bursts_are_not_judged() {
+        let storm = find("retry-storm").unwrap();
+        let mut step = storm.steps[0].clone();
+        let sags = line(|at| if at >= 100 { 90 } else { 100 });
+        assert_eq!(judge(&storm, &step, &sags), Recovery::After(Duration::ZERO));
+        let second = Duration::from_secs(1);
+        step.case.arrivals = Arrivals::Bursts { high: 3.0, low: 1.0, on: second, off: second };
+        assert_eq!(judge(&storm, &step, &sags), Recovery::Unknown);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::html::{Grid, Page, figures};
 use crate::live::report::labels::load_name;
+use crate::run::faults::with_last;
 use crate::run::figures::{at_load, course, goodput, latency, ms, tail};
 use crate::run::outcome::{Outcome, Row};
 use crate::run::table::herd;
@@ -29,7 +30,7 @@ pub(crate) fn report(outcome: &Outcome) -> String {
         intro: intro(outcome, shown),
         summary: summary(outcome.rows.iter().filter(|row| row.load == shown)),
         parts,
-        extra: faults(outcome, outcome.rows.iter().filter(|row| row.load == shown)),
+        extra: faults(outcome.rows.iter().filter(|row| row.load == shown)),
         all_rows: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
         footer: format!(
             "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time. The same command makes the same page.",
@@ -105,16 +106,16 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
 }
 
 /// Returns all faults as a table. `None` if the server has none.
-fn faults<'a>(outcome: &Outcome, rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
+fn faults<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
     let lines = rows.flat_map(|row| {
-        row.faults.iter().map(|fault| {
+        with_last(&row.faults).map(|(fault, is_last)| {
             vec![
                 row.policy.clone(),
                 load_name(row.load),
                 fault.name(),
                 figures(fault.sent.mean),
                 figures(fault.reached.mean),
-                fault.recovery(outcome.seeds),
+                fault.recovery(is_last),
             ]
         })
     });

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use crate::live::report::labels::load_name;
 use crate::run::estimate::Estimate;
+use crate::run::faults::with_last;
 use crate::run::outcome::{Outcome, Row};
 
 const HEAD: [&str; 2] = [
-    "         offered goodput   95 %       of  accepted, ms  rejected   late recovery",
+    "         offered goodput   95 %       of  admitted, ms  rejected   late recovery",
     "  load        /s      /s      ±    bound    p50    p99       /s     /s     time  verdict",
 ];
 
@@ -22,8 +23,8 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         for row in outcome.of(policy) {
             out.push_str(&line(row));
             out.push('\n');
-            for fault in &row.faults {
-                let _ = writeln!(out, "{}", fault.line(outcome.seeds));
+            for (fault, is_last) in with_last(&row.faults) {
+                let _ = writeln!(out, "{}", fault.line(is_last));
             }
         }
         out.push('\n');

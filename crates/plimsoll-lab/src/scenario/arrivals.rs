@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::scenario::raw::{self, Number, Text};
+use crate::scenario::raw;
 use crate::scenario::read::{HOUR, ReadResult, Reader};
+use crate::scenario::types::{Number, Text};
 use crate::scenario::values::span;
 use crate::sim::{Arrivals, Piece};
 
@@ -115,7 +116,7 @@ impl Reader<'_> {
     /// Returns the load outside the trigger, given as `load` or as `rate`.
     pub(super) fn base_load(&self, raw: &Spanned<raw::Arrivals>, capacity: f64) -> ReadResult<f64> {
         let above = |key, given: &Number, max: f64| {
-            let value = *given.as_ref();
+            let value = given.as_ref().0;
             let expected = format!("above 0 and at most {max}");
             if value > 0.0 && value <= max {
                 Ok(value)
@@ -146,7 +147,7 @@ impl Reader<'_> {
 
     pub(super) fn trace(&self, file: &Text) -> ReadResult<Arc<[Duration]>> {
         let invalid_file = |why: String| self.source.invalid("arrivals.file", file, why);
-        let path = self.directory.unwrap_or(Path::new(".")).join(file.as_ref());
+        let path = self.directory.unwrap_or(Path::new(".")).join(file.as_ref().as_str());
         let text = std::fs::read_to_string(&path).map_err(|error| {
             invalid_file(format!("a file of arrival times, relative to the scenario's directory ({error})"))
         })?;

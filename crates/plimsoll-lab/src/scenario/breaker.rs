@@ -12,11 +12,11 @@ use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
 /// The keys of a circuit breaker.
 pub(super) const BREAKER: &[&str] = &[
     "ratio",
-    "calls",
+    "min_calls",
     "within",
     "slow",
-    "open",
-    "max_open",
+    "open_time",
+    "max_open_time",
     "probe_concurrency",
     "probe_lease",
     "ramp",
@@ -25,11 +25,11 @@ pub(super) const BREAKER: &[&str] = &[
 /// The keys of a circuit breaker with a valve.
 pub(super) const BREAKER_VALVE: &[&str] = &[
     "ratio",
-    "calls",
+    "min_calls",
     "within",
     "slow",
-    "open",
-    "max_open",
+    "open_time",
+    "max_open_time",
     "probe_concurrency",
     "probe_lease",
     "ramp",
@@ -48,16 +48,17 @@ impl Reader<'_> {
         // The default of `Trip`.
         let ratio =
             keys.ratio.as_ref().map_or(Ok(0.5), |given| self.number("policy.ratio", given, 0.001..=1.0))?;
-        let calls = self.optional_whole("policy.calls", &keys.calls, 1..=1_000_000)?.unwrap_or(20);
+        let min_calls =
+            self.optional_whole("policy.min_calls", &keys.min_calls, 1..=1_000_000)?.unwrap_or(20);
         let min = Duration::from_millis(1);
         let within = self.time_or("policy.within", &keys.within, min, Duration::from_secs(10))?;
-        let when = |trip: Trip| trip.ratio(ratio, calls).within(within);
+        let when = |trip: Trip| trip.ratio(ratio, min_calls).within(within);
         let mut trips = vec![when(Trip::failures())];
         if let Some(slow) = &keys.slow {
             trips.push(when(Trip::slow(self.time("policy.slow", slow, NANO..=HOUR)?)));
         }
-        let first = self.time_or("policy.open", &keys.open, NANO, open.first)?;
-        let max = self.time_or("policy.max_open", &keys.max_open, first, open.max.max(first))?;
+        let first = self.time_or("policy.open_time", &keys.open_time, NANO, open.first)?;
+        let max = self.time_or("policy.max_open_time", &keys.max_open_time, first, open.max.max(first))?;
         let probe_concurrency = self
             .optional_whole("policy.probe_concurrency", &keys.probe_concurrency, 1..=1_024)?
             .unwrap_or(probes.concurrency);
@@ -95,7 +96,7 @@ mod tests {
         let ms = Duration::from_millis;
         let plain = CircuitBreakerConfig { call_timeout: Some(ms(210)), ..CircuitBreakerConfig::default() };
         assert_eq!(policy("kind = \"circuit-breaker\""), Policy::CircuitBreaker(plain.clone()));
-        let given = "kind = \"circuit-breaker+valve\"\nratio = 0.2\ncalls = 5\nwithin = \"1s\"\nslow = \"50ms\"\nopen = \"90s\"\n\
+        let given = "kind = \"circuit-breaker+valve\"\nratio = 0.2\nmin_calls = 5\nwithin = \"1s\"\nslow = \"50ms\"\nopen_time = \"90s\"\n\
                      probe_concurrency = 3\nprobe_lease = \"300ms\"\nramp = \"0s\"\ncall_timeout = \"100ms\"";
         let when = |trip: Trip| trip.ratio(0.2, 5).within(ms(1_000));
         let breaker = CircuitBreakerConfig {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use plimsoll::Discipline;
 use toml::Spanned;
 
-use crate::scenario::raw::{self, Text};
+use crate::scenario::raw;
 use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
+use crate::scenario::types::Text;
 
 /// The discipline of a buffer without the key.
 const DEFAULT: &str = "fifo";

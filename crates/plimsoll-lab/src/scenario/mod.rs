@@ -9,6 +9,7 @@ mod read;
 mod server;
 mod shedder;
 mod source;
+mod types;
 mod values;
 
 use std::time::Duration;
@@ -16,11 +17,11 @@ use std::time::Duration;
 use crate::catalog;
 use crate::error::LabError;
 use crate::sim::{Case, Policy};
-pub(crate) use raw::{Number, Text, Whole};
 pub use read::read;
 pub(crate) use read::{NANO, ReadResult, Reader};
 pub use source::ScenarioError;
 pub(crate) use source::Source;
+pub(crate) use types::{Number, Text, Whole};
 
 /// A scenario, read and checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,15 +5,16 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::scenario::breaker::{BREAKER, BREAKER_VALVE};
-use crate::scenario::raw::{self, Number};
+use crate::scenario::raw;
 use crate::scenario::read::{HOUR, NANO, ReadResult, Reader};
+use crate::scenario::types::Number;
 use crate::scenario::values::span;
 use crate::sim::{Policy, ServerPlan};
 
 /// The keys of a dispatch pool.
 const DISPATCH: &[&str] = &["slots", "probes"];
 /// The keys of an adaptive throttle with a valve.
-const ADAPTIVE_THROTTLE_VALVE: &[&str] = &["k", "window", "floor", "concurrency"];
+const ADAPTIVE_THROTTLE_VALVE: &[&str] = &["multiplier", "window", "min_rate", "concurrency"];
 
 impl Reader<'_> {
     pub(super) fn policies(
@@ -29,14 +30,14 @@ impl Reader<'_> {
         let concurrency = server.slots;
         let queue = (server.capacity() * max_wait.as_secs_f64()).ceil() as u32;
         // The right rate at twice the capacity, and nowhere else.
-        let keep = 0.5;
+        let keep_rate = 0.5;
         if raw.is_empty() {
             return Ok(vec![
                 ("bare".into(), Policy::Bare),
                 ("valve".into(), Policy::Valve { concurrency }),
                 ("queueing valve".into(), Policy::QueueingValve { concurrency, queue, max_wait }),
-                ("random drop, keep 0.5".into(), Policy::RandomDrop { keep }),
-                ("random drop + valve".into(), Policy::RandomDropValve { keep, concurrency }),
+                ("random drop, keep rate 0.5".into(), Policy::RandomDrop { keep_rate }),
+                ("random drop + valve".into(), Policy::RandomDropValve { keep_rate, concurrency }),
             ]);
         }
         let mut policies: Vec<(String, Policy)> = Vec::new();
@@ -50,9 +51,9 @@ impl Reader<'_> {
                 "buffer" => self.buffer_keys(keys.discipline.as_ref())?,
                 "circuit-breaker" => BREAKER,
                 "circuit-breaker+valve" => BREAKER_VALVE,
-                "random-drop" => &["keep"],
-                "random-drop+valve" => &["keep", "concurrency"],
-                "three-layers" => &["keep", "concurrency", "queue", "max_wait"],
+                "random-drop" => &["keep_rate"],
+                "random-drop+valve" => &["keep_rate", "concurrency"],
+                "three-layers" => &["keep_rate", "concurrency", "queue", "max_wait"],
                 "load-shedder" => self.shedder_keys(keys.control.as_ref())?,
                 "dagor" => &[],
                 "dispatch" => DISPATCH,
@@ -78,7 +79,7 @@ impl Reader<'_> {
                     ("concurrency", span(&keys.concurrency)),
                     ("queue", span(&keys.queue)),
                     ("max_wait", span(&keys.max_wait)),
-                    ("keep", span(&keys.keep)),
+                    ("keep_rate", span(&keys.keep_rate)),
                     ("discipline", span(&keys.discipline)),
                     ("max_age", span(&keys.max_age)),
                     ("target", span(&keys.target)),
@@ -86,11 +87,11 @@ impl Reader<'_> {
                     ("slice", span(&keys.slice)),
                     ("slices", span(&keys.slices)),
                     ("ratio", span(&keys.ratio)),
-                    ("calls", span(&keys.calls)),
+                    ("min_calls", span(&keys.min_calls)),
                     ("within", span(&keys.within)),
                     ("slow", span(&keys.slow)),
-                    ("open", span(&keys.open)),
-                    ("max_open", span(&keys.max_open)),
+                    ("open_time", span(&keys.open_time)),
+                    ("max_open_time", span(&keys.max_open_time)),
                     ("probe_concurrency", span(&keys.probe_concurrency)),
                     ("probe_lease", span(&keys.probe_lease)),
                     ("ramp", span(&keys.ramp)),
@@ -102,9 +103,9 @@ impl Reader<'_> {
                     ("to", span(&keys.to)),
                     ("slots", span(&keys.slots)),
                     ("probes", span(&keys.probes)),
-                    ("k", span(&keys.k)),
+                    ("multiplier", span(&keys.multiplier)),
                     ("window", span(&keys.window)),
-                    ("floor", span(&keys.floor)),
+                    ("min_rate", span(&keys.min_rate)),
                 ],
             )?;
             let concurrency = self
@@ -115,8 +116,10 @@ impl Reader<'_> {
                 Some(given) => self.time("policy.max_wait", given, NANO..=HOUR)?,
                 None => max_wait,
             };
-            let keep =
-                keys.keep.as_ref().map_or(Ok(keep), |given| self.number("policy.keep", given, 0.0..=1.0))?;
+            let keep_rate = keys
+                .keep_rate
+                .as_ref()
+                .map_or(Ok(keep_rate), |given| self.number("policy.keep_rate", given, 0.0..=1.0))?;
             let policy = match kind {
                 "bare" => Policy::Bare,
                 "valve" => Policy::Valve { concurrency },
@@ -128,22 +131,26 @@ impl Reader<'_> {
                 "circuit-breaker+valve" => {
                     Policy::CircuitBreakerValve { breaker: self.breaker(raw, deadline)?, concurrency }
                 }
-                "random-drop" => Policy::RandomDrop { keep },
-                "random-drop+valve" => Policy::RandomDropValve { keep, concurrency },
-                "three-layers" => Policy::ThreeLayers { keep, concurrency, queue, max_wait },
+                "random-drop" => Policy::RandomDrop { keep_rate },
+                "random-drop+valve" => Policy::RandomDropValve { keep_rate, concurrency },
+                "three-layers" => Policy::ThreeLayers { keep_rate, concurrency, queue, max_wait },
                 "load-shedder" => self.shedder(raw, server)?,
                 "dagor" => Policy::Dagor,
                 "dispatch" => self.dispatch(keys, server)?,
                 _ => self.adaptive_throttle_valve(keys, concurrency)?,
             };
-            let name = keys.name.clone().unwrap_or_else(|| match &policy {
+            let given = keys.name.as_ref();
+            let name = given.map(|name| name.as_ref().clone()).unwrap_or_else(|| match &policy {
                 Policy::Buffer { discipline, .. } => discipline.as_str().replace('-', " "),
                 Policy::LoadShedder { control, .. } => format!("load shedder, {}", control.as_str()),
                 _ => kind.replace('-', " ").replace('+', " + "),
             });
             if policies.iter().any(|(other, _)| *other == name) {
-                let expected = "given a name: another policy has this one";
-                return Err(self.source.invalid("policy.kind", &keys.kind, expected));
+                let at = given.map_or(keys.kind.span(), Spanned::span);
+                let what = format!(
+                    "policy.name = {name:?} is not allowed: it must be a name that no other policy has"
+                );
+                return Err(self.source.error_at(&at, what));
             }
             policies.push((name, policy));
         }
@@ -164,9 +171,9 @@ impl Reader<'_> {
         };
         let (min, default) = (Duration::from_secs(1), Duration::from_secs(120));
         Ok(Policy::AdaptiveThrottleValve {
-            k: number("policy.k", &keys.k, 1.0..=1e6, 2.0)?,
+            multiplier: number("policy.multiplier", &keys.multiplier, 1.0..=1e6, 2.0)?,
             window: self.time_or("policy.window", &keys.window, min, default)?,
-            floor: number("policy.floor", &keys.floor, 0.0..=1e6, 1.0)?,
+            min_rate: number("policy.min_rate", &keys.min_rate, 0.0..=1e6, 1.0)?,
             concurrency,
         })
     }

@@ -6,9 +6,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(crate) type Number = Spanned<f64>;
-pub(crate) type Whole = Spanned<u64>;
-pub(crate) type Text = Spanned<String>;
+use crate::scenario::types::{Number, Text, Whole};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,11 +113,11 @@ pub(super) struct Trigger {
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
     pub(super) kind: Text,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Spanned<String>>,
     pub(super) concurrency: Option<Whole>,
     pub(super) queue: Option<Whole>,
     pub(super) max_wait: Option<Text>,
-    pub(super) keep: Option<Number>,
+    pub(super) keep_rate: Option<Number>,
     pub(super) discipline: Option<Text>,
     pub(super) max_age: Option<Text>,
     pub(super) target: Option<Text>,
@@ -127,11 +125,11 @@ pub(super) struct Policy {
     pub(super) slice: Option<Text>,
     pub(super) slices: Option<Whole>,
     pub(super) ratio: Option<Number>,
-    pub(super) calls: Option<Whole>,
+    pub(super) min_calls: Option<Whole>,
     pub(super) within: Option<Text>,
     pub(super) slow: Option<Text>,
-    pub(super) open: Option<Text>,
-    pub(super) max_open: Option<Text>,
+    pub(super) open_time: Option<Text>,
+    pub(super) max_open_time: Option<Text>,
     pub(super) probe_concurrency: Option<Whole>,
     pub(super) probe_lease: Option<Text>,
     pub(super) ramp: Option<Text>,
@@ -143,7 +141,7 @@ pub(super) struct Policy {
     pub(super) to: Option<Whole>,
     pub(super) slots: Option<Whole>,
     pub(super) probes: Option<Whole>,
-    pub(super) k: Option<Number>,
+    pub(super) multiplier: Option<Number>,
     pub(super) window: Option<Text>,
-    pub(super) floor: Option<Number>,
+    pub(super) min_rate: Option<Number>,
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::scenario::raw::{self, Text};
+use crate::scenario::raw;
 use crate::scenario::read::{ReadResult, Reader};
+use crate::scenario::types::Text;
 use crate::sim::{Policy, ServerPlan, ShedderControl};
 
 /// The control of a load shedder without the key.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::cli::value::{parse_duration, show};
-use crate::scenario::raw::{Number, Text, Whole};
 use crate::scenario::read::{ReadResult, Reader};
 use crate::scenario::source::ScenarioError;
+use crate::scenario::types::{Number, Text, Whole};
 
 impl Reader<'_> {
     /// Rejects keys that a table of this kind does not use.
@@ -22,7 +22,10 @@ impl Reader<'_> {
         for (key, at) in given {
             if let Some(at) = at.as_ref().filter(|_| !used.contains(key)) {
                 let used = if used.is_empty() { "none".into() } else { used.join(", ") };
-                let what = format!("{table}.{key} is not allowed with {}: allowed are {used}", kind.as_ref());
+                let what = format!(
+                    "{table}.{key} is not allowed with {}: allowed are {used}",
+                    kind.as_ref().as_str()
+                );
                 return Err(self.source.error_at(at, what));
             }
         }
@@ -34,7 +37,7 @@ impl Reader<'_> {
     }
 
     pub(crate) fn number(&self, key: &str, given: &Number, range: RangeInclusive<f64>) -> ReadResult<f64> {
-        let value = *given.as_ref();
+        let value = given.as_ref().0;
         // NaN is in no range.
         if range.contains(&value) {
             return Ok(value);
@@ -53,7 +56,7 @@ impl Reader<'_> {
     }
 
     pub(crate) fn whole(&self, key: &str, given: &Whole, range: RangeInclusive<u32>) -> ReadResult<u32> {
-        let value = u32::try_from(*given.as_ref()).ok().filter(|value| range.contains(value));
+        let value = u32::try_from(given.as_ref().0).ok().filter(|value| range.contains(value));
         let expected = || format!("a whole number from {} to {}", range.start(), range.end());
         value.ok_or_else(|| self.source.invalid(key, given, expected()))
     }
@@ -73,7 +76,7 @@ impl Reader<'_> {
         given: &Text,
         range: RangeInclusive<Duration>,
     ) -> ReadResult<Duration> {
-        parse_duration(given.as_ref()).filter(|time| range.contains(time)).ok_or_else(|| {
+        parse_duration(given.as_ref().as_str()).filter(|time| range.contains(time)).ok_or_else(|| {
             let (low, high) = (show(*range.start()), show(*range.end()));
             let expected = format!("a time from {low} to {high} with a unit (us, ms or s), such as \"20ms\"");
             self.source.invalid(key, given, expected)

@@ -87,12 +87,12 @@ pub enum Policy {
     /// Random drop at a fixed rate.
     RandomDrop {
         /// The share that is kept.
-        keep: f64,
+        keep_rate: f64,
     },
     /// Random drop and a valve as one tuple: all or nothing, without waiting.
     RandomDropValve {
         /// The share that is kept.
-        keep: f64,
+        keep_rate: f64,
         /// The maximum number of requests in flight.
         concurrency: u32,
     },
@@ -121,11 +121,11 @@ pub enum Policy {
     /// rejections. Requests that the throttle rejects cost the server nothing.
     AdaptiveThrottleValve {
         /// Requests sent per accepted request.
-        k: f64,
+        multiplier: f64,
         /// The time over which requests are counted.
         window: Duration,
         /// Requests per second that are always sent.
-        floor: f64,
+        min_rate: f64,
         /// The maximum number of requests in flight.
         concurrency: u32,
     },
@@ -142,7 +142,7 @@ pub enum Policy {
     /// with a queue.
     ThreeLayers {
         /// The share that is kept.
-        keep: f64,
+        keep_rate: f64,
         /// The maximum number of requests in flight through the innermost valve.
         concurrency: u32,
         /// The maximum number of requests waiting for it.
@@ -160,7 +160,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
     let time = ManualTime::new();
     let server = Server::new(&case.server, dice(seed, 3));
     let inner = server.clone();
-    let drop = |keep| RandomDrop::builder().keep_rate(keep).dice(dice(seed, 4)).build();
+    let drop = |keep_rate| RandomDrop::builder().keep_rate(keep_rate).dice(dice(seed, 4)).build();
     let valve = |concurrency| Valve::builder().concurrency(concurrency).clock(time.clock());
     let breaker = |config: &CircuitBreakerConfig| {
         let breaker = CircuitBreaker::builder().config(config.clone());
@@ -181,9 +181,11 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             let buffer = buffer.discipline(discipline).clock(time.clock()).build()?;
             drive(buffer.layer().layer(inner), server, &time, case, seed)
         }
-        Policy::RandomDrop { keep } => drive(drop(keep)?.layer().layer(inner), server, &time, case, seed),
-        Policy::RandomDropValve { keep, concurrency } => {
-            let service = layer((drop(keep)?, valve(concurrency).build()?)).layer(inner);
+        Policy::RandomDrop { keep_rate } => {
+            drive(drop(keep_rate)?.layer().layer(inner), server, &time, case, seed)
+        }
+        Policy::RandomDropValve { keep_rate, concurrency } => {
+            let service = layer((drop(keep_rate)?, valve(concurrency).build()?)).layer(inner);
             drive(service, server, &time, case, seed)
         }
         Policy::LoadShedder { workers, target, control, capacity_hint } => {
@@ -204,9 +206,12 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             let pool = pool.clock(time.clock()).dice(dice(seed, 8)).build()?;
             drive(pool.layer().layer(inner), server, &time, case, seed)
         }
-        Policy::AdaptiveThrottleValve { k, window, floor, concurrency } => {
-            let throttle =
-                AdaptiveThrottle::builder().name(THROTTLE).multiplier(k).window(window).min_rate(floor);
+        Policy::AdaptiveThrottleValve { multiplier, window, min_rate, concurrency } => {
+            let throttle = AdaptiveThrottle::builder()
+                .name(THROTTLE)
+                .multiplier(multiplier)
+                .window(window)
+                .min_rate(min_rate);
             let throttle = throttle.clock(time.clock()).dice(dice(seed, 9)).build()?;
             let outside = throttle.layer().classify(|answer: Result<&(), &CallError>| match answer {
                 Ok(()) => Outcome::Success,
@@ -223,10 +228,11 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             let service = layer((breaker(config)?, valve(concurrency).build()?)).layer(inner);
             drive(service, server, &time, case, seed)
         }
-        Policy::ThreeLayers { keep, concurrency, queue, max_wait } => {
+        Policy::ThreeLayers { keep_rate, concurrency, queue, max_wait } => {
             let waiting = valve(concurrency).queue(queue).max_wait(max_wait).build()?;
             let all = valve(concurrency.saturating_add(queue)).build()?;
-            let service = drop(keep)?.layer().layer(all.layer().layer(waiting.wait_layer().layer(inner)));
+            let service =
+                drop(keep_rate)?.layer().layer(all.layer().layer(waiting.wait_layer().layer(inner)));
             drive(service, server, &time, case, seed)
         }
     })

@@ -214,7 +214,7 @@ fn tail(report: &Report) -> Part {
             id: "tail",
             title: format!("The tail at {}", load_name(shown(report))),
             description:
-                "The share of accepted requests that took longer than a given time, both axes logarithmic"
+                "The share of admitted requests that took longer than a given time, both axes logarithmic"
                     .into(),
             x: Axis::thirds("milliseconds", 1.0, report.deadline_ms),
             y: Axis::decades("share that took longer", min, 1.0),

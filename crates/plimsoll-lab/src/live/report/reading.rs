@@ -1,6 +1,7 @@
 //! The result in a few sentences, computed from the rows.
 
 use crate::live::report::Report;
+use crate::live::report::labels::load_name;
 use crate::live::row::Row;
 
 /// The load that the first sentence prefers. It is deep overload, and real retry storms reach it.
@@ -21,15 +22,15 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
     match shown {
         Some((bare, guarded)) => {
             sentences.push(format!(
-                "At {} × its capacity the bare server reached {} of the bound; behind the valve it reached {}.",
-                bare.load,
+                "At {} its capacity the bare server reached {} of the bound; behind the valve it reached {}.",
+                load_name(bare.load),
                 percent(bare.of_bound()),
                 percent(guarded.of_bound()),
             ));
             let waste = |row: &Row| percent(row.wasted / report.capacity);
             sentences.push(format!(
-                "Bare, {} of its capacity went into work whose clients had left; behind the \
-                 valve it was {}.",
+                "The bare server spent {} of its capacity on requests whose clients had left; behind the \
+                 valve it spent {}.",
                 waste(bare),
                 waste(guarded),
             ));
@@ -53,14 +54,14 @@ pub(crate) fn reading(report: &Report) -> Vec<String> {
 
 /// Returns how long clients waited in the guarded row of the highest load.
 fn times(row: &Row, deadline_ms: f64) -> Option<String> {
-    let (accepted, rejected) = (row.p99_ms?, row.rejected_p99_ms?);
-    if accepted >= deadline_ms {
+    let (admitted, rejected) = (row.p99_ms?, row.rejected_p99_ms?);
+    if admitted >= deadline_ms {
         return None;
     }
     Some(format!(
-        "At {} ×, 99 % of the accepted requests were answered within {accepted:.0} ms (deadline \
+        "At {}, 99 % of the admitted requests were answered within {admitted:.0} ms (deadline \
          {deadline_ms} ms), and 99 % of the rejected ones within {rejected:.1} ms.",
-        row.load
+        load_name(row.load)
     ))
 }
 
@@ -79,9 +80,9 @@ mod tests {
         let sentences = reading(&report);
         assert_eq!(
             sentences[0],
-            "At 4 × its capacity the bare server reached 5 % of the bound; behind the valve it reached 97 %."
+            "At 4× its capacity the bare server reached 5 % of the bound; behind the valve it reached 97 %."
         );
-        assert!(sentences[1].starts_with("Bare, 95 %"), "{}", sentences[1]);
+        assert!(sentences[1].starts_with("The bare server spent 95 %"), "{}", sentences[1]);
         assert!(sentences[2].contains("67 ms") || sentences[2].contains("66 ms"), "{}", sentences[1]);
         assert_eq!(sentences.len(), 3);
         report.rows[2].goodput = 400.0;
@@ -95,7 +96,7 @@ mod tests {
         report.rows.push(row(true, 8.0, 720.0));
         report.rows[2].valid = false;
         let sentences = reading(&report);
-        assert!(sentences[0].starts_with("At 8 ×") && sentences[0].contains("90 %"));
+        assert!(sentences[0].starts_with("At 8× its") && sentences[0].contains("90 %"));
         assert!(sentences[3].starts_with("1 row is void"));
     }
 

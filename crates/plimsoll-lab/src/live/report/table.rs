@@ -7,7 +7,7 @@ use crate::live::report::labels::{load_name, side_name};
 use crate::live::row::Row;
 
 const HEAD: [&str; 2] = [
-    "        offered goodput     of  bound  accepted, ms   late rejected rejected, ms",
+    "        offered goodput     of  bound  admitted, ms   late rejected rejected, ms",
     "  load       /s      /s  bound     /s    p50    p99     /s      /s    p50    p99",
 ];
 
