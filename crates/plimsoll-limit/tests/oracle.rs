@@ -633,14 +633,25 @@ proptest! {
     /// No rate is rounded up.
     #[test]
     fn rate_that_is_set_is_not_exceeded(exponent in -6.0..9.0_f64) {
-        let rate = 10_f64.powf(exponent).min(1e9);
-        let limiter = RateLimiter::new(Quota::per_second(1)).unwrap();
-        limiter.set("rate", rate).unwrap();
-        let quota = limiter.quota();
-        prop_assert!(quota.rate() <= rate, "{}", rate);
-        let faster = 1e9 / (quota.interval().as_nanos() - 1) as f64;
-        prop_assert!(faster > rate, "{}", rate);
+        check_rate(10_f64.powf(exponent).min(1e9))?;
     }
+}
+
+/// Sets a rate. The interval is the shortest one that does not exceed it.
+fn check_rate(rate: f64) -> Result<(), TestCaseError> {
+    let limiter = RateLimiter::new(Quota::per_second(1)).unwrap();
+    limiter.set("rate", rate).unwrap();
+    let quota = limiter.quota();
+    prop_assert!(quota.rate() <= rate, "{}", rate);
+    let faster = 1e9 / (quota.interval().as_nanos() - 1) as f64;
+    prop_assert!(faster > rate, "{}", rate);
+    Ok(())
+}
+
+/// Its interval in nanoseconds is rounded to a whole number, which is a little too short.
+#[test]
+fn rate_whose_interval_rounds_to_a_whole_number_is_not_exceeded() {
+    check_rate(1.745_620_532_084_123_7e-6).unwrap();
 }
 
 #[test]

@@ -138,8 +138,8 @@ impl Quota {
     /// because a [rate](Self::rate) that was read is rounded. Computed back, its interval may be a
     /// little above or below the whole number that it was.
     pub(crate) fn at_rate(&self, rate: f64) -> Quota {
-        let exact = SECOND as f64 / rate;
-        let interval = if SECOND as f64 / exact.floor() <= rate { exact.floor() } else { exact.ceil() };
+        let shorter = (SECOND as f64 / rate).floor();
+        let interval = if SECOND as f64 / shorter <= rate { shorter } else { shorter + 1.0 };
         Quota { units: 1, period: interval as u64, burst: 0, sliding: false, interval: 0 }.burst(self.burst)
     }
 
