@@ -43,11 +43,6 @@ impl Kinds {
                 }
         }))
     }
-
-    /// Returns the number of trips.
-    fn len(self) -> usize {
-        (u64::BITS - self.0.leading_zeros()).div_ceil(2) as usize
-    }
 }
 
 impl Meters {
@@ -86,9 +81,20 @@ impl Meters {
     }
 
     /// Counts a call in every meter. Returns the first meter whose trip is fulfilled.
-    pub(crate) fn count(&self, kinds: Kinds, call: Call, life: u32, now: Instant) -> Option<&Meter> {
+    pub(crate) fn count(
+        &self,
+        Kinds(mut kinds): Kinds,
+        call: Call,
+        life: u32,
+        now: Instant,
+    ) -> Option<&Meter> {
         let mut tripped = None;
-        for meter in self.0.iter().take(kinds.len()).filter_map(OnceLock::get) {
+        for meter in &self.0 {
+            if kinds == 0 {
+                break;
+            }
+            kinds >>= 2;
+            let Some(meter) = meter.get() else { continue };
             if meter.count(call, life, now) && tripped.is_none() {
                 tripped = Some(&**meter);
             }

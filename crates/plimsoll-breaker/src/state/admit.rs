@@ -7,11 +7,10 @@ use crate::pass::Pass;
 use crate::status::Cause;
 use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Event, Instant, Reason, Rejected};
-use std::time::Duration;
 
 /// The coarse clock may be two ticks behind. If the open time ends this soon, the precise clock
 /// decides.
-const TWO_TICKS: Duration = Duration::from_millis(20);
+const TWO_TICKS: u64 = 20_000_000;
 
 impl Shared {
     /// Returns the start of a call, if calls are timed.
@@ -49,7 +48,7 @@ impl Shared {
         let word = self.word.load(Ordering::Acquire);
         if word & LOW == OPEN {
             let again = self.open_for();
-            if !again.is_zero() {
+            if again > 0 {
                 // Created twice if there is an observer: moving a rejection costs more than
                 // creating it.
                 self.emit(|| Event::rejected(self.rejected(again)));
@@ -71,12 +70,12 @@ impl Shared {
         decision
     }
 
-    /// Returns the remaining open time.
+    /// Returns the remaining open time in nanoseconds.
     #[inline]
-    fn open_for(&self) -> Duration {
-        let until = Instant::from_nanos(self.until.load(Ordering::Relaxed));
-        let again = until.since(self.clock.coarse());
-        if again < TWO_TICKS { until.since(self.clock.now()) } else { again }
+    fn open_for(&self) -> u64 {
+        let until = self.until.load(Ordering::Relaxed);
+        let again = until.saturating_sub(self.clock.coarse().as_nanos());
+        if again < TWO_TICKS { until.saturating_sub(self.clock.now().as_nanos()) } else { again }
     }
 
     /// Decides about a call by this word.
@@ -97,7 +96,7 @@ impl Shared {
             }
             OPEN => {
                 let again = self.open_for();
-                if !again.is_zero() || self.live.flags().is_health_checked() {
+                if again > 0 || self.live.flags().is_health_checked() {
                     Err(self.rejected(again))
                 } else {
                     self.probe()
@@ -115,23 +114,23 @@ impl Shared {
                 let start = self.live.ramp_start();
                 let share = start + (1.0 - start) * gone;
                 // The next call may be admitted, so the rejection states no time.
-                if self.dice.chance(share) { pass() } else { Err(self.rejected(Duration::ZERO)) }
+                if self.dice.chance(share) { pass() } else { Err(self.rejected(0)) }
             }
             _ => self.probe(),
         }
     }
 
-    /// Creates a rejection with the counts that opened the breaker.
+    /// Creates a rejection with the counts that opened the breaker, for `again` nanoseconds.
     #[inline]
-    fn rejected(&self, again: Duration) -> Rejected {
+    fn rejected(&self, again: u64) -> Rejected {
         let (seen, span) = (self.seen.load(Ordering::Relaxed), self.span.load(Ordering::Relaxed));
         let rejected = Rejected::new(self.name, Reason::Open);
         let rejected = if span > 0 {
-            rejected.numbers(seen & u64::from(u32::MAX), seen >> 32).over(Duration::from_nanos(span))
+            rejected.numbers(seen & u64::from(u32::MAX), seen >> 32).over_nanos(span)
         } else {
             rejected
         };
-        if again.is_zero() { rejected } else { rejected.retry_in(again) }
+        if again == 0 { rejected } else { rejected.retry_in_nanos(again) }
     }
 
     /// Decides about a probe, after the open time or while half-open.
@@ -148,14 +147,16 @@ impl Shared {
                 self.emit_state(CircuitState::HalfOpen.as_str(), "open time over");
                 match probe {
                     Probe::Go(id) => Ok(Pass::new(word, now).probing(id)),
-                    _ => Err(self.rejected(Duration::ZERO)),
+                    _ => Err(self.rejected(0)),
                 }
             }
-            CircuitState::Open => Err(self.rejected(state.machine.until.since(now))),
+            CircuitState::Open => {
+                Err(self.rejected(state.machine.until.as_nanos().saturating_sub(now.as_nanos())))
+            }
             CircuitState::HalfOpen => match state.machine.probe(now, &probes) {
                 Probe::Go(id) => Ok(Pass::new(self.word_of(&state), now).probing(id)),
                 // A probe usually ends long before its lease does, so the rejection states no time.
-                Probe::Wait => Err(self.rejected(Duration::ZERO)),
+                Probe::Wait => Err(self.rejected(0)),
                 Probe::Hung => {
                     self.open(state, Cause::Hung);
                     Err(self.rejected(self.open_for()))
