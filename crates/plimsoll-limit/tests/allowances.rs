@@ -1,8 +1,10 @@
-//! What a fair limiter states of the quota that applied to a request.
+//! What keyed limiters state of the quotas that applied to a request.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Allowance, Dice, ManualTime, Pack, Packed, Permit, Settle};
-use plimsoll_limit::{FairRateLimiter, FairRateLimiterBuilder, Quota, Share};
+use plimsoll_limit::{
+    Class, FairRateLimiter, FairRateLimiterBuilder, KeyedRateLimiter, Quota, Share, TieredRateLimiter,
+};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -166,4 +168,38 @@ fn guaranteed_units_count_as_remaining() {
         }
     }
     assert!(stated > 4_000, "{stated}");
+}
+
+/// The state of the account that has taken over the entry was once stated as its own.
+#[test]
+fn evicted_account_is_stated_no_quota_of_another() {
+    let time = ManualTime::new();
+    let quota = Quota::per_second(10);
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8).clock(time.clock());
+    let keyed = keyed.dice(Dice::seeded(1)).build().unwrap();
+    let class = Class::new("free").each(quota);
+    let tiered = TieredRateLimiter::<u64>::builder().class(class).max_keys(8).clock(time.clock());
+    let tiered = tiered.dice(Dice::seeded(1)).build().unwrap();
+    let (of_keyed, of_tiered) = (keyed.try_acquire(&1).unwrap(), tiered.try_acquire(&1).unwrap());
+    assert_eq!((allowances(&of_keyed).len(), allowances(&of_tiered).len()), (1, 1));
+    time.advance(10 * S);
+    for key in 100..1_100 {
+        let _ = (keyed.check(&key), tiered.check(&key));
+    }
+    assert_eq!((allowances(&of_keyed), allowances(&of_tiered)), (vec![], vec![]));
+}
+
+/// Accounts without an entry share overflow quotas.
+#[test]
+fn account_without_an_entry_is_stated_no_overflow_quota() {
+    let time = ManualTime::new();
+    let quota = Quota::per_second(10).burst(100);
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8).clock(time.clock());
+    let keyed = keyed.dice(Dice::seeded(1)).build().unwrap();
+    for key in 100..1_100 {
+        let _ = keyed.check(&key);
+    }
+    assert!(keyed.overflowed() > 0);
+    let permit = keyed.try_acquire(&1).unwrap();
+    assert_eq!(allowances(&permit), vec![]);
 }

@@ -68,17 +68,26 @@ pub struct KeyedCharge {
     interval: u64,
     // The burst of the account's quota, if a closure states it.
     own_burst: Option<NonZeroU32>,
+    // A part of the account's hash. The entry may have another owner later.
+    tag: u32,
+}
+
+/// The part of a hash that a charge stores.
+#[inline(always)]
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 impl Pack for KeyedCharge {
     fn pack(self) -> Words {
         let burst = self.own_burst.map_or(0, NonZeroU32::get);
         let charged = u64::from(self.entry) << 32 | u64::from(self.units);
-        [charged, self.at, self.interval, u64::from(burst)]
+        [charged, self.at, self.interval, u64::from(self.tag) << 32 | u64::from(burst)]
     }
-    fn unpack([charged, at, interval, burst]: Words) -> Self {
+    fn unpack([charged, at, interval, own]: Words) -> Self {
         let (entry, units) = ((charged >> 32) as u32, charged as u32);
-        KeyedCharge { entry, units, at, interval, own_burst: NonZeroU32::new(burst as u32) }
+        let own_burst = NonZeroU32::new(own as u32);
+        KeyedCharge { entry, units, at, interval, own_burst, tag: (own >> 32) as u32 }
     }
 }
 
@@ -104,8 +113,9 @@ impl<K: ?Sized> PerKey<K> {
     }
 
     #[inline(always)]
-    fn charged(&self, entry: u32, rate: Rate, units: u32, at: u64) -> KeyedCharge {
-        KeyedCharge { entry, units, at, interval: rate.interval, own_burst: self.own_burst(rate) }
+    fn charged(&self, entry: u32, hash: u64, rate: Rate, units: u32, at: u64) -> KeyedCharge {
+        let own_burst = self.own_burst(rate);
+        KeyedCharge { entry, units, at, interval: rate.interval, own_burst, tag: tag(hash) }
     }
 
     #[inline(always)]
@@ -163,7 +173,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
             (now, taken) = self.take_precisely(caller, units);
         }
         match taken {
-            Ok(entry) => Ok(wrap(self.charged(entry, caller.rate, units, now))),
+            Ok(entry) => Ok(wrap(self.charged(entry, caller.hash, caller.rate, units, now))),
             Err(refused) => Err(self.rejected(caller.rate, units, now, refused)),
         }
     }
@@ -171,7 +181,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     fn charge_at(&self, caller: PerKeyCaller, units: u32, now: u64) -> Result<KeyedCharge, Rejected> {
         let rate = self.rate_now(caller);
         match self.accounts.take(caller.hash, rate, now, units) {
-            Ok(entry) => Ok(self.charged(entry, rate, units, now)),
+            Ok(entry) => Ok(self.charged(entry, caller.hash, rate, units, now)),
             Err(refused) => Err(self.rejected(rate, units, now, refused)),
         }
     }
@@ -203,7 +213,8 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn allowances(&self, charge: &KeyedCharge, each: &mut dyn FnMut(Allowance)) {
         let now = self.common.now();
-        let Some((interval, free)) = self.accounts.read(charge.entry) else { return };
+        let state = self.accounts.read(charge.entry, |hash| tag(hash) == charge.tag);
+        let Some((interval, free)) = state else { return };
         let rate = match (&self.quota_of, charge.own_burst) {
             (None, _) => self.live.rate(),
             (Some(_), None) => return,

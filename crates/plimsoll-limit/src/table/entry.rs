@@ -39,7 +39,7 @@ const CHANGING: u64 = 1;
 const VERSION: u64 = 2;
 const SHIFT: u32 = 12;
 
-fn interval_of(tag: u64) -> u64 {
+pub(crate) fn interval_of(tag: u64) -> u64 {
     tag >> SHIFT
 }
 
@@ -176,12 +176,6 @@ impl Entry {
             }
             self.rescale(hash, tag, rate.interval, now);
         }
-    }
-
-    /// Returns the interval and the state, whichever account the entry is of.
-    pub(crate) fn read_any(&self) -> Option<(u64, u64)> {
-        let (tag, free) = self.read(self.hash())?;
-        Some((interval_of(tag), free))
     }
 
     /// Refunds units that were taken at `at` by `interval`, whichever account the entry is of: see

@@ -3,7 +3,7 @@
 //! [`FairRateLimiter`](crate::FairRateLimiter) have in common.
 
 use super::Table;
-use super::entry::{EMPTY, Taken};
+use super::entry::{EMPTY, Taken, interval_of};
 use crate::quota::gcra::{NEVER, Rate};
 use plimsoll_core::{Dice, Reason};
 
@@ -107,9 +107,13 @@ impl GcraTable {
         (overflow.free(EMPTY, rate.interval, now).unwrap_or(now), Reason::Throttled)
     }
 
-    /// Returns the interval and the state of the entry that was charged.
-    pub(crate) fn read(&self, n: u32) -> Option<(u64, u64)> {
-        self.table.at(n)?.read_any()
+    /// Returns the interval and the state of entry `n`, if it is that of an account for whose hash
+    /// `is_owner` returns `true`.
+    pub(crate) fn read(&self, n: u32, is_owner: impl FnOnce(u64) -> bool) -> Option<(u64, u64)> {
+        let entry = self.table.at(n)?;
+        let hash = entry.hash();
+        let is_own = hash != EMPTY && is_owner(hash);
+        is_own.then(|| entry.read(hash)).flatten().map(|(tag, free)| (interval_of(tag), free))
     }
 
     /// Refunds units that were taken from entry `n` at `at`, by `interval`.

@@ -1,7 +1,7 @@
 //! The decision about a request: all tiers are charged, or none.
 
 use super::caller::{Caller, Limits, Refusal};
-use super::charge::TieredCharge;
+use super::charge::{TieredCharge, tag};
 use super::classes::SharedLimit;
 use super::{CLASS_QUEUE, GLOBAL_QUEUE, Tiered};
 use crate::quota::gcra::Rate;
@@ -183,7 +183,15 @@ impl<K: ?Sized> Tiered<K> {
         match taken {
             Ok((entry, interval)) => {
                 let own_burst = caller.own.and_then(|own| NonZeroU32::new(own.burst_size()));
-                Ok(TieredCharge { entry, units, at: now, interval, class: caller.class, own_burst })
+                Ok(TieredCharge {
+                    entry,
+                    units,
+                    at: now,
+                    interval,
+                    class: caller.class,
+                    own_burst,
+                    tag: tag(caller.hash),
+                })
             }
             Err(Refusal { by, reason, rate, at }) => Err(rejected(by, reason, rate, units, now, at)),
         }

@@ -22,6 +22,7 @@ use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
 use crate::{Quota, quota};
 use caller::{Caller, Refusal};
+use charge::tag;
 use classes::{ClassLimits, SharedLimit};
 use plimsoll_core::{Allowance, ControlError, Reason, Rejected};
 use std::fmt;
@@ -167,7 +168,8 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         let now = self.common.clock.coarse().as_nanos();
         if let Some((entry, interval)) = self.take_fast(caller, units, now) {
             let class = caller.class;
-            return Ok(wrap(TieredCharge { entry, units, at: now, interval, class, own_burst: None }));
+            let tag = tag(caller.hash);
+            return Ok(wrap(TieredCharge { entry, units, at: now, interval, class, own_burst: None, tag }));
         }
         match self.charge_slow(caller, units) {
             Ok(charge) => Ok(wrap(charge)),
@@ -242,7 +244,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
     fn allowances(&self, charge: &TieredCharge, each: &mut dyn FnMut(Allowance)) {
         let (class, now) = (self.class(charge.class), self.common.now());
-        if let Some((interval, free)) = self.accounts.read(charge.entry) {
+        if let Some((interval, free)) = self.accounts.read(charge.entry, |hash| tag(hash) == charge.tag) {
             let own = charge.own_burst.map(|burst| Rate { interval, burst: burst.get() });
             if let Some(rate) = own.or_else(|| class.each.as_ref().map(LiveQuota::rate)) {
                 each(quota::allowance(class.account, rate, free, now));
