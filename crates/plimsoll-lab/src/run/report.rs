@@ -53,7 +53,7 @@ fn intro(outcome: &Outcome, shown: f64) -> Vec<String> {
     let deadline = outcome.deadline_ms.map_or("for ever".into(), |ms| format!("{ms} ms"));
     let (from, until) = outcome.trigger_s;
     let at: Vec<String> = at_load(outcome, shown)
-        .map(|(_, row)| format!("{} {} %", row.policy, figures(100.0 * row.of_bound.mean)))
+        .map(|(_, row)| format!("{}: {} %", row.policy, figures(100.0 * row.of_bound.mean)))
         .collect();
     vec![
         outcome.about.clone(),
@@ -68,7 +68,7 @@ fn intro(outcome: &Outcome, shown: f64) -> Vec<String> {
             outcome.seconds,
             outcome.seeds
         ),
-        format!("Goodput at {}, as a share of the bound: {}.", load_name(shown), at.join(", ")),
+        format!("Goodput at {}, as a share of the bound. {}.", load_name(shown), at.join(" · ")),
     ]
 }
 

@@ -36,7 +36,7 @@ impl Reader<'_> {
                 ("bare".into(), Policy::Bare),
                 ("valve".into(), Policy::Valve { concurrency }),
                 ("queueing valve".into(), Policy::QueueingValve { concurrency, queue, max_wait }),
-                ("random drop, keep rate 0.5".into(), Policy::RandomDrop { keep_rate }),
+                ("random drop 0.5".into(), Policy::RandomDrop { keep_rate }),
                 ("random drop + valve".into(), Policy::RandomDropValve { keep_rate, concurrency }),
             ]);
         }
