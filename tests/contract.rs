@@ -8,9 +8,9 @@ use plimsoll::breaker::{OpenTime, Probes, Ramp};
 use plimsoll::drop::{Control, Curve, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
-    Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate, KeyedCircuitBreaker, KeyedExt,
-    KeyedRateLimiter, LoadShedder, ManualTime, Only, Permit, Quota, RandomDrop, RateLimiter, Rejected, Then,
-    TieredRateLimiter, Trip, Valve, Wait, wait_layer,
+    AdaptiveThrottle, Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate,
+    KeyedCircuitBreaker, KeyedExt, KeyedRateLimiter, LoadShedder, ManualTime, Only, Outcome, Permit, Quota,
+    RandomDrop, RateLimiter, Rejected, Then, TieredRateLimiter, Trip, Valve, Wait, wait_layer,
 };
 use plimsoll_testkit::{Fixture, InvalidSetting, Kit, Matrix, Request, Subject, invalid, silence_panics};
 use std::cell::RefCell;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-const SUBJECTS: [Subject; 22] = [
+const SUBJECTS: [Subject; 23] = [
     Subject::new("valve", valve_gate, valve_settings),
     Subject::new("valve, waiting", valve_waiting, valve_settings),
     Subject::new("Then(valve, random drop)", then, || [valve_settings(), drop_settings()].concat()),
@@ -32,6 +32,7 @@ const SUBJECTS: [Subject; 22] = [
     Subject::new("dispatch", dispatch, dispatch_settings),
     Subject::new("random drop", random_drop, drop_settings),
     Subject::new("load shedder", shedder, shedder_settings),
+    Subject::new("adaptive throttle", throttle, throttle_settings),
     Subject::new("buffer, fifo", |kit| buffer(kit, Discipline::Fifo), buffer_settings),
     Subject::new("buffer, keep-oldest", |kit| buffer(kit, Discipline::KeepOldest), buffer_settings),
     Subject::new("buffer, lifo", |kit| buffer(kit, Discipline::Lifo), buffer_settings),
@@ -253,6 +254,39 @@ fn drop_settings() -> Vec<InvalidSetting> {
         invalid("keep above 1", RandomDrop::new(1.01)),
         invalid("keep not a number", RandomDrop::new(f64::NAN)),
         invalid("keep not a number, live", live.set_keep_rate(f64::NAN)),
+    ]
+}
+
+/// A throttle whose server has rejected 100,000 requests, so that it rejects nearly every request.
+fn throttle(kit: &Kit) -> Fixture {
+    let window = Duration::from_secs(10);
+    let throttle = AdaptiveThrottle::builder().window(window).min_rate(0.0).clock(kit.clock());
+    let throttle = throttle.dice(kit.dice.clone()).observe(kit.observer()).build().unwrap();
+    Fixture::new(throttle.layer())
+        .shadow(throttle.clone())
+        .saturate(&(throttle, kit.time.clone()), |(throttle, time)| {
+            for _ in 0..100_000 {
+                if let Ok(permit) = throttle.try_acquire() {
+                    permit.done(Outcome::Overloaded);
+                }
+            }
+            // The probability of a rejection is updated every 20 ms.
+            time.advance(Duration::from_millis(20));
+        })
+        .relieve(&kit.time, move |time| time.advance(2 * window))
+        .holds_nothing("a throttle counts, and holds nothing")
+}
+
+fn throttle_settings() -> Vec<InvalidSetting> {
+    let live = AdaptiveThrottle::new().unwrap();
+    let builder = AdaptiveThrottle::builder;
+    vec![
+        invalid("empty name", builder().name("").build()),
+        invalid("multiplier below 1", builder().multiplier(0.5).build()),
+        invalid("no window", builder().window(Duration::ZERO).build()),
+        invalid("min_rate below 0", builder().min_rate(-1.0).build()),
+        invalid("multiplier not a number, live", live.set_multiplier(f64::NAN)),
+        invalid("no window, live", live.set_window(Duration::ZERO)),
     ]
 }
 

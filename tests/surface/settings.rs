@@ -33,13 +33,16 @@ impl Changed for Result<(), ControlError> {
 }
 
 /// How `Inspect` shows a setting.
-trait Shown {
+trait Shown: Copy {
+    /// Whether the number is the whole value.
+    const WHOLE: bool = false;
     /// Returns its name and the number that stands for the value; `None` if it is not a number.
     fn number(self, field: &'static str) -> Option<(&'static str, f64)>;
 }
 
 /// By the setting's own name.
 impl Shown for f64 {
+    const WHOLE: bool = true;
     fn number(self, field: &'static str) -> Option<(&'static str, f64)> {
         Some((field, self))
     }
@@ -72,17 +75,35 @@ fn read(guard: &impl Inspect, name: &str) -> Option<f64> {
 
 /// Checks how `Inspect` shows a setting of a guard that has the value, and changes it in one that
 /// has not.
-fn check_inspect<G: Inspect>(changed: &G, fresh: &G, field: &'static str, shown: impl Shown) {
+///
+/// Returns whether the second guard has the same value now.
+fn check_inspect<S: Shown>(
+    changed: &impl Inspect,
+    fresh: &impl Inspect,
+    field: &'static str,
+    shown: S,
+) -> bool {
     let Some((name, number)) = shown.number(field) else {
         assert_eq!(read(changed, field), None, "{field} is not a number");
         assert!(fresh.set(field, 1.0).is_err(), "{field} cannot be set by a number");
-        return;
+        return false;
     };
     let close = |value: Option<f64>| value.is_some_and(|value| (value - number).abs() < 1e-9);
     assert!(close(read(changed, name)), "{name} reads {:?} instead of {number}", read(changed, name));
     assert!(!close(read(fresh, name)), "{name} is {number} by default: the table needs another value");
+    let before = read(fresh, name);
+    assert!(fresh.set(name, f64::NAN).is_err(), "{name} is not a number");
+    assert_eq!(read(fresh, name), before, "an error changes nothing");
     fresh.set(name, number).unwrap();
     assert!(close(read(fresh, name)), "{name} reads {:?} after set({number})", read(fresh, name));
+    S::WHOLE
+}
+
+/// Checks that a setting has one word. The length of a queue is the exception: `queued` counts its
+/// requests.
+fn check_words(field: &str, built: &str, set: &str, get: &str) {
+    assert_eq!((built, set), (field, format!("set_{field}").as_str()));
+    assert!(get == field || (field, get) == ("queue", "queue_limit"), "{get} returns {field}");
 }
 
 fn check_round_trip<C: serde::Serialize + serde::de::DeserializeOwned + PartialEq + Debug>(config: &C) {
@@ -110,6 +131,7 @@ macro_rules! settings {
             let build = $build;
             let mut all = base.clone();
             $({
+                check_words(stringify!($field), stringify!($built), stringify!($set), stringify!($get));
                 let fresh = build($builder.config(base.clone()));
                 let built = build($builder.config(base.clone()).$built($($arg),*));
                 let mut config = base.clone();
@@ -122,7 +144,9 @@ macro_rules! settings {
                 for guard in [built, configured, changed] {
                     assert_eq!(guard.$get($($of),*), $expected, stringify!($field));
                     let fresh = build($builder.config(base.clone()));
-                    check_inspect(&guard, &fresh, stringify!($field), $shown);
+                    if check_inspect(&guard, &fresh, stringify!($field), $shown) {
+                        assert_eq!(fresh.$get($($of),*), $expected, "{} by name", stringify!($field));
+                    }
                 }
                 assert_ne!(fresh.$get($($of),*), $expected, "{}", stringify!($field));
             })*

@@ -39,8 +39,9 @@
 //!
 //! - `Limited`: a keyed limiter, the account tier of a tiered limiter, or the share or cap of an
 //!   account in a fair limiter.
-//! - `Throttled`: a `RateLimiter`, a global or class tier, or the quota that all accounts of a fair
-//!   limiter share. The caller may be innocent of its use, so the response does not report a quota.
+//! - `Throttled`: a `RateLimiter`, a global or class tier, the quota that all accounts of a fair
+//!   limiter share, or one that accounts without an entry of their own share. The caller may be
+//!   innocent of its use, so the response does not report a quota.
 //!
 //! # Accounts
 //!
@@ -90,11 +91,14 @@
 //! - The names are those of the guards, so give each guard its own name.
 //! - Fields that an inner layer has written stay as they are.
 //! - A guard without a quota costs nothing here.
+//! - A quota that many callers share is reported in responses to admitted requests, too. Its `r`
+//!   shows how much all of them have left. [`HttpOptions`] can turn the fields off.
 //! - Browsers show the fields to scripts of another origin only if `Access-Control-Expose-Headers`
 //!   names them.
 //!
-//! `Retry-After` is rounded up, then delayed by a random share of up to a quarter. So clients that
-//! were rejected together do not come back together. [`HttpOptions`] changes all of this.
+//! `Retry-After` is delayed by a random share of up to a quarter, then rounded up to whole seconds.
+//! So clients that were rejected together for several seconds do not come back together.
+//! [`HttpOptions`] changes all of this.
 //!
 //! # What is guarded
 //!

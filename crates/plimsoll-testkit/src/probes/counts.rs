@@ -29,8 +29,9 @@ pub(super) fn balance(subject: &Subject) -> Verdict {
         stage.relieve();
         let counts = stage.counts();
         by_fixture.admitted += saturated.admitted - before.admitted;
-        by_fixture.completed += counts.completed - rejected.completed;
-        by_fixture.refunded += counts.refunded - rejected.refunded;
+        by_fixture.completed +=
+            saturated.completed - before.completed + counts.completed - rejected.completed;
+        by_fixture.refunded += saturated.refunded - before.refunded + counts.refunded - rejected.refunded;
         assert_eq!(counts.in_flight(), 0, "an admitted request was not released");
         assert_eq!(counts.abandoned, 0, "a wait was reported as abandoned");
         assert_eq!(
