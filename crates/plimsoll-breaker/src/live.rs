@@ -62,7 +62,10 @@ macro_rules! live_settings {
             self.setting(|config| config.ramp)
         }
 
-        /// Changes how a breaker ramps up. A ramp that has begun keeps its duration.
+        /// Changes how a breaker ramps up. Applies from the next ramp on.
+        ///
+        /// A ramp that has begun keeps its duration, its start and its tolerance.
+        /// [`reset`](crate::CircuitBreaker::reset) ends it.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.

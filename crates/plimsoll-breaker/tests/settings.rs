@@ -212,6 +212,33 @@ fn other_changes_keep_the_counts_and_the_state() {
     assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(7 * S), "this opening keeps its time");
 }
 
+/// A change to [`Ramp::NONE`] admitted all calls of a running ramp, and the first failure among
+/// them opened the breaker.
+#[test]
+fn running_ramp_keeps_its_numbers() {
+    let time = ManualTime::new();
+    let ramp = Ramp { duration: 60 * S, start: 0.0, tolerance: 0.5 };
+    let builder = CircuitBreaker::builder().open_time(OpenTime::fixed(S)).ramp(ramp).clock(time.clock());
+    let breaker = builder.build().unwrap();
+    let recover = || {
+        breaker.trip("test");
+        time.advance(S);
+        end(&breaker, Outcome::Success);
+    };
+    recover();
+    breaker.report(Outcome::Success);
+    breaker.set_ramp(Ramp::NONE).unwrap();
+    breaker.report(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Ramp, "half of the calls may fail");
+    assert!(breaker.try_acquire().is_err(), "no call is admitted at first");
+    breaker.set_ramp(Ramp { duration: S, start: 1.0, tolerance: 1.0 }).unwrap();
+    breaker.report(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Open, "most calls have failed");
+    breaker.set_ramp(Ramp::NONE).unwrap();
+    recover();
+    assert_eq!(breaker.state(), CircuitState::Closed, "the next ramp has the new numbers");
+}
+
 /// The call time-out applies to calls in flight if calls were timed when they were admitted.
 #[test]
 fn changed_call_timeout_applies_to_timed_calls() {
