@@ -286,6 +286,28 @@ fn lower_max_keys_evicts_and_spares_open_breakers() {
     assert_eq!(sharded.key_count(), 16);
 }
 
+/// An eviction looks at no more than 64 breakers. With 64 blocked ones in front, none was evicted,
+/// and the next new key evicted 800.
+#[test]
+fn lower_max_keys_evicts_behind_blocked_breakers() {
+    let hosts = KeyedCircuitBreaker::<u32>::builder().max_keys(1_000).build().unwrap();
+    for host in 0..1_000 {
+        let breaker = hosts.breaker(&host).unwrap();
+        // Blocked ones in front, between the others and behind them.
+        if !(64..=900).contains(&host) || host % 100 < 30 {
+            breaker.block("test");
+        }
+    }
+    let mut blocked = vec![];
+    hosts.for_each(|host, breaker| blocked.extend(breaker.status().blocked.map(|_| *host)));
+    hosts.set_max_keys(500).unwrap();
+    assert_eq!(hosts.key_count(), 500);
+    hosts.set_max_keys(200).unwrap();
+    let mut rest = vec![];
+    hosts.for_each(|host, _| rest.push(*host));
+    assert_eq!((blocked.len() > 200, rest), (true, blocked));
+}
+
 #[cfg(feature = "serde")]
 mod files {
     use super::*;

@@ -47,8 +47,10 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     /// Changes the maximum number of keys that have a breaker. Range: the number of shards (1, or
     /// up to 16 if it was built for 2,048 keys and more) to 2³² − 1.
     ///
-    /// Breakers above a lower bound are evicted, except for those that are open, blocked or
-    /// disabled. The number of shards stays.
+    /// Breakers above a lower bound are evicted. A breaker stays that is open within its open time,
+    /// on a ramp, or half-open with a probe in flight. Once that is over, a new key evicts it. A
+    /// blocked or disabled breaker, or one with a [fault](CircuitBreaker::set_fault), always stays.
+    /// The number of shards stays, too.
     ///
     /// # Errors
     /// Returns an error if the number is out of range. Nothing has changed then.
@@ -117,9 +119,7 @@ impl<K: Hash + Eq + Clone> Registry<K> {
         let now = self.identity.clock.now();
         for (n, shard) in self.shards.iter().enumerate() {
             let evicted = {
-                let mut shard = recover(shard.lock());
-                shard.max = super::part_of(max_keys, self.shards.len(), n);
-                shard.make_room(0, now)
+                recover(shard.lock()).resize(super::part_of(max_keys, self.shards.len(), n), now)
             };
             // Dropped without the lock, because the `Drop` of a key is foreign code.
             drop(evicted);
