@@ -308,6 +308,30 @@ fn lower_max_keys_evicts_behind_blocked_breakers() {
     assert_eq!((blocked.len() > 200, rest), (true, blocked));
 }
 
+/// The evicted keys were dropped while the settings were locked. A key whose `Drop` reads the
+/// settings deadlocked.
+#[test]
+fn evicted_keys_are_dropped_without_the_lock_of_the_settings() {
+    use std::sync::{OnceLock, mpsc};
+    static HOSTS: OnceLock<KeyedCircuitBreaker<Curious>> = OnceLock::new();
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Curious(u32);
+    impl Drop for Curious {
+        fn drop(&mut self) {
+            let _ = HOSTS.get().map(KeyedCircuitBreaker::config);
+        }
+    }
+    let hosts = HOSTS.get_or_init(|| KeyedCircuitBreaker::builder().max_keys(10).build().unwrap());
+    (0..10).for_each(|host| drop(hosts.breaker(&Curious(host)).unwrap()));
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        hosts.set_max_keys(5).unwrap();
+        hosts.set_config(KeyedCircuitBreakerConfig { max_keys: 2, ..hosts.config() }).unwrap();
+        done.send(hosts.key_count()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(60 * S), Ok(2));
+}
+
 #[cfg(feature = "serde")]
 mod files {
     use super::*;

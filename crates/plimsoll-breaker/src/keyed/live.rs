@@ -1,12 +1,13 @@
 //! Reading and changing the settings of all breakers.
 
+use super::lru::{KeyShard, RemovedEntry};
 use super::{KeyedCircuitBreaker, KeyedCircuitBreakerConfig, Registry};
 use crate::breaker::CircuitBreaker;
 use crate::config::CircuitBreakerConfig;
 use crate::live::{change_setting, check_name, live_settings, read_settings};
 use crate::machine::CircuitState;
-use plimsoll_core::parts::sync::{Ordering, recover};
-use plimsoll_core::parts::{check, sync::MutexGuard};
+use plimsoll_core::parts::check;
+use plimsoll_core::parts::sync::{Mutex, MutexGuard, Ordering, recover};
 use plimsoll_core::{ConfigError, ControlError, Inspect};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -56,8 +57,10 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     /// Returns an error if the number is out of range. Nothing has changed then.
     pub fn set_max_keys(&self, max_keys: usize) -> Result<(), ControlError> {
         self.0.check_max_keys(max_keys)?;
-        let _current = recover(self.0.config.lock());
-        self.0.resize(max_keys);
+        let current = recover(self.0.config.lock());
+        let evicted = self.0.resize(max_keys);
+        drop(current);
+        drop(evicted);
         Ok(())
     }
 
@@ -70,8 +73,9 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         check_name(&config.name, self.name())?;
         self.0.check_max_keys(config.max_keys)?;
         let current = recover(self.0.config.lock());
-        self.0.resize(config.max_keys);
+        let evicted = self.0.resize(config.max_keys);
         self.0.replace(current, config.breaker());
+        drop(evicted);
         Ok(())
     }
 }
@@ -114,16 +118,15 @@ impl<K> Registry<K> {
 
 impl<K: Hash + Eq + Clone> Registry<K> {
     /// Changes the bound. The caller holds the lock of the settings, so that the shards agree.
-    fn resize(&self, max_keys: usize) {
+    ///
+    /// Drop the result without that lock, because the `Drop` of a key is foreign code.
+    fn resize(&self, max_keys: usize) -> Vec<RemovedEntry<K>> {
         self.max_keys.store(max_keys, Ordering::Relaxed);
         let now = self.identity.clock.now();
-        for (n, shard) in self.shards.iter().enumerate() {
-            let evicted = {
-                recover(shard.lock()).resize(super::part_of(max_keys, self.shards.len(), n), now)
-            };
-            // Dropped without the lock, because the `Drop` of a key is foreign code.
-            drop(evicted);
-        }
+        let resize = |(n, shard): (usize, &Mutex<KeyShard<K>>)| {
+            recover(shard.lock()).resize(super::part_of(max_keys, self.shards.len(), n), now)
+        };
+        self.shards.iter().enumerate().flat_map(resize).collect()
     }
 }
 
