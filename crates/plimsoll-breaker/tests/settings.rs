@@ -332,6 +332,28 @@ fn evicted_keys_are_dropped_without_the_lock_of_the_settings() {
     assert_eq!(is_done.recv_timeout(60 * S), Ok(2));
 }
 
+/// The bound was read after the other settings, so it could belong to another change.
+#[test]
+fn keyed_settings_are_read_together() {
+    let hosts = KeyedCircuitBreaker::<u32>::new("hosts").unwrap();
+    let before = hosts.config();
+    let probes = Probes { successes: 7, ..before.probes };
+    let after = KeyedCircuitBreakerConfig { max_keys: 7, probes, ..before.clone() };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                hosts.set_config(after.clone()).unwrap();
+                hosts.set_config(before.clone()).unwrap();
+            }
+        });
+        let torn = (0..50_000).map(|_| hosts.config()).filter(|config| *config != before && *config != after);
+        let torn = torn.count();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(torn, 0);
+    });
+}
+
 #[cfg(feature = "serde")]
 mod files {
     use super::*;

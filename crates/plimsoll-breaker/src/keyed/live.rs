@@ -19,7 +19,8 @@ impl<K> KeyedCircuitBreaker<K> {
 
     /// Returns the settings.
     pub fn config(&self) -> KeyedCircuitBreakerConfig {
-        KeyedCircuitBreakerConfig::new(self.setting(CircuitBreakerConfig::clone), self.max_keys())
+        let (config, max_keys) = self.0.config_and_max_keys();
+        KeyedCircuitBreakerConfig::new(CircuitBreakerConfig::clone(&config), max_keys)
     }
 
     fn setting<T>(&self, read: impl FnOnce(&CircuitBreakerConfig) -> T) -> T {
@@ -81,6 +82,12 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
 }
 
 impl<K> Registry<K> {
+    /// Returns the settings of each breaker, and the maximum number of keys of the same moment.
+    fn config_and_max_keys(&self) -> (Arc<CircuitBreakerConfig>, usize) {
+        let config = recover(self.config.lock());
+        (config.clone(), self.max_keys.load(Ordering::Relaxed))
+    }
+
     /// Applies `change` to the settings, or nothing if the result is invalid.
     fn retune(
         &self,
@@ -136,10 +143,10 @@ impl<K: Hash + Eq + Clone + Send> Inspect for KeyedCircuitBreaker<K> {
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("key_count", self.key_count() as f64);
-        each("max_keys", self.max_keys() as f64);
-        each("open", self.count(CircuitState::Open) as f64);
         // Unlocked before the call, because `each` is foreign code.
-        let config = recover(self.0.config.lock()).clone();
+        let (config, max_keys) = self.0.config_and_max_keys();
+        each("max_keys", max_keys as f64);
+        each("open", self.count(CircuitState::Open) as f64);
         read_settings(&config, each);
     }
     /// Changes `max_keys`, or a [setting](KeyedCircuitBreakerConfig) that is a number, by the same
