@@ -72,7 +72,12 @@ impl CircuitBreakerConfig {
             let given = format!("{} trips", self.trips.len());
             return Err(ConfigError::new("trips", given, format!("at most {MAX_TRIPS}")));
         }
-        self.trips.iter().try_for_each(Trip::validate)?;
+        for (n, trip) in self.trips.iter().enumerate() {
+            trip.validate().map_err(|e| {
+                let given = format!("{} (in trips[{n}])", e.value());
+                ConfigError::new(e.field(), given, e.allowed().to_owned())
+            })?;
+        }
         self.open_time.validate()?;
         self.probes.validate()?;
         self.ramp.validate()?;

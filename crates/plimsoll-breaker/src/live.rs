@@ -208,7 +208,14 @@ pub(crate) fn change_setting(
 ) -> Result<(), ControlError> {
     let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, health_checked, .. } = config;
     match setting {
-        "open_time.first" => open_time.first = check::seconds("open_time.first", value)?,
+        "open_time.first" => {
+            let first = check::seconds("open_time.first", value)?;
+            if first > open_time.max {
+                let allowed = format!("at most open_time.max ({:?})", open_time.max);
+                return Err(ControlError::new("open_time.first", value, allowed));
+            }
+            open_time.first = first;
+        }
         "open_time.factor" => open_time.factor = value,
         "open_time.max" => open_time.max = check::seconds("open_time.max", value)?,
         "open_time.jitter" => open_time.jitter = value,

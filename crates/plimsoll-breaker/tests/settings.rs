@@ -132,7 +132,7 @@ fn inspect_reads_and_sets_every_number() {
             ("trips", 1.0),
         ] {
             let error = guard.set(name, value).unwrap_err().to_string();
-            assert!(error.contains(name.trim_end_matches(".first")), "{name}: {error}");
+            assert!(error.contains(name), "{name}: {error}");
         }
         let expected = NUMBERS.map(|(name, value)| (name, if name == "call_timeout" { 0.0 } else { value }));
         expected.iter().for_each(|(name, value)| assert_eq!(read(guard)[name], *value, "{name}"));
@@ -352,6 +352,25 @@ fn keyed_settings_are_read_together() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(torn, 0);
     });
+}
+
+/// An error named the setting that had not been given, or not which of the trips was invalid.
+#[test]
+fn error_names_the_given_setting() {
+    let breaker = CircuitBreaker::new("orders").unwrap();
+    let rejected = [
+        breaker.set("open_time.first", 120.0),
+        breaker.set("open_time.max", 2.0),
+        breaker.set_trips([Trip::failures(), Trip::errors().count(0)]),
+    ];
+    assert_eq!(
+        rejected.map(|result| result.unwrap_err().to_string()),
+        [
+            "open_time.first = 120 is not allowed: it must be at most open_time.max (60s)",
+            "open_time.max = 2s is not allowed: it must be at least open_time.first",
+            "count = 0 (in trips[1]) is not allowed: it must be 1 to 4294967295",
+        ]
+    );
 }
 
 #[cfg(feature = "serde")]
