@@ -42,7 +42,9 @@ pub struct CircuitBreakerConfig {
     pub cancelled: Outcome,
     /// Whether health checks, instead of probes, decide that the dependency works again.
     ///
-    /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks). Default: `false`.
+    /// No call is a probe then, so something must run the checks: see
+    /// [`run_health_checks`](crate::CircuitBreaker::run_health_checks). If nothing does, an open
+    /// breaker stays open until [`reset`](crate::CircuitBreaker::reset). Default: `false`.
     pub health_checked: bool,
 }
 

@@ -108,6 +108,9 @@ macro_rules! live_settings {
         }
 
         /// Changes whether health checks decide that the dependency works again.
+        ///
+        /// If no health checks run, an open breaker stays open until this is `false` again or it is
+        /// [reset](crate::CircuitBreaker::reset). Its rejections state no time after the open time.
         pub fn set_health_checked(&self, health_checked: bool) {
             // Cannot fail: both values are valid, and the other settings stay as they are.
             let _ = self.retune(|config| config.health_checked = health_checked);

@@ -151,6 +151,10 @@ impl<K: Hash + Eq + Clone + Send> Inspect for KeyedCircuitBreaker<K> {
     }
     /// Changes `max_keys`, or a [setting](KeyedCircuitBreakerConfig) that is a number, by the same
     /// names as for a single [breaker](CircuitBreaker).
+    ///
+    /// Set `health_checked` to 1 only if the application runs
+    /// [health checks](CircuitBreaker::run_health_checks) for each breaker. Otherwise open breakers
+    /// stay open until it is 0 again.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "max_keys" => self.set_max_keys(check::whole("max_keys", value)?),
