@@ -14,7 +14,8 @@ macro_rules! live_settings {
             self.setting(|config| config.trips.clone())
         }
 
-        /// Changes the trips. Counting begins anew and the state stays. Range: 0 to 8 trips.
+        /// Changes the trips. If they differ, counting begins anew. The state stays. Range: 0 to 8
+        /// trips.
         ///
         /// Calls in flight count for the new trips. A call that was admitted while no call was
         /// timed does not count for a trip of slow calls.
