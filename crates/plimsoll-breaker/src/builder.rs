@@ -74,7 +74,8 @@ macro_rules! breaker_setters {
 
         /// Lets health checks decide that the dependency works again. Default: probes decide.
         ///
-        /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks).
+        /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks). If no health checks
+        /// run, an open breaker stays open until [`reset`](crate::CircuitBreaker::reset).
         pub fn health_checked(mut self) -> Self {
             self.config.health_checked = true;
             self

@@ -42,7 +42,9 @@ pub struct CircuitBreakerConfig {
     pub cancelled: Outcome,
     /// Whether health checks, instead of probes, decide that the dependency works again.
     ///
-    /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks). Default: `false`.
+    /// No call is a probe then, so something must run the checks: see
+    /// [`run_health_checks`](crate::CircuitBreaker::run_health_checks). If nothing does, an open
+    /// breaker stays open until [`reset`](crate::CircuitBreaker::reset). Default: `false`.
     pub health_checked: bool,
 }
 
@@ -72,7 +74,12 @@ impl CircuitBreakerConfig {
             let given = format!("{} trips", self.trips.len());
             return Err(ConfigError::new("trips", given, format!("at most {MAX_TRIPS}")));
         }
-        self.trips.iter().try_for_each(Trip::validate)?;
+        for (n, trip) in self.trips.iter().enumerate() {
+            trip.validate().map_err(|e| {
+                let given = format!("{} (in trips[{n}])", e.value());
+                ConfigError::new(e.field(), given, e.allowed().to_owned())
+            })?;
+        }
         self.open_time.validate()?;
         self.probes.validate()?;
         self.ramp.validate()?;

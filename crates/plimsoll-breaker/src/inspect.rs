@@ -31,6 +31,10 @@ impl Inspect for CircuitBreaker {
     /// `call_timeout` in seconds, where 0 means no call time-out; `open_time.factor`,
     /// `open_time.jitter`, `probes.concurrency`, `probes.successes`, `ramp.start` and
     /// `ramp.tolerance`; and `health_checked` (1 or 0).
+    ///
+    /// Set `health_checked` to 1 only if the application runs
+    /// [health checks](CircuitBreaker::run_health_checks). Otherwise an open breaker stays open
+    /// until `open` is set to 0.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "fault" => self.set_fault(value)?,

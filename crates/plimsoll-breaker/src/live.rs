@@ -14,7 +14,8 @@ macro_rules! live_settings {
             self.setting(|config| config.trips.clone())
         }
 
-        /// Changes the trips. Counting begins anew and the state stays. Range: 0 to 8 trips.
+        /// Changes the trips. If they differ, counting begins anew. The state stays. Range: 0 to 8
+        /// trips.
         ///
         /// Calls in flight count for the new trips. A call that was admitted while no call was
         /// timed does not count for a trip of slow calls.
@@ -62,7 +63,10 @@ macro_rules! live_settings {
             self.setting(|config| config.ramp)
         }
 
-        /// Changes how a breaker ramps up. A ramp that has begun keeps its duration.
+        /// Changes how a breaker ramps up. Applies from the next ramp on.
+        ///
+        /// A ramp that has begun keeps its duration, its start and its tolerance.
+        /// [`reset`](crate::CircuitBreaker::reset) ends it.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.
@@ -105,6 +109,9 @@ macro_rules! live_settings {
         }
 
         /// Changes whether health checks decide that the dependency works again.
+        ///
+        /// If no health checks run, an open breaker stays open until this is `false` again or it is
+        /// [reset](crate::CircuitBreaker::reset). Its rejections state no time after the open time.
         pub fn set_health_checked(&self, health_checked: bool) {
             // Cannot fail: both values are valid, and the other settings stay as they are.
             let _ = self.retune(|config| config.health_checked = health_checked);
@@ -205,7 +212,14 @@ pub(crate) fn change_setting(
 ) -> Result<(), ControlError> {
     let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, health_checked, .. } = config;
     match setting {
-        "open_time.first" => open_time.first = check::seconds("open_time.first", value)?,
+        "open_time.first" => {
+            let first = check::seconds("open_time.first", value)?;
+            if first > open_time.max {
+                let allowed = format!("at most open_time.max ({:?})", open_time.max);
+                return Err(ControlError::new("open_time.first", value, allowed));
+            }
+            open_time.first = first;
+        }
         "open_time.factor" => open_time.factor = value,
         "open_time.max" => open_time.max = check::seconds("open_time.max", value)?,
         "open_time.jitter" => open_time.jitter = value,

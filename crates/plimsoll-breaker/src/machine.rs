@@ -76,6 +76,8 @@ pub(crate) struct CircuitMachine {
     ramped: u64,
     /// The number of those that have failed.
     failed: u64,
+    /// The settings of the current ramp. It keeps them until it ends.
+    pub(crate) ramp: Ramp,
 }
 
 impl CircuitMachine {
@@ -92,6 +94,7 @@ impl CircuitMachine {
             succeeded: 0,
             ramped: 0,
             failed: 0,
+            ramp: Ramp::NONE,
         }
     }
 
@@ -139,6 +142,7 @@ impl CircuitMachine {
         if ramp.duration.is_zero() {
             self.close(now);
         } else {
+            self.ramp = *ramp;
             self.enter(CircuitState::Ramp, now, ramp.duration);
         }
     }
@@ -183,10 +187,10 @@ impl CircuitMachine {
     }
 
     /// Records the end of a call on the ramp. Returns whether too many have failed.
-    pub(crate) fn end_on_ramp(&mut self, healthy: bool, ramp: &Ramp) -> bool {
+    pub(crate) fn end_on_ramp(&mut self, healthy: bool) -> bool {
         self.ramped += 1;
         self.failed += u64::from(!healthy);
-        !healthy && self.failed as f64 > ramp.tolerance * self.ramped as f64
+        !healthy && self.failed as f64 > self.ramp.tolerance * self.ramped as f64
     }
 }
 

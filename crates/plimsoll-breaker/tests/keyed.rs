@@ -1,6 +1,7 @@
 //! A breaker for each key, and a maximum number of keys.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use allocation_counter::measure;
 use plimsoll_breaker::{CircuitState, KeyedCircuitBreaker, OpenTime, Trip};
 use plimsoll_core::{Event, Gate, KeyedExt, ManualTime, Observe, Outcome, Permit, Reason};
 use std::sync::{Arc, Mutex};
@@ -225,4 +226,22 @@ fn keys_are_dropped_without_the_lock() {
     }
     hosts.remove(&Curious(19));
     hosts.for_each(|_, _| {});
+}
+
+/// The figures of the type's documentation, in bytes. They include a key of four bytes.
+#[test]
+fn memory_of_a_breaker_is_as_documented() {
+    const N: u32 = 1_000;
+    for trips in 0..4 {
+        let builder = KeyedCircuitBreaker::<u32>::builder().max_keys(N as usize);
+        let hosts = builder.trips(vec![Trip::failures(); trips]).build().unwrap();
+        let each = |act: &dyn Fn(&u32)| {
+            let all = measure(|| (0..N).for_each(|host| act(&host))).bytes_current;
+            usize::try_from(all).unwrap() / N as usize
+        };
+        let created = each(&|host| drop(hosts.breaker(host).unwrap()));
+        let counted = each(&|host| hosts.try_acquire(host).unwrap().done(Outcome::Success));
+        assert!(created.abs_diff(500 + 600 * trips) < 60, "{created} for {trips} trips");
+        assert_eq!(counted, 256 * trips, "for one thread");
+    }
 }

@@ -132,7 +132,7 @@ fn inspect_reads_and_sets_every_number() {
             ("trips", 1.0),
         ] {
             let error = guard.set(name, value).unwrap_err().to_string();
-            assert!(error.contains(name.trim_end_matches(".first")), "{name}: {error}");
+            assert!(error.contains(name), "{name}: {error}");
         }
         let expected = NUMBERS.map(|(name, value)| (name, if name == "call_timeout" { 0.0 } else { value }));
         expected.iter().for_each(|(name, value)| assert_eq!(read(guard)[name], *value, "{name}"));
@@ -212,6 +212,33 @@ fn other_changes_keep_the_counts_and_the_state() {
     assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(7 * S), "this opening keeps its time");
 }
 
+/// A change to [`Ramp::NONE`] admitted all calls of a running ramp, and the first failure among
+/// them opened the breaker.
+#[test]
+fn running_ramp_keeps_its_numbers() {
+    let time = ManualTime::new();
+    let ramp = Ramp { duration: 60 * S, start: 0.0, tolerance: 0.5 };
+    let builder = CircuitBreaker::builder().open_time(OpenTime::fixed(S)).ramp(ramp).clock(time.clock());
+    let breaker = builder.build().unwrap();
+    let recover = || {
+        breaker.trip("test");
+        time.advance(S);
+        end(&breaker, Outcome::Success);
+    };
+    recover();
+    breaker.report(Outcome::Success);
+    breaker.set_ramp(Ramp::NONE).unwrap();
+    breaker.report(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Ramp, "half of the calls may fail");
+    assert!(breaker.try_acquire().is_err(), "no call is admitted at first");
+    breaker.set_ramp(Ramp { duration: S, start: 1.0, tolerance: 1.0 }).unwrap();
+    breaker.report(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Open, "most calls have failed");
+    breaker.set_ramp(Ramp::NONE).unwrap();
+    recover();
+    assert_eq!(breaker.state(), CircuitState::Closed, "the next ramp has the new numbers");
+}
+
 /// The call time-out applies to calls in flight if calls were timed when they were admitted.
 #[test]
 fn changed_call_timeout_applies_to_timed_calls() {
@@ -257,6 +284,93 @@ fn lower_max_keys_evicts_and_spares_open_breakers() {
     sharded.set_max_keys(16).unwrap();
     (0..1_000).for_each(|host| drop(sharded.breaker(&host).unwrap()));
     assert_eq!(sharded.key_count(), 16);
+}
+
+/// An eviction looks at no more than 64 breakers. With 64 blocked ones in front, none was evicted,
+/// and the next new key evicted 800.
+#[test]
+fn lower_max_keys_evicts_behind_blocked_breakers() {
+    let hosts = KeyedCircuitBreaker::<u32>::builder().max_keys(1_000).build().unwrap();
+    for host in 0..1_000 {
+        let breaker = hosts.breaker(&host).unwrap();
+        // Blocked ones in front, between the others and behind them.
+        if !(64..=900).contains(&host) || host % 100 < 30 {
+            breaker.block("test");
+        }
+    }
+    let mut blocked = vec![];
+    hosts.for_each(|host, breaker| blocked.extend(breaker.status().blocked.map(|_| *host)));
+    hosts.set_max_keys(500).unwrap();
+    assert_eq!(hosts.key_count(), 500);
+    hosts.set_max_keys(200).unwrap();
+    let mut rest = vec![];
+    hosts.for_each(|host, _| rest.push(*host));
+    assert_eq!((blocked.len() > 200, rest), (true, blocked));
+}
+
+/// The evicted keys were dropped while the settings were locked. A key whose `Drop` reads the
+/// settings deadlocked.
+#[test]
+fn evicted_keys_are_dropped_without_the_lock_of_the_settings() {
+    use std::sync::{OnceLock, mpsc};
+    static HOSTS: OnceLock<KeyedCircuitBreaker<Curious>> = OnceLock::new();
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Curious(u32);
+    impl Drop for Curious {
+        fn drop(&mut self) {
+            let _ = HOSTS.get().map(KeyedCircuitBreaker::config);
+        }
+    }
+    let hosts = HOSTS.get_or_init(|| KeyedCircuitBreaker::builder().max_keys(10).build().unwrap());
+    (0..10).for_each(|host| drop(hosts.breaker(&Curious(host)).unwrap()));
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        hosts.set_max_keys(5).unwrap();
+        hosts.set_config(KeyedCircuitBreakerConfig { max_keys: 2, ..hosts.config() }).unwrap();
+        done.send(hosts.key_count()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(60 * S), Ok(2));
+}
+
+/// The bound was read after the other settings, so it could belong to another change.
+#[test]
+fn keyed_settings_are_read_together() {
+    let hosts = KeyedCircuitBreaker::<u32>::new("hosts").unwrap();
+    let before = hosts.config();
+    let probes = Probes { successes: 7, ..before.probes };
+    let after = KeyedCircuitBreakerConfig { max_keys: 7, probes, ..before.clone() };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                hosts.set_config(after.clone()).unwrap();
+                hosts.set_config(before.clone()).unwrap();
+            }
+        });
+        let torn = (0..50_000).map(|_| hosts.config()).filter(|config| *config != before && *config != after);
+        let torn = torn.count();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(torn, 0);
+    });
+}
+
+/// An error named the setting that had not been given, or not which of the trips was invalid.
+#[test]
+fn error_names_the_given_setting() {
+    let breaker = CircuitBreaker::new("orders").unwrap();
+    let rejected = [
+        breaker.set("open_time.first", 120.0),
+        breaker.set("open_time.max", 2.0),
+        breaker.set_trips([Trip::failures(), Trip::errors().count(0)]),
+    ];
+    assert_eq!(
+        rejected.map(|result| result.unwrap_err().to_string()),
+        [
+            "open_time.first = 120 is not allowed: it must be at most open_time.max (60s)",
+            "open_time.max = 2s is not allowed: it must be at least open_time.first",
+            "count = 0 (in trips[1]) is not allowed: it must be 1 to 4294967295",
+        ]
+    );
 }
 
 #[cfg(feature = "serde")]

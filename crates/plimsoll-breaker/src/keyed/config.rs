@@ -42,7 +42,9 @@ pub struct KeyedCircuitBreakerConfig {
     /// What a call counts as that is cancelled before the call time-out. Default:
     /// [`Outcome::Ignored`].
     pub cancelled: Outcome,
-    /// Whether health checks decide that a dependency works again. Default: `false`.
+    /// Whether health checks decide that a dependency works again, as in
+    /// [`CircuitBreakerConfig::health_checked`]. If none run for a key, its breaker stays open once
+    /// it has opened. Default: `false`.
     pub health_checked: bool,
 }
 

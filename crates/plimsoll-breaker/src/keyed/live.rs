@@ -1,12 +1,13 @@
 //! Reading and changing the settings of all breakers.
 
+use super::lru::{KeyShard, RemovedEntry};
 use super::{KeyedCircuitBreaker, KeyedCircuitBreakerConfig, Registry};
 use crate::breaker::CircuitBreaker;
 use crate::config::CircuitBreakerConfig;
 use crate::live::{change_setting, check_name, live_settings, read_settings};
 use crate::machine::CircuitState;
-use plimsoll_core::parts::sync::{Ordering, recover};
-use plimsoll_core::parts::{check, sync::MutexGuard};
+use plimsoll_core::parts::check;
+use plimsoll_core::parts::sync::{Mutex, MutexGuard, Ordering, recover};
 use plimsoll_core::{ConfigError, ControlError, Inspect};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ impl<K> KeyedCircuitBreaker<K> {
 
     /// Returns the settings.
     pub fn config(&self) -> KeyedCircuitBreakerConfig {
-        KeyedCircuitBreakerConfig::new(self.setting(CircuitBreakerConfig::clone), self.max_keys())
+        let (config, max_keys) = self.0.config_and_max_keys();
+        KeyedCircuitBreakerConfig::new(CircuitBreakerConfig::clone(&config), max_keys)
     }
 
     fn setting<T>(&self, read: impl FnOnce(&CircuitBreakerConfig) -> T) -> T {
@@ -47,15 +49,19 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     /// Changes the maximum number of keys that have a breaker. Range: the number of shards (1, or
     /// up to 16 if it was built for 2,048 keys and more) to 2³² − 1.
     ///
-    /// Breakers above a lower bound are evicted, except for those that are open, blocked or
-    /// disabled. The number of shards stays.
+    /// Breakers above a lower bound are evicted. A breaker stays that is open within its open time,
+    /// on a ramp, or half-open with a probe in flight. Once that is over, a new key evicts it. A
+    /// blocked or disabled breaker, or one with a [fault](CircuitBreaker::set_fault), always stays.
+    /// The number of shards stays, too.
     ///
     /// # Errors
     /// Returns an error if the number is out of range. Nothing has changed then.
     pub fn set_max_keys(&self, max_keys: usize) -> Result<(), ControlError> {
         self.0.check_max_keys(max_keys)?;
-        let _current = recover(self.0.config.lock());
-        self.0.resize(max_keys);
+        let current = recover(self.0.config.lock());
+        let evicted = self.0.resize(max_keys);
+        drop(current);
+        drop(evicted);
         Ok(())
     }
 
@@ -68,13 +74,20 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         check_name(&config.name, self.name())?;
         self.0.check_max_keys(config.max_keys)?;
         let current = recover(self.0.config.lock());
-        self.0.resize(config.max_keys);
+        let evicted = self.0.resize(config.max_keys);
         self.0.replace(current, config.breaker());
+        drop(evicted);
         Ok(())
     }
 }
 
 impl<K> Registry<K> {
+    /// Returns the settings of each breaker, and the maximum number of keys of the same moment.
+    fn config_and_max_keys(&self) -> (Arc<CircuitBreakerConfig>, usize) {
+        let config = recover(self.config.lock());
+        (config.clone(), self.max_keys.load(Ordering::Relaxed))
+    }
+
     /// Applies `change` to the settings, or nothing if the result is invalid.
     fn retune(
         &self,
@@ -112,18 +125,15 @@ impl<K> Registry<K> {
 
 impl<K: Hash + Eq + Clone> Registry<K> {
     /// Changes the bound. The caller holds the lock of the settings, so that the shards agree.
-    fn resize(&self, max_keys: usize) {
+    ///
+    /// Drop the result without that lock, because the `Drop` of a key is foreign code.
+    fn resize(&self, max_keys: usize) -> Vec<RemovedEntry<K>> {
         self.max_keys.store(max_keys, Ordering::Relaxed);
         let now = self.identity.clock.now();
-        for (n, shard) in self.shards.iter().enumerate() {
-            let evicted = {
-                let mut shard = recover(shard.lock());
-                shard.max = super::part_of(max_keys, self.shards.len(), n);
-                shard.make_room(0, now)
-            };
-            // Dropped without the lock, because the `Drop` of a key is foreign code.
-            drop(evicted);
-        }
+        let resize = |(n, shard): (usize, &Mutex<KeyShard<K>>)| {
+            recover(shard.lock()).resize(super::part_of(max_keys, self.shards.len(), n), now)
+        };
+        self.shards.iter().enumerate().flat_map(resize).collect()
     }
 }
 
@@ -133,14 +143,18 @@ impl<K: Hash + Eq + Clone + Send> Inspect for KeyedCircuitBreaker<K> {
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         each("key_count", self.key_count() as f64);
-        each("max_keys", self.max_keys() as f64);
-        each("open", self.count(CircuitState::Open) as f64);
         // Unlocked before the call, because `each` is foreign code.
-        let config = recover(self.0.config.lock()).clone();
+        let (config, max_keys) = self.0.config_and_max_keys();
+        each("max_keys", max_keys as f64);
+        each("open", self.count(CircuitState::Open) as f64);
         read_settings(&config, each);
     }
     /// Changes `max_keys`, or a [setting](KeyedCircuitBreakerConfig) that is a number, by the same
     /// names as for a single [breaker](CircuitBreaker).
+    ///
+    /// Set `health_checked` to 1 only if the application runs
+    /// [health checks](CircuitBreaker::run_health_checks) for each breaker. Otherwise open breakers
+    /// stay open until it is 0 again.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "max_keys" => self.set_max_keys(check::whole("max_keys", value)?),

@@ -22,7 +22,7 @@ pub(super) struct KeyShard<K> {
     // Indices of entries, in the order in which they were inserted or last spared.
     order: Queue<u32>,
     /// The maximum number of entries.
-    pub(super) max: usize,
+    max: usize,
 }
 
 /// A key and its breaker.
@@ -76,6 +76,26 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
     /// Evicts entries until there is room for `n` further ones, or none can be evicted.
     pub(super) fn make_room(&mut self, n: usize, now: Instant) -> Vec<RemovedEntry<K>> {
         std::iter::from_fn(|| if self.has_room(n) { None } else { self.evict(now) }).collect()
+    }
+
+    /// Changes the bound, and evicts the entries above it. Those that cannot be evicted stay.
+    ///
+    /// Unlike [`make_room`](Self::make_room), it looks at every entry if need be.
+    pub(super) fn resize(&mut self, max: usize, now: Instant) -> Vec<RemovedEntry<K>> {
+        self.max = max;
+        let mut evicted = vec![];
+        // How many times in a row no entry could be evicted. After that many, all were looked at.
+        let mut misses = 0;
+        while !self.has_room(0) && misses <= self.order.len() / LOOKS {
+            match self.evict(now) {
+                Some(entry) => {
+                    evicted.push(entry);
+                    misses = 0;
+                }
+                None => misses += 1,
+            }
+        }
+        evicted
     }
 
     pub(super) fn insert(&mut self, key: K, breaker: CircuitBreaker) {

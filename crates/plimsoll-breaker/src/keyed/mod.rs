@@ -24,13 +24,15 @@ use std::sync::Arc;
 /// clients cannot exhaust the memory.
 ///
 /// A breaker is created when its key is first used. If there is no room for it, a breaker is
-/// evicted that is closed and has not been used for a long time. Its counts are lost. An open
-/// breaker is not evicted before its open time is over, and a blocked or disabled one never. If
-/// none of the oldest 64 breakers can be evicted, the call is admitted without a breaker and an
+/// evicted that is closed and has not been used for a long time. Its counts are lost. A breaker is
+/// not evicted within its open time, on a ramp, or while a probe is in flight. One that is blocked
+/// or disabled, or has a [fault](CircuitBreaker::set_fault), is never evicted. If none of the
+/// oldest 64 breakers can be evicted, the call is admitted without a breaker and an
 /// [`Unguarded`](Event::Unguarded) event is emitted.
 ///
 /// 2,048 keys and more are spread over up to sixteen shards, each with its part of `max_keys`. A
-/// breaker takes about half a kilobyte, and the same again per trip and thread that counts.
+/// breaker takes about 0.5 kB, plus 0.6 kB for each trip. Each thread that counts for a trip adds
+/// 0.25 kB.
 ///
 /// ```
 /// use plimsoll_breaker::{KeyedCircuitBreaker, Trip};

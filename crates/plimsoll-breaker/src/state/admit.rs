@@ -111,7 +111,7 @@ impl Shared {
                 }
                 let whole = until.saturating_sub(since).max(1) as f64;
                 let gone = 1.0 - left.as_nanos() as f64 / whole;
-                let start = self.live.ramp_start();
+                let start = f64::from_bits(self.ramp_start.load(Ordering::Relaxed));
                 let share = start + (1.0 - start) * gone;
                 // The next call may be admitted, so the rejection states no time.
                 if self.dice.chance(share) { pass() } else { Err(self.rejected(0)) }

@@ -11,8 +11,6 @@ pub(super) struct LiveSettings {
     flags: AtomicU64,
     // In nanoseconds. `u64::MAX` means no call time-out.
     call_timeout: AtomicU64,
-    // The bits of an `f64`.
-    ramp_start: AtomicU64,
 }
 
 /// The kinds of the trips, and the flags that nearly every call reads, in one word.
@@ -85,7 +83,7 @@ impl Flags {
 // makes the settings visible together with it.
 impl LiveSettings {
     pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
-        let this = LiveSettings { flags: 0.into(), call_timeout: 0.into(), ramp_start: 0.into() };
+        let this = LiveSettings { flags: 0.into(), call_timeout: 0.into() };
         this.set(config);
         this
     }
@@ -94,7 +92,6 @@ impl LiveSettings {
     pub(super) fn set(&self, config: &CircuitBreakerConfig) {
         let timeout = config.call_timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
         self.call_timeout.store(timeout.unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.ramp_start.store(config.ramp.start.to_bits(), Ordering::Relaxed);
         self.flags.store(Flags::new(config).0, Ordering::Relaxed);
     }
 
@@ -108,9 +105,5 @@ impl LiveSettings {
     pub(super) fn is_late(&self, elapsed: Duration) -> bool {
         let timeout = self.call_timeout.load(Ordering::Relaxed);
         timeout != u64::MAX && elapsed >= Duration::from_nanos(timeout)
-    }
-
-    pub(super) fn ramp_start(&self) -> f64 {
-        f64::from_bits(self.ramp_start.load(Ordering::Relaxed))
     }
 }

@@ -28,6 +28,9 @@ pub(crate) struct Shared {
     /// The bounds of the phase in nanoseconds. They are written before the word.
     since: AtomicU64,
     pub(crate) until: AtomicU64,
+    /// The share of calls that is admitted at the start of the ramp, as the bits of an `f64`. It is
+    /// written before the word.
+    ramp_start: AtomicU64,
     /// The counts that opened the breaker: bad calls in the upper half, their limit in the lower
     /// half.
     seen: AtomicU64,
@@ -77,6 +80,7 @@ impl Shared {
             meters,
             since: AtomicU64::new(now.as_nanos()),
             until: AtomicU64::new(now.as_nanos()),
+            ramp_start: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             span: AtomicU64::new(0),
             fault: AtomicU64::new(0),
@@ -153,6 +157,7 @@ impl Shared {
         let word = self.word_of(state);
         self.since.store(state.machine.since.as_nanos(), Ordering::Relaxed);
         self.until.store(state.machine.until.as_nanos(), Ordering::Relaxed);
+        self.ramp_start.store(state.machine.ramp.start.to_bits(), Ordering::Relaxed);
         // Release: pairs with the Acquire loads in `admit_usual`, `admit_unusual`, `ended` and
         // `report`. A thread that sees a phase also sees its bounds and counts. A thread that sees
         // a life also sees its trips.

@@ -136,7 +136,7 @@ impl Shared {
             }
             CircuitState::Ramp => {
                 if let Some(healthy) = healthy
-                    && machine.end_on_ramp(healthy, &config.ramp)
+                    && machine.end_on_ramp(healthy)
                 {
                     self.open(state, Cause::Ramp);
                 }

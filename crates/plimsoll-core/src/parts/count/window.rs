@@ -59,7 +59,15 @@ const TICKS: u64 = u64::MAX >> COUNT_BITS;
 /// The number of ticks that the clock of another thread may be ahead.
 const AHEAD: u64 = RING as u64;
 /// The number of ticks that a later life may be ahead. A word further ahead is from long ago.
-const LATER: u64 = 1 << 12;
+///
+/// It exceeds what a change of the span [skips](SKIP), plus the time by which an event of the
+/// earlier life may then be late.
+const LATER: u64 = 1 << 17;
+/// The number of ticks that a change of the span skips.
+///
+/// It must exceed the time from the reading of the clock to the store of the new scale, during
+/// which other threads count by the old one. It is 3.2 s for a span of 1 ms.
+const SKIP: u64 = 1 << 15;
 
 /// Returns the age of the word in ticks, or 0 if its clock was a little ahead.
 #[inline]
@@ -99,11 +107,11 @@ impl Scale {
 
     /// Returns this scale with an offset by which its ticks continue those of `before`.
     ///
-    /// They skip at least 64 ticks, which is more than a ring. So events that the old scale dates
-    /// up to `now` are not seen, even if they are stored late.
+    /// They skip [`SKIP`] ticks. So events that the old scale dates up to that many ticks after
+    /// `now` are not seen, even if they are stored late.
     fn after(self, before: Scale, now: Instant) -> Self {
         let behind = before.tick(now).wrapping_sub(self.tick(now));
-        Scale(self.0 | behind.wrapping_add(2 * OFFSET_STEP - 1) & OFFSET)
+        Scale(self.0 | behind.wrapping_add(SKIP + OFFSET_STEP - 1) & OFFSET)
     }
 
     /// Returns the tick of this time.
@@ -176,8 +184,8 @@ impl<const K: usize> SlidingWindow<K> {
     /// Changes the span. The caller must begin a new life afterwards. Range: at least 1 µs.
     ///
     /// Events that are counted in an earlier life in the meantime, by either span, are not seen in
-    /// the new life. `now` is the present by the precise clock. Two changes must not run at the
-    /// same time.
+    /// the new life. `now` is the present by the precise clock. Up to 3,000 spans may pass before
+    /// the change. Two changes must not run at the same time.
     pub fn set_span(&self, span: Duration, now: Instant) {
         let slice = slice(span);
         let span = slice.saturating_mul(SLICES);
@@ -312,10 +320,10 @@ mod tests {
 
     proptest! {
         /// The same, with spans that change. An event of the earlier life that is counted late, by
-        /// either span, is not seen in the new life.
+        /// either span, is not seen in the new life. Nor is one from after the time of the change.
         #[test]
         fn changed_spans_separate_lives(
-            steps in prop::collection::vec((0..4u8, 0..3_000u64, 0..4usize), 1..300),
+            steps in prop::collection::vec((0..4u8, 0..3_000u64, 0..4usize, 0..3_000u64), 1..300),
             start in 0..u64::MAX / 2,
         ) {
             // In nanoseconds: the minimum of a trip, its default, its maximum, and a day.
@@ -323,14 +331,22 @@ mod tests {
             let mut span = SPANS[1];
             let window = SlidingWindow::<2>::new(Duration::from_nanos(span));
             let (mut now, mut seen, mut life) = (start, vec![], 0);
-            for (what, pause, next) in steps {
+            for (what, pause, next, late) in steps {
                 // Up to a third of the span.
                 now += pause * (span / 9_000);
-                let at = Instant::from_nanos(now);
+                let mut at = Instant::from_nanos(now);
                 if what == 3 {
+                    // A thread reads the clock, and stores the span up to 3,000 spans later. In
+                    // the meantime, others count.
+                    let stale = at;
+                    for _ in 0..20 {
+                        now += if now < u64::MAX / 4 * 3 { late * (span / 20) } else { 0 };
+                        at = Instant::from_nanos(now);
+                        window.add(0, life, at);
+                    }
                     let old = window.tick(life, at);
                     span = SPANS[next];
-                    window.set_span(Duration::from_nanos(span), at);
+                    window.set_span(Duration::from_nanos(span), stale);
                     window.add(0, life, at);
                     window.add_in([1], old);
                     life += 1;
@@ -375,12 +391,17 @@ mod tests {
     }
 
     /// The tick overflowed. After 80 days, a window of a millisecond counted nothing.
+    ///
+    /// Words from a whole turn of the ticks ago count as old, except for those that would be of a
+    /// later life.
     #[test]
     fn wrapped_ticks_are_distinguished() {
         let window = SlidingWindow::<1>::new(Duration::from_millis(1));
         let slices = |n: u64| Instant::from_nanos(n * 100_000);
         let about = |n: u64| (n..n + 300).step_by(20);
-        for n in about(5_000).chain(about(TICKS / 2)).chain(about(TICKS - 150)).chain(about(TICKS / 3 * 4)) {
+        for n in
+            about(2 * LATER).chain(about(TICKS / 2)).chain(about(TICKS - 150)).chain(about(TICKS / 3 * 4))
+        {
             window.add(0, 0, slices(n));
             window.add(0, 0, slices(n + 1));
             assert_eq!(window.sum(0, slices(n + 10)), [2], "{n}");
