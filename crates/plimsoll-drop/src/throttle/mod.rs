@@ -61,9 +61,12 @@ struct Inner {
     // update.
     rejection: AtomicU64,
     due: AtomicU64,
-    // The instant from which the next request of the minimum rate may be sent.
-    free: AtomicU64,
+    // The instant of the last request of the minimum rate, or `NEVER`.
+    last_free: AtomicU64,
 }
+
+/// Stands for the instant of a request before the first one.
+const NEVER: u64 = u64::MAX;
 
 /// The layer that [`AdaptiveThrottle::layer`] creates.
 #[cfg(feature = "tower")]
@@ -155,16 +158,18 @@ impl Inner {
         if min_rate <= 0.0 {
             return false;
         }
-        let interval = (1e9 / min_rate) as u64;
-        let free = self.free.load(Ordering::Relaxed);
-        // Requests of the minimum rate do not accumulate: one is due once the interval has passed.
+        self.take_free_each((1e9 / min_rate) as u64, now)
+    }
+
+    /// Returns whether a request is due, one in each interval, and takes it.
+    fn take_free_each(&self, interval: u64, now: u64) -> bool {
         // Relaxed: the instant publishes nothing else. The exchange lets one thread take the
-        // request.
-        free <= now
-            && self
-                .free
-                .compare_exchange(free, now.saturating_add(interval), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        // request. It stores no interval, because the rate may have changed since it was read.
+        let last = self.last_free.load(Ordering::Relaxed);
+        let since = now.saturating_sub(last);
+        // Requests of the minimum rate do not accumulate: one is due once the interval has passed.
+        (last == NEVER || since >= interval)
+            && self.last_free.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -202,5 +207,25 @@ impl fmt::Debug for AdaptiveThrottle {
             .field("accepts", &accepts)
             .field("rejection_rate", &self.rejection_rate())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_core::ManualTime;
+
+    /// The setter once stored that a request was due, and a request with the interval of the old
+    /// rate then replaced it by an instant far ahead.
+    #[test]
+    fn set_min_rate_race_leaves_the_new_rate_in_force() {
+        let throttle =
+            AdaptiveThrottle::builder().clock(ManualTime::new().clock()).min_rate(0.001).build().unwrap();
+        // A request loads the old rate, then the rate changes, and then the request proceeds.
+        let interval = 1_000_000_000_000;
+        throttle.set_min_rate(10.0).unwrap();
+        assert!(throttle.0.take_free_each(interval, 0), "the first request is due at once");
+        let taken: Vec<bool> = [99, 100, 199, 200].map(|ms| throttle.0.take_free(ms * 1_000_000)).into();
+        assert_eq!(taken, [false, true, false, true]);
     }
 }
