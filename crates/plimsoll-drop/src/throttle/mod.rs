@@ -65,6 +65,8 @@ struct Inner {
     last_free: AtomicU64,
 }
 
+/// The longest tick of the coarse clock, in nanoseconds.
+const MAX_TICK: u64 = 10_000_000;
 /// Stands for the instant of a request before the first one.
 const NEVER: u64 = u64::MAX;
 
@@ -153,12 +155,14 @@ impl Inner {
     }
 
     /// Returns whether a request of the minimum rate is due, and takes it.
-    fn take_free(&self, now: u64) -> bool {
+    fn take_free(&self, coarse: u64) -> bool {
         let min_rate = f64::from_bits(self.min_rate.load(Ordering::Relaxed));
         if min_rate <= 0.0 {
             return false;
         }
-        self.take_free_each((1e9 / min_rate) as u64, now)
+        let interval = (1e9 / min_rate) as u64;
+        let now = if interval < 2 * MAX_TICK { self.clock.now().as_nanos() } else { coarse };
+        self.take_free_each(interval, now)
     }
 
     /// Returns whether a request is due, one in each interval, and takes it.
@@ -167,9 +171,17 @@ impl Inner {
         // request. It stores no interval, because the rate may have changed since it was read.
         let last = self.last_free.load(Ordering::Relaxed);
         let since = now.saturating_sub(last);
-        // Requests of the minimum rate do not accumulate: one is due once the interval has passed.
-        (last == NEVER || since >= interval)
-            && self.last_free.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let taken = if last == NEVER || since >= interval.saturating_mul(2) {
+            // Requests of the minimum rate do not accumulate.
+            now
+        } else if since >= interval {
+            // A request that is a little late does not delay the next one. Otherwise fewer than the
+            // minimum rate would be sent.
+            last + interval
+        } else {
+            return false;
+        };
+        self.last_free.compare_exchange(last, taken, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
