@@ -18,6 +18,8 @@ impl LoadShedder {
 
     /// Changes the target delay. Range: 1 µs to 1 h.
     ///
+    /// A known capacity stays known.
+    ///
     /// # Errors
     /// Returns an error and changes nothing if `target` is out of range.
     pub fn set_target(&self, target: Duration) -> Result<(), ControlError> {
