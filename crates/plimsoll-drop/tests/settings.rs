@@ -58,6 +58,10 @@ fn random_drop_rates_by_priority_are_settings() {
     assert_eq!((of_config.keep_rate_for(Priority(70)), of_config.keep_rate()), (0.75, 0.5));
     assert_eq!(settings(&of_config)[3], ("keep_rate_for_64", 0.75));
     of_config.set("keep_rate", 0.25).unwrap();
+    let rates: Vec<f64> = settings(&of_config).into_iter().map(|(_, rate)| rate).collect();
+    assert_eq!(rates, [0.25, 0.25, 0.25, 0.75, 0.25, 0.25, 0.25, 1.0, 0.25]);
+    of_config.clear_keep_rate_for(Priority(95));
+    of_config.clear_keep_rate_for(Priority::HIGH);
     assert!(settings(&of_config).iter().all(|(_, rate)| *rate == 0.25));
     assert_eq!(of_config.set("keep_rate_for_64", 2.0).unwrap_err().field(), "keep_rate_for_64");
     let error = RandomDrop::builder().keep_rate_for(Priority::LOW, -1.0).build().unwrap_err();
@@ -66,6 +70,27 @@ fn random_drop_rates_by_priority_are_settings() {
     let permit = of_config.try_acquire_owned().unwrap();
     drop(of_config);
     permit.done(Outcome::Success);
+}
+
+#[test]
+fn set_keep_rate_leaves_the_rates_of_priorities() {
+    let drop = RandomDrop::builder().keep_rate(0.9).keep_rate_for(Priority::CRITICAL, 1.0).build().unwrap();
+    let rates = || (drop.keep_rate(), drop.keep_rate_for(N), drop.keep_rate_for(Priority::CRITICAL));
+    drop.set_keep_rate(0.1).unwrap();
+    assert_eq!(rates(), (0.1, 0.1, 1.0));
+    assert!((0..1_000).all(|_| drop.keep_for_priority(Priority::CRITICAL)));
+    drop.set("keep_rate", 0.2).unwrap();
+    assert_eq!(rates(), (0.2, 0.2, 1.0));
+    // Normal priority is one of the levels: its own rate is not the base.
+    drop.set_keep_rate_for(N, 0.5).unwrap();
+    assert_eq!((rates(), settings(&drop)[0]), ((0.2, 0.5, 1.0), ("keep_rate", 0.2)));
+    // A level without a rate of its own follows the base again, and so do its draws.
+    drop.set_keep_rate(0.0).unwrap();
+    for priority in [N, N, Priority::CRITICAL] {
+        drop.clear_keep_rate_for(priority);
+        assert!(!drop.keep_for_priority(priority));
+    }
+    assert_eq!(rates(), (0.0, 0.0, 0.0));
 }
 
 #[test]
