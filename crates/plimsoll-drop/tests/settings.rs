@@ -151,6 +151,41 @@ fn set_capacity_hint_applies_at_once() {
     assert_eq!(shedder.set_capacity_hint(Some(-1.0)).unwrap_err().field(), "capacity_hint");
 }
 
+/// A hint steers [`Control::Rate`] by a depth, and nothing else.
+#[test]
+fn capacity_is_no_hint_that_steers_nothing() {
+    let depth = || SignalReading::new().depth(0);
+    let delay = || SignalReading::new().delay(Duration::from_millis(1));
+    let hinted = || LoadShedder::builder().capacity_hint(400.0);
+    let line = Curve::linear(5.0, 10.0);
+    let (first, second) = (Some(400.0), Some(500.0));
+    // The capacity before the first tick, after it, and after the hint has changed.
+    for (name, builder, expected) in [
+        ("in flight", hinted(), [first, first, second]),
+        ("a depth", hinted().signal(depth), [None, first, second]),
+        ("a delay alone", hinted().signal(delay), [None; 3]),
+        ("PIE", hinted().control(Control::Pie), [None; 3]),
+        ("a curve", hinted().control(Control::Curve(line)), [None; 3]),
+        ("RED", hinted().control(Control::Red(line)), [None; 3]),
+        ("a function", hinted().curve_fn(|_| 1.0), [None; 3]),
+    ] {
+        let time = ManualTime::new();
+        let shedder = builder.clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
+        let before = shedder.capacity();
+        time.advance(Duration::from_millis(10));
+        shedder.tick();
+        let after = shedder.capacity();
+        shedder.set_capacity_hint(Some(500.0)).unwrap();
+        assert_eq!([before, after, shedder.capacity()], expected, "{name}");
+        assert_eq!(shedder.capacity_hint(), Some(500.0), "{name}");
+        // A controller that uses the hint starts with it.
+        shedder.set_control(Control::Rate).unwrap();
+        time.advance(Duration::from_millis(10));
+        shedder.tick();
+        assert_eq!(shedder.capacity(), if name == "a delay alone" { None } else { second }, "{name}");
+    }
+}
+
 #[test]
 fn more_workers_admit_more_before_requests_wait() {
     let time = ManualTime::new();
