@@ -115,7 +115,7 @@ fn arrivals() {
 }
 
 fn capacity() {
-    let half = Phase { seconds: 30.0, load: 1.5, slow: 2.0 };
+    let half = Phase { slow: 2.0, ..phase(30.0, 1.5) };
     rows(
         "halved and back",
         &PLANTS,

@@ -65,6 +65,11 @@ fn setting_one_level_leaves_the_others_unchanged() {
     );
     assert_eq!((drop.keep_rate_for(Priority::LOW), drop.keep_rate()), (0.0, 0.5), "the rates are unchanged");
     drop.set_keep_rate(1.0).unwrap();
+    for priority in 0..=255 {
+        let expected = if (64..96).contains(&priority) { 0.0 } else { 1.0 };
+        assert_eq!(drop.keep_rate_for(Priority(priority)), expected, "{priority}");
+    }
+    drop.clear_keep_rate_for(Priority(95));
     assert!((0..=255).all(|priority| drop.keep_rate_for(Priority(priority)) == 1.0), "every level is set");
 }
 

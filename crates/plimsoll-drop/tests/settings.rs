@@ -58,6 +58,10 @@ fn random_drop_rates_by_priority_are_settings() {
     assert_eq!((of_config.keep_rate_for(Priority(70)), of_config.keep_rate()), (0.75, 0.5));
     assert_eq!(settings(&of_config)[3], ("keep_rate_for_64", 0.75));
     of_config.set("keep_rate", 0.25).unwrap();
+    let rates: Vec<f64> = settings(&of_config).into_iter().map(|(_, rate)| rate).collect();
+    assert_eq!(rates, [0.25, 0.25, 0.25, 0.75, 0.25, 0.25, 0.25, 1.0, 0.25]);
+    of_config.clear_keep_rate_for(Priority(95));
+    of_config.clear_keep_rate_for(Priority::HIGH);
     assert!(settings(&of_config).iter().all(|(_, rate)| *rate == 0.25));
     assert_eq!(of_config.set("keep_rate_for_64", 2.0).unwrap_err().field(), "keep_rate_for_64");
     let error = RandomDrop::builder().keep_rate_for(Priority::LOW, -1.0).build().unwrap_err();
@@ -66,6 +70,27 @@ fn random_drop_rates_by_priority_are_settings() {
     let permit = of_config.try_acquire_owned().unwrap();
     drop(of_config);
     permit.done(Outcome::Success);
+}
+
+#[test]
+fn set_keep_rate_leaves_the_rates_of_priorities() {
+    let drop = RandomDrop::builder().keep_rate(0.9).keep_rate_for(Priority::CRITICAL, 1.0).build().unwrap();
+    let rates = || (drop.keep_rate(), drop.keep_rate_for(N), drop.keep_rate_for(Priority::CRITICAL));
+    drop.set_keep_rate(0.1).unwrap();
+    assert_eq!(rates(), (0.1, 0.1, 1.0));
+    assert!((0..1_000).all(|_| drop.keep_for_priority(Priority::CRITICAL)));
+    drop.set("keep_rate", 0.2).unwrap();
+    assert_eq!(rates(), (0.2, 0.2, 1.0));
+    // Normal priority is one of the levels: its own rate is not the base.
+    drop.set_keep_rate_for(N, 0.5).unwrap();
+    assert_eq!((rates(), settings(&drop)[0]), ((0.2, 0.5, 1.0), ("keep_rate", 0.2)));
+    // A level without a rate of its own follows the base again, and so do its draws.
+    drop.set_keep_rate(0.0).unwrap();
+    for priority in [N, N, Priority::CRITICAL] {
+        drop.clear_keep_rate_for(priority);
+        assert!(!drop.keep_for_priority(priority));
+    }
+    assert_eq!(rates(), (0.0, 0.0, 0.0));
 }
 
 #[test]
@@ -124,6 +149,41 @@ fn set_capacity_hint_applies_at_once() {
     shedder.set_control(Control::Rate).unwrap();
     assert_eq!(tick(), Some(400.0));
     assert_eq!(shedder.set_capacity_hint(Some(-1.0)).unwrap_err().field(), "capacity_hint");
+}
+
+/// A hint steers [`Control::Rate`] by a depth, and nothing else.
+#[test]
+fn capacity_is_no_hint_that_steers_nothing() {
+    let depth = || SignalReading::new().depth(0);
+    let delay = || SignalReading::new().delay(Duration::from_millis(1));
+    let hinted = || LoadShedder::builder().capacity_hint(400.0);
+    let line = Curve::linear(5.0, 10.0);
+    let (first, second) = (Some(400.0), Some(500.0));
+    // The capacity before the first tick, after it, and after the hint has changed.
+    for (name, builder, expected) in [
+        ("in flight", hinted(), [first, first, second]),
+        ("a depth", hinted().signal(depth), [None, first, second]),
+        ("a delay alone", hinted().signal(delay), [None; 3]),
+        ("PIE", hinted().control(Control::Pie), [None; 3]),
+        ("a curve", hinted().control(Control::Curve(line)), [None; 3]),
+        ("RED", hinted().control(Control::Red(line)), [None; 3]),
+        ("a function", hinted().curve_fn(|_| 1.0), [None; 3]),
+    ] {
+        let time = ManualTime::new();
+        let shedder = builder.clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
+        let before = shedder.capacity();
+        time.advance(Duration::from_millis(10));
+        shedder.tick();
+        let after = shedder.capacity();
+        shedder.set_capacity_hint(Some(500.0)).unwrap();
+        assert_eq!([before, after, shedder.capacity()], expected, "{name}");
+        assert_eq!(shedder.capacity_hint(), Some(500.0), "{name}");
+        // A controller that uses the hint starts with it.
+        shedder.set_control(Control::Rate).unwrap();
+        time.advance(Duration::from_millis(10));
+        shedder.tick();
+        assert_eq!(shedder.capacity(), if name == "a delay alone" { None } else { second }, "{name}");
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn noise_bursts_and_a_coarse_clock_hold_the_target() {
 
 #[test]
 fn capacity_halved_and_restored_holds_the_target() {
-    let halved = Phase { seconds: 20.0, load: 1.5, slow: 2.0 };
+    let halved = Phase { slow: 2.0, ..phase(20.0, 1.5) };
     let phases = [phase(15.0, 1.5), halved, phase(20.0, 1.5), phase(15.0, 0.5)];
     for (plant, measured) in runs(&FEW, 1, &phases, |_| {}) {
         for measured in &measured[..3] {
@@ -102,6 +102,21 @@ fn capacity_halved_and_restored_holds_the_target() {
         assert!(measured[2].used_in_all > 0.97, "{:?} of {plant:?}", measured[2]);
         // Requests are dropped only until the end of the overload is noticed.
         assert!(measured[3].dropped < 0.004 && measured[3].used > 0.499, "{:?} of {plant:?}", measured[3]);
+    }
+}
+
+/// A longer target once made the capacity unknown until it had been measured for half that time.
+/// All was kept until then.
+#[test]
+fn target_raised_under_overload_keeps_the_capacity_known() {
+    for guard in [Guard::Shedder(Control::Rate), Guard::InFlight] {
+        let raised = Phase { target: Some(0.5), ..phase(25.0, 20.0) };
+        let phases = [phase(15.0, 20.0), raised, Phase { target: Some(5e-3), ..phase(15.0, 20.0) }];
+        for (plant, measured) in runs(&FEW[..3], 1, &phases, |plant| plant.guard = guard.clone()) {
+            assert!(measured[1].peak < 1.5, "{:?} of {plant:?}", measured[1]);
+            held(&plant, &measured[1], 0.95);
+            held(&plant, &measured[2], 0.94);
+        }
     }
 }
 

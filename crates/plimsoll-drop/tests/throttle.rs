@@ -1,7 +1,7 @@
 //! The adaptive throttle, on a manual clock.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_core::{Dice, Gate, Inspect, ManualTime, Outcome, Reason};
+use plimsoll_core::{Clock, Dice, Gate, Inspect, ManualTime, Outcome, Reason};
 use plimsoll_drop::{AdaptiveThrottle, AdaptiveThrottleBuilder};
 use std::time::Duration;
 
@@ -184,7 +184,7 @@ fn recovered_server_receives_all_requests_again() {
 
 #[test]
 fn min_rate_is_sent_throughout_an_outage() {
-    for (min_rate, attempts) in [(0.0, 0..=20), (1.0, 55..=85), (10.0, 580..=640)] {
+    for (min_rate, attempts) in [(0.0, 0..=20), (1.0, 55..=85), (10.0, 580..=640), (700.0, 41_900..=42_100)] {
         let time = ManualTime::new();
         let throttle = builder(&time).min_rate(min_rate).build().unwrap();
         send(&throttle, &time, 20_000, Outcome::Overloaded);
@@ -193,6 +193,31 @@ fn min_rate_is_sent_throughout_an_outage() {
         // second.
         assert!(attempts.contains(&sent), "{sent} in a minute at {min_rate} a second");
     }
+}
+
+/// On the system clock, whose coarse time advances by milliseconds.
+#[test]
+fn high_min_rate_is_sent_on_the_system_clock() {
+    let clock = Clock::system();
+    let throttle = AdaptiveThrottle::builder().min_rate(10_000.0).dice(Dice::seeded(2)).build().unwrap();
+    for _ in 0..10_000 {
+        throttle.try_acquire().unwrap().done(Outcome::Overloaded);
+    }
+    // The next request computes the probability of a rejection.
+    throttle.set_multiplier(2.0).unwrap();
+    let start = clock.now();
+    // Spans of 100 µs in which a request was made, and requests sent. A span in which the thread
+    // did not run counts for neither.
+    let (mut spans, mut last, mut sent) = (0, None, 0);
+    while spans < 2_000 {
+        let span = clock.now().since(start).as_micros() / 100;
+        spans += u32::from(last.replace(span) != Some(span));
+        sent += throttle.try_acquire().map_or(0, |permit| {
+            permit.done(Outcome::Overloaded);
+            1
+        });
+    }
+    assert!((1_500..2_500).contains(&sent), "{sent} requests were sent in {spans} spans");
 }
 
 #[test]

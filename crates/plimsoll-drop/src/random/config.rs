@@ -1,5 +1,6 @@
 //! The settings of a random drop, and its builder.
 
+use super::rates::KeepRates;
 use super::{Inner, RandomDrop};
 use crate::level::{LEVELS, level};
 use plimsoll_core::parts::{Identity, Setup, check};
@@ -14,13 +15,14 @@ use std::sync::{Arc, Mutex};
 pub struct RandomDropConfig {
     /// The name that rejections carry. Default: "drop".
     pub name: String,
-    /// The share that is kept. Default: 1.0, everything. Range: 0.0 to 1.0.
-    pub keep_rate: f64,
-    /// Pairs of a priority and the share that is kept of its level. Default: none.
+    /// The share that is kept of each level without a rate of its own. Default: 1.0, everything.
     /// Range: 0.0 to 1.0.
+    pub keep_rate: f64,
+    /// The levels with a rate of their own: pairs of a priority and the share that is kept of its
+    /// level. Default: none. Range: 0.0 to 1.0.
     ///
-    /// There are eight levels of 32 priorities each. Levels without a pair use `keep_rate`. If two
-    /// pairs name one level, the later one applies.
+    /// There are eight levels of 32 priorities each. If two pairs name one level, the later one
+    /// applies.
     pub keep_rate_for: Vec<(u8, f64)>,
 }
 
@@ -41,13 +43,11 @@ impl RandomDropConfig {
         self.keep_rate_for.iter().try_for_each(|(_, rate)| check::share("keep_rate_for", *rate))
     }
 
-    /// Returns the keep rate of each level.
-    fn levels(&self) -> [f64; LEVELS] {
-        let mut rates = [self.keep_rate; LEVELS];
+    /// Returns the base rate and the levels' own rates.
+    fn rates(&self) -> KeepRates {
+        let mut rates = KeepRates { base: self.keep_rate, own: [None; LEVELS] };
         for (priority, keep_rate) in &self.keep_rate_for {
-            if let Some(rate) = rates.get_mut(level(Priority(*priority))) {
-                *rate = *keep_rate;
-            }
+            rates.set_own(level(Priority(*priority)), Some(*keep_rate));
         }
         rates
     }
@@ -79,14 +79,16 @@ impl RandomDrop {
 }
 
 impl RandomDropBuilder {
-    /// Sets the share that is kept. Default: 1.0, everything. Range: 0.0 to 1.0.
+    /// Sets the share that is kept of each level without a rate of its own.
+    ///
+    /// Default: 1.0, everything. Range: 0.0 to 1.0.
     #[doc(alias = "sample rate")]
     pub fn keep_rate(mut self, keep_rate: f64) -> Self {
         self.config.keep_rate = keep_rate;
         self
     }
 
-    /// Sets the share that is kept of the level of a priority. Range: 0.0 to 1.0.
+    /// Gives the level of a priority its own share that is kept. Range: 0.0 to 1.0.
     ///
     /// There are eight levels of 32 priorities each. Default: [`keep_rate`](Self::keep_rate).
     pub fn keep_rate_for(mut self, priority: Priority, keep_rate: f64) -> Self {
@@ -103,8 +105,8 @@ impl RandomDropBuilder {
     pub fn build(self) -> Result<RandomDrop, ConfigError> {
         self.config.validate()?;
         let Identity { name, dice, observer, .. } = self.setup.identity(&self.config.name);
-        let keep_rates = self.config.levels();
-        let thresholds = keep_rates.map(|rate| AtomicU64::new(Dice::threshold(rate)));
+        let keep_rates = self.config.rates();
+        let thresholds = keep_rates.levels().map(|rate| AtomicU64::new(Dice::threshold(rate)));
         Ok(RandomDrop(Arc::new(Inner {
             name,
             dice,

@@ -1,6 +1,7 @@
 //! The handle of a random drop.
 
 mod config;
+mod rates;
 
 pub use config::{RandomDropBuilder, RandomDropConfig};
 
@@ -11,6 +12,7 @@ use plimsoll_core::{
     ControlError, Dice, Event, Gate, Inspect, Keyed, Observer, Outcome, Permit, Priority, Reason, Rejected,
     RequestInfo, Settle,
 };
+use rates::KeepRates;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,9 +26,9 @@ pub struct RandomDrop(Arc<Inner>);
 struct Inner {
     name: &'static str,
     dice: Dice,
-    // The share that is kept of each level. The lock keeps a rate and its threshold in step. A draw
-    // reads the threshold alone.
-    keep_rates: Mutex<[f64; LEVELS]>,
+    // The lock keeps the rates and the thresholds of the levels in step. A draw reads a threshold
+    // alone.
+    keep_rates: Mutex<KeepRates>,
     thresholds: [AtomicU64; LEVELS],
     observer: Observer,
 }
@@ -104,29 +106,32 @@ impl RandomDrop {
         self.decide(Priority::NORMAL).map(|()| Permit::new(self.clone(), ()))
     }
 
-    /// Returns the share that is kept of requests of normal priority.
+    /// Returns the share that is kept of each level without a rate of its own.
+    ///
+    /// [`keep_rate_for`](Self::keep_rate_for) returns the share that applies to a priority.
     pub fn keep_rate(&self) -> f64 {
-        self.keep_rate_for(Priority::NORMAL)
+        self.keep_rates().base
     }
 
     /// Returns the share that is kept of requests of this priority.
     pub fn keep_rate_for(&self, priority: Priority) -> f64 {
-        self.keep_rates().get(level(priority)).copied().unwrap_or(1.0)
+        self.keep_rates().levels().get(level(priority)).copied().unwrap_or(1.0)
     }
 
-    /// Changes the share that is kept, for all levels of priority. Range: 0.0 to 1.0.
+    /// Changes the share that is kept of each level without a rate of its own.
     ///
-    /// Every thread uses it at its next draw.
+    /// Every thread uses it at its next draw. Levels whose rate was set by `keep_rate_for` or
+    /// [`set_keep_rate_for`](Self::set_keep_rate_for) keep it. Range: 0.0 to 1.0.
     ///
     /// # Errors
     /// Returns an error and changes nothing if `keep_rate` is out of range.
     pub fn set_keep_rate(&self, keep_rate: f64) -> Result<(), ControlError> {
         check::share("keep_rate", keep_rate)?;
-        self.set_levels(keep_rate, |_| true);
+        self.change(|rates| rates.base = keep_rate);
         Ok(())
     }
 
-    /// Changes the share that is kept of the level of a priority. Range: 0.0 to 1.0.
+    /// Gives the level of a priority its own share that is kept. Range: 0.0 to 1.0.
     ///
     /// There are eight levels of 32 priorities each.
     ///
@@ -134,22 +139,27 @@ impl RandomDrop {
     /// Returns an error and changes nothing if `keep_rate` is out of range.
     pub fn set_keep_rate_for(&self, priority: Priority, keep_rate: f64) -> Result<(), ControlError> {
         check::share("keep_rate", keep_rate)?;
-        self.set_levels(keep_rate, |n| n == level(priority));
+        self.change(|rates| rates.set_own(level(priority), Some(keep_rate)));
         Ok(())
     }
 
-    fn set_levels(&self, keep_rate: f64, is_set: impl Fn(usize) -> bool) {
+    /// Removes the rate of the level of a priority. [`keep_rate`](Self::keep_rate) applies to it.
+    ///
+    /// Does nothing if the level has no rate of its own.
+    pub fn clear_keep_rate_for(&self, priority: Priority) {
+        self.change(|rates| rates.set_own(level(priority), None));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut KeepRates)) {
         let mut rates = self.keep_rates();
-        for (n, (rate, threshold)) in rates.iter_mut().zip(&self.0.thresholds).enumerate() {
-            if is_set(n) {
-                *rate = keep_rate;
-                // Relaxed: a draw reads nothing but the threshold, so it pairs with no other store.
-                threshold.store(Dice::threshold(keep_rate), Ordering::Relaxed);
-            }
+        change(&mut rates);
+        for (rate, threshold) in rates.levels().into_iter().zip(&self.0.thresholds) {
+            // Relaxed: a draw reads nothing but the threshold, so it pairs with no other store.
+            threshold.store(Dice::threshold(rate), Ordering::Relaxed);
         }
     }
 
-    fn keep_rates(&self) -> MutexGuard<'_, [f64; LEVELS]> {
+    fn keep_rates(&self) -> MutexGuard<'_, KeepRates> {
         recover(self.0.keep_rates.lock())
     }
 
@@ -217,13 +227,14 @@ impl Inspect for RandomDrop {
     }
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         let rates = *self.keep_rates();
-        each("keep_rate", self.keep_rate());
-        for (setting, rate) in LEVEL_SETTINGS.into_iter().zip(rates) {
+        each("keep_rate", rates.base);
+        for (setting, rate) in LEVEL_SETTINGS.into_iter().zip(rates.levels()) {
             each(setting, rate);
         }
     }
-    /// Sets a share, from 0.0 to 1.0. `keep_rate` applies to all levels of priority, and
-    /// `keep_rate_for_0`, `keep_rate_for_32` … `keep_rate_for_224` to one level each.
+    /// Sets a share, from 0.0 to 1.0. `keep_rate` applies to the levels without a rate of their
+    /// own. `keep_rate_for_0`, `keep_rate_for_32` … `keep_rate_for_224` give one level its own
+    /// rate, which [`clear_keep_rate_for`](RandomDrop::clear_keep_rate_for) removes.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         if setting == "keep_rate" {
             return self.set_keep_rate(value);
@@ -233,7 +244,7 @@ impl Inspect for RandomDrop {
             return Err(ControlError::unknown(setting, &["keep_rate", "keep_rate_for_<lowest priority>"]));
         };
         check::share(name, value)?;
-        self.set_levels(value, |level| level == n);
+        self.change(|rates| rates.set_own(n, Some(value)));
         Ok(())
     }
 }

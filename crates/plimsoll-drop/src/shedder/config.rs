@@ -32,7 +32,8 @@ pub struct LoadShedderConfig {
     /// Range: above 0, at most 10⁹.
     ///
     /// With a hint, the shedder reacts at once to the first overload after a start. Later it
-    /// measures the capacity.
+    /// measures the capacity. Only [`Control::Rate`] uses it, and only if a depth is known. It has
+    /// no effect with a delay alone, under another control or with a function.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub capacity_hint: Option<f64>,
     /// The time for which an account stays in its cohort. Default: 1 h. Range: 1 s or more.
@@ -182,7 +183,9 @@ impl LoadShedderBuilder {
     /// Sets the approximate capacity of the bottleneck, in requests a second.
     ///
     /// With a hint, the shedder reacts at once to the first overload after a start. Later it
-    /// measures the capacity. Default: unknown. Range: above 0, at most 10⁹.
+    /// measures the capacity. Only [`Control::Rate`] uses it, and only if a depth is known. It has
+    /// no effect with a delay alone, under another control or with a function. Default: unknown.
+    /// Range: above 0, at most 10⁹.
     pub fn capacity_hint(mut self, rate: f64) -> Self {
         self.config.capacity_hint = Some(rate);
         self
@@ -208,7 +211,7 @@ impl LoadShedderBuilder {
         let (seconds, tick) = (target.as_secs_f64(), tick_interval(target).as_secs_f64());
         let controller =
             self.controller.unwrap_or_else(|| Controller::new(control, seconds, tick, capacity_hint));
-        let steering = Steering::new(target, controller);
+        let steering = Steering::new(target, controller, self.signal.is_none());
         let first = steering.first_decision(clock.now().as_nanos(), capacity_hint);
         Ok(LoadShedder(Arc::new(Inner {
             name,

@@ -18,6 +18,8 @@ impl LoadShedder {
 
     /// Changes the target delay. Range: 1 µs to 1 h.
     ///
+    /// A known capacity stays known.
+    ///
     /// # Errors
     /// Returns an error and changes nothing if `target` is out of range.
     pub fn set_target(&self, target: Duration) -> Result<(), ControlError> {
@@ -58,7 +60,9 @@ impl LoadShedder {
     /// Changes the capacity hint, in requests a second. Range: above 0, at most 10⁹.
     ///
     /// It replaces the capacity measured so far. `None` removes the hint and keeps the measured
-    /// capacity.
+    /// capacity. Only [`Control::Rate`] uses the hint, and only if a depth is known. Under another
+    /// control, the hint has no effect until [`set_control`](Self::set_control) changes to that
+    /// one.
     ///
     /// # Errors
     /// Returns an error and changes nothing if `hint` is out of range.
@@ -66,8 +70,10 @@ impl LoadShedder {
         check_capacity_hint(hint)?;
         self.0.capacity_hint.store(hint.unwrap_or(0.0).to_bits(), Ordering::Relaxed);
         if let Some(capacity) = hint {
-            self.0.steering().set_capacity(capacity);
-            self.0.published.set_capacity(hint);
+            let mut steering = self.0.steering();
+            if steering.set_capacity(capacity) {
+                self.0.published.set_capacity(hint);
+            }
         }
         Ok(())
     }

@@ -55,6 +55,8 @@ pub(super) struct Steering {
     depth: f64,
     // The last delay of a signal that knows a delay alone. It applies while there is no new one.
     delay: Option<f64>,
+    // Whether the last reading had more than a delay. A signal is unknown before its first reading.
+    has_depth: bool,
 }
 
 /// Returns the usual time between two ticks: the target delay, but 10 ms to 100 ms.
@@ -63,7 +65,7 @@ pub(super) fn tick_interval(target: Duration) -> Duration {
 }
 
 impl Steering {
-    pub(super) fn new(target: Duration, controller: Controller) -> Self {
+    pub(super) fn new(target: Duration, controller: Controller, is_in_flight: bool) -> Self {
         Steering {
             target,
             controller,
@@ -73,6 +75,7 @@ impl Steering {
             departed: None,
             depth: 0.0,
             delay: None,
+            has_depth: is_in_flight,
         }
     }
 
@@ -84,8 +87,14 @@ impl Steering {
         self.controller = controller;
     }
 
-    pub(super) fn set_capacity(&mut self, capacity: f64) {
+    /// Replaces the capacity that was measured. Returns whether a capacity steers the shedder.
+    pub(super) fn set_capacity(&mut self, capacity: f64) -> bool {
         self.controller.set_capacity(capacity);
+        self.uses_capacity()
+    }
+
+    fn uses_capacity(&self) -> bool {
+        self.has_depth && self.controller.uses_capacity()
     }
 
     pub(super) fn set_target(&mut self, target: Duration) {
@@ -94,12 +103,12 @@ impl Steering {
     }
 
     /// Returns the decision that applies before the first tick: everything is kept.
-    pub(super) fn first_decision(&self, now: u64, capacity: Option<f64>) -> Decision {
+    pub(super) fn first_decision(&self, now: u64, hint: Option<f64>) -> Decision {
         Decision {
             threshold: Threshold::KEEP_ALL,
             keep_rate: 1.0,
             ceiling: u64::MAX,
-            capacity,
+            capacity: hint.filter(|_| self.uses_capacity()),
             now,
             admitted: 0,
             depth: 0,
@@ -120,6 +129,7 @@ impl Steering {
         let departures = self.departures(&sample, depth);
         let busy = reading.busy.unwrap_or(depth.unwrap_or(0.0) > 0.0 && self.depth > 0.0);
         let delay = self.delay(&reading);
+        self.has_depth = depth.is_some() || delay.is_none();
         let command =
             self.controller.tick(Measurement { dt, arrivals, departures, depth, delay, busy, arrival_rate });
         self.departed = reading.departed.or(self.departed);
@@ -194,7 +204,7 @@ mod tests {
 
     fn steering(control: Control) -> Steering {
         let tick = tick_interval(TARGET).as_secs_f64();
-        Steering::new(TARGET, Controller::new(control, TARGET.as_secs_f64(), tick, None))
+        Steering::new(TARGET, Controller::new(control, TARGET.as_secs_f64(), tick, None), false)
     }
 
     /// Returns a sample at the end of tick `n`, in which these requests arrived.

@@ -236,6 +236,10 @@ impl LoadShedder {
     /// It is the rate at which requests leave the queue while it is not empty. Until that has been
     /// measured, it is the [`capacity_hint`](LoadShedderBuilder::capacity_hint), if there is one.
     /// Saved at a shutdown, it can be the hint after the restart.
+    ///
+    /// Returns `None` unless the capacity steers the shedder. It does so only under
+    /// [`Control::Rate`] with a depth: that of a signal, or the permits in flight. A signal has to
+    /// be read once before that is known.
     pub fn capacity(&self) -> Option<f64> {
         self.0.published.capacity()
     }

@@ -1,7 +1,7 @@
 //! The settings of an adaptive throttle, and its builder.
 
 use super::window::Window;
-use super::{AdaptiveThrottle, Inner};
+use super::{AdaptiveThrottle, Inner, NEVER};
 use plimsoll_core::parts::{Identity, Setup, check};
 use plimsoll_core::{ConfigError, setup_setters};
 use std::sync::Arc;
@@ -146,7 +146,7 @@ impl AdaptiveThrottleBuilder {
             window: Window::new(window),
             rejection: AtomicU64::new(0),
             due: AtomicU64::new(0),
-            free: AtomicU64::new(0),
+            last_free: AtomicU64::new(NEVER),
         })))
     }
 }

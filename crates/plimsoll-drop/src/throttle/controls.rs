@@ -58,8 +58,6 @@ impl AdaptiveThrottle {
     pub fn set_min_rate(&self, min_rate: f64) -> Result<(), ControlError> {
         check_min_rate(min_rate)?;
         self.0.min_rate.store(min_rate.to_bits(), Ordering::Relaxed);
-        // The next one is sent at once: an interval of the old rate may be long.
-        self.0.free.store(0, Ordering::Relaxed);
         Ok(())
     }
 

@@ -61,9 +61,14 @@ struct Inner {
     // update.
     rejection: AtomicU64,
     due: AtomicU64,
-    // The instant from which the next request of the minimum rate may be sent.
-    free: AtomicU64,
+    // The instant of the last request of the minimum rate, or `NEVER`.
+    last_free: AtomicU64,
 }
+
+/// The longest tick of the coarse clock, in nanoseconds.
+const MAX_TICK: u64 = 10_000_000;
+/// Stands for the instant of a request before the first one.
+const NEVER: u64 = u64::MAX;
 
 /// The layer that [`AdaptiveThrottle::layer`] creates.
 #[cfg(feature = "tower")]
@@ -150,21 +155,33 @@ impl Inner {
     }
 
     /// Returns whether a request of the minimum rate is due, and takes it.
-    fn take_free(&self, now: u64) -> bool {
+    fn take_free(&self, coarse: u64) -> bool {
         let min_rate = f64::from_bits(self.min_rate.load(Ordering::Relaxed));
         if min_rate <= 0.0 {
             return false;
         }
         let interval = (1e9 / min_rate) as u64;
-        let free = self.free.load(Ordering::Relaxed);
-        // Requests of the minimum rate do not accumulate: one is due once the interval has passed.
+        let now = if interval < 2 * MAX_TICK { self.clock.now().as_nanos() } else { coarse };
+        self.take_free_each(interval, now)
+    }
+
+    /// Returns whether a request is due, one in each interval, and takes it.
+    fn take_free_each(&self, interval: u64, now: u64) -> bool {
         // Relaxed: the instant publishes nothing else. The exchange lets one thread take the
-        // request.
-        free <= now
-            && self
-                .free
-                .compare_exchange(free, now.saturating_add(interval), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        // request. It stores no interval, because the rate may have changed since it was read.
+        let last = self.last_free.load(Ordering::Relaxed);
+        let since = now.saturating_sub(last);
+        let taken = if last == NEVER || since >= interval.saturating_mul(2) {
+            // Requests of the minimum rate do not accumulate.
+            now
+        } else if since >= interval {
+            // A request that is a little late does not delay the next one. Otherwise fewer than the
+            // minimum rate would be sent.
+            last + interval
+        } else {
+            return false;
+        };
+        self.last_free.compare_exchange(last, taken, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -202,5 +219,25 @@ impl fmt::Debug for AdaptiveThrottle {
             .field("accepts", &accepts)
             .field("rejection_rate", &self.rejection_rate())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_core::ManualTime;
+
+    /// The setter once stored that a request was due, and a request with the interval of the old
+    /// rate then replaced it by an instant far ahead.
+    #[test]
+    fn set_min_rate_race_leaves_the_new_rate_in_force() {
+        let throttle =
+            AdaptiveThrottle::builder().clock(ManualTime::new().clock()).min_rate(0.001).build().unwrap();
+        // A request loads the old rate, then the rate changes, and then the request proceeds.
+        let interval = 1_000_000_000_000;
+        throttle.set_min_rate(10.0).unwrap();
+        assert!(throttle.0.take_free_each(interval, 0), "the first request is due at once");
+        let taken: Vec<bool> = [99, 100, 199, 200].map(|ms| throttle.0.take_free(ms * 1_000_000)).into();
+        assert_eq!(taken, [false, true, false, true]);
     }
 }

@@ -31,7 +31,9 @@ impl Window {
 
     /// Replaces the window by an empty one of this length.
     pub(super) fn replace(&self, length: Duration) {
-        *recover(self.replacement.write()) = Some(SlidingWindow::new(length));
+        let mut replacement = recover(self.replacement.write());
+        *replacement = Some(SlidingWindow::new(length));
+        // The lock keeps the length in step with the window.
         self.nanos.store(length.as_nanos() as u64, Ordering::Relaxed);
         // Relaxed: the lock publishes the replacement. A thread that does not see this store yet
         // counts in the old window.
@@ -68,5 +70,44 @@ fn add(window: &SlidingWindow<2>, is_accepted: bool, now: Instant) {
     window.add(REQUESTS, 0, now);
     if is_accepted {
         window.add(ACCEPTS, 0, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The length was once stored after the lock of the window had been released, so that the last
+    /// of two changes could leave the length of the first.
+    #[test]
+    fn racing_replacements_agree_on_the_length() {
+        let window = Window::new(SECOND);
+        window.replace(SECOND);
+        let is_done = AtomicBool::new(false);
+        let wrong = std::thread::scope(|scope| {
+            for thread in 1..3 {
+                let (window, is_done) = (&window, &is_done);
+                scope.spawn(move || {
+                    while !is_done.load(Ordering::Relaxed) {
+                        window.replace(thread * 10 * SECOND);
+                    }
+                });
+            }
+            let mut wrong = 0;
+            for round in 1..10_000 {
+                let locked = recover(window.replacement.read());
+                // A request is counted for the length of the window, and at most a tenth longer.
+                let (length, start) = (window.length(), Instant::default() + round * 100 * SECOND);
+                let counts = locked.as_ref().unwrap_or(&window.first);
+                add(counts, false, start);
+                let counted = [length, length * 6 / 5].map(|after| counts.sum(0, start + after)[REQUESTS]);
+                wrong += u32::from(counted != [1, 0]);
+            }
+            is_done.store(true, Ordering::Relaxed);
+            wrong
+        });
+        assert_eq!(wrong, 0, "rounds in which the length was not that of the window");
     }
 }

@@ -75,16 +75,18 @@ pub(crate) enum Traffic {
     Dominant(f64),
 }
 
-/// A phase of a run: a load for some seconds, with a service that takes `slow` times as long.
+/// A phase of a run: a load for some seconds, with a service that takes `slow` times as long. The
+/// target is that of the plant, or another one from this phase on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Phase {
     pub(crate) seconds: f64,
     pub(crate) load: f64,
     pub(crate) slow: f64,
+    pub(crate) target: Option<f64>,
 }
 
 pub(crate) fn phase(seconds: f64, load: f64) -> Phase {
-    Phase { seconds, load, slow: 1.0 }
+    Phase { seconds, load, slow: 1.0, target: None }
 }
 
 #[derive(Clone, Debug)]
@@ -245,11 +247,18 @@ impl Plant {
         let mut in_service: Vec<Option<Permit<LoadShedder>>> = (0..self.servers).map(|_| None).collect();
         let mut measured = Vec::new();
         let (mut now, mut phase_start) = (0.0_f64, 0.0_f64);
+        let mut target = self.target;
         for phase in phases {
+            if let Some(new) = phase.target {
+                target = new;
+                if let Front::Shedder(shedder) | Front::InFlight(shedder) = &guard {
+                    shedder.set_target(Duration::from_secs_f64(target)).unwrap();
+                }
+            }
             let end = phase_start + phase.seconds;
             let rate = self.capacity() * phase.load;
             let mean_service = self.service * phase.slow * 1e9;
-            let block = (10.0 * self.target).max(2.0);
+            let block = (10.0 * target).max(2.0);
             let blocks = (((phase.seconds - self.settle) / block).floor() as usize).max(1);
             let mut sums = vec![(0.0, 0.0); blocks];
             let (mut arrived, mut dropped, mut important, mut important_kept) = (0.0, 0.0, 0.0, 0.0);
@@ -338,7 +347,7 @@ impl Plant {
                     dropped += 1.0;
                 }
             }
-            let unit = self.target * 1e9;
+            let unit = target * 1e9;
             let (sum, n) = sums.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
             let each = || sums.iter().map(|(sum, n): &(f64, f64)| sum / n.max(1.0) / unit);
             let whole = self.servers as f64 * 1e9;

@@ -134,6 +134,11 @@ impl Controller {
         }
     }
 
+    /// Returns whether a capacity steers it, if a depth is known.
+    pub(super) fn uses_capacity(&self) -> bool {
+        matches!(self, Controller::Rate(..))
+    }
+
     /// Replaces the capacity that was measured.
     pub(super) fn set_capacity(&mut self, capacity: f64) {
         if let Controller::Rate(rate, _) = self {

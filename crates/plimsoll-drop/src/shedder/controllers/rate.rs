@@ -18,6 +18,8 @@ pub(crate) struct RateController {
     tick: f64,
     arrivals: DecayedRate,
     departures: DecayedRate,
+    // Whether the rate of departures is known well enough to steer by.
+    is_known: bool,
     integral: f64,
     keep_rate: f64,
 }
@@ -41,6 +43,7 @@ impl RateController {
             tick,
             arrivals: DecayedRate::default(),
             departures: DecayedRate::default(),
+            is_known: false,
             integral: 0.0,
             keep_rate: 1.0,
         };
@@ -52,12 +55,23 @@ impl RateController {
 
     pub(super) fn set_target(&mut self, target: f64, tick: f64) {
         (self.target, self.tick) = (target, tick);
+        if self.is_known {
+            // It stays known, even if it has been measured for a small part of the new target only.
+            self.know_capacity(self.departures.get(), self.departures.time());
+        }
     }
 
     /// Sets the capacity as if it had been measured over 64 events. It is used at once, and
     /// measurements replace it.
     pub(super) fn set_capacity(&mut self, capacity: f64) {
-        self.departures = DecayedRate::known(capacity, self.target.max(64.0 / capacity));
+        self.know_capacity(capacity, 0.0);
+    }
+
+    /// Sets the capacity as if it had been measured for `seconds`, and for long enough to be known.
+    fn know_capacity(&mut self, capacity: f64, seconds: f64) {
+        let seconds = seconds.max(self.target).max(64.0 / capacity);
+        self.departures = DecayedRate::known(capacity, seconds);
+        self.is_known = true;
     }
 
     fn capacity(&self) -> Option<f64> {
@@ -84,9 +98,10 @@ impl RateController {
         }
         let capacity = self.departures.get();
         let is_overloaded = delay > 2.0 * target || (capacity > 0.0 && depth / capacity > 2.0 * target);
-        let is_known = (self.departures.events() >= 8.0 && self.departures.time() >= target / 2.0)
+        let is_measured = (self.departures.events() >= 8.0 && self.departures.time() >= target / 2.0)
             || (self.departures.events() >= 1.0 && is_overloaded);
-        if !is_known || capacity <= 0.0 {
+        self.is_known = is_measured && capacity > 0.0;
+        if !self.is_known {
             self.keep_rate = 1.0;
             return Command { admit: Admit::All, is_overloaded, capacity: None };
         }
