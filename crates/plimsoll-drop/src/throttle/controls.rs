@@ -34,14 +34,13 @@ impl AdaptiveThrottle {
 
     /// Changes the time over which requests are counted. Range: 1 s to 1 h.
     ///
-    /// All counts restart at 0, so nothing is rejected until new requests have been counted. From
-    /// the first change on, counting takes a read lock.
+    /// All counts restart at 0, so nothing is rejected until new requests have been counted.
     ///
     /// # Errors
     /// Returns an error and changes nothing if `window` is out of range.
     pub fn set_window(&self, window: Duration) -> Result<(), ControlError> {
         check_window(window)?;
-        self.0.window.replace(window);
+        self.0.window.set_length(window, || self.0.clock.now());
         self.update_at_once();
         Ok(())
     }

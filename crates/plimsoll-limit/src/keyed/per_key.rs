@@ -72,10 +72,11 @@ pub struct KeyedCharge {
     tag: u32,
 }
 
-/// The part of a hash that a charge stores.
+/// The part of a hash that a charge stores: 31 bits, so that the last word of a packed charge is
+/// never `u64::MAX`, which stands for none.
 #[inline(always)]
 fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
+    (hash >> 33) as u32
 }
 
 impl Pack for KeyedCharge {
@@ -407,5 +408,23 @@ impl<K: ?Sized> fmt::Debug for KeyedRateLimiterBuilder<K> {
             .field("config", &self.config)
             .field("setup", &self.setup)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charge_survives_packing() {
+        for (hash, burst) in [(1, 0), (u64::MAX, u32::MAX), (u64::MAX, 0), (1 << 32, 1)] {
+            let own_burst = NonZeroU32::new(burst);
+            let charge = || KeyedCharge { entry: 7, units: 3, at: 5, interval: 9, own_burst, tag: tag(hash) };
+            let packed = Some(charge()).pack();
+            assert_eq!(
+                format!("{:?}", Option::<KeyedCharge>::unpack(packed)),
+                format!("{:?}", Some(charge()))
+            );
+        }
     }
 }
