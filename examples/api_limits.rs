@@ -9,8 +9,8 @@
 //! $ curl -i -H 'X-Api-Key: free-ann' localhost:3001/orders
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
-//! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1, "service";q=100;w=1
-//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=300;t=0, "service";r=99;t=0
+//! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1, "service";q=1000;w=1
+//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=299;t=1, "service";r=99;t=1
 //! content-length: 10
 //! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
@@ -19,8 +19,8 @@
 //! $ curl -i -H 'X-Api-Key: premium-eve' localhost:3001/orders
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
-//! ratelimit-policy: "api/premium/account";q=100;w=2, "service";q=100;w=1
-//! ratelimit: "api/premium/account";r=99;t=1, "service";r=99;t=0
+//! ratelimit-policy: "api/premium/account";q=100;w=2, "service";q=1000;w=1
+//! ratelimit: "api/premium/account";r=99;t=1, "service";r=99;t=1
 //! content-length: 10
 //! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!

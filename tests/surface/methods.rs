@@ -211,7 +211,7 @@ macro_rules! keyed_limiter {
             Layer: |guard| exists::<$layer<u64, _>>(layer(guard.by(key))),
             serde: |_| serde::<$config>(),
             Inspect: inspect,;
-            "each setting has a getter and a setter": config set_config,
+            "each setting that can change has a getter and a setter": config set_config,
             "`layer(guard.by(key))`: it must know how a request's key is read": layer,
             "the keyed waiting layer comes with the keyed valve": wait_layer WaitLayer,
             "a rate counts beginnings, not requests in flight": in_flight,
@@ -342,8 +342,7 @@ fn load_shedder() -> Row {
         "`keep` is its name here": check,
         "it sheds at once what would wait too long": acquire acquire_owned blocking_acquire
             blocking_acquire_timeout wait_layer WaitLayer,
-        "the queue is that of the service behind": queued,
-
+        "without a signal in_flight() − workers(); with one, its queue": queued,
         "it has no quota": remaining,
         "it holds nothing that could be closed": close is_closed,
         "accounts are hashed into cohorts, and none is remembered": key_count max_keys,
@@ -408,7 +407,7 @@ fn workers() -> Row {
         Builder: |_| exists::<WorkersBuilder<u64>>(Workers::builder()),
         serde: |_| serde::<WorkersConfig>(),
         Inspect: inspect,;
-        "each setting has a getter and a setter": config set_config,
+        "the number of workers is that of the handles": config set_config,
         "it hands over jobs instead of granting permits: submit": try_acquire try_acquire_owned
             try_acquire_n try_acquire_for check check_n acquire acquire_owned acquire_n blocking_acquire
             blocking_acquire_timeout run remaining,

@@ -102,7 +102,9 @@ impl CircuitBreaker {
         self.0.emit_state("blocked", why);
     }
 
-    /// Ends a [block](Self::block). The state has developed as if there had been no block.
+    /// Ends a [block](Self::block).
+    ///
+    /// The open time and the ramp have continued meanwhile, and calls in flight were counted.
     pub fn unblock(&self) {
         self.0.update(|state| state.blocked = None);
         self.0.emit_state("unblocked", "operator");
@@ -158,8 +160,8 @@ impl CircuitBreaker {
 
     /// Returns whether an eviction of the breaker loses nothing but its counts.
     ///
-    /// This holds if it is closed without a flag, or if its phase is over and no call has come
-    /// since.
+    /// This holds if it is closed without a flag, or if its phase is over: the next call would be a
+    /// probe or, with health checks, still rejected.
     pub(crate) fn is_evictable(&self, now: Instant) -> bool {
         let over = || Instant::from_nanos(self.0.until.load(Ordering::Relaxed)) <= now;
         // Acquire: pairs with the Release store in `publish`. A thread that sees a phase also sees

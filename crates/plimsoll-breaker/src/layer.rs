@@ -4,7 +4,7 @@ use crate::breaker::CircuitBreaker;
 use crate::keyed::KeyedCircuitBreaker;
 use plimsoll_core::{By, GateLayer, layer};
 
-/// The layer of [`CircuitBreaker::layer`].
+/// The layer that [`CircuitBreaker::layer`] creates.
 pub type CircuitBreakerLayer = GateLayer<CircuitBreaker>;
 
 /// The layer of a [`KeyedCircuitBreaker`] that reads the key of a request by the closure `F`.

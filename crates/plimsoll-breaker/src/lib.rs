@@ -73,8 +73,8 @@
 //! out. A cancelled probe frees its place. A probe that does not return counts as failed after its
 //! [lease](Probes::lease), so the breaker never gets stuck.
 //!
-//! Trips with a time of 2 s or more, and without a measured duration, use a coarse clock. Counts
-//! expire at most a tenth of the time late.
+//! If every trip has a time of 2 s or more, and no call is timed, counting uses a coarse clock.
+//! Counts expire at most a tenth of the time late.
 //!
 //! # Settings
 //!

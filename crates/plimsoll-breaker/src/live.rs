@@ -136,7 +136,6 @@ impl CircuitBreaker {
     /// # Errors
     /// Returns an error if a setting is invalid or the name differs. Nothing has changed then.
     pub fn set_config(&self, config: CircuitBreakerConfig) -> Result<(), ControlError> {
-        config.validate()?;
         check_name(&config.name, self.name())?;
         self.retune(|current| *current = config)
     }

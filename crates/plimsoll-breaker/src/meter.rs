@@ -2,8 +2,8 @@
 
 use crate::streak::Streak;
 use crate::trip::{Call, Of, Trip, When};
-use plimsoll_core::parts::SlidingWindow;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
+use plimsoll_core::parts::{SlidingWindow, nanos};
 use plimsoll_core::{Instant, Outcome};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -117,7 +117,6 @@ pub(crate) struct Meter {
 
 /// Encodes a trip as numbers: kinds and count, share, duration of slow calls, time.
 fn encode(trip: &Trip) -> [u64; 4] {
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let (of, slow) = match trip.of {
         Of::Failures => (0, 0),
         Of::Errors => (1, 0),

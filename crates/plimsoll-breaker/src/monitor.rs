@@ -6,9 +6,9 @@ use crate::machine::CircuitState;
 /// A change that a [`Monitor`] reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
-    /// The breaker is no longer closed, or is blocked.
+    /// The breaker is not closed, or is blocked, and is not disabled.
     Raised,
-    /// The breaker has been closed at enough consecutive polls.
+    /// The breaker has been closed or disabled at enough consecutive polls.
     Cleared,
 }
 

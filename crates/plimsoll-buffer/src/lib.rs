@@ -125,10 +125,10 @@
 //!
 //! # Features
 //!
-//! - `tower` (default): [`Buffer::layer`]. Brings in `tokio`.
-//! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
-//! - `serde`: [`MailboxConfig`] and [`BufferConfig`] can be read from a settings file.
-//! - `test-util`: time follows tokio's paused clock. For tests only.
+//! - `tower` (default): [`Buffer`]. Enables `tokio`.
+//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `serde`: [`MailboxConfig`] and [`BufferConfig`] can be read from and written to a file.
+//! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod inbox;
 #[cfg(feature = "tower")]

@@ -90,10 +90,10 @@
 //!
 //! # Features
 //!
-//! - `tower` (default): [`Dispatch::layer`]. Brings in `tokio`.
-//! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
-//! - `serde`: [`DispatchConfig`] and [`WorkersConfig`] can be read from a settings file.
-//! - `test-util`: time follows tokio's paused clock. For tests only.
+//! - `tower` (default): [`Dispatch::layer`]. Enables `tokio`.
+//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `serde`: [`DispatchConfig`] and [`WorkersConfig`] can be read from and written to a file.
+//! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
 mod cell;
 mod chunks;

@@ -64,8 +64,8 @@ impl Curve {
             Shape::Linear { from, .. } if load <= from => 1.0,
             Shape::Linear { to, keep_rate, .. } if load >= to => keep_rate,
             Shape::Linear { from, to, keep_rate } => 1.0 - (1.0 - keep_rate) * (load - from) / (to - from),
-            Shape::Step { at, .. } if load < at => 1.0,
-            Shape::Step { keep_rate, .. } => keep_rate,
+            Shape::Step { at, keep_rate } if load >= at => keep_rate,
+            Shape::Step { .. } => 1.0,
         })
     }
 

@@ -68,7 +68,7 @@ fn curve_falls_between_its_loads() {
         [1.0, 1.0, 0.75, 0.5, 0.5]
     );
     // A load that is not a number drops nothing.
-    assert_eq!(Curve::linear(1.0, 2.0).keep_rate(f64::NAN), 1.0);
+    assert_eq!([Curve::linear(1.0, 2.0), step].map(|curve| curve.keep_rate(f64::NAN)), [1.0, 1.0]);
     assert_eq!(format!("{step:?} {line:?}"), "Curve(0.25 from 10 on) Curve(linear 10 to 30, 0.5 at least)");
 }
 

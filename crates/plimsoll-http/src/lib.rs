@@ -81,7 +81,7 @@
 //!
 //! ```text
 //! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1
-//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=300;t=0
+//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=299;t=1
 //! ```
 //!
 //! `q` units are replenished in `w` seconds. `r` units remain, and all are replenished in `t`

@@ -45,18 +45,21 @@ impl RequestAttributes {
     ///
     /// The cost is at least 1. A body of unknown length, such as a chunked one, costs `unknown`
     /// units. GET, HEAD, OPTIONS, DELETE and TRACE requests with neither `Content-Length` nor
-    /// `Transfer-Encoding` have no body and cost 1. A `bytes_per_unit` of 0 counts as 1.
+    /// `Transfer-Encoding` have no body and cost 1. A `bytes_per_unit` or an `unknown` of 0 counts
+    /// as 1.
     #[doc(alias = "Content-Length")]
     #[must_use]
     pub const fn cost_by_content_length(mut self, bytes_per_unit: u64, unknown: u32) -> Self {
-        self.cost = Some((if bytes_per_unit > 0 { bytes_per_unit } else { 1 }, unknown));
+        let bytes_per_unit = if bytes_per_unit > 0 { bytes_per_unit } else { 1 };
+        self.cost = Some((bytes_per_unit, if unknown > 0 { unknown } else { 1 }));
         self
     }
 
     /// Reads the priority from the header `name`, and limits it to `max`.
     ///
     /// Valid values are the numbers 0 to 255 and `background`, `low`, `normal`, `high` and
-    /// `critical`. Without the header, or with any other value, the priority is normal.
+    /// `critical`. Without the header, or with any other value, the priority is normal, or `max` if
+    /// that is lower.
     ///
     /// # Errors
     /// Returns an error if `name` is not a valid header name.
@@ -73,9 +76,9 @@ impl RequestAttributes {
     /// Returns cost and priority of `request`.
     pub fn info<B>(&self, request: &Request<B>) -> RequestInfo {
         let cost = self.cost.map_or(1, |(unit, unknown)| cost(request, unit, unknown));
-        let priority = self.priority.as_ref().and_then(|(name, max)| {
-            let text = request.headers().get(name)?.to_str().ok()?;
-            Some(priority(text.trim())?.min(*max))
+        let priority = self.priority.as_ref().map(|(name, max)| {
+            let text = request.headers().get(name).and_then(|value| value.to_str().ok());
+            text.and_then(|text| priority(text.trim())).unwrap_or_default().min(*max)
         });
         RequestInfo::new().cost(cost).priority(priority.unwrap_or_default())
     }

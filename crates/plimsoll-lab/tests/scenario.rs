@@ -87,7 +87,7 @@ fn invalid_scenario_key_names_its_line() {
     rejected(
         "kind = \"bare\"",
         "max_wait = \"1s\"\nkind = \"bare\"",
-        &["policy.max_wait", "bare: allowed are none"],
+        &["policy.max_wait", "bare, which has no keys of its own"],
     );
 }
 
@@ -208,7 +208,7 @@ fn invalid_fault_or_breaker_key_names_its_line() {
         ("", &["kind"]),
         (
             "kind = \"fails\"\nfactor = 2",
-            &["server.fault.factor is not allowed with fails", "allowed are after"],
+            &["server.fault.factor is not allowed with fails", "whose keys are after"],
         ),
         ("kind = \"fails\"\nafter = \"0s\"", &["server.fault.after = \"0s\"", "unit"]),
         ("kind = \"slow\"", &["server.fault.factor is missing"]),

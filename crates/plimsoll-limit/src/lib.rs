@@ -123,8 +123,8 @@
 //!
 //! # Features
 //!
-//! - `tower` (default): the layers. Brings in `tokio`.
-//! - `tokio`: inside a runtime its timer is used; without it, one timer thread.
+//! - `tower` (default): the layers. Enables `tokio`.
+//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
 //! - `governor`: `Governed`, which turns a limiter of the `governor` crate into a gate.
 //! - `serde`: [`Quota`], [`Class`] and the configuration of every limiter can be read from a
 //!   settings file.

@@ -3,15 +3,11 @@
 
 use crate::quota::gcra::{NEVER, Rate};
 use crate::wait::queues::WaitQueues;
-use plimsoll_core::parts::{Identity, check};
+use plimsoll_core::parts::{Identity, TWO_TICKS, check};
 use plimsoll_core::{Account, Clock, ConfigError, Event, Observer, Reason, Rejected};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A rejection that ends sooner than this, in nanoseconds, is decided again by the precise clock.
-/// The coarse one may be two ticks of the system behind, of 4 to 10 ms each.
-const TWO_TICKS: u64 = 20_000_000;
 
 pub struct Common {
     pub(crate) name: &'static str,

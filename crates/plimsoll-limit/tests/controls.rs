@@ -61,14 +61,16 @@ fn keyed_quota_changes_for_known_and_new_accounts() {
     assert_eq!(limiter.quota(), Quota::per_second(100).burst(80));
 }
 
-/// The common quota does not apply to accounts whose quota comes from a closure.
+/// The change was once accepted, although the common quota applies to no account then.
 #[test]
-fn keyed_quota_change_skips_accounts_with_a_quota_by_closure() {
+fn common_quota_of_quotas_by_closure_cannot_be_changed() {
     let time = ManualTime::new();
     let limiter = KeyedRateLimiter::<u64>::builder().quota_of(|_| QUOTA).clock(time.clock());
     let limiter = limiter.build().unwrap();
     limiter.check_n(&1, 100).unwrap();
-    limiter.set_quota(Quota::per_second(1_000)).unwrap();
+    let (quota, error) = (limiter.quota(), limiter.set_quota(Quota::per_second(1_000)).unwrap_err());
+    assert_eq!((error.field(), limiter.quota()), ("quota", quota));
+    assert!(error.to_string().ends_with("left unchanged, because a closure states the quotas"), "{error}");
     assert_eq!(admitted(|| limiter.check(&2).is_ok()), 100);
     time.advance(S);
     assert_eq!(admitted(|| limiter.check(&1).is_ok()), 10);

@@ -605,7 +605,8 @@ fn inspect_reads_and_sets_rate_and_burst() {
     assert!(limiter.set("rate", 1e-9).is_err(), "a unit in 30 years");
     let keyed = KeyedRateLimiter::<str>::new(Quota::per_second(10)).unwrap();
     assert!(keyed.try_acquire("ann").is_ok());
-    let numbers = [("rate", 10.0), ("burst", 10.0), ("key_count", 1.0), ("overflowed", 0.0)];
+    let numbers =
+        [("rate", 10.0), ("burst", 10.0), ("key_count", 1.0), ("max_keys", 65_536.0), ("overflowed", 0.0)];
     assert_eq!(readings(&keyed), [&numbers[..], &queue].concat());
     let without = TieredRateLimiter::<str>::builder().class(Class::new("free")).build().unwrap();
     assert!(without.set("rate", 1.0).is_err());

@@ -52,8 +52,9 @@ impl fmt::Display for Matrix {
 ///
 /// It replaces the panic hook of the process meanwhile.
 pub fn silence_panics<T>(work: impl FnOnce() -> T) -> T {
+    let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let result = work();
-    let _ = std::panic::take_hook();
+    std::panic::set_hook(hook);
     result
 }

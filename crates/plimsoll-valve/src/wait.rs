@@ -16,7 +16,8 @@ impl Valve {
     /// Its position in the queue is lost: a new `acquire` joins as a newcomer.
     ///
     /// # Errors
-    /// - `Full` at once if the queue is full and the discipline rejects newcomers.
+    /// - `Full` at once if there is no queue, or if it is full and the discipline rejects
+    ///   newcomers.
     /// - `Evicted` if the discipline evicts this request for a newcomer.
     /// - `Expired` after the longest wait, or earlier under a discipline with an age limit.
     /// - `Closed` if the valve is closed.

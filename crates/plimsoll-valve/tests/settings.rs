@@ -187,9 +187,11 @@ fn smaller_queue_that_evicts_shrinks_at_the_next_arrival() {
     assert_pending!(newcomer.poll());
     assert_eq!(valve.queued(), 2);
     let mut kept = waiters.split_off(4);
-    for mut evicted in waiters {
-        assert_eq!(assert_ready_err!(evicted.poll()).reason(), Reason::Evicted);
-    }
+    let rejected: Vec<_> = waiters.iter_mut().map(|waiter| assert_ready_err!(waiter.poll())).collect();
+    assert!(rejected.iter().all(|rejected| rejected.reason() == Reason::Evicted));
+    // Three are beyond the limit. The fourth makes room for the newcomer.
+    let numbers = rejected.iter().map(|rejected| (rejected.limit(), rejected.observed()));
+    assert_eq!(numbers.collect::<Vec<_>>(), [5, 5, 5, 2].map(|queued| (Some(2), Some(queued))));
     assert_pending!(kept.remove(0).poll());
     assert_pending!(newcomer.poll());
 }

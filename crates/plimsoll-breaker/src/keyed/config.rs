@@ -44,7 +44,7 @@ pub struct KeyedCircuitBreakerConfig {
     pub cancelled: Outcome,
     /// Whether health checks decide that a dependency works again, as in
     /// [`CircuitBreakerConfig::health_checked`]. If none run for a key, its breaker stays open once
-    /// it has opened. Default: `false`.
+    /// it has opened, until it is evicted. Default: `false`.
     pub health_checked: bool,
 }
 

@@ -154,7 +154,7 @@ impl<K: Hash + Eq + Clone + Send> Inspect for KeyedCircuitBreaker<K> {
     ///
     /// Set `health_checked` to 1 only if the application runs
     /// [health checks](CircuitBreaker::run_health_checks) for each breaker. Otherwise open breakers
-    /// stay open until it is 0 again.
+    /// stay open until it is 0 again, or they are evicted.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "max_keys" => self.set_max_keys(check::whole("max_keys", value)?),

@@ -5,12 +5,9 @@ use super::word::{BLOCKED, CLOSED, DISABLED, FAULTY, LOW, OPEN, PHASE, RAMP, gen
 use crate::machine::{CircuitState, Probe};
 use crate::pass::Pass;
 use crate::status::Cause;
+use plimsoll_core::parts::TWO_TICKS;
 use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Event, Instant, Reason, Rejected};
-
-/// The coarse clock may be two ticks behind. If the open time ends this soon, the precise clock
-/// decides.
-const TWO_TICKS: u64 = 20_000_000;
 
 impl Shared {
     /// Returns the start of a call, if calls are timed.
@@ -75,6 +72,7 @@ impl Shared {
     fn open_for(&self) -> u64 {
         let until = self.until.load(Ordering::Relaxed);
         let again = until.saturating_sub(self.clock.coarse().as_nanos());
+        // If the open time ends within the lag of the coarse clock, the precise one decides.
         if again < TWO_TICKS { until.saturating_sub(self.clock.now().as_nanos()) } else { again }
     }
 

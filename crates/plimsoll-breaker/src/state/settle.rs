@@ -8,6 +8,7 @@ use crate::meter::Meter;
 use crate::pass::Pass;
 use crate::status::Cause;
 use crate::trip::{Call, Trip};
+use plimsoll_core::parts::nanos;
 use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Event, Instant, Outcome};
 
@@ -80,8 +81,7 @@ impl Shared {
             let (allowed, bad) = meter.counts(&trip, life(word), now);
             let allowed = allowed.min(u64::from(u32::MAX));
             self.seen.store(bad.min(u64::from(u32::MAX)) << 32 | allowed, Ordering::Relaxed);
-            let span = u64::try_from(trip.within.as_nanos()).unwrap_or(u64::MAX);
-            self.span.store(span, Ordering::Relaxed);
+            self.span.store(nanos(trip.within), Ordering::Relaxed);
             self.open(state, Cause::Trip(trip));
         }
     }

@@ -64,8 +64,9 @@ impl<T> MailboxBuilder<T> {
         self
     }
 
-    /// Sets the maximum number of bytes that the items in each shard hold. Default: no bound. Above
-    /// 0.
+    /// Sets the maximum number of bytes that the items in each shard hold.
+    ///
+    /// Default: no bound. Above 0.
     pub fn max_bytes(self, max_bytes: u64) -> Self
     where
         T: Weigh,

@@ -16,8 +16,9 @@ pub struct MailboxConfig {
     /// It states the order in which items are taken, and which of them is evicted when the mailbox
     /// is full.
     pub discipline: Discipline,
-    /// The maximum number of items in each shard. Default: 1,024, as in logplex. Range: 1 to 2³² −
-    /// 1.
+    /// The maximum number of items in each shard.
+    ///
+    /// Default: 1,024, as in logplex. Range: 1 to 2³² − 1.
     pub capacity: usize,
     /// The maximum total weight of the items in each shard, in units of the weigher. Default:
     /// `u64::MAX`, no bound. Range: 1 to 2⁶⁴ − 1.

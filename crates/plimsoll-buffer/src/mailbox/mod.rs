@@ -56,7 +56,7 @@ impl<T> Mailbox<T> {
     /// # Errors
     /// Returns the item and the reason:
     ///
-    /// - `Full` if the discipline keeps the oldest items.
+    /// - `Full` if the mailbox is full and the discipline keeps the oldest items.
     /// - `TooLarge` if the item is heavier than the whole bound.
     /// - `Closed` after [`close`](Self::close).
     ///

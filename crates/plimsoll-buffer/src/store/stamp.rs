@@ -20,7 +20,7 @@ const COARSE_FROM: Duration = Duration::from_millis(200);
 pub(super) fn stamping(discipline: Discipline, bounds: Bounds) -> u32 {
     let precise = |span: Duration| if span < COARSE_FROM { PRECISE } else { COARSE };
     let own = match discipline {
-        Discipline::LifoWithAge { max_age: age } => precise(age),
+        Discipline::LifoWithAge { max_age } => precise(max_age),
         Discipline::TimeBuckets { slice, slices } => precise(slice.saturating_mul(slices)),
         Discipline::CoDel { target, .. } | Discipline::AdaptiveLifo { target, .. } => precise(target),
         _ => UNSTAMPED,

@@ -37,8 +37,8 @@ impl<T: Pack> Pack for Option<T> {
 /// A gate whose token is four words. `dyn Gate<R, Token = Words>` stands for any such gate.
 ///
 /// ```
-/// use plimsoll_core::{Gate, Only, Outcome, Packed, Reason, Rejected, Settle, Words};
-/// # #[derive(Clone)] struct Shut;
+/// use plimsoll_core::{Gate, Outcome, Packed, Reason, Rejected, Settle, Words};
+/// # struct Shut;
 /// # impl Settle for Shut {
 /// #     type Token = ();
 /// #     fn settle(&self, _: (), _: Outcome) {}

@@ -12,7 +12,7 @@ pub enum Reason {
     Limited,
     /// A circuit breaker is open.
     Open,
-    /// Every place is taken, in service and in the queue.
+    /// There is no room: every place that the request could take is taken, or others wait for one.
     Full,
     /// The request was dropped at random, to shed load.
     Dropped,

@@ -24,8 +24,8 @@ pub enum Mode {
 /// inside it never queues a caller.
 ///
 /// ```
-/// use plimsoll_core::{Gate, Mode, Only, Reason, Rejected, Settle, Outcome, Shadow};
-/// # #[derive(Clone)] struct Shut;
+/// use plimsoll_core::{Gate, Mode, Outcome, Reason, Rejected, Settle, Shadow};
+/// # struct Shut;
 /// # impl Settle for Shut {
 /// #     type Token = ();
 /// #     fn settle(&self, _: (), _: Outcome) {}

@@ -1,6 +1,6 @@
 //! Tuples of gates are gates: all of them admit a request, or none.
 
-use crate::guard::permit::Undo;
+use super::permit::Undo;
 use crate::{Allowance, Gate, Outcome, Rejected, Settle};
 
 // All or nothing, from left to right. Put the cheapest and most likely to reject first.

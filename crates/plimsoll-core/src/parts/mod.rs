@@ -14,6 +14,8 @@ pub use crate::chance::{KeyedHashState, KeyedHasher};
 pub use crate::guard::{ClassifyFn, OnlyWaiting};
 pub use crate::observe::intern;
 pub use crate::time::Sleep;
+pub use crate::time::clock::TWO_TICKS;
+pub use crate::time::instant::nanos;
 #[cfg(feature = "tower")]
 pub use crate::tower::{GatedFuture, QueuedFuture};
 pub use count::{SlidingWindow, StripedCounter};

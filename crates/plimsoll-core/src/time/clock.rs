@@ -25,6 +25,10 @@ pub(super) enum Kind {
     Manual(Arc<Shared>),
 }
 
+/// How far the coarse clock may be behind, in nanoseconds: two ticks of the system, of 4 to 10 ms
+/// each.
+pub const TWO_TICKS: u64 = 20_000_000;
+
 impl Clock {
     /// Creates a handle to the system's monotonic clock.
     pub const fn system() -> Self {

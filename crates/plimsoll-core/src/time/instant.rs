@@ -42,8 +42,9 @@ impl Instant {
 }
 
 /// Returns a duration in whole nanoseconds, at most `u64::MAX`.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+pub const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
 impl Add<Duration> for Instant {

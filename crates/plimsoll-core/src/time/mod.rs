@@ -1,7 +1,7 @@
 //! Time: instants, the clock, sleeping, blocking, and time that a test moves.
 
 mod block;
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod instant;
 mod manual;
 mod sleep;

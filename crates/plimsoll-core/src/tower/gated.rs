@@ -1,8 +1,8 @@
 //! The service of every guard that decides at once.
 
-use super::accessors;
 use super::fail_on_unwind::FailOnUnwind;
 use super::reply::{AsError, Reply};
+use super::{accessors, polled_after_completion};
 use crate::{Gate, Permit, Rejected, Settle};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -91,7 +91,7 @@ where
                 let result = ready!(FailOnUnwind::run(permit, || future.poll(cx)));
                 match permit.take() {
                     Some(permit) => Poll::Ready(this.reply.finished(result, permit)),
-                    None => panic!("a guarded call was polled after its end"),
+                    None => polled_after_completion(),
                 }
             }
             GatedStepProj::Rejected { rejected } => Poll::Ready(this.reply.rejected(*rejected)),

@@ -30,3 +30,9 @@ macro_rules! accessors {
     };
 }
 use accessors;
+
+/// Panics because a future was polled that had ended.
+#[cold]
+fn polled_after_completion() -> ! {
+    panic!("a guarded call was polled after completion")
+}

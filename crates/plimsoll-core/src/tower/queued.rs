@@ -1,8 +1,8 @@
 //! The service of every guard that queues its callers.
 
-use super::accessors;
 use super::fail_on_unwind::FailOnUnwind;
 use super::reply::{AsError, Reply};
+use super::{accessors, polled_after_completion};
 use crate::{Permit, Wait};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -107,11 +107,11 @@ where
             match this.step.as_mut().project() {
                 QueuedStepProj::Queued { waiting } => {
                     if this.call.is_none() {
-                        over();
+                        polled_after_completion();
                     }
                     let turn = ready!(waiting.poll(cx));
                     let (Some((_, request)), Some(waiter)) = (this.call.as_ref(), this.waiter.take()) else {
-                        over()
+                        polled_after_completion()
                     };
                     match turn.and_then(|place| waiter.enter(place, request)) {
                         Ok(token) => {
@@ -125,7 +125,7 @@ where
                     }
                 }
                 QueuedStepProj::Readying => {
-                    let Some((service, _)) = this.call.as_mut() else { over() };
+                    let Some((service, _)) = this.call.as_mut() else { polled_after_completion() };
                     if let Err(error) = ready!(FailOnUnwind::run(this.permit, || service.poll_ready(cx))) {
                         *this.call = None;
                         if let Some(permit) = this.permit.take() {
@@ -133,22 +133,18 @@ where
                         }
                         return Poll::Ready(Err(F::inner_error(error)));
                     }
-                    let Some((mut service, request)) = this.call.take() else { over() };
+                    let Some((mut service, request)) = this.call.take() else { polled_after_completion() };
                     let future = FailOnUnwind::run(this.permit, || service.call(request));
                     this.step.set(QueuedStep::Called { future });
                 }
                 QueuedStepProj::Called { future } => {
                     let result = ready!(FailOnUnwind::run(this.permit, || future.poll(cx)));
-                    let Some(permit) = this.permit.take() else { over() };
+                    let Some(permit) = this.permit.take() else { polled_after_completion() };
                     return Poll::Ready(this.reply.finished(result, permit));
                 }
             }
         }
     }
-}
-
-fn over() -> ! {
-    panic!("a guarded call was polled after its end")
 }
 
 impl<S: Service<R>, W: Wait<R>, F, R> fmt::Debug for QueuedFuture<S, W, F, R> {

@@ -17,8 +17,9 @@ pub struct DispatchConfig {
     pub slots: u32,
     /// Which slot is tried first. Default: [`Random`](SlotPick::Random).
     pub pick: SlotPick,
-    /// The number of slots that a request tries before it is rejected. Default: 8. Range: 1 and
-    /// above.
+    /// The number of slots that a request tries before it is rejected.
+    ///
+    /// Default: 8. Range: 1 or more.
     ///
     /// With the default, a pool of up to eight slots is busy only if all of them are in use.
     /// dispcount tries one slot.

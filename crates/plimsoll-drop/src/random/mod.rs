@@ -138,7 +138,7 @@ impl RandomDrop {
     /// # Errors
     /// Returns an error and changes nothing if `keep_rate` is out of range.
     pub fn set_keep_rate_for(&self, priority: Priority, keep_rate: f64) -> Result<(), ControlError> {
-        check::share("keep_rate", keep_rate)?;
+        check::share("keep_rate_for", keep_rate)?;
         self.change(|rates| rates.set_own(level(priority), Some(keep_rate)));
         Ok(())
     }

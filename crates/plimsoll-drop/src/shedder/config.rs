@@ -6,7 +6,7 @@ use super::machine::{Steering, tick_interval};
 use super::published::Published;
 use super::signal::{SignalFn, SignalReading};
 use super::{Inner, LoadShedder};
-use plimsoll_core::parts::{Identity, Setup, check};
+use plimsoll_core::parts::{Identity, Setup, check, nanos};
 use plimsoll_core::{ConfigError, setup_setters};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -221,7 +221,7 @@ impl LoadShedderBuilder {
             observer,
             signal: self.signal,
             target: AtomicU64::new(target.as_nanos() as u64),
-            reshuffle_every: AtomicU64::new(u64::try_from(reshuffle_every.as_nanos()).unwrap_or(u64::MAX)),
+            reshuffle_every: AtomicU64::new(nanos(reshuffle_every)),
             capacity_hint: AtomicU64::new(capacity_hint.unwrap_or(0.0).to_bits()),
             counters: Counters::new(workers),
             published: Published::new(&first),

@@ -4,7 +4,7 @@ use super::LoadShedder;
 use super::config::{check_capacity_hint, check_reshuffle_every, check_target, check_workers};
 use super::controllers::{Control, Controller};
 use super::machine::tick_interval;
-use plimsoll_core::parts::check;
+use plimsoll_core::parts::{check, nanos};
 use plimsoll_core::{ControlError, Inspect};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -92,7 +92,7 @@ impl LoadShedder {
     /// Returns an error and changes nothing if `reshuffle_every` is out of range.
     pub fn set_reshuffle_every(&self, reshuffle_every: Duration) -> Result<(), ControlError> {
         check_reshuffle_every(reshuffle_every)?;
-        let nanos = u64::try_from(reshuffle_every.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos(reshuffle_every);
         self.0.reshuffle_every.store(nanos, Ordering::Relaxed);
         Ok(())
     }

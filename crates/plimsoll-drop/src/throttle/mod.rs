@@ -6,6 +6,7 @@ mod window;
 
 pub use config::{AdaptiveThrottleBuilder, AdaptiveThrottleConfig};
 
+use plimsoll_core::parts::TWO_TICKS;
 use plimsoll_core::{Clock, Dice, Event, Gate, Instant, Observer, Outcome, Permit, Reason, Rejected, Settle};
 use std::fmt;
 use std::sync::Arc;
@@ -65,8 +66,6 @@ struct Inner {
     last_free: AtomicU64,
 }
 
-/// The longest tick of the coarse clock, in nanoseconds.
-const MAX_TICK: u64 = 10_000_000;
 /// Stands for the instant of a request before the first one.
 const NEVER: u64 = u64::MAX;
 
@@ -161,7 +160,7 @@ impl Inner {
             return false;
         }
         let interval = (1e9 / min_rate) as u64;
-        let now = if interval < 2 * MAX_TICK { self.clock.now().as_nanos() } else { coarse };
+        let now = if interval < TWO_TICKS { self.clock.now().as_nanos() } else { coarse };
         self.take_free_each(interval, now)
     }
 

@@ -71,8 +71,8 @@ Examples:
   plimsoll-lab run elephant --csv shares.csv
   plimsoll-lab run my.toml --seed 7 --out report.html
 
-The recovery time counts from the end of the trigger until goodput is back at 95 % of its share
-before the trigger. The verdict is that of most seeds: 'stable' if goodput recovered within the
+The recovery time counts from the end of the trigger until the share of good answers is back at 95 %
+of that before the trigger. The verdict is that of most seeds: 'stable' if goodput recovered within the
 simulation, 'draining' if it did not but the server's backlog was shrinking, and 'metastable'
 otherwise. It needs a steady load before and after the trigger. It is a dash for random bursts, or
 if there is too little time before or after the trigger.

@@ -42,7 +42,7 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
     }
     let mut progress = Progress::on_stderr();
     if is_fairness {
-        return scenario(args, &found, seed, seeds, &mut progress);
+        return simulate_fairness(args, &found, seed, seeds, &mut progress);
     }
     let scenario = scenario::read(&found.name, &found.file, &found.text, found.directory.as_deref())?;
     let (outcome, effort) = run::run(&scenario, seed, seeds, &mut progress)?;
@@ -55,7 +55,7 @@ pub(crate) fn simulate(args: &RunArgs) -> Result<(), LabError> {
 }
 
 /// Simulates a scenario in which accounts share one rate.
-fn scenario(
+fn simulate_fairness(
     args: &RunArgs,
     found: &Found,
     seed: u64,

@@ -28,10 +28,10 @@ pub(crate) fn report(outcome: &Outcome) -> String {
     let page = Page {
         title: format!("Simulated overload: {}", outcome.scenario),
         intro: intro(outcome, shown),
-        summary: summary(outcome.rows.iter().filter(|row| row.load == shown)),
+        summary: summary(outcome.rows.iter().filter(|row| row.load == shown), outcome.seeds),
         parts,
         extra: faults(outcome.rows.iter().filter(|row| row.load == shown)),
-        all_rows: (loads.len() > 1).then(|| summary(outcome.rows.iter())),
+        all_rows: (loads.len() > 1).then(|| summary(outcome.rows.iter(), outcome.seeds)),
         footer: format!(
             "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time. The same command makes the same page.",
             outcome.scenario,
@@ -72,12 +72,12 @@ fn intro(outcome: &Outcome, shown: f64) -> Vec<String> {
     ]
 }
 
-fn summary<'a>(rows: impl Iterator<Item = &'a Row>) -> Grid {
+fn summary<'a>(rows: impl Iterator<Item = &'a Row>, seeds: u32) -> Grid {
     let lines = rows.map(|row| {
         let recovery = row.recovery_s.map_or_else(|| "–".into(), |time| format!("{:.2} s", time.mean));
-        let herd = herd(row).map_or_else(String::new, |herd| format!(", {herd}"));
+        let herd = herd(row, seeds).map_or_else(String::new, |herd| format!(", {herd}"));
         let verdict = match row.judged {
-            0 => "–".into(),
+            0 => format!("–{herd}"),
             judged => format!("{} ({} of {judged}){herd}", row.verdict.as_str(), row.recovered),
         };
         vec![
@@ -121,10 +121,9 @@ fn faults<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<Grid> {
     });
     let lines: Vec<Vec<String>> = lines.collect();
     let caption = "Calls sent during each fault, calls that the policy admitted to the server, and the recovery after the fault";
-    let head = ["policy", "load", "fault", "sent", "reached", "goodput"];
     (!lines.is_empty()).then(|| Grid {
         caption: caption.into(),
-        head: head.map(String::from).to_vec(),
+        head: words(&["policy", "load", "fault", "sent", "reached", "recovery"]),
         lines,
     })
 }

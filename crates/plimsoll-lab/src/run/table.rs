@@ -21,7 +21,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
             let _ = writeln!(out, "{head}");
         }
         for row in outcome.of(policy) {
-            out.push_str(&line(row));
+            out.push_str(&line(row, outcome.seeds));
             out.push('\n');
             for (fault, is_last) in with_last(&row.faults) {
                 let _ = writeln!(out, "{}", fault.line(is_last));
@@ -32,7 +32,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     out
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &Row, seeds: u32) -> String {
     let ms = |time: Option<Estimate>| time.map_or_else(|| "–".into(), |time| format!("{:.1}", time.mean));
     let mut line = format!(
         "{:>6}{:>10.0}{:>8.0}{:>7.1}{:>7.1} %{:>7}{:>7}{:>9.0}{:>7.0}{:>9}  {}",
@@ -54,17 +54,17 @@ fn line(row: &Row) -> String {
     if row.failed.mean > 0.0 {
         let _ = write!(line, ", {:.0} failed/s", row.failed.mean);
     }
-    if let Some(herd) = herd(row) {
+    if let Some(herd) = herd(row, seeds) {
         let _ = write!(line, ", {herd}");
     }
     line
 }
 
-/// Returns what became of the herd, if there was one.
-pub(super) fn herd(row: &Row) -> Option<String> {
+/// Returns what became of the herd in most seeds, if there was one.
+pub(super) fn herd(row: &Row, seeds: u32) -> Option<String> {
     let recovered = row.herd_recovered?;
     Some(match row.herd_recovery_s {
-        Some(time) if 2 * recovered > row.judged => format!("herd served after {:.1} s", time.mean),
+        Some(time) if 2 * recovered > seeds => format!("herd served after {:.1} s", time.mean),
         _ => "herd not served".into(),
     })
 }

@@ -21,11 +21,12 @@ impl Reader<'_> {
     ) -> ReadResult<()> {
         for (key, at) in given {
             if let Some(at) = at.as_ref().filter(|_| !used.contains(key)) {
-                let used = if used.is_empty() { "none".into() } else { used.join(", ") };
-                let what = format!(
-                    "{table}.{key} is not allowed with {}: allowed are {used}",
-                    kind.as_ref().as_str()
-                );
+                let kind = kind.as_ref().as_str();
+                let keys = match used {
+                    [] => "which has no keys of its own".into(),
+                    used => format!("whose keys are {}", used.join(", ")),
+                };
+                let what = format!("{table}.{key} is not allowed with {kind}, {keys}");
                 return Err(self.source.error_at(at, what));
             }
         }

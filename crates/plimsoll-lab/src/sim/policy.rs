@@ -138,8 +138,8 @@ pub enum Policy {
         /// The maximum number of requests in flight.
         concurrency: u32,
     },
-    /// Three stacked layers: random drop, a valve without a queue around everything, and a valve
-    /// with a queue.
+    /// Three layers, from the outside: random drop, a valve without a queue that admits
+    /// `concurrency + queue` requests, and a valve with a queue.
     ThreeLayers {
         /// The share that is kept.
         keep_rate: f64,
@@ -192,7 +192,7 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             let shedder = LoadShedder::builder().target(target).control(control.into());
             let shedder = shedder.workers(workers).clock(time.clock()).dice(dice(seed, 6));
             let shedder = match capacity_hint {
-                Some(a_second) => shedder.capacity_hint(a_second),
+                Some(rate) => shedder.capacity_hint(rate),
                 None => shedder,
             };
             drive(shedder.build()?.layer().layer(inner), server, &time, case, seed)

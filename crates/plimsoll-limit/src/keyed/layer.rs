@@ -5,7 +5,7 @@ use super::per_key::KeyedRateLimiter;
 use super::tiered::TieredRateLimiter;
 use plimsoll_core::{By, GateLayer};
 
-/// The layer of a [`KeyedRateLimiter`] whose keys are computed by an `F`.
+/// The layer of a [`KeyedRateLimiter`] that reads the key of a request by the closure `F`.
 ///
 /// ```
 /// use plimsoll_core::{KeyedExt, layer};
@@ -22,8 +22,8 @@ use plimsoll_core::{By, GateLayer};
 /// ```
 pub type KeyedRateLimiterLayer<K, F> = GateLayer<By<KeyedRateLimiter<K>, F>>;
 
-/// The layer of a [`TieredRateLimiter`] whose keys are computed by an `F`.
+/// The layer of a [`TieredRateLimiter`] that reads the key of a request by the closure `F`.
 pub type TieredRateLimiterLayer<K, F> = GateLayer<By<TieredRateLimiter<K>, F>>;
 
-/// The layer of a [`FairRateLimiter`] whose keys are computed by an `F`.
+/// The layer of a [`FairRateLimiter`] that reads the key of a request by the closure `F`.
 pub type FairRateLimiterLayer<K, F> = GateLayer<By<FairRateLimiter<K>, F>>;

@@ -298,6 +298,7 @@ impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         self.0.read(each);
         each("key_count", self.key_count() as f64);
+        each("max_keys", self.max_keys() as f64);
         each("overflowed", self.overflowed() as f64);
         each("queued", f64::from(self.queued()));
         each("queue", f64::from(self.queue_limit()));
@@ -305,8 +306,8 @@ impl<P: QuotaPolicy + Send + Sync> Inspect for KeyedLimiter<P> {
     }
     /// Settings: `rate` (units a second) and `burst` (units) of the quota, `queue` (requests),
     /// `max_wait` (seconds). For a tiered limiter the quota is the global one. A fair limiter also
-    /// has `tail` (a share). A limiter whose quotas a closure states has neither `rate` nor
-    /// `burst`.
+    /// has `tail` (a share). A tiered limiter without a global quota, and a limiter whose quotas
+    /// a closure states, have neither `rate` nor `burst`.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         use plimsoll_core::parts::check;
         match setting {

@@ -257,11 +257,13 @@ impl<K: ?Sized> PerKey<K> {
         &self,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
-        self.live.update(change)?;
-        if self.quota_of.is_none() {
-            let (interval, now) = (self.live.rate().interval, self.common.now());
-            self.accounts.table.entries_in_use().for_each(|entry| entry.recount(interval, now));
+        if self.quota_of.is_some() {
+            let allowed = "left unchanged, because a closure states the quotas";
+            return Err(ControlError::new("quota", self.live.quota(), allowed));
         }
+        self.live.update(change)?;
+        let (interval, now) = (self.live.rate().interval, self.common.now());
+        self.accounts.table.entries_in_use().for_each(|entry| entry.recount(interval, now));
         self.common.queues.wake_all();
         Ok(())
     }
@@ -289,11 +291,11 @@ impl<K: Hash + ?Sized> KeyedRateLimiter<K> {
 impl<K: ?Sized> KeyedRateLimiter<K> {
     /// Changes the quota of every key. Units that are charged stay charged.
     ///
-    /// If a [closure](KeyedRateLimiterBuilder::quota_of) states the quotas, nothing changes for any
-    /// key. The call visits the whole table once.
+    /// The call visits the whole table once.
     ///
     /// # Errors
-    /// Returns an error if the quota is invalid. Nothing has changed then.
+    /// Returns an error if the quota is invalid, or if a
+    /// [closure](KeyedRateLimiterBuilder::quota_of) states the quotas. Nothing has changed then.
     pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
         self.0.change_quota(|_| Ok(quota))
     }

@@ -6,7 +6,7 @@ pub(crate) mod live;
 mod settings;
 
 use gcra::Rate;
-use plimsoll_core::parts::check;
+use plimsoll_core::parts::{check, nanos};
 use plimsoll_core::{Allowance, ConfigError, ControlError};
 use std::fmt;
 use std::time::Duration;
@@ -35,7 +35,7 @@ use std::time::Duration;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
     feature = "serde",
-    serde(try_from = "crate::quota::settings::Raw", into = "crate::quota::settings::Raw")
+    serde(try_from = "crate::quota::settings::QuotaTable", into = "crate::quota::settings::QuotaTable")
 )]
 #[doc(alias = "GCRA")]
 #[doc(alias = "token bucket")]
@@ -216,11 +216,6 @@ pub(crate) fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> 
         remaining: u64::from(rate.remaining(free, now)),
         reset: Duration::from_nanos(free.saturating_sub(now)),
     }
-}
-
-const fn nanos(time: Duration) -> u64 {
-    let nanos = time.as_nanos();
-    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
 impl fmt::Display for Quota {

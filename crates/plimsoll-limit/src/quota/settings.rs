@@ -9,7 +9,7 @@ use std::time::Duration;
 /// `{ at_most = 100, seconds = 60 }`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a quota such as { per_second = 5 }")]
-pub(crate) struct Raw {
+pub(crate) struct QuotaTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     per_second: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,29 +30,29 @@ pub(crate) struct Raw {
 
 const SECONDS: [u64; 4] = [1, 60, 3_600, 86_400];
 
-impl TryFrom<Raw> for Quota {
+impl TryFrom<QuotaTable> for Quota {
     type Error = ConfigError;
-    fn try_from(raw: Raw) -> Result<Self, ConfigError> {
-        let fixed = [raw.per_second, raw.per_minute, raw.per_hour, raw.per_day];
-        let given = fixed.iter().chain([&raw.units, &raw.at_most]).flatten().count();
+    fn try_from(table: QuotaTable) -> Result<Self, ConfigError> {
+        let fixed = [table.per_second, table.per_minute, table.per_hour, table.per_day];
+        let given = fixed.iter().chain([&table.units, &table.at_most]).flatten().count();
         if given != 1 {
             let allowed = "one of per_second, per_minute, per_hour, per_day, units (with seconds), at_most (with seconds)";
             return Err(ConfigError::new("quota", format!("{given} rates"), allowed));
         }
-        let free = raw.units.or(raw.at_most);
-        if free.is_some() != raw.seconds.is_some() {
-            let given = raw.seconds.map_or("nothing".into(), |s| s.to_string());
+        let free = table.units.or(table.at_most);
+        if free.is_some() != table.seconds.is_some() {
+            let given = table.seconds.map_or("nothing".into(), |s| s.to_string());
             return Err(ConfigError::new(
                 "quota.seconds",
                 given,
                 "given with units or at_most, and only then",
             ));
         }
-        let quota = match (free, raw.seconds) {
+        let quota = match (free, table.seconds) {
             (Some(units), Some(seconds)) => {
                 let time = Duration::try_from_secs_f64(seconds)
                     .map_err(|_| ConfigError::new("quota.seconds", seconds, "a number above 0"))?;
-                if raw.at_most.is_some() { Quota::at_most(units, time) } else { Quota::per(units, time) }
+                if table.at_most.is_some() { Quota::at_most(units, time) } else { Quota::per(units, time) }
             }
             _ => {
                 let rate = fixed.iter().zip(SECONDS).find_map(|(units, s)| units.map(|units| (units, s)));
@@ -60,13 +60,13 @@ impl TryFrom<Raw> for Quota {
                 Quota::per(units, Duration::from_secs(seconds))
             }
         };
-        let quota = raw.burst.map_or(quota, |burst| quota.burst(burst));
+        let quota = table.burst.map_or(quota, |burst| quota.burst(burst));
         quota.validate().map(|()| quota)
     }
 }
 
-impl From<Quota> for Raw {
-    fn from(quota: Quota) -> Raw {
+impl From<Quota> for QuotaTable {
+    fn from(quota: Quota) -> QuotaTable {
         let burst = Some(quota.burst_size());
         let of = |n: usize| {
             let period = SECONDS.get(n).map(|s| s * 1_000_000_000);
@@ -74,7 +74,7 @@ impl From<Quota> for Raw {
         };
         let (per_second, per_minute, per_hour, per_day) = (of(0), of(1), of(2), of(3));
         let fixed = per_second.or(per_minute).or(per_hour).or(per_day).is_some();
-        Raw {
+        QuotaTable {
             per_second,
             per_minute,
             per_hour,

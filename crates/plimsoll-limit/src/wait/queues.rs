@@ -2,7 +2,7 @@
 
 use crate::table::sparse::SparseMap;
 use plimsoll_core::parts::sync::recover;
-use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Semaphore, check, wake};
+use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Semaphore, check, nanos, wake};
 use plimsoll_core::{Clock, ConfigError, Outcome};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -25,11 +25,6 @@ pub(crate) struct WaitQueues {
 }
 
 const CLOSED: u64 = 1 << 63;
-
-/// Returns a duration in nanoseconds, at most 2⁶⁴ − 1.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
 
 /// The waiting requests of one account. The semaphore has one place, and its holder is the head of
 /// the queue: it tries again when there may be enough units. The others wait for that place.

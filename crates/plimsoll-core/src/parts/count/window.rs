@@ -257,8 +257,8 @@ impl<const K: usize> SlidingWindow<K> {
     fn sum_in(&self, tick: u64) -> [u64; K] {
         let (mut sums, newest) = ([0; K], tick.wrapping_add(AHEAD));
         for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
-            for slot in &ring.0 {
-                for (sum, cell) in sums.iter_mut().zip(slot) {
+            for slice in &ring.0 {
+                for (sum, cell) in sums.iter_mut().zip(slice) {
                     let word = cell.load(Ordering::Relaxed);
                     // Events that the clock of another thread dates a little later count, too. No
                     // branch, because a predictor cannot learn which slices are old.

@@ -163,7 +163,7 @@ impl fmt::Display for Discipline {
         f.write_str(self.as_str())?;
         match self {
             Discipline::Fifo | Discipline::KeepOldest | Discipline::Lifo => Ok(()),
-            Discipline::LifoWithAge { max_age: age } => write!(f, " {age:?}"),
+            Discipline::LifoWithAge { max_age } => write!(f, " {max_age:?}"),
             Discipline::CoDel { target, interval } | Discipline::AdaptiveLifo { target, interval } => {
                 write!(f, " {target:?}/{interval:?}")
             }
@@ -185,7 +185,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// Creates bounds for `capacity` items of any weight and age.
-    pub const fn with_capacity(count: usize) -> Self {
-        Bounds { capacity: count, max_weight: u64::MAX, max_age: None }
+    pub const fn with_capacity(capacity: usize) -> Self {
+        Bounds { capacity, max_weight: u64::MAX, max_age: None }
     }
 }

@@ -16,9 +16,10 @@ use std::time::Duration;
 impl<C: Capacity> Semaphore<C> {
     /// Returns a future that waits for a place. It joins the queue at its first poll.
     ///
-    /// It is rejected with `Full` at once if the queue is full, with `Expired` after the longest
-    /// wait, and with `Closed` after [`close`](Self::close). The discipline may let it expire
-    /// earlier, or have it `Evicted` for a newcomer.
+    /// It is rejected with `Full` at once if there is no queue, or if the queue is full and the
+    /// discipline rejects newcomers. It is rejected with `Expired` after the longest wait, and with
+    /// `Closed` after [`close`](Self::close). The discipline may let it expire earlier, or have it
+    /// `Evicted` for a newcomer.
     pub fn acquire(self: &Arc<Self>) -> Acquire<C> {
         self.acquire_within(Duration::MAX)
     }

@@ -1,8 +1,7 @@
 //! Capacities: sources of permission to work. The one provided here is a fixed number of places.
 
-use crate::guard::Pack;
-use crate::guard::Words;
 use crate::parts::sync::{AtomicU64, Ordering};
+use crate::{Pack, Words};
 
 /// A source of permission to work, such as a fixed number of places.
 ///

@@ -87,13 +87,26 @@ impl<T> Waiters<T> {
         wakers: &mut Wakers,
         change: impl FnOnce(&mut Queue<u32>, &mut dyn FnMut(u32, Reason)) -> R,
     ) -> R {
+        let limit = self.queue.bounds().capacity;
+        self.change_within(limit, now, wakers, change)
+    }
+
+    /// The same for a queue of at most `limit` waiters after the change.
+    fn change_within<R>(
+        &mut self,
+        limit: usize,
+        now: Instant,
+        wakers: &mut Wakers,
+        change: impl FnOnce(&mut Queue<u32>, &mut dyn FnMut(u32, Reason)) -> R,
+    ) -> R {
         let (queue, entries, name) = (&mut self.queue, &mut self.entries, self.name);
-        let bound = u64::try_from(queue.bounds().capacity).unwrap_or(u64::MAX);
+        let number = |n| u64::try_from(n).unwrap_or(u64::MAX);
+        let (limit, queued) = (number(limit), number(queue.len()));
         change(queue, &mut |n, reason| {
             let Some(entry) = entries.get_mut(n as usize) else { return };
             let rejected = Rejected::new(name, reason);
             let rejected = match reason {
-                Reason::Evicted => rejected.numbers(bound, bound).over(now.since(entry.since)),
+                Reason::Evicted => rejected.numbers(limit, queued).over(now.since(entry.since)),
                 Reason::Expired => rejected.over(now.since(entry.since)),
                 _ => rejected,
             };
@@ -194,7 +207,11 @@ impl<T> Waiters<T> {
         let keeps_oldest = self.queue.discipline().keeps_oldest();
         let limit = if keeps_oldest || limit == 0 { limit.max(self.queue.len()) } else { limit };
         let bounds = Bounds::with_capacity(limit);
-        self.change(now, wakers, |queue, mut lost| queue.set_bounds(bounds, now, &mut lost));
+        if self.queue.bounds() != bounds {
+            self.change_within(limit, now, wakers, |queue, mut lost| {
+                queue.set_bounds(bounds, now, &mut lost)
+            });
+        }
     }
 
     /// Changes the discipline. Wakes all waiters, so that each sets its timer for the new one.

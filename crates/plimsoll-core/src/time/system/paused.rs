@@ -1,6 +1,5 @@
 //! Under `test-util`: tokio's clock, which a test can pause.
 
-#[cfg(feature = "tokio")]
 pub(in crate::time) use super::std_origin as origin;
 use super::std_origin;
 use crate::time::Instant;

@@ -173,7 +173,6 @@ impl<K: ?Sized> FairRateLimiterBuilder<K> {
             bucket: Entry::counting(quota.gcra().interval),
             table: Table::new(max_keys, &dice),
             caps: OnceLock::new(),
-            max_keys,
             dice,
             share_of: self.share_of,
             tail: AtomicU64::new(tail.to_bits()),

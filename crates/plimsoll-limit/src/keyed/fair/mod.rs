@@ -80,7 +80,6 @@ pub struct Fair<K: ?Sized> {
     table: Table,
     // Created for the first account with a cap.
     caps: OnceLock<GcraTable>,
-    max_keys: usize,
     dice: Dice,
     share_of: Option<ShareOf<K>>,
     tail: AtomicU64,
@@ -144,13 +143,14 @@ impl<K: ?Sized> Fair<K> {
             None => None,
             Some(cap) => CapEntry::new(self.take_cap(hash, cap, now, units)?),
         };
-        let entry =
-            self.take_share(hash, share, units, bucket).inspect_err(|_| self.undo_cap(cap, units, now))?;
+        let entry = self
+            .take_share(hash, share, units, bucket)
+            .inspect_err(|_| self.refund_cap(cap, units, now, now))?;
         match self.bucket.take(EMPTY, bucket.rate, now, units) {
             Taken::Yes => {}
             // Another thread was faster.
             Taken::NotBefore(at) => {
-                self.undo_cap(cap, units, now);
+                self.refund_cap(cap, units, now, now);
                 self.undo_usage(entry, units, now, now);
                 return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
             }
@@ -180,16 +180,16 @@ impl<K: ?Sized> Fair<K> {
 
     /// Charges the account's cap.
     fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
-        let caps = self.caps.get_or_init(|| GcraTable::new(self.max_keys, &self.dice));
+        let caps = self.caps.get_or_init(|| GcraTable::new(self.table.capacity(), &self.dice));
         let (by, rate) = (self.cap_name, cap.gcra());
         let taken = caps.take(hash, rate, now, units);
         taken.map_err(|refused| rejected(by, refused.reason(), rate, units, now, refused.at))
     }
 
     /// Refunds what the cap was charged at `at`.
-    fn undo_cap(&self, cap: Option<CapEntry>, units: u32, at: u64) {
+    fn refund_cap(&self, cap: Option<CapEntry>, units: u32, now: u64, at: u64) {
         if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
-            caps.refund(cap.get(), at, units, at, u64::MAX);
+            caps.refund(cap.get(), now, units, at, u64::MAX);
         }
     }
 
@@ -365,9 +365,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let now = self.common.now();
         self.bucket.refund(now, units, at, interval);
         self.undo_usage(entry, units, now, at);
-        if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
-            caps.refund(cap.get(), now, units, at, u64::MAX);
-        }
+        self.refund_cap(cap, units, now, at);
         self.common.queues.wake_all();
     }
 
