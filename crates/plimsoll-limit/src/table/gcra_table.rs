@@ -69,7 +69,7 @@ impl GcraTable {
             // What is owed in the overflow entry may have been taken by this account. If it did not
             // count, the account would have two quotas.
             let (_, overflow) = self.table.overflow_entry(hash);
-            let fresh = overflow.free(EMPTY, rate.interval, now).map_or(now, |free| free.max(now));
+            let fresh = overflow.free(EMPTY, rate, now).map_or(now, |free| free.max(now));
             let Some((n, entry)) = self.table.move_in(hash, rate.interval, fresh, rank) else {
                 let (n, entry) = self.table.shared(hash);
                 return match entry.take(EMPTY, rate, now, units) {
@@ -104,22 +104,48 @@ impl GcraTable {
             return (self.free(hash, rate, now), Reason::Limited);
         }
         let (_, overflow) = self.table.overflow_entry(hash);
-        (overflow.free(EMPTY, rate.interval, now).unwrap_or(now), Reason::Throttled)
+        (overflow.free(EMPTY, rate, now).unwrap_or(now), Reason::Throttled)
     }
 
-    /// Returns the interval and the state of entry `n`, if it is that of an account for whose hash
-    /// `is_owner` returns `true`.
-    pub(crate) fn read(&self, n: u32, is_owner: impl FnOnce(u64) -> bool) -> Option<(u64, u64)> {
-        let entry = self.table.at(n)?;
-        let hash = entry.hash();
-        let is_own = hash != EMPTY && is_owner(hash);
-        is_own.then(|| entry.read(hash)).flatten().map(|(tag, free)| (interval_of(tag), free))
+    /// Returns the interval and the state of an account that has an entry of its own.
+    pub(crate) fn state(&self, hash: u64) -> Option<(u64, u64)> {
+        let (_, entry) = self.table.find(hash)?;
+        entry.read(hash).map(|(tag, free)| (interval_of(tag), free))
     }
 
-    /// Refunds units that were taken from entry `n` at `at`, by `interval`.
-    pub(crate) fn refund(&self, n: u32, now: u64, units: u32, at: u64, interval: u64) {
-        if let Some(entry) = self.table.at(n) {
+    /// Refunds all but the kept ones of `units` that an account was charged at `at`, by `interval`:
+    /// in its own entry, or in the overflow entry if that was charged.
+    ///
+    /// If the account was evicted meanwhile, its units had been replenished.
+    pub(crate) fn refund(
+        &self,
+        hash: u64,
+        by_overflow: bool,
+        now: u64,
+        units: [u32; 2],
+        at: u64,
+        interval: u64,
+    ) {
+        let charged = if by_overflow { Some(self.table.overflow_entry(hash)) } else { self.table.find(hash) };
+        if let Some((_, entry)) = charged {
             entry.refund(now, units, at, interval);
+        }
+    }
+
+    /// Charges an account for work that was done, whether or not it has enough units.
+    pub(crate) fn charge(&self, hash: u64, rate: Rate, now: u64, units: u32) {
+        // A charge of nothing gives a new account an entry, if there is room.
+        let _ = self.take(hash, rate, now, 0);
+        let is_own = self.table.find(hash).is_some_and(|(_, entry)| entry.charge(hash, rate, now, units));
+        if !is_own {
+            self.table.overflow_entry(hash).1.charge(EMPTY, rate, now, units);
+        }
+    }
+
+    /// Gives an account up to `units`, if it has an entry of its own.
+    pub(crate) fn credit(&self, hash: u64, now: u64, units: u32) {
+        if let Some((_, entry)) = self.table.find(hash) {
+            entry.credit(hash, now, units);
         }
     }
 }
