@@ -95,10 +95,12 @@
 //! - `serde`: [`DispatchConfig`] and [`WorkersConfig`] can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
+mod bitmap;
 mod cell;
 mod chunks;
 mod pool;
 mod slots;
+mod watchers;
 mod workers;
 
 #[cfg(feature = "tower")]
