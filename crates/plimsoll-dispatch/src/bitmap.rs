@@ -98,15 +98,20 @@ impl Bitmap {
     /// summary.
     #[inline(always)]
     pub(crate) fn next(&self, from: u32, to: u32, thorough: bool) -> Option<u32> {
-        let next = self.first(from, to, thorough);
-        if next.is_none() && from > 0 { self.first(0, from.min(to), thorough) } else { next }
+        if to > BITS {
+            let next = self.first(from, to, thorough);
+            return next.or_else(|| self.first(0, from.min(to), thorough));
+        }
+        // A single word needs no summary.
+        let seen = self.words.get(0)?.load(Ordering::Relaxed) & below(to);
+        let later = seen & !below(from);
+        let found = if later == 0 { seen } else { later };
+        (found != 0).then(|| found.trailing_zeros())
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn first(&self, from: u32, to: u32, thorough: bool) -> Option<u32> {
         let (mut at, end) = (from / BITS, to.div_ceil(BITS));
-        // A single word needs no summary.
-        let thorough = thorough || end <= 1;
         while at < end {
             let index = if thorough { at } else { self.marked(at, end)? };
             let word = self.words.get(index)?;
@@ -124,7 +129,6 @@ impl Bitmap {
     }
 
     /// Returns the first word in `from..to` that is marked.
-    #[inline(always)]
     fn marked(&self, from: u32, to: u32) -> Option<u32> {
         for group in from / BITS..to.div_ceil(BITS) {
             let found = self.summary.get(group)?.load(Ordering::Relaxed) & mask(group, from, to);

@@ -105,11 +105,13 @@ impl Slots {
     }
 
     /// Returns the number of slots.
+    #[inline]
     pub(crate) fn limit(&self) -> u32 {
         self.count.limit()
     }
 
     /// Returns the number of slots in use.
+    #[inline]
     pub(crate) fn in_use(&self) -> u32 {
         self.count.in_flight()
     }
@@ -248,12 +250,8 @@ impl Slots {
         let next = slot.generation.wrapping_add(1);
         self.generations.get(slot.index).is_some_and(|generation| {
             // Relaxed: it orders nothing. It fails if the same token is released a second time.
-            let swap = generation.compare_exchange(
-                slot.generation,
-                next,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            let swap =
+                generation.compare_exchange(slot.generation, next, Ordering::Relaxed, Ordering::Relaxed);
             swap.is_ok()
         })
     }
@@ -296,7 +294,11 @@ impl Capacity for Slots {
     #[inline(always)]
     fn finish(&self, slot: Slot) -> bool {
         // The bit first: whoever is counted after this finds the slot.
-        if slot.filled { self.idle.insert(slot.index) } else { self.empty.insert(slot.index) }
+        if slot.filled {
+            self.idle.insert(slot.index)
+        } else {
+            self.empty.insert(slot.index)
+        }
         let waiting = self.count.finish(Place::unpack(Words::default()));
         if self.count.is_closed() {
             self.wake_if_drained();

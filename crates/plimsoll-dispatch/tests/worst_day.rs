@@ -68,7 +68,10 @@ fn pool_rejects_no_more_than_erlang_b() {
             for offered in [0.5, 0.8, 0.9, 0.95] {
                 let expected = erlang_b(slots, offered * f64::from(slots));
                 let rejected = loss_system(slots, offered, pick);
-                assert!(rejected <= expected + 0.01, "{pick:?}, {slots} at {offered}: {rejected} > {expected}");
+                assert!(
+                    rejected <= expected + 0.01,
+                    "{pick:?}, {slots} at {offered}: {rejected} > {expected}"
+                );
             }
         }
     }

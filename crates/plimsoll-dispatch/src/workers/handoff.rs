@@ -20,7 +20,9 @@ pub(super) enum Found<J> {
     Job(J),
     Closed,
     /// No job. `new` states whether the worker has just begun to wait.
-    Nothing { new: bool },
+    Nothing {
+        new: bool,
+    },
 }
 
 impl<J> Default for Handoff<J> {
@@ -53,16 +55,15 @@ impl<J> Handoff<J> {
         if let Some(job) = state.job.take() {
             return Found::Job(job);
         }
-        // Read under the lock: `close` comes here after it has set the flag.
-        if is_closed() {
-            return Found::Closed;
-        }
-        let new = !std::mem::replace(&mut state.open, true);
+        // Read under the lock: `close` comes here after it has set the flag. A worker that sees the
+        // flag earlier is given no job any more.
+        let open = !is_closed();
+        let was_open = std::mem::replace(&mut state.open, open);
         let old = state.waker.replace(waker);
         // The old waker is foreign code: it is dropped after the lock is released.
         drop(state);
         drop(old);
-        Found::Nothing { new }
+        if open { Found::Nothing { new: !was_open } } else { Found::Closed }
     }
 
     /// Takes the job, if there is one.
