@@ -67,7 +67,8 @@
 //! # Features
 //!
 //! - `tower` (default): the layers and services. Enables `tokio`.
-//! - `tokio`: sleeps inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `tokio`: sleeps inside a tokio runtime use its timer and spend its cooperative budget.
+//!   Without it, one timer thread serves all.
 //! - `metrics`: `Metrics`, an observer for the `metrics` facade.
 //! - `serde`: settings can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
