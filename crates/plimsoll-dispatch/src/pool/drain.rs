@@ -3,7 +3,7 @@
 use super::config::check_slots;
 use super::{Dispatch, Inner};
 use crate::cell::Cell;
-use plimsoll_core::parts::Capacity;
+use plimsoll_core::parts::{Capacity, consume_budget};
 use plimsoll_core::{ControlError, Event, Reason, Rejected};
 use std::future::poll_fn;
 use std::task::Poll;
@@ -52,6 +52,7 @@ impl<T> Dispatch<T> {
     /// # Cancel safety
     /// Dropping the future has no effect on the pool.
     pub async fn drained(&self) {
+        consume_budget().await;
         let slots = self.0.slots();
         let watcher = slots.watchers().watch();
         poll_fn(|cx| {

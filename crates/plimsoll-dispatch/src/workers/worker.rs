@@ -2,6 +2,7 @@
 
 use super::handoff::Found;
 use super::{Shared, Workers};
+use plimsoll_core::parts::within_budget;
 use plimsoll_core::{Event, Outcome};
 use std::fmt;
 use std::future::poll_fn;
@@ -41,7 +42,7 @@ impl<J> Worker<J> {
         self.complete(Outcome::Success);
         // Dropped, it ends the wait.
         let mut idle = Idle { worker: self, waits: false };
-        let job = poll_fn(|cx| idle.poll(cx)).await?;
+        let job = poll_fn(|cx| within_budget(cx, |cx| idle.poll(cx))).await?;
         idle.worker.working = true;
         Some(job)
     }
