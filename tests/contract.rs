@@ -134,7 +134,6 @@ fn dispatch_settings() -> Vec<InvalidSetting> {
         invalid("empty name", builder().name("").build()),
         invalid("no slots", builder().slots(0).build()),
         invalid("too many slots", builder().slots(u32::MAX).build()),
-        invalid("no probes", builder().probes(0).build()),
         invalid("no slots, live", live.set_slots(0)),
         invalid("too many slots, live", live.set_slots(u32::MAX)),
     ]

@@ -319,9 +319,8 @@ settings! {
     slots = 4 => slots(4), set_slots(4), slots() == 4, 4.0;
     pick = SlotPick::RoundRobin => pick(SlotPick::RoundRobin), set_pick(SlotPick::RoundRobin),
         pick() == SlotPick::RoundRobin, "a way to choose is not a number";
-    probes = 2 => probes(2), set_probes(2), probes() == 2, 2.0;
     max_idle = Some(S) => max_idle(S), set_max_idle(S), max_idle() == Some(S), 1.0;
-    keep_dropped = false => keep_dropped(false), set_keep_dropped(false), keep_dropped() == false, 0.0;
+    reuse_dropped = true => reuse_dropped(true), set_reuse_dropped(true), reuse_dropped() == true, 1.0;
     @fixed {}
 }
 
