@@ -141,13 +141,13 @@ fn dispatch_settings() -> Vec<InvalidSetting> {
 
 /// A circuit breaker that opens only by `block`: the failures of the probes are too few to trip it.
 fn breaker(kit: &Kit) -> Fixture {
-    let breaker = CircuitBreaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).clock(kit.clock());
+    let breaker = CircuitBreaker::builder().trips([Trip::failures().ratio(1.0, u32::MAX)]).clock(kit.clock());
     let breaker = breaker.dice(kit.dice.clone()).observe(kit.observer()).build().unwrap();
     blocked(&breaker, Fixture::new(breaker.layer()).shadow(breaker.clone()))
 }
 
 fn keyed_breaker(kit: &Kit) -> Fixture {
-    let breakers = KeyedCircuitBreaker::<u64>::builder().trip(Trip::failures().ratio(1.0, u32::MAX));
+    let breakers = KeyedCircuitBreaker::<u64>::builder().trips([Trip::failures().ratio(1.0, u32::MAX)]);
     let breakers = breakers.max_keys(8).clock(kit.clock()).dice(kit.dice.clone());
     let breakers = breakers.observe(kit.observer()).build().unwrap();
     blocked(&breakers.breaker(&7).unwrap(), Fixture::gate(breakers.by(|_: &Request| 7)))
@@ -162,7 +162,7 @@ fn blocked(breaker: &CircuitBreaker, fixture: Fixture) -> Fixture {
 
 fn breaker_settings() -> Vec<InvalidSetting> {
     let builder = CircuitBreaker::builder;
-    let trip = |trip| builder().trip(trip).build();
+    let trip = |trip| builder().trips([trip]).build();
     let probes = |probes| builder().probes(probes).build();
     let zero = Duration::ZERO;
     let decreasing = OpenTime { max: Duration::from_millis(1), ..OpenTime::default() };

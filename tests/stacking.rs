@@ -181,7 +181,7 @@ fn injected_faults_in_shadow_mode_reject_nothing() {
 /// A rejection by a guard further in is not a failure of the dependency.
 #[tokio::test]
 async fn breaker_ignores_http_rejections_of_an_inner_guard() {
-    let breaker = CircuitBreaker::builder().trip(Trip::failures().count(1)).build().unwrap();
+    let breaker = CircuitBreaker::builder().trips([Trip::failures().count(1)]).build().unwrap();
     let valve = Valve::new(1).unwrap();
     let _held = valve.try_acquire().unwrap();
     let app: Router = Router::new()
