@@ -91,7 +91,10 @@ pub use guard::{
 pub use observe::Metrics;
 pub use observe::{Event, Inspect, Observe, Observer, metric_names};
 pub use parts::Discipline;
-pub use request::{Account, By, ByOption, ByOptionRef, ByRef, Keyed, KeyedExt, Priority, RequestInfo};
+pub use request::{
+    Account, By, ByOption, ByOptionRef, ByRef, ByRequired, ByRequiredRef, Keyed, KeyedExt, NoKey, Priority,
+    RequestInfo,
+};
 pub use time::{Clock, Instant, ManualTime};
 #[cfg(feature = "tower")]
 pub use tower::{
