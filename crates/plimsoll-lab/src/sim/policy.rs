@@ -215,8 +215,9 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             let throttle = throttle.clock(time.clock()).dice(dice(seed, 9)).build()?;
             let outside = throttle.layer().classify(|answer: Result<&(), &CallError>| match answer {
                 Ok(()) => Outcome::Success,
-                Err(CallError::Failed) => Outcome::Failure,
+                Err(CallError::Failed | CallError::Status(_)) => Outcome::Failure,
                 Err(CallError::Rejected | CallError::Throttled) => Outcome::Overloaded,
+                Err(CallError::Left) => Outcome::Cancelled,
             });
             let service = outside.layer(valve(concurrency).build()?.layer().layer(inner));
             drive(service, server, &time, case, seed)
