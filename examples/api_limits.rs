@@ -9,8 +9,8 @@
 //! $ curl -i -H 'X-Api-Key: free-ann' localhost:3001/orders
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
-//! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1, "service";q=1000;w=1
-//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=299;t=1, "service";r=99;t=1
+//! ratelimit-policy: "api/free/account";q=5;w=5
+//! ratelimit: "api/free/account";r=4;t=1
 //! content-length: 10
 //! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
@@ -19,8 +19,8 @@
 //! $ curl -i -H 'X-Api-Key: premium-eve' localhost:3001/orders
 //! HTTP/1.1 200 OK
 //! content-type: text/plain; charset=utf-8
-//! ratelimit-policy: "api/premium/account";q=100;w=2, "service";q=1000;w=1
-//! ratelimit: "api/premium/account";r=99;t=1, "service";r=99;t=1
+//! ratelimit-policy: "api/premium/account";q=100;w=2
+//! ratelimit: "api/premium/account";r=99;t=1
 //! content-length: 10
 //! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
@@ -32,11 +32,11 @@
 //! retry-after: 3
 //! ratelimit-policy: "api/stranger/account";q=3;w=6
 //! ratelimit: "api/stranger/account";r=0;t=2
-//! content-length: 300
+//! content-length: 269
 //! date: Sat, 21 Nov 2026 17:19:07 GMT
 //!
 //! {"detail":"Too many requests in this time. Slow down, and come back later.",
-//!  "guard":"api/stranger/account","reason":"limited","retry_after":3,"status":429,
+//!  "reason":"limited","retry_after":3,"status":429,
 //!  "title":"Too Many Requests",
 //!  "type":"https://iana.org/assignments/http-problem-types#quota-exceeded",
 //!  "violated-policies":["api/stranger/account"]}

@@ -67,7 +67,8 @@
 //! # Features
 //!
 //! - `tower` (default): the layers and services. Enables `tokio`.
-//! - `tokio`: sleeps inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `tokio`: sleeps inside a tokio runtime use its timer and spend its cooperative budget.
+//!   Without it, one timer thread serves all.
 //! - `metrics`: `Metrics`, an observer for the `metrics` facade.
 //! - `serde`: settings can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
@@ -90,7 +91,10 @@ pub use guard::{
 pub use observe::Metrics;
 pub use observe::{Event, Inspect, Observe, Observer, metric_names};
 pub use parts::Discipline;
-pub use request::{Account, By, ByOption, ByOptionRef, ByRef, Keyed, KeyedExt, Priority, RequestInfo};
+pub use request::{
+    Account, By, ByOption, ByOptionRef, ByRef, ByRequired, ByRequiredRef, Keyed, KeyedExt, NoKey, Priority,
+    RequestInfo,
+};
 pub use time::{Clock, Instant, ManualTime};
 #[cfg(feature = "tower")]
 pub use tower::{

@@ -91,7 +91,8 @@
 //! # Features
 //!
 //! - `tower` (default): [`Dispatch::layer`]. Enables `tokio`.
-//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `tokio`: waits inside a tokio runtime use its timer and spend its cooperative budget.
+//!   Without it, one timer thread serves all.
 //! - `serde`: [`DispatchConfig`] and [`WorkersConfig`] can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 

@@ -124,7 +124,8 @@
 //! # Features
 //!
 //! - `tower` (default): the layers. Enables `tokio`.
-//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `tokio`: waits inside a tokio runtime use its timer and spend its cooperative budget.
+//!   Without it, one timer thread serves all.
 //! - `governor`: `Governed`, which turns a limiter of the `governor` crate into a gate.
 //! - `serde`: [`Quota`], [`Class`] and the configuration of every limiter can be read from a
 //!   settings file.

@@ -12,7 +12,7 @@ use crate::pass::Pass;
 use lru::KeyShard;
 use plimsoll_core::parts::sync::{AtomicUsize, Mutex, Ordering, recover};
 use plimsoll_core::parts::{Identity, KeyedHashState};
-use plimsoll_core::{Account, Event, Gate, Keyed, Outcome, Permit, Rejected, RequestInfo, Settle};
+use plimsoll_core::{Account, Event, Gate, Keyed, Outcome, Permit, Reason, Rejected, RequestInfo, Settle};
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -227,6 +227,16 @@ where
         let Some(breaker) = self.breaker(key) else { return Ok(KeyedPass(None)) };
         let pass = breaker.admit(key)?;
         Ok(KeyedPass(Some((breaker, pass))))
+    }
+    fn pass_without_key(&self) {
+        let Identity { name, observer, .. } = &self.0.identity;
+        observer.emit(|| Event::unguarded(name));
+    }
+    fn reject_without_key(&self) -> Rejected {
+        let Identity { name, observer, .. } = &self.0.identity;
+        let rejected = Rejected::new(name, Reason::Unidentified);
+        observer.emit(|| Event::rejected(rejected));
+        rejected
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Reason {
     Filtered,
     /// A rate that several callers share is used up. This caller may have used little of it.
     Throttled,
+    /// The request does not state the account that it belongs to, and this guard requires one.
+    Unidentified,
 }
 
 impl Reason {
@@ -53,6 +55,7 @@ impl Reason {
             Reason::TooLarge => "too_large",
             Reason::Filtered => "filtered",
             Reason::Throttled => "throttled",
+            Reason::Unidentified => "unidentified",
         }
     }
 }
@@ -183,7 +186,8 @@ impl Rejected {
             9 => Reason::Unavailable,
             10 => Reason::TooLarge,
             11 => Reason::Filtered,
-            _ => Reason::Throttled,
+            12 => Reason::Throttled,
+            _ => Reason::Unidentified,
         }
     }
 
@@ -270,7 +274,7 @@ mod tests {
     fn every_field_is_read_back_as_set() {
         use Reason::*;
         let given = [Limited, Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable];
-        for reason in given.into_iter().chain([TooLarge, Filtered, Throttled]) {
+        for reason in given.into_iter().chain([TooLarge, Filtered, Throttled, Unidentified]) {
             let rejected = Rejected::new("x", reason);
             assert_eq!((rejected.reason(), rejected.limit(), rejected.observed()), (reason, None, None));
             let rejected = rejected.numbers(0, 1_073_741_822);

@@ -4,6 +4,7 @@ use super::Dispatch;
 use super::lease::{Lease, Vacant};
 use crate::cell::Cell;
 use crate::slots::Slot;
+use plimsoll_core::parts::consume_budget;
 use plimsoll_core::{Event, Reason, Rejected};
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
@@ -74,6 +75,7 @@ impl<T> Dispatch<T> {
     /// # Panics
     /// Panics when it has to wait inside a tokio runtime without a timer.
     pub async fn checkout_within(&self, timeout: Duration) -> Checkout<T, &Self> {
+        consume_budget().await;
         let until = self.0.clock.now() + timeout;
         let mut pause = Duration::from_micros(100);
         loop {

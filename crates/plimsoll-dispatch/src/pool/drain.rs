@@ -4,7 +4,7 @@ use super::config::check_slots;
 use super::{Dispatch, Inner};
 use crate::cell::Cell;
 use plimsoll_core::parts::sync::recover;
-use plimsoll_core::parts::wake;
+use plimsoll_core::parts::{consume_budget, wake};
 use plimsoll_core::{ControlError, Event, Reason, Rejected};
 use std::future::poll_fn;
 use std::task::Poll;
@@ -48,6 +48,7 @@ impl<T> Dispatch<T> {
     /// # Cancel safety
     /// Dropping the future has no effect on the pool.
     pub async fn drained(&self) {
+        consume_budget().await;
         poll_fn(|cx| {
             let mut waiting = recover(self.0.draining.lock());
             if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {

@@ -2,6 +2,7 @@
 
 use super::{Shared, Workers};
 use crate::slots::Slot;
+use plimsoll_core::parts::within_budget;
 use plimsoll_core::{Event, Outcome};
 use std::fmt;
 use std::future::poll_fn;
@@ -46,7 +47,7 @@ impl<J> Worker<J> {
         }
         // Dropped, it ends the idle state.
         let mut idle = Idle(self);
-        let (slot, job) = poll_fn(|cx| idle.poll(cx)).await?;
+        let (slot, job) = poll_fn(|cx| within_budget(cx, |cx| idle.poll(cx))).await?;
         idle.0.slot = Some(slot);
         idle.0.working = true;
         Some(job)

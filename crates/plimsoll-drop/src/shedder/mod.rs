@@ -373,6 +373,14 @@ impl<K: Hash + ?Sized> Keyed<K> for LoadShedder {
     fn admit_for(&self, key: &K, info: RequestInfo) -> Result<(), Rejected> {
         self.decide_for(info.priority, key)
     }
+    fn pass_without_key(&self) {
+        self.0.observer.emit(|| Event::unguarded(self.0.name));
+    }
+    fn reject_without_key(&self) -> Rejected {
+        let rejected = Rejected::new(self.0.name, Reason::Unidentified);
+        self.0.observer.emit(|| Event::rejected(rejected));
+        rejected
+    }
 }
 
 impl Keyed<NoAccount> for LoadShedder {

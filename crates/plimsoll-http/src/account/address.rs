@@ -3,6 +3,7 @@
 use super::forwarded::{nth_from_right, parse_forwarded, parse_x_forwarded_for};
 use http::header::{FORWARDED, HeaderName};
 use http::{Extensions, Request};
+use plimsoll_core::NoKey;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The socket address of the peer, as an extension of a request.
@@ -26,9 +27,13 @@ pub struct PeerAddr(pub SocketAddr);
 /// | from `10.0.0.7`, `X-Forwarded-For: 6.6.6.6, 203.0.113.9` | 10.0.0.7 | 203.0.113.9 | 6.6.6.6 |
 ///
 /// State the exact number of proxies, and make sure that no client can bypass them. If there is no
-/// valid address in that place, the request has none. It is then exempt or shares one account with
-/// all such requests: choose [`or_exempt`](Self::or_exempt) or [`or_shared`](Self::or_shared). A
-/// missing address is never an error.
+/// valid address in that place, the request has none. Choose what happens to such requests:
+///
+/// | closure | attach with | a request without an address |
+/// |---|---|---|
+/// | [`or_rejected`](Self::or_rejected) | `.by_required(..)` | is rejected: 400, reason `Unidentified` |
+/// | [`or_shared`](Self::or_shared) | `.by(..)` | shares one account with all such requests |
+/// | [`or_exempt`](Self::or_exempt) | `.by_option(..)` | passes; the guard emits `Unguarded` |
 ///
 /// IPv6 addresses are cut to the /64 that one customer is assigned. An IPv4-mapped IPv6 address
 /// counts as that IPv4 address.
@@ -55,7 +60,7 @@ pub struct PeerAddr(pub SocketAddr);
 #[doc(alias = "trusted proxy")]
 #[doc(alias = "rate limit by IP")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "choose what happens to requests without an address: or_exempt or or_shared"]
+#[must_use = "choose what happens to requests without an address: or_rejected, or_shared or or_exempt"]
 pub struct ClientAddr {
     proxies: usize,
     forwarded: bool,
@@ -76,8 +81,11 @@ impl ClientAddr {
     /// Creates an account by the peer of the socket. No header is read.
     ///
     /// In axum this needs feature `axum` and `into_make_service_with_connect_info::<SocketAddr>()`.
-    /// Without them no request has a peer's address. With [`or_shared`](Self::or_shared) all
-    /// clients are then one account.
+    /// Without either of them no request has a peer's address. Then all requests are rejected with
+    /// [`or_rejected`](Self::or_rejected), all clients are one account with
+    /// [`or_shared`](Self::or_shared), and no client is limited with
+    /// [`or_exempt`](Self::or_exempt). So prefer `or_rejected`, which shows the mistake with the
+    /// first request.
     pub const fn peer() -> Self {
         ClientAddr::behind(0)
     }
@@ -99,7 +107,8 @@ impl ClientAddr {
         self
     }
 
-    /// Returns a closure for `.by_option(..)`. Requests without an address pass uncounted.
+    /// Returns a closure for `.by_option(..)`. Requests without an address pass
+    /// uncounted, and each of them is an event.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<IpAddr> + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request)
     }
@@ -107,6 +116,13 @@ impl ClientAddr {
     /// Returns a closure for `.by(..)`. Requests without an address share the account `::`.
     pub fn or_shared<B>(self) -> impl Fn(&Request<B>) -> IpAddr + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    }
+
+    /// Returns a closure for `.by_required(..)`. Requests without an address are rejected.
+    pub fn or_rejected<B>(
+        self,
+    ) -> impl Fn(&Request<B>) -> Result<IpAddr, NoKey> + Clone + Send + Sync + 'static {
+        move |request: &Request<B>| self.get(request).ok_or(NoKey)
     }
 
     /// Returns the address of the client that sent `request`, if it is known.

@@ -10,7 +10,8 @@ pub(crate) mod tiered;
 use crate::setup::{Common, queue_controls};
 use crate::wait::acquire::{AcquireUnits, Attempt};
 use plimsoll_core::{
-    Account, Allowance, ControlError, Event, Inspect, Keyed, Outcome, Permit, Rejected, RequestInfo, Settle,
+    Account, Allowance, ControlError, Event, Inspect, Keyed, Outcome, Permit, Reason, Rejected, RequestInfo,
+    Settle,
 };
 use policy::QuotaPolicy;
 use std::borrow::Borrow;
@@ -288,6 +289,16 @@ where
     #[inline]
     fn admit_for(&self, key: &P::Key, info: RequestInfo) -> Result<P::Charge, Rejected> {
         self.charge(key, info.cost, |charge| charge)
+    }
+    fn pass_without_key(&self) {
+        let common = self.0.common();
+        common.observer.emit(|| Event::unguarded(common.name));
+    }
+    fn reject_without_key(&self) -> Rejected {
+        let common = self.0.common();
+        let rejected = Rejected::new(common.name, Reason::Unidentified);
+        common.observer.emit(|| Event::rejected(rejected));
+        rejected
     }
 }
 

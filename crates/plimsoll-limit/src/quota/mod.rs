@@ -209,13 +209,8 @@ impl Quota {
 
 /// Returns what remains of a quota.
 pub(crate) fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
-    Allowance {
-        name,
-        limit: u64::from(rate.burst),
-        window: Duration::from_nanos(rate.span()),
-        remaining: u64::from(rate.remaining(free, now)),
-        reset: Duration::from_nanos(free.saturating_sub(now)),
-    }
+    Allowance::new(name, u64::from(rate.burst), Duration::from_nanos(rate.span()))
+        .left(u64::from(rate.remaining(free, now)), Duration::from_nanos(free.saturating_sub(now)))
 }
 
 impl fmt::Display for Quota {

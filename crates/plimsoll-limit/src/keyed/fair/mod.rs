@@ -291,7 +291,7 @@ impl<K: ?Sized> Fair<K> {
         let Bucket { now, rate, free, fill, level } = bucket;
         let name = self.common.name;
         if tide::is_open(fill) {
-            return quota::allowance(name, rate, free, now);
+            return quota::allowance(name, rate, free, now).shared(true);
         }
         let threshold = tide::threshold(level * weight * TAU, fill).max(floor * TAU);
         // The casts saturate.
@@ -302,13 +302,8 @@ impl<K: ?Sized> Fair<K> {
         let unused = (threshold + 1.0 - f64::from(limit)).max(1e-9);
         let share_reset = Duration::from_secs_f64(TAU * (used / unused).max(1.0).ln());
         let bucket_reset = rate.take(free, now, limit.min(rate.burst)).map_or_else(|at| at - now, |_| 0);
-        Allowance {
-            name,
-            limit: u64::from(limit),
-            window: Duration::from_secs_f64(TAU),
-            remaining: u64::from(remaining),
-            reset: share_reset.max(Duration::from_nanos(bucket_reset)),
-        }
+        let reset = share_reset.max(Duration::from_nanos(bucket_reset));
+        Allowance::new(name, u64::from(limit), Duration::from_secs_f64(TAU)).left(u64::from(remaining), reset)
     }
 }
 

@@ -252,7 +252,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         }
         for limit in class.all.iter().chain(self.global.as_ref()) {
             let rate = limit.live.rate();
-            each(quota::allowance(limit.name, rate, limit.free(rate, now), now));
+            each(quota::allowance(limit.name, rate, limit.free(rate, now), now).shared(true));
         }
     }
 
