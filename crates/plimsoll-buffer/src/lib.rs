@@ -126,7 +126,8 @@
 //! # Features
 //!
 //! - `tower` (default): [`Buffer`]. Enables `tokio`.
-//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `tokio`: waits inside a tokio runtime use its timer and spend its cooperative budget.
+//!   Without it, one timer thread serves all.
 //! - `serde`: [`MailboxConfig`] and [`BufferConfig`] can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 

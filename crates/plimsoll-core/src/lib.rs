@@ -67,7 +67,8 @@
 //! # Features
 //!
 //! - `tower` (default): the layers and services. Enables `tokio`.
-//! - `tokio`: sleeps inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `tokio`: sleeps inside a tokio runtime use its timer and spend its cooperative budget.
+//!   Without it, one timer thread serves all.
 //! - `metrics`: `Metrics`, an observer for the `metrics` facade.
 //! - `serde`: settings can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
@@ -83,14 +84,17 @@ mod tower;
 
 pub use chance::Dice;
 pub use guard::{
-    Allowance, Classify, ConfigError, ControlError, Gate, Mode, OnError, Only, Outcome, Overload, Pack,
-    Packed, Permit, Reason, Rejected, Settle, Shadow, Then, Wait, Words,
+    Allowance, Classify, ConfigError, ControlError, Gate, Mode, OnError, Only, OpenCause, Outcome, Overload,
+    Pack, Packed, Permit, Reason, Rejected, Settle, Shadow, Then, Wait, Words,
 };
 #[cfg(feature = "metrics")]
 pub use observe::Metrics;
 pub use observe::{Event, Inspect, Observe, Observer, metric_names};
 pub use parts::Discipline;
-pub use request::{Account, By, ByOption, ByOptionRef, ByRef, Keyed, KeyedExt, Priority, RequestInfo};
+pub use request::{
+    Account, By, ByOption, ByOptionRef, ByRef, ByRequired, ByRequiredRef, Keyed, KeyedExt, NoKey, Priority,
+    RequestInfo,
+};
 pub use time::{Clock, Instant, ManualTime};
 #[cfg(feature = "tower")]
 pub use tower::{

@@ -3,8 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{
-    Allowance, By, ByOption, ByOptionRef, ByRef, Gate, Keyed, Mode, Only, Outcome, Pack, Packed, Priority,
-    Reason, Rejected, RequestInfo, Settle, Shadow, Then, Wait, Words,
+    Allowance, By, ByOption, ByOptionRef, ByRef, ByRequired, ByRequiredRef, Gate, Keyed, Mode, NoKey, Only,
+    Outcome, Pack, Packed, Priority, Reason, Rejected, RequestInfo, Settle, Shadow, Then, Wait, Words,
 };
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ impl Settle for RecordingGuard {
     }
     fn allowances(&self, token: &TestToken, each: &mut dyn FnMut(Allowance)) {
         let second = Duration::from_secs(1);
-        each(Allowance { name: "guard", limit: 9, window: second, remaining: token.0, reset: second });
+        each(Allowance::new("guard", 9, second).left(token.0, second));
     }
 }
 impl Keyed<&'static str> for RecordingGuard {
@@ -153,6 +153,13 @@ fn key_and_info_reach_the_guard_through_every_adapter() {
     let by_option_ref = || ByOptionRef::<_, _, str>::new(guard.clone(), |r: &Request| r.account);
     assert_passes_through(&guard, by_option_ref(), WITH_DEFAULTS);
     assert_passes_through(&guard, by_option_ref().info(read_info), WITH_INFO);
+    let by_required = || ByRequired::new(guard.clone(), |r: &Request| r.account.ok_or(NoKey));
+    assert_passes_through(&guard, by_required(), WITH_DEFAULTS);
+    assert_passes_through(&guard, by_required().info(read_info), WITH_INFO);
+    let by_required_ref =
+        || ByRequiredRef::<_, _, str>::new(guard.clone(), |r: &Request| r.account.ok_or(NoKey));
+    assert_passes_through(&guard, by_required_ref(), WITH_DEFAULTS);
+    assert_passes_through(&guard, by_required_ref().info(read_info), WITH_INFO);
     // And through a clone.
     assert_passes_through(&guard, by_option_ref().info(read_info).clone(), WITH_INFO);
 }
@@ -172,6 +179,28 @@ fn requests_without_a_key_pass_uncounted() {
     let off = || Shadow::new(guard.clone(), Mode::Off);
     assert_passes_uncounted(&guard, Packed(Only::new(off(), |r: &Request| r.account.is_some())));
     assert_passes_uncounted(&guard, Packed(Only::new(off(), |r: &Request| r.account.is_none())));
+}
+
+#[test]
+fn required_key_that_is_missing_is_a_rejection() {
+    let guard = RecordingGuard::default();
+    let by_required = ByRequired::new(guard.clone(), |r: &Request| r.account.ok_or(NoKey));
+    let by_required_ref =
+        ByRequiredRef::<_, _, str>::new(guard.clone(), |r: &Request| r.account.ok_or(NoKey));
+    assert_eq!(by_required.admit(&ANONYMOUS).unwrap_err().reason(), Reason::Unidentified);
+    assert_eq!(by_required_ref.admit(&ANONYMOUS).unwrap_err().reason(), Reason::Unidentified);
+    assert_eq!(guard.take(), [], "nothing was charged");
+}
+
+#[test]
+fn next_unit_comes_before_the_quota_is_complete() {
+    let allowance = |reset| Allowance::new("x", 10, Duration::from_secs(10)).left(0, reset);
+    let millis = Duration::from_millis;
+    for (reset, next) in [(0, 0), (400, 400), (1_000, 1_000), (1_001, 1), (9_999, 999), (12_500, 500)] {
+        assert_eq!(allowance(millis(reset)).next_unit(), millis(next), "{reset}");
+    }
+    let odd = Allowance::new("x", 0, Duration::ZERO).left(0, millis(7));
+    assert_eq!(odd.next_unit(), millis(7), "without an interval: all of it");
 }
 
 #[test]

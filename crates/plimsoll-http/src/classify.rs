@@ -11,6 +11,9 @@ use plimsoll_core::{Classify, Outcome, Rejected};
 /// | 429, 503 | `Overloaded`: the inner service pushed back |
 /// | other 5xx | `Failure` |
 /// | all others, including 4xx | `Success`: the service has worked |
+///
+/// 408 is what tower-http's `TimeoutLayer` answers when a handler takes too long. A server that also
+/// answers 408 to clients that send too slowly needs a classifier of its own.
 #[doc(alias = "status code")]
 pub fn outcome_for(status: StatusCode) -> Outcome {
     match status {

@@ -20,8 +20,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! *Not* for HTTP clients: `.http()` would turn a rejection into a response that no server has sent.
-//! A 503 of another server does not become a rejection. At a client use `.classify(..)` with
+//! *Not* for HTTP clients: `.http()` would turn a rejection into a response that no server has
+//! sent. A 503 of another server does not become a rejection. At a client use `.classify(..)` with
 //! [`outcome_for`], which maps a status to an outcome.
 //!
 //! # Statuses
@@ -31,7 +31,8 @@
 //! | `Limited`: the account has used up its own quota | 429 | quota-exceeded | the violated quota |
 //! | `Throttled`: a rate that many callers share is used up | 503 | temporary-reduced-capacity | none |
 //! | `Full`, `Busy`, `Dropped`, `Expired`, `Evicted` | 503 | temporary-reduced-capacity | none |
-//! | `TooLarge`: larger than the limit can ever admit | 413 | – | the quota, if there is one |
+//! | `TooLarge`: larger than the limit can ever admit | 413 | – | none |
+//! | `Unidentified`: the request does not state its account | 400 | – | none |
 //! | all others | 503 | – | none |
 //!
 //! The first two rows are both rate limits, and both carry `Retry-After`. They differ in whose rate
@@ -40,8 +41,8 @@
 //! - `Limited`: a keyed limiter, the account tier of a tiered limiter, or the share or cap of an
 //!   account in a fair limiter.
 //! - `Throttled`: a `RateLimiter`, a global or class tier, the quota that all accounts of a fair
-//!   limiter share, or an overflow quota. The caller may be innocent of its use, so the response
-//!   does not report a quota.
+//!   limiter share, or a keyed limiter that rejects new accounts while its table is full. The
+//!   caller may be innocent of it, so the response does not report a quota.
 //!
 //! # Accounts
 //!
@@ -51,13 +52,14 @@
 //! |---|---|---|
 //! | address of the client, behind *n* trusted proxies | `.by(..)`, `.by_option(..)` | [`ClientAddr::behind(n)`](ClientAddr) |
 //! | header | `.by_ref(..)`, `.by_option_ref(..)` | [`Header::new("x-api-key")?`](Header) |
-//! | route as it was written, `/users/{id}` | `.by_option_ref(..)` | `matched_path` (feature `axum`) |
+//! | route as it was written, `/users/{id}` | `.by_ref(..)`, `.by_option_ref(..)` | `MatchedRoute` (feature `axum`) |
 //! | path, method | `.by_ref(..)` | [`path`], [`method`](method()) |
 //! | anything else | any of them | a closure of your own |
 //!
-//! A request without an address, or without the header, is never an error. Choose whether such
-//! requests are exempt (`.or_exempt()`) or share one account (`.or_shared()`).
-//! [`RequestAttributes`] reads cost and priority for `.info(..)`.
+//! A request may lack the address, the header or the route. Choose what happens to it: it is
+//! rejected (`.or_rejected()`, for `.by_required(..)`), it shares one account with all such
+//! requests (`.or_shared()`), or it is exempt (`.or_exempt()`). Each exempt request is an event,
+//! `Unguarded`. [`RequestAttributes`] reads cost and priority for `.info(..)`.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -80,25 +82,25 @@
 //! report in the fields of draft-ietf-httpapi-ratelimit-headers-10, and so do 429 responses:
 //!
 //! ```text
-//! ratelimit-policy: "api/free/account";q=5;w=5, "api/free";q=300;w=1
-//! ratelimit: "api/free/account";r=4;t=1, "api/free";r=299;t=1
+//! ratelimit-policy: "api/free/account";q=5;w=5
+//! ratelimit: "api/free/account";r=4;t=1
 //! ```
 //!
-//! `q` units are replenished in `w` seconds. `r` units remain, and all are replenished in `t`
-//! seconds. In a 429 response, `t` is the time until the request can be admitted. A burst that is
-//! replenished in less than a second is reported as the quota of one second.
+//! `q` units are replenished in `w` seconds. `r` units remain, and the next one is replenished in
+//! `t` seconds. A burst that is replenished in less than a second is reported as the quota of one
+//! second. The time until the whole request can be admitted may be longer: it is in `Retry-After`.
 //!
 //! - The names are those of the guards, so give each guard its own name.
 //! - Fields that an inner layer has written stay as they are.
 //! - A guard without a quota costs nothing here.
-//! - A quota that many callers share is reported in responses to admitted requests, too. Its `r`
-//!   shows how much all of them have left. [`HttpOptions`] can turn the fields off.
+//! - A caller reads its own quota only. A quota that several callers share is the capacity of the
+//!   service, and what remains of it is the load: see [`HttpOptions::shared_quotas`].
 //! - Browsers show the fields to scripts of another origin only if `Access-Control-Expose-Headers`
 //!   names them.
 //!
-//! `Retry-After` is delayed by a random share of up to a quarter, then rounded up to whole seconds.
-//! So clients that were rejected together for several seconds do not come back together.
-//! [`HttpOptions`] changes all of this.
+//! `Retry-After` is delayed by a random time, then rounded up to whole seconds. The delay is up to
+//! a quarter of the time, but never less than up to 2 s. So clients that were rejected together do
+//! not come back together. [`HttpOptions`] changes all of this.
 //!
 //! # What is guarded
 //!
@@ -126,7 +128,7 @@ mod response;
 mod retry_after;
 
 #[cfg(feature = "axum")]
-pub use account::matched_path;
+pub use account::MatchedRoute;
 pub use account::{ClientAddr, Header, PeerAddr, method, path, paths_except};
 pub use classify::{ByStatus, outcome_for};
 pub use layer::{Http, HttpExt};

@@ -25,6 +25,8 @@ use std::time::Duration;
 pub struct HttpOptions {
     pub(crate) rate_limit_fields: bool,
     pub(crate) legacy_fields: bool,
+    pub(crate) shared_quotas: bool,
+    pub(crate) guard_names: bool,
     jitter: f32,
     dice: Dice,
 }
@@ -36,9 +38,17 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
-    /// Creates the default: `RateLimit` fields, no legacy fields, a jitter of 0.25.
+    /// Creates the default: `RateLimit` fields for the caller's own quotas, no legacy fields, no
+    /// names of guards, a jitter of 0.25.
     pub const fn new() -> Self {
-        HttpOptions { rate_limit_fields: true, legacy_fields: false, jitter: 0.25, dice: Dice::thread() }
+        HttpOptions {
+            rate_limit_fields: true,
+            legacy_fields: false,
+            shared_quotas: false,
+            guard_names: false,
+            jitter: 0.25,
+            dice: Dice::thread(),
+        }
     }
 
     /// Sets whether responses carry `RateLimit` and `RateLimit-Policy`. Default: `true`.
@@ -67,11 +77,34 @@ impl HttpOptions {
         self
     }
 
+    /// Sets whether the fields also report quotas that a caller shares with others. Default:
+    /// `false`.
+    ///
+    /// Such a quota is the capacity of the whole service or of a class, and what remains of it is
+    /// the present load. The draft advises against stating either to clients that are not trusted.
+    #[must_use]
+    pub const fn shared_quotas(mut self, on: bool) -> Self {
+        self.shared_quotas = on;
+        self
+    }
+
+    /// Sets whether the body of a rejection names the guard that rejected. Default: `false`.
+    ///
+    /// The name of a guard may be that of a part of the system. If the caller's own quota is
+    /// violated, the body always names it, in `violated-policies`.
+    #[must_use]
+    pub const fn guard_names(mut self, on: bool) -> Self {
+        self.guard_names = on;
+        self
+    }
+
     /// Sets the largest share by which `Retry-After` is delayed at random.
     ///
     /// Without a delay, all clients that were rejected in one second come back in one second. The
-    /// delayed time is never earlier than the time that the guard has stated. A share out of range
-    /// becomes the nearest valid one, and NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
+    /// delay is at most this share of the time, but at least up to 2 s and at most up to 60 s,
+    /// because the field has whole seconds. The delayed time is never earlier than the time that
+    /// the guard has stated. 0 turns the delay off. A share out of range becomes the nearest valid
+    /// one, and NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
     #[doc(alias = "Retry-After")]
     #[must_use]
     #[doc(alias = "thundering herd")]
@@ -90,12 +123,12 @@ impl HttpOptions {
         self
     }
 
-    /// Returns `after`, delayed by a random share of it.
+    /// Returns `after`, delayed by a random time.
     pub(crate) fn spread(&self, after: Duration) -> Duration {
         if self.jitter <= 0.0 {
             return after;
         }
-        let max = Duration::try_from_secs_f64(after.as_secs_f64() * f64::from(self.jitter));
-        after.saturating_add(self.dice.jitter(max.unwrap_or_default()))
+        let share = after.as_secs_f64() * f64::from(self.jitter);
+        after.saturating_add(self.dice.jitter(Duration::from_secs_f64(share.clamp(2.0, 60.0))))
     }
 }

@@ -31,7 +31,9 @@ struct PolicyItem {
 #[derive(Clone, Copy)]
 struct Remaining {
     units: u64,
-    /// In seconds.
+    /// The time until another unit is replenished, in seconds.
+    next: Option<u64>,
+    /// The time until all units are replenished, in seconds.
     reset: Option<u64>,
 }
 
@@ -60,29 +62,36 @@ impl PolicyItem {
 
     /// Creates an item for an admitted request.
     fn admitted(allowance: Allowance) -> Self {
-        let Allowance { name, limit, window, remaining, reset } = allowance;
-        let remaining = Remaining { units: remaining, reset: Some(whole_seconds(reset)) };
+        let Allowance { name, limit, window, remaining, reset, .. } = allowance;
+        let next = Some(allowance.next_unit()).filter(|next| !next.is_zero()).map(retry_after_seconds);
+        let remaining = Remaining { units: remaining, next, reset: Some(whole_seconds(reset)) };
         PolicyItem::new(name, limit, Some(window), Some(remaining))
     }
 
     /// Creates an item for a rejection by a quota, or returns `None` for any other.
     ///
-    /// A rate that many callers share is not reported: this caller may be innocent of its use.
-    fn rejected(rejected: &Rejected) -> Option<Self> {
+    /// A rate that several callers share is not reported: this caller may be innocent of its use.
+    /// A request that is too large reports the limit only with `shared`, because the limit may be
+    /// that of all callers.
+    fn rejected(rejected: &Rejected, shared: bool) -> Option<Self> {
         let limit = rejected.limit()?;
         let remaining = match rejected.reason() {
             Reason::Limited => {
                 let units = limit.saturating_sub(rejected.observed().unwrap_or(limit));
-                Some(Remaining { units, reset: rejected.retry_after().map(retry_after_seconds) })
+                let reset = rejected.retry_after();
+                let window = rejected.window().unwrap_or_default();
+                let allowance = |reset| Allowance::new(rejected.by(), limit, window).left(units, reset);
+                let next = reset.map(|reset| retry_after_seconds(allowance(reset).next_unit()));
+                Some(Remaining { units, next, reset: reset.map(retry_after_seconds) })
             }
-            Reason::TooLarge => None,
+            Reason::TooLarge if shared => None,
             _ => return None,
         };
         Some(PolicyItem::new(rejected.by(), limit, rejected.window(), remaining))
     }
 
     fn write_legacy(&self, headers: &mut HeaderMap) {
-        let Some(Remaining { units, reset }) = self.remaining else { return };
+        let Some(Remaining { units, reset, .. }) = self.remaining else { return };
         // An inner layer has written them. Its quota is the closer one.
         if headers.contains_key(LEGACY_LIMIT) {
             return;
@@ -100,7 +109,8 @@ fn whole_seconds(time: Duration) -> u64 {
     if time.is_zero() { 0 } else { retry_after_seconds(time) }
 }
 
-/// Writes the quotas that `allowances` reports for an admitted request.
+/// Writes the quotas that `allowances` reports for an admitted request: those of its own account,
+/// and with [`HttpOptions::shared_quotas`] all of them.
 ///
 /// A guard that reports none pays nothing: no allocation, no write.
 pub(crate) fn write_admitted(
@@ -111,6 +121,9 @@ pub(crate) fn write_admitted(
     let mut lines = FieldLines::default();
     let mut least: Option<Allowance> = None;
     allowances(&mut |allowance| {
+        if allowance.shared && !options.shared_quotas {
+            return;
+        }
         if options.rate_limit_fields {
             lines.add(headers, &PolicyItem::admitted(allowance));
         }
@@ -126,7 +139,7 @@ pub(crate) fn write_admitted(
 
 /// Writes the quota that rejected a request, if it is the caller's own.
 pub(crate) fn write_rejected(headers: &mut HeaderMap, options: &HttpOptions, rejected: &Rejected) {
-    let Some(item) = PolicyItem::rejected(rejected) else { return };
+    let Some(item) = PolicyItem::rejected(rejected, options.shared_quotas) else { return };
     if options.rate_limit_fields {
         let mut lines = FieldLines::default();
         lines.add(headers, &item);
@@ -160,10 +173,10 @@ impl FieldLines {
         if let Some(window) = item.window {
             let _ = write!(self.policy, ";w={window}");
         }
-        let Some(Remaining { units, reset }) = item.remaining else { return };
+        let Some(Remaining { units, next, .. }) = item.remaining else { return };
         let _ = write!(self.limit, "{}{name};r={}", comma(&self.limit), units.min(MAX_INTEGER));
-        if let Some(reset) = reset {
-            let _ = write!(self.limit, ";t={}", reset.min(MAX_INTEGER));
+        if let Some(next) = next {
+            let _ = write!(self.limit, ";t={}", next.min(MAX_INTEGER));
         }
     }
 

@@ -12,7 +12,11 @@ use serde_json::{Map, Value};
 /// |---|---|---|
 /// | `Limited` | 429 Too Many Requests | this account has used up its own quota |
 /// | `TooLarge` | 413 Content Too Large | larger than the limit can ever admit: do not retry |
+/// | `Unidentified` | 400 Bad Request | the request does not state its account |
 /// | `Throttled`, all others | 503 Service Unavailable | the service cannot serve it now |
+///
+/// A cost that is read off `Content-Length` makes a request too large by its content. No other
+/// status says "never".
 #[doc(alias = "429")]
 #[doc(alias = "413")]
 #[doc(alias = "503")]
@@ -22,6 +26,7 @@ pub fn status_for(reason: Reason) -> StatusCode {
     match reason {
         Reason::Limited => StatusCode::TOO_MANY_REQUESTS,
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Reason::Unidentified => StatusCode::BAD_REQUEST,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -38,6 +43,7 @@ fn detail(reason: Reason) -> &'static str {
         Reason::Overdue => "The request's deadline left no time to serve it.",
         Reason::Closed => "The service is shutting down.",
         Reason::TooLarge => "The request is larger than all there is room for.",
+        Reason::Unidentified => "The request does not state the account that it belongs to.",
         _ => "The service cannot take the request now.",
     }
 }
@@ -72,7 +78,9 @@ pub(crate) fn response<B: From<String>>(rejected: Rejected, options: &HttpOption
     set("status", status.as_u16().into());
     set("detail", detail(rejected.reason()).into());
     set("reason", rejected.reason().as_str().into());
-    set("guard", rejected.by().into());
+    if options.guard_names {
+        set("guard", rejected.by().into());
+    }
     if let Some(seconds) = retry_after {
         set("retry_after", seconds.into());
     }

@@ -48,15 +48,16 @@ async fn rejection_is_a_problem_document() {
     let response = reject(rejected).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
-    assert_eq!(response.headers()[header::RETRY_AFTER], "2", "rounded up");
+    let retry_after: u64 = response.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((2..=4).contains(&retry_after), "rounded up, with a jitter of up to 2 s: {retry_after}");
     assert_eq!(response.extensions().get::<Rejected>(), Some(&rejected));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["status"], 429);
     assert_eq!(problem["title"], "Too Many Requests");
     assert_eq!(problem["reason"], "limited");
-    assert_eq!(problem["guard"], "per-account");
-    assert_eq!(problem["retry_after"], 2);
+    assert_eq!(problem["violated-policies"], serde_json::json!(["per-account"]));
+    assert_eq!(problem["retry_after"], retry_after);
     assert!(problem["detail"].as_str().unwrap().ends_with('.'));
 }
 
@@ -72,6 +73,7 @@ fn only_the_own_quota_is_429() {
     use Reason::*;
     assert_eq!(status_for(Limited), 429);
     assert_eq!(status_for(TooLarge), 413, "a retry never helps");
+    assert_eq!(status_for(Unidentified), 400);
     for reason in
         [Open, Full, Dropped, Expired, Evicted, Busy, Overdue, Closed, Unavailable, Filtered, Throttled]
     {

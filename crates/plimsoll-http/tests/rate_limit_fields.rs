@@ -65,7 +65,7 @@ impl<R: ?Sized> Gate<R> for Fixed {
 
 fn allow(name: &'static str, limit: u64, window: f64, remaining: u64, reset: f64) -> Allowance {
     let seconds = Duration::from_secs_f64;
-    Allowance { name, limit, window: seconds(window), remaining, reset: seconds(reset) }
+    Allowance::new(name, limit, seconds(window)).left(remaining, seconds(reset))
 }
 
 async fn call(router: Router) -> Response<Body> {
@@ -95,7 +95,7 @@ async fn admitted_response_reports_each_quota() {
     );
     assert_eq!(
         limits(&headers),
-        [member("burst", &[("r", 50), ("t", 30)]), member("daily", &[("r", 999), ("t", 87)])]
+        [member("burst", &[("r", 50), ("t", 1)]), member("daily", &[("r", 999), ("t", 87)])]
     );
     assert_eq!(headers["ratelimit-policy"], r#""burst";q=100;w=60, "daily";q=1000;w=86400"#, "one line");
     assert!(!headers.contains_key("x-ratelimit-limit") && !headers.contains_key("retry-after"));
@@ -107,8 +107,12 @@ async fn window_below_a_second_is_reported_per_second() {
     let headers = admitted(&all, HttpOptions::new()).await;
     let expected = [("fast", 100, 1), ("odd", 10, 2), ("full", 5, 1)];
     assert_eq!(policies(&headers), expected.map(|(name, q, w)| member(name, &[("q", q), ("w", w)])));
-    let expected = [("fast", 3, 1), ("odd", 0, 2), ("full", 5, 0)];
-    assert_eq!(limits(&headers), expected.map(|(name, r, t)| member(name, &[("r", r), ("t", t)])));
+    let expected = [
+        member("fast", &[("r", 3), ("t", 1)]),
+        member("odd", &[("r", 0), ("t", 1)]),
+        member("full", &[("r", 5)]),
+    ];
+    assert_eq!(limits(&headers), expected, "a full quota gets no further unit");
 }
 
 /// 300 units a second are one unit each 3,333,334 ns, so 300 take a little more than a second.
@@ -124,8 +128,9 @@ async fn quota_is_reported_as_it_was_set() {
         (Quota::per_second(50).burst(100), 100, 2),
         (Quota::per_minute(40).burst(1), 1, 2),
     ] {
-        let headers =
-            call(app().layer(RateLimiter::new(quota).unwrap().layer().http())).await.headers().clone();
+        let options = HttpOptions::new().shared_quotas(true);
+        let layer = RateLimiter::new(quota).unwrap().layer().http_with(options);
+        let headers = call(app().layer(layer)).await.headers().clone();
         assert_eq!(policies(&headers), [member("limit", &[("q", q), ("w", w)])], "{quota}");
     }
 }
@@ -140,11 +145,15 @@ async fn rejection_reports_the_violated_quota() {
     assert_eq!(policies(&headers), [member("api/free/account", &[("q", 10), ("w", 2)])]);
     assert_eq!(
         limits(&headers),
-        [member("api/free/account", &[("r", 2), ("t", 2)])],
-        "two remain, and it needed more"
+        [member("api/free/account", &[("r", 2), ("t", 1)])],
+        "two remain, it needed more, and the next unit comes within a fifth of a second"
     );
+    assert_eq!(rejected(rejection, HttpOptions::new().jitter(0.0)).await["retry-after"], "2");
 
-    let headers = rejected(Rejected::new("x", Reason::TooLarge).numbers(10, 50), HttpOptions::new()).await;
+    let too_large = Rejected::new("x", Reason::TooLarge).numbers(10, 50);
+    let headers = rejected(too_large, HttpOptions::new()).await;
+    assert!(policies(&headers).is_empty(), "the limit may be that of all callers: {headers:?}");
+    let headers = rejected(too_large, HttpOptions::new().shared_quotas(true)).await;
     assert_eq!(policies(&headers), [member("x", &[("q", 10)])]);
     assert!(limits(&headers).is_empty() && !headers.contains_key("retry-after"), "a retry never helps");
 
@@ -216,7 +225,7 @@ proptest! {
         let (window, reset) = (nanos(window), nanos(reset));
         let names: Vec<_> = names.iter().map(|name| plimsoll_core::parts::intern(name)).collect();
         let all: Vec<_> =
-            names.iter().map(|name| Allowance { name, limit, window, remaining, reset }).collect();
+            names.iter().map(|name| Allowance::new(name, limit, window).left(remaining, reset)).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let headers = runtime.block_on(admitted(&all, HttpOptions::new().legacy_fields(true)));
         let ascii = |name: &str| name.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect::<String>();
@@ -235,12 +244,15 @@ proptest! {
             // Rounding never reports fewer units than the limit has.
             prop_assert!(q as u128 >= u128::from(limit.min(999_999_999_999_999)));
         }
+        let next = Allowance::new("x", limit, window).left(remaining, reset).next_unit();
         for (_, parameters) in &limits {
-            prop_assert!(u128::from(parameters[1].1 as u64) * 1_000_000_000 >= reset.as_nanos());
+            let t = parameters.get(1).map_or(0, |(_, t)| u128::from(*t as u64));
+            prop_assert!(t * 1_000_000_000 >= next.as_nanos());
         }
     }
 
-    /// `Retry-After` is never before the stated time or `t`, and later by at most the jitter.
+    /// `Retry-After` is never before the stated time or `t`, and later by at most the jitter: up to
+    /// the share, at least 2 s, at most 60 s.
     #[test]
     fn retry_after_is_spread_and_never_early(millis in 0u64..100_000_000, share in 0.0f32..1.0, seed: u64) {
         let after = Duration::from_millis(millis);
@@ -251,7 +263,8 @@ proptest! {
         let seconds: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
         let t = limits(&headers)[0].1[1].1 as u64;
         prop_assert!(seconds >= 1 && seconds >= t && Duration::from_secs(t) >= after);
-        prop_assert!(seconds as f64 <= after.as_secs_f64() * (1.0 + f64::from(share)) + 1.001);
+        let jitter = (after.as_secs_f64() * f64::from(share)).clamp(2.0, 60.0);
+        prop_assert!(seconds as f64 <= after.as_secs_f64() + jitter + 1.001);
     }
 }
 
@@ -272,10 +285,58 @@ async fn jitter_spreads_retries() {
     for no_jitter in [0.0, -1.0, f32::NAN] {
         assert_eq!(retry_after(HttpOptions::new().jitter(no_jitter)).await, 100);
     }
-    assert!(retry_after(HttpOptions::new().jitter(f32::INFINITY)).await <= 200);
+    assert!(retry_after(HttpOptions::new().jitter(f32::INFINITY)).await <= 160, "a minute at most");
 }
 
-/// An admitted response reports every tier. A rejection names the tier that rejected.
+/// The jitter was once a quarter of the exact time, before rounding. Of 5,000 clients of a limit of
+/// 100/s, all were sent back in the same second: `Retry-After: 1`.
+#[tokio::test]
+async fn short_waits_are_spread_over_seconds_too() {
+    let rejection = Rejected::new("x", Reason::Throttled).retry_in(Duration::from_millis(10));
+    let dice = Dice::seeded(7);
+    let mut seen = std::collections::BTreeMap::<u64, u32>::new();
+    for _ in 0..1_000 {
+        let headers = rejected(rejection, HttpOptions::new().dice(dice.clone())).await;
+        *seen.entry(headers["retry-after"].to_str().unwrap().parse().unwrap()).or_default() += 1;
+    }
+    let mean = 1_000 / 2;
+    assert!(seen.values().all(|n| *n <= mean * 3 / 2) && seen.len() >= 2, "{seen:?}");
+}
+
+/// A client of a class once read the capacity of the whole service, and its present load.
+#[tokio::test]
+async fn capacity_of_others_is_not_disclosed() {
+    let time = ManualTime::new();
+    let quota = Quota::per_second(1_000);
+    let tiers = TieredRateLimiter::<u64>::builder().name("api").global(quota);
+    let class = Class::new("free").each(Quota::per_second(5)).all(Quota::per_second(300));
+    let tiers = tiers.class(class).clock(time.clock()).build().unwrap();
+    let headers = call(app().layer(layer(tiers.by(|_: &Request<Body>| 7)).http())).await.headers().clone();
+    assert_eq!(policies(&headers), [member("api/free/account", &[("q", 5), ("w", 1)])]);
+    assert_eq!(limits(&headers), [member("api/free/account", &[("r", 4), ("t", 1)])]);
+    let limiter = RateLimiter::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let legacy = HttpOptions::new().legacy_fields(true);
+    let fair = FairRateLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
+    let fair = layer(fair.by(|_: &Request<Body>| 7)).http_with(legacy.clone());
+    for app in [app().layer(limiter.layer().http_with(legacy)), app().layer(fair)] {
+        let headers = call(app).await.headers().clone();
+        assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{headers:?}");
+    }
+}
+
+/// The body of a 503 once named the guard: "payments-db".
+#[tokio::test]
+async fn internal_names_are_stated_by_choice_only() {
+    for (options, named) in [(HttpOptions::new(), false), (HttpOptions::new().guard_names(true), true)] {
+        let gate = Fixed(Err(Rejected::new("payments-db", Reason::Open)));
+        let body = call(app().layer(layer(gate).http_with(options))).await.into_body();
+        let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        assert_eq!(body.contains("payments-db"), named, "{body}");
+    }
+}
+
+/// With `shared_quotas`, an admitted response reports every tier. A rejection names the tier that
+/// rejected.
 #[tokio::test]
 async fn tiers_report_account_class_and_global() {
     let time = ManualTime::new();
@@ -287,7 +348,7 @@ async fn tiers_report_account_class_and_global() {
         .build()
         .unwrap();
     let gate = layer(limiter.by_ref(Header::new("x-api-key").unwrap().or_shared()));
-    let app = app().layer(gate.http());
+    let app = app().layer(gate.http_with(HttpOptions::new().shared_quotas(true)));
     let headers = call(app.clone()).await.headers().clone();
     assert_eq!(
         policies(&headers),
@@ -338,11 +399,12 @@ async fn shared_rate_is_503_without_a_quota() {
     // No account reaches its share: only the rate that they share can reject.
     let fair = FairRateLimiter::<str>::builder().share_of(|_| Share::weight(1.0).at_least(1_000.0));
     let fair = fair.quota(ten).clock(time.clock()).build().unwrap();
+    let options = || HttpOptions::new().jitter(0.0).guard_names(true);
     for (app, guard) in [
-        (app().layer(global.layer().http()), "limit"),
-        (app().layer(layer(global_tier.by_ref(account())).http()), "tiers/global"),
-        (app().layer(layer(class_tier.by_ref(account())).http()), "tiers/free"),
-        (app().layer(layer(fair.by_ref(account())).http()), "fair"),
+        (app().layer(global.layer().http_with(options())), "limit"),
+        (app().layer(layer(global_tier.by_ref(account())).http_with(options())), "tiers/global"),
+        (app().layer(layer(class_tier.by_ref(account())).http_with(options())), "tiers/free"),
+        (app().layer(layer(fair.by_ref(account())).http_with(options())), "fair"),
     ] {
         let (response, problem) = first_rejection(app).await;
         assert_eq!(response.status(), 503, "{guard}");
@@ -368,10 +430,11 @@ async fn own_quota_is_429_with_the_violated_policy() {
     let tiers = tiers.clock(time.clock()).build().unwrap();
     let fair = FairRateLimiter::<u64>::builder().share_of(move |_| Share::weight(1.0).at_most(two));
     let fair = fair.quota(Quota::per_second(1_000).burst(100)).clock(time.clock()).build().unwrap();
+    let options = || HttpOptions::new().jitter(0.0);
     for (app, guard) in [
-        (app().layer(layer(keyed.by(same)).http()), "accounts"),
-        (app().layer(layer(tiers.by(same)).http()), "tiers/free/account"),
-        (app().layer(layer(fair.by(same)).http()), "fair/cap"),
+        (app().layer(layer(keyed.by(same)).http_with(options())), "accounts"),
+        (app().layer(layer(tiers.by(same)).http_with(options())), "tiers/free/account"),
+        (app().layer(layer(fair.by(same)).http_with(options())), "fair/cap"),
     ] {
         let (response, problem) = first_rejection(app).await;
         assert_eq!(response.status(), 429, "{guard}");

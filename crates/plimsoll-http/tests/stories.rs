@@ -33,7 +33,8 @@ async fn retry_after_is_never_zero() {
     assert_eq!(call(&app, "/", None).await.status(), StatusCode::OK);
     let response = call(&app, "/", None).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.headers()["retry-after"], "1");
+    let retry_after: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=3).contains(&retry_after), "20 ms and a jitter of up to 2 s: {retry_after}");
 }
 
 /// `per_second(4)` was one request in four seconds.
@@ -93,6 +94,60 @@ async fn all_routes_share_one_limit() {
     assert_eq!(served, 3);
 }
 
+/// Requests without an address, and requests that match no route, once passed uncounted without a
+/// trace.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn exempt_requests_are_events() {
+    use plimsoll_core::{Event, Observe};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    #[derive(Default)]
+    struct Count(AtomicU32);
+    impl Observe for Count {
+        fn event(&self, event: Event) {
+            if let Event::Unguarded { by: "accounts", .. } = event {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    let unguarded = std::sync::Arc::new(Count::default());
+    let limits = KeyedRateLimiter::<str>::builder().quota(Quota::per_hour(1));
+    let limits = limits.observe(unguarded.clone()).build().unwrap();
+    let by_route = layer(limits.by_option_ref(plimsoll_http::MatchedRoute.or_exempt())).http();
+    for _ in 0..3 {
+        assert_eq!(call(&app().layer(by_route.clone()), "/nowhere", None).await.status(), 404);
+    }
+    assert_eq!(unguarded.0.load(Ordering::Relaxed), 3);
+    let limits = KeyedRateLimiter::<IpAddr>::builder().quota(Quota::per_hour(1));
+    let limits = limits.observe(unguarded.clone()).build().unwrap();
+    let by_address = layer(limits.by_option(ClientAddr::peer().or_exempt())).http();
+    assert_eq!(call(&app().layer(by_address), "/", None).await.status(), 200);
+    assert_eq!(unguarded.0.load(Ordering::Relaxed), 4);
+}
+
+/// Exempt and shared were once the only choices.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn unknown_accounts_are_rejected_by_choice() {
+    let addresses = KeyedRateLimiter::<IpAddr>::new(Quota::per_hour(9)).unwrap();
+    let by_address = layer(addresses.by_required(ClientAddr::behind(1).or_rejected())).http();
+    let address = app().layer(by_address);
+    let response = call(&address, "/", None).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let rejected = response.extensions().get::<plimsoll_core::Rejected>().unwrap();
+    assert_eq!((rejected.by(), rejected.reason()), ("accounts", plimsoll_core::Reason::Unidentified));
+    assert_eq!(call(&address, "/", Some("203.0.113.9")).await.status(), 200);
+
+    let routes = KeyedRateLimiter::<str>::new(Quota::per_hour(1)).unwrap();
+    let required = layer(routes.by_required_ref(plimsoll_http::MatchedRoute.or_rejected())).http();
+    let required = app().layer(required);
+    assert_eq!(call(&required, "/nowhere", None).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(call(&required, "/", None).await.status(), 200);
+    let shared = app().layer(layer(routes.by_ref(plimsoll_http::MatchedRoute.or_shared())).http());
+    assert_eq!(call(&shared, "/nowhere", None).await.status(), 404);
+    assert_eq!(call(&shared, "/no-such-route", None).await.status(), 429, "one account");
+}
+
 #[cfg(feature = "axum")]
 #[tokio::test]
 async fn account_is_the_route_and_not_the_path() {
@@ -100,7 +155,7 @@ async fn account_is_the_route_and_not_the_path() {
     let app = Router::new()
         .route("/users/{id}", get(async || "a user"))
         .route("/orders", get(async || "orders"))
-        .layer(layer(limits.by_option_ref(plimsoll_http::matched_path)).http());
+        .layer(layer(limits.by_option_ref(plimsoll_http::MatchedRoute.or_exempt())).http());
     let mut seen = vec![];
     for path in ["/users/1", "/users/2", "/users/3", "/orders", "/nowhere", "/nowhere", "/nowhere"] {
         seen.push(call(&app, path, None).await.status().as_u16());

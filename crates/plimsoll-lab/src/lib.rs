@@ -16,6 +16,9 @@
 //! simulates it for every policy, load and seed. A simulation is repeatable, and takes a second
 //! where sockets take minutes. [`fair`] simulates accounts that share one rate.
 //!
+//! `plimsoll-lab trouble` puts every guard through every trouble ([`trouble`]). Each figure has a
+//! limit, and stands beside that of the same system without the guard.
+//!
 //! The package is a program first. The guard of the demo is a parameter ([`Guards`]), so the same
 //! code can judge any stack of layers:
 //!
@@ -41,6 +44,7 @@ mod live;
 pub mod run;
 pub mod scenario;
 pub mod sim;
+pub mod trouble;
 
 pub use cli::{Progress, Settings, command};
 pub use error::{LabError, UsageError};

@@ -58,6 +58,24 @@ fn rejected_with(directory: &Path, from: &str, to: &str, parts: &[&str]) {
     assert_rejected(&lab(&["run", path]), &[&[place.as_str()], parts].concat());
 }
 
+/// Changes and faults after the end of a simulation were once accepted, and had no effect.
+#[test]
+fn change_or_fault_after_the_end_is_rejected() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = "[server]\nslots = 4\n";
+    let with = |line: &str| SMALL.replacen(server, &format!("{server}{line}\n"), 1);
+    for (line, parts) in [
+        (r#"fault = [{ kind = "hangs", from = "100s", until = "200s" }]"#, ["server.fault.from", "4s"]),
+        (r#"fault = [{ kind = "hangs", from = "1s", until = "200s" }]"#, ["server.fault.until", "4s"]),
+        (r#"fault = [{ kind = "hangs", from = "1s", until = "1s" }]"#, ["server.fault.until", "later"]),
+        (r#"change = [{ at = "5s", slots = 2 }]"#, ["server.change.at", "4s"]),
+    ] {
+        let path = directory.path().join("late.toml");
+        fs::write(&path, with(line)).unwrap();
+        assert_rejected(&lab(&["run", path.to_str().unwrap()]), &parts);
+    }
+}
+
 #[test]
 fn invalid_scenario_key_names_its_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -74,6 +92,7 @@ fn invalid_scenario_key_names_its_line() {
     rejected("until = \"2s\"", "until = \"9s\"", &["trigger.until = \"9s\"", "4s"]);
     rejected("loads = [0.5, 3]", "loads = [0.5, -3]", &["trigger.loads = -3"]);
     rejected("loads = [0.5, 3]", "loads = []", &["trigger.loads = []", "1 to 32"]);
+    rejected("loads = [0.5, 3]", "loads = [2, 3, 2]", &["trigger.loads = [2, 3, 2]", "repeated"]);
     rejected("loads = [0.5, 3]", "speed = -1", &["trigger.speed = -1", "0 to 100"]);
     rejected("law = \"exponential\"", "law = \"gauss\"", &["server.service.law = \"gauss\"", "pareto"]);
     rejected("law = \"exponential\"", "law = \"pareto\"", &["server.service.shape is missing"]);
@@ -217,7 +236,7 @@ fn invalid_fault_or_breaker_key_names_its_line() {
         ("kind = \"hangs\"\nforgets = 1", &["forgets = 1", "not allowed"]),
         (
             "kind = \"hangs\"\n[[server.fault]]\nkind = \"hangs\"\nfrom = \"1.5s\"\nuntil = \"3s\"",
-            &["server.fault.from = \"1.5s\"", "from 2s to 3600s"],
+            &["server.fault.from = \"1.5s\"", "from 2s to 4s"],
         ),
         (
             "kind = \"hangs\"\n[[server.fault]]\nkind = \"hangs\"\nfrom = \"2s\"\nuntil = \"2s\"",
@@ -253,7 +272,7 @@ fn invalid_fault_or_breaker_key_names_its_line() {
             &["policy.concurrency is not allowed with circuit-breaker", "ratio, min_calls, within"],
         ),
         ("trials = 3", &["trials", "unknown key"]),
-        ("probes = 3", &["policy.probes is not allowed with circuit-breaker"]),
+        ("slots = 3", &["policy.slots is not allowed with circuit-breaker"]),
     ] {
         assert_rejected(&run(policy("circuit-breaker", keys)), &[&["ill.toml:"], parts].concat());
     }

@@ -95,8 +95,7 @@ fn account_alone_is_stated_the_shared_quota() {
     time.advance(S);
     let limiter = builder(&time).build().unwrap();
     let permit = limiter.try_acquire(&1).unwrap();
-    let shared =
-        |remaining, reset| Allowance { name: "fair", limit: 100, window: 100 * MS, remaining, reset };
+    let shared = |remaining, reset| Allowance::new("fair", 100, 100 * MS).left(remaining, reset).shared(true);
     assert_eq!(allowances(&permit), [shared(99, MS)]);
     for _ in 0..10_000 {
         time.advance(MS);
@@ -122,14 +121,16 @@ fn contended_share_is_stated_under_one_limit() {
             Ok(permit) => permit,
             Err(rejection) => {
                 rejected += 1;
-                assert_eq!((rejection.limit(), rejection.window()), (Some(100), Some(100 * MS)));
-                assert_eq!(rejection.observed(), rejection.limit(), "nothing remains");
+                let limited = rejection.reason() == plimsoll_core::Reason::Limited;
+                let stated = (rejection.limit(), rejection.window());
+                assert_eq!(stated, if limited { (None, None) } else { (Some(100), Some(100 * MS)) });
                 continue;
             }
         };
         for allowance in allowances(&permit) {
             let Allowance { limit, window, remaining, reset, .. } = allowance;
             assert_eq!((limit, window), (100, 100 * MS));
+            assert!(allowance.shared, "clients are not told the quota of all");
             assert_eq!(remaining == limit, reset.is_zero(), "{allowance:?}");
             assert!(reset < 10 * S, "{allowance:?}");
             (stated, nothing) = (stated + 1, nothing + u32::from(remaining == 0));
@@ -191,9 +192,9 @@ fn evicted_account_is_stated_no_quota_of_another() {
     assert_eq!((allowances(&of_keyed), allowances(&of_tiered)), (vec![], vec![]));
 }
 
-/// Accounts without an entry share overflow quotas.
+/// The table is full, and the account displaces another one.
 #[test]
-fn account_without_an_entry_is_stated_no_overflow_quota() {
+fn new_account_in_a_full_table_is_stated_its_own_quota() {
     let time = ManualTime::new();
     let quota = Quota::per_second(10).burst(100);
     let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8).clock(time.clock());
@@ -203,5 +204,6 @@ fn account_without_an_entry_is_stated_no_overflow_quota() {
     }
     assert!(keyed.overflowed() > 0);
     let permit = keyed.try_acquire(&1).unwrap();
-    assert_eq!(allowances(&permit), vec![]);
+    let remaining: Vec<_> = allowances(&permit).into_iter().map(|allowance| allowance.remaining).collect();
+    assert_eq!(remaining, [99]);
 }

@@ -49,14 +49,19 @@ fn limiters(quota: Quota, time: &ManualTime) -> Vec<(&'static str, Check)> {
     }
     let clock = || time.clock();
     let global = RateLimiter::builder().quota(quota).clock(clock()).build().unwrap();
-    let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).clock(clock()).build().unwrap();
-    let by_key = KeyedRateLimiter::<u64>::builder().quota_of(move |_| quota).clock(clock()).build().unwrap();
-    let tiered = TieredRateLimiter::<u64>::builder();
+    let keyed = KeyedRateLimiter::<u64>::builder().max_keys(8).quota(quota).clock(clock()).build().unwrap();
+    let by_key = KeyedRateLimiter::<u64>::builder()
+        .max_keys(8)
+        .quota_of(move |_| quota)
+        .clock(clock())
+        .build()
+        .unwrap();
+    let tiered = TieredRateLimiter::<u64>::builder().max_keys(8);
     let each = tiered.class(Class::new("a").each(quota)).clock(clock()).build().unwrap();
     let large = Quota::per_second(1_000_000);
-    let tiered = TieredRateLimiter::<u64>::builder().global(quota);
+    let tiered = TieredRateLimiter::<u64>::builder().max_keys(8).global(quota);
     let all = tiered.class(Class::new("a").each(large)).clock(clock()).build().unwrap();
-    let fair = FairRateLimiter::<u64>::builder().quota(large);
+    let fair = FairRateLimiter::<u64>::builder().max_keys(8).quota(large);
     let fair = fair.share_of(move |_| Share::default().at_most(quota)).clock(clock()).build().unwrap();
     vec![
         ("global", Box::new(move |keep| check(global.try_acquire(), keep))),
@@ -130,11 +135,18 @@ fn at_most_is_stated_as_it_was_written() {
     }
     // By key, by closure, and by tier.
     let quota = Quota::at_most(100, minute);
-    let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).clock(time.clock()).build().unwrap();
-    let by_key =
-        KeyedRateLimiter::<u64>::builder().quota_of(move |_| quota).clock(time.clock()).build().unwrap();
-    let tiered =
-        TieredRateLimiter::<u64>::builder().global(quota).class(Class::new("a").each(quota).all(quota));
+    let keyed =
+        KeyedRateLimiter::<u64>::builder().max_keys(8).quota(quota).clock(time.clock()).build().unwrap();
+    let by_key = KeyedRateLimiter::<u64>::builder()
+        .max_keys(8)
+        .quota_of(move |_| quota)
+        .clock(time.clock())
+        .build()
+        .unwrap();
+    let tiered = TieredRateLimiter::<u64>::builder()
+        .max_keys(8)
+        .global(quota)
+        .class(Class::new("a").each(quota).all(quota));
     let tiered = tiered.clock(time.clock()).build().unwrap();
     let of = |all: Vec<Allowance>| all.into_iter().map(|a| (a.limit, a.window)).collect::<Vec<_>>();
     assert_eq!(of(allowances(&keyed.try_acquire(&1).unwrap())), [(100, minute)]);

@@ -179,7 +179,7 @@ proptest! {
         let quotas: Vec<_> = quotas.into_iter().map(|(rate, burst)| Quota::per_second(rate).burst(burst)).collect();
         let time = ManualTime::new();
         let global = RateLimiter::builder().quota(quotas[0]).clock(time.clock()).build().unwrap();
-        let keyed = KeyedRateLimiter::<u64>::builder().quota(quotas[0]).clock(time.clock()).build().unwrap();
+        let keyed = KeyedRateLimiter::<u64>::builder().max_keys(8).quota(quotas[0]).clock(time.clock()).build().unwrap();
         let burst = quotas.iter().map(Quota::burst_size).max().unwrap();
         let interval = quotas.iter().map(Quota::interval).min().unwrap().as_nanos();
         let mut admitted = [vec![], vec![]];

@@ -542,8 +542,8 @@ fn invalid_quota_is_named() {
         (Quota::at_most(2, days(1)).burst(3), burst),
         (Quota::per(1, Duration::ZERO), "quota.period = 0ns is not allowed: it must be above 0"),
         (
-            Quota::per(1, days(417)),
-            "quota.period = 36028800s a unit is not allowed: it must be at most 416 days a unit",
+            Quota::per(1, days(209)),
+            "quota.period = 18057600s a unit is not allowed: it must be at most 208 days a unit",
         ),
     ] {
         assert_eq!(error(quota), text);
@@ -556,8 +556,8 @@ fn invalid_quota_is_named() {
     assert!(error(Quota::per_day(1).burst(27_000)).ends_with("it must be at most 73 years to fill up"));
     assert!(Quota::per(1, Duration::MAX).validate().is_err());
     assert!(Quota::per_day(1).burst(26_000).validate().is_ok());
-    // One unit a quarter, and one a year.
-    for days in [days(92), days(366)] {
+    // One unit a quarter, and one in half a year.
+    for days in [days(92), days(184)] {
         let time = ManualTime::new();
         let builder = KeyedRateLimiter::<str>::builder().quota(Quota::per(1, days)).clock(time.clock());
         let limiter = builder.build().unwrap();
@@ -646,7 +646,7 @@ fn inspect_reads_and_sets_rate_and_burst() {
     let keyed = KeyedRateLimiter::<str>::new(Quota::per_second(10)).unwrap();
     assert!(keyed.try_acquire("ann").is_ok());
     let numbers =
-        [("rate", 10.0), ("burst", 10.0), ("key_count", 1.0), ("max_keys", 65_536.0), ("overflowed", 0.0)];
+        [("rate", 10.0), ("burst", 10.0), ("key_count", 1.0), ("max_keys", 262_144.0), ("overflowed", 0.0)];
     assert_eq!(readings(&keyed), [&numbers[..], &queue].concat());
     let without = TieredRateLimiter::<str>::builder().class(Class::new("free")).build().unwrap();
     assert!(without.set("rate", 1.0).is_err());

@@ -83,7 +83,8 @@
 //! # Features
 //!
 //! - `tower` (default): [`Valve::layer`] and [`Valve::wait_layer`]. Enables `tokio`.
-//! - `tokio`: waits inside a tokio runtime use its timer. Without it, one timer thread serves all.
+//! - `tokio`: waits inside a tokio runtime use its timer and spend its cooperative budget.
+//!   Without it, one timer thread serves all.
 //! - `serde`: [`ValveConfig`] can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 

@@ -80,10 +80,10 @@ pub use plimsoll_buffer::{self as buffer, Inbox, Mailbox};
 #[cfg(feature = "metrics")]
 pub use plimsoll_core::Metrics;
 pub use plimsoll_core::{
-    Account, Allowance, By, ByOption, ByOptionRef, ByRef, Classify, Clock, ConfigError, ControlError, Dice,
-    Discipline, Event, Gate, Inspect, Instant, Keyed, KeyedExt, ManualTime, Mode, Observe, OnError, Only,
-    Outcome, Overload, Packed, Permit, Priority, Reason, Rejected, RequestInfo, Settle, Shadow, Then, Wait,
-    Words, metric_names,
+    Account, Allowance, By, ByOption, ByOptionRef, ByRef, ByRequired, ByRequiredRef, Classify, Clock,
+    ConfigError, ControlError, Dice, Discipline, Event, Gate, Inspect, Instant, Keyed, KeyedExt, ManualTime,
+    Mode, NoKey, Observe, OnError, Only, Outcome, Overload, Packed, Permit, Priority, Reason, Rejected,
+    RequestInfo, Settle, Shadow, Then, Wait, Words, metric_names,
 };
 #[cfg(feature = "tower")]
 pub use plimsoll_core::{

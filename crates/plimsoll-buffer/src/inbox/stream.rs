@@ -4,6 +4,7 @@ use super::Inbox;
 use crate::lost::{Delivery, Lost};
 use crate::notify::{Polling, WaiterNumber};
 use futures_core::Stream;
+use plimsoll_core::parts::within_budget;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -110,8 +111,10 @@ impl<T> Stream for Deliveries<T> {
         }
         let Inbox { store, cursor } = &mut this.inbox;
         let store = &**store;
-        let found = store.mail.poll(&mut this.number, cx, Polling::Eager, |last| {
-            store.try_until_closed(last, || store.take_next(cursor))
+        let found = within_budget(cx, |cx| {
+            store.mail.poll(&mut this.number, cx, Polling::Eager, |last| {
+                store.try_until_closed(last, || store.take_next(cursor))
+            })
         });
         found.map(|found| {
             this.over = found.is_none();

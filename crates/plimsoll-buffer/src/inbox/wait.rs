@@ -4,7 +4,7 @@ use super::{Filter, Inbox};
 use crate::lost::{Lost, Mail};
 use crate::notify::{Polling, WaiterNumber};
 use crate::store::{Cursor, Store};
-use plimsoll_core::parts::Sleep;
+use plimsoll_core::parts::{Sleep, within_budget};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -215,19 +215,27 @@ where
     type Output = Option<R>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        let this = self.get_mut();
-        let (store, cursor, attempt) = (this.store, &mut *this.cursor, &mut this.attempt);
+        within_budget(cx, |cx| self.get_mut().poll_taken(cx))
+    }
+}
+
+impl<T, R, F> TakeFuture<'_, T, F>
+where
+    F: FnMut(&Store<T>, &mut Cursor<T>) -> Option<R>,
+{
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        let (store, cursor, attempt) = (self.store, &mut *self.cursor, &mut self.attempt);
         loop {
-            let found = store.mail.poll(&mut this.number, cx, this.polling, |last| {
+            let found = store.mail.poll(&mut self.number, cx, self.polling, |last| {
                 store.try_until_closed(last, || attempt(store, cursor))
             });
-            if found.is_ready() || this.polling != Polling::Once || !store.has_mail() {
+            if found.is_ready() || self.polling != Polling::Once || !store.has_mail() {
                 return found;
             }
             // The filter does not want what this consumer was woken for. Another consumer may.
-            store.mail.notify_after(&this.number);
+            store.mail.notify_after(&self.number);
             let Some(at) = store.next_expiry() else { return Poll::Pending };
-            let sleep = this.expiry.insert(Box::pin(store.clock.sleep_until(at)));
+            let sleep = self.expiry.insert(Box::pin(store.clock.sleep_until(at)));
             ready!(sleep.as_mut().poll(cx));
         }
     }

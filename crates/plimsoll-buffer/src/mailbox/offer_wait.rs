@@ -3,7 +3,7 @@
 use super::Mailbox;
 use super::offer::OfferError;
 use crate::notify::{Polling, WaiterNumber};
-use plimsoll_core::parts::Sleep;
+use plimsoll_core::parts::{Sleep, within_budget};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,13 +13,18 @@ use std::time::Duration;
 impl<T> Mailbox<T> {
     /// Waits for room, then offers an item. Evicts nothing, whatever the discipline.
     ///
-    /// Producers are admitted in the order in which they began to wait. A waiting offer counts as a
-    /// handle: the mailbox stays open although the other handles are dropped.
+    /// Producers are admitted in the order in which they began to wait, so none waits for ever. A
+    /// heavy item holds up the ones behind it until it fits, which is so when at most as much has
+    /// been taken as it weighs. Meanwhile an [`offer`](Self::offer) takes no free room: it evicts as
+    /// much as it adds, or is rejected as `Full`.
+    ///
+    /// A waiting offer counts as a handle: the mailbox stays open although the other handles are
+    /// dropped.
     ///
     /// # Cancel safety
     /// Dropped while it waits, the future leaves the queue and drops the item.
     /// [`OfferWait::into_item`] returns the item instead. A future that is neither polled nor
-    /// dropped keeps its turn and holds up the producers behind it.
+    /// dropped keeps its turn and holds up the producers behind it, and offers that do not wait.
     ///
     /// # Errors
     /// Returns the item with `TooLarge` if it is heavier than the whole bound, or `Closed` after
@@ -93,20 +98,25 @@ impl<T> Future for OfferWait<T> {
     /// # Panics
     /// Panics if it is polled after it has completed.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        assert!(this.item.is_some(), "`OfferWait` polled after completion");
-        let (store, item, weight) = (&*this.mailbox.0, &mut this.item, this.weight);
+        assert!(self.item.is_some(), "`OfferWait` polled after completion");
+        within_budget(cx, |cx| self.get_mut().poll_accepted(cx))
+    }
+}
+
+impl<T> OfferWait<T> {
+    fn poll_accepted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), OfferError<T>>> {
+        let (store, item, weight) = (&*self.mailbox.0, &mut self.item, self.weight);
         loop {
             let done = store
                 .space
-                .poll(&mut this.number, cx, Polling::InOrder, |_| store.offer_if_room(item, weight));
+                .poll(&mut self.number, cx, Polling::InOrder, |_| store.offer_if_room(item, weight));
             if done.is_ready() {
                 return done;
             }
             // The first waiter watches the clock for all.
-            let at = if store.space.is_first(&this.number) { store.next_expiry() } else { None };
+            let at = if store.space.is_first(&self.number) { store.next_expiry() } else { None };
             let Some(at) = at else { return Poll::Pending };
-            let sleep = this.expiry.insert(Box::pin(store.clock.sleep_until(at)));
+            let sleep = self.expiry.insert(Box::pin(store.clock.sleep_until(at)));
             ready!(sleep.as_mut().poll(cx));
         }
     }

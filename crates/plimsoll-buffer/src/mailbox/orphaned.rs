@@ -3,6 +3,7 @@
 use super::Mailbox;
 use crate::notify::{Polling, WaiterNumber};
 use crate::store::Store;
+use plimsoll_core::parts::within_budget;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,7 +35,9 @@ impl<T> Future for Orphaned<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let store = &this.store;
-        store.orphaned.poll(&mut this.number, cx, Polling::Eager, |_| store.is_orphaned().then_some(()))
+        within_budget(cx, |cx| {
+            store.orphaned.poll(&mut this.number, cx, Polling::Eager, |_| store.is_orphaned().then_some(()))
+        })
     }
 }
 

@@ -27,9 +27,12 @@ pub trait Settle {
 
 /// A quota and what remains of it: the content of a `RateLimit` header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Allowance {
     /// The name of the quota.
     pub name: &'static str,
+    /// Whether other accounts are charged to it, too. What remains of it is their use as well.
+    pub shared: bool,
     /// The number of units in an unused quota.
     pub limit: u64,
     /// The time in which `limit` units are replenished.
@@ -38,6 +41,37 @@ pub struct Allowance {
     pub remaining: u64,
     /// The time until all units are replenished.
     pub reset: Duration,
+}
+
+impl Allowance {
+    /// Creates an allowance of one account: `limit` units in `window`, all of them remaining.
+    pub const fn new(name: &'static str, limit: u64, window: Duration) -> Self {
+        Allowance { name, shared: false, limit, window, remaining: limit, reset: Duration::ZERO }
+    }
+
+    /// Sets the units that remain, and the time until all units are replenished.
+    #[must_use]
+    pub const fn left(mut self, remaining: u64, reset: Duration) -> Self {
+        self.remaining = remaining;
+        self.reset = reset;
+        self
+    }
+
+    /// Sets whether other accounts are charged to this quota, too. Default: `false`.
+    #[must_use]
+    pub const fn shared(mut self, shared: bool) -> Self {
+        self.shared = shared;
+        self
+    }
+
+    /// Returns the time until the next unit is replenished, or zero if all units remain.
+    pub fn next_unit(&self) -> Duration {
+        // Units are replenished one by one, and the last of them after `reset`.
+        let interval = self.window.as_nanos() / u128::from(self.limit.max(1));
+        let Some(rest) = self.reset.as_nanos().checked_rem(interval) else { return self.reset };
+        let next = if rest == 0 { interval } else { rest };
+        u64::try_from(next).map_or(self.reset, |next| Duration::from_nanos(next).min(self.reset))
+    }
 }
 
 /// A guard that decides at once.

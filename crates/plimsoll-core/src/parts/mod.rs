@@ -1,6 +1,7 @@
 //! Building parts, for authors of guards. Users of guards need none of them.
 
 pub mod check;
+pub(crate) mod coop;
 mod count;
 #[cfg(feature = "serde")]
 pub mod duration_text;
@@ -18,6 +19,7 @@ pub use crate::time::clock::TWO_TICKS;
 pub use crate::time::instant::nanos;
 #[cfg(feature = "tower")]
 pub use crate::tower::{GatedFuture, QueuedFuture};
+pub use coop::{consume_budget, within_budget};
 pub use count::{SlidingWindow, StripedCounter};
 pub use queue::{Bounds, Discipline, OneOrMany, Position, Queue, Ticket};
 pub use semaphore::{Acquire, Capacity, FixedCapacity, Place, Semaphore, Start};

@@ -1,6 +1,6 @@
 //! Guards with a state for each key, and adapters that read a request's key and information.
 
-use crate::{Allowance, Gate, Outcome, Rejected, RequestInfo, Settle};
+use crate::{Allowance, Gate, Outcome, Reason, Rejected, RequestInfo, Settle};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -14,7 +14,26 @@ pub trait Keyed<Q: ?Sized>: Settle {
     /// # Errors
     /// [`Rejected`] if the request may not begin. Nothing stays charged then.
     fn admit_for(&self, key: &Q, info: RequestInfo) -> Result<Self::Token, Rejected>;
+
+    /// Records that a request without a key passes uncounted.
+    ///
+    /// A guard with an observer emits [`Event::Unguarded`](crate::Event::Unguarded). Default: does
+    /// nothing.
+    fn pass_without_key(&self) {}
+
+    /// Returns the rejection of a request without a key, for adapters that require one.
+    ///
+    /// A guard names itself, and emits the rejection. Default: a rejection by "guard".
+    fn reject_without_key(&self) -> Rejected {
+        Rejected::new("guard", Reason::Unidentified)
+    }
 }
+
+/// The error of a closure that finds no key in a request.
+///
+/// See [`KeyedExt::by_required`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoKey;
 
 /// Attaches a guard to requests, by closures that read the requests.
 ///
@@ -54,16 +73,35 @@ pub trait KeyedExt: Settle + Clone {
     }
 
     /// Returns a gate for requests for which `key` computes a key. All others pass uncounted.
+    ///
+    /// Each request that passes uncounted is an [`Event::Unguarded`](crate::Event::Unguarded).
     fn by_option<R: ?Sized, K, F: Fn(&R) -> Option<K>>(&self, key: F) -> ByOption<Self, F> {
         ByOption::new(self.clone(), key)
     }
 
     /// Returns a gate for requests in which `key` finds a key. All others pass uncounted.
+    ///
+    /// Each request that passes uncounted is an [`Event::Unguarded`](crate::Event::Unguarded).
     fn by_option_ref<R: ?Sized, Q: ?Sized, F: Fn(&R) -> Option<&Q>>(
         &self,
         key: F,
     ) -> ByOptionRef<Self, F, Q> {
         ByOptionRef::new(self.clone(), key)
+    }
+
+    /// Returns a gate for requests for which `key` computes a key. All others are rejected, with
+    /// the reason [`Unidentified`](Reason::Unidentified).
+    fn by_required<R: ?Sized, K, F: Fn(&R) -> Result<K, NoKey>>(&self, key: F) -> ByRequired<Self, F> {
+        ByRequired::new(self.clone(), key)
+    }
+
+    /// Returns a gate for requests in which `key` finds a key. All others are rejected, with the
+    /// reason [`Unidentified`](Reason::Unidentified).
+    fn by_required_ref<R: ?Sized, Q: ?Sized, F: Fn(&R) -> Result<&Q, NoKey>>(
+        &self,
+        key: F,
+    ) -> ByRequiredRef<Self, F, Q> {
+        ByRequiredRef::new(self.clone(), key)
     }
 
     /// Returns a gate that reads a request's cost and priority by `info`. For guards without keys.
@@ -226,7 +264,11 @@ adapter!(ByOption [], Option<G::Token>, std::convert::identity, Option::as_ref, 
 impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Option<K>, P: ReadInfo<R>> Gate<R> for ByOption<G, F, P> {
     #[inline]
     fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
-        (self.key)(request).map(|key| self.guard.admit_for(&key, self.info.read(request))).transpose()
+        let Some(key) = (self.key)(request) else {
+            self.guard.pass_without_key();
+            return Ok(None);
+        };
+        self.guard.admit_for(&key, self.info.read(request)).map(Some)
     }
 }
 
@@ -255,6 +297,70 @@ impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Option<&Q>, P: ReadInfo<R>>
 {
     #[inline]
     fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
-        (self.key)(request).map(|key| self.guard.admit_for(key, self.info.read(request))).transpose()
+        let Some(key) = (self.key)(request) else {
+            self.guard.pass_without_key();
+            return Ok(None);
+        };
+        self.guard.admit_for(key, self.info.read(request)).map(Some)
+    }
+}
+
+/// A keyed guard for requests that must have a key. Requests without one are rejected.
+pub struct ByRequired<G, F, P = ()> {
+    guard: G,
+    key: F,
+    info: P,
+    of: PhantomData<()>,
+}
+
+impl<G, F> ByRequired<G, F> {
+    /// Creates a gate from `guard`, with the key that `key` computes from a request.
+    pub fn new<R: ?Sized, K>(guard: G, key: F) -> Self
+    where
+        F: Fn(&R) -> Result<K, NoKey>,
+    {
+        ByRequired { guard, key, info: (), of: PhantomData }
+    }
+}
+
+adapter!(ByRequired [], G::Token, Some, Some, Some);
+
+impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Result<K, NoKey>, P: ReadInfo<R>> Gate<R>
+    for ByRequired<G, F, P>
+{
+    #[inline]
+    fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
+        let key = (self.key)(request).map_err(|NoKey| self.guard.reject_without_key())?;
+        self.guard.admit_for(&key, self.info.read(request))
+    }
+}
+
+/// A keyed guard for requests that must contain a key. Requests without one are rejected.
+pub struct ByRequiredRef<G, F, Q: ?Sized, P = ()> {
+    guard: G,
+    key: F,
+    info: P,
+    of: PhantomData<fn(&Q)>,
+}
+
+impl<G, F, Q: ?Sized> ByRequiredRef<G, F, Q> {
+    /// Creates a gate from `guard`, with the key that `key` finds in a request.
+    pub fn new<R: ?Sized>(guard: G, key: F) -> Self
+    where
+        F: Fn(&R) -> Result<&Q, NoKey>,
+    {
+        ByRequiredRef { guard, key, info: (), of: PhantomData }
+    }
+}
+
+adapter!(ByRequiredRef[Q], G::Token, Some, Some, Some);
+
+impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Result<&Q, NoKey>, P: ReadInfo<R>> Gate<R>
+    for ByRequiredRef<G, F, Q, P>
+{
+    #[inline]
+    fn admit(&self, request: &R) -> Result<Self::Token, Rejected> {
+        let key = (self.key)(request).map_err(|NoKey| self.guard.reject_without_key())?;
+        self.guard.admit_for(key, self.info.read(request))
     }
 }

@@ -6,4 +6,4 @@ mod keyed;
 
 pub use account::Account;
 pub use info::{Priority, RequestInfo};
-pub use keyed::{By, ByOption, ByOptionRef, ByRef, Keyed, KeyedExt};
+pub use keyed::{By, ByOption, ByOptionRef, ByRef, ByRequired, ByRequiredRef, Keyed, KeyedExt, NoKey};

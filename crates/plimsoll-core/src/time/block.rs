@@ -2,6 +2,7 @@
 
 use super::sleep::Blocking;
 use super::{Clock, Instant};
+use crate::parts::coop::unconstrained;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ impl Clock {
         let parker = Arc::new(Parker { thread: std::thread::current(), woken: AtomicBool::new(false) });
         let waker = Waker::from(parker.clone());
         let mut cx = Context::from_waker(&waker);
-        let mut future = pin!(future);
-        let mut alarm = pin!(self.sleep_until(at.unwrap_or(Instant::FAR_FUTURE)));
+        let mut future = pin!(unconstrained(future));
+        let mut alarm = pin!(unconstrained(self.sleep_until(at.unwrap_or(Instant::FAR_FUTURE))));
         let _blocking = Blocking::enter();
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {

@@ -3,6 +3,7 @@
 use super::clock::Kind;
 use super::timers::{self, Sleeper};
 use super::{Clock, Instant, system};
+use crate::parts::coop::within_budget;
 use pin_project_lite::pin_project;
 use std::cell::Cell;
 use std::future::Future;
@@ -57,6 +58,12 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        within_budget(cx, |cx| self.poll_due(cx))
+    }
+}
+
+impl Sleep {
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         loop {
             // Other events wake this task, too, so the clock decides.

@@ -3,6 +3,7 @@
 use super::forwarded::{nth_from_right, parse_forwarded, parse_x_forwarded_for};
 use http::header::{FORWARDED, HeaderName};
 use http::{Extensions, Request};
+use plimsoll_core::NoKey;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The socket address of the peer, as an extension of a request.
@@ -26,12 +27,40 @@ pub struct PeerAddr(pub SocketAddr);
 /// | from `10.0.0.7`, `X-Forwarded-For: 6.6.6.6, 203.0.113.9` | 10.0.0.7 | 203.0.113.9 | 6.6.6.6 |
 ///
 /// State the exact number of proxies, and make sure that no client can bypass them. If there is no
-/// valid address in that place, the request has none. It is then exempt or shares one account with
-/// all such requests: choose [`or_exempt`](Self::or_exempt) or [`or_shared`](Self::or_shared). A
-/// missing address is never an error.
+/// valid address in that place, the request has none. Choose what happens to such requests:
 ///
-/// IPv6 addresses are cut to the /64 that one customer is assigned. An IPv4-mapped IPv6 address
-/// counts as that IPv4 address.
+/// | closure | attach with | a request without an address |
+/// |---|---|---|
+/// | [`or_rejected`](Self::or_rejected) | `.by_required(..)` | is rejected: 400, reason `Unidentified` |
+/// | [`or_shared`](Self::or_shared) | `.by(..)` | shares one account with all such requests |
+/// | [`or_exempt`](Self::or_exempt) | `.by_option(..)` | passes; the guard emits `Unguarded` |
+///
+/// IPv6 addresses are cut to the /64 of one network. An IPv4-mapped IPv6 address counts as that
+/// IPv4 address.
+///
+/// A site is often assigned a /48, which has 65,536 networks, each an account of its own. They fill
+/// a quarter of a keyed limiter's default table. Together they also have 65,536 quotas: to limit
+/// the site as well, put a limiter by [`ipv6_prefix(48)`](Self::ipv6_prefix) in front.
+///
+/// ```
+/// use plimsoll_http::ClientAddr;
+/// use plimsoll_core::{Gate, KeyedExt};
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
+/// use std::net::IpAddr;
+///
+/// let (client, each) = (ClientAddr::behind(1), Quota::per_minute(60));
+/// let networks = KeyedRateLimiter::<IpAddr>::new(each)?;
+/// let sites = KeyedRateLimiter::<IpAddr>::builder().name("sites").quota(Quota::per_minute(300)).build()?;
+/// let gate = (sites.by(client.ipv6_prefix(48).or_shared()), networks.by(client.or_shared()));
+///
+/// # let request = |from: u64| {
+/// #     let address = std::net::Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(from) << 64);
+/// #     http::Request::builder().header("x-forwarded-for", address.to_string()).body(()).unwrap()
+/// # };
+/// let admitted = (0..65_536).filter(|network| gate.admit(&request(*network)).is_ok()).count();
+/// assert_eq!(admitted, 300); // all networks of one site together
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// ```
 /// use plimsoll_http::ClientAddr;
@@ -55,7 +84,7 @@ pub struct PeerAddr(pub SocketAddr);
 #[doc(alias = "trusted proxy")]
 #[doc(alias = "rate limit by IP")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "choose what happens to requests without an address: or_exempt or or_shared"]
+#[must_use = "choose what happens to requests without an address: or_rejected, or_shared or or_exempt"]
 pub struct ClientAddr {
     proxies: usize,
     forwarded: bool,
@@ -76,8 +105,11 @@ impl ClientAddr {
     /// Creates an account by the peer of the socket. No header is read.
     ///
     /// In axum this needs feature `axum` and `into_make_service_with_connect_info::<SocketAddr>()`.
-    /// Without them no request has a peer's address. With [`or_shared`](Self::or_shared) all
-    /// clients are then one account.
+    /// Without either of them no request has a peer's address. Then all requests are rejected with
+    /// [`or_rejected`](Self::or_rejected), all clients are one account with
+    /// [`or_shared`](Self::or_shared), and no client is limited with
+    /// [`or_exempt`](Self::or_exempt). So prefer `or_rejected`, which shows the mistake with the
+    /// first request.
     pub const fn peer() -> Self {
         ClientAddr::behind(0)
     }
@@ -99,7 +131,8 @@ impl ClientAddr {
         self
     }
 
-    /// Returns a closure for `.by_option(..)`. Requests without an address pass uncounted.
+    /// Returns a closure for `.by_option(..)`. Requests without an address pass
+    /// uncounted, and each of them is an event.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<IpAddr> + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request)
     }
@@ -107,6 +140,13 @@ impl ClientAddr {
     /// Returns a closure for `.by(..)`. Requests without an address share the account `::`.
     pub fn or_shared<B>(self) -> impl Fn(&Request<B>) -> IpAddr + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    }
+
+    /// Returns a closure for `.by_required(..)`. Requests without an address are rejected.
+    pub fn or_rejected<B>(
+        self,
+    ) -> impl Fn(&Request<B>) -> Result<IpAddr, NoKey> + Clone + Send + Sync + 'static {
+        move |request: &Request<B>| self.get(request).ok_or(NoKey)
     }
 
     /// Returns the address of the client that sent `request`, if it is known.

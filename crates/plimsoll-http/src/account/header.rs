@@ -2,7 +2,7 @@
 
 use http::Request;
 use http::header::HeaderName;
-use plimsoll_core::ConfigError;
+use plimsoll_core::{ConfigError, NoKey};
 
 /// Reads the account from a header, such as an API key or a tenant. Nothing is copied.
 ///
@@ -27,7 +27,7 @@ use plimsoll_core::ConfigError;
 #[doc(alias = "API key")]
 #[doc(alias = "tenant")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "choose what happens to requests without the header: or_exempt or or_shared"]
+#[must_use = "choose what happens to requests without the header: or_rejected, or_shared or or_exempt"]
 pub struct Header(HeaderName);
 
 impl Header {
@@ -39,7 +39,8 @@ impl Header {
         header_name(name).map(Header)
     }
 
-    /// Returns a closure for `.by_option_ref(..)`. Requests without the header pass uncounted.
+    /// Returns a closure for `.by_option_ref(..)`. Requests without the header pass
+    /// uncounted, and each of them is an event.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<&str> + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request)
     }
@@ -47,6 +48,13 @@ impl Header {
     /// Returns a closure for `.by_ref(..)`. Requests without the header share the account `""`.
     pub fn or_shared<B>(self) -> impl Fn(&Request<B>) -> &str + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request).unwrap_or_default()
+    }
+
+    /// Returns a closure for `.by_required_ref(..)`. Requests without the header are rejected.
+    pub fn or_rejected<B>(
+        self,
+    ) -> impl Fn(&Request<B>) -> Result<&str, NoKey> + Clone + Send + Sync + 'static {
+        move |request: &Request<B>| self.get(request).ok_or(NoKey)
     }
 
     /// Returns the value of the header in `request`: the first if there are several.

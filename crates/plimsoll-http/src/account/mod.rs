@@ -7,7 +7,7 @@ mod forwarded;
 mod header;
 
 #[cfg(feature = "axum")]
-pub use self::axum::matched_path;
+pub use self::axum::MatchedRoute;
 pub use address::{ClientAddr, PeerAddr};
 pub use header::Header;
 pub(crate) use header::header_name;
@@ -16,7 +16,7 @@ use http::Request;
 
 /// Returns the path of a request, as an account for `.by_ref(..)`.
 ///
-/// A client can invent paths. If a router knows the routes, use `matched_path` (feature `axum`).
+/// A client can invent paths. If a router knows the routes, use `MatchedRoute` (feature `axum`).
 pub fn path<B>(request: &Request<B>) -> &str {
     request.uri().path()
 }

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Simulate a scenario in virtual time: every policy, every load, many seeds
     #[command(long_about = RUN_ABOUT, after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Put every guard through every trouble, in virtual time
+    #[command(long_about = TROUBLE_ABOUT, after_help = TROUBLE_EXAMPLES)]
+    Trouble(TroubleArgs),
 }
 
 const LONG_ABOUT: &str = "\
@@ -78,6 +81,57 @@ otherwise. It needs a steady load before and after the trigger. It is a dash for
 if there is too little time before or after the trigger.
 
 Exit codes: 0 for success, 1 if the run failed, 2 for invalid input, 130 after Ctrl-C.";
+
+const TROUBLE_ABOUT: &str = "\
+Put every guard through every trouble, in virtual time.
+
+The guards are those of production, with default settings and the one setting that each needs. A
+trouble is something that goes wrong: a stall, a hang, a flood of keys, a fleet of retrying
+clients. Each cell is a list of figures with limits. A goodput more than 2 % below that of the
+same system without the guard is harm, unless the guard spends it on purpose.";
+
+const TROUBLE_EXAMPLES: &str = "\
+Examples:
+  plimsoll-lab trouble
+  plimsoll-lab trouble --list
+  plimsoll-lab trouble --guard circuit-breaker --trouble T4 --full
+  plimsoll-lab trouble --json trouble.json --out trouble.html
+  plimsoll-lab trouble --full --markdown docs/trouble.md
+
+Exit codes: 0 if every limit is kept without harm, 1 if one is not or the run failed, 2 for invalid
+input, 130 after Ctrl-C. A known miss is shown, but does not count.";
+
+/// The flags of `trouble`, as text.
+#[derive(Debug, Args)]
+pub(crate) struct TroubleArgs {
+    /// List the guards, the troubles and what is measured
+    #[arg(long, conflicts_with_all = ["full", "json", "out", "markdown"])]
+    pub(crate) list: bool,
+    /// Measure this guard only
+    #[arg(long, value_name = "GUARD", allow_hyphen_values = true)]
+    pub(crate) guard: Option<String>,
+    /// Measure this trouble only: T1 to T22
+    #[arg(long, value_name = "TROUBLE", allow_hyphen_values = true)]
+    pub(crate) trouble: Option<String>,
+    /// Simulate the full size: minutes instead of seconds of computing
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// The seed
+    #[arg(long, value_name = "NUMBER", default_value = "1", allow_hyphen_values = true)]
+    pub(crate) seed: String,
+    /// The number of threads, 1 to 1024 [default: one for each processor]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) threads: Option<String>,
+    /// Also write the result to this file as JSON
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) json: Option<String>,
+    /// Also write the result to this file, as one self-contained HTML page
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) out: Option<String>,
+    /// Also write the result to this file as Markdown
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) markdown: Option<String>,
+}
 
 /// The flags of `run`, as text.
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ use crate::cli::progress::Progress;
 use crate::cli::save;
 use crate::cli::settings::Settings;
 use crate::cli::simulate::simulate;
+use crate::cli::trouble::trouble;
 use crate::cli::value::show;
 use crate::error::{LabError, UsageError};
 use crate::live::Guards;
@@ -28,7 +29,8 @@ const INTERRUPTED: i32 = 130;
 
 /// Runs the command in `args`, which begin with the program's name, and returns the exit code.
 ///
-/// The exit code is 0 on success, 1 if the run failed, and 2 for invalid input. Ctrl-C ends the
+/// The exit code is 0 on success, 1 if the run failed or a guard failed in a trouble, and 2 for
+/// invalid input. Ctrl-C ends the
 /// process with 130.
 pub fn run<A>(args: impl IntoIterator<Item = A>, guards: &Guards<'_>) -> ExitCode
 where
@@ -49,6 +51,14 @@ where
             .and_then(|(listener, settings)| run_demo(&settings, &listener, guards)),
         Command::Run(args) => {
             end_on_ctrl_c().map_err(LabError::io("listen for Ctrl-C")).and_then(|()| simulate(&args))
+        }
+        Command::Trouble(args) => {
+            let done = end_on_ctrl_c().map_err(LabError::io("listen for Ctrl-C"));
+            match done.and_then(|()| trouble(&args)) {
+                Ok(false) => return ExitCode::FAILURE,
+                Ok(true) => Ok(()),
+                Err(error) => Err(error),
+            }
         }
     };
     match done {

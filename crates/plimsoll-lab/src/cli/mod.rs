@@ -8,6 +8,7 @@ mod progress;
 mod save;
 mod settings;
 mod simulate;
+mod trouble;
 pub(crate) mod value;
 
 pub use progress::Progress;

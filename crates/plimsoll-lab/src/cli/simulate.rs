@@ -81,7 +81,8 @@ fn simulate_fairness(
     Ok(())
 }
 
-fn write(
+/// Writes the file of a flag, if it is given.
+pub(super) fn write(
     path: &Option<String>,
     doing: &'static str,
     text: &dyn Fn() -> Result<String, LabError>,

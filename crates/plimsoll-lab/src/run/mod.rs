@@ -22,7 +22,7 @@ pub use faults::FaultRow;
 pub use outcome::{Outcome, Row, Verdict};
 pub(crate) use report::report;
 pub(crate) use table::table;
-pub(crate) use work::share_work;
+pub(crate) use work::{share_work, share_work_among};
 
 /// Simulates every policy at every load with `seeds` seeds from `seed` on, on all processors.
 ///

@@ -42,10 +42,20 @@ pub(super) fn all(
 pub(crate) fn share_work<P: Sync, T: Send>(
     parts: &[P],
     work: impl Fn(&P) -> Result<T, LabError> + Sync,
+    report_done: impl FnMut(usize),
+) -> Result<Vec<T>, LabError> {
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    share_work_among(workers, parts, work, report_done)
+}
+
+/// Does all `parts` on `workers` threads, as [`share_work`] does.
+pub(crate) fn share_work_among<P: Sync, T: Send>(
+    workers: usize,
+    parts: &[P],
+    work: impl Fn(&P) -> Result<T, LabError> + Sync,
     mut report_done: impl FnMut(usize),
 ) -> Result<Vec<T>, LabError> {
     let next = AtomicUsize::new(0);
-    let workers = thread::available_parallelism().map_or(1, usize::from);
     let (sender, results) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..workers {

@@ -142,7 +142,13 @@ impl Reader<'_> {
             return Err(self.source.invalid("trigger.loads", loads, "a list of 1 to 32 numbers"));
         }
         let each = loads.as_ref().iter().map(|load| self.number("trigger.loads", load, 0.001..=1_000.0));
-        each.collect::<ReadResult<Vec<f64>>>().map(Some)
+        let each = each.collect::<ReadResult<Vec<f64>>>()?;
+        // The load is the name of a step, rounded to three digits.
+        let name = |load: &f64| (load * 1e3).round();
+        if each.iter().enumerate().any(|(n, load)| each.iter().take(n).any(|one| name(one) == name(load))) {
+            return Err(self.source.invalid("trigger.loads", loads, "a list without repeated numbers"));
+        }
+        Ok(Some(each))
     }
 
     pub(super) fn trace(&self, file: &Text) -> ReadResult<Arc<[Duration]>> {

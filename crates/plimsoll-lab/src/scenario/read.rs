@@ -36,7 +36,7 @@ impl Reader<'_> {
         let seconds = self.number("seconds", &raw.seconds, 0.1..=3_600.0)?;
         let span = Duration::from_secs_f64(seconds);
         let clients = self.clients(&raw.clients)?;
-        let server = self.server(&raw.server, clients.deadline)?;
+        let server = self.server(&raw.server, clients.deadline, span)?;
         let capacity = server.capacity();
         let trigger = raw.trigger.as_ref();
         let from = self.time("trigger.from", &trigger.from, Duration::ZERO..=span)?;

@@ -1,5 +1,6 @@
 //! Reads the server: its slots, its service times, its changes and faults.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -10,7 +11,13 @@ use crate::scenario::values::span;
 use crate::sim::{Change, Fault, FaultKind, Law, ServerPlan};
 
 impl Reader<'_> {
-    pub(super) fn server(&self, raw: &raw::Server, deadline: Option<Duration>) -> ReadResult<ServerPlan> {
+    /// Reads a server. Its changes and faults must lie within `end`, the end of the simulation.
+    pub(super) fn server(
+        &self,
+        raw: &raw::Server,
+        deadline: Option<Duration>,
+        end: Duration,
+    ) -> ReadResult<ServerPlan> {
         let slots = self.whole("server.slots", &raw.slots, 1..=65_535)?;
         let rejection_cost = raw
             .rejection_cost
@@ -19,7 +26,7 @@ impl Reader<'_> {
         let mut plan = ServerPlan { rejection_cost, ..ServerPlan::new(slots, self.law(&raw.service)?) };
         let (mut slots, mut speed, mut last) = (slots, 1.0, Duration::ZERO);
         for change in &raw.change {
-            let at = self.time("server.change.at", &change.at, last..=HOUR)?;
+            let at = self.time("server.change.at", &change.at, last..=end)?;
             slots = self.optional_whole("server.change.slots", &change.slots, 0..=65_535)?.unwrap_or(slots);
             if let Some(given) = &change.speed {
                 speed = self.number("server.change.speed", given, 0.0..=100.0)?;
@@ -29,18 +36,18 @@ impl Reader<'_> {
         }
         let mut last = Duration::ZERO;
         for fault in &raw.fault {
-            let fault = self.fault(fault, last, deadline)?;
+            let fault = self.fault(fault, last..end, deadline)?;
             last = fault.until;
             plan.faults.push(fault);
         }
         Ok(plan)
     }
 
-    /// Reads a fault, which must not begin before `last`, the end of the previous one.
+    /// Reads a fault. `within` begins at the end of the previous one.
     fn fault(
         &self,
         raw: &Spanned<raw::Fault>,
-        last: Duration,
+        within: Range<Duration>,
         deadline: Option<Duration>,
     ) -> ReadResult<Fault> {
         let keys = raw.as_ref();
@@ -53,8 +60,12 @@ impl Reader<'_> {
         let given =
             [("after", span(&keys.after)), ("factor", span(&keys.factor)), ("forgets", span(&keys.forgets))];
         self.reject_unused(used, "server.fault", &keys.kind, &given)?;
-        let from = self.time("server.fault.from", &keys.from, last..=HOUR)?;
-        let until = self.time("server.fault.until", &keys.until, from + NANO..=HOUR + NANO)?;
+        let from = self.time("server.fault.from", &keys.from, within.start..=within.end)?;
+        let until = self.time("server.fault.until", &keys.until, from..=within.end)?;
+        if until == from {
+            let expected = "later than server.fault.from";
+            return Err(self.source.invalid("server.fault.until", &keys.until, expected));
+        }
         let kind = match keys.kind.as_ref().as_str() {
             "fails" => {
                 let after = keys.after.as_ref();

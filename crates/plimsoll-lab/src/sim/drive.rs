@@ -170,7 +170,8 @@ where
     fn answered(&mut self, attempt: Attempt, result: Result<(), CallError>, now: u64) {
         match result {
             Ok(()) => self.ended(attempt, End::Good, now),
-            Err(CallError::Failed) => self.ended(attempt, End::Failed, now),
+            Err(CallError::Failed | CallError::Status(_)) => self.ended(attempt, End::Failed, now),
+            Err(CallError::Left) => self.ended(attempt, End::Late, now),
             Err(CallError::Throttled) => self.ended(attempt, End::Rejected, now),
             Err(CallError::Rejected) => {
                 self.server.rejected();

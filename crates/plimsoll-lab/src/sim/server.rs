@@ -28,6 +28,10 @@ pub(crate) enum CallError {
     Throttled,
     /// The server failed.
     Failed,
+    /// The server answered with this HTTP status.
+    Status(u16),
+    /// The caller left. Returned outside all layers.
+    Left,
 }
 
 impl From<Rejected> for CallError {

@@ -358,7 +358,7 @@ impl Settle for RateLimiter {
     fn allowances(&self, _: &Charge, each: &mut dyn FnMut(Allowance)) {
         let (rate, now) = (self.0.live.rate(), self.0.common.now());
         if let Some(free) = self.0.bucket.free(EMPTY, rate, now) {
-            each(quota::allowance(self.0.common.name, rate, free, now));
+            each(quota::allowance(self.0.common.name, rate, free, now).shared(true));
         }
     }
 }

@@ -13,17 +13,14 @@ pub struct KeyedCharge {
     // The rate by which the account was charged.
     pub(super) rate: Rate,
     pub(super) units: u32,
-    // Whether an overflow entry was charged.
-    pub(super) by_overflow: bool,
     // Whether the precise clock was read.
     pub(super) is_exact: bool,
 }
 
-const BY_OVERFLOW: u64 = 1 << 55;
-const IS_EXACT: u64 = 1 << 56;
-const AT_MOST: u32 = 57;
+const IS_EXACT: u64 = 1 << 54;
+const AT_MOST: u32 = 55;
 
-/// The interval has at most 55 bits. The units of any window are packed if they are about twice the
+/// The interval has at most 54 bits. The units of any window are packed if they are about twice the
 /// burst, which is the default. Otherwise a packed charge states the burst.
 impl Pack for KeyedCharge {
     fn pack(self) -> Words {
@@ -33,9 +30,9 @@ impl Pack for KeyedCharge {
             Some(less @ 0..=1) => 1 + less,
             _ => 0,
         };
-        let flags = u64::from(self.by_overflow) * BY_OVERFLOW + u64::from(self.is_exact) * IS_EXACT;
+        let exact = u64::from(self.is_exact) * IS_EXACT;
         let charged = u64::from(burst) << 32 | u64::from(self.units);
-        [charged, self.at, self.hash, interval | flags | at_most << AT_MOST]
+        [charged, self.at, self.hash, interval | exact | at_most << AT_MOST]
     }
     fn unpack([charged, at, hash, interval]: Words) -> Self {
         let burst = (charged >> 32) as u32;
@@ -43,9 +40,8 @@ impl Pack for KeyedCharge {
             0 => 0,
             n => (u64::from(burst) * 2 + 1 - n) as u32,
         };
-        let rate = Rate { interval: interval & (BY_OVERFLOW - 1), burst, at_most };
-        let (by_overflow, is_exact) = (interval & BY_OVERFLOW != 0, interval & IS_EXACT != 0);
-        KeyedCharge { hash, at, rate, units: charged as u32, by_overflow, is_exact }
+        let rate = Rate { interval: interval & (IS_EXACT - 1), burst, at_most };
+        KeyedCharge { hash, at, rate, units: charged as u32, is_exact: interval & IS_EXACT != 0 }
     }
 }
 
@@ -59,15 +55,8 @@ mod tests {
             [(1, 1, 0), (u64::MAX, u32::MAX, 0), (u64::MAX, 1 << 31, u32::MAX), (1 << 32, 9, 18), (7, 9, 17)]
         {
             for flag in [false, true] {
-                let rate = Rate { interval: (1 << 55) - 1, burst, at_most };
-                let charge = || KeyedCharge {
-                    hash,
-                    at: u64::MAX,
-                    rate,
-                    units: u32::MAX,
-                    by_overflow: flag,
-                    is_exact: !flag,
-                };
+                let rate = Rate { interval: (1 << 54) - 1, burst, at_most };
+                let charge = || KeyedCharge { hash, at: u64::MAX, rate, units: u32::MAX, is_exact: flag };
                 let packed = Some(charge()).pack();
                 assert_eq!(
                     format!("{:?}", Option::<KeyedCharge>::unpack(packed)),

@@ -7,10 +7,11 @@ use crate::quota::gcra::Rate;
 use crate::quota::live::{Change, LiveQuota};
 use crate::setup::{
     Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, is_close, max_keys_setter, queue_setters, rejected,
+    when_full_controls, when_full_setter,
 };
-use crate::table::Table;
 use crate::table::gcra_table::{GcraTable, NotBefore};
-use crate::{Quota, quota};
+use crate::table::{Crowd, Table};
+use crate::{Quota, WhenFull, quota};
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{Allowance, ConfigError, ControlError, Rejected, setup_setters};
 use std::fmt;
@@ -34,10 +35,10 @@ use std::time::Duration;
 ///
 /// It takes 24 bytes for each of its [`max_keys`](KeyedRateLimiterBuilder::max_keys). If there is
 /// no room for a new account, one is evicted whose quota has fully replenished, which changes
-/// nothing for it. If there is none, new accounts share 64 overflow quotas, chosen by hash. Known
-/// accounts keep their own.
+/// nothing for it. If all sixteen that could make room owe units, the one that owes the fewest is
+/// evicted, and what it owed is forgotten. [`WhenFull`] has the other choice.
 ///
-/// A rejection by the account's own quota has the reason `Limited`, one by an overflow quota
+/// A rejection by the account's own quota has the reason `Limited`, one for lack of room
 /// `Throttled`.
 #[doc(alias = "token bucket")]
 #[doc(alias = "governor")]
@@ -73,10 +74,8 @@ impl<K: ?Sized> PerKey<K> {
     }
 
     #[inline(always)]
-    fn charged(&self, entry: u32, caller: PerKeyCaller, units: u32, at: u64) -> KeyedCharge {
-        let PerKeyCaller { hash, rate } = caller;
-        let by_overflow = self.accounts.table.is_shared(entry);
-        KeyedCharge { hash, at, rate, units, by_overflow, is_exact: rate.is_exact() }
+    fn charged(PerKeyCaller { hash, rate }: PerKeyCaller, units: u32, at: u64) -> KeyedCharge {
+        KeyedCharge { hash, at, rate, units, is_exact: rate.is_exact() }
     }
 
     #[inline(always)]
@@ -86,11 +85,11 @@ impl<K: ?Sized> PerKey<K> {
 
     /// Refunds all but `kept` units of a charge.
     fn refund_all_but(&self, charge: &KeyedCharge, kept: u32) {
-        let KeyedCharge { hash, at, rate, units, by_overflow, is_exact } = *charge;
+        let KeyedCharge { hash, at, rate, units, is_exact } = *charge;
         // By the same clock as the charge.
         let clock = &self.common.clock;
         let now = if is_exact { clock.now() } else { clock.coarse() }.as_nanos();
-        self.accounts.refund(hash, by_overflow, now, [units, kept], at, rate.interval);
+        self.accounts.refund(hash, now, [units, kept], at, rate.interval);
         self.common.queues.wake(hash);
     }
 
@@ -112,6 +111,9 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     }
     fn table(&self) -> &Table {
         &self.accounts.table
+    }
+    fn key_count(&self) -> usize {
+        self.accounts.count(self.common.now())
     }
 
     #[inline(always)]
@@ -144,7 +146,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
             (now, taken) = self.take_precisely(caller, units);
         }
         match taken {
-            Ok(entry) => Ok(wrap(self.charged(entry, caller, units, now))),
+            Ok(_) => Ok(wrap(Self::charged(caller, units, now))),
             Err(refused) => Err(self.rejected(caller.rate, units, now, refused)),
         }
     }
@@ -152,7 +154,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     fn charge_at(&self, caller: PerKeyCaller, units: u32, now: u64) -> Result<KeyedCharge, Rejected> {
         let (hash, rate) = (caller.hash, self.rate_now(caller));
         match self.accounts.take(hash, rate, now, units) {
-            Ok(entry) => Ok(self.charged(entry, PerKeyCaller { hash, rate }, units, now)),
+            Ok(_) => Ok(Self::charged(PerKeyCaller { hash, rate }, units, now)),
             Err(refused) => Err(self.rejected(rate, units, now, refused)),
         }
     }
@@ -181,7 +183,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
         let (rate, now) = (caller.rate, self.common.now());
-        let (free, reason) = self.accounts.free_or_overflow(caller.hash, rate, now);
+        let (free, reason) = self.accounts.free_or_room(caller.hash, rate, now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
         // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
@@ -195,9 +197,6 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn allowances(&self, charge: &KeyedCharge, each: &mut dyn FnMut(Allowance)) {
         let now = self.common.now();
-        if charge.by_overflow {
-            return;
-        }
         if let Some((interval, free)) = self.accounts.state(charge.hash) {
             let own = Rate { interval, ..charge.rate };
             let rate = if self.quota_of.is_some() { own } else { self.live.rate() };
@@ -289,6 +288,8 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
     pub fn quota(&self) -> Quota {
         self.0.live.quota()
     }
+
+    when_full_controls!();
 }
 
 /// The settings of a [`KeyedRateLimiter`]. Plain data; validated when a limiter is built.
@@ -301,8 +302,11 @@ pub struct KeyedRateLimiterConfig {
     /// The quota of each key. Default: 100 units a second.
     pub quota: Quota,
     /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
-    /// Default: 65,536. Range: 1 to 2³⁰.
+    /// Default: 262,144. Range: 1 to 2³⁰.
     pub max_keys: usize,
+    /// What happens to a new account when the table is full of accounts that owe units. Default:
+    /// `Evict`.
+    pub when_full: WhenFull,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
     /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
@@ -317,6 +321,7 @@ impl Default for KeyedRateLimiterConfig {
             name: "accounts".into(),
             quota: Quota::per_second(100),
             max_keys: MAX_KEYS,
+            when_full: WhenFull::default(),
             queue: QUEUE,
             max_wait: MAX_WAIT,
         }
@@ -363,6 +368,7 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
+    when_full_setter!();
     queue_setters!(keyed);
     setup_setters!(KeyedRateLimiterConfig: clock, dice, observe);
 
@@ -372,12 +378,13 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError> {
         self.config.validate()?;
-        let KeyedRateLimiterConfig { name, quota, max_keys, queue, max_wait } = self.config;
+        let KeyedRateLimiterConfig { name, quota, max_keys, when_full, queue, max_wait } = self.config;
         let identity = self.setup.identity(&name);
+        let crowd = Crowd::new(identity.name, identity.observer.clone());
         Ok(KeyedLimiter(Arc::new(PerKey {
             live: LiveQuota::new(quota),
             quota_of: self.quota_of,
-            accounts: GcraTable::new(max_keys, &identity.dice),
+            accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
             common: Common::new(identity, queue, max_wait),
         })))
     }

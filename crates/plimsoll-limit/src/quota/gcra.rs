@@ -67,12 +67,12 @@ impl Rate {
     }
 
     /// Converts `free` from an interval of `from`: as many units are owed at `now` as before,
-    /// rounded up, and those that are `withheld`, but at most the burst.
-    pub(crate) fn carried(self, free: u64, now: u64, from: u64, withheld: u32) -> u64 {
+    /// rounded up, and those that are `withheld`, but at most `max` nanoseconds.
+    pub(crate) fn carried(self, free: u64, now: u64, from: u64, withheld: u32, max: u64) -> u64 {
         let owed = u128::from(free.saturating_sub(now));
         let owed = (owed * u128::from(self.interval)).div_ceil(u128::from(from.max(1)));
         let owed = u64::try_from(owed).unwrap_or(u64::MAX).saturating_add(self.cost(withheld));
-        now.saturating_add(owed.min(self.span()))
+        now.saturating_add(owed.min(max))
     }
 
     /// Returns the units and the window that the quota's author stated.

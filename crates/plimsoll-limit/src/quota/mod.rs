@@ -49,9 +49,9 @@ pub struct Quota {
 }
 
 const SECOND: u64 = 1_000_000_000;
-/// The longest interval between two units: 55 bits of nanoseconds, which are 416 days. The tag of an
+/// The longest interval between two units: 54 bits of nanoseconds, which are 208 days. The tag of an
 /// entry has no more bits for it.
-const MAX_INTERVAL: u64 = (1 << 55) - 1;
+const MAX_INTERVAL: u64 = (1 << 54) - 1;
 /// The longest time to replenish a burst: 2⁶¹ ns, which are 73 years. Sums with it do not overflow.
 const MAX_FILL_TIME: u64 = 1 << 61;
 
@@ -160,7 +160,7 @@ impl Quota {
     /// Checks the quota. Limiters do so themselves; an invalid quota from a closure admits nothing.
     ///
     /// # Errors
-    /// Returns an error if the quota admits nothing, if a unit takes more than 416 days to be
+    /// Returns an error if the quota admits nothing, if a unit takes more than 208 days to be
     /// replenished, or if the burst takes more than 73 years.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.units == 0 {
@@ -177,7 +177,7 @@ impl Quota {
         }
         if self.interval > MAX_INTERVAL {
             let interval = format_args!("{:?} a unit", self.interval()).to_string();
-            return Err(ConfigError::new("quota.period", interval, "at most 416 days a unit"));
+            return Err(ConfigError::new("quota.period", interval, "at most 208 days a unit"));
         }
         if self.fills_in() > Duration::from_nanos(MAX_FILL_TIME) {
             let fills = format_args!("{:?} to fill up", self.fills_in()).to_string();
@@ -212,13 +212,8 @@ impl Quota {
 /// Returns what remains of a quota.
 pub(crate) fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
     let (limit, window) = rate.stated();
-    Allowance {
-        name,
-        limit,
-        window: Duration::from_nanos(window),
-        remaining: u64::from(rate.remaining(free, now)),
-        reset: Duration::from_nanos(free.saturating_sub(now)),
-    }
+    Allowance::new(name, limit, Duration::from_nanos(window))
+        .left(u64::from(rate.remaining(free, now)), Duration::from_nanos(free.saturating_sub(now)))
 }
 
 impl fmt::Display for Quota {

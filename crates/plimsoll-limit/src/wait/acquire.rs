@@ -3,7 +3,7 @@
 use super::queues::Waiter;
 use crate::setup::Common;
 use pin_project_lite::pin_project;
-use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Sleep};
+use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Sleep, within_budget};
 use plimsoll_core::{Account, Event, Instant, Reason, Rejected};
 use std::fmt;
 use std::future::Future;
@@ -209,7 +209,7 @@ impl<A: Attempt> Future for AcquireUnits<A> {
     type Output = Result<A::Charge, Rejected>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let decision = ready!(self.as_mut().step(cx));
+        let decision = ready!(within_budget(cx, |cx| self.as_mut().step(cx)));
         let mut this = self.project();
         this.stage.set(Progress::Done);
         this.shared.leave();

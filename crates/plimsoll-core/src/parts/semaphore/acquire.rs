@@ -2,6 +2,7 @@
 
 use super::waiters::{Removed, WaiterId};
 use super::{Capacity, Semaphore, Start};
+use crate::parts::coop::within_budget;
 use crate::parts::sync::Ordering;
 use crate::time::Sleep;
 use crate::{Event, Instant, Rejected};
@@ -80,7 +81,14 @@ impl<C: Capacity> Future for Acquire<C> {
     type Output = Result<C::Token, Rejected>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        within_budget(cx, |cx| self.try_or_wait(cx))
+    }
+}
+
+impl<C: Capacity> Acquire<C> {
+    #[inline]
+    fn try_or_wait(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<C::Token, Rejected>> {
         let this = self.as_mut().project();
         // Most callers need not wait and should not pay for the path that waits.
         if *this.stage == Stage::New
@@ -95,9 +103,7 @@ impl<C: Capacity> Future for Acquire<C> {
         *this.stage = Stage::Done;
         Poll::Ready(this.semaphore.observer.emit_decision(this.semaphore.name, decision))
     }
-}
 
-impl<C: Capacity> Acquire<C> {
     #[inline(never)]
     fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<C::Token, Rejected>> {
         let mut this = self.project();

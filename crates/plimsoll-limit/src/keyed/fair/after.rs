@@ -9,10 +9,10 @@ use crate::table::entry::EMPTY;
 impl<K: ?Sized> Fair<K> {
     /// Refunds all but `kept` of the units that the cap was charged.
     pub(super) fn refund_cap(&self, charge: &FairCharge, kept: u32, now: u64) {
-        let FairCharge { hash, at, cap, cap_by_overflow, units, .. } = *charge;
+        let FairCharge { hash, at, cap, units, .. } = *charge;
         if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
             let interval = charge.cap_interval(cap, caps.state(hash).map(|(interval, _)| interval));
-            caps.refund(hash, cap_by_overflow, now, [units, kept], at, interval);
+            caps.refund(hash, now, [units, kept], at, interval);
         }
     }
 

@@ -18,10 +18,8 @@ pub struct FairCharge {
     pub(super) units: u32,
     pub(super) weight: Rounded,
     pub(super) floor: Rounded,
-    // Whether the usage that accounts without an entry share was charged, and the overflow entry of
-    // the cap.
+    // Whether the usage that accounts without an entry share was charged.
     pub(super) by_common: bool,
-    pub(super) cap_by_overflow: bool,
 }
 
 /// A number of at least 0, rounded down to five digits: the sign and the last nine bits of its
@@ -66,8 +64,7 @@ impl Pack for FairCharge {
         let share = u64::from(self.weight.0) << ROUNDED | u64::from(self.floor.0);
         let cap = packed(self.cap.map_or(0, |cap| cap.interval), CAP);
         let charged = u64::from(self.units) << 32 | packed(self.interval, SHARED);
-        let flags = u64::from(self.by_common) << 1 | u64::from(self.cap_by_overflow);
-        [charged, self.at, self.hash, flags << 62 | cap << 44 | share]
+        [charged, self.at, self.hash, u64::from(self.by_common) << 62 | cap << 44 | share]
     }
     fn unpack([charged, at, hash, last]: Words) -> Self {
         let rounded = |bits: u64| Rounded(bits as u32 & ((1 << ROUNDED) - 1));
@@ -81,8 +78,7 @@ impl Pack for FairCharge {
             units,
             weight: rounded(last >> ROUNDED),
             floor: rounded(last),
-            by_common: last >> 63 != 0,
-            cap_by_overflow: last >> 62 & 1 != 0,
+            by_common: last >> 62 != 0,
         }
     }
 }
@@ -108,14 +104,13 @@ mod tests {
                         weight,
                         floor,
                         by_common: flag,
-                        cap_by_overflow: flag,
                     }
                     .pack();
                     assert_ne!(words[3], u64::MAX);
                     let charge = FairCharge::unpack(words);
                     assert_eq!((charge.hash, charge.at, charge.units), (u64::MAX, u64::MAX, u32::MAX));
                     assert_eq!((charge.weight, charge.floor), (weight, floor));
-                    assert_eq!((charge.by_common, charge.cap_by_overflow), (flag, flag));
+                    assert_eq!(charge.by_common, flag);
                     let lost = interval.checked_sub(charge.interval).unwrap();
                     assert!(lost <= interval >> 25, "{interval}: {charge:?}");
                     let cap = charge.cap.map_or(0, |cap| cap.interval);

@@ -18,8 +18,9 @@ use crate::quota::gcra::{NEVER, Rate};
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
-use crate::table::gcra_table::GcraTable;
-use crate::table::{OVERFLOW, Table};
+use crate::table::gcra_table::{GcraTable, NotBefore};
+use crate::table::when_full::WhenFull;
+use crate::table::{Crowd, OVERFLOW, Room, Table};
 use charge::Rounded;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
@@ -39,7 +40,8 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 ///
 /// A rejection by an account's own share or [cap](Share::at_most) has the reason `Limited`. One by
 /// the shared quota, or by the [tail](FairRateLimiterBuilder::tail) that new accounts share, has
-/// the reason `Throttled`.
+/// the reason `Throttled`. When the tail begins to reject new accounts, the limiter emits
+/// [`StateChanged`](plimsoll_core::Event::StateChanged) to "crowded", because of "keys".
 ///
 /// ```
 /// use plimsoll_limit::{FairRateLimiter, Quota};
@@ -141,8 +143,7 @@ impl<K: ?Sized> Fair<K> {
             return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
         }
         let cap = share.cap().map(|cap| cap.gcra());
-        let cap_entry = cap.map(|cap| self.take_cap(hash, cap, now, units)).transpose()?;
-        let cap_by_overflow = cap_entry.is_some_and(|entry| self.table.is_shared(entry));
+        cap.map_or(Ok(()), |cap| self.take_cap(hash, cap, now, units))?;
         let mut charge = FairCharge {
             hash,
             at: now,
@@ -152,7 +153,6 @@ impl<K: ?Sized> Fair<K> {
             weight: Rounded::new(share.clamped_weight()),
             floor: Rounded::new(share.clamped_floor()),
             by_common: false,
-            cap_by_overflow,
         };
         let entry =
             self.take_share(hash, share, units, bucket).inspect_err(|_| self.refund_cap(&charge, 0, now))?;
@@ -188,13 +188,18 @@ impl<K: ?Sized> Fair<K> {
     }
 
     fn caps(&self) -> &GcraTable {
-        self.caps.get_or_init(|| GcraTable::new(self.table.capacity(), &self.dice))
+        self.caps.get_or_init(|| {
+            let crowd = Crowd::new(self.cap_name, self.common.observer.clone());
+            GcraTable::new(self.table.capacity(), WhenFull::Evict, &self.dice, crowd)
+        })
     }
 
     /// Charges the account's cap.
-    fn take_cap(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<u32, Rejected> {
+    fn take_cap(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<(), Rejected> {
         let taken = self.caps().take(hash, rate, now, units);
-        taken.map_err(|refused| rejected(self.cap_name, refused.reason(), rate, units, now, refused.at))
+        let rejected =
+            |refused: NotBefore| rejected(self.cap_name, refused.reason(), rate, units, now, refused.at);
+        taken.map(drop).map_err(rejected)
     }
 
     /// Adds the units to the account's usage, if its share admits them. Accounts without an entry
@@ -219,12 +224,17 @@ impl<K: ?Sized> Fair<K> {
                         entry.exchange(word, count(counted));
                     }
                     // Accounts without an entry share a usage: another of them may have caused it.
-                    let reason = if hash == EMPTY { Reason::Throttled } else { Reason::Limited };
-                    let (limit, window) = bucket.rate.stated();
-                    return Err(Rejected::new(self.common.name, reason)
-                        .numbers(limit, limit)
-                        .over(Duration::from_nanos(window))
-                        .retry_in(Duration::from_secs_f64(seconds)));
+                    let reason = if hash == EMPTY {
+                        self.table.crowd.crowded(bucket.now);
+                        Reason::Throttled
+                    } else {
+                        Reason::Limited
+                    };
+                    // Without numbers: the share changes with the number of accounts, and the
+                    // shared quota is not the caller's.
+                    return Err(
+                        Rejected::new(self.common.name, reason).retry_in(Duration::from_secs_f64(seconds))
+                    );
                 }
             }
         }
@@ -262,7 +272,8 @@ impl<K: ?Sized> Fair<K> {
         match self.table.probation(hash, |word| eviction_rank(word, ticks(now)).is_some()) {
             Some((n, entry)) => UsageEntry { n, entry, hash: EMPTY, fair: tail, fill },
             None => {
-                let (n, entry) = self.table.shared(hash);
+                self.table.found_full(now);
+                let (n, entry) = self.table.overflow_entry(hash);
                 UsageEntry { n, entry, hash: EMPTY, fair: tail / OVERFLOW as f64, fill }
             }
         }
@@ -270,9 +281,15 @@ impl<K: ?Sized> Fair<K> {
 
     /// Gives an account that was admitted without an entry one of its own, if there is room.
     fn move_in(&self, hash: u64, shared: u32, units: u32, now: u64) -> u32 {
-        let now = ticks(now);
-        let fresh = Used { units: units as f32, seen: now }.pack();
-        self.table.move_in(hash, 0, fresh, |word| eviction_rank(word, now)).map_or(shared, |(n, _)| n)
+        let tick = ticks(now);
+        let fresh = Used { units: units as f32, seen: tick }.pack();
+        match self.table.move_in(hash, 0, |_| fresh, |seen| eviction_rank(seen.state, tick)) {
+            Some(Room::Given(n, _) | Room::Found((n, _))) => {
+                self.table.crowd.calm(now);
+                n
+            }
+            None => shared,
+        }
     }
 
     /// Returns what remains to an account with the usage `used`.
@@ -281,7 +298,7 @@ impl<K: ?Sized> Fair<K> {
     /// change. While the quota is contended, no more remains than the account's share.
     fn allowance(&self, used: f64, weight: f64, floor: f64, bucket: Bucket) -> Allowance {
         let Bucket { now, rate, free, fill, level } = bucket;
-        let shared = quota::allowance(self.common.name, rate, free, now);
+        let shared = quota::allowance(self.common.name, rate, free, now).shared(true);
         if tide::is_open(fill) {
             return shared;
         }
@@ -290,11 +307,7 @@ impl<K: ?Sized> Fair<K> {
         let of_share = (threshold - used).max(0.0).ceil() as u64;
         // The time until a unit of the share is there.
         let share_reset = Duration::from_secs_f64(TAU * (used / threshold.max(1e-9)).max(1.0).ln());
-        Allowance {
-            remaining: of_share.min(shared.remaining),
-            reset: share_reset.max(shared.reset),
-            ..shared
-        }
+        shared.left(of_share.min(shared.remaining), share_reset.max(shared.reset))
     }
 }
 
@@ -318,6 +331,11 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     }
     fn table(&self) -> &Table {
         &self.table
+    }
+    fn key_count(&self) -> usize {
+        let now = self.common.now();
+        self.table.crowd.calm(now);
+        self.table.count(|word| eviction_rank(word, ticks(now)).is_none())
     }
 
     #[inline]

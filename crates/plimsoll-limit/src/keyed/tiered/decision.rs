@@ -1,7 +1,7 @@
 //! The decision about a request: all tiers are charged, or none.
 
 use super::caller::{Caller, Limits, Refusal};
-use super::charge::{Account, Intervals, TieredCharge};
+use super::charge::{Intervals, TieredCharge};
 use super::classes::SharedLimit;
 use super::{CLASS_QUEUE, GLOBAL_QUEUE, Tiered};
 use crate::quota::gcra::Rate;
@@ -10,9 +10,6 @@ use crate::setup::rejected;
 use crate::table::entry::{EMPTY, Taken};
 use plimsoll_core::{Reason, Rejected};
 
-/// How an admitted request was charged: which entry of the account, and by which intervals.
-pub(super) type Charged = (Account, Intervals);
-
 impl<K: ?Sized> Tiered<K> {
     /// Fast path: a known account without an override, and every tier has enough. Returns `None`,
     /// having changed nothing, if the slow path must decide.
@@ -20,7 +17,7 @@ impl<K: ?Sized> Tiered<K> {
     /// Every tier is read before any is charged, as in [`take`](Self::take), and none is read
     /// twice.
     #[inline(always)]
-    pub(super) fn take_fast(&self, caller: Caller, units: u32, now: u64) -> Option<Charged> {
+    pub(super) fn take_fast(&self, caller: Caller, units: u32, now: u64) -> Option<Intervals> {
         if caller.own.is_some() {
             return None;
         }
@@ -51,51 +48,49 @@ impl<K: ?Sized> Tiered<K> {
         {
             return None;
         }
-        let by = if each.is_some() { Account::Own } else { Account::None };
+        let account = each.map(|_| caller.hash);
         let mut intervals =
             Intervals { each: each.map_or(0, |(_, rate, _)| rate.interval), all: 0, global: 0 };
         if let Some((limit, (from, to, interval))) = all {
             intervals.all = interval;
             if !limit.entry.exchange(from, to) && limit.take(limit.live.rate(), now, units).is_err() {
-                self.take_back(caller.hash, by, None, units, now);
+                self.take_back(account, None, units, now);
                 return None;
             }
         }
         if let Some((limit, (from, to, interval))) = global {
             intervals.global = interval;
             if !limit.entry.exchange(from, to) && limit.take(limit.live.rate(), now, units).is_err() {
-                self.take_back(caller.hash, by, all.map(|(limit, _)| limit), units, now);
+                self.take_back(account, all.map(|(limit, _)| limit), units, now);
                 return None;
             }
         }
-        Some((by, intervals))
+        Some(intervals)
     }
 
     /// Refunds what was charged at this instant.
     #[cold]
     #[inline(never)]
-    fn take_back(&self, hash: u64, by: Account, all: Option<&SharedLimit>, units: u32, now: u64) {
-        self.refund_account(hash, by, now, [units, 0], now, u64::MAX);
+    fn take_back(&self, account: Option<u64>, all: Option<&SharedLimit>, units: u32, now: u64) {
+        if let Some(hash) = account {
+            self.accounts.refund(hash, now, [units, 0], now, u64::MAX);
+        }
         if let Some(all) = all {
             all.entry.refund(now, [units, 0], now, u64::MAX);
         }
     }
 
-    fn refund_account(&self, hash: u64, by: Account, now: u64, units: [u32; 2], at: u64, interval: u64) {
-        if by != Account::None {
-            self.accounts.refund(hash, by == Account::Overflow, now, units, at, interval);
-        }
-    }
-
     /// Refunds all but `kept` units of a charge, each tier by the interval by which it was charged.
     pub(super) fn refund_all_but(&self, charge: &TieredCharge, kept: u32) {
-        let TieredCharge { hash, at, intervals, units, class, by } = *charge;
+        let TieredCharge { hash, at, intervals, units, class } = *charge;
         let limits = self.limits(self.resolve(hash, class));
         let intervals = intervals.restored(limits.intervals());
         // By the same clock as most charges.
         let now = if limits.is_exact() { self.common.now() } else { self.common.clock.coarse().as_nanos() };
         let units = [units, kept];
-        self.refund_account(hash, by, now, units, at, intervals.each);
+        if intervals.each > 0 {
+            self.accounts.refund(hash, now, units, at, intervals.each);
+        }
         let shared =
             [(self.class(class).all.as_ref(), intervals.all), (self.global.as_ref(), intervals.global)];
         for (limit, interval) in shared {
@@ -178,38 +173,37 @@ impl<K: ?Sized> Tiered<K> {
 
     /// Charges all tiers or none, as of `now`.
     #[inline]
-    pub(super) fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Charged, Refusal> {
+    pub(super) fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Intervals, Refusal> {
         let limits = self.limits(caller);
         // First without charging, so that a rejection writes nothing and has the longest time of
         // all.
         let account = |rate| (self.accounts.free(caller.hash, rate, now), Reason::Limited);
         if let Some(refusal) = self.refusal(&limits, caller, units, now, account, |_| 0) {
+            if refusal.reason == Reason::Limited {
+                self.accounts.reject(caller.hash);
+            }
             return Err(refusal);
         }
         // Then for good, with a refund if another thread was faster.
-        let by = match limits.each {
-            None => Account::None,
-            Some(rate) => match self.accounts.take(caller.hash, rate, now, units) {
-                Err(refused) => {
-                    return Err(Refusal::of_account(&limits, rate, refused.reason(), refused.at));
-                }
-                Ok(entry) if self.accounts.table.is_shared(entry) => Account::Overflow,
-                Ok(_) => Account::Own,
-            },
-        };
+        if let Some(rate) = limits.each
+            && let Err(refused) = self.accounts.take(caller.hash, rate, now, units)
+        {
+            return Err(Refusal::of_account(&limits, rate, refused.reason(), refused.at));
+        }
+        let account = limits.each.map(|_| caller.hash);
         if let Some((limit, rate)) = limits.all
             && let Err(at) = limit.take(rate, now, units)
         {
-            self.take_back(caller.hash, by, None, units, now);
+            self.take_back(account, None, units, now);
             return Err(Refusal::of_shared(limit, rate, at));
         }
         if let Some((limit, rate)) = limits.global
             && let Err(at) = limit.take(rate, now, units)
         {
-            self.take_back(caller.hash, by, limits.all.map(|(limit, _)| limit), units, now);
+            self.take_back(account, limits.all.map(|(limit, _)| limit), units, now);
             return Err(Refusal::of_shared(limit, rate, at));
         }
-        Ok((by, limits.intervals()))
+        Ok(limits.intervals())
     }
 
     #[cold]
@@ -225,10 +219,10 @@ impl<K: ?Sized> Tiered<K> {
         Caller { hash, class, .. }: Caller,
         units: u32,
         now: u64,
-        taken: Result<Charged, Refusal>,
+        taken: Result<Intervals, Refusal>,
     ) -> Result<TieredCharge, Rejected> {
         match taken {
-            Ok((by, intervals)) => Ok(TieredCharge { hash, at: now, intervals, units, class, by }),
+            Ok(intervals) => Ok(TieredCharge { hash, at: now, intervals, units, class }),
             Err(Refusal { by, reason, rate, at }) => Err(rejected(by, reason, rate, units, now, at)),
         }
     }

@@ -21,7 +21,6 @@ use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
 use crate::{Quota, quota};
 use caller::{Caller, Refusal};
-use charge::Account;
 use classes::{ClassLimits, SharedLimit};
 use plimsoll_core::parts::intern;
 use plimsoll_core::{Allowance, ControlError, Event, Reason, Rejected};
@@ -166,6 +165,9 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     fn table(&self) -> &Table {
         &self.accounts.table
     }
+    fn key_count(&self) -> usize {
+        self.accounts.count(self.common.now())
+    }
 
     #[inline(always)]
     fn caller(&self, key: &K) -> Caller
@@ -193,9 +195,9 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         wrap: impl FnOnce(TieredCharge) -> T,
     ) -> Result<T, Rejected> {
         let now = self.common.clock.coarse().as_nanos();
-        if let Some((by, intervals)) = self.take_fast(caller, units, now) {
+        if let Some(intervals) = self.take_fast(caller, units, now) {
             let Caller { hash, class, .. } = caller;
-            return Ok(wrap(TieredCharge { hash, at: now, intervals, units, class, by }));
+            return Ok(wrap(TieredCharge { hash, at: now, intervals, units, class }));
         }
         match self.charge_slow(caller, units) {
             Ok(charge) => Ok(wrap(charge)),
@@ -238,7 +240,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
     fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
         let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
-        let account = |rate| self.accounts.free_or_overflow(caller.hash, rate, now);
+        let account = |rate| self.accounts.free_or_room(caller.hash, rate, now);
         let refusal = self.refusal(&limits, caller, units, now, account, |queue| queues.ahead(queue));
         // If there are enough units for all of them, the waiting requests are still served first.
         let behind = || {
@@ -275,7 +277,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
     fn allowances(&self, charge: &TieredCharge, each: &mut dyn FnMut(Allowance)) {
         let (class, now) = (self.class(charge.class), self.common.now());
-        if charge.by == Account::Own
+        if charge.intervals.each > 0
             && let Some((_, free)) = self.accounts.state(charge.hash)
             && let own = self.resolve(charge.hash, charge.class).own.map(|own| own.gcra())
             && let Some(rate) = own.or_else(|| class.each.as_ref().map(LiveQuota::rate))
@@ -284,7 +286,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         }
         for limit in class.all.iter().chain(self.global.as_ref()) {
             let rate = limit.live.rate();
-            each(quota::allowance(limit.name, rate, limit.free(rate, now), now));
+            each(quota::allowance(limit.name, rate, limit.free(rate, now), now).shared(true));
         }
     }
 

@@ -1,0 +1,60 @@
+//! The cells, a file for each guard, so that they can be written side by side.
+
+mod adaptive_throttle;
+mod circuit_breaker;
+mod dispatch;
+mod fair_rate_limiter;
+mod keyed_circuit_breaker;
+mod keyed_rate_limiter;
+mod load_shedder;
+mod mailbox;
+mod random_drop;
+mod rate_limiter;
+mod stacks;
+mod tiered_rate_limiter;
+mod valve;
+mod workers;
+
+use crate::trouble::cell::Cell;
+use crate::trouble::guard::Guard;
+use crate::trouble::kind::Trouble;
+
+/// The troubles of one guard: each is measured, has no meaning, or is not measured yet.
+pub(crate) struct Line {
+    pub(crate) guard: Guard,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) without_meaning: &'static [(Trouble, &'static str)],
+    #[cfg_attr(not(test), allow(dead_code))] // a test compares it with the cells
+    pub(crate) not_yet: &'static [Trouble],
+}
+
+macro_rules! lines {
+    ($($guard:ident $file:ident,)*) => {
+        vec![$(Line {
+            guard: Guard::$guard,
+            cells: $file::cells(),
+            without_meaning: $file::WITHOUT_MEANING,
+            not_yet: $file::NOT_YET,
+        }),*]
+    };
+}
+
+/// Returns the line of every guard.
+pub(crate) fn lines() -> Vec<Line> {
+    lines! {
+        Valve valve,
+        CircuitBreaker circuit_breaker,
+        KeyedCircuitBreaker keyed_circuit_breaker,
+        RateLimiter rate_limiter,
+        KeyedRateLimiter keyed_rate_limiter,
+        TieredRateLimiter tiered_rate_limiter,
+        FairRateLimiter fair_rate_limiter,
+        RandomDrop random_drop,
+        LoadShedder load_shedder,
+        AdaptiveThrottle adaptive_throttle,
+        Mailbox mailbox,
+        Dispatch dispatch,
+        Workers workers,
+        Stacks stacks,
+    }
+}

@@ -1,0 +1,211 @@
+//! The far side: a simulated server that can go wrong, and the production layers in front of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use plimsoll::{Clock, Dice};
+use tower_service::Service;
+
+use crate::sim::{CallError, Change, Fault, FaultKind, Law, Request, Server, ServerPlan, Work};
+
+/// The time that a failure takes.
+const FAILURE: Duration = Duration::from_millis(1);
+
+/// The far side of a [`Day`](crate::trouble::day::Day): its capacity, and what fails when.
+///
+/// Faults are added in the order of time and do not overlap. A share of bad calls may overlap
+/// with anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Far {
+    pub(crate) plan: ServerPlan,
+    flaws: Vec<Flaw>,
+}
+
+/// A share of the calls that is bad for a while.
+#[derive(Clone, Copy, Debug)]
+struct Flaw {
+    from: Duration,
+    until: Duration,
+    share: f64,
+    kind: FlawKind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum FlawKind {
+    Fails,
+    Status(u16),
+    Slow(Duration),
+}
+
+impl Far {
+    /// Creates a server of `slots` slots, each of which serves a call in exactly `time`.
+    pub(crate) fn slots(slots: u32, time: Duration) -> Self {
+        Self::serving(slots, Law::Constant(time))
+    }
+
+    /// Creates a server of `slots` slots with service times of this law.
+    pub(crate) fn serving(slots: u32, law: Law) -> Self {
+        Far { plan: ServerPlan::new(slots, law), flaws: Vec::new() }
+    }
+
+    /// Returns the capacity, in calls per second.
+    pub(crate) fn capacity(&self) -> f64 {
+        self.plan.capacity()
+    }
+
+    /// Stops all work at `at` for `lasts`. The server then continues where it stopped.
+    pub(crate) fn stalls(self, at: Duration, lasts: Duration) -> Self {
+        self.fault(at, lasts, FaultKind::Hangs { forgets: false })
+    }
+
+    /// Stalls for `lasts` at the beginning of every `period` from `from` to `until`.
+    pub(crate) fn stalls_every(
+        mut self,
+        period: Duration,
+        lasts: Duration,
+        from: Duration,
+        until: Duration,
+    ) -> Self {
+        let mut at = from;
+        while at < until {
+            self = self.stalls(at, lasts);
+            at += period;
+        }
+        self
+    }
+
+    /// Stops all work at `at` for `lasts`. The server then restarts, and has lost its calls.
+    pub(crate) fn hangs(self, at: Duration, lasts: Duration) -> Self {
+        self.fault(at, lasts, FaultKind::Hangs { forgets: true })
+    }
+
+    /// Answers every call with failure, within a millisecond.
+    pub(crate) fn fails_all(self, at: Duration, lasts: Duration) -> Self {
+        self.fault(at, lasts, FaultKind::Fails { after: FAILURE })
+    }
+
+    /// Makes all work `factor` times as slow.
+    pub(crate) fn slows(self, at: Duration, lasts: Duration, factor: f64) -> Self {
+        self.fault(at, lasts, FaultKind::Slow { factor })
+    }
+
+    fn fault(mut self, from: Duration, lasts: Duration, kind: FaultKind) -> Self {
+        self.plan.faults.push(Fault { from, until: from + lasts, kind });
+        self
+    }
+
+    /// Answers `share` of the calls with failure, within a millisecond and without a slot.
+    pub(crate) fn fails(self, at: Duration, lasts: Duration, share: f64) -> Self {
+        self.flaw(at, lasts, share, FlawKind::Fails)
+    }
+
+    /// Answers every call with this HTTP status, within a millisecond and without a slot.
+    pub(crate) fn answers(self, at: Duration, lasts: Duration, status: u16) -> Self {
+        self.flaw(at, lasts, 1.0, FlawKind::Status(status))
+    }
+
+    /// Makes `share` of the calls wait for `time` before they reach the slots.
+    pub(crate) fn slow(self, at: Duration, lasts: Duration, share: f64, time: Duration) -> Self {
+        self.flaw(at, lasts, share, FlawKind::Slow(time))
+    }
+
+    fn flaw(mut self, from: Duration, lasts: Duration, share: f64, kind: FlawKind) -> Self {
+        self.flaws.push(Flaw { from, until: from.saturating_add(lasts), share, kind });
+        self
+    }
+
+    /// Changes the number of slots at `at`.
+    pub(crate) fn becomes(mut self, at: Duration, slots: u32) -> Self {
+        self.plan.changes.push(Change { at, slots, speed: 1.0 });
+        self
+    }
+
+    /// Makes each rejection take this share of the time of a call from the slots.
+    pub(crate) fn rejection_cost(mut self, share: f64) -> Self {
+        self.plan.rejection_cost = share;
+        self
+    }
+
+    /// Starts the server.
+    pub(crate) fn start(&self, clock: Clock, server_dice: Dice, dice: Dice) -> FarSide {
+        let server = Server::new(&self.plan, server_dice);
+        FarSide(Rc::new(Inner { server, clock, dice, flaws: self.flaws.clone() }))
+    }
+}
+
+/// The running far side: the innermost service of every stack.
+#[derive(Clone, Debug)]
+pub(crate) struct FarSide(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    server: Server,
+    clock: Clock,
+    dice: Dice,
+    flaws: Vec<Flaw>,
+}
+
+impl FarSide {
+    pub(crate) fn server(&self) -> &Server {
+        &self.0.server
+    }
+}
+
+impl Service<Request> for FarSide {
+    type Response = ();
+    type Error = CallError;
+    type Future = FarCall;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> FarCall {
+        let Inner { server, clock, dice, flaws } = &*self.0;
+        let now = clock.now();
+        let at = Duration::from_nanos(now.as_nanos());
+        let flaw = flaws.iter().find(|flaw| flaw.from <= at && at < flaw.until && dice.chance(flaw.share));
+        let pause = |time| -> Option<Pause> { Some(Box::pin(clock.sleep_until(now + time))) };
+        let work = || Ending::Work(server.clone().call(request));
+        let (pause, ending) = match flaw.map(|flaw| flaw.kind) {
+            None => (None, work()),
+            Some(FlawKind::Slow(time)) => (pause(time), work()),
+            Some(FlawKind::Fails) => (pause(FAILURE), Ending::Error(CallError::Failed)),
+            Some(FlawKind::Status(status)) => (pause(FAILURE), Ending::Error(CallError::Status(status))),
+        };
+        FarCall { pause, ending }
+    }
+}
+
+pub(crate) type Pause = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A call at the far side: perhaps a pause, then an error or the server's work.
+pub(crate) struct FarCall {
+    pause: Option<Pause>,
+    ending: Ending,
+}
+
+enum Ending {
+    Error(CallError),
+    Work(Work),
+}
+
+impl Future for FarCall {
+    type Output = Result<(), CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.pause = None;
+        }
+        match &mut self.ending {
+            Ending::Error(error) => Poll::Ready(Err(*error)),
+            Ending::Work(work) => Pin::new(work).poll(cx),
+        }
+    }
+}
