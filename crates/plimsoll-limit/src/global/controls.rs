@@ -26,8 +26,8 @@ impl RateLimiter {
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
         let now = self.0.common.now();
-        let Change { rate, withheld, .. } = self.0.live.update(now, change)?;
-        self.0.bucket.recount(rate, withheld, now);
+        let Change { rate, withheld, raced, .. } = self.0.live.update(now, change)?;
+        self.0.bucket.recount(rate, withheld, raced, now);
         self.0.common.queues.wake_all();
         Ok(())
     }

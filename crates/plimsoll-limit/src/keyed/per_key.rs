@@ -242,8 +242,8 @@ impl<K: ?Sized> PerKey<K> {
             return Err(ControlError::new("quota", self.live.quota(), allowed));
         }
         let now = self.common.now();
-        let Change { rate, withheld, .. } = self.live.update(now, change)?;
-        self.accounts.table.entries_in_use().for_each(|entry| entry.recount(rate, withheld, now));
+        let Change { rate, withheld, raced, .. } = self.live.update(now, change)?;
+        self.accounts.table.entries_in_use().for_each(|entry| entry.recount(rate, withheld, raced, now));
         self.common.queues.wake_all();
         Ok(())
     }

@@ -42,6 +42,8 @@ pub(crate) struct Change {
     pub(crate) rate: Rate,
     /// The units by which the burst was raised again, after lowering it has forgiven as many.
     pub(crate) withheld: u32,
+    /// Whether the interval has changed, so that requests notice the change as well.
+    pub(crate) raced: bool,
 }
 
 impl Slot {
@@ -100,7 +102,7 @@ impl LiveQuota {
         let units = u64::from(rate.burst) << 32 | u64::from(rate.at_most);
         slot.units.store(units, Ordering::Release);
         self.changes.store(changes, Ordering::Release);
-        Ok(Change { quota, rate, withheld })
+        Ok(Change { quota, rate, withheld, raced: rate.interval != old.interval })
     }
 
     pub(crate) fn quota(&self) -> Quota {

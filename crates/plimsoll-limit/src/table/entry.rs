@@ -65,15 +65,27 @@ fn owes_too_much(free: u64, rate: Rate, now: u64) -> bool {
     rate.burst > 0 && free > now.saturating_add(rate.max_owed()).saturating_add(TWO_TICKS)
 }
 
-/// Returns `free` as it is counted by another rate: see [`Rate::carried`].
-///
-/// `withheld` is `None` if no operator has changed the quota now. If the interval is the same then,
-/// more may be owed than the burst: units that were charged after the fact, or a unit that was
-/// taken while the rate changed.
-fn carried(free: u64, tag: u64, rate: Rate, withheld: Option<u32>, now: u64) -> u64 {
-    let from = interval_of(tag);
-    let max = if withheld.is_none() && from == rate.interval { rate.max_owed() } else { rate.span() };
-    rate.carried(free, now, from, withheld.unwrap_or(0), max)
+/// How an entry is counted by another rate: see [`Rate::carried`].
+#[derive(Clone, Copy)]
+struct Carry {
+    rate: Rate,
+    withheld: u32,
+    /// The longest time that is owed then, if the interval is already that of the rate.
+    max: u64,
+}
+
+impl Carry {
+    /// On the way of a request. More than the burst may be owed: units that were charged after the
+    /// fact, or a unit that was taken while the rate changed.
+    fn lazily(rate: Rate) -> Self {
+        Carry { rate, withheld: 0, max: rate.max_owed() }
+    }
+
+    fn free(self, free: u64, tag: u64, now: u64) -> u64 {
+        let from = interval_of(tag);
+        let max = if from == self.rate.interval { self.max } else { self.rate.span() };
+        self.rate.carried(free, now, from, self.withheld, max)
+    }
 }
 
 /// The three words of an entry, which belong together.
@@ -194,11 +206,11 @@ impl Entry {
                 if units > rate.burst || rate.burst == 0 {
                     return Taken::NotBefore(NEVER);
                 }
-                self.rescale(hash, tag, rate, None, now);
+                self.rescale(hash, tag, Carry::lazily(rate), now);
                 continue;
             }
             match rate.take(free, now, units) {
-                Err(_) if owes_too_much(free, rate, now) => self.rescale(hash, tag, rate, None, now),
+                Err(_) if owes_too_much(free, rate, now) => self.rescale(hash, tag, Carry::lazily(rate), now),
                 Err(at) => {
                     if tag & REJECTED == 0 {
                         self.mark_rejected(tag);
@@ -229,7 +241,7 @@ impl Entry {
         let (tag, free) = self.read(hash)?;
         let from = interval_of(tag);
         let is_counted = from == rate.interval && !owes_too_much(free, rate, now);
-        Some(if is_counted { free } else { carried(free, tag, rate, None, now) })
+        Some(if is_counted { free } else { Carry::lazily(rate).free(free, tag, now) })
     }
 
     /// Returns the instant from which the account owes nothing. From now on, it is counted by this
@@ -242,7 +254,7 @@ impl Entry {
             if is_counted || rate.burst == 0 {
                 return Some(free);
             }
-            self.rescale(hash, tag, rate, None, now);
+            self.rescale(hash, tag, Carry::lazily(rate), now);
         }
     }
 
@@ -286,23 +298,23 @@ impl Entry {
     }
 
     /// Counts what is owed by this rate from now on, whichever account the entry is of. The units
-    /// that are `withheld` are owed, too.
+    /// that are `withheld` are owed, too. `raced` states that requests may have done so already.
     ///
     /// It does so at once. If it waited for the next request, units would be replenished by the old
     /// interval until then.
-    pub(crate) fn recount(&self, rate: Rate, withheld: u32, now: u64) {
+    pub(crate) fn recount(&self, rate: Rate, withheld: u32, raced: bool, now: u64) {
         let hash = self.hash();
         let Some((tag, free)) = self.read(hash) else { return };
-        let carried = carried(free, tag, rate, Some(withheld), now);
-        if interval_of(tag) != rate.interval || carried != free.max(now) {
-            self.rescale(hash, tag, rate, Some(withheld), now);
+        let carry = Carry { rate, withheld, max: if raced { rate.max_owed() } else { rate.span() } };
+        if interval_of(tag) != rate.interval || carry.free(free, tag, now) != free.max(now) {
+            self.rescale(hash, tag, carry, now);
         }
     }
 
     /// Counts what is owed by another rate from now on, unless another thread changes the entry.
     #[cold]
     #[inline(never)]
-    fn rescale(&self, hash: u64, tag: u64, rate: Rate, withheld: Option<u32>, now: u64) {
+    fn rescale(&self, hash: u64, tag: u64, carry: Carry, now: u64) {
         if !self.lock(tag) {
             return;
         }
@@ -310,13 +322,13 @@ impl Entry {
         if here {
             loop {
                 let free = self.state.load(Ordering::Relaxed);
-                let mut next = carried(free, tag, rate, withheld, now);
+                let mut next = carry.free(free, tag, now);
                 // The new state must differ: see the top of this file. If nothing is owed, an
                 // earlier instant means the same. If the whole burst is owed, the rest was
                 // forgiven, so a nanosecond more is, too. An entry that is counted by no interval
                 // was never charged.
                 if next == free && interval_of(tag) != 0 {
-                    let is_extreme = next == now || next == now.saturating_add(rate.span());
+                    let is_extreme = next == now || next == now.saturating_add(carry.rate.span());
                     next = if is_extreme && next > 0 { next - 1 } else { next + 1 };
                 }
                 if self.exchange(free, next) {
@@ -324,7 +336,7 @@ impl Entry {
                 }
             }
         }
-        let interval = if here { rate.interval } else { interval_of(tag) };
+        let interval = if here { carry.rate.interval } else { interval_of(tag) };
         self.tag.store(next_tag(tag, interval), Ordering::Release);
     }
 

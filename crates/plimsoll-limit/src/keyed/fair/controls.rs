@@ -13,13 +13,13 @@ impl<K: ?Sized> Fair<K> {
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
         let now = self.common.now();
-        let Change { quota, rate, withheld } = self.live.update(now, |current| {
+        let Change { quota, rate, withheld, raced } = self.live.update(now, |current| {
             let quota = change(current)?;
             check_quota(&quota)?;
             Ok(quota)
         })?;
         advise(&self.common, &quota);
-        self.bucket.recount(rate, withheld, now);
+        self.bucket.recount(rate, withheld, raced, now);
         self.common.queues.wake_all();
         Ok(())
     }

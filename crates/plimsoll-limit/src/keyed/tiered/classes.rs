@@ -83,8 +83,8 @@ impl SharedLimit {
         now: u64,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
-        let Change { rate, withheld, .. } = self.live.update(now, change)?;
-        self.entry.recount(rate, withheld, now);
+        let Change { rate, withheld, raced, .. } = self.live.update(now, change)?;
+        self.entry.recount(rate, withheld, raced, now);
         Ok(())
     }
 

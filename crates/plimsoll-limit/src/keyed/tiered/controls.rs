@@ -71,7 +71,7 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
         let caller = self.0.caller(key);
         let own = self.0.accounts.table.find(caller.hash);
         if let (Some(rate), Some((_, entry))) = (self.0.limits(caller).each, own) {
-            entry.recount(rate, 0, self.0.common.now());
+            entry.recount(rate, 0, false, self.0.common.now());
         }
         self.0.common.queues.wake_all();
     }
