@@ -31,8 +31,7 @@ impl<T> Mailbox<T> {
     /// [`close`](Self::close).
     ///
     /// # Panics
-    /// Panics at once if the weigher does. It also panics when it has to wait for an item to expire
-    /// inside a tokio runtime without a timer.
+    /// Panics at once if the weigher does.
     #[doc(alias = "send")]
     pub fn offer_wait(&self, item: T) -> OfferWait<T> {
         let weight = self.0.weigh(&item);

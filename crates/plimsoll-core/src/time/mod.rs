@@ -4,6 +4,8 @@ mod block;
 pub(crate) mod clock;
 pub(crate) mod instant;
 mod manual;
+#[cfg_attr(not(feature = "tokio"), path = "no_runtime.rs")]
+mod runtime;
 mod sleep;
 mod system;
 mod timers;

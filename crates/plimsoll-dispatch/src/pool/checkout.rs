@@ -71,9 +71,6 @@ impl<T> Dispatch<T> {
     ///
     /// # Cancel safety
     /// Dropping the future has no effect: it holds no slot while it waits.
-    ///
-    /// # Panics
-    /// Panics when it has to wait inside a tokio runtime without a timer.
     pub async fn checkout_within(&self, timeout: Duration) -> Checkout<T, &Self> {
         consume_budget().await;
         let until = self.0.clock.now() + timeout;
