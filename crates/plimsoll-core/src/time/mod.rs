@@ -4,7 +4,9 @@ mod block;
 pub(crate) mod clock;
 pub(crate) mod instant;
 mod manual;
-#[cfg_attr(not(feature = "tokio"), path = "no_runtime.rs")]
+#[cfg(not(feature = "tokio"))]
+mod no_runtime;
+#[cfg(feature = "tokio")]
 mod runtime;
 mod sleep;
 mod system;

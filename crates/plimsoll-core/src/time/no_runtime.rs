@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 /// A sleep that is never created.
 #[derive(Debug)]
-pub(super) struct RuntimeSleep(Infallible);
+pub(super) struct NeverSleep(Infallible);
 
-impl RuntimeSleep {
+impl NeverSleep {
     pub(super) fn new(_: Instant) -> Option<Self> {
         None
     }

@@ -1,6 +1,9 @@
 //! Sleeping until an instant: by the runtime's timer, or in a list of sleepers.
 
 use super::clock::Kind;
+#[cfg(not(feature = "tokio"))]
+use super::no_runtime::NeverSleep as RuntimeSleep;
+#[cfg(feature = "tokio")]
 use super::runtime::RuntimeSleep;
 use super::timers::{self, Sleeper};
 use super::{Clock, Instant, system};
