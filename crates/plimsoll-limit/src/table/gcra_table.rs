@@ -43,15 +43,13 @@ impl NotBefore {
 const OWES: u64 = 1 << 63;
 /// One that was rejected ranks above one that was not.
 const WAS_REJECTED: u64 = 1 << 62;
-/// Units are compared in parts of 2⁻²⁰.
-const FRACTION: u32 = 20;
 
 /// Ranks an account for eviction that owes `owed` nanoseconds, by the number of units that it could
 /// take once more if it were forgotten. Those that were rejected would take them.
 fn rank_of_owing(seen: Snapshot, owed: u64) -> u64 {
-    let units = (u128::from(owed) << FRACTION) / u128::from(seen.interval().max(1));
-    let units = u64::try_from(units).unwrap_or(u64::MAX).min(WAS_REJECTED - 1);
-    OWES | if seen.was_rejected() { WAS_REJECTED } else { 0 } | units
+    let units = owed as f32 / seen.interval() as f32;
+    // The bits of floats above zero are in their order.
+    OWES | if seen.was_rejected() { WAS_REJECTED } else { 0 } | u64::from(units.to_bits())
 }
 
 impl GcraTable {
