@@ -22,13 +22,15 @@ pub(crate) struct Course {
     /// Fresh requests in each step.
     fresh: Vec<u32>,
     steps: Vec<Counts>,
+    /// What the guard still held when all calls had ended.
+    held: Option<u64>,
 }
 
 /// The limits of a system cell, beside "no harm".
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    /// The longest time until the goodput is back. Judged only if it is set.
-    pub(crate) back: Option<Duration>,
+    /// The longest time until the goodput is back, in seconds. Judged only if it is set.
+    pub(crate) back: Option<f64>,
     /// The least goodput during the trouble, in calls per second.
     pub(crate) useful: Option<f64>,
     /// The highest reading of the gauge.
@@ -40,7 +42,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// Creates limits of which only the time to be back is set.
     pub(crate) fn back(within: Duration) -> Self {
-        Limits { back: Some(within), ..Limits::default() }
+        Limits { back: Some(within.as_secs_f64()), ..Limits::default() }
     }
 
     /// Sets the least goodput during the trouble, in calls per second.
@@ -72,7 +74,13 @@ impl Course {
         let end = index(phases.end());
         fresh.resize(fresh.len().max(end), 0);
         steps.resize(steps.len().max(end), Counts::default());
-        Course { phases, fresh, steps }
+        Course { phases, fresh, steps, held: None }
+    }
+
+    /// Sets what the guard still held when all calls had ended.
+    pub(crate) fn held(mut self, held: Option<u64>) -> Self {
+        self.held = held;
+        self
     }
 
     /// Returns the sum of a count over the steps in `range`.
@@ -129,7 +137,8 @@ impl Course {
         let back = limits.back.unwrap_or_default();
         let after = self.phases.after();
         // The time that it may take to be back is judged apart.
-        let after = (after.start + back).min(after.end - STEP)..after.end;
+        let length = (after.end - after.start).as_secs_f64() - STEP.as_secs_f64();
+        let after = after.start + Duration::from_secs_f64(back.min(length))..after.end;
         let phases = [
             (Phase::Before, self.phases.before()),
             (Phase::During, self.phases.during()),
@@ -138,6 +147,9 @@ impl Course {
         let (share, why) = limits.spends.unwrap_or((0.0, ""));
         let mut rows = Vec::new();
         for (phase, range) in phases {
+            if range.is_empty() {
+                continue;
+            }
             let (value, without) = (self.goodput(&range), bare.goodput(&range));
             let useful = limits.useful.filter(|_| phase == Phase::During).unwrap_or(0.0);
             let limit = harmless(without, share).max(useful);
@@ -146,11 +158,14 @@ impl Course {
             rows.push(row.without(without));
         }
         if let Some(back) = limits.back {
-            let row = Row::at_most(format!("{case}: time to be back"), self.back(), back.as_secs_f64(), "s");
+            let row = Row::at_most(format!("{case}: time to be back"), self.back(), back, "s");
             rows.push(row.phase(Phase::After).without(bare.back()));
         }
         if let Some(most) = limits.queue {
             rows.push(Row::at_most(format!("{case}: queue"), self.peak() as f64, most as f64, "callers"));
+        }
+        if let Some(held) = self.held {
+            rows.push(Row::at_most(format!("{case}: permits held at the end"), held as f64, 0.0, ""));
         }
         rows
     }

@@ -1,11 +1,19 @@
 //! The cells of `Dispatch`.
 
-use crate::trouble::cell::Cell;
+use plimsoll::Dispatch;
+use tower_layer::Layer;
+
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
+use crate::trouble::row::Row;
+use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, scenes};
+
+const GUARD: Guard = Guard::Dispatch;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    Vec::new()
+    SYSTEM.map(|trouble| Cell::of(GUARD, trouble, system)).into()
 }
 
 /// The troubles without a meaning here, and why.
@@ -20,20 +28,22 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T1,
-    Trouble::T2,
-    Trouble::T3,
-    Trouble::T6,
-    Trouble::T7,
-    Trouble::T9,
-    Trouble::T14,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T21,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T14, Trouble::T19, Trouble::T21, Trouble::T22];
+
+/// A pool with as many slots as the far side.
+fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::new(size));
+    judge(
+        &scenes,
+        seed,
+        "",
+        |scene, _| bounded(scene, 0),
+        |bench| {
+            let pool =
+                Dispatch::<()>::builder().slots(SLOTS).clock(bench.clock()).dice(bench.dice(0)).build()?;
+            let held = pool.clone();
+            bench.held(move || held.in_use().into());
+            Ok(pool.layer().layer(bench.far()))
+        },
+    )
+}

@@ -1,11 +1,24 @@
-//! The cells of `Mailbox`.
+//! The cells of `Mailbox`, and of the request buffer that is built on it.
 
-use crate::trouble::cell::Cell;
+use std::time::Duration;
+
+use plimsoll::{Buffer, Discipline, Mailbox};
+use tower_layer::Layer;
+
+use crate::trouble::alone::Alone;
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
+use crate::trouble::row::{Phase, Row};
+use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, scenes};
+
+const GUARD: Guard = Guard::Mailbox;
+const S: Duration = Duration::from_secs(1);
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    Vec::new()
+    let measured = SYSTEM.into_iter().filter(|trouble| *trouble != Trouble::T6);
+    measured.map(|trouble| Cell::of(GUARD, trouble, system)).collect()
 }
 
 /// The troubles without a meaning here, and why.
@@ -20,20 +33,109 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T1,
-    Trouble::T2,
-    Trouble::T3,
-    Trouble::T7,
-    Trouble::T9,
-    Trouble::T11,
-    Trouble::T12,
-    Trouble::T14,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T9, Trouble::T11, Trouble::T12, Trouble::T14, Trouble::T19, Trouble::T22];
+
+/// The queue of a request buffer, by default.
+const QUEUE: u64 = 1_024;
+
+/// A request buffer in its default discipline and as a stack, and where consumers stall or load
+/// changes, a mailbox between producers and a consumer.
+fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let all = scenes(trouble, size, Lengths::new(size));
+    let mut rows = Vec::new();
+    for discipline in [Discipline::Fifo, Discipline::Lifo] {
+        let settings = format!("request buffer, {}", discipline.as_str());
+        rows.extend(judge(
+            &all,
+            seed,
+            &settings,
+            |scene, _| bounded(scene, QUEUE),
+            |bench| {
+                let buffer = Buffer::builder().concurrency(SLOTS).discipline(discipline);
+                let buffer = buffer.clock(bench.clock()).build()?;
+                let (queued, held) = (buffer.clone(), buffer.clone());
+                bench.gauge(move || queued.queued().into());
+                bench.held(move || held.in_flight().into());
+                Ok(buffer.layer().layer(bench.far()))
+            },
+        ));
+    }
+    let after = size.pick(15 * S, 600 * S);
+    match trouble {
+        Trouble::T1 => {
+            rows.extend(mailbox("the consumer stalls", seed, size.pick(10 * S, 60 * S), after, 0.0, 0.7))
+        }
+        Trouble::T7 => {
+            rows.extend(mailbox("half the speed", seed, size.pick(10 * S, 60 * S), after, 0.5, 0.7))
+        }
+        Trouble::T18 => rows.extend(mailbox("20 times the load for 1 s", seed, S, after, 1.0, 20.0)),
+        _ => {}
+    }
+    rows
+}
+
+/// The capacity of the mailbox: half of what the consumer takes in a second.
+const CAPACITY: usize = 800;
+/// Items that the consumer takes in each 10 ms at full speed.
+const TAKES: f64 = 16.0;
+
+/// Producers offer 0.7 of what the consumer can take, and during the trouble `load` times as much
+/// as that, while the consumer has `speed`. An item is good if it is taken within a second.
+fn mailbox(case: &str, seed: u64, lasts: Duration, after: Duration, speed: f64, load: f64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let mailbox =
+        Mailbox::builder().capacity(CAPACITY).clock(alone.clock()).dice(alone.guard_dice(0)).build();
+    let mailbox = mailbox.unwrap_or_else(|error| unreachable!("{error}"));
+    let mut inbox = mailbox.inbox();
+    let (mut offered, mut taken, mut lost, mut most) = (0_u64, 0_u64, 0_u64, 0_usize);
+    let (mut owed, mut able) = (0.0, 0.0);
+    // Runs one phase. Returns good items per second, and the seconds until all that is taken is
+    // good.
+    let mut phase = |lasts: Duration, speed: f64, load: f64| {
+        let (start, mut good, mut back) = (alone.now(), 0_u64, 0.0);
+        alone.calls(100.0, lasts, || {
+            owed += TAKES * load;
+            while owed >= 1.0 {
+                owed -= 1.0;
+                offered += 1;
+                let displaced = mailbox.offer(alone.now());
+                lost += displaced.map_or(1, |displaced| displaced.count() as u64);
+            }
+            most = most.max(mailbox.usage().len);
+            able = f64::min(able + TAKES * speed, TAKES);
+            let mail = inbox.take_up_to(able as usize);
+            able -= mail.items.len() as f64;
+            taken += mail.items.len() as u64;
+            let now = alone.now();
+            let age = |at: &plimsoll::Instant| Duration::from_nanos(now.as_nanos() - at.as_nanos());
+            let fresh = mail.items.iter().filter(|at| age(at) <= S).count();
+            good += fresh as u64;
+            if fresh < mail.items.len() || mailbox.usage().len >= TAKES as usize {
+                back = (now.as_nanos() - start.as_nanos()) as f64 / 1e9;
+            }
+            true
+        });
+        (good as f64 / lasts.as_secs_f64(), back)
+    };
+    let before = phase(5 * S, 1.0, 0.7).0;
+    let during = phase(lasts, speed, load).0;
+    let (then, back) = phase(after, 1.0, 0.7);
+    let rest = inbox.take_up_to(usize::MAX).items.len() as u64;
+    let able = 100.0 * TAKES;
+    let possible = 0.9 * f64::min(speed * able, load * able);
+    let name = |what: &str| format!("mailbox of {CAPACITY}, {case}: {what}");
+    vec![
+        Row::at_least(name("goodput"), before, 0.98 * 0.7 * able, "/s").phase(Phase::Before),
+        Row::at_least(name("goodput"), during, possible, "/s").phase(Phase::During),
+        Row::at_least(name("goodput"), then, 0.98 * 0.7 * able, "/s").phase(Phase::After),
+        Row::at_most(name("time until the backlog is gone"), back, 2.0, "s").phase(Phase::After),
+        Row::at_most(name("items held"), most as f64, CAPACITY as f64, "items"),
+        Row::at_most(
+            name("items unaccounted for"),
+            offered.abs_diff(taken + lost + rest) as f64,
+            0.0,
+            "items",
+        ),
+    ]
+}

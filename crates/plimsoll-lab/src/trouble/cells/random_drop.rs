@@ -1,11 +1,23 @@
 //! The cells of `RandomDrop`.
 
-use crate::trouble::cell::Cell;
+use plimsoll::RandomDrop;
+use tower_layer::Layer;
+
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::course::{Course, Limits};
+use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
+use crate::trouble::row::Row;
+use crate::trouble::scenes::{Lengths, SYSTEM, Scene, judge, scenes};
+
+const GUARD: Guard = Guard::RandomDrop;
+/// The share that is kept.
+const KEEP_RATE: f64 = 0.9;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    Vec::new()
+    let measured = SYSTEM.into_iter().filter(|trouble| ![Trouble::T3, Trouble::T15].contains(trouble));
+    measured.map(|trouble| Cell::of(GUARD, trouble, system)).collect()
 }
 
 /// The troubles without a meaning here, and why.
@@ -25,15 +37,20 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T1,
-    Trouble::T2,
-    Trouble::T6,
-    Trouble::T7,
-    Trouble::T9,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T22];
+
+/// A fixed share is dropped, whatever happens. It bounds no queue, so the far side must recover by
+/// itself, and may not take longer for that than without the guard.
+fn limits(scene: &Scene, bare: &Course) -> Limits {
+    let back = (scene.trouble != Trouble::T20).then(|| bare.back().max(2.0));
+    let limits = Limits { back, ..Limits::default() };
+    limits.spends(1.0 - KEEP_RATE, "the share that is dropped")
+}
+
+fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::new(size));
+    judge(&scenes, seed, "keeps 90 %", limits, |bench| {
+        let drop = RandomDrop::builder().keep_rate(KEEP_RATE).dice(bench.dice(0)).build()?;
+        Ok(drop.layer().layer(bench.far()))
+    })
+}

@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
-use plimsoll::Valve;
+use plimsoll::{Discipline, Valve};
 use tower_layer::Layer;
 
-use crate::trouble::callers::Callers;
 use crate::trouble::cell::{Cell, Size};
-use crate::trouble::course::Limits;
-use crate::trouble::day::Day;
-use crate::trouble::far::Far;
+use crate::trouble::day::Bench;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
-use crate::trouble::phases::Phases;
 use crate::trouble::row::Row;
+use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, scenes};
 
 const GUARD: Guard = Guard::Valve;
-const S: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
+/// The queue of the README.
+const QUEUE: u32 = 32;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    vec![Cell::new(GUARD, Trouble::T1, long_stall)]
+    SYSTEM.map(|trouble| Cell::of(GUARD, trouble, system)).into()
 }
 
 /// The troubles without a meaning here, and why.
@@ -35,35 +33,49 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T2,
-    Trouble::T3,
-    Trouble::T6,
-    Trouble::T7,
-    Trouble::T9,
-    Trouble::T11,
-    Trouble::T12,
-    Trouble::T14,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T9, Trouble::T11, Trouble::T12, Trouble::T14, Trouble::T19, Trouble::T22];
+
+/// Every discipline, the default one first. Targets are above the time of one call.
+const DISCIPLINES: [Discipline; 7] = [
+    Discipline::KeepOldest,
+    Discipline::Lifo,
+    Discipline::Fifo,
+    Discipline::LifoWithAge { max_age: Duration::from_millis(100) },
+    Discipline::CoDel { target: Duration::from_millis(20), interval: Duration::from_millis(100) },
+    Discipline::AdaptiveLifo { target: Duration::from_millis(20), interval: Duration::from_millis(100) },
+    Discipline::TimeBuckets { slice: Duration::from_millis(25), slices: 4 },
 ];
 
-/// The far side stops for a minute: nothing queues beyond the valve's bound, and the valve is back
-/// at once.
-fn long_stall(size: Size, seed: u64) -> Vec<Row> {
-    let phases = Phases::new(10 * S, size.pick(20 * S, 60 * S), size.pick(20 * S, 600 * S));
-    let far = Far::slots(16, 10 * MS).stalls(phases.begins(), phases.lasts());
-    let day = Day::new(far, Callers::load(0.5), phases);
-    let course = day.run(seed, |bench| {
-        let valve = Valve::builder().concurrency(16).clock(bench.clock()).build()?;
-        let watched = valve.clone();
-        bench.gauge(move || watched.queued().into());
-        Ok(valve.layer().layer(bench.far()))
-    });
-    course.rows("no queue, half load, patient callers", &day.bare(seed), Limits::back(2 * S).queue(0))
+/// A valve of as many permits as the far side has slots: without a queue, and with the queue of the
+/// README in every discipline.
+fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::new(size));
+    let watch = |bench: &Bench, valve: &Valve| {
+        let (queued, held) = (valve.clone(), valve.clone());
+        bench.gauge(move || queued.queued().into());
+        bench.held(move || held.in_flight().into());
+    };
+    let mut rows = judge(
+        &scenes,
+        seed,
+        "no queue",
+        |scene, _| bounded(scene, 0),
+        |bench| {
+            let valve = Valve::builder().concurrency(SLOTS).clock(bench.clock()).build()?;
+            watch(bench, &valve);
+            Ok(valve.layer().layer(bench.far()))
+        },
+    );
+    for discipline in DISCIPLINES.into_iter().take(size.pick(2, 7)) {
+        let settings = format!("queue {QUEUE}, {}", discipline.as_str());
+        let limits = |scene: &_, _: &_| bounded(scene, QUEUE.into());
+        rows.extend(judge(&scenes, seed, &settings, limits, |bench| {
+            let valve = Valve::builder().concurrency(SLOTS).queue(QUEUE).max_wait(100 * MS);
+            let valve = valve.discipline(discipline).clock(bench.clock()).build()?;
+            watch(bench, &valve);
+            Ok(valve.wait_layer().layer(bench.far()))
+        }));
+    }
+    rows
 }
