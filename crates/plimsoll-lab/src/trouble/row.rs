@@ -141,6 +141,14 @@ impl Row {
         self.judge_harm()
     }
 
+    /// Shows the figure without the guard, without a verdict on harm.
+    #[must_use]
+    pub fn beside(mut self, bare: f64) -> Self {
+        self.without = Some(bare);
+        self.harm = false;
+        self
+    }
+
     /// States what the guard spends on purpose, as a share of the figure without it.
     ///
     /// It counts as harm only beyond that share and 2 %.

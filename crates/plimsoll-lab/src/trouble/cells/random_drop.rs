@@ -42,7 +42,8 @@ pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T22];
 /// A fixed share is dropped, whatever happens. It bounds no queue, so the far side must recover by
 /// itself, and may not take longer for that than without the guard.
 fn limits(scene: &Scene, bare: &Course) -> Limits {
-    let back = (scene.trouble != Trouble::T20).then(|| bare.back().max(2.0));
+    let judged = ![Trouble::T17, Trouble::T20].contains(&scene.trouble);
+    let back = judged.then(|| bare.back().max(2.0));
     let limits = Limits { back, ..Limits::default() };
     limits.spends(1.0 - KEEP_RATE, "the share that is dropped")
 }

@@ -5,9 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use plimsoll::Workers;
 use plimsoll::dispatch::Worker;
+use plimsoll::{Clock, Instant, Workers};
 use tower_service::Service;
 
 use crate::sim::{CallError, Request};
@@ -51,7 +52,7 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             let builder = Workers::builder().workers(SLOTS).clock(bench.clock()).dice(bench.dice(0));
             let (workers, all) = builder.build()?;
             let idle = all.into_iter().map(idle).collect();
-            let crew = Rc::new(RefCell::new(Crew { idle, orphans: Vec::new() }));
+            let crew = Rc::new(RefCell::new(Crew { idle, orphans: Vec::new(), clock: bench.clock() }));
             let (watched, rest) = (workers.clone(), crew.clone());
             bench.held(move || {
                 rest.borrow_mut().work_off();
@@ -78,17 +79,24 @@ fn idle(mut worker: Worker<()>) -> Idle {
 /// The workers: those that wait, and those whose submitter has left.
 struct Crew {
     idle: Vec<Idle>,
-    orphans: Vec<(Worker<()>, FarCall)>,
+    /// Calls whose submitters have left, and when their workers give up.
+    orphans: Vec<(Worker<()>, FarCall, Instant)>,
+    clock: Clock,
 }
+
+/// A worker gives up this long after its submitter.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(1);
 
 impl Crew {
     /// Lets the workers whose submitters have left go on.
     fn work_off(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
-        for (worker, mut call) in std::mem::take(&mut self.orphans) {
-            match Pin::new(&mut call).poll(&mut cx) {
-                Poll::Ready(_) => self.idle.push(idle(worker)),
-                Poll::Pending => self.orphans.push((worker, call)),
+        let now = self.clock.now();
+        for (worker, mut call, until) in std::mem::take(&mut self.orphans) {
+            if until <= now || Pin::new(&mut call).poll(&mut cx).is_ready() {
+                self.idle.push(idle(worker));
+            } else {
+                self.orphans.push((worker, call, until));
             }
         }
     }
@@ -155,8 +163,10 @@ impl Future for Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            self.crew.borrow_mut().orphans.push(call);
+        if let Some((worker, call)) = self.call.take() {
+            let mut crew = self.crew.borrow_mut();
+            let until = crew.clock.now() + GIVES_UP_AFTER;
+            crew.orphans.push((worker, call, until));
         }
     }
 }
