@@ -28,6 +28,7 @@ pub(crate) struct Course {
     steps: Vec<Counts>,
     /// What the guard still held when all calls had ended.
     held: Option<u64>,
+    has_gauge: bool,
 }
 
 /// The limits of a system cell, beside "no harm".
@@ -37,7 +38,7 @@ pub(crate) struct Limits {
     pub(crate) back: Option<f64>,
     /// The least goodput during the trouble, in calls per second.
     pub(crate) useful: Option<f64>,
-    /// The highest reading of the gauge.
+    /// The highest reading of the gauge. Judged only if there is one.
     pub(crate) queue: Option<u64>,
     /// What the guard spends on purpose, as a share of the goodput without it, and why.
     pub(crate) spends: Option<(f64, &'static str)>,
@@ -80,12 +81,12 @@ impl Course {
         let end = index(phases.end());
         fresh.resize(fresh.len().max(end), 0);
         steps.resize(steps.len().max(end), Counts::default());
-        Course { phases, fresh, steps, held: None }
+        Course { phases, fresh, steps, held: None, has_gauge: false }
     }
 
-    /// Sets what the guard still held when all calls had ended.
-    pub(crate) fn held(mut self, held: Option<u64>) -> Self {
-        self.held = held;
+    /// Sets whether there was a gauge, and what the guard still held when all calls had ended.
+    pub(crate) fn watched(mut self, has_gauge: bool, held: Option<u64>) -> Self {
+        (self.has_gauge, self.held) = (has_gauge, held);
         self
     }
 
@@ -187,7 +188,7 @@ impl Course {
             let row = Row::at_most(format!("{case}: time to be back"), self.back(), back, "s");
             rows.push(row.phase(Phase::After).without(bare.back()));
         }
-        if let Some(most) = limits.queue {
+        if let Some(most) = limits.queue.filter(|_| self.has_gauge) {
             rows.push(Row::at_most(format!("{case}: queue"), self.peak() as f64, most as f64, "callers"));
         }
         if let Some(held) = self.held {

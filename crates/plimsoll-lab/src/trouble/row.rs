@@ -192,6 +192,12 @@ impl Row {
         }
     }
 
+    /// Returns why the limit is missed, or why the figure is below the one without the guard.
+    pub fn reason(&self) -> Option<&'static str> {
+        let is_spent = self.without.is_some_and(|bare| self.value < harmless(bare, 0.0));
+        self.known_miss.or(self.spends.filter(|_| is_spent).map(|(_, why)| why))
+    }
+
     /// Formats the figure and its limit.
     pub fn figure(&self) -> String {
         let (value, limit) = (amount(self.value), amount(self.limit));

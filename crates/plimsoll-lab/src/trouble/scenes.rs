@@ -1,4 +1,4 @@
-//! The days that every guard goes through: for each trouble the same far side and callers.
+//! The days that every guard has to stand: for each trouble the same far side and callers.
 
 use std::time::Duration;
 
@@ -25,7 +25,12 @@ const CALL: Duration = Duration::from_millis(10);
 /// The load outside of overload.
 const LOAD: f64 = 0.7;
 
-/// The troubles that have scenes.
+/// The load when permits are held.
+const HALF_LOAD: f64 = 0.5;
+/// The permits that are held.
+const HELD: u32 = SLOTS / 4;
+
+/// The troubles that have scenes, without T14, which guards without permits do not know.
 pub(crate) const SYSTEM: [Trouble; 10] = [
     Trouble::T1,
     Trouble::T2,
@@ -147,6 +152,17 @@ pub(crate) fn scenes(trouble: Trouble, size: Size, lengths: Lengths) -> Vec<Scen
             let phases = lengths.long();
             let far = far().stalls(phases.begins(), phases.lasts());
             vec![scene("callers give up after 1 s", Day::new(far, hasty(LOAD), phases), LOAD, 0.0)]
+        }
+        Trouble::T14 => {
+            let phases = lengths.long();
+            let far = far().holds(phases.begins(), phases.lasts(), HELD);
+            let day = Day::new(far, Callers::load(HALF_LOAD), phases);
+            vec![scene(
+                "a quarter of the permits held, half the capacity",
+                day,
+                HALF_LOAD,
+                HALF_LOAD * capacity,
+            )]
         }
         Trouble::T15 => {
             let phases = lengths.long();
@@ -284,20 +300,28 @@ pub(crate) fn bounded(scene: &Scene, queue: u64) -> Limits {
         _ => Some(2.0),
     };
     // Without a queue, what arrives while all slots are busy is rejected.
-    let carried = scene.load * (1.0 - erlang_b(SLOTS, scene.load));
-    let uneven = if queue == 0 { 1.0 - carried / scene.load.min(1.0) } else { 0.0 };
+    let lost = |slots: u32| {
+        let carried = scene.load * (1.0 - erlang_b(slots, scene.load * f64::from(SLOTS) / f64::from(slots)));
+        if queue == 0 { 1.0 - carried / scene.load.min(1.0) } else { 0.0 }
+    };
+    let uneven = lost(SLOTS);
+    let (blocked, why) = match scene.trouble {
+        Trouble::T14 => {
+            (lost(SLOTS - HELD) - uneven, "fewer permits are left, and Erlang's B formula rejects more")
+        }
+        _ => (scene.blocked, "what arrives while the far side stands still exceeds the queue"),
+    };
     let part = match scene.trouble {
         Trouble::T3 | Trouble::T18 => 0.95,
         _ => 0.90,
     };
-    let useful = part * scene.possible * (1.0 - uneven - scene.blocked);
+    let useful = part * scene.possible * (1.0 - uneven - blocked);
     Limits {
         back,
         useful: (scene.possible > 0.0).then_some(useful),
         queue: Some(queue),
         spends: (uneven > 0.0).then_some((uneven, "a guard without a queue rejects at Erlang's B formula")),
-        spends_during: (scene.blocked > 0.0)
-            .then_some((scene.blocked, "what arrives while the far side stands still exceeds the queue")),
+        spends_during: (blocked > 0.0).then_some((blocked, why)),
     }
 }
 
@@ -335,7 +359,8 @@ mod tests {
     fn every_system_trouble_has_scenes() {
         for trouble in Trouble::ALL {
             let scenes = scenes(trouble, Size::Small, Lengths::new(Size::Small));
-            assert_eq!(!scenes.is_empty(), SYSTEM.contains(&trouble), "{trouble}");
+            let has_scenes = SYSTEM.contains(&trouble) || trouble == Trouble::T14;
+            assert_eq!(!scenes.is_empty(), has_scenes, "{trouble}");
         }
     }
 }

@@ -30,8 +30,8 @@ pub(crate) fn cells(guard: Guard) -> Vec<Cell> {
     }
 }
 
-/// A default breaker in front of the far side. It bounds no queue: where the far side does not fail,
-/// it must do no harm. Where it does, it may take its open time and its ramp.
+/// A default breaker in front of the far side. It bounds no queue: where the far side does not
+/// fail, it must do no harm. Where it does, it may take its open time and its ramp.
 fn circuit_breaker(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
     let scenes = scenes(trouble, size, Lengths::with_breaker(trouble, size));
     let limits = |scene: &Scene, bare: &Course| {

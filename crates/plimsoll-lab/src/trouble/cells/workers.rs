@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use plimsoll::dispatch::Worker;
@@ -23,7 +25,10 @@ const GUARD: Guard = Guard::Workers;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    SYSTEM.map(|trouble| Cell::of(GUARD, trouble, system)).into()
+    let troubles = SYSTEM.into_iter().chain([Trouble::T14]);
+    let mut cells: Vec<Cell> = troubles.map(|trouble| Cell::of(GUARD, trouble, system)).collect();
+    cells.push(Cell::new(GUARD, Trouble::T22, many_threads));
+    cells
 }
 
 /// The troubles without a meaning here, and why.
@@ -38,7 +43,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T14, Trouble::T19, Trouble::T21, Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T19, Trouble::T21];
 
 /// As many workers as the far side has slots.
 fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
@@ -61,6 +66,49 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             Ok(Submits { workers, crew, far: bench.far() })
         },
     )
+}
+
+/// Submitters and workers on threads of their own: each job that a worker has taken is done once.
+fn many_threads(size: Size, _: u64) -> Vec<Row> {
+    let rounds = size.pick(2_000, 50_000);
+    let each = [1, 2, 8, 64].map(|submitters| {
+        let (submitted, done) = hand_over(submitters, rounds);
+        let case = format!("{submitters} submitters, 4 workers: jobs done twice or never");
+        Row::at_most(case, submitted.abs_diff(done) as f64, 0.0, "jobs")
+    });
+    each.into()
+}
+
+/// Returns how many jobs were handed over, and how many were done.
+fn hand_over(submitters: u32, rounds: u32) -> (u64, u64) {
+    let (workers, all) = Workers::new(4).unwrap_or_else(|error| unreachable!("{error}"));
+    let (submitted, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for mut worker in all {
+            let done = &done;
+            scope.spawn(move || {
+                while worker.blocking_next().is_some() {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let submitting: Vec<_> = (0..submitters)
+            .map(|_| {
+                let (workers, submitted) = (workers.clone(), &submitted);
+                scope.spawn(move || {
+                    for _ in 0..rounds / submitters {
+                        submitted.fetch_add(u64::from(workers.submit(()).is_ok()), Ordering::Relaxed);
+                        thread::yield_now();
+                    }
+                })
+            })
+            .collect();
+        for one in submitting {
+            let _ = one.join();
+        }
+        workers.close();
+    });
+    (submitted.into_inner(), done.into_inner())
 }
 
 /// A worker that waits for a job.
