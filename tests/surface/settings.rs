@@ -291,7 +291,8 @@ settings! {
 }
 
 settings! {
-    load_shedder: LoadShedderConfig = LoadShedderConfig::default(), LoadShedder::builder(),
+    load_shedder: LoadShedderConfig =
+        LoadShedderConfig { workers: Some(1), ..LoadShedderConfig::default() }, LoadShedder::builder().workers(1),
         |b: plimsoll::drop::LoadShedderBuilder| b.build().unwrap();
     target = S => target(S), set_target(S), target() == S, 1.0;
     control = Control::Pie => control(Control::Pie), set_control(Control::Pie), control() == Some(Control::Pie),
@@ -299,8 +300,8 @@ settings! {
     capacity_hint = Some(90.0) => capacity_hint(90.0), set_capacity_hint(Some(90.0)),
         capacity_hint() == Some(90.0), 90.0;
     reshuffle_every = 9 * S => reshuffle_every(9 * S), set_reshuffle_every(9 * S), reshuffle_every() == 9 * S, 9.0;
-    workers = 4 => workers(4), set_workers(4), workers() == Some(4), 4.0;
-    @fixed {}
+    workers = Some(4) => workers(4), set_workers(4), workers() == Some(4), 4.0;
+    @fixed { "another seed spreads all accounts anew, as in another shedder": cohort_seed, }
 }
 
 settings! {
@@ -319,9 +320,8 @@ settings! {
     slots = 4 => slots(4), set_slots(4), slots() == 4, 4.0;
     pick = SlotPick::RoundRobin => pick(SlotPick::RoundRobin), set_pick(SlotPick::RoundRobin),
         pick() == SlotPick::RoundRobin, "a way to choose is not a number";
-    probes = 2 => probes(2), set_probes(2), probes() == 2, 2.0;
     max_idle = Some(S) => max_idle(S), set_max_idle(S), max_idle() == Some(S), 1.0;
-    keep_dropped = false => keep_dropped(false), set_keep_dropped(false), keep_dropped() == false, 0.0;
+    reuse_dropped = true => reuse_dropped(true), set_reuse_dropped(true), reuse_dropped() == true, 1.0;
     @fixed {}
 }
 

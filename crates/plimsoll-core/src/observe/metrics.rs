@@ -103,7 +103,8 @@ const ENQUEUED: usize = LOST + REASONS.len();
 const DELIVERED: usize = ENQUEUED + 1;
 const STATE_CHANGED: usize = DELIVERED + 1;
 const UNGUARDED: usize = STATE_CHANGED + 1;
-const CELLS: usize = UNGUARDED + 1;
+const REPORTED: usize = UNGUARDED + 1;
+const CELLS: usize = REPORTED + OUTCOMES.len();
 
 /// Threads are assigned to stripes in turn. More stripes cost memory and gain little.
 const STRIPES: usize = 8;
@@ -183,6 +184,11 @@ impl Counts {
         for (n, outcome) in OUTCOMES.iter().enumerate() {
             let total = self.total(COMPLETED + n);
             gone += total;
+            let reported = self.total(REPORTED + n);
+            if reported > 0 {
+                metrics::counter!(names::REPORTED, names::GUARD => guard, names::OUTCOME => outcome.as_str())
+                    .absolute(reported);
+            }
             if total > 0 {
                 metrics::counter!(names::COMPLETED, names::GUARD => guard, names::OUTCOME => outcome.as_str())
                     .absolute(total);
@@ -200,6 +206,7 @@ impl Observe for Counts {
             Event::Abandoned { .. } => self.add(ABANDONED),
             Event::Refunded { .. } => self.add(REFUNDED),
             Event::Completed { outcome, .. } => self.add(COMPLETED + outcome as usize),
+            Event::Reported { outcome, .. } => self.add(REPORTED + outcome as usize),
             Event::Rejected { rejected, .. } => self.add(REJECTED + rejected.reason() as usize),
             Event::Shadowed { rejected, .. } => self.add(SHADOWED + rejected.reason() as usize),
             Event::Enqueued { .. } => self.add(ENQUEUED),
