@@ -76,7 +76,7 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             Ok(valve.layer().layer(bench.far()))
         },
     );
-    for discipline in DISCIPLINES.into_iter().take(size.pick(2, 7)) {
+    for discipline in DISCIPLINES.into_iter().take(size.pick(1, 7)) {
         let settings = format!("queue {QUEUE}, {}", discipline.as_str());
         let limits = |scene: &_, _: &_| bounded(scene, QUEUE.into());
         rows.extend(judge(&scenes, seed, &settings, limits, |bench| {
