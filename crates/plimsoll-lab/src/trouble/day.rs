@@ -101,7 +101,7 @@ impl Day {
         };
         let record = drive(probe, far.server().clone(), &time, &case, seed);
         let held = log.held.borrow().as_ref().map(|held| held());
-        Course::new(self.phases, record.timeline, log.take()).held(held)
+        Course::new(self.phases, record.timeline, log.take()).watched(log.gauge.borrow().is_some(), held)
     }
 
     /// Simulates the day without a guard.

@@ -1,4 +1,4 @@
-//! The days that every guard goes through: for each trouble the same far side and callers.
+//! The days that every guard has to stand: for each trouble the same far side and callers.
 
 use std::time::Duration;
 
@@ -25,7 +25,12 @@ const CALL: Duration = Duration::from_millis(10);
 /// The load outside of overload.
 const LOAD: f64 = 0.7;
 
-/// The troubles that have scenes.
+/// The load when permits are held.
+const HALF_LOAD: f64 = 0.5;
+/// The permits that are held.
+const HELD: u32 = SLOTS / 4;
+
+/// The troubles that have scenes, without T14, which guards without permits do not know.
 pub(crate) const SYSTEM: [Trouble; 10] = [
     Trouble::T1,
     Trouble::T2,
@@ -77,6 +82,12 @@ impl Lengths {
         self
     }
 
+    /// Returns the lengths for a stack with a circuit breaker, which needs time after an outage.
+    pub(crate) fn with_breaker(trouble: Trouble, size: Size) -> Self {
+        let usual = Self::new(size);
+        if is_outage(trouble) { usual.after(40 * S) } else { usual }
+    }
+
     fn long(self) -> Phases {
         self.lasting(self.long)
     }
@@ -84,6 +95,11 @@ impl Lengths {
     fn lasting(self, trouble: Duration) -> Phases {
         Phases::new(self.calm, trouble, self.after)
     }
+}
+
+/// Returns whether the far side answers nothing, or nothing good, throughout the trouble.
+pub(crate) fn is_outage(trouble: Trouble) -> bool {
+    matches!(trouble, Trouble::T1 | Trouble::T2 | Trouble::T6 | Trouble::T7)
 }
 
 /// Returns the days of a trouble. Empty for a trouble without scenes.
@@ -137,6 +153,17 @@ pub(crate) fn scenes(trouble: Trouble, size: Size, lengths: Lengths) -> Vec<Scen
             let far = far().stalls(phases.begins(), phases.lasts());
             vec![scene("callers give up after 1 s", Day::new(far, hasty(LOAD), phases), LOAD, 0.0)]
         }
+        Trouble::T14 => {
+            let phases = lengths.long();
+            let far = far().holds(phases.begins(), phases.lasts(), HELD);
+            let day = Day::new(far, Callers::load(HALF_LOAD), phases);
+            vec![scene(
+                "a quarter of the permits held, half the capacity",
+                day,
+                HALF_LOAD,
+                HALF_LOAD * capacity,
+            )]
+        }
         Trouble::T15 => {
             let phases = lengths.long();
             let callers = hasty(LOAD).leaving(phases.during(), 0.1);
@@ -155,7 +182,7 @@ pub(crate) fn scenes(trouble: Trouble, size: Size, lengths: Lengths) -> Vec<Scen
                 capacity,
             )]
         }
-        Trouble::T17 => uneven_work(lengths, &scene),
+        Trouble::T17 => uneven_work(size, lengths, &scene),
         Trouble::T18 => {
             let phases = lengths.long();
             let changes = |slots| far().becomes(phases.begins(), slots).becomes(phases.during().end, SLOTS);
@@ -191,27 +218,34 @@ pub(crate) fn scenes(trouble: Trouble, size: Size, lengths: Lengths) -> Vec<Scen
 }
 
 /// The same load with three laws of service times.
-fn uneven_work(lengths: Lengths, scene: &dyn Fn(&'static str, Day, f64, f64) -> Scene) -> Vec<Scene> {
+fn uneven_work(
+    size: Size,
+    lengths: Lengths,
+    scene: &dyn Fn(&'static str, Day, f64, f64) -> Scene,
+) -> Vec<Scene> {
     let bimodal = Law::Bimodal { short: 5 * MS, long: 500 * MS, share: 0.01 };
     let rare = Law::Bimodal { short: CALL, long: 1_000 * CALL, share: 1e-4 };
     let all = [
         ("exponential times", Law::Exponential(CALL), LOAD),
-        ("exponential times, twice the capacity", Law::Exponential(CALL), 2.0),
-        ("1 in 100 takes 100 times as long", bimodal, LOAD),
         ("1 in 100 takes 100 times as long, twice the capacity", bimodal, 2.0),
         ("1 in 10,000 takes 1,000 times as long", rare, LOAD),
+        ("exponential times, twice the capacity", Law::Exponential(CALL), 2.0),
+        ("1 in 100 takes 100 times as long", bimodal, LOAD),
         ("1 in 10,000 takes 1,000 times as long, twice the capacity", rare, 2.0),
     ];
-    let each = all.into_iter().map(|(case, law, load)| {
+    let each = all.into_iter().take(size.pick(3, 6)).map(|(case, law, load)| {
         let far = Far::serving(SLOTS, law);
         let possible = load.min(1.0) * far.capacity();
-        let day = Day::new(far, Callers::load(load).deadline(S), lengths.long());
+        // There is nothing before and after it: the law is that of the whole day.
+        let phases = Phases::new(2 * S, 2 * lengths.long, Duration::ZERO);
+        let day = Day::new(far, Callers::load(load).deadline(S), phases);
         scene(case, day, load, possible)
     });
     each.collect()
 }
 
-/// Puts one stack of layers through `scenes` and returns the rows.
+/// Puts one stack of layers through `scenes` and returns the rows. Without the guard, the far side
+/// stands alone.
 pub(crate) fn judge<S>(
     scenes: &[Scene],
     seed: u64,
@@ -223,13 +257,37 @@ where
     S: Service<Request, Response = (), Error = CallError>,
 {
     let each = scenes.iter().flat_map(|scene| {
-        let course = scene.day.run(seed, &stack);
-        let case =
-            if settings.is_empty() { scene.case.into() } else { format!("{settings}, {}", scene.case) };
         let bare = scene.day.bare(seed);
-        course.rows(&case, &bare, limits(scene, &bare))
+        scene.rows(&scene.day.run(seed, &stack), settings, &bare, limits(scene, &bare))
     });
     each.collect()
+}
+
+/// Puts one stack of layers through `scenes`. Without the guard, `rest` is left of the stack.
+pub(crate) fn judge_against<S, T>(
+    scenes: &[Scene],
+    seed: u64,
+    settings: &str,
+    limits: impl Fn(&Scene, &Course) -> Limits,
+    rest: impl Fn(&Bench) -> Result<T, ConfigError>,
+    stack: impl Fn(&Bench) -> Result<S, ConfigError>,
+) -> Vec<Row>
+where
+    S: Service<Request, Response = (), Error = CallError>,
+    T: Service<Request, Response = (), Error = CallError>,
+{
+    let each = scenes.iter().flat_map(|scene| {
+        let without = scene.day.run(seed, &rest);
+        scene.rows(&scene.day.run(seed, &stack), settings, &without, limits(scene, &without))
+    });
+    each.collect()
+}
+
+impl Scene {
+    fn rows(&self, course: &Course, settings: &str, without: &Course, limits: Limits) -> Vec<Row> {
+        let case = if settings.is_empty() { self.case.into() } else { format!("{settings}, {}", self.case) };
+        course.rows(&case, without, limits)
+    }
 }
 
 /// Returns the limits of a guard that bounds the calls in flight by the slots of the far side and
@@ -237,26 +295,47 @@ where
 pub(crate) fn bounded(scene: &Scene, queue: u64) -> Limits {
     let back = match scene.trouble {
         // There is no earlier goodput to be back at.
-        Trouble::T20 => None,
+        Trouble::T17 | Trouble::T20 => None,
         Trouble::T18 => Some(5.0),
         _ => Some(2.0),
     };
     // Without a queue, what arrives while all slots are busy is rejected.
-    let carried = scene.load * (1.0 - erlang_b(SLOTS, scene.load));
-    let uneven = if queue == 0 { 1.0 - carried / scene.load.min(1.0) } else { 0.0 };
-    let spent = uneven + scene.blocked;
+    let lost = |slots: u32| {
+        let carried = scene.load * (1.0 - erlang_b(slots, scene.load * f64::from(SLOTS) / f64::from(slots)));
+        if queue == 0 { 1.0 - carried / scene.load.min(1.0) } else { 0.0 }
+    };
+    let uneven = lost(SLOTS);
+    let (blocked, why) = match scene.trouble {
+        Trouble::T14 => {
+            (lost(SLOTS - HELD) - uneven, "fewer permits are left, and Erlang's B formula rejects more")
+        }
+        _ => (scene.blocked, "what arrives while the far side stands still exceeds the queue"),
+    };
     let part = match scene.trouble {
         Trouble::T3 | Trouble::T18 => 0.95,
         _ => 0.90,
     };
-    let useful = part * scene.possible * (1.0 - spent);
-    let why = match scene.blocked > 0.0 {
-        true => "what arrives while the far side stands still exceeds the queue",
-        false => "a guard without a queue rejects at Erlang's B formula",
-    };
-    let limits = Limits { back, queue: Some(queue), ..Limits::default() };
-    let limits = if scene.possible > 0.0 { limits.useful(useful) } else { limits };
-    if spent > 0.0 { limits.spends(spent, why) } else { limits }
+    let useful = part * scene.possible * (1.0 - uneven - blocked);
+    Limits {
+        back,
+        useful: (scene.possible > 0.0).then_some(useful),
+        queue: Some(queue),
+        spends: (uneven > 0.0).then_some((uneven, "a guard without a queue rejects at Erlang's B formula")),
+        spends_during: (blocked > 0.0).then_some((blocked, why)),
+    }
+}
+
+/// Returns the longest time that a default breaker is still open after an outage, and its ramp.
+///
+/// Its open times are 5 s, 10 s, 20 s, 40 s and then 60 s. The last one begins within the outage.
+pub(crate) fn breaker_back(scene: &Scene) -> f64 {
+    let outage = scene.day.phases.lasts().as_secs_f64();
+    let (mut begins, mut open) = (0.0, 5.0);
+    while begins + open < outage {
+        begins += open;
+        open = f64::min(2.0 * open, 60.0);
+    }
+    open + 5.0
 }
 
 /// Returns the share of calls that `slots` slots without a queue reject, by Erlang's B formula.
@@ -280,7 +359,8 @@ mod tests {
     fn every_system_trouble_has_scenes() {
         for trouble in Trouble::ALL {
             let scenes = scenes(trouble, Size::Small, Lengths::new(Size::Small));
-            assert_eq!(!scenes.is_empty(), SYSTEM.contains(&trouble), "{trouble}");
+            let has_scenes = SYSTEM.contains(&trouble) || trouble == Trouble::T14;
+            assert_eq!(!scenes.is_empty(), has_scenes, "{trouble}");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The cells of the stacks that the README and the guide recommend.
 
-use std::time::Duration;
-
 use plimsoll::{CircuitBreaker, Then, Valve, layer, wait_layer};
 use tower_layer::Layer;
 
@@ -11,16 +9,18 @@ use crate::trouble::day::Bench;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::row::Row;
-use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, Scene, bounded, judge, scenes};
+use crate::trouble::scenes::{
+    Lengths, SLOTS, SYSTEM, Scene, bounded, breaker_back, is_outage, judge, scenes,
+};
 
 const GUARD: Guard = Guard::Stacks;
-const S: Duration = Duration::from_secs(1);
 /// The queue of the README.
 const QUEUE: u32 = 32;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    SYSTEM.map(|trouble| Cell::of(GUARD, trouble, system)).into()
+    let troubles = SYSTEM.into_iter().chain([Trouble::T14]);
+    troubles.map(|trouble| Cell::of(GUARD, trouble, system)).collect()
 }
 
 /// The troubles without a meaning here, and why.
@@ -39,30 +39,12 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T14];
-
-/// The longest time that a default breaker is still open after an outage, and its ramp.
-///
-/// Its open times are 5 s, 10 s, 20 s, 40 s and then 60 s. The last one begins within the outage.
-fn breaker_back(scene: &Scene) -> f64 {
-    let outage = scene.day.phases.lasts().as_secs_f64();
-    let (mut begins, mut open) = (0.0, 5.0);
-    while begins + open < outage {
-        begins += open;
-        open = f64::min(2.0 * open, 60.0);
-    }
-    open + 5.0
-}
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 /// The limits of a stack with a breaker: where the far side is out, the breaker may take its time.
 fn with_breaker(scene: &Scene, _: &Course) -> Limits {
     let limits = bounded(scene, 0);
-    match scene.trouble {
-        Trouble::T1 | Trouble::T2 | Trouble::T6 | Trouble::T7 => {
-            Limits { back: Some(breaker_back(scene)), ..limits }
-        }
-        _ => limits,
-    }
+    if is_outage(scene.trouble) { Limits { back: Some(breaker_back(scene)), ..limits } } else { limits }
 }
 
 fn breaker(bench: &Bench) -> Result<CircuitBreaker, plimsoll::ConfigError> {
@@ -71,7 +53,7 @@ fn breaker(bench: &Bench) -> Result<CircuitBreaker, plimsoll::ConfigError> {
 
 /// A breaker and a valve as one tuple, and a waiting valve with a breaker behind it.
 fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
-    let scenes = scenes(trouble, size, Lengths::new(size).after(40 * S));
+    let scenes = scenes(trouble, size, Lengths::with_breaker(trouble, size));
     let mut rows = judge(&scenes, seed, "layer((breaker, valve))", with_breaker, |bench| {
         let valve = Valve::builder().concurrency(SLOTS).clock(bench.clock()).build()?;
         let held = valve.clone();

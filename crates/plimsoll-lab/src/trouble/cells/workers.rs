@@ -4,10 +4,13 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
 
-use plimsoll::Workers;
 use plimsoll::dispatch::Worker;
+use plimsoll::{Clock, Instant, Workers};
 use tower_service::Service;
 
 use crate::sim::{CallError, Request};
@@ -22,7 +25,10 @@ const GUARD: Guard = Guard::Workers;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    SYSTEM.map(|trouble| Cell::of(GUARD, trouble, system)).into()
+    let troubles = SYSTEM.into_iter().chain([Trouble::T14]);
+    let mut cells: Vec<Cell> = troubles.map(|trouble| Cell::of(GUARD, trouble, system)).collect();
+    cells.push(Cell::new(GUARD, Trouble::T22, many_threads));
+    cells
 }
 
 /// The troubles without a meaning here, and why.
@@ -37,7 +43,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T14, Trouble::T19, Trouble::T21, Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T19, Trouble::T21];
 
 /// As many workers as the far side has slots.
 fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
@@ -51,7 +57,7 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             let builder = Workers::builder().workers(SLOTS).clock(bench.clock()).dice(bench.dice(0));
             let (workers, all) = builder.build()?;
             let idle = all.into_iter().map(idle).collect();
-            let crew = Rc::new(RefCell::new(Crew { idle, orphans: Vec::new() }));
+            let crew = Rc::new(RefCell::new(Crew { idle, orphans: Vec::new(), clock: bench.clock() }));
             let (watched, rest) = (workers.clone(), crew.clone());
             bench.held(move || {
                 rest.borrow_mut().work_off();
@@ -60,6 +66,49 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             Ok(Submits { workers, crew, far: bench.far() })
         },
     )
+}
+
+/// Submitters and workers on threads of their own: each job that a worker has taken is done once.
+fn many_threads(size: Size, _: u64) -> Vec<Row> {
+    let rounds = size.pick(2_000, 50_000);
+    let each = [1, 2, 8, 64].map(|submitters| {
+        let (submitted, done) = hand_over(submitters, rounds);
+        let case = format!("{submitters} submitters, 4 workers: jobs done twice or never");
+        Row::at_most(case, submitted.abs_diff(done) as f64, 0.0, "jobs")
+    });
+    each.into()
+}
+
+/// Returns how many jobs were handed over, and how many were done.
+fn hand_over(submitters: u32, rounds: u32) -> (u64, u64) {
+    let (workers, all) = Workers::new(4).unwrap_or_else(|error| unreachable!("{error}"));
+    let (submitted, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for mut worker in all {
+            let done = &done;
+            scope.spawn(move || {
+                while worker.blocking_next().is_some() {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let submitting: Vec<_> = (0..submitters)
+            .map(|_| {
+                let (workers, submitted) = (workers.clone(), &submitted);
+                scope.spawn(move || {
+                    for _ in 0..rounds / submitters {
+                        submitted.fetch_add(u64::from(workers.submit(()).is_ok()), Ordering::Relaxed);
+                        thread::yield_now();
+                    }
+                })
+            })
+            .collect();
+        for one in submitting {
+            let _ = one.join();
+        }
+        workers.close();
+    });
+    (submitted.into_inner(), done.into_inner())
 }
 
 /// A worker that waits for a job.
@@ -78,17 +127,24 @@ fn idle(mut worker: Worker<()>) -> Idle {
 /// The workers: those that wait, and those whose submitter has left.
 struct Crew {
     idle: Vec<Idle>,
-    orphans: Vec<(Worker<()>, FarCall)>,
+    /// Calls whose submitters have left, and when their workers give up.
+    orphans: Vec<(Worker<()>, FarCall, Instant)>,
+    clock: Clock,
 }
+
+/// A worker gives up this long after its submitter.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(1);
 
 impl Crew {
     /// Lets the workers whose submitters have left go on.
     fn work_off(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
-        for (worker, mut call) in std::mem::take(&mut self.orphans) {
-            match Pin::new(&mut call).poll(&mut cx) {
-                Poll::Ready(_) => self.idle.push(idle(worker)),
-                Poll::Pending => self.orphans.push((worker, call)),
+        let now = self.clock.now();
+        for (worker, mut call, until) in std::mem::take(&mut self.orphans) {
+            if until <= now || Pin::new(&mut call).poll(&mut cx).is_ready() {
+                self.idle.push(idle(worker));
+            } else {
+                self.orphans.push((worker, call, until));
             }
         }
     }
@@ -155,8 +211,10 @@ impl Future for Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            self.crew.borrow_mut().orphans.push(call);
+        if let Some((worker, call)) = self.call.take() {
+            let mut crew = self.crew.borrow_mut();
+            let until = crew.clock.now() + GIVES_UP_AFTER;
+            crew.orphans.push((worker, call, until));
         }
     }
 }
