@@ -7,6 +7,7 @@ use plimsoll::dispatch::{DispatchConfig, SlotPick, WorkersConfig};
 use plimsoll::drop::{AdaptiveThrottleConfig, Control, LoadShedderConfig, RandomDropConfig};
 use plimsoll::limit::{
     Class, FairRateLimiterConfig, KeyedRateLimiterConfig, RateLimiterConfig, TieredRateLimiterConfig,
+    WhenFull,
 };
 use plimsoll::prelude::*;
 use plimsoll::valve::ValveConfig;
@@ -202,6 +203,8 @@ settings! {
     keyed_rate_limiter: KeyedRateLimiterConfig = KeyedRateLimiterConfig::default(), KeyedRateLimiter::<u64>::builder(),
         |b: plimsoll::limit::KeyedRateLimiterBuilder<u64>| b.build().unwrap();
     quota = QUOTA => quota(QUOTA), set_quota(QUOTA), quota() == QUOTA, ("rate", 50.0);
+    when_full = WhenFull::Reject => when_full(WhenFull::Reject), set_when_full(WhenFull::Reject),
+        when_full() == WhenFull::Reject, "a way to choose is not a number";
     queue = 8 => queue(8), set_queue(8), queue_limit() == 8, 8.0;
     max_wait = S => max_wait(S), set_max_wait(S), max_wait() == S, 1.0;
     @fixed { "the table of accounts is allocated when the limiter is built": max_keys, }
@@ -216,6 +219,8 @@ settings! {
         },
         TieredRateLimiter::<u64>::builder(), |b: plimsoll::limit::TieredRateLimiterBuilder<u64>| b.build().unwrap();
     global = Some(QUOTA) => global(QUOTA), set_global(QUOTA), global() == Some(QUOTA), ("burst", 7.0);
+    when_full = WhenFull::Reject => when_full(WhenFull::Reject), set_when_full(WhenFull::Reject),
+        when_full() == WhenFull::Reject, "a way to choose is not a number";
     queue = 8 => queue(8), set_queue(8), queue_limit() == 8, 8.0;
     max_wait = S => max_wait(S), set_max_wait(S), max_wait() == S, 1.0;
     @fixed {

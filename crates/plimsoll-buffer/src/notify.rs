@@ -21,7 +21,7 @@ pub(crate) struct Notify {
 struct WaiterList {
     next: u64,
     // In ascending order of their numbers. Neither end is a waiter that has left.
-    entries: VecDeque<(u64, Waiter)>,
+    entries: VecDeque<(u64, WaiterState)>,
     // The number of entries of waiters that have left.
     left: usize,
     // No waiter with a lower number is asleep.
@@ -29,7 +29,7 @@ struct WaiterList {
 }
 
 #[derive(Debug)]
-enum Waiter {
+enum WaiterState {
     Asleep(Waker),
     /// Woken and not polled since.
     Woken,
@@ -37,11 +37,11 @@ enum Waiter {
     Left,
 }
 
-impl Waiter {
+impl WaiterState {
     /// Takes the waker, if the waiter is asleep.
     fn wake(&mut self) -> Option<Waker> {
-        match std::mem::replace(self, Waiter::Woken) {
-            Waiter::Asleep(waker) => Some(waker),
+        match std::mem::replace(self, WaiterState::Woken) {
+            WaiterState::Asleep(waker) => Some(waker),
             other => {
                 *self = other;
                 None
@@ -71,20 +71,20 @@ impl WaiterList {
     }
 
     /// Removes a waiter. Takes constant time on average, besides the search.
-    fn remove(&mut self, number: u64) -> Option<Waiter> {
+    fn remove(&mut self, number: u64) -> Option<WaiterState> {
         let at = self.find(number).ok()?;
-        let waiter = std::mem::replace(&mut self.entries.get_mut(at)?.1, Waiter::Left);
+        let waiter = std::mem::replace(&mut self.entries.get_mut(at)?.1, WaiterState::Left);
         self.left += 1;
-        while matches!(self.entries.front(), Some((_, Waiter::Left))) {
+        while matches!(self.entries.front(), Some((_, WaiterState::Left))) {
             self.entries.pop_front();
             self.left -= 1;
         }
-        while matches!(self.entries.back(), Some((_, Waiter::Left))) {
+        while matches!(self.entries.back(), Some((_, WaiterState::Left))) {
             self.entries.pop_back();
             self.left -= 1;
         }
         if self.left > 32 && 2 * self.left > self.entries.len() {
-            self.entries.retain(|(_, waiter)| !matches!(waiter, Waiter::Left));
+            self.entries.retain(|(_, waiter)| !matches!(waiter, WaiterState::Left));
             self.left = 0;
         }
         if self.entries.is_empty() && self.entries.capacity() > 1_024 {
@@ -181,13 +181,13 @@ impl Notify {
         let mut waiters = self.lock();
         let found = number.and_then(|n| waiters.find(n).ok());
         let (old, own) = match found.and_then(|at| waiters.entries.get_mut(at)) {
-            Some((own, entry)) => (std::mem::replace(entry, Waiter::Asleep(waker)), *own),
+            Some((own, entry)) => (std::mem::replace(entry, WaiterState::Asleep(waker)), *own),
             None => {
                 let own = waiters.next;
                 waiters.next += 1;
-                waiters.entries.push_back((own, Waiter::Asleep(waker)));
+                waiters.entries.push_back((own, WaiterState::Asleep(waker)));
                 self.waiting.store(true, Ordering::Relaxed);
-                (Waiter::Woken, own)
+                (WaiterState::Woken, own)
             }
         };
         *number = Some(own);
@@ -214,7 +214,7 @@ impl Notify {
         let old = waiters.remove(own);
         self.waiting.store(!waiters.entries.is_empty(), Ordering::Relaxed);
         drop(waiters);
-        if next || matches!(old, Some(Waiter::Woken)) {
+        if next || matches!(old, Some(WaiterState::Woken)) {
             self.notify_one();
         }
         drop(old);
@@ -313,9 +313,9 @@ mod tests {
                 }
                 let waiters = notify.lock();
                 let entries = waiters.entries.iter().filter_map(|(number, waiter)| match waiter {
-                    Waiter::Asleep(_) => Some((*number, true)),
-                    Waiter::Woken => Some((*number, false)),
-                    Waiter::Left => None,
+                    WaiterState::Asleep(_) => Some((*number, true)),
+                    WaiterState::Woken => Some((*number, false)),
+                    WaiterState::Left => None,
                 });
                 prop_assert_eq!(entries.collect::<Vec<_>>(), model.clone());
                 prop_assert!(waiters.entries.len() <= 2 * model.len() + 33);

@@ -155,7 +155,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whoever is polled first: producers are accepted in the order in which they began to wait,
+    /// In whatever order they are polled, producers are accepted in the order of arrival,
     /// the first is woken whenever its item fits, and offers never make a heavy item wait longer.
     #[test]
     fn producers_are_accepted_in_order_and_none_is_forgotten(

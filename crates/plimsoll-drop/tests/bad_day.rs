@@ -230,10 +230,7 @@ fn signal_that_moves_again_steers_again() {
         _ => at,
     };
     let report = Day { known: Known::Depth, broken, ..Day::default() }.load(2.0).run();
-    assert_eq!(
-        changes(&report),
-        [("blind", "the signal is stuck"), ("steered", "the signal moves")],
-    );
+    assert_eq!(changes(&report), [("blind", "the signal is stuck"), ("steered", "the signal moves")],);
     is_back(&report, 10, 20, "a signal that moves again");
 }
 

@@ -11,7 +11,10 @@ use std::time::Duration;
 const N: Priority = Priority::NORMAL;
 
 /// Returns a shedder, the reading that its signal returns, and its clock.
-fn scripted(control: Control, target: Duration) -> (LoadShedder<Signal>, Arc<Mutex<SignalReading>>, ManualTime) {
+fn scripted(
+    control: Control,
+    target: Duration,
+) -> (LoadShedder<Signal>, Arc<Mutex<SignalReading>>, ManualTime) {
     scripted_by(LoadShedder::builder().control(control), target)
 }
 

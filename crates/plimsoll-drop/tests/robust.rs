@@ -3,7 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Inspect, ManualTime, Outcome, Priority};
-use plimsoll_drop::{AdaptiveThrottle, Control, Curve, LoadShedder, LoadShedderBuilder, Signal, SignalReading};
+use plimsoll_drop::{
+    AdaptiveThrottle, Control, Curve, LoadShedder, LoadShedderBuilder, Signal, SignalReading,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;

@@ -109,9 +109,10 @@
 //!   If the whole burst is one unit, such an account may be admitted again whenever the flood has
 //!   gone through the table once.
 //! - If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed their quotas at
-//!   once, the rest of them is hardly limited. Each key of such a flood is one that it would have
-//!   been admitted alone. Limit what it costs by a tier that all share: a global quota, a
-//!   [`FairRateLimiter`], or a second limiter by larger networks.
+//!   once, those without an entry are not limited. With twice as many accounts as entries, each
+//!   sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. Limit the sum by
+//!   a tier that all share: a global quota, a [`FairRateLimiter`], or a second limiter by larger
+//!   networks.
 //!
 //! [`WhenFull::Reject`] is the other choice: no account is ever admitted more than its quota, and a
 //! flood locks out newcomers. [`set_when_full`](KeyedLimiter::set_when_full) changes it while the

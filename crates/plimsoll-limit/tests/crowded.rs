@@ -251,7 +251,7 @@ fn account_that_joins_a_flood_is_limited_by_its_quota() {
         limiter.check(&(1_000 + key)).unwrap();
         admitted += u32::from(key % 100 == 0 && limiter.check(&7).is_ok());
     }
-    assert!((5..=6).contains(&admitted), "{admitted}");
+    assert!((5..=8).contains(&admitted), "{admitted}");
 }
 
 /// Nothing was reported, however long a flood lasted.

@@ -109,18 +109,42 @@ fn account_whose_quota_is_full_for_longest_is_evicted_first() {
         assert!(limiter.try_acquire(&key).is_ok());
         time.advance(Duration::from_millis(100));
     }
-    let _ = limiter.try_acquire_n(&0, 9).map(drop);
-    let _ = limiter.try_acquire_n(&1, 9).map(drop);
+    for (key, units) in [(0, 9), (1, 8), (4, 1), (5, 2), (6, 3), (7, 2)] {
+        limiter.check_n(&key, units).unwrap();
+    }
     assert_eq!((limiter.key_count(), limiter.overflowed()), (8, 0));
     // Now the quotas of 2 and 3 are full again, that of 2 for 0.1 s longer.
     time.advance(Duration::from_millis(550));
     assert!(limiter.try_acquire_n(&100, 10).is_ok() && limiter.try_acquire_n(&101, 10).is_ok());
     assert_eq!(limiter.overflowed(), 0);
-    // Account 4 owes the least, 0.05 of a unit.
-    drop(limiter.try_acquire(&102));
+    // Account 4 owes the fewest, 1.05 of a unit.
+    limiter.check_n(&102, 3).unwrap();
     assert_eq!(limiter.overflowed(), 1, "every other account owes units");
-    for (key, remaining) in [(0, 1), (1, 1), (5, 9), (6, 9), (7, 9), (100, 0), (101, 0), (102, 9)] {
+    for (key, remaining) in [(0, 1), (1, 2), (5, 7), (6, 6), (7, 7), (100, 0), (101, 0), (102, 7)] {
         let admitted = (0..10).filter(|_| limiter.try_acquire(&key).is_ok()).count();
         assert_eq!(admitted, remaining, "account {key}");
+    }
+}
+
+/// More accounts than entries take turns, and each sends thirty times its quota. If the oldest were
+/// evicted, each would be forgotten before its second request, and all would be admitted. As it is,
+/// nearly all that have an entry stay limited.
+#[test]
+fn accounts_above_their_quota_stay_limited_if_they_are_too_many() {
+    for (accounts, most) in [(512, 0.034), (1_024, 0.15), (2_048, 0.65)] {
+        let time = ManualTime::new();
+        let builder =
+            KeyedRateLimiter::<u64>::builder().quota(Quota::per_minute(10).burst(2)).max_keys(1_024);
+        let limiter = builder.clock(time.clock()).dice(Dice::seeded(7)).build().unwrap();
+        let round = || {
+            let admitted = (0..accounts).filter(|key| {
+                time.advance(SECOND / 5 / accounts as u32);
+                limiter.try_acquire(key).is_ok()
+            });
+            admitted.count()
+        };
+        (0..300).for_each(|_| _ = round());
+        let admitted = (0..300).map(|_| round()).sum::<usize>() as f64 / (300 * accounts) as f64;
+        assert!(admitted < most, "{accounts} accounts: {admitted} of their requests");
     }
 }

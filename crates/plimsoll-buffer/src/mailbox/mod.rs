@@ -12,6 +12,7 @@ pub use builder::MailboxBuilder;
 pub use config::{MailboxConfig, ShardPick};
 pub use offer::{Displaced, OfferError};
 pub use offer_wait::OfferWait;
+pub use orphaned::Orphaned;
 pub use usage::Usage;
 
 use crate::inbox::Inbox;

@@ -14,8 +14,8 @@ impl<T> Mailbox<T> {
     /// Waits for room, then offers an item. Evicts nothing, whatever the discipline.
     ///
     /// Producers are admitted in the order in which they began to wait, so none waits for ever. A
-    /// heavy item holds up the ones behind it until it fits, which is so when at most as much has
-    /// been taken as it weighs. Meanwhile an [`offer`](Self::offer) takes no free room: it evicts as
+    /// heavy item holds up the ones behind it until it fits. It does when at most as much has been
+    /// taken as it weighs. Meanwhile an [`offer`](Self::offer) takes no free room: it evicts as
     /// much as it adds, or is rejected as `Full`.
     ///
     /// A waiting offer counts as a handle: the mailbox stays open although the other handles are
@@ -31,8 +31,7 @@ impl<T> Mailbox<T> {
     /// [`close`](Self::close).
     ///
     /// # Panics
-    /// Panics at once if the weigher does. It also panics when it has to wait for an item to expire
-    /// inside a tokio runtime without a timer.
+    /// Panics at once if the weigher does.
     #[doc(alias = "send")]
     pub fn offer_wait(&self, item: T) -> OfferWait<T> {
         let weight = self.0.weigh(&item);

@@ -55,6 +55,8 @@ pub(crate) struct Store<T> {
     closed: AtomicBool,
     pub(crate) producers: AtomicUsize,
     pub(crate) inboxes: AtomicUsize,
+    /// How the inbox that was dropped last has ended: an [`Orphaned`](crate::Orphaned).
+    inbox_end: AtomicU32,
     /// Consumers that wait for items or losses.
     pub(crate) mail: Notify,
     /// Producers that wait for room.
@@ -85,6 +87,7 @@ impl<T> Store<T> {
             closed: AtomicBool::new(false),
             producers: AtomicUsize::new(0),
             inboxes: AtomicUsize::new(0),
+            inbox_end: AtomicU32::new(0),
             mail: Notify::new(),
             space: Notify::new(),
             orphaned: Notify::new(),

@@ -242,12 +242,7 @@ impl Steering {
     }
 
     /// Returns what to admit by this reading, or `None` if a function does not decide.
-    fn steer(
-        &mut self,
-        sample: &Sample<'_>,
-        reading: SignalReading,
-        arrivals: f64,
-    ) -> Option<Admit> {
+    fn steer(&mut self, sample: &Sample<'_>, reading: SignalReading, arrivals: f64) -> Option<Admit> {
         let (scale, dt) = (scale(self.target), std::mem::take(&mut self.unread));
         let depth = reading.depth.map(|depth| depth as f64);
         let departures = self.departures(sample, reading, depth);
@@ -349,7 +344,15 @@ mod tests {
 
     /// Returns a sample at the end of tick `n`, in which these requests arrived.
     fn sample(n: u64, arrivals: &[u32], admitted: u64, reading: SignalReading) -> Sample<'_> {
-        Sample { now: n * TICK, since: TICK, arrivals, admitted, completed: 0, reading: Some(reading), is_in_flight: false }
+        Sample {
+            now: n * TICK,
+            since: TICK,
+            arrivals,
+            admitted,
+            completed: 0,
+            reading: Some(reading),
+            is_in_flight: false,
+        }
     }
 
     fn arrivals(normal: u32, high: u32) -> [u32; BINS] {

@@ -146,7 +146,8 @@ impl<S> LoadShedder<S> {
     /// # Errors
     /// `Dropped` if the request is dropped.
     pub fn try_acquire_owned(&self, priority: Priority) -> Result<Permit<Self>, Rejected> {
-        self.decide(self.random_bin(priority), || None).map(|generation| Permit::new(self.clone(), generation))
+        self.decide(self.random_bin(priority), || None)
+            .map(|generation| Permit::new(self.clone(), generation))
     }
 
     fn decide_for<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> Result<u8, Rejected> {

@@ -139,9 +139,6 @@ where
     /// - `Full` if the queue of all accounts together is full.
     /// - `Expired` after the longest wait.
     /// - `Closed` after [`close`](Self::close).
-    ///
-    /// # Panics
-    /// Panics if it has to wait inside a tokio runtime without a timer.
     #[doc(alias = "until_key_ready")]
     pub async fn acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
         self.acquire_n(key, 1).await

@@ -68,6 +68,10 @@ impl Snapshot {
         self.hash == EMPTY
     }
 
+    pub(crate) fn hash(self) -> u64 {
+        self.hash
+    }
+
     pub(crate) fn interval(self) -> u64 {
         interval_of(self.tag)
     }
@@ -286,8 +290,9 @@ impl Entry {
     ///
     /// Such an account wants more than its quota. It is evicted after those that do not.
     pub(crate) fn reject(&self, hash: u64) {
-        if let Some((tag, _)) = self.read(hash)
-            && tag & REJECTED == 0
+        // Relaxed: a hint.
+        if self.tag.load(Ordering::Relaxed) & REJECTED == 0
+            && let Some((tag, _)) = self.read(hash)
         {
             self.mark_rejected(tag);
         }

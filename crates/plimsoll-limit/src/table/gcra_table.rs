@@ -43,15 +43,20 @@ impl NotBefore {
 const OWES: u64 = 1 << 63;
 /// One that was rejected ranks above one that was not.
 const WAS_REJECTED: u64 = 1 << 62;
-/// Units are compared in parts of 2⁻²⁰.
-const FRACTION: u32 = 20;
 
 /// Ranks an account for eviction that owes `owed` nanoseconds, by the number of units that it could
 /// take once more if it were forgotten. Those that were rejected would take them.
-fn rank_of_owing(seen: Snapshot, owed: u64) -> u64 {
-    let units = (u128::from(owed) << FRACTION) / u128::from(seen.interval().max(1));
-    let units = u64::try_from(units).unwrap_or(u64::MAX).min(WAS_REJECTED - 1);
-    OWES | if seen.was_rejected() { WAS_REJECTED } else { 0 } | units
+///
+/// Among equals, `chance` decides. If the oldest were evicted, keys that take turns would all be
+/// forgotten before their second request, as soon as they are more than the entries.
+fn rank_of_owing(seen: Snapshot, owed: u64, chance: u64) -> u64 {
+    let units = (owed as f32 / seen.interval() as f32).ceil() as u32; // saturates
+    OWES | if seen.was_rejected() { WAS_REJECTED } else { 0 } | u64::from(units) << 20 | chance >> 44
+}
+
+/// Mixes the hashes of two accounts with the time. Nobody outside knows the hashes.
+fn chance(hash: u64, other: u64, now: u64) -> u64 {
+    (hash ^ other).wrapping_add(now).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl GcraTable {
@@ -101,7 +106,7 @@ impl GcraTable {
         // has been full for longest is evicted first.
         let rank = |seen: Snapshot| match seen.state.saturating_sub(now) {
             0 => Some(seen.state),
-            owed => evicts.then(|| rank_of_owing(seen, owed)),
+            owed => evicts.then(|| rank_of_owing(seen, owed, chance(hash, seen.hash(), now))),
         };
         // The account moves in with its charge. Its state must differ from that of the account that
         // it displaces, now and later.

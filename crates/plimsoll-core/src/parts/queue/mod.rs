@@ -307,7 +307,7 @@ impl<T> Queue<T> {
         !self.may_expire(now) || self.expire_due(max, now, lost)
     }
 
-    /// Returns whether an item may be too old at `now`. Cheap, and `true` more often than necessary.
+    /// Returns whether an item may be too old at `now`: cheap, and more often than necessary.
     #[inline]
     pub fn may_expire(&self, now: Instant) -> bool {
         self.timed && self.due <= now
@@ -348,6 +348,16 @@ impl<T> Queue<T> {
     /// [`CoDel`](Discipline::CoDel) drops items only when one is taken.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.expiry.next(self.items.oldest()?, self.items.newest()?)
+    }
+
+    /// Returns the oldest item.
+    pub fn oldest(&self) -> Option<&T> {
+        self.items.oldest_item()
+    }
+
+    /// Takes the oldest item, whatever the discipline.
+    pub fn pop_oldest(&mut self) -> Option<T> {
+        self.take_front().map(|(item, _)| item)
     }
 
     /// Removes all items, for `reason`.

@@ -1,5 +1,8 @@
 //! The cells of `Mailbox`, and of the request buffer that is built on it.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use plimsoll::{Buffer, Discipline, Mailbox};
@@ -18,7 +21,11 @@ const S: Duration = Duration::from_secs(1);
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
     let measured = SYSTEM.into_iter().filter(|trouble| *trouble != Trouble::T6);
-    measured.map(|trouble| Cell::of(GUARD, trouble, system)).collect()
+    let mut cells: Vec<_> = measured.map(|trouble| Cell::of(GUARD, trouble, system)).collect();
+    cells.push(Cell::new(GUARD, Trouble::T11, waiting_producers));
+    cells.push(Cell::new(GUARD, Trouble::T14, slow_consumer));
+    cells.push(Cell::new(GUARD, Trouble::T22, threads));
+    cells
 }
 
 /// The troubles without a meaning here, and why.
@@ -33,8 +40,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] =
-    &[Trouble::T9, Trouble::T11, Trouble::T12, Trouble::T14, Trouble::T19, Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T12, Trouble::T19];
 
 /// The queue of a request buffer, by default.
 const QUEUE: u64 = 1_024;
@@ -139,4 +145,118 @@ fn mailbox(case: &str, seed: u64, lasts: Duration, after: Duration, speed: f64, 
             "items",
         ),
     ]
+}
+
+/// The disciplines in which a queue, a stack and a queue that evicts nothing differ.
+const ORDERS: [Discipline; 3] = [Discipline::Fifo, Discipline::Lifo, Discipline::KeepOldest];
+
+/// Polls once, as a task that is woken does.
+fn accepted<F: Future<Output = Result<(), E>>, E>(offer: std::pin::Pin<&mut F>) -> bool {
+    matches!(offer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
+}
+
+/// A producer waits for room while another offers all the time, and a heavy item waits before light
+/// ones.
+fn waiting_producers(_: Size, _: u64) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for discipline in ORDERS {
+        let mailbox = Mailbox::builder().capacity(100).discipline(discipline).build();
+        let mailbox = mailbox.unwrap_or_else(|error| unreachable!("{error}"));
+        let flood = || (0..100).for_each(|n| drop(mailbox.offer(n)));
+        flood();
+        let (mut inbox, mut waiter, mut takes) = (mailbox.inbox(), pin!(mailbox.offer_wait(7)), 0);
+        while !accepted(waiter.as_mut()) && takes < 10_000 {
+            inbox.take();
+            takes += 1;
+            flood();
+        }
+        let case = format!("one waits, others offer, {}: takes until it has its place", discipline.as_str());
+        rows.push(Row::at_most(case, takes.into(), 1.0, "takes"));
+
+        let mailbox =
+            Mailbox::builder().discipline(discipline).max_weight(100, |weight: &u32| *weight).build();
+        let mailbox = mailbox.unwrap_or_else(|error| unreachable!("{error}"));
+        let flood = || (0..100).for_each(|_| drop(mailbox.offer(1)));
+        flood();
+        let mut heavy = pin!(mailbox.offer_wait(50));
+        let _ = accepted(heavy.as_mut());
+        let mut light = pin!(mailbox.offer_wait(1));
+        let _ = accepted(light.as_mut());
+        let (mut inbox, mut until_heavy, mut until_light) = (mailbox.inbox(), 0, 0);
+        while !accepted(heavy.as_mut()) && until_heavy < 10_000 {
+            inbox.take();
+            until_heavy += 1;
+            flood();
+        }
+        while !accepted(light.as_mut()) && until_light < 10_000 {
+            inbox.take();
+            until_light += 1;
+            flood();
+        }
+        let case = format!("a weight of 50 waits, others offer, {}", discipline.as_str());
+        rows.push(Row::at_most(
+            format!("{case}: takes of 1 until it is in"),
+            until_heavy.into(),
+            50.0,
+            "takes",
+        ));
+        rows.push(Row::at_most(format!("{case}: then until the next is"), until_light.into(), 1.0, "takes"));
+    }
+    rows
+}
+
+/// One of two consumers works on its item for minutes.
+fn slow_consumer(size: Size, seed: u64) -> Vec<Row> {
+    let rows = ORDERS.map(|discipline| {
+        let alone = Alone::new(seed);
+        let mailbox =
+            Mailbox::builder().capacity(CAPACITY).discipline(discipline).clock(alone.clock()).build();
+        let mailbox = mailbox.unwrap_or_else(|error| unreachable!("{error}"));
+        let (mut slow, mut normal) = (mailbox.inbox(), mailbox.inbox());
+        let _ = mailbox.offer(());
+        let _held = slow.take();
+        let taken = alone.calls(100.0, size.pick(10 * S, 120 * S), || {
+            let _ = mailbox.offer(());
+            normal.take().is_some()
+        });
+        let case = format!("one of two consumers is busy for minutes, {}: items taken", discipline.as_str());
+        Row::at_least(case, taken, 0.9, "of them")
+    });
+    rows.into()
+}
+
+/// Producers on threads, and one consumer. Each item is taken or reported as lost, exactly once.
+fn threads(size: Size, seed: u64) -> Vec<Row> {
+    let each = size.pick(500, 50_000);
+    let mut rows = Vec::new();
+    for threads in [1, 2, 8, 64] {
+        for (discipline, shards) in
+            [(Discipline::Fifo, 1), (Discipline::KeepOldest, 1), (Discipline::Lifo, 8)]
+        {
+            let dice = Alone::new(seed).guard_dice(0);
+            let mailbox =
+                Mailbox::builder().capacity(64).discipline(discipline).shards(shards).dice(dice).build();
+            let mailbox = mailbox.unwrap_or_else(|error| unreachable!("{error}"));
+            let mut inbox = mailbox.inbox();
+            let found = std::thread::scope(|scope| {
+                let consumer = scope.spawn(move || {
+                    let mut found = 0;
+                    while let Some(mail) = inbox.blocking_mail() {
+                        found += mail.items.len() as u64 + mail.lost.total();
+                    }
+                    found
+                });
+                for _ in 0..threads {
+                    let mailbox = mailbox.clone();
+                    scope.spawn(move || (0..each).for_each(|n| drop(mailbox.offer(n))));
+                }
+                drop(mailbox);
+                consumer.join().unwrap_or(0)
+            });
+            let settings = format!("{threads} producers, {}, {shards} shards", discipline.as_str());
+            let missing = found.abs_diff(threads * each) as f64;
+            rows.push(Row::at_most(format!("{settings}: neither taken nor reported"), missing, 0.0, "items"));
+        }
+    }
+    rows
 }
