@@ -244,7 +244,8 @@ fn a_tuple_and_then_pass_allowances_and_refunds_in_order() {
     assert_eq!((one.take()[1], two.take()[2]), (Charged(1, 5), Charged(2, 5)));
     assert_eq!(remaining(&both, &token), [101, 102]);
     both.refund(token);
-    (one.take(), two.take());
+    one.take();
+    two.take();
     // If the later guard rejects, the token of the earlier one is refunded.
     assert_eq!(both.admit(&UNKNOWN).unwrap_err().by(), "guard");
     assert_eq!((one.take(), two.take()), (vec![WITH_DEFAULTS, Refunded(1)], vec![]));

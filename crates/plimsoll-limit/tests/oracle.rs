@@ -442,8 +442,8 @@ proptest! {
     }
 
     /// Each change of the quota rounds what is owed up. So a limiter may be later than the exact
-    /// oracle by the sum of these roundings. It is earlier only by a nanosecond for each change that
-    /// has forgiven what was owed beyond the burst.
+    /// oracle by the sum of these roundings. It is earlier only by a nanosecond for each change
+    /// that has forgiven what was owed beyond the burst.
     #[test]
     fn quota_change_admits_no_burst_and_keeps_what_is_owed(
         first in quota(),

@@ -10,10 +10,10 @@ use plimsoll_core::ControlError;
 impl RateLimiter {
     /// Changes the quota. Units that are charged stay charged.
     ///
-    /// If the new burst is smaller, what is owed beyond it is forgiven: nobody waits for longer than
-    /// the new burst takes to be replenished. If the new burst is larger, the difference can be
-    /// taken at once. Only what a change has just forgiven cannot: however the quota is changed, no
-    /// more is admitted than by the largest of its quotas.
+    /// If the new burst is smaller, what is owed beyond it is forgiven. So nobody waits for longer
+    /// than the new burst takes to be replenished. If it is larger, the difference can be taken at
+    /// once, except what a change has just forgiven. However the quota is changed, no more is
+    /// admitted than by the largest of its quotas.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid. Nothing has changed then.

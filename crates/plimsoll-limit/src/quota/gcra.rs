@@ -29,7 +29,7 @@ impl Rate {
         self.interval.saturating_mul(u64::from(units))
     }
 
-    /// Returns whether the quota limits the units of any window. Only the precise clock can tell.
+    /// Returns whether the quota limits the units of any window, which takes the precise clock.
     #[inline(always)]
     pub(crate) fn is_exact(self) -> bool {
         self.at_most > 0

@@ -13,14 +13,14 @@ use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover
 pub(crate) struct LiveQuota {
     // The number of changes. Its last bit is the slot in use.
     changes: AtomicU64,
-    even: Slot,
-    odd: Slot,
+    even: RateWords,
+    odd: RateWords,
     // Read and changed by operators. Also serialises changes.
     setting: Mutex<Setting>,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct RateWords {
     interval: AtomicU64,
     // The burst, and in the lower half the units of any window.
     units: AtomicU64,
@@ -46,22 +46,22 @@ pub(crate) struct Change {
     pub(crate) raced: bool,
 }
 
-impl Slot {
+impl RateWords {
     fn new(rate: Rate) -> Self {
         let units = u64::from(rate.burst) << 32 | u64::from(rate.at_most);
-        Slot { interval: AtomicU64::new(rate.interval), units: AtomicU64::new(units) }
+        RateWords { interval: AtomicU64::new(rate.interval), units: AtomicU64::new(units) }
     }
 }
 
 impl LiveQuota {
     pub(crate) fn new(quota: Quota) -> Self {
-        let slot = || Slot::new(quota.gcra());
+        let slot = || RateWords::new(quota.gcra());
         let setting = Mutex::new(Setting { quota, peak: 0, peak_until: 0 });
         LiveQuota { changes: AtomicU64::new(0), even: slot(), odd: slot(), setting }
     }
 
     #[inline(always)]
-    fn slot(&self, changes: u64) -> &Slot {
+    fn slot(&self, changes: u64) -> &RateWords {
         if changes & 1 == 0 { &self.even } else { &self.odd }
     }
 

@@ -49,8 +49,8 @@ pub struct Quota {
 }
 
 const SECOND: u64 = 1_000_000_000;
-/// The longest interval between two units: 54 bits of nanoseconds, which are 208 days. The tag of an
-/// entry has no more bits for it.
+/// The longest interval between two units: 54 bits of nanoseconds, which are 208 days. The tag of
+/// an entry has no more bits for it.
 const MAX_INTERVAL: u64 = (1 << 54) - 1;
 /// The longest time to replenish a burst: 2⁶¹ ns, which are 73 years. Sums with it do not overflow.
 const MAX_FILL_TIME: u64 = 1 << 61;
@@ -87,6 +87,9 @@ impl Quota {
     /// lasting rate must not exceed the limit either. So the lasting rate is `units − burst + 1` in
     /// a window. With a small burst that is nearly all of `units`. Default burst: half of `units`,
     /// rounded up.
+    ///
+    /// Decisions read the precise clock, which takes about 20 ns more. Allowances and rejections
+    /// state `units` and `window`. No more than the burst remains of them at once.
     #[doc(alias = "sliding window")]
     pub const fn at_most(units: u32, window: Duration) -> Self {
         let quota = Quota { units, period: nanos(window), burst: 0, sliding: true, interval: 0 };

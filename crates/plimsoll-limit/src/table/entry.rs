@@ -262,8 +262,8 @@ impl Entry {
         }
     }
 
-    /// Refunds all but `kept` of `units` that were taken at `at` by `interval`, whichever account the
-    /// entry is of: see [`refunded`].
+    /// Refunds all but the kept ones of `units` that were taken at `at` by `interval`, whichever
+    /// account the entry is of: see [`refunded`].
     ///
     /// It computes with the shorter of both intervals, so that no refund returns too much. If the
     /// present one is shorter, units count as replenished sooner than they were. If the earlier one

@@ -9,11 +9,17 @@ use crate::table::entry::EMPTY;
 impl<K: ?Sized> Fair<K> {
     /// Refunds all but `kept` of the units that the cap was charged.
     pub(super) fn refund_cap(&self, charge: &FairCharge, kept: u32, now: u64) {
-        let FairCharge { hash, at, cap, units, .. } = *charge;
-        if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
-            let interval = charge.cap_interval(cap, caps.state(hash).map(|(interval, _)| interval));
-            caps.refund(hash, now, [units, kept], at, interval);
+        let FairCharge { hash, at, units, .. } = *charge;
+        if let (Some(caps), Some(cap)) = (self.caps.get(), self.cap_now(charge)) {
+            caps.refund(hash, now, [units, kept], at, cap.interval);
         }
+    }
+
+    /// Returns the cap of a charge. The interval of one that was unpacked is restored.
+    pub(super) fn cap_now(&self, charge: &FairCharge) -> Option<Rate> {
+        let state = self.caps.get().and_then(|caps| caps.state(charge.hash));
+        let interval = |cap| charge.cap_interval(cap, state.map(|(interval, _)| interval));
+        charge.cap.map(|cap| Rate { interval: interval(cap), ..cap })
     }
 
     /// Refunds all but `kept` units of a charge.

@@ -115,7 +115,7 @@ mod tests {
                     assert!(lost <= interval >> 25, "{interval}: {charge:?}");
                     let cap = charge.cap.map_or(0, |cap| cap.interval);
                     let lost = (interval / 3).checked_sub(cap).unwrap();
-                    assert!(lost <= interval / 3 >> 11, "{interval}: {charge:?}");
+                    assert!(lost <= (interval / 3) >> 11, "{interval}: {charge:?}");
                 }
             }
         }

@@ -371,10 +371,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     fn settle_units(&self, charge: &mut FairCharge, actual: u32) {
         let units = std::mem::replace(&mut charge.units, actual);
         if actual > units {
-            let state = self.caps.get().and_then(|caps| caps.state(charge.hash));
-            let interval = |cap| charge.cap_interval(cap, state.map(|(interval, _)| interval));
-            let cap = charge.cap.map(|cap| Rate { interval: interval(cap), ..cap });
-            self.charge_after(charge.hash, cap, actual - units);
+            self.charge_after(charge.hash, self.cap_now(charge), actual - units);
         } else {
             self.refund_all_but(&FairCharge { units, ..*charge }, actual);
         }
