@@ -144,7 +144,7 @@ impl GcraTable {
         self.table.lowest_state(hash).unwrap_or(now).max(now.saturating_add(1))
     }
 
-    /// Records that an account was rejected by its quota, where [`take`](Self::take) was not called.
+    /// Records that an account was rejected by its quota without a [`take`](Self::take).
     pub(crate) fn reject(&self, hash: u64) {
         if let Some((_, entry)) = self.table.find(hash) {
             entry.reject(hash);

@@ -1,5 +1,6 @@
 //! One quota, shared fairly among the accounts that are active.
 
+mod caps;
 mod charge;
 mod config;
 mod controls;
@@ -12,14 +13,13 @@ pub use share::Share;
 
 use super::KeyedLimiter;
 use super::policy::QuotaPolicy;
+use crate::quota;
 use crate::quota::gcra::{NEVER, Rate};
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::table::gcra_table::GcraTable;
-use crate::table::when_full::WhenFull;
-use crate::table::{Crowd, OVERFLOW, Room, Table};
-use crate::{Quota, quota};
+use crate::table::{OVERFLOW, Room, Table};
 use charge::{CapEntry, Rounded};
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
@@ -147,12 +147,12 @@ impl<K: ?Sized> Fair<K> {
         };
         let entry = self
             .take_share(hash, share, units, bucket)
-            .inspect_err(|_| self.refund_cap(cap, |owner| owner == hash, units, now, now))?;
+            .inspect_err(|_| self.refund_cap(cap, hash, units, now, now))?;
         match self.bucket.take(EMPTY, bucket.rate, now, units) {
             Taken::Yes => {}
             // Another thread was faster.
             Taken::NotBefore(at) => {
-                self.refund_cap(cap, |owner| owner == hash, units, now, now);
+                self.refund_cap(cap, hash, units, now, now);
                 self.undo_usage(entry, units, now, now);
                 return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
             }
@@ -178,31 +178,6 @@ impl<K: ?Sized> Fair<K> {
         // may overwrite a later step, one of many.
         self.level.store(level.to_bits(), Ordering::Relaxed);
         level
-    }
-
-    /// Charges the account's cap.
-    fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
-        let caps = self.caps.get_or_init(|| {
-            let crowd = Crowd::new(self.cap_name, self.common.observer.clone());
-            GcraTable::new(self.table.capacity(), WhenFull::Evict, &self.dice, crowd)
-        });
-        let (by, rate) = (self.cap_name, cap.gcra());
-        let taken = caps.take(hash, rate, now, units);
-        taken.map_err(|refused| rejected(by, refused.reason(), rate, units, now, refused.at))
-    }
-
-    /// Refunds what the cap was charged at `at`, if its entry is still that of an `is_owner`.
-    fn refund_cap(
-        &self,
-        cap: Option<CapEntry>,
-        is_owner: impl FnOnce(u64) -> bool,
-        units: u32,
-        now: u64,
-        at: u64,
-    ) {
-        if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
-            caps.refund(cap.get(), is_owner, now, units, at, u64::MAX);
-        }
     }
 
     /// Adds the units to the account's usage, if its share admits them. Accounts without an entry
@@ -391,7 +366,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         self.undo_usage(entry, units, now, at);
         // Both tables know the account by the same hash. One that shares an entry is not known.
         let known = self.table.at(entry).map_or(EMPTY, Entry::hash);
-        self.refund_cap(cap, |owner| known == EMPTY || owner == known, units, now, at);
+        self.refund_cap(cap, known, units, now, at);
         self.common.queues.wake_all();
     }
 
