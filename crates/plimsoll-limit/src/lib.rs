@@ -174,10 +174,11 @@ pub use global::{RateLimiterLayer, RateLimiterWaitLayer};
 #[cfg(feature = "governor")]
 pub use governed::Governed;
 pub use keyed::KeyedLimiter;
+pub use keyed::charge::KeyedCharge;
 pub use keyed::fair::{FairCharge, FairRateLimiter, FairRateLimiterBuilder, FairRateLimiterConfig, Share};
 #[cfg(feature = "tower")]
 pub use keyed::layer::{FairRateLimiterLayer, KeyedRateLimiterLayer, TieredRateLimiterLayer};
-pub use keyed::per_key::{KeyedCharge, KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterConfig};
+pub use keyed::per_key::{KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterConfig};
 pub use keyed::tiered::{
     Class, TieredCharge, TieredRateLimiter, TieredRateLimiterBuilder, TieredRateLimiterConfig,
 };

@@ -210,6 +210,15 @@ impl Row {
     }
 }
 
+/// Marks the rows of `known` as known to be missed. Each is a phase and the end of a case.
+pub(crate) fn known_misses(rows: &mut [Row], known: &[(Phase, &str)], why: &'static str) {
+    for row in rows {
+        if known.iter().any(|(phase, case)| row.phase == *phase && row.case.ends_with(case)) {
+            row.known_miss = Some(why);
+        }
+    }
+}
+
 /// Returns the least figure that is not harm, if the bare system reaches `bare`.
 pub(crate) fn harmless(bare: f64, spends: f64) -> f64 {
     (1.0 - HARM - spends) * bare

@@ -13,7 +13,7 @@ use crate::trouble::day::{Bench, Day};
 use crate::trouble::far::Far;
 use crate::trouble::kind::Trouble;
 use crate::trouble::phases::Phases;
-use crate::trouble::row::Row;
+use crate::trouble::row::{Phase, Row, known_misses};
 
 const S: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -323,6 +323,20 @@ pub(crate) fn bounded(scene: &Scene, queue: u64) -> Limits {
         spends: (uneven > 0.0).then_some((uneven, "a guard without a queue rejects at Erlang's B formula")),
         spends_during: (blocked > 0.0).then_some((blocked, why)),
     }
+}
+
+/// Marks what no guard with permits can do: the calls that a far side has lost keep their permits
+/// until their callers give up, and here that takes ten seconds.
+pub(crate) fn permits_of_lost_calls(rows: &mut [Row]) {
+    let known = [
+        (Phase::After, "deadline 10 s, 0.7 of the capacity: time to be back"),
+        (Phase::After, "deadline 10 s, twice the capacity: time to be back"),
+    ];
+    known_misses(
+        rows,
+        &known,
+        "a call that the far side has lost keeps its permit until its caller gives up",
+    );
 }
 
 /// Returns the longest time that a default breaker is still open after an outage, and its ramp.

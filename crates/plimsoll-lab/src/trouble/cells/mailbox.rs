@@ -13,7 +13,7 @@ use crate::trouble::cell::{Cell, Size};
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::row::{Phase, Row};
-use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, scenes};
+use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, permits_of_lost_calls, scenes};
 
 const GUARD: Guard = Guard::Mailbox;
 const S: Duration = Duration::from_secs(1);
@@ -67,6 +67,7 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             },
         ));
     }
+    permits_of_lost_calls(&mut rows);
     let after = size.pick(15 * S, 600 * S);
     match trouble {
         Trouble::T1 => {

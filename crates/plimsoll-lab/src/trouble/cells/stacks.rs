@@ -8,7 +8,7 @@ use crate::trouble::course::{Course, Limits};
 use crate::trouble::day::Bench;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
-use crate::trouble::row::Row;
+use crate::trouble::row::{Phase, Row, known_misses};
 use crate::trouble::scenes::{
     Lengths, SLOTS, SYSTEM, Scene, bounded, breaker_back, is_outage, judge, scenes,
 };
@@ -71,5 +71,11 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
         bench.held(move || held.in_flight().into());
         Ok(wait_layer(Then(valve, breaker(bench)?)).layer(bench.far()))
     }));
+    let known = [(Phase::After, "breaker)), deadline 10 s, twice the capacity: time to be back")];
+    known_misses(
+        &mut rows,
+        &known,
+        "the breaker learns of a hang only when callers give up, after ten seconds",
+    );
     rows
 }

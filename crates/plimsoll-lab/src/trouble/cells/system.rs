@@ -13,7 +13,7 @@ use crate::trouble::cell::{Cell, Size};
 use crate::trouble::course::{Course, Limits};
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
-use crate::trouble::row::Row;
+use crate::trouble::row::{Phase, Row, known_misses};
 use crate::trouble::scenes::{
     Lengths, SLOTS, SYSTEM, Scene, bounded, breaker_back, is_outage, judge, judge_against, scenes,
 };
@@ -81,7 +81,7 @@ fn adaptive_throttle(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
     let valve =
         |bench: &crate::trouble::day::Bench| Valve::builder().concurrency(SLOTS).clock(bench.clock()).build();
     let rest = |bench: &_| Ok(valve(bench)?.layer().layer(bench.far()));
-    judge_against(&scenes, seed, "before a valve", limits, rest, |bench| {
+    let mut rows = judge_against(&scenes, seed, "before a valve", limits, rest, |bench| {
         let throttle = AdaptiveThrottle::builder().clock(bench.clock()).dice(bench.dice(0)).build()?;
         let throttle = throttle.layer().classify(|answer: Result<&(), &CallError>| match answer {
             Ok(()) => Outcome::Success,
@@ -89,5 +89,33 @@ fn adaptive_throttle(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             Err(_) => Outcome::Failure,
         });
         Ok(throttle.layer(valve(bench)?.layer().layer(bench.far())))
-    })
+    });
+    known_misses(
+        &mut rows,
+        throttle_misses(trouble, size),
+        "the requests of its window of two minutes still count",
+    );
+    rows
+}
+
+/// Returns what the throttle is known to miss: it remembers rejections for two minutes.
+fn throttle_misses(trouble: Trouble, size: Size) -> &'static [(Phase, &'static str)] {
+    use Phase::{After, During};
+    match (size, trouble) {
+        (Size::Small, Trouble::T2) => &[
+            (After, "deadline 1 s, twice the capacity: goodput"),
+            (After, "deadline 1 s, twice the capacity: time to be back"),
+        ],
+        (Size::Small, Trouble::T16) => &[(After, "goodput")],
+        (Size::Small, Trouble::T18) => &[
+            (After, "20 times the capacity for 1 s: goodput"),
+            (After, "20 times the capacity for 1 s: time to be back"),
+        ],
+        (Size::Full, Trouble::T1 | Trouble::T6 | Trouble::T7) => {
+            &[(After, "goodput"), (After, "time to be back")]
+        }
+        (Size::Full, Trouble::T2) => &[(After, "deadline 10 s, twice the capacity: time to be back")],
+        (_, Trouble::T20) => &[(During, "goodput"), (After, "goodput")],
+        _ => &[],
+    }
 }

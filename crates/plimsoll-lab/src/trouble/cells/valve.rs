@@ -16,7 +16,7 @@ use crate::trouble::day::Bench;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::row::Row;
-use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, scenes};
+use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, permits_of_lost_calls, scenes};
 
 const GUARD: Guard = Guard::Valve;
 const MS: Duration = Duration::from_millis(1);
@@ -86,6 +86,7 @@ fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
             Ok(valve.wait_layer().layer(bench.far()))
         }));
     }
+    permits_of_lost_calls(&mut rows);
     rows
 }
 
