@@ -111,7 +111,7 @@ impl GcraTable {
         // The account moves in with its charge. Its state must differ from that of the account that
         // it displaces, now and later.
         let state = |seen: Snapshot| {
-            let state = if seen.state > now { now.max(charged - seen.offset()) } else { charged };
+            let state = if seen.state > now { now.max(charged.saturating_sub(seen.offset())) } else { charged };
             if state == seen.state { state + 1 } else { state }
         };
         loop {
@@ -144,7 +144,7 @@ impl GcraTable {
         self.table.lowest_state(hash).unwrap_or(now).max(now.saturating_add(1))
     }
 
-    /// Records that an account was rejected by its quota, where [`take`](Self::take) was not called.
+    /// Records that an account was rejected by its quota without a [`take`](Self::take).
     pub(crate) fn reject(&self, hash: u64) {
         if let Some((_, entry)) = self.table.find(hash) {
             entry.reject(hash);

@@ -46,9 +46,9 @@ const MS: Duration = Duration::from_millis(1);
 const LIGHT: u64 = 16;
 const HEAVY: u64 = 4;
 
-/// Runs 20 accounts that use up 1,000 a second. From the second second on a flood of `rate` distinct
-/// keys a second comes, and the tail is used up by the third. Returns what light accounts, known ones
-/// and newcomers are admitted in the `millis` after it, and newcomers one second after the flood.
+/// Runs 20 accounts that use up 1,000 a second. After two seconds a flood of `rate` distinct keys a
+/// second begins, and after three the tail is used up. Returns what light accounts, known ones and
+/// newcomers are admitted in the `millis` after that, and newcomers one second after the flood.
 fn day(seed: u64, millis: u64, rate: u64) -> [f64; 4] {
     let alone = Alone::new(seed);
     let limiter = FairRateLimiter::<u64>::builder().quota(Quota::per_second(1_000).burst(100));
