@@ -8,6 +8,7 @@ mod keyed_circuit_breaker;
 mod keyed_rate_limiter;
 mod load_shedder;
 mod mailbox;
+mod pools;
 mod random_drop;
 mod rate_limiter;
 mod stacks;
