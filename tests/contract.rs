@@ -5,7 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
-use plimsoll::drop::{Control, Curve, SignalReading};
+use plimsoll::drop::{Control, Curve, Signal, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
     AdaptiveThrottle, Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate,
@@ -141,13 +141,13 @@ fn dispatch_settings() -> Vec<InvalidSetting> {
 
 /// A circuit breaker that opens only by `block`: the failures of the probes are too few to trip it.
 fn breaker(kit: &Kit) -> Fixture {
-    let breaker = CircuitBreaker::builder().trip(Trip::failures().ratio(1.0, u32::MAX)).clock(kit.clock());
+    let breaker = CircuitBreaker::builder().trips([Trip::failures().ratio(1.0, u32::MAX)]).clock(kit.clock());
     let breaker = breaker.dice(kit.dice.clone()).observe(kit.observer()).build().unwrap();
     blocked(&breaker, Fixture::new(breaker.layer()).shadow(breaker.clone()))
 }
 
 fn keyed_breaker(kit: &Kit) -> Fixture {
-    let breakers = KeyedCircuitBreaker::<u64>::builder().trip(Trip::failures().ratio(1.0, u32::MAX));
+    let breakers = KeyedCircuitBreaker::<u64>::builder().trips([Trip::failures().ratio(1.0, u32::MAX)]);
     let breakers = breakers.max_keys(8).clock(kit.clock()).dice(kit.dice.clone());
     let breakers = breakers.observe(kit.observer()).build().unwrap();
     blocked(&breakers.breaker(&7).unwrap(), Fixture::gate(breakers.by(|_: &Request| 7)))
@@ -162,7 +162,7 @@ fn blocked(breaker: &CircuitBreaker, fixture: Fixture) -> Fixture {
 
 fn breaker_settings() -> Vec<InvalidSetting> {
     let builder = CircuitBreaker::builder;
-    let trip = |trip| builder().trip(trip).build();
+    let trip = |trip| builder().trips([trip]).build();
     let probes = |probes| builder().probes(probes).build();
     let zero = Duration::ZERO;
     let decreasing = OpenTime { max: Duration::from_millis(1), ..OpenTime::default() };
@@ -302,7 +302,7 @@ fn shedder(kit: &Kit) -> Fixture {
         .observe(kit.observer())
         .build()
         .unwrap();
-    type Handles = (LoadShedder, Arc<AtomicU64>, ManualTime);
+    type Handles = (LoadShedder<Signal>, Arc<AtomicU64>, ManualTime);
     fn set_depth((shedder, depth, time): &Handles, requests: u64) {
         depth.store(requests, Ordering::Relaxed);
         time.advance(Duration::from_millis(10));
@@ -313,17 +313,18 @@ fn shedder(kit: &Kit) -> Fixture {
         .shadow(shedder.clone())
         .saturate(&handles, |handles| set_depth(handles, 9))
         .relieve(&handles, |handles| set_depth(handles, 0))
-        .held(&shedder, LoadShedder::in_flight)
+        .held(&shedder, LoadShedder::<Signal>::in_flight)
 }
 
 fn shedder_settings() -> Vec<InvalidSetting> {
-    let builder = LoadShedder::builder;
+    let builder = || LoadShedder::builder().workers(1);
     let live = builder().build().unwrap();
     let curve = |curve| builder().control(Control::Curve(curve)).build();
     vec![
         invalid("empty name", builder().name("").build()),
         invalid("target 0", builder().target(Duration::ZERO).build()),
         invalid("no workers", LoadShedder::new(0)),
+        invalid("neither workers nor signal", LoadShedder::builder().build()),
         invalid("capacity 0", builder().capacity_hint(0.0).build()),
         invalid("capacity not a number", builder().capacity_hint(f64::NAN).build()),
         invalid("reshuffled every 0 s", builder().reshuffle_every(Duration::ZERO).build()),

@@ -181,7 +181,7 @@ fn injected_faults_in_shadow_mode_reject_nothing() {
 /// A rejection by a guard further in is not a failure of the dependency.
 #[tokio::test]
 async fn breaker_ignores_http_rejections_of_an_inner_guard() {
-    let breaker = CircuitBreaker::builder().trip(Trip::failures().count(1)).build().unwrap();
+    let breaker = CircuitBreaker::builder().trips([Trip::failures().count(1)]).build().unwrap();
     let valve = Valve::new(1).unwrap();
     let _held = valve.try_acquire().unwrap();
     let app: Router = Router::new()
@@ -343,7 +343,7 @@ async fn two_limiters_both_report_their_quotas_over_http() {
 #[test]
 fn tuple_refunds_a_shedder_when_a_later_gate_rejects() {
     let events = Arc::new(Recorder::default());
-    let shedder = LoadShedder::builder().observe(events.clone()).build().unwrap();
+    let shedder = LoadShedder::builder().workers(1).observe(events.clone()).build().unwrap();
     let clock = ManualTime::new().clock();
     let (limiter, throttle) = (
         RateLimiter::builder().quota(Quota::per_second(1)).clock(clock).build().unwrap(),

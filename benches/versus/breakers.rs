@@ -108,7 +108,7 @@ pub(crate) fn layer() -> Vec<Case> {
 }
 
 fn breaker(trip: Trip) -> CircuitBreaker {
-    CircuitBreaker::builder().trip(trip).open_time(OpenTime::fixed(LONG)).build().expect("valid settings")
+    CircuitBreaker::builder().trips([trip]).open_time(OpenTime::fixed(LONG)).build().expect("valid settings")
 }
 
 fn half(window: Duration) -> CircuitBreaker {

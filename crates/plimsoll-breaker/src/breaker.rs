@@ -1,10 +1,11 @@
 //! The breaker.
 
 use crate::config::CircuitBreakerConfig;
+use crate::loss::Loss;
 use crate::machine::{CircuitMachine, CircuitState};
 use crate::pass::Pass;
-use crate::state::Shared;
 use crate::state::word::{CLOSED, HALF_OPEN, LOW, OPEN, PHASE, RAMP};
+use crate::state::{Shared, State};
 use crate::status::{Cause, Status};
 use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::parts::{Identity, check};
@@ -41,8 +42,9 @@ impl CircuitBreaker {
     /// cancelled, or as failed while the thread unwinds.
     ///
     /// # Errors
-    /// Returns a rejection with the reason `Open`. It carries the remaining open time, and the
-    /// numbers that opened the breaker.
+    /// Returns a rejection with the reason `Open` and its [cause](Rejected::cause). It carries the
+    /// numbers that opened the breaker, and the time after which to retry: the remaining open time,
+    /// or half of what is left of the ramp or of the probe.
     #[inline(always)]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self) -> Result<Permit<&CircuitBreaker>, Rejected> {
@@ -65,15 +67,17 @@ impl CircuitBreaker {
 
     /// Records an outcome that belongs to no permit.
     ///
-    /// A closed breaker counts it. A failure opens a half-open breaker again. An open breaker
-    /// ignores it. `report(Outcome::Failure)` is fuse's *melt*.
+    /// A closed breaker counts it. In a half-open breaker, a bad outcome counts as one of a probe.
+    /// An open breaker ignores it. `report(Outcome::Failure)` is fuse's *melt*.
     #[doc(alias = "melt")]
     #[doc(alias = "record_failure")]
     pub fn report(&self, outcome: Outcome) {
+        self.0.observer.emit(|| Event::reported(self.0.name, outcome));
         // Acquire: pairs with the Release store in `publish`. A thread that sees a life also sees
         // its trips.
         let word = self.0.word.load(Ordering::Acquire);
         if word & PHASE != OPEN {
+            // It has no start, so it cannot be late.
             self.0.count(word, Pass::new(word, Pass::UNTIMED), outcome);
         }
     }
@@ -98,22 +102,30 @@ impl CircuitBreaker {
     /// The [status](Self::status) carries `why`. In fuse this is `circuit_disable`, in Klarna's
     /// circuit_breaker `block`.
     pub fn block(&self, why: &'static str) {
-        self.0.update(|state| state.blocked = Some(why));
-        self.0.emit_state("blocked", why);
+        if self.0.update(|state| state.blocked = Some(why)) {
+            self.0.emit_state("blocked", why);
+        }
     }
 
-    /// Ends a [block](Self::block).
+    /// Ends a [block](Self::block). Counting begins anew, as in fuse.
     ///
-    /// The open time and the ramp have continued meanwhile, and calls in flight were counted.
+    /// The state stays: the open time and the ramp have continued meanwhile.
     pub fn unblock(&self) {
-        self.0.update(|state| state.blocked = None);
-        self.0.emit_state("unblocked", "operator");
+        let unblocked = self.0.update(|state| {
+            if state.blocked.take().is_some() {
+                state.machine.begin_life();
+            }
+        });
+        if unblocked {
+            self.0.emit_state("unblocked", "operator");
+        }
     }
 
     /// Admits all calls and counts none until [`enable`](Self::enable). Overrides a block.
     pub fn disable(&self) {
-        self.0.update(|state| state.disabled = true);
-        self.0.emit_state("disabled", "operator");
+        if self.0.update(|state| state.disabled = true) {
+            self.0.emit_state("disabled", "operator");
+        }
     }
 
     /// Ends [`disable`](Self::disable). The breaker is closed and its counts are zero.
@@ -140,37 +152,46 @@ impl CircuitBreaker {
         Ok(())
     }
 
-    /// Ends a ramp whose time is over, and opens a half-open breaker whose probe has hung.
+    /// Ends a ramp whose time is over, and counts probes and calls that hang.
     ///
     /// Calls do this as well. It serves a breaker that receives no calls.
     pub fn tick(&self) {
+        self.0.count_overdue();
         let now = self.0.clock.now();
         let mut state = self.0.lock();
-        match state.machine.phase {
-            CircuitState::Ramp if state.machine.until <= now => {
-                state.machine.close(now);
+        let State { machine, config, .. } = &mut *state;
+        match machine.phase {
+            CircuitState::Ramp if machine.until <= now => {
+                machine.end_ramp(now);
                 self.0.state_changed(state, Cause::Ramp);
             }
-            CircuitState::HalfOpen if state.machine.is_hung(now) => {
-                self.0.open(state, Cause::Hung);
+            CircuitState::HalfOpen => {
+                if machine.end_hung(now, config) {
+                    self.0.open(state, Cause::Hung);
+                }
             }
             _ => {}
         }
     }
 
-    /// Returns whether an eviction of the breaker loses nothing but its counts.
-    ///
-    /// This holds if it is closed without a flag, or if its phase is over: the next call would be a
-    /// probe or, with health checks, still rejected.
-    pub(crate) fn is_evictable(&self, now: Instant) -> bool {
-        let over = || Instant::from_nanos(self.0.until.load(Ordering::Relaxed)) <= now;
+    /// Returns the account of a keyed breaker.
+    pub(crate) fn account(&self) -> Option<Account> {
+        self.0.account
+    }
+
+    /// Returns what an eviction of the breaker loses, or `None` if it must stay.
+    pub(crate) fn loss(&self, now: Instant) -> Option<Loss> {
         // Acquire: pairs with the Release store in `publish`. A thread that sees a phase also sees
         // until when it lasts.
-        match self.0.word.load(Ordering::Acquire) & LOW {
-            CLOSED => true,
-            OPEN | RAMP => over(),
-            HALF_OPEN => self.0.lock().machine.is_idle(now),
-            _ => false,
+        let word = self.0.word.load(Ordering::Acquire);
+        let until = Instant::from_nanos(self.0.until.load(Ordering::Relaxed));
+        match word & LOW {
+            CLOSED if self.0.has_counted_bad(now) => Some(Loss::Counts),
+            CLOSED => Some(Loss::Nothing),
+            OPEN if until <= now => Some(self.0.loss_of_open(now, until)),
+            RAMP if until <= now => Some(Loss::Nothing),
+            HALF_OPEN if self.0.lock().machine.is_idle(now) => Some(self.0.loss_of_open(now, until)),
+            _ => None,
         }
     }
 

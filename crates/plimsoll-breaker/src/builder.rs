@@ -7,31 +7,27 @@ use plimsoll_core::parts::Setup;
 use std::sync::Arc;
 
 /// Writes the setters that the builders of one breaker and of many have in common. The builder has
-/// the fields `config`, `setup` and `trips_given`.
+/// the fields `config` and `setup`.
 macro_rules! breaker_setters {
     ($config:ty) => {
         /// Replaces all settings by those of `config`.
         pub fn config(mut self, config: $config) -> Self {
             self.config = config;
-            self.trips_given = true;
             self
         }
 
-        /// Adds a trip. The first one replaces the default. Range: 0 to 8 trips.
+        /// Adds a trip to those that are set, at first the default ones. Range: 0 to 8 trips.
         pub fn trip(mut self, trip: $crate::Trip) -> Self {
-            if !std::mem::replace(&mut self.trips_given, true) {
-                self.config.trips.clear();
-            }
             self.config.trips.push(trip);
             self
         }
 
-        /// Replaces the trips.
+        /// Replaces the trips, also the default ones.
         ///
-        /// Default: failures of half of at least 20 calls within 10 s. Range: 0 to 8 trips.
+        /// Default, each of at least 20 calls within 10 s: half of them fail, the dependency
+        /// rejects 90 % itself, or calls are cancelled and none succeeds. Range: 0 to 8 trips.
         pub fn trips(mut self, trips: impl IntoIterator<Item = $crate::Trip>) -> Self {
             self.config.trips = trips.into_iter().collect();
-            self.trips_given = true;
             self
         }
 
@@ -51,16 +47,19 @@ macro_rules! breaker_setters {
             self
         }
 
-        /// Sets how the breaker ramps up after that. Default: from 10 % to all calls over 5 s.
+        /// Sets how the breaker ramps up after that.
+        ///
+        /// Default: from 10 % to all calls over the first open time, at most 5 s.
         pub fn ramp(mut self, ramp: $crate::Ramp) -> Self {
             self.config.ramp = ramp;
             self
         }
 
-        /// Sets the time after which a cancelled call counts as timed out. Default: none. Range:
-        /// above 0.
-        pub fn call_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.config.call_timeout = Some(timeout);
+        /// Sets the time after which a call counts as timed out, even while it is in flight.
+        ///
+        /// Default: 10 s. Range: above 0, or `None`.
+        pub fn call_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
+            self.config.call_timeout = timeout.into();
             self
         }
 
@@ -69,15 +68,6 @@ macro_rules! breaker_setters {
         /// Default: [`Ignored`](plimsoll_core::Outcome::Ignored).
         pub fn cancelled(mut self, outcome: plimsoll_core::Outcome) -> Self {
             self.config.cancelled = outcome;
-            self
-        }
-
-        /// Lets health checks decide that the dependency works again. Default: probes decide.
-        ///
-        /// See [`run_health_checks`](crate::CircuitBreaker::run_health_checks). If no health checks
-        /// run, an open breaker stays open until [`reset`](crate::CircuitBreaker::reset).
-        pub fn health_checked(mut self) -> Self {
-            self.config.health_checked = true;
             self
         }
 
@@ -95,7 +85,6 @@ pub(crate) use breaker_setters;
 #[must_use = "a builder does nothing until it is built"]
 pub struct CircuitBreakerBuilder {
     config: CircuitBreakerConfig,
-    trips_given: bool,
     setup: Setup,
 }
 
@@ -116,6 +105,15 @@ impl CircuitBreaker {
 
 impl CircuitBreakerBuilder {
     breaker_setters!(CircuitBreakerConfig);
+
+    /// Lets health checks decide that the dependency works again. Default: probes decide.
+    ///
+    /// See [`run_health_checks`](CircuitBreaker::run_health_checks). If no check ends within two
+    /// leases of the open time's end, calls probe the dependency after all.
+    pub fn health_checked(mut self) -> Self {
+        self.config.health_checked = true;
+        self
+    }
 
     /// Builds the breaker.
     ///

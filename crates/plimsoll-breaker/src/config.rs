@@ -17,9 +17,10 @@ pub struct CircuitBreakerConfig {
     pub name: String,
     /// The trips. The breaker opens as soon as one of them is fulfilled.
     ///
-    /// Without trips, only [`trip`](crate::CircuitBreaker::trip) opens it. Default:
-    /// [`Trip::failures`], half of at least 20 calls within 10 s, as in Hystrix. Range: 0 to 8
-    /// trips.
+    /// Without trips, only [`trip`](crate::CircuitBreaker::trip) opens it. Default, each of at least
+    /// 20 calls within 10 s: half of them [fail](Trip::failures), as in Hystrix. The dependency
+    /// rejects 90 % [itself](Trip::overloads). Or calls are [cancelled](Trip::cancellations) and
+    /// none succeeds. Range: 0 to 8 trips.
     pub trips: Vec<Trip>,
     /// How long the breaker stays open.
     pub open_time: OpenTime,
@@ -27,24 +28,26 @@ pub struct CircuitBreakerConfig {
     pub probes: Probes,
     /// How the breaker ramps up after its probes have succeeded.
     pub ramp: Ramp,
-    /// The time after which a cancelled call counts as timed out.
+    /// The time after which a call counts as timed out, however it ends.
     ///
-    /// Default: `None`. Range: above 0.
-    #[cfg_attr(
-        feature = "serde",
-        serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
-    )]
+    /// A call in flight counts as soon as it is that old, at most a tenth late, when the next call
+    /// arrives. Nothing is cancelled: that is the task of a time-out around the call. Through a
+    /// layer, a call ends at the head of the response. Default: 10 s. Range: above 0, or `None`.
+    ///
+    /// In a settings file, "0s" is `None`.
+    #[cfg_attr(feature = "serde", serde(with = "zero_is_none"))]
     pub call_timeout: Option<Duration>,
     /// What a call counts as that is cancelled before the call time-out.
     ///
-    /// A caller that gives up early reveals nothing about the dependency. Default:
-    /// [`Outcome::Ignored`].
+    /// A caller that gives up early reveals nothing about the dependency. Only
+    /// [`Trip::cancellations`] counts such calls. Default: [`Outcome::Ignored`].
     pub cancelled: Outcome,
     /// Whether health checks, instead of probes, decide that the dependency works again.
     ///
-    /// No call is a probe then, so something must run the checks: see
-    /// [`run_health_checks`](crate::CircuitBreaker::run_health_checks). If nothing does, an open
-    /// breaker stays open until [`reset`](crate::CircuitBreaker::reset). Default: `false`.
+    /// Something must run the checks: see
+    /// [`run_health_checks`](crate::CircuitBreaker::run_health_checks). If no check ends within two
+    /// [leases](Probes::lease) of the open time's end, calls probe the dependency after all.
+    /// Default: `false`.
     pub health_checked: bool,
 }
 
@@ -52,18 +55,27 @@ impl Default for CircuitBreakerConfig {
     fn default() -> Self {
         CircuitBreakerConfig {
             name: "breaker".into(),
-            trips: vec![Trip::failures()],
+            trips: vec![Trip::failures(), Trip::overloads(), Trip::cancellations()],
             open_time: OpenTime::default(),
             probes: Probes::default(),
             ramp: Ramp::default(),
-            call_timeout: None,
+            call_timeout: Some(CALL_TIMEOUT),
             cancelled: Outcome::Ignored,
             health_checked: false,
         }
     }
 }
 
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest default of a ramp.
+const RAMP: Duration = Duration::from_secs(5);
+
 impl CircuitBreakerConfig {
+    /// Returns how long a ramp lasts.
+    pub(crate) fn ramp_duration(&self) -> Duration {
+        self.ramp.duration.unwrap_or(RAMP.min(self.open_time.first))
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -87,10 +99,26 @@ impl CircuitBreakerConfig {
     }
 }
 
+/// A call time-out in a settings file. It is left out for the default, so `None` is written as 0.
+#[cfg(feature = "serde")]
+pub(crate) mod zero_is_none {
+    use plimsoll_core::parts::duration_text;
+    use serde::{Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(crate) fn serialize<S: Serializer>(timeout: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        duration_text::serialize(&timeout.unwrap_or_default(), to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        duration_text::option::deserialize(from).map(|timeout| timeout.filter(|timeout| !timeout.is_zero()))
+    }
+}
+
 /// How long a breaker stays open.
 ///
 /// The first open time is `first`. Each time the breaker opens again without having been closed,
-/// the open time is multiplied by `factor`, up to `max`.
+/// the open time is multiplied by `factor`, up to `max`. It is closed when its ramp ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -161,17 +189,28 @@ pub struct Probes {
     /// The number of probes that must succeed. Default: 1, because a ramp follows. Range: at least
     /// 1.
     pub successes: u32,
+    /// The number of consecutive bad probes that open the breaker again.
+    ///
+    /// Default: `None`, which derives it from each [trip](crate::Trip), so that what a closed
+    /// breaker tolerates does not keep it open. That is the trip's number of calls, or for a share
+    /// the shortest run that is bad luck in one of a hundred cases, such as 7 for 0.5. It is at
+    /// most 10 and at most the trip's `min_calls`. Range: at least 1.
+    ///
+    /// As many as 10 consecutive probes may end without a verdict, cancelled or ignored. Then the
+    /// breaker opens again, and the open time does not grow.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub failures: Option<u32>,
     /// The maximum time that a probe may be in flight.
     ///
-    /// A probe that takes longer counts as failed, and its later result is ignored. Choose a little
-    /// more than the call time-out. Default: 30 s. Range: above 0.
+    /// A probe that takes longer counts as bad, and its later result is ignored. Default: 10 s, the
+    /// call time-out. Range: above 0.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub lease: Duration,
 }
 
 impl Default for Probes {
     fn default() -> Self {
-        Probes { concurrency: 1, successes: 1, lease: Duration::from_secs(30) }
+        Probes { concurrency: 1, successes: 1, failures: None, lease: CALL_TIMEOUT }
     }
 }
 
@@ -180,41 +219,45 @@ impl Probes {
     fn validate(&self) -> Result<(), ConfigError> {
         check::within("probes.concurrency", self.concurrency, 1..=1_024)?;
         check::within("probes.successes", self.successes, 1..=u32::MAX)?;
+        check::within("probes.failures", self.failures.unwrap_or(1), 1..=u32::MAX)?;
         check::above_zero("probes.lease", self.lease)
     }
 }
 
 /// How a breaker ramps up after its probes have succeeded: it admits a growing share of the calls.
+///
+/// The [trips](CircuitBreakerConfig::trips) apply on the ramp as when it is closed. Until their
+/// windows are full again, one of a share opens the breaker only if the share is exceeded by three
+/// standard deviations. So what a closed breaker tolerates does not keep it open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[doc(alias = "slow start")]
 pub struct Ramp {
-    /// The time until all calls are admitted. Default: 5 s. 0 closes the breaker at once.
-    #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
-    pub duration: Duration,
+    /// The time until all calls are admitted. 0 closes the breaker at once.
+    ///
+    /// Default: `None`, which is as long as the [first open time](OpenTime::first), at most 5 s.
+    #[cfg_attr(
+        feature = "serde",
+        serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
+    )]
+    pub duration: Option<Duration>,
     /// The share of calls that is admitted at first. Default: 0.1. Range: 0.0 to 1.0.
     pub start: f64,
-    /// The share of the calls on the ramp that may fail.
-    ///
-    /// At 0.1, one failure among the first nine calls opens the breaker again, for a longer time.
-    /// Default: 0.1. Range: 0.0 to 1.0.
-    pub tolerance: f64,
 }
 
 impl Default for Ramp {
     fn default() -> Self {
-        Ramp { duration: Duration::from_secs(5), start: 0.1, tolerance: 0.1 }
+        Ramp { duration: None, start: 0.1 }
     }
 }
 
 impl Ramp {
     /// No ramp: the breaker closes as soon as its probes have succeeded.
-    pub const NONE: Ramp = Ramp { duration: Duration::ZERO, start: 1.0, tolerance: 0.0 };
+    pub const NONE: Ramp = Ramp { duration: Some(Duration::ZERO), start: 1.0 };
 
     /// Returns an error naming the first invalid number.
     fn validate(&self) -> Result<(), ConfigError> {
-        check::share("ramp.start", self.start)?;
-        check::share("ramp.tolerance", self.tolerance)
+        check::share("ramp.start", self.start)
     }
 }

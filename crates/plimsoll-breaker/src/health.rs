@@ -11,22 +11,27 @@ use std::time::Duration;
 
 /// A health check that is due. Created by [`CircuitBreaker::health_check_due`].
 ///
-/// It belongs to one opening of the breaker. Its result is ignored once the state has changed.
+/// It belongs to one opening of one breaker. Its result is ignored once the state has changed, and
+/// by every other breaker, such as a later one of the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the breaker waits for the result"]
-pub struct HealthCheck(u32);
+pub struct HealthCheck {
+    breaker: u64,
+    generation: u32,
+}
 
 impl CircuitBreaker {
     /// Returns a health check if one is due.
     ///
     /// A check is due if the breaker is open, its open time is over and it is
-    /// [`health_checked`](crate::CircuitBreakerConfig::health_checked).
+    /// [`health_checked`](crate::CircuitBreakerConfig::health_checked). If no result is recorded
+    /// for two [leases](crate::Probes::lease), calls probe the dependency instead.
     pub fn health_check_due(&self) -> Option<HealthCheck> {
         let State { machine, config, .. } = &*self.0.lock();
         let due = config.health_checked
             && machine.phase == CircuitState::Open
             && machine.until <= self.0.clock.now();
-        due.then_some(HealthCheck(machine.generation))
+        due.then_some(HealthCheck { breaker: self.0.id, generation: machine.generation })
     }
 
     /// Records the result of a health check.
@@ -37,12 +42,12 @@ impl CircuitBreaker {
     pub fn record_health_check(&self, check: HealthCheck, healthy: bool) {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
-        if state.machine.generation != check.0 {
+        if check.breaker != self.0.id || state.machine.generation != check.generation {
             return;
         }
         if healthy {
             let State { machine, config, .. } = &mut *state;
-            machine.recover(now, &config.ramp);
+            machine.recover(now, config);
             self.0.state_changed(state, Cause::HealthCheck);
         } else {
             self.0.open(state, Cause::HealthCheck);

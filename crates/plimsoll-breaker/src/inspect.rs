@@ -22,19 +22,17 @@ impl Inspect for CircuitBreaker {
         // Unlocked before the call, because `each` is foreign code.
         let fault = self.0.lock().fault;
         each("fault", fault);
-        read_settings(&self.config(), each);
+        let config = self.config();
+        read_settings(&config, each);
+        each("health_checked", flag(config.health_checked));
     }
     /// Changes `fault` (a share), `open` (1 trips the breaker, 0 resets it), `blocked` and
     /// `disabled` (1 or 0), or a [setting](crate::CircuitBreakerConfig) that is a number.
     ///
     /// These are `open_time.first`, `open_time.max`, `probes.lease`, `ramp.duration` and
     /// `call_timeout` in seconds, where 0 means no call time-out; `open_time.factor`,
-    /// `open_time.jitter`, `probes.concurrency`, `probes.successes`, `ramp.start` and
-    /// `ramp.tolerance`; and `health_checked` (1 or 0).
-    ///
-    /// Set `health_checked` to 1 only if the application runs
-    /// [health checks](CircuitBreaker::run_health_checks). Otherwise an open breaker stays open
-    /// until `open` is set to 0.
+    /// `open_time.jitter`, `probes.concurrency`, `probes.successes`, `probes.failures` (0: as many
+    /// as the trips tolerate) and `ramp.start`; and `health_checked` (1 or 0).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "fault" => self.set_fault(value)?,
@@ -45,7 +43,11 @@ impl Inspect for CircuitBreaker {
             "disabled" if check::flag("disabled", value)? => self.disable(),
             "disabled" => self.enable(),
             _ => {
-                let others = ["fault", "open", "blocked", "disabled"];
+                let others = ["fault", "open", "blocked", "disabled", "health_checked"];
+                if setting == "health_checked" {
+                    self.set_health_checked(check::flag("health_checked", value)?);
+                    return Ok(());
+                }
                 self.0.retune(|config| change_setting(config, setting, value, &others))?;
             }
         }

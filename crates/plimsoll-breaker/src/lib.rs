@@ -99,6 +99,7 @@ mod keyed;
 #[cfg(feature = "tower")]
 mod layer;
 mod live;
+mod loss;
 mod machine;
 mod meter;
 mod monitor;

@@ -65,7 +65,7 @@ macro_rules! live_settings {
 
         /// Changes how a breaker ramps up. Applies from the next ramp on.
         ///
-        /// A ramp that has begun keeps its duration, its start and its tolerance.
+        /// A ramp that has begun keeps its duration and its start.
         /// [`reset`](crate::CircuitBreaker::reset) ends it.
         ///
         /// # Errors
@@ -74,14 +74,15 @@ macro_rules! live_settings {
             self.retune(|config| config.ramp = ramp)
         }
 
-        /// Returns the time after which a cancelled call counts as timed out.
+        /// Returns the time after which a call counts as timed out.
         pub fn call_timeout(&self) -> Option<std::time::Duration> {
             self.setting(|config| config.call_timeout)
         }
 
-        /// Changes the time after which a cancelled call counts as timed out.
+        /// Changes the time after which a call counts as timed out.
         ///
-        /// Applies to calls in flight, except for those admitted while no call was timed.
+        /// Calls in flight count when they end, except for those admitted while no call was timed.
+        /// Later calls count in flight, too.
         ///
         /// # Errors
         /// Returns an error if the time is 0. Nothing has changed then.
@@ -102,20 +103,6 @@ macro_rules! live_settings {
             // Cannot fail: every outcome is valid, and the other settings stay as they are.
             let _ = self.retune(|config| config.cancelled = outcome);
         }
-
-        /// Returns whether health checks decide that the dependency works again.
-        pub fn health_checked(&self) -> bool {
-            self.setting(|config| config.health_checked)
-        }
-
-        /// Changes whether health checks decide that the dependency works again.
-        ///
-        /// If no health checks run, an open breaker stays open until this is `false` again or it is
-        /// [reset](crate::CircuitBreaker::reset). Its rejections state no time after the open time.
-        pub fn set_health_checked(&self, health_checked: bool) {
-            // Cannot fail: both values are valid, and the other settings stay as they are.
-            let _ = self.retune(|config| config.health_checked = health_checked);
-        }
     };
 }
 
@@ -123,6 +110,17 @@ pub(crate) use live_settings;
 
 impl CircuitBreaker {
     live_settings!();
+
+    /// Returns whether health checks decide that the dependency works again.
+    pub fn health_checked(&self) -> bool {
+        self.setting(|config| config.health_checked)
+    }
+
+    /// Changes whether health checks decide that the dependency works again.
+    pub fn set_health_checked(&self, health_checked: bool) {
+        // Cannot fail: both values are valid, and the other settings stay as they are.
+        let _ = self.retune(|config| config.health_checked = health_checked);
+    }
 
     /// Returns the settings.
     pub fn config(&self) -> CircuitBreakerConfig {
@@ -161,25 +159,25 @@ pub(crate) fn check_name(given: &str, current: &str) -> Result<(), ConfigError> 
 }
 
 /// The names of the settings that are numbers, as in errors.
-pub(crate) const SETTINGS: [&str; 12] = [
+pub(crate) const SETTINGS: [&str; 11] = [
     "open_time.first",
     "open_time.factor",
     "open_time.max",
     "open_time.jitter",
     "probes.concurrency",
     "probes.successes",
+    "probes.failures",
     "probes.lease",
     "ramp.duration",
     "ramp.start",
-    "ramp.tolerance",
     "call_timeout",
-    "health_checked",
 ];
 
 /// Calls `each` with every setting that is a number. Durations are in seconds. Without a call
-/// time-out, its value is 0.
+/// time-out, or a number of bad probes, the value is 0. The default of the ramp is shown as the
+/// duration that it has.
 pub(crate) fn read_settings(config: &CircuitBreakerConfig, each: &mut dyn FnMut(&'static str, f64)) {
-    let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, health_checked, .. } = config;
+    let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, .. } = config;
     let values = [
         open_time.first.as_secs_f64(),
         open_time.factor,
@@ -187,12 +185,11 @@ pub(crate) fn read_settings(config: &CircuitBreakerConfig, each: &mut dyn FnMut(
         open_time.jitter,
         f64::from(probes.concurrency),
         f64::from(probes.successes),
+        f64::from(probes.failures.unwrap_or(0)),
         probes.lease.as_secs_f64(),
-        ramp.duration.as_secs_f64(),
+        config.ramp_duration().as_secs_f64(),
         ramp.start,
-        ramp.tolerance,
         call_timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
-        f64::from(u8::from(*health_checked)),
     ];
     SETTINGS.into_iter().zip(values).for_each(|(name, value)| each(name, value));
 }
@@ -209,7 +206,7 @@ pub(crate) fn change_setting(
     value: f64,
     others: &[&str],
 ) -> Result<(), ControlError> {
-    let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, health_checked, .. } = config;
+    let CircuitBreakerConfig { open_time, probes, ramp, call_timeout, .. } = config;
     match setting {
         "open_time.first" => {
             let first = check::seconds("open_time.first", value)?;
@@ -224,15 +221,17 @@ pub(crate) fn change_setting(
         "open_time.jitter" => open_time.jitter = value,
         "probes.concurrency" => probes.concurrency = check::whole("probes.concurrency", value)?,
         "probes.successes" => probes.successes = check::whole("probes.successes", value)?,
+        "probes.failures" => {
+            let failures = check::whole("probes.failures", value)?;
+            probes.failures = (failures > 0).then_some(failures);
+        }
         "probes.lease" => probes.lease = check::seconds("probes.lease", value)?,
-        "ramp.duration" => ramp.duration = check::seconds("ramp.duration", value)?,
+        "ramp.duration" => ramp.duration = Some(check::seconds("ramp.duration", value)?),
         "ramp.start" => ramp.start = value,
-        "ramp.tolerance" => ramp.tolerance = value,
         "call_timeout" => {
             let timeout = check::seconds("call_timeout", value)?;
             *call_timeout = (!timeout.is_zero()).then_some(timeout);
         }
-        "health_checked" => *health_checked = check::flag("health_checked", value)?,
         _ => return Err(ControlError::unknown(setting, &[others, &SETTINGS].concat())),
     }
     Ok(())

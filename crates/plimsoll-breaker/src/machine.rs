@@ -3,17 +3,19 @@
 //! ```text
 //!            a trip                    open time over, and a call
 //!  closed ───────────► open ─────────────────────────────────► half-open
-//!    ▲                  ▲ ▲  a probe fails, or exceeds its lease     │
+//!    ▲                  ▲ ▲  too many probes fail, or hang           │
 //!    │ time over        │ └──────────────────────────────────────────┤
 //!    └────── ramp ──────┘                                            │
-//!             ▲   too many calls on the ramp fail                    │
+//!             ▲   a trip                                             │
 //!             └──────────────────────────────────────────────────────┘
 //!                              enough probes succeed
 //! ```
 
-use crate::config::{OpenTime, Probes, Ramp};
+use crate::config::{CircuitBreakerConfig, OpenTime, Probes};
+use crate::meter::MAX_TRIPS;
 use crate::state::word::ONE_GENERATION;
-use plimsoll_core::Instant;
+use crate::trip::{Call, MAX_PROBES, Trip};
+use plimsoll_core::{Instant, Outcome};
 use std::time::Duration;
 
 /// The state of a breaker.
@@ -47,10 +49,28 @@ impl CircuitState {
 pub(crate) enum Probe {
     /// Admitted as the probe with this number.
     Go(u32),
-    /// Rejected, because the maximum number of probes is in flight.
-    Wait,
-    /// Rejected, because a probe has exceeded its lease, which counts as its failure.
-    Hung,
+    /// Rejected, because the maximum number of probes is in flight. The lease of the first one ends
+    /// then.
+    Wait(Instant),
+}
+
+/// What the probes have shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Enough have succeeded.
+    Healthy,
+    /// Too many consecutive ones were bad.
+    Bad,
+    /// Too many consecutive ones ended without a verdict.
+    Unknown,
+}
+
+/// The consecutive probes that have not succeeded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Runs {
+    /// Those that were bad for each trip. Without trips, the first number counts failures.
+    bad: [u32; MAX_TRIPS],
+    unknown: u32,
 }
 
 /// The state, and what leads to the next one.
@@ -72,12 +92,11 @@ pub(crate) struct CircuitMachine {
     next: u32,
     /// The number of probes that have succeeded.
     succeeded: u32,
-    /// The number of calls that have ended on the ramp.
-    ramped: u64,
-    /// The number of those that have failed.
-    failed: u64,
-    /// The settings of the current ramp. It keeps them until it ends.
-    pub(crate) ramp: Ramp,
+    runs: Runs,
+    /// The share of calls that is admitted at the start of the current ramp.
+    pub(crate) ramp_start: f64,
+    /// Until then, a share of bad calls opens the breaker only if it is beyond chance.
+    pub(crate) recovering_until: Instant,
 }
 
 impl CircuitMachine {
@@ -92,9 +111,9 @@ impl CircuitMachine {
             leases: vec![],
             next: 0,
             succeeded: 0,
-            ramped: 0,
-            failed: 0,
-            ramp: Ramp::NONE,
+            runs: Runs::default(),
+            ramp_start: 1.0,
+            recovering_until: now,
         }
     }
 
@@ -106,17 +125,16 @@ impl CircuitMachine {
         self.until = now + lasts;
         self.leases.clear();
         self.succeeded = 0;
-        self.ramped = 0;
-        self.failed = 0;
+        self.runs = Runs::default();
     }
 
     /// Opens the breaker. `luck` is random, from 0.0 to 1.0, and spreads the open time.
     ///
-    /// If an operator opens it, the next open time does not grow: that reveals nothing about the
-    /// dependency.
-    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, by_operator: bool) {
+    /// The next open time grows only if the dependency was `bad`. An operator, or a probe without a
+    /// verdict, reveals nothing about it.
+    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, bad: bool) {
         let lasts = time.after(self.opened, luck);
-        self.opened = self.opened.saturating_add(u32::from(!by_operator));
+        self.opened = self.opened.saturating_add(u32::from(bad));
         self.enter(CircuitState::Open, now, lasts);
     }
 
@@ -127,8 +145,14 @@ impl CircuitMachine {
 
     /// Closes the breaker and begins a life.
     pub(crate) fn close(&mut self, now: Instant) {
-        self.opened = 0;
         self.begin_life();
+        self.recovering_until = now;
+        self.end_ramp(now);
+    }
+
+    /// Closes the breaker after a ramp. The counts of the ramp stay.
+    pub(crate) fn end_ramp(&mut self, now: Instant) {
+        self.opened = 0;
         self.enter(CircuitState::Closed, now, Duration::ZERO);
     }
 
@@ -138,32 +162,31 @@ impl CircuitMachine {
     }
 
     /// Begins the ramp, or closes the breaker if there is none.
-    pub(crate) fn recover(&mut self, now: Instant, ramp: &Ramp) {
-        if ramp.duration.is_zero() {
-            self.close(now);
+    pub(crate) fn recover(&mut self, now: Instant, config: &CircuitBreakerConfig) {
+        let duration = config.ramp_duration();
+        let window = config.trips.iter().map(Trip::window).max().unwrap_or_default();
+        self.recovering_until = now + duration + window;
+        self.begin_life();
+        if duration.is_zero() {
+            self.end_ramp(now);
         } else {
-            self.ramp = *ramp;
-            self.enter(CircuitState::Ramp, now, ramp.duration);
+            self.ramp_start = config.ramp.start;
+            self.enter(CircuitState::Ramp, now, duration);
         }
-    }
-
-    /// Returns whether a probe has exceeded its lease.
-    pub(crate) fn is_hung(&self, now: Instant) -> bool {
-        self.leases.iter().any(|(_, until)| *until <= now)
     }
 
     /// Decides about a further probe.
     pub(crate) fn probe(&mut self, now: Instant, probes: &Probes) -> Probe {
-        if self.is_hung(now) {
-            return Probe::Hung;
+        let first = self.leases.iter().map(|(_, until)| *until).min();
+        match first.filter(|_| self.leases.len() >= probes.concurrency as usize) {
+            Some(first) => Probe::Wait(first),
+            None => {
+                let id = self.next;
+                self.next = self.next.wrapping_add(1) & PROBE_IDS;
+                self.leases.push((id, now + probes.lease));
+                Probe::Go(id)
+            }
         }
-        if self.leases.len() >= probes.concurrency as usize {
-            return Probe::Wait;
-        }
-        let id = self.next;
-        self.next = self.next.wrapping_add(1) & PROBE_IDS;
-        self.leases.push((id, now + probes.lease));
-        Probe::Go(id)
     }
 
     /// Returns whether all probes in flight have exceeded their lease, or there are none.
@@ -171,26 +194,64 @@ impl CircuitMachine {
         self.leases.iter().all(|(_, until)| *until <= now)
     }
 
-    /// Records the end of a probe. `healthy` is `None` if its outcome reveals nothing.
-    ///
-    /// Returns whether the dependency works, or `None` if that is not known yet.
-    pub(crate) fn end_probe(&mut self, id: u32, healthy: Option<bool>, probes: &Probes) -> Option<bool> {
-        let at = self.leases.iter().position(|(lease, _)| *lease == id)?;
-        self.leases.swap_remove(at);
-        match healthy? {
-            false => Some(false),
-            true => {
-                self.succeeded += 1;
-                (self.succeeded >= probes.successes).then_some(true)
-            }
-        }
+    /// Ends the probes that have exceeded their lease. Each counts as bad. Returns whether they are
+    /// too many.
+    pub(crate) fn end_hung(&mut self, now: Instant, config: &CircuitBreakerConfig) -> bool {
+        let in_flight = self.leases.len();
+        self.leases.retain(|(_, until)| *until > now);
+        let hung = in_flight - self.leases.len();
+        (0..hung).any(|_| self.judge_bad(None, config) == Some(true))
     }
 
-    /// Records the end of a call on the ramp. Returns whether too many have failed.
-    pub(crate) fn end_on_ramp(&mut self, healthy: bool) -> bool {
-        self.ramped += 1;
-        self.failed += u64::from(!healthy);
-        !healthy && self.failed as f64 > self.ramp.tolerance * self.ramped as f64
+    /// Frees the place of a probe. Returns whether it was in flight.
+    pub(crate) fn free(&mut self, id: u32) -> bool {
+        let at = self.leases.iter().position(|(lease, _)| *lease == id);
+        at.map(|at| self.leases.swap_remove(at)).is_some()
+    }
+
+    /// Records how a probe ended. Returns what all of them together show, or `None` if that is not
+    /// known yet.
+    pub(crate) fn judge(&mut self, call: Call, config: &CircuitBreakerConfig) -> Option<Verdict> {
+        if let Some(too_many) = self.judge_bad(Some(call), config) {
+            return too_many.then_some(Verdict::Bad);
+        }
+        let CircuitBreakerConfig { trips, probes, .. } = config;
+        if call.outcome == Outcome::Success || trips.iter().any(|trip| trip.weighs(call) == Some(false)) {
+            self.runs = Runs::default();
+            self.succeeded += 1;
+            return (self.succeeded >= probes.successes).then_some(Verdict::Healthy);
+        }
+        self.runs.unknown += 1;
+        (self.runs.unknown >= MAX_PROBES).then_some(Verdict::Unknown)
+    }
+
+    /// Records a call of a half-open breaker if it was bad. Returns whether there were too many in
+    /// a row. `None` as a call is a probe that hung, which is bad for every trip.
+    ///
+    /// A call is bad if it is bad for a trip. As many as a closed breaker tolerates do not open it
+    /// again.
+    pub(crate) fn judge_bad(&mut self, call: Option<Call>, config: &CircuitBreakerConfig) -> Option<bool> {
+        use Outcome::{Cancelled, Ignored, Success};
+        let CircuitBreakerConfig { trips, probes, .. } = config;
+        let weigh = |trip: &Trip| call.map_or(Some(true), |call| trip.weighs(call)) == Some(true);
+        let (mut bad, mut too_many) = (false, false);
+        for (trip, run) in trips.iter().zip(&mut self.runs.bad).filter(|(trip, _)| weigh(trip)) {
+            bad = true;
+            *run += 1;
+            too_many |= *run >= probes.failures.unwrap_or(trip.max_bad_probes());
+        }
+        // Without trips, the outcome alone decides.
+        if trips.is_empty() && !call.is_some_and(|call| matches!(call.outcome, Success | Ignored | Cancelled))
+        {
+            let [run, ..] = &mut self.runs.bad;
+            bad = true;
+            *run += 1;
+            too_many = *run >= probes.failures.unwrap_or(1);
+        }
+        if bad {
+            self.runs.unknown = 0;
+        }
+        bad.then_some(too_many)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::CircuitState;
 use crate::trip::Trip;
-use plimsoll_core::Instant;
+use plimsoll_core::{Instant, OpenCause};
 use std::fmt;
 
 /// Why a breaker entered its state.
@@ -13,11 +13,13 @@ pub enum Cause {
     Never,
     /// This trip was fulfilled.
     Trip(Trip),
-    /// Enough probes succeeded, or one failed.
+    /// Enough probes succeeded, or too many consecutive ones were bad.
     Probe,
-    /// A probe exceeded its lease.
+    /// Too many consecutive probes ended without a verdict.
+    NoVerdict,
+    /// Too many consecutive probes were bad, and the last one exceeded its lease.
     Hung,
-    /// The time of the ramp was over, or too many calls failed on it.
+    /// The time of the ramp was over.
     Ramp,
     /// A health check succeeded or failed.
     HealthCheck,
@@ -32,10 +34,23 @@ impl Cause {
             Cause::Never => "never",
             Cause::Trip(trip) => trip.as_str(),
             Cause::Probe => "probe",
+            Cause::NoVerdict => "no verdict",
             Cause::Hung => "hung probe",
             Cause::Ramp => "ramp",
             Cause::HealthCheck => "health check",
             Cause::Operator(why) => why,
+        }
+    }
+}
+
+impl Cause {
+    /// Returns the cause that rejections of the open breaker carry.
+    pub(crate) const fn of_rejections(&self) -> OpenCause {
+        match self {
+            Cause::Trip(trip) => trip.cause(),
+            Cause::HealthCheck => OpenCause::HealthCheckFailed,
+            Cause::Operator(_) => OpenCause::Operator,
+            _ => OpenCause::ProbesFailed,
         }
     }
 }

@@ -1,9 +1,16 @@
 //! Conditions under which a breaker opens.
 
 use plimsoll_core::parts::check;
-use plimsoll_core::{ConfigError, Outcome};
+use plimsoll_core::{ConfigError, OpenCause, Outcome};
 use std::fmt;
 use std::time::Duration;
+
+/// The maximum number of consecutive probes that are bad, or without a verdict.
+pub(crate) const MAX_PROBES: u32 = 10;
+/// The probability below which a run of bad probes is not bad luck.
+const UNLIKELY: f64 = 0.01;
+/// The number of standard deviations beyond which a share is not bad luck: one of 740 cases.
+const DEVIATIONS: f64 = 3.0;
 
 /// A condition under which a breaker opens.
 ///
@@ -54,6 +61,7 @@ pub(crate) enum Of {
     Timeouts,
     Slow(Duration),
     Overloads,
+    Cancellations,
 }
 
 /// How many bad calls are too many.
@@ -67,6 +75,16 @@ pub(crate) enum When {
 impl Trip {
     pub(crate) const fn of(of: Of) -> Self {
         Trip { of, when: When::Ratio { share: 0.5, min_calls: 20 }, within: Duration::from_secs(10) }
+    }
+
+    /// Creates the trip of a constructor.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn default_of(of: Of) -> Self {
+        match of {
+            Of::Overloads => Self::overloads(),
+            Of::Cancellations => Self::cancellations(),
+            of => Self::of(of),
+        }
     }
 
     /// Counts failures and time-outs as bad.
@@ -96,9 +114,20 @@ impl Trip {
 
     /// Counts calls as bad that the dependency rejected: 429, 503, RESOURCE_EXHAUSTED.
     ///
-    /// Of the other trips, only one of slow calls counts them, if they were slow.
+    /// Of the other trips, only one of slow calls counts them, if they were slow. Default: 90 % of
+    /// at least 20 calls within 10 s. A dependency that sheds part of its load still works, but one
+    /// that rejects nearly all calls does not.
     pub const fn overloads() -> Self {
-        Self::of(Of::Overloads)
+        Self::of(Of::Overloads).ratio(0.9, 20)
+    }
+
+    /// Counts calls as bad that their callers gave up on, and successes as good. No other counts.
+    ///
+    /// Nobody learns how a call would have ended that a time-out outside of the breaker drops. But
+    /// if calls are cancelled and none succeeds, the dependency hangs. Default: all of at least 20
+    /// calls within 10 s, so a single success prevents it.
+    pub const fn cancellations() -> Self {
+        Self::of(Of::Cancellations).ratio(1.0, 20)
     }
 
     /// Opens on the `n`th bad call within the time. Range: at least 1.
@@ -159,7 +188,67 @@ impl Trip {
             Of::Timeouts => "time-outs",
             Of::Slow(_) => "slow calls",
             Of::Overloads => "overloads",
+            Of::Cancellations => "cancelled calls",
         }
+    }
+
+    /// Returns the cause that rejections carry after this trip.
+    pub(crate) const fn cause(&self) -> OpenCause {
+        match self.of {
+            Of::Failures => OpenCause::Failures,
+            Of::Errors => OpenCause::Errors,
+            Of::Timeouts => OpenCause::Timeouts,
+            Of::Slow(_) => OpenCause::SlowCalls,
+            Of::Overloads => OpenCause::Overloads,
+            Of::Cancellations => OpenCause::Cancellations,
+        }
+    }
+
+    /// Returns how many consecutive probes may be bad before a half-open breaker opens again.
+    ///
+    /// A closed breaker would bear fewer than that. For a share, a run that long is bad luck in at
+    /// most one of a hundred cases.
+    pub(crate) fn max_bad_probes(&self) -> u32 {
+        let run = match self.when {
+            When::Count(n) | When::Consecutive(n) => n,
+            When::Ratio { share, min_calls } => {
+                let run = (UNLIKELY.ln() / share.ln()).ceil();
+                // Not finite for a share of 1.
+                if run.is_finite() && run < f64::from(min_calls) { run as u32 } else { min_calls }
+            }
+        };
+        run.clamp(1, MAX_PROBES)
+    }
+
+    /// Returns whether these numbers of calls show that the share of bad ones is at least that of
+    /// the trip, beyond bad luck.
+    ///
+    /// After the breaker has opened, counting begins anew. The first few calls then exceed a share
+    /// by chance far more often than a full window does.
+    pub(crate) fn is_beyond_chance(&self, all: u64, bad: u64) -> bool {
+        let When::Ratio { share, .. } = self.when else { return true };
+        let all = all as f64;
+        // The standard deviation of the number of bad calls, if their share is that of the trip.
+        let deviation = (all * share * (1.0 - share)).sqrt();
+        bad as f64 >= share * all + DEVIATIONS * deviation
+    }
+
+    /// Returns the number of bad ones among `all` calls that fulfills the trip.
+    pub(crate) fn allowed(&self, all: u64) -> u64 {
+        match self.when {
+            When::Count(n) | When::Consecutive(n) => u64::from(n),
+            When::Ratio { share, .. } => (share * all as f64).ceil() as u64,
+        }
+    }
+
+    /// Returns the time within which calls count.
+    pub(crate) fn window(&self) -> Duration {
+        self.within
+    }
+
+    /// Returns whether a success counts for the trip however long it took.
+    pub(crate) fn counts_every_success(&self) -> bool {
+        !self.needs_elapsed() && matches!(self.when, When::Ratio { .. })
     }
 
     /// Returns whether the call was slow for this trip.
@@ -169,7 +258,15 @@ impl Trip {
 
     /// Returns whether calls must be timed for this trip.
     pub(crate) fn needs_elapsed(&self) -> bool {
-        matches!(self.of, Of::Slow(_))
+        self.slow_after().is_some()
+    }
+
+    /// Returns the duration from which on a call is slow, for a trip of slow calls.
+    pub(crate) fn slow_after(&self) -> Option<Duration> {
+        match self.of {
+            Of::Slow(longer_than) => Some(longer_than),
+            _ => None,
+        }
     }
 
     /// Returns whether a call counts as bad or as good, or `None` if it does not count.
@@ -178,6 +275,8 @@ impl Trip {
             // A call that was cancelled after this time was slow, whatever a cancelled call counts
             // as.
             (Of::Slow(_), _) if call.cancelled && self.is_slow(call) => Some(true),
+            (Of::Cancellations, Outcome::Success) => Some(false),
+            (Of::Cancellations, _) => call.cancelled.then_some(true),
             (_, Outcome::Ignored | Outcome::Cancelled) => None,
             (Of::Slow(_), Outcome::Overloaded) => self.is_slow(call).then_some(true),
             (Of::Slow(_), _) => call.elapsed.map(|_| self.is_slow(call)),
@@ -205,6 +304,7 @@ impl fmt::Display for Trip {
             Of::Timeouts => f.write_str("time-outs")?,
             Of::Slow(longer_than) => write!(f, "calls of {longer_than:?} and longer")?,
             Of::Overloads => f.write_str("overloads")?,
+            Of::Cancellations => f.write_str("cancelled calls")?,
         }
         write!(f, " within {:?}", self.within)
     }

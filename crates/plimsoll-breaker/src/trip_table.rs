@@ -35,16 +35,18 @@ enum On {
     Timeouts,
     Slow,
     Overloads,
+    Cancellations,
 }
 
 impl TryFrom<TripTable> for Trip {
     type Error = ConfigError;
     fn try_from(table: TripTable) -> Result<Self, ConfigError> {
-        let trip = Trip::of(match (table.on, table.longer_than) {
+        let trip = Trip::default_of(match (table.on, table.longer_than) {
             (On::Failures, None) => Of::Failures,
             (On::Errors, None) => Of::Errors,
             (On::Timeouts, None) => Of::Timeouts,
             (On::Overloads, None) => Of::Overloads,
+            (On::Cancellations, None) => Of::Cancellations,
             (On::Slow, Some(longer_than)) => Of::Slow(longer_than),
             (On::Slow, None) => {
                 return Err(ConfigError::new("longer_than", "nothing", "given for slow calls"));
@@ -86,6 +88,7 @@ impl From<Trip> for TripTable {
             Of::Timeouts => (On::Timeouts, None),
             Of::Slow(longer_than) => (On::Slow, Some(longer_than)),
             Of::Overloads => (On::Overloads, None),
+            Of::Cancellations => (On::Cancellations, None),
         };
         let (count, consecutive, ratio, min_calls) = match trip.when {
             When::Count(n) => (Some(n), None, None, None),

@@ -28,7 +28,7 @@ fn hosts(time: &ManualTime, max_keys: usize, recorder: &Arc<Recorder>) -> KeyedC
     KeyedCircuitBreaker::builder()
         .name("hosts")
         .max_keys(max_keys)
-        .trip(Trip::failures().count(1))
+        .trips([Trip::failures().count(1)])
         .open_time(OpenTime::fixed(10 * SECOND))
         .clock(time.clock())
         .observe(recorder.clone())
@@ -65,7 +65,7 @@ fn invalid_setting_is_named() {
     let builder = KeyedCircuitBreaker::<u32>::builder;
     let error = builder().max_keys(0).build().unwrap_err().to_string();
     assert_eq!(error, "max_keys = 0 is not allowed: it must be 1 to 4294967295");
-    assert!(builder().max_keys(1).trip(Trip::failures().count(0)).build().is_err());
+    assert!(builder().max_keys(1).trips([Trip::failures().count(0)]).build().is_err());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn closed_breakers_are_evicted_and_open_ones_stay() {
     let hosts = KeyedCircuitBreaker::<u32>::builder()
         .name("hosts")
         .max_keys(1)
-        .trip(Trip::failures().count(1))
+        .trips([Trip::failures().count(1)])
         .clock(time.clock())
         .observe(Arc::<Recorder>::clone(&recorder))
         .build()
@@ -113,7 +113,7 @@ fn recently_used_breaker_is_not_evicted() {
     let time = ManualTime::new();
     let hosts = KeyedCircuitBreaker::<String>::builder()
         .max_keys(160)
-        .trip(Trip::failures().count(2).within(3_600 * SECOND))
+        .trips([Trip::failures().count(2).within(3_600 * SECOND)])
         .clock(time.clock())
         .build()
         .unwrap();
@@ -183,7 +183,7 @@ fn max_keys_breakers_fit_without_evictions() {
     let (time, recorder) = (ManualTime::new(), Arc::default());
     for max_keys in [16, 100, 1_000] {
         let builder = KeyedCircuitBreaker::<usize>::builder().name("hosts").max_keys(max_keys);
-        let builder = builder.trip(Trip::failures().count(5)).clock(time.clock());
+        let builder = builder.trips([Trip::failures().count(5)]).clock(time.clock());
         let hosts = builder.observe(Arc::<Recorder>::clone(&recorder)).build().unwrap();
         for _ in 0..5 {
             (0..max_keys).for_each(|host| hosts.try_acquire(&host).unwrap().done(Outcome::Failure));

@@ -76,7 +76,7 @@ fn each_call_sees_the_last_change(
 
 fn manual() -> CircuitBreaker {
     let never = Trip::failures().count(u32::MAX);
-    builder(&ManualTime::new()).trip(never).build().unwrap()
+    builder(&ManualTime::new()).trips([never]).build().unwrap()
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn fault_of_one_rejects_all_later_calls() {
 /// The failure that fulfills the trip opens the breaker before `done` returns.
 #[test]
 fn thread_that_opens_it_is_rejected_next() {
-    let breaker = builder(&ManualTime::new()).trip(Trip::failures().count(1)).build().unwrap();
+    let breaker = builder(&ManualTime::new()).trips([Trip::failures().count(1)]).build().unwrap();
     for _ in 0..500 {
         thread::scope(|s| {
             for _ in 0..THREADS {
@@ -126,7 +126,7 @@ fn thread_that_opens_it_is_rejected_next() {
 fn probes_in_flight_are_limited() {
     for at_once in [1, 3] {
         let time = ManualTime::new();
-        let probes = Probes { concurrency: at_once, successes: u32::MAX, lease: S };
+        let probes = Probes { concurrency: at_once, successes: u32::MAX, failures: None, lease: S };
         let breaker = builder(&time).probes(probes).build().unwrap();
         breaker.trip("test");
         time.advance(S);
@@ -137,17 +137,20 @@ fn probes_in_flight_are_limited() {
                 let (breaker, out, max, barrier) = (&breaker, &out, &max, &barrier);
                 s.spawn(move || {
                     barrier.wait();
+                    let mut succeeds = true;
                     for _ in 0..5_000 {
                         let Ok(permit) = breaker.try_acquire() else { continue };
                         max.fetch_max(out.fetch_add(1, SeqCst) + 1, SeqCst);
                         thread::yield_now();
                         out.fetch_sub(1, SeqCst);
+                        // Ten in a row without a verdict would open it.
                         match n % 4 {
                             0 => permit.refund(),
+                            _ if succeeds => permit.done(Outcome::Success),
                             1 => drop(permit),
-                            2 => permit.done(Outcome::Ignored),
-                            _ => permit.done(Outcome::Success),
+                            _ => permit.done(Outcome::Ignored),
                         }
+                        succeeds = !succeeds;
                     }
                 });
             }
@@ -193,7 +196,7 @@ fn one_of_many_threads_becomes_the_probe() {
 #[test]
 fn outcome_of_an_earlier_life_does_not_open_it() {
     let time = ManualTime::new();
-    let breaker = builder(&time).trip(Trip::failures().count(1)).build().unwrap();
+    let breaker = builder(&time).trips([Trip::failures().count(1)]).build().unwrap();
     for round in 0..1_000 {
         if round % 2 == 1 {
             breaker.trip("test");
@@ -224,7 +227,8 @@ fn failures_of_all_threads_are_added_up() {
     let all = EACH * THREADS as u32;
     for _ in 0..50 {
         for (enough, opens) in [(all + 2, false), (all, true)] {
-            let breaker = builder(&ManualTime::new()).trip(Trip::failures().count(enough)).build().unwrap();
+            let breaker =
+                builder(&ManualTime::new()).trips([Trip::failures().count(enough)]).build().unwrap();
             let barrier = Barrier::new(THREADS);
             thread::scope(|s| {
                 for _ in 0..THREADS {

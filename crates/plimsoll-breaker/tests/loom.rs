@@ -26,7 +26,7 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 fn breaker(at_once: u32) -> (CircuitBreaker, ManualTime) {
     let time = ManualTime::new();
     let builder = CircuitBreaker::builder()
-        .trip(Trip::failures().count(1))
+        .trips([Trip::failures().count(1)])
         .open_time(OpenTime::fixed(S))
         .ramp(Ramp::NONE);
     let builder = builder.probes(Probes { concurrency: at_once, ..Probes::default() }).dice(Dice::seeded(1));
@@ -139,7 +139,7 @@ fn two_simultaneous_failures_open_it_once() {
         let time = ManualTime::new();
         let open = OpenTime { first: S, factor: 2.0, max: 8 * S, jitter: 0.0 };
         let builder =
-            CircuitBreaker::builder().trip(Trip::failures().count(1)).open_time(open).clock(time.clock());
+            CircuitBreaker::builder().trips([Trip::failures().count(1)]).open_time(open).clock(time.clock());
         let breaker = builder.dice(Dice::seeded(1)).build().unwrap();
         let permits = [breaker.try_acquire_owned().unwrap(), breaker.try_acquire_owned().unwrap()];
         let fails = permits.map(|permit| thread::spawn(move || permit.done(Outcome::Failure)));

@@ -65,6 +65,7 @@ enum Bad {
     Timeouts,
     Slow(u64),
     Overloads,
+    Cancellations,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         1 => Just(Bad::Timeouts),
         1 => (1..300u64).prop_map(Bad::Slow),
         1 => Just(Bad::Overloads),
+        1 => Just(Bad::Cancellations),
     ];
     let too_many = prop_oneof![
         (1..6u32).prop_map(TooMany::Count),
@@ -111,6 +113,7 @@ impl Rule {
             Bad::Timeouts => Trip::timeouts(),
             Bad::Slow(longer) => Trip::slow(ms(longer)),
             Bad::Overloads => Trip::overloads(),
+            Bad::Cancellations => Trip::cancellations(),
         };
         let trip = match self.too_many {
             TooMany::Count(n) => trip.count(n),
@@ -125,6 +128,10 @@ impl Rule {
         use Outcome::*;
         let slow = matches!((self.bad, took), (Bad::Slow(longer), Some(took)) if took >= longer);
         match outcome {
+            outcome if matches!(self.bad, Bad::Cancellations) => match outcome {
+                Success => Some(false),
+                _ => cancelled.then_some(true),
+            },
             Ignored | Cancelled => (cancelled && slow).then_some(true),
             Overloaded if !matches!(self.bad, Bad::Overloads) => slow.then_some(true),
             outcome => Some(match self.bad {
@@ -133,8 +140,29 @@ impl Rule {
                 Bad::Timeouts => outcome == TimedOut,
                 Bad::Slow(_) => return took.map(|_| slow),
                 Bad::Overloads => outcome == Overloaded,
+                Bad::Cancellations => unreachable!(),
             }),
         }
+    }
+}
+
+impl Rule {
+    /// Returns how many bad probes in a row open it again.
+    fn max_bad_probes(&self) -> u32 {
+        match self.too_many {
+            TooMany::Count(n) | TooMany::Streak(n) => n,
+            // As many as are bad with a probability of one in a hundred.
+            TooMany::Ratio(share, calls) => {
+                (1..calls).find(|&n| share.powi(n as i32) <= 0.01).unwrap_or(calls).min(10)
+            }
+        }
+    }
+
+    /// Returns whether a share is exceeded by three standard deviations.
+    fn beyond_chance(&self, all: u32, bad: u32) -> bool {
+        let TooMany::Ratio(share, _) = self.too_many else { return true };
+        let (all, bad) = (f64::from(all), f64::from(bad));
+        bad - share * all >= 3.0 * (all * share * (1.0 - share)).sqrt()
     }
 }
 
@@ -147,7 +175,7 @@ enum Verdict {
     Either,
 }
 
-fn judge(rule: &Rule, seen: &[(u64, bool)], now: u64) -> Verdict {
+fn judge(rule: &Rule, seen: &[(u64, bool)], now: u64, recovering: bool) -> Verdict {
     let too_many = |span: u64| {
         let all: Vec<_> = seen.iter().filter(|(at, _)| at + span >= now).collect();
         let bad = all.iter().filter(|(_, bad)| *bad).count() as u32;
@@ -176,11 +204,17 @@ fn judge(rule: &Rule, seen: &[(u64, bool)], now: u64) -> Verdict {
             let slice = rule.within / 10;
             for late in 0..=slice + 1 {
                 let (all, bad) = too_many(rule.within + late);
-                verdicts.push(match rule.too_many {
-                    TooMany::Count(n) => bad >= n,
-                    TooMany::Ratio(share, calls) => all >= calls && f64::from(bad) >= share * f64::from(all),
-                    TooMany::Streak(_) => unreachable!(),
-                });
+                let counts = !recovering || rule.beyond_chance(all, bad);
+                verdicts.push(
+                    counts
+                        && match rule.too_many {
+                            TooMany::Count(n) => bad >= n,
+                            TooMany::Ratio(share, calls) => {
+                                all >= calls && f64::from(bad) >= share * f64::from(all)
+                            }
+                            TooMany::Streak(_) => unreachable!(),
+                        },
+                );
             }
         }
     }
@@ -213,7 +247,10 @@ struct Oracle {
     /// The probes in flight, and when they began.
     probes: Vec<(usize, u64)>,
     good: u32,
-    ramp: (u32, u32),
+    /// The bad probes in a row, for each rule, and those without a verdict.
+    bad: Vec<u32>,
+    unknown: u32,
+    recovering: Duration,
     blocked: bool,
     disabled: bool,
 }
@@ -228,32 +265,71 @@ impl Oracle {
         self.until = ms(now) + lasts;
         self.probes.clear();
         self.good = 0;
-        self.ramp = (0, 0);
+        self.bad = vec![0; self.rules.len().max(1)];
+        self.unknown = 0;
         if to == CircuitState::Closed {
             self.opened = 0;
-            self.seen.iter_mut().for_each(Vec::clear);
         }
     }
 
-    fn open(&mut self, now: u64) {
-        self.open_by(now, false);
+    fn close(&mut self, now: u64) {
+        self.turn(CircuitState::Closed, now, Duration::ZERO);
+        self.forget();
+        self.recovering = ms(now);
     }
 
-    fn open_by(&mut self, now: u64, by_operator: bool) {
+    fn forget(&mut self) {
+        self.seen.iter_mut().for_each(Vec::clear);
+    }
+
+    fn open(&mut self, now: u64) {
+        self.open_by(now, true);
+    }
+
+    fn open_by(&mut self, now: u64, grows: bool) {
         let open = self.config.open_time;
         let luck = self.dice.uniform();
         let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.max.as_secs_f64());
-        self.opened += i32::from(!by_operator);
+        self.opened += i32::from(grows);
         self.turn(CircuitState::Open, now, Duration::from_secs_f64(time * (1.0 - open.jitter * luck)));
     }
 
     fn recover(&mut self, now: u64) {
-        let over = self.config.ramp.duration;
+        let over = self.ramp();
+        self.forget();
         self.turn(if over.is_zero() { CircuitState::Closed } else { CircuitState::Ramp }, now, over);
+        let window = self.rules.iter().map(|rule| rule.within).max().unwrap_or(0);
+        self.recovering = ms(now) + over + ms(window);
     }
 
-    fn hung(&self, now: u64) -> bool {
-        self.probes.iter().any(|(_, began)| ms(*began) + self.config.probes.lease <= ms(now))
+    fn ramp(&self) -> Duration {
+        self.config.ramp.duration.unwrap_or(self.config.open_time.first)
+    }
+
+    /// Ends the probes that have hung. Opens it if there are too many.
+    fn hung(&mut self, now: u64) -> bool {
+        let lease = self.config.probes.lease;
+        let before = self.probes.len();
+        self.probes.retain(|(_, began)| ms(*began) + lease > ms(now));
+        let hung = before - self.probes.len();
+        let too_many = (0..hung).any(|_| self.bad_probe(&vec![true; self.bad.len()]));
+        if too_many {
+            self.open(now);
+        }
+        too_many
+    }
+
+    /// Records a probe that was bad for these rules. Returns whether that is too many.
+    fn bad_probe(&mut self, rules: &[bool]) -> bool {
+        self.unknown = 0;
+        for (n, _) in rules.iter().enumerate().filter(|(_, bad)| **bad) {
+            self.bad[n] += 1;
+            let max = self.rules.get(n).map_or(1, Rule::max_bad_probes);
+            if self.bad[n] >= self.config.probes.failures.unwrap_or(max) {
+                return true;
+            }
+        }
+        false
     }
 
     fn tick(&mut self, now: u64) {
@@ -261,7 +337,7 @@ impl Oracle {
             CircuitState::Ramp if self.until <= ms(now) => {
                 self.turn(CircuitState::Closed, now, Duration::ZERO)
             }
-            CircuitState::HalfOpen if self.hung(now) => self.open(now),
+            CircuitState::HalfOpen => drop(self.hung(now)),
             _ => {}
         }
     }
@@ -278,25 +354,29 @@ impl Oracle {
         match self.phase {
             CircuitState::Ramp if left.is_zero() => self.turn(CircuitState::Closed, now, Duration::ZERO),
             CircuitState::Ramp => {
-                let ramp = self.config.ramp;
-                let gone = 1.0 - left.as_nanos() as f64 / ramp.duration.as_nanos() as f64;
-                if !self.dice.chance(ramp.start + (1.0 - ramp.start) * gone) {
-                    return Err(None);
+                let start = self.config.ramp.start;
+                let gone = 1.0 - left.as_nanos() as f64 / self.ramp().as_nanos() as f64;
+                if !self.dice.chance(start + (1.0 - start) * gone) {
+                    return Err(Some(left / 2));
                 }
             }
             CircuitState::Open if !left.is_zero() => return Err(Some(left)),
-            CircuitState::Open if self.config.health_checked => return Err(None),
+            CircuitState::Open
+                if self.config.health_checked && ms(now) < self.until + 2 * self.config.probes.lease =>
+            {
+                return Err(None);
+            }
             CircuitState::Open => self.turn(CircuitState::HalfOpen, now, Duration::ZERO),
             _ => {}
         }
         let mut probe = false;
         if self.phase == CircuitState::HalfOpen {
             if self.hung(now) {
-                self.open(now);
                 return Err(Some(self.until - ms(now)));
             }
             if self.probes.len() as u32 == self.config.probes.concurrency {
-                return Err(None);
+                let first = self.probes.iter().map(|(_, began)| *began).min().unwrap();
+                return Err(Some((ms(first) + self.config.probes.lease - ms(now)) / 2));
             }
             self.probes.push((id, now));
             probe = true;
@@ -317,7 +397,7 @@ impl Oracle {
         let late =
             self.config.call_timeout.is_some_and(|timeout| took.is_some_and(|took| ms(took) >= timeout));
         let outcome = match outcome {
-            Outcome::Cancelled if late => Outcome::TimedOut,
+            Outcome::Cancelled | Outcome::Success if late => Outcome::TimedOut,
             Outcome::Cancelled => self.config.cancelled,
             other => other,
         };
@@ -333,7 +413,8 @@ impl Oracle {
             _ => weighed.contains(&Some(false)).then_some(true),
         };
         match self.phase {
-            CircuitState::Closed => {
+            CircuitState::Closed | CircuitState::Ramp => {
+                let recovering = ms(now) < self.recovering;
                 let mut verdict = Verdict::No;
                 for (rule, seen) in self.rules.iter().zip(&mut self.seen) {
                     let weighs = rule.weighs(outcome, took, cancelled);
@@ -341,7 +422,7 @@ impl Oracle {
                     let streak = matches!(rule.too_many, TooMany::Streak(_)) && outcome != Outcome::Success;
                     seen.extend(weighs.filter(|&bad| bad || !streak).map(|bad| (now, bad)));
                     if weighs == Some(true) {
-                        verdict = match (verdict, judge(rule, seen, now)) {
+                        verdict = match (verdict, judge(rule, seen, now, recovering)) {
                             (Verdict::Yes, _) | (_, Verdict::Yes) => Verdict::Yes,
                             (Verdict::Either, _) | (_, Verdict::Either) => Verdict::Either,
                             _ => Verdict::No,
@@ -350,28 +431,40 @@ impl Oracle {
                 }
                 return verdict;
             }
-            CircuitState::HalfOpen if self.hung(now) => self.open(now),
             CircuitState::HalfOpen => {
+                if self.hung(now) {
+                    return Verdict::No;
+                }
                 let probe = call.is_some_and(|call| call.probe);
+                let flies = self.probes.iter().any(|p| p.0 == id);
                 self.probes.retain(|p| p.0 != id);
+                let bad: Vec<_> = match weighed.is_empty() {
+                    true => vec![well == Some(false)],
+                    false => weighed.iter().map(|bad| *bad == Some(true)).collect(),
+                };
                 match well {
-                    Some(false) => self.open(now),
+                    // Its lease was over.
+                    _ if probe && !flies => {}
+                    Some(false) => {
+                        if self.bad_probe(&bad) {
+                            self.open(now);
+                        }
+                    }
                     Some(true) if probe => {
+                        self.bad.iter_mut().for_each(|run| *run = 0);
+                        self.unknown = 0;
                         self.good += 1;
-                        if self.good == self.config.probes.successes {
+                        if self.good >= self.config.probes.successes {
                             self.recover(now);
                         }
                     }
-                    _ => {}
-                }
-            }
-            CircuitState::Ramp => {
-                if let Some(well) = well {
-                    self.ramp = (self.ramp.0 + 1, self.ramp.1 + u32::from(!well));
-                    let (all, bad) = self.ramp;
-                    if !well && f64::from(bad) > self.config.ramp.tolerance * f64::from(all) {
-                        self.open(now);
+                    None if probe => {
+                        self.unknown += 1;
+                        if self.unknown == 10 {
+                            self.open_by(now, false);
+                        }
                     }
+                    _ => {}
                 }
             }
             _ => {}
@@ -388,17 +481,17 @@ fn config() -> impl Strategy<Value = (Vec<Rule>, CircuitBreakerConfig)> {
             max: ms(first * 10 + more * 10),
             jitter,
         });
-    let probes = (1..4u32, 1..4u32, 1..100u64).prop_map(|(at_once, successes, lease)| Probes {
-        concurrency: at_once,
-        successes,
-        lease: ms(lease * 10),
+    let failures = prop::option::of(1..4u32);
+    let probes = (1..4u32, 1..4u32, failures, 1..100u64).prop_map(|(at_once, successes, failures, lease)| {
+        Probes { concurrency: at_once, successes, failures, lease: ms(lease * 10) }
     });
     let ramp = prop_oneof![
         Just(Ramp::NONE),
-        (1..100u64, 0.0..1.0, prop_oneof![Just(0.0), Just(0.25), Just(0.5), 0.0..1.0])
-            .prop_map(|(over, start, tolerance)| Ramp { duration: ms(over * 10), start, tolerance }),
+        (prop::option::of((1..100u64).prop_map(|n| ms(n * 10))), 0.0..1.0)
+            .prop_map(|(duration, start)| Ramp { duration, start }),
     ];
-    let timeout = prop::option::of((1..300u64).prop_map(ms));
+    // Calls that are overdue in flight have a test of their own.
+    let timeout = Just(None);
     let cancelled = prop_oneof![3 => Just(Outcome::Ignored), 1 => outcome()];
     let rules = prop::collection::vec(rule(), 0..4);
     (rules, open, probes, ramp, timeout, cancelled, prop::bool::weighted(0.15)).prop_map(
@@ -445,7 +538,9 @@ proptest! {
             opened: 0,
             probes: vec![],
             good: 0,
-            ramp: (0, 0),
+            bad: vec![0; 8],
+            unknown: 0,
+            recovering: Duration::ZERO,
             blocked: false,
             disabled: false,
         };
@@ -490,14 +585,16 @@ proptest! {
                 }
                 Step::Trip => {
                     breaker.trip("model");
-                    model.open_by(now, true);
+                    model.open_by(now, false);
                 }
                 Step::Reset => {
                     breaker.reset();
-                    model.turn(CircuitState::Closed, now, Duration::ZERO);
+                    model.close(now);
                 }
                 Step::Block | Step::Unblock => {
-                    model.blocked = matches!(step, Step::Block);
+                    if std::mem::replace(&mut model.blocked, matches!(step, Step::Block)) && !model.blocked {
+                        model.forget();
+                    }
                     if model.blocked { breaker.block("model") } else { breaker.unblock() }
                 }
                 Step::Disable => {
@@ -507,7 +604,7 @@ proptest! {
                 Step::Enable => {
                     breaker.enable();
                     if std::mem::take(&mut model.disabled) {
-                        model.turn(CircuitState::Closed, now, Duration::ZERO);
+                        model.close(now);
                     }
                 }
                 Step::Checked(works) => {

@@ -25,16 +25,16 @@ fn config() -> impl Strategy<Value = CircuitBreakerConfig> {
     let open = (1..500u32, 1.0..4.0, 0..3_000u32, 0.0..=1.0).prop_map(|(first, factor, more, jitter)| {
         OpenTime { first: MS * first, factor, max: MS * (first + more), jitter }
     });
-    let probes = (1..6u32, 1..6u32, 1..2_000u32).prop_map(|(at_once, successes, lease)| Probes {
-        concurrency: at_once,
-        successes,
-        lease: MS * lease,
-    });
-    let ramp = (0..2_000u32, 0.0..=1.0, 0.0..=1.0).prop_map(|(over, from, tolerate)| Ramp {
-        duration: MS * over,
-        start: from,
-        tolerance: tolerate,
-    });
+    let failures = prop::option::of(1..6u32);
+    let probes =
+        (1..6u32, 1..6u32, failures, 1..2_000u32).prop_map(|(at_once, successes, failures, lease)| Probes {
+            concurrency: at_once,
+            successes,
+            failures,
+            lease: MS * lease,
+        });
+    let ramp = (prop::option::of((0..2_000u32).prop_map(|n| MS * n)), 0.0..=1.0)
+        .prop_map(|(duration, start)| Ramp { duration, start });
     let cancelled = prop_oneof![Just(Outcome::Ignored), Just(Outcome::Failure), Just(Outcome::TimedOut)];
     let timeout = prop::option::of((1..200u32).prop_map(|n| MS * n));
     (trips(), open, probes, ramp, cancelled, timeout, prop::bool::weighted(0.2)).prop_map(
@@ -106,6 +106,7 @@ proptest! {
         seed: u64,
         steps in 0..300u32,
         gap in 1..100u32,
+        checks: bool,
     ) {
         let (time, dice, gap) = (ManualTime::new(), Dice::seeded(seed), MS * gap);
         let builder = CircuitBreaker::builder().config(config.clone()).clock(time.clock());
@@ -114,17 +115,22 @@ proptest! {
         for _ in 0..steps {
             mischief(&breaker, &time, &dice, &mut kept);
         }
-        // From here on the dependency works. Calls still in flight never end.
+        // From here on the dependency works. Calls still in flight never end, and are overdue.
+        time.advance(2 * config.call_timeout.unwrap_or_default());
+        drop(breaker.status());
         breaker.unblock();
         breaker.enable();
-        let CircuitBreakerConfig { open_time: open, probes, ramp, .. } = config;
+        let CircuitBreakerConfig { open_time: open, probes, ramp, health_checked, .. } = config;
+        let ramp = ramp.duration.unwrap_or(open.first.min(Duration::from_secs(5)));
         // A hung probe exceeds its lease, the breaker stays open for the longest open time, enough
-        // probes succeed, and the ramp ends. The next call detects each of these.
-        let bound = probes.lease + open.max + ramp.duration + gap * (probes.successes + 3);
+        // probes succeed, and the ramp ends. The next call detects each of these. If health checks
+        // are expected and nothing runs them, calls are probes two leases later.
+        let unchecked = if health_checked && !checks { 2 * probes.lease } else { Duration::ZERO };
+        let bound = probes.lease + open.max + unchecked + ramp + gap * (probes.successes + 3);
         let healthy = time.clock().now();
         let mut closed = None;
         while time.clock().now().since(healthy) <= bound + 100 * gap {
-            if let Some(check) = breaker.health_check_due() {
+            if let Some(check) = breaker.health_check_due().filter(|_| checks) {
                 breaker.record_health_check(check, true);
             }
             if let Ok(permit) = breaker.try_acquire() {

@@ -27,11 +27,11 @@ fn config() -> CircuitBreakerConfig {
         name: "orders".into(),
         trips: trips(),
         open_time: OpenTime { first: S, factor: 3.0, max: 20 * S, jitter: 0.25 },
-        probes: Probes { concurrency: 2, successes: 4, lease: 3 * S },
-        ramp: Ramp { duration: 8 * S, start: 0.25, tolerance: 0.5 },
+        probes: Probes { concurrency: 2, successes: 4, failures: Some(5), lease: 3 * S },
+        ramp: Ramp { duration: Some(8 * S), start: 0.25 },
         call_timeout: Some(2 * S),
         cancelled: Outcome::Failure,
-        health_checked: true,
+        health_checked: false,
     }
 }
 
@@ -47,19 +47,18 @@ fn end(breaker: &CircuitBreaker, outcome: Outcome) {
     breaker.try_acquire().unwrap().done(outcome);
 }
 
-const NUMBERS: [(&str, f64); 12] = [
+const NUMBERS: [(&str, f64); 11] = [
     ("open_time.first", 1.0),
     ("open_time.factor", 3.0),
     ("open_time.max", 20.0),
     ("open_time.jitter", 0.25),
     ("probes.concurrency", 2.0),
     ("probes.successes", 4.0),
+    ("probes.failures", 5.0),
     ("probes.lease", 3.0),
     ("ramp.duration", 8.0),
     ("ramp.start", 0.25),
-    ("ramp.tolerance", 0.5),
     ("call_timeout", 2.0),
-    ("health_checked", 1.0),
 ];
 
 #[test]
@@ -73,7 +72,6 @@ fn builder_setters_and_getters_share_their_words() {
         .ramp(config.ramp)
         .call_timeout(2 * S)
         .cancelled(config.cancelled)
-        .health_checked()
         .build()
         .unwrap();
     assert_eq!(built.config(), config);
@@ -85,7 +83,6 @@ fn builder_setters_and_getters_share_their_words() {
     set.set_ramp(built.ramp()).unwrap();
     set.set_call_timeout(built.call_timeout()).unwrap();
     set.set_cancelled(built.cancelled());
-    set.set_health_checked(built.health_checked());
     assert_eq!(set.config(), config);
 }
 
@@ -104,7 +101,6 @@ fn keyed_setters_and_getters_share_their_words() {
     set.set_ramp(built.ramp()).unwrap();
     set.set_call_timeout(built.call_timeout()).unwrap();
     set.set_cancelled(built.cancelled());
-    set.set_health_checked(built.health_checked());
     assert_eq!(set.config(), config);
     assert_eq!(existing.config(), config.breaker());
     assert_eq!(set.breaker(&2).unwrap().config(), config.breaker());
@@ -128,7 +124,6 @@ fn inspect_reads_and_sets_every_number() {
             ("probes.concurrency", 1.5),
             ("probes.lease", -1.0),
             ("ramp.start", 2.0),
-            ("health_checked", 2.0),
             ("trips", 1.0),
         ] {
             let error = guard.set(name, value).unwrap_err().to_string();
@@ -138,7 +133,7 @@ fn inspect_reads_and_sets_every_number() {
         expected.iter().for_each(|(name, value)| assert_eq!(read(guard)[name], *value, "{name}"));
     }
     let expected = CircuitBreakerConfig {
-        trips: vec![Trip::failures()],
+        trips: CircuitBreakerConfig::default().trips,
         call_timeout: None,
         cancelled: Outcome::Ignored,
         ..config()
@@ -177,7 +172,7 @@ fn invalid_config_changes_nothing() {
 fn changed_trips_begin_to_count_anew() {
     let time = ManualTime::new();
     let breaker =
-        CircuitBreaker::builder().trip(Trip::failures().count(2)).clock(time.clock()).build().unwrap();
+        CircuitBreaker::builder().trips([Trip::failures().count(2)]).clock(time.clock()).build().unwrap();
     end(&breaker, Outcome::Failure);
     let in_flight = breaker.try_acquire().unwrap();
     for trip in [Trip::failures().count(2).within(60 * S), Trip::failures().consecutive(2)] {
@@ -202,7 +197,7 @@ fn changed_trips_begin_to_count_anew() {
 fn other_changes_keep_the_counts_and_the_state() {
     let time = ManualTime::new();
     let breaker =
-        CircuitBreaker::builder().trip(Trip::failures().count(2)).clock(time.clock()).build().unwrap();
+        CircuitBreaker::builder().trips([Trip::failures().count(2)]).clock(time.clock()).build().unwrap();
     end(&breaker, Outcome::Failure);
     breaker.set_open_time(OpenTime::fixed(7 * S)).unwrap();
     breaker.set_config(breaker.config()).unwrap();
@@ -212,12 +207,11 @@ fn other_changes_keep_the_counts_and_the_state() {
     assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(7 * S), "this opening keeps its time");
 }
 
-/// A change to [`Ramp::NONE`] admitted all calls of a running ramp, and the first failure among
-/// them opened the breaker.
+/// A change to [`Ramp::NONE`] admitted all calls of a running ramp.
 #[test]
 fn running_ramp_keeps_its_numbers() {
     let time = ManualTime::new();
-    let ramp = Ramp { duration: 60 * S, start: 0.0, tolerance: 0.5 };
+    let ramp = Ramp { duration: Some(60 * S), start: 0.0 };
     let builder = CircuitBreaker::builder().open_time(OpenTime::fixed(S)).ramp(ramp).clock(time.clock());
     let breaker = builder.build().unwrap();
     let recover = || {
@@ -226,17 +220,32 @@ fn running_ramp_keeps_its_numbers() {
         end(&breaker, Outcome::Success);
     };
     recover();
-    breaker.report(Outcome::Success);
-    breaker.set_ramp(Ramp::NONE).unwrap();
-    breaker.report(Outcome::Failure);
-    assert_eq!(breaker.state(), CircuitState::Ramp, "half of the calls may fail");
-    assert!(breaker.try_acquire().is_err(), "no call is admitted at first");
-    breaker.set_ramp(Ramp { duration: S, start: 1.0, tolerance: 1.0 }).unwrap();
-    breaker.report(Outcome::Failure);
-    assert_eq!(breaker.state(), CircuitState::Open, "most calls have failed");
+    for later in [Ramp::NONE, Ramp { duration: Some(S), start: 1.0 }] {
+        breaker.set_ramp(later).unwrap();
+        assert_eq!(breaker.state(), CircuitState::Ramp);
+        assert!(breaker.try_acquire().is_err(), "no call is admitted at first");
+    }
     breaker.set_ramp(Ramp::NONE).unwrap();
     recover();
     assert_eq!(breaker.state(), CircuitState::Closed, "the next ramp has the new numbers");
+}
+
+/// The ramp lasted 5 s whatever the open time: a breaker that opens for 300 ms rejected 410 of 600
+/// calls although the dependency was sick for 100.
+#[test]
+fn default_ramp_is_no_longer_than_the_open_time() {
+    for (first, ramp) in [(300, 300), (5_000, 5_000), (60_000, 5_000)] {
+        let time = ManualTime::new();
+        let first = Duration::from_millis(first);
+        let builder = CircuitBreaker::builder().open_time(OpenTime::fixed(first)).clock(time.clock());
+        let breaker = builder.build().unwrap();
+        breaker.trip("test");
+        time.advance(first);
+        end(&breaker, Outcome::Success);
+        let status = breaker.status();
+        assert_eq!(status.until.unwrap().since(status.since), Duration::from_millis(ramp));
+        assert_eq!(read(&breaker)["ramp.duration"], ramp as f64 / 1e3);
+    }
 }
 
 /// The call time-out applies to calls in flight if calls were timed when they were admitted.
@@ -245,13 +254,16 @@ fn changed_call_timeout_applies_to_timed_calls() {
     for (before, opens) in [(Some(10 * S), true), (None, false)] {
         let time = ManualTime::new();
         let breaker =
-            CircuitBreaker::builder().trip(Trip::timeouts().count(1)).clock(time.clock()).build().unwrap();
+            CircuitBreaker::builder().trips([Trip::timeouts().count(1)]).clock(time.clock()).build().unwrap();
         breaker.set_call_timeout(before).unwrap();
-        let in_flight = breaker.try_acquire().unwrap();
+        let (dropped, late) = (breaker.try_acquire().unwrap(), breaker.try_acquire().unwrap());
         breaker.set_call_timeout(Some(S)).unwrap();
         time.advance(S);
-        drop(in_flight);
+        drop(dropped);
         assert_eq!(breaker.state() == CircuitState::Open, opens, "{before:?}");
+        breaker.reset();
+        late.done(Outcome::Success);
+        assert_eq!(breaker.state(), CircuitState::Closed, "a call of an earlier life");
     }
 }
 
@@ -260,7 +272,7 @@ fn lower_max_keys_evicts_and_spares_open_breakers() {
     let time = ManualTime::new();
     let hosts = KeyedCircuitBreaker::<u32>::builder()
         .max_keys(20)
-        .trip(Trip::failures().count(1))
+        .trips([Trip::failures().count(1)])
         .clock(time.clock())
         .build()
         .unwrap();
@@ -379,7 +391,8 @@ mod files {
 
     #[test]
     fn configs_survive_a_round_trip() {
-        for config in [config(), CircuitBreakerConfig::default()] {
+        let never = CircuitBreakerConfig { call_timeout: None, ..CircuitBreakerConfig::default() };
+        for config in [config(), CircuitBreakerConfig::default(), never] {
             let text = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<CircuitBreakerConfig>(&text).unwrap(), config, "{text}");
             let config = KeyedCircuitBreakerConfig::new(config, 77);
@@ -408,11 +421,10 @@ mod files {
                 { "on": "overloads", "count": 100 }
             ],
             "open_time": { "first": "1s", "factor": 3.0, "max": "20s", "jitter": 0.25 },
-            "probes": { "concurrency": 2, "successes": 4, "lease": "3s" },
-            "ramp": { "duration": "8s", "start": 0.25, "tolerance": 0.5 },
+            "probes": { "concurrency": 2, "successes": 4, "failures": 5, "lease": "3s" },
+            "ramp": { "duration": "8s", "start": 0.25 },
             "call_timeout": "2s",
-            "cancelled": "failure",
-            "health_checked": true
+            "cancelled": "failure"
         }"#;
         assert_eq!(serde_json::from_str::<CircuitBreakerConfig>(text).unwrap(), config());
     }
@@ -433,6 +445,10 @@ mod files {
         }
         assert!(serde_json::from_str::<CircuitBreakerConfig>(r#"{ "open": {} }"#).is_err());
         assert!(serde_json::from_str::<CircuitBreakerConfig>(r#"{ "max_keys": 1 }"#).is_err());
+        // Nothing runs health checks for every key.
+        let checked = r#"{ "health_checked": true }"#;
+        assert!(serde_json::from_str::<CircuitBreakerConfig>(checked).unwrap().health_checked);
+        assert!(serde_json::from_str::<KeyedCircuitBreakerConfig>(checked).is_err());
         assert!(serde_json::from_str::<CircuitBreakerConfig>(r#"{ "probes": { "n": 1 } }"#).is_err());
     }
 }

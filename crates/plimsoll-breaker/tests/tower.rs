@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![cfg(feature = "tower")]
 
-use plimsoll_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Ramp, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{ManualTime, Outcome, Overload, Reason, Rejected};
 use std::cell::Cell;
 use std::future::{pending, ready};
@@ -17,8 +17,9 @@ const S: Duration = Duration::from_secs(1);
 /// Returns the builder of a breaker that two failures open for a second.
 fn builder(time: &ManualTime) -> CircuitBreakerBuilder {
     CircuitBreaker::builder()
-        .trip(Trip::failures().count(2))
+        .trips([Trip::failures().count(2)])
         .open_time(OpenTime::fixed(S))
+        .probes(Probes { failures: Some(1), ..Probes::default() })
         .ramp(Ramp::NONE)
         .clock(time.clock())
 }

@@ -84,8 +84,8 @@ mod tower;
 
 pub use chance::Dice;
 pub use guard::{
-    Allowance, Classify, ConfigError, ControlError, Gate, Mode, OnError, Only, Outcome, Overload, Pack,
-    Packed, Permit, Reason, Rejected, Settle, Shadow, Then, Wait, Words,
+    Allowance, Classify, ConfigError, ControlError, Gate, Mode, OnError, Only, OpenCause, Outcome, Overload,
+    Pack, Packed, Permit, Reason, Rejected, Settle, Shadow, Then, Wait, Words,
 };
 #[cfg(feature = "metrics")]
 pub use observe::Metrics;

@@ -53,7 +53,8 @@
 //! | what is used up | reason |
 //! |---|---|
 //! | the account's own quota, share or cap | [`Limited`](plimsoll_core::Reason::Limited) |
-//! | a quota that it shares: global, of its class, an overflow quota, the [tail](FairRateLimiterBuilder::tail) | [`Throttled`](plimsoll_core::Reason::Throttled) |
+//! | a quota that it shares: global, of its class, the [tail](FairRateLimiterBuilder::tail) | [`Throttled`](plimsoll_core::Reason::Throttled) |
+//! | the table of accounts, with [`WhenFull::Reject`] | `Throttled` |
 //! | nothing: the request is larger than the burst | [`TooLarge`](plimsoll_core::Reason::TooLarge) |
 //!
 //! If several tiers reject a request, the one that rejects for the longest time gives the reason.
@@ -90,11 +91,38 @@
 //! is built. Keys are not stored. The table holds 64-bit hashes under a secret of the process, so
 //! that clients cannot choose keys that collide.
 //!
-//! An account can be in one of sixteen entries. If there are twice as many entries as active
-//! accounts, nearly every account finds a free one. If all sixteen are occupied, an account whose
-//! quota has fully replenished is evicted. If there is none, new accounts share 64 overflow quotas,
-//! chosen by hash, until an entry becomes free. So a flood of new keys cannot grow the memory, and
-//! takes nothing from known accounts.
+//! An account can be in one of sixteen entries. If there are twice as many entries as accounts that
+//! owe units, all but one in 5,000 find a free one. If there are four times as many, all do. If all
+//! sixteen are occupied, an account whose quota has fully replenished is evicted. That changes
+//! nothing for it.
+//!
+//! # A flood of keys
+//!
+//! A client with many addresses, or one that invents keys, can fill any table. A limiter cannot
+//! distinguish its first requests from those of honest newcomers. By default it admits both: if all
+//! sixteen accounts owe units, the one that owes the fewest is evicted, and what it owed is
+//! forgotten. Accounts that were rejected stay before those that were not.
+//!
+//! - Nobody is rejected because of the keys of others: neither light nor heavy accounts, nor
+//!   newcomers, nor anybody after the flood.
+//! - Accounts that use up their quota stay limited, unless the flood uses up as much with each key.
+//!   If the whole burst is one unit, such an account may be admitted again whenever the flood has
+//!   gone through the table once.
+//! - If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed their quotas at
+//!   once, those without an entry are not limited. With twice as many accounts as entries, each
+//!   sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. Limit the sum by
+//!   a tier that all share: a global quota, a [`FairRateLimiter`], or a second limiter by larger
+//!   networks.
+//!
+//! [`WhenFull::Reject`] is the other choice: no account is ever admitted more than its quota, and a
+//! flood locks out newcomers. [`set_when_full`](KeyedLimiter::set_when_full) changes it while the
+//! limiter runs. The event [`StateChanged`](plimsoll_core::Event::StateChanged) says when a table
+//! becomes "crowded" and when it is "calm" again, because of "keys".
+//! [`overflowed`](KeyedLimiter::overflowed) counts the requests, and
+//! [`key_count`](KeyedLimiter::key_count) the accounts that owe units.
+//!
+//! A [`FairRateLimiter`] gives new accounts its tail instead, while its quota is contended. It
+//! becomes "crowded" when the tail rejects one.
 //!
 //! [Caps](Share::at_most) of a [`FairRateLimiter`] need a second table of the same size, allocated
 //! for the first account that has a cap.
@@ -154,4 +182,5 @@ pub use keyed::tiered::{
     Class, TieredCharge, TieredRateLimiter, TieredRateLimiterBuilder, TieredRateLimiterConfig,
 };
 pub use quota::Quota;
+pub use table::when_full::WhenFull;
 pub use wait::acquire::AcquireUnits;

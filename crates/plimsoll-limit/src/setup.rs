@@ -139,7 +139,7 @@ impl fmt::Debug for Common {
 }
 
 /// The default bound of the keys that a keyed limiter remembers.
-pub(crate) const MAX_KEYS: usize = 65_536;
+pub(crate) const MAX_KEYS: usize = 262_144;
 /// The default length of the queue of waiting requests.
 pub(crate) const QUEUE: u32 = 1_024;
 /// The default longest wait.
@@ -181,14 +181,41 @@ macro_rules! queue_setters {
 /// Writes the setter of a keyed limiter's bound in its builder.
 macro_rules! max_keys_setter {
     () => {
-        /// Sets the maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+        /// Sets the maximum number of keys that are remembered. Default: 262,144. Range: 1 to 2³⁰.
         ///
         /// It is rounded up to a multiple of 8. Each key takes 24 bytes, allocated when the limiter
-        /// is built. Choose twice the number of keys that are active at once: see the [crate's
+        /// is built. Choose twice the number of keys that owe units at once: see the [crate's
         /// documentation](crate#memory).
         pub fn max_keys(mut self, max_keys: usize) -> Self {
             self.config.max_keys = max_keys;
             self
+        }
+    };
+}
+
+/// Writes the setter of what happens when the table of a keyed limiter is full, in its builder.
+macro_rules! when_full_setter {
+    () => {
+        /// Sets what happens to a new account when the table is full of accounts that owe units.
+        /// Default: [`Evict`](crate::WhenFull::Evict).
+        pub fn when_full(mut self, when_full: crate::WhenFull) -> Self {
+            self.config.when_full = when_full;
+            self
+        }
+    };
+}
+
+/// Writes the control and the reading of the same.
+macro_rules! when_full_controls {
+    () => {
+        /// Changes what happens to a new account when the table is full of accounts that owe units.
+        pub fn set_when_full(&self, when_full: crate::WhenFull) {
+            self.0.accounts.set_when_full(when_full);
+        }
+
+        /// Returns what happens to a new account when the table is full of accounts that owe units.
+        pub fn when_full(&self) -> crate::WhenFull {
+            self.0.accounts.when_full()
         }
     };
 }
@@ -254,4 +281,4 @@ macro_rules! queue_controls {
     };
 }
 
-pub(crate) use {max_keys_setter, queue_controls, queue_setters};
+pub(crate) use {max_keys_setter, queue_controls, queue_setters, when_full_controls, when_full_setter};

@@ -188,9 +188,9 @@ fn evicted_account_is_stated_no_quota_of_another() {
     assert_eq!((allowances(&of_keyed), allowances(&of_tiered)), (vec![], vec![]));
 }
 
-/// Accounts without an entry share overflow quotas.
+/// The table is full, and the account displaces another one.
 #[test]
-fn account_without_an_entry_is_stated_no_overflow_quota() {
+fn new_account_in_a_full_table_is_stated_its_own_quota() {
     let time = ManualTime::new();
     let quota = Quota::per_second(10).burst(100);
     let keyed = KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8).clock(time.clock());
@@ -200,5 +200,6 @@ fn account_without_an_entry_is_stated_no_overflow_quota() {
     }
     assert!(keyed.overflowed() > 0);
     let permit = keyed.try_acquire(&1).unwrap();
-    assert_eq!(allowances(&permit), vec![]);
+    let remaining: Vec<_> = allowances(&permit).into_iter().map(|allowance| allowance.remaining).collect();
+    assert_eq!(remaining, [99]);
 }

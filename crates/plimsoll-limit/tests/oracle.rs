@@ -606,7 +606,7 @@ fn inspect_reads_and_sets_rate_and_burst() {
     let keyed = KeyedRateLimiter::<str>::new(Quota::per_second(10)).unwrap();
     assert!(keyed.try_acquire("ann").is_ok());
     let numbers =
-        [("rate", 10.0), ("burst", 10.0), ("key_count", 1.0), ("max_keys", 65_536.0), ("overflowed", 0.0)];
+        [("rate", 10.0), ("burst", 10.0), ("key_count", 1.0), ("max_keys", 262_144.0), ("overflowed", 0.0)];
     assert_eq!(readings(&keyed), [&numbers[..], &queue].concat());
     let without = TieredRateLimiter::<str>::builder().class(Class::new("free")).build().unwrap();
     assert!(without.set("rate", 1.0).is_err());

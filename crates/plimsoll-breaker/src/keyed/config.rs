@@ -32,20 +32,13 @@ pub struct KeyedCircuitBreakerConfig {
     pub probes: Probes,
     /// How a breaker ramps up after its probes have succeeded.
     pub ramp: Ramp,
-    /// The time after which a cancelled call counts as timed out, as in
+    /// The time after which a call counts as timed out, as in
     /// [`CircuitBreakerConfig::call_timeout`].
-    #[cfg_attr(
-        feature = "serde",
-        serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
-    )]
+    #[cfg_attr(feature = "serde", serde(with = "crate::config::zero_is_none"))]
     pub call_timeout: Option<Duration>,
     /// What a call counts as that is cancelled before the call time-out. Default:
     /// [`Outcome::Ignored`].
     pub cancelled: Outcome,
-    /// Whether health checks decide that a dependency works again, as in
-    /// [`CircuitBreakerConfig::health_checked`]. If none run for a key, its breaker stays open once
-    /// it has opened, until it is evicted. Default: `false`.
-    pub health_checked: bool,
 }
 
 impl Default for KeyedCircuitBreakerConfig {
@@ -56,28 +49,14 @@ impl Default for KeyedCircuitBreakerConfig {
 
 impl KeyedCircuitBreakerConfig {
     /// Creates the settings of at most `max_keys` breakers, each with the settings of `breaker`.
+    ///
+    /// Probes decide that a dependency works again, even if `breaker` is
+    /// [`health_checked`](CircuitBreakerConfig::health_checked): nothing would run checks for every
+    /// key.
     pub fn new(breaker: CircuitBreakerConfig, max_keys: usize) -> Self {
-        let CircuitBreakerConfig {
-            name,
-            trips,
-            open_time,
-            probes,
-            ramp,
-            call_timeout,
-            cancelled,
-            health_checked,
-        } = breaker;
-        KeyedCircuitBreakerConfig {
-            name,
-            max_keys,
-            trips,
-            open_time,
-            probes,
-            ramp,
-            call_timeout,
-            cancelled,
-            health_checked,
-        }
+        let CircuitBreakerConfig { name, trips, open_time, probes, ramp, call_timeout, cancelled, .. } =
+            breaker;
+        KeyedCircuitBreakerConfig { name, max_keys, trips, open_time, probes, ramp, call_timeout, cancelled }
     }
 
     /// Returns the settings of each breaker.
@@ -90,7 +69,7 @@ impl KeyedCircuitBreakerConfig {
             ramp: self.ramp,
             call_timeout: self.call_timeout,
             cancelled: self.cancelled,
-            health_checked: self.health_checked,
+            health_checked: false,
         }
     }
 
@@ -108,7 +87,6 @@ impl KeyedCircuitBreakerConfig {
 #[must_use = "a builder does nothing until it is built"]
 pub struct KeyedCircuitBreakerBuilder<K> {
     config: KeyedCircuitBreakerConfig,
-    trips_given: bool,
     setup: Setup,
     keys: PhantomData<fn(K)>,
 }
@@ -126,7 +104,6 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     pub fn builder() -> KeyedCircuitBreakerBuilder<K> {
         KeyedCircuitBreakerBuilder {
             config: KeyedCircuitBreakerConfig::default(),
-            trips_given: false,
             setup: Setup::default(),
             keys: PhantomData,
         }
@@ -163,7 +140,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreakerBuilder<K> {
 impl<K> Clone for KeyedCircuitBreakerBuilder<K> {
     fn clone(&self) -> Self {
         let (config, setup) = (self.config.clone(), self.setup.clone());
-        KeyedCircuitBreakerBuilder { config, trips_given: self.trips_given, setup, keys: PhantomData }
+        KeyedCircuitBreakerBuilder { config, setup, keys: PhantomData }
     }
 }
 

@@ -7,10 +7,10 @@ use crate::config::CircuitBreakerConfig;
 use crate::live::{change_setting, check_name, live_settings, read_settings};
 use crate::machine::CircuitState;
 use plimsoll_core::parts::check;
-use plimsoll_core::parts::sync::{Mutex, MutexGuard, Ordering, recover};
+use plimsoll_core::parts::sync::{MutexGuard, Ordering, recover};
 use plimsoll_core::{ConfigError, ControlError, Inspect};
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 /// The setters apply to existing and future breakers. They replace settings that were changed on a
 /// single breaker.
@@ -40,7 +40,7 @@ impl<K> KeyedCircuitBreaker<K> {
         let count = |breaker: &CircuitBreaker| usize::from(breaker.state() == state);
         let shards = self.0.shards.iter();
         shards
-            .map(|shard| recover(shard.lock()).iter().map(|(_, breaker)| count(breaker)).sum::<usize>())
+            .map(|shard| recover(shard.read()).iter().map(|(_, breaker)| count(breaker)).sum::<usize>())
             .sum()
     }
 }
@@ -109,7 +109,7 @@ impl<K> Registry<K> {
         *current = Arc::new(config);
         for shard in &self.shards {
             let breakers: Vec<_> = {
-                let mut shard = recover(shard.lock());
+                let mut shard = recover(shard.write());
                 shard.config = current.clone();
                 shard.iter().map(|(_, breaker)| breaker.clone()).collect()
             };
@@ -130,14 +130,14 @@ impl<K: Hash + Eq + Clone> Registry<K> {
     fn resize(&self, max_keys: usize) -> Vec<RemovedEntry<K>> {
         self.max_keys.store(max_keys, Ordering::Relaxed);
         let now = self.identity.clock.now();
-        let resize = |(n, shard): (usize, &Mutex<KeyShard<K>>)| {
-            recover(shard.lock()).resize(super::part_of(max_keys, self.shards.len(), n), now)
+        let resize = |(n, shard): (usize, &RwLock<KeyShard<K>>)| {
+            recover(shard.write()).resize(super::part_of(max_keys, self.shards.len(), n), now)
         };
         self.shards.iter().enumerate().flat_map(resize).collect()
     }
 }
 
-impl<K: Hash + Eq + Clone + Send> Inspect for KeyedCircuitBreaker<K> {
+impl<K: Hash + Eq + Clone + Send + Sync> Inspect for KeyedCircuitBreaker<K> {
     fn name(&self) -> &'static str {
         KeyedCircuitBreaker::name(self)
     }
@@ -151,10 +151,6 @@ impl<K: Hash + Eq + Clone + Send> Inspect for KeyedCircuitBreaker<K> {
     }
     /// Changes `max_keys`, or a [setting](KeyedCircuitBreakerConfig) that is a number, by the same
     /// names as for a single [breaker](CircuitBreaker).
-    ///
-    /// Set `health_checked` to 1 only if the application runs
-    /// [health checks](CircuitBreaker::run_health_checks) for each breaker. Otherwise open breakers
-    /// stay open until it is 0 again, or they are evicted.
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "max_keys" => self.set_max_keys(check::whole("max_keys", value)?),

@@ -2,12 +2,14 @@
 
 use crate::breaker::CircuitBreaker;
 use crate::config::CircuitBreakerConfig;
+use crate::loss::Loss;
 use plimsoll_core::parts::{Bounds, KeyedHashState, Queue, Ticket};
-use plimsoll_core::{Discipline, Instant};
+use plimsoll_core::{Account, Discipline, Instant};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The maximum number of entries that an eviction looks at.
 const LOOKS: usize = 64;
@@ -31,7 +33,7 @@ struct KeyedEntry<K> {
     breaker: CircuitBreaker,
     place: Ticket,
     // Whether it was used since it was inserted or last spared.
-    used: bool,
+    used: AtomicBool,
 }
 
 /// A key that was removed, with its breaker. Drop it without the lock, because the `Drop` of a key
@@ -55,16 +57,19 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
     }
 
     /// Returns the breaker of this key, and marks it as used.
-    pub(super) fn get<Q>(&mut self, key: &Q) -> Option<CircuitBreaker>
+    pub(super) fn get<Q>(&self, key: &Q) -> Option<CircuitBreaker>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let n = *self.by_key.get(key)?;
-        let entry = self.entries.get_mut(n as usize)?.as_mut();
+        let entry = self.entries.get(n as usize)?.as_ref();
         // Foreign code of the key may have panicked during an insertion, so the map may be wrong.
         let entry = entry.filter(|entry| entry.key.borrow() == key)?;
-        entry.used = true;
+        // Relaxed: it stands for itself. Read first, so that threads share the cache line.
+        if !entry.used.load(Ordering::Relaxed) {
+            entry.used.store(true, Ordering::Relaxed);
+        }
         Some(entry.breaker.clone())
     }
 
@@ -105,7 +110,7 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
         });
         let place = self.enqueue(n);
         if let Some(entry) = self.entries.get_mut(n as usize) {
-            *entry = Some(KeyedEntry { key: key.clone(), breaker, place, used: false });
+            *entry = Some(KeyedEntry { key: key.clone(), breaker, place, used: AtomicBool::new(false) });
         }
         self.by_key.insert(key, n);
         self.compact();
@@ -126,26 +131,30 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
 
     /// Evicts an entry, or returns `None` if none of the oldest 64 can be evicted.
     ///
-    /// The order is that of CLOCK, which approximates the least recently used entry: an entry that
-    /// was used since the last look at it is spared once.
+    /// The one goes whose eviction loses the least. Among equals, the order is that of CLOCK, which
+    /// approximates the least recently used entry: an entry that was used since the last look at it
+    /// is spared once.
     fn evict(&mut self, now: Instant) -> Option<RemovedEntry<K>> {
-        let mut second = None;
+        let mut best = None;
         for _ in 0..LOOKS.min(self.order.len()) {
             let n = self.order.pop(now, &mut |_, _| {})?;
             let Some(Some(entry)) = self.entries.get_mut(n as usize) else { continue };
-            let evictable = entry.breaker.is_evictable(now);
-            if evictable && !std::mem::take(&mut entry.used) {
+            let used = std::mem::take(entry.used.get_mut());
+            let loss = entry.breaker.loss(now);
+            if loss == Some(Loss::Nothing) && !used {
                 return self.take_with_key(n);
             }
-            if evictable && second.is_none() {
-                second = Some(n);
+            if let Some(loss) = loss
+                && best.is_none_or(|(least, _)| (loss, used) < least)
+            {
+                best = Some(((loss, used), n));
             }
             let place = self.enqueue(n);
             if let Some(Some(entry)) = self.entries.get_mut(n as usize) {
                 entry.place = place;
             }
         }
-        let n = second?;
+        let (_, n) = best?;
         if let Some(Some(entry)) = self.entries.get(n as usize) {
             self.order.remove(entry.place);
         }
@@ -188,6 +197,12 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
 impl<K> KeyShard<K> {
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// Returns the key with this account.
+    pub(super) fn key_of(&self, account: Account) -> Option<&K> {
+        let mut entries = self.entries.iter().flatten();
+        entries.find(|entry| entry.breaker.account() == Some(account)).map(|entry| &entry.key)
     }
 
     /// Returns each breaker with its key.

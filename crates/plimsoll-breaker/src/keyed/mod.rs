@@ -16,19 +16,23 @@ use plimsoll_core::{Account, Event, Gate, Keyed, Outcome, Permit, Reason, Reject
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 /// A breaker for each key, such as a host or a tenant, with common settings.
 ///
 /// A cheap handle: clones share everything. The number of keys is bounded, so keys chosen by
 /// clients cannot exhaust the memory.
 ///
-/// A breaker is created when its key is first used. If there is no room for it, a breaker is
-/// evicted that is closed and has not been used for a long time. Its counts are lost. A breaker is
-/// not evicted within its open time, on a ramp, or while a probe is in flight. One that is blocked
-/// or disabled, or has a [fault](CircuitBreaker::set_fault), is never evicted. If none of the
-/// oldest 64 breakers can be evicted, the call is admitted without a breaker and an
+/// A breaker is created when its key is first used. If there is no room for it, one of the oldest
+/// 64 is evicted, preferably one that is closed, has counted nothing bad within the time of its
+/// trips, and has not been used for long. If there is none, the counts of another are lost, or how
+/// often it has opened. A breaker is not evicted within its open time, on a ramp, or while a probe
+/// is in flight. One that is blocked or disabled, or has a [fault](CircuitBreaker::set_fault), is
+/// never evicted. If none of the 64 can be evicted, the call is admitted without a breaker and an
 /// [`Unguarded`](Event::Unguarded) event is emitted.
+///
+/// Rejections carry no key. Events carry the account, from which [`key_of`](Self::key_of) returns
+/// the key.
 ///
 /// 2,048 keys and more are spread over up to sixteen shards, each with its part of `max_keys`. A
 /// breaker takes about 0.5 kB, plus 0.6 kB for each trip. Each thread that counts for a trip adds
@@ -62,7 +66,7 @@ struct Registry<K> {
     // the others of its shard.
     config: Mutex<Arc<CircuitBreakerConfig>>,
     hasher: KeyedHashState,
-    shards: Box<[Mutex<KeyShard<K>>]>,
+    shards: Box<[RwLock<KeyShard<K>>]>,
     max_keys: AtomicUsize,
 }
 
@@ -80,7 +84,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
     fn from_parts(config: Arc<CircuitBreakerConfig>, max_keys: usize, identity: Identity) -> Self {
         let hasher = identity.dice.hasher();
         let shards = if max_keys < 2_048 { 1 } else { (max_keys / KEYS_A_SHARD).clamp(1, SHARDS) };
-        let shard = |n| Mutex::new(KeyShard::new(config.clone(), part_of(max_keys, shards, n), hasher));
+        let shard = |n| RwLock::new(KeyShard::new(config.clone(), part_of(max_keys, shards, n), hasher));
         let shards = (0..shards).map(shard).collect();
         let (config, max_keys) = (Mutex::new(config), AtomicUsize::new(max_keys));
         KeyedCircuitBreaker(Arc::new(Registry { identity, config, hasher, shards, max_keys }))
@@ -90,7 +94,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         self.0.hasher.hash_one(key)
     }
 
-    fn shard(&self, hash: u64) -> &Mutex<KeyShard<K>> {
+    fn shard(&self, hash: u64) -> &RwLock<KeyShard<K>> {
         let n = hash as usize % self.0.shards.len();
         #[expect(clippy::indexing_slicing, reason = "it is the remainder")]
         &self.0.shards[n]
@@ -131,7 +135,12 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let (inner, hash) = (&*self.0, self.hash(key));
-        let mut shard = recover(self.shard(hash).lock());
+        // Shared, so that threads do not wait for each other once their keys are known.
+        let known = recover(self.shard(hash).read()).get(key);
+        if known.is_some() {
+            return known;
+        }
+        let mut shard = recover(self.shard(hash).write());
         if let Some(breaker) = shard.get(key) {
             return Some(breaker);
         }
@@ -163,8 +172,15 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let removed = recover(self.shard(self.hash(key)).lock()).remove(key);
+        let removed = recover(self.shard(self.hash(key)).write()).remove(key);
         removed.map(lru::RemovedEntry::into_breaker)
+    }
+
+    /// Returns the key of this account, if it still has a breaker.
+    ///
+    /// [Events](Event) carry accounts. Looks through all keys of a shard.
+    pub fn key_of(&self, account: Account) -> Option<K> {
+        recover(self.shard(account.get()).read()).key_of(account).cloned()
     }
 
     /// Calls `each` with every key and its breaker, in no particular order.
@@ -172,7 +188,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
         for shard in &self.0.shards {
             // Copied first and unlocked, because `each` is foreign code.
             let all: Vec<_> =
-                recover(shard.lock()).iter().map(|(key, breaker)| (key.clone(), breaker.clone())).collect();
+                recover(shard.read()).iter().map(|(key, breaker)| (key.clone(), breaker.clone())).collect();
             all.iter().for_each(|(key, breaker)| each(key, breaker));
         }
     }
@@ -181,7 +197,7 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
 impl<K> KeyedCircuitBreaker<K> {
     /// Returns the number of keys that have a breaker.
     pub fn key_count(&self) -> usize {
-        self.0.shards.iter().map(|shard| recover(shard.lock()).len()).sum()
+        self.0.shards.iter().map(|shard| recover(shard.read()).len()).sum()
     }
 
     /// Returns the maximum number of keys that have a breaker.

@@ -2,7 +2,9 @@
 
 use crate::config::CircuitBreakerConfig;
 use crate::meter::Kinds;
+use crate::trip::Trip;
 use plimsoll_core::Outcome;
+use plimsoll_core::parts::nanos;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,15 +13,18 @@ pub(super) struct LiveSettings {
     flags: AtomicU64,
     // In nanoseconds. `u64::MAX` means no call time-out.
     call_timeout: AtomicU64,
+    // How long after the open time no call is a probe, in nanoseconds.
+    probe_delay: AtomicU64,
 }
 
 /// The kinds of the trips, and the flags that nearly every call reads, in one word.
 #[derive(Clone, Copy)]
 pub(super) struct Flags(u64);
 
+const NO_TIMEOUT: u64 = u64::MAX;
 const TIMED: u64 = 1 << Kinds::BITS;
 const PRECISE: u64 = 2 << Kinds::BITS;
-const HEALTH_CHECKED: u64 = 4 << Kinds::BITS;
+const SLOW: u64 = 4 << Kinds::BITS;
 const CANCELLED: u32 = Kinds::BITS + 3;
 
 /// The outcomes that a cancelled call can count as. Their indices are stored in the flags.
@@ -32,20 +37,23 @@ const OUTCOMES: [Outcome; 6] = [
     Outcome::Cancelled,
 ];
 
-/// The minimum time of a trip for which the coarse clock is precise enough.
+/// The minimum time for which the coarse clock is precise enough.
 const COARSE: Duration = Duration::from_secs(2);
 
 impl Flags {
     fn new(config: &CircuitBreakerConfig) -> Self {
         let flag = |on: bool, flag: u64| if on { flag } else { 0 };
         let trips = &config.trips;
-        let timed = config.call_timeout.is_some() || trips.iter().any(|trip| trip.needs_elapsed());
+        let slow = trips.iter().any(Trip::needs_elapsed);
+        let coarse = |time: Duration| time >= COARSE;
+        let coarse = trips.iter().all(|trip| coarse(trip.within) && trip.slow_after().is_none_or(coarse))
+            && config.call_timeout.is_none_or(coarse);
         let cancelled = OUTCOMES.iter().position(|outcome| *outcome == config.cancelled);
         Flags(
             Kinds::new(trips).0
-                | flag(timed, TIMED)
-                | flag(trips.iter().any(|trip| trip.within < COARSE), PRECISE)
-                | flag(config.health_checked, HEALTH_CHECKED)
+                | flag(slow || config.call_timeout.is_some(), TIMED)
+                | flag(!coarse, PRECISE)
+                | flag(slow, SLOW)
                 | (cancelled.unwrap_or(OUTCOMES.len()) as u64) << CANCELLED,
         )
     }
@@ -62,15 +70,16 @@ impl Flags {
         self.0 & TIMED != 0
     }
 
-    /// Returns whether the time of a trip is too short for the coarse clock.
+    /// Returns whether a time of the settings is too short for the coarse clock.
     #[inline]
     pub(super) fn is_precise(self) -> bool {
         self.0 & PRECISE != 0
     }
 
-    /// Returns whether health checks decide that the dependency works again.
-    pub(super) fn is_health_checked(self) -> bool {
-        self.0 & HEALTH_CHECKED != 0
+    /// Returns whether a trip counts slow calls.
+    #[inline]
+    pub(super) fn has_slow(self) -> bool {
+        self.0 & SLOW != 0
     }
 
     /// Returns what a cancelled call counts as.
@@ -83,15 +92,18 @@ impl Flags {
 // makes the settings visible together with it.
 impl LiveSettings {
     pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
-        let this = LiveSettings { flags: 0.into(), call_timeout: 0.into() };
+        let this = LiveSettings { flags: 0.into(), call_timeout: 0.into(), probe_delay: 0.into() };
         this.set(config);
         this
     }
 
     /// Copies the settings. The caller holds the lock.
     pub(super) fn set(&self, config: &CircuitBreakerConfig) {
-        let timeout = config.call_timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
-        self.call_timeout.store(timeout.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let timeout = config.call_timeout.map_or(NO_TIMEOUT, nanos);
+        self.call_timeout.store(timeout, Ordering::Relaxed);
+        let delay =
+            if config.health_checked { 2 * nanos(config.probes.lease).min(NO_TIMEOUT / 4) } else { 0 };
+        self.probe_delay.store(delay, Ordering::Relaxed);
         self.flags.store(Flags::new(config).0, Ordering::Relaxed);
     }
 
@@ -103,7 +115,19 @@ impl LiveSettings {
     /// Returns whether a call that took this long has exceeded the call time-out.
     #[inline]
     pub(super) fn is_late(&self, elapsed: Duration) -> bool {
+        self.call_timeout().is_some_and(|timeout| elapsed >= timeout)
+    }
+
+    /// Returns the call time-out.
+    #[inline]
+    pub(super) fn call_timeout(&self) -> Option<Duration> {
         let timeout = self.call_timeout.load(Ordering::Relaxed);
-        timeout != u64::MAX && elapsed >= Duration::from_nanos(timeout)
+        (timeout != NO_TIMEOUT).then(|| Duration::from_nanos(timeout))
+    }
+
+    /// Returns how long after the open time no call is a probe, in nanoseconds: 0 without health
+    /// checks.
+    pub(super) fn probe_delay(&self) -> u64 {
+        self.probe_delay.load(Ordering::Relaxed)
     }
 }

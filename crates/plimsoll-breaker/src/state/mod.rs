@@ -2,37 +2,43 @@
 
 mod admit;
 mod live;
+mod overdue;
 mod settle;
 pub(crate) mod word;
 
 use crate::config::CircuitBreakerConfig;
+use crate::loss::Loss;
 use crate::machine::{CircuitMachine, CircuitState};
 use crate::meter::Meters;
 use crate::status::Cause;
+use crate::trip::Trip;
 use live::LiveSettings;
+use overdue::InFlight;
 use plimsoll_core::parts::Identity;
 use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover};
-use plimsoll_core::{Account, Clock, ControlError, Dice, Event, Observer};
+use plimsoll_core::{Account, Clock, ControlError, Dice, Event, Instant, Observer};
 use std::sync::Arc;
-use word::{BLOCKED, CLOSED, DISABLED, FAULTY, HALF_OPEN, OPEN, RAMP};
+use word::{BLOCKED, CLOSED, DISABLED, FAULTY, HALF_OPEN, LOW, OPEN, RAMP, life};
 
 /// A breaker.
 pub(crate) struct Shared {
+    /// Different for each breaker of the process.
+    pub(crate) id: u64,
     pub(crate) name: &'static str,
     /// The account of a keyed breaker.
-    account: Option<Account>,
+    pub(crate) account: Option<Account>,
     /// Phase, flags, generation and life. See [`word`].
     pub(crate) word: AtomicU64,
     live: LiveSettings,
     meters: Meters,
+    in_flight: InFlight,
     /// The bounds of the phase in nanoseconds. They are written before the word.
     since: AtomicU64,
     pub(crate) until: AtomicU64,
     /// The share of calls that is admitted at the start of the ramp, as the bits of an `f64`. It is
     /// written before the word.
     ramp_start: AtomicU64,
-    /// The counts that opened the breaker: bad calls in the upper half, their limit in the lower
-    /// half.
+    /// Why the breaker opened: 32 bits: bad calls, 4 bits: cause, 28 bits: limit of bad calls.
     seen: AtomicU64,
     /// The time of the trip that opened the breaker, in nanoseconds, or 0 if none did.
     span: AtomicU64,
@@ -43,6 +49,11 @@ pub(crate) struct Shared {
     dice: Dice,
     pub(crate) observer: Observer,
 }
+
+/// The first bit of the cause in [`Shared::seen`].
+const CAUSE: u32 = 28;
+/// A mask for the limit, and the maximum of both numbers. A rejection stores it as one less.
+const MAX_NUMBER: u64 = (1 << CAUSE) - 1;
 
 /// The part of the state that changes under the lock.
 pub(crate) struct State {
@@ -63,6 +74,7 @@ impl Shared {
         let Identity { name, clock, dice, observer } = identity;
         let now = clock.now();
         let (live, meters) = (LiveSettings::new(&config), Meters::new());
+        let in_flight = InFlight::new(config.call_timeout, now);
         meters.set(&config.trips, now);
         let state = State {
             config,
@@ -72,12 +84,16 @@ impl Shared {
             disabled: false,
             fault: 0.0,
         };
+        // Relaxed: the number only has to be another one.
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         Shared {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             name,
             account,
             word: AtomicU64::new(CLOSED),
             live,
             meters,
+            in_flight,
             since: AtomicU64::new(now.as_nanos()),
             until: AtomicU64::new(now.as_nanos()),
             ramp_start: AtomicU64::new(0),
@@ -89,6 +105,20 @@ impl Shared {
             dice,
             observer,
         }
+    }
+
+    /// Returns whether a bad call was counted within the longest time of a trip.
+    pub(crate) fn has_counted_bad(&self, now: Instant) -> bool {
+        let window = || self.lock().config.trips.iter().map(Trip::window).max().unwrap_or_default();
+        self.meters.bad_at().is_some_and(|at| now.since(at) <= window())
+    }
+
+    /// Returns what is lost with an open breaker whose open time was over at `until`.
+    ///
+    /// How often it has opened is worth keeping for as long as it can be open.
+    pub(crate) fn loss_of_open(&self, now: Instant, until: Instant) -> Loss {
+        let kept = self.lock().config.open_time.max;
+        if now.since(until) <= kept { Loss::OpenTime } else { Loss::Nothing }
     }
 
     /// Locks the state.
@@ -115,24 +145,29 @@ impl Shared {
     /// Opens the breaker. Returns the word.
     pub(crate) fn open(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
         if !matches!(cause, Cause::Trip(_)) {
+            self.seen.store((cause.of_rejections() as u64) << CAUSE, Ordering::Relaxed);
             self.span.store(0, Ordering::Relaxed);
         }
-        let by_operator = matches!(cause, Cause::Operator(_));
+        let bad = !matches!(cause, Cause::Operator(_) | Cause::NoVerdict);
         let State { machine, config, .. } = &mut *state;
-        machine.open(self.clock.now(), &config.open_time, self.dice.uniform(), by_operator);
+        machine.open(self.clock.now(), &config.open_time, self.dice.uniform(), bad);
         self.state_changed(state, cause)
     }
 
-    /// Publishes and emits the state that the machine has entered. Returns the word.
+    /// Publishes the state that the machine has entered, and emits it if it is another one. Returns
+    /// the word.
     pub(crate) fn state_changed(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
         state.cause = cause;
-        let phase = state.machine.phase;
-        if phase == CircuitState::Closed {
+        // Relaxed: the word changes only under the lock.
+        let before = self.word.load(Ordering::Relaxed);
+        if life(before) != state.machine.life {
             self.meters.begin(state.machine.life);
         }
-        let word = self.publish(&state);
+        let (phase, word) = (state.machine.phase, self.publish(&state));
         drop(state);
-        self.emit_state(phase.as_str(), cause.as_str());
+        if before & LOW != word & LOW {
+            self.emit_state(phase.as_str(), cause.as_str());
+        }
         word
     }
 
@@ -157,7 +192,7 @@ impl Shared {
         let word = self.word_of(state);
         self.since.store(state.machine.since.as_nanos(), Ordering::Relaxed);
         self.until.store(state.machine.until.as_nanos(), Ordering::Relaxed);
-        self.ramp_start.store(state.machine.ramp.start.to_bits(), Ordering::Relaxed);
+        self.ramp_start.store(state.machine.ramp_start.to_bits(), Ordering::Relaxed);
         // Release: pairs with the Acquire loads in `admit_usual`, `admit_unusual`, `ended` and
         // `report`. A thread that sees a phase also sees its bounds and counts. A thread that sees
         // a life also sees its trips.
@@ -165,11 +200,16 @@ impl Shared {
         word
     }
 
-    /// Changes the state under the lock and publishes it.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
+    /// Changes the state under the lock and publishes it. Returns whether the phase or a flag has
+    /// changed.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) -> bool {
         let mut state = self.lock();
+        let before = self.word.load(Ordering::Relaxed);
         change(&mut state);
-        self.publish(&state);
+        if life(before) != state.machine.life {
+            self.meters.begin(state.machine.life);
+        }
+        before & LOW != self.publish(&state) & LOW
     }
 
     /// Sets the share of calls that a closed breaker rejects.
@@ -205,6 +245,9 @@ impl Shared {
             self.meters.set(&config.trips, self.clock.now());
             state.machine.begin_life();
             self.meters.begin(state.machine.life);
+        }
+        if config.call_timeout != state.config.call_timeout {
+            self.in_flight.set(config.call_timeout, self.clock.now());
         }
         self.live.set(&config);
         state.config = config;

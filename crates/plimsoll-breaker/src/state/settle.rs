@@ -1,13 +1,13 @@
 //! Counting the outcomes of calls.
 
 use super::live::Flags;
-use super::word::{CLOSED, DISABLED, PHASE, generation, life};
-use super::{Shared, State};
-use crate::machine::CircuitState;
-use crate::meter::Meter;
+use super::word::{DISABLED, HALF_OPEN, OPEN, PHASE, generation, life};
+use super::{CAUSE, MAX_NUMBER, Shared, State};
+use crate::machine::{CircuitState, Verdict};
+use crate::meter::Fulfilled;
 use crate::pass::Pass;
 use crate::status::Cause;
-use crate::trip::{Call, Trip};
+use crate::trip::Call;
 use plimsoll_core::parts::nanos;
 use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Event, Instant, Outcome};
@@ -15,16 +15,15 @@ use plimsoll_core::{Event, Instant, Outcome};
 impl Shared {
     /// Returns what the end of a call counts as, and the present.
     fn judge(&self, flags: Flags, pass: Pass, outcome: Outcome) -> (Call, Instant) {
-        let precise = flags.is_timed() || flags.is_precise() || pass.probe().is_some();
-        let now = if precise { self.clock.now() } else { self.clock.coarse() };
+        let now = if pass.probe().is_some() { self.clock.now() } else { self.now(flags) };
         // A call that was admitted while calls were not timed has no start.
         let elapsed = (flags.is_timed() && pass.is_timed()).then(|| now.since(pass.started()));
         let late = elapsed.is_some_and(|took| self.live.is_late(took));
         let cancelled = outcome == Outcome::Cancelled;
-        let outcome = match (cancelled, late) {
-            (true, true) => Outcome::TimedOut,
-            (true, false) => flags.cancelled(),
-            (false, _) => outcome,
+        let outcome = match outcome {
+            Outcome::Success | Outcome::Cancelled if late => Outcome::TimedOut,
+            Outcome::Cancelled => flags.cancelled(),
+            outcome => outcome,
         };
         (Call { outcome, cancelled, elapsed }, now)
     }
@@ -39,18 +38,18 @@ impl Shared {
         let flags = self.live.flags();
         // Equal only if the breaker is closed without flags and in the generation that admitted the
         // call.
-        if word as u32 == generation && outcome == Outcome::Success && !flags.is_timed() {
-            return self.count_success(flags, life(word));
+        if word as u32 == generation && outcome == Outcome::Success && !flags.has_slow() {
+            let now = self.now(flags);
+            let timed = flags.is_timed() && started != Pass::UNTIMED;
+            if !timed || !self.live.is_late(now.since(started)) {
+                if timed {
+                    self.in_flight.end(generation, started);
+                }
+                return self.meters.count_success(flags.kinds(), life(word), now);
+            }
         }
         let pass = Pass::new(u64::from(generation), started);
         self.count(word, probe.map_or(pass, |id| pass.probing(id)), outcome);
-    }
-
-    /// Counts a success of a closed breaker. The fast path of [`count`](Self::count).
-    #[inline]
-    fn count_success(&self, flags: Flags, life: u32) {
-        let now = if flags.is_precise() { self.clock.now() } else { self.clock.coarse() };
-        self.meters.count_success(flags.kinds(), life, now);
     }
 
     /// Counts an outcome in the state of this word.
@@ -61,97 +60,105 @@ impl Shared {
         }
         let flags = self.live.flags();
         let (call, now) = self.judge(flags, pass, outcome);
-        if word & PHASE != CLOSED {
-            self.count_unusual(pass, call);
-        } else if let Some(meter) = self.meters.count(flags.kinds(), call, life(word), now) {
-            self.trip(word, meter, now);
+        if matches!(word & PHASE, OPEN | HALF_OPEN) {
+            return self.count_probe(pass, call);
+        }
+        if flags.is_timed() && pass.is_timed() {
+            if self.in_flight.is_counted(pass.started()) {
+                return;
+            }
+            self.in_flight.end(pass.generation(), pass.started());
+        }
+        let fulfilled = self.meters.count(flags.kinds(), call, life(word), now);
+        if !fulfilled.is_empty() {
+            self.trip(word, fulfilled, now);
         }
     }
 
-    /// Opens the breaker because the trip of this meter is fulfilled.
+    /// Counts calls as timed out that are in flight beyond the call time-out, if a look is due.
     #[cold]
-    fn trip(&self, word: u64, meter: &Meter, now: Instant) {
+    pub(crate) fn count_overdue(&self) {
+        let flags = self.live.flags();
+        let now = self.now(flags);
+        // Acquire: pairs with the Release store in `publish`. A thread that sees a life also sees
+        // its trips.
+        let word = self.word.load(Ordering::Acquire);
+        let Some(overdue) = self.in_flight.look(generation(word), now) else { return };
+        if matches!(word & PHASE, OPEN | HALF_OPEN) || word & DISABLED != 0 {
+            return;
+        }
+        let elapsed = self.live.call_timeout();
+        let call = Call { outcome: Outcome::TimedOut, cancelled: false, elapsed };
+        let count = |_| self.meters.count(flags.kinds(), call, life(word), now);
+        let fulfilled = (0..overdue).map(count).fold(Fulfilled::default(), Fulfilled::or);
+        if !fulfilled.is_empty() {
+            self.trip(word, fulfilled, now);
+        }
+    }
+
+    /// Opens the breaker because one of these trips is fulfilled.
+    ///
+    /// While it recovers, a share must also be beyond chance.
+    #[cold]
+    fn trip(&self, word: u64, fulfilled: Fulfilled, now: Instant) {
         let state = self.lock();
         // Another thread may have changed the state or the trips in the meantime. If the life is
         // the same, all numbers that led here are of one trip, because they change only under the
         // lock.
         let same = state.machine.generation == generation(word) && state.machine.life == life(word);
-        if same {
-            let trip = meter.trip();
-            let (allowed, bad) = meter.counts(&trip, life(word), now);
-            let allowed = allowed.min(u64::from(u32::MAX));
-            self.seen.store(bad.min(u64::from(u32::MAX)) << 32 | allowed, Ordering::Relaxed);
-            self.span.store(nanos(trip.within), Ordering::Relaxed);
-            self.open(state, Cause::Trip(trip));
-        }
-    }
-
-    /// Returns whether a call shows that the dependency works, or `None` if it shows nothing.
-    ///
-    /// A call is bad if it is bad for a trip. Calls that a closed breaker tolerates must not keep
-    /// it open.
-    fn verdict(trips: &[Trip], call: Call) -> Option<bool> {
-        let weighed = || trips.iter().map(|trip| trip.weighs(call));
-        if weighed().any(|bad| bad == Some(true)) {
-            return Some(false);
-        }
-        match call.outcome {
-            Outcome::Success => Some(true),
-            Outcome::Ignored | Outcome::Cancelled => None,
-            // Without trips, the outcome alone decides.
-            _ if trips.is_empty() => Some(false),
-            _ => weighed().any(|bad| bad == Some(false)).then_some(true),
-        }
-    }
-
-    /// Counts an outcome while the breaker is half-open or on the ramp.
-    #[cold]
-    fn count_unusual(&self, pass: Pass, call: Call) {
-        let now = self.clock.now();
-        let mut state = self.lock();
-        if state.machine.generation != pass.generation() {
+        if !same {
             return;
         }
+        let recovering = now < state.machine.recovering_until;
+        let mut fulfilled = self.meters.fulfilled(fulfilled, life(word), now);
+        let found = fulfilled.find(|(trip, all, bad)| !recovering || trip.is_beyond_chance(*all, *bad));
+        let Some((trip, all, bad)) = found else { return };
+        let (bad, allowed) = (bad.min(MAX_NUMBER), trip.allowed(all).min(MAX_NUMBER));
+        let seen = bad << 32 | (trip.cause() as u64) << CAUSE | allowed;
+        self.seen.store(seen, Ordering::Relaxed);
+        self.span.store(nanos(trip.window()), Ordering::Relaxed);
+        self.open(state, Cause::Trip(trip));
+    }
+
+    /// Counts an outcome while the breaker is half-open.
+    #[cold]
+    fn count_probe(&self, pass: Pass, call: Call) {
+        let now = self.clock.now();
+        let mut state = self.lock();
         let State { machine, config, .. } = &mut *state;
-        let healthy = Self::verdict(&config.trips, call);
-        match machine.phase {
-            // A hung probe is detected by the next admission or the next outcome, whichever is
-            // first.
-            CircuitState::HalfOpen if machine.is_hung(now) => drop(self.open(state, Cause::Hung)),
-            CircuitState::HalfOpen => {
-                let known = match pass.probe() {
-                    Some(id) => machine.end_probe(id, healthy, &config.probes),
-                    // An outcome without a probe: a failure opens the breaker, a success is
-                    // ignored.
-                    None => healthy.filter(|healthy| !healthy),
-                };
-                match known {
-                    Some(true) => {
-                        machine.recover(now, &config.ramp);
-                        self.state_changed(state, Cause::Probe);
-                    }
-                    Some(false) => drop(self.open(state, Cause::Probe)),
-                    None => {}
-                }
+        if machine.generation != pass.generation() || machine.phase != CircuitState::HalfOpen {
+            return;
+        }
+        // A hung probe is detected by the next admission or the next outcome, whichever is first.
+        if machine.end_hung(now, config) {
+            self.open(state, Cause::Hung);
+            return;
+        }
+        let verdict = match pass.probe() {
+            Some(id) => machine.free(id).then(|| machine.judge(call, config)).flatten(),
+            // An outcome without a probe counts only if it is bad.
+            None => (machine.judge_bad(Some(call), config) == Some(true)).then_some(Verdict::Bad),
+        };
+        match verdict {
+            Some(Verdict::Healthy) => {
+                machine.recover(now, config);
+                self.state_changed(state, Cause::Probe);
             }
-            CircuitState::Ramp => {
-                if let Some(healthy) = healthy
-                    && machine.end_on_ramp(healthy)
-                {
-                    self.open(state, Cause::Ramp);
-                }
-            }
-            CircuitState::Open | CircuitState::Closed => {}
+            Some(Verdict::Bad) => drop(self.open(state, Cause::Probe)),
+            Some(Verdict::Unknown) => drop(self.open(state, Cause::NoVerdict)),
+            None => {}
         }
     }
 
     /// Refunds the pass of a call that never began. A probe frees its place.
     pub(crate) fn refund(&self, pass: Pass) {
         if let Some(id) = pass.probe() {
-            let State { machine, config, .. } = &mut *self.lock();
+            let machine = &mut self.lock().machine;
             if machine.generation == pass.generation() {
-                machine.end_probe(id, None, &config.probes);
+                machine.free(id);
             }
+        } else if pass.is_timed() && !self.in_flight.is_counted(pass.started()) {
+            self.in_flight.end(pass.generation(), pass.started());
         }
     }
 }

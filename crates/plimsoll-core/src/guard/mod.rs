@@ -17,6 +17,6 @@ pub use only::{Only, OnlyWaiting};
 pub use outcome::{Classify, ClassifyFn, OnError, Outcome, Overload};
 pub use packed::{Pack, Packed, Words};
 pub use permit::Permit;
-pub use rejected::{Reason, Rejected};
+pub use rejected::{OpenCause, Reason, Rejected};
 pub use shadow::{Mode, Shadow};
 pub use then::Then;

@@ -1,6 +1,8 @@
 //! Outcomes of admitted work, and classifiers that read them from results.
 
 use crate::Rejected;
+use std::any::Any;
+use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -44,6 +46,15 @@ impl Outcome {
             Err(_) => Outcome::Failure,
         }
     }
+
+    /// Returns `Ignored` if a guard rejected the call, `Failure` otherwise.
+    ///
+    /// A guard did if `error` or one of its [sources](Error::source) is a [`Rejected`]. That says
+    /// nothing about the callee.
+    pub fn from_error(error: &(dyn Error + 'static)) -> Self {
+        let mut chain = std::iter::successors(Some(error), |&error| error.source());
+        if chain.any(|error| error.is::<Rejected>()) { Outcome::Ignored } else { Outcome::Failure }
+    }
 }
 
 /// Reads the outcome from the result of a call.
@@ -53,12 +64,41 @@ pub trait Classify<T, E> {
 }
 
 /// The default classifier: `Ok` is a success, `Err` a failure.
+///
+/// An `Err` is [ignored](Outcome::Ignored) if another guard rejected the call further in. This is
+/// seen if the error is a [`Rejected`], an [`Overload`] of a boxed error, or a boxed error with a
+/// rejection anywhere in its [chain of sources](Outcome::from_error). Classify an error type of
+/// your own by [`Outcome::from_error`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OnError;
 
-impl<T, E> Classify<T, E> for OnError {
+impl<T, E: 'static> Classify<T, E> for OnError {
+    #[inline]
     fn classify(&self, result: Result<&T, &E>) -> Outcome {
-        Outcome::from_result(&result)
+        match result {
+            Ok(_) => Outcome::Success,
+            Err(error) => of_any(error),
+        }
+    }
+}
+
+type Boxed = Box<dyn Error + Send + Sync>;
+
+/// Classifies an error by its type, and a boxed one by its sources.
+fn of_any(error: &dyn Any) -> Outcome {
+    if error.is::<Rejected>() {
+        Outcome::Ignored
+    } else if let Some(error) = error.downcast_ref::<Boxed>() {
+        Outcome::from_error(&**error)
+    } else if let Some(overload) = error.downcast_ref::<Overload<Boxed>>() {
+        match overload {
+            Overload::Rejected(_) => Outcome::Ignored,
+            Overload::Inner(error) => Outcome::from_error(&**error),
+        }
+    } else if let Some(error) = error.downcast_ref::<Box<dyn Error>>() {
+        Outcome::from_error(&**error)
+    } else {
+        Outcome::Failure
     }
 }
 
@@ -136,5 +176,33 @@ impl<E: std::error::Error + 'static> std::error::Error for Overload<E> {
             Overload::Rejected(rejected) => Some(rejected),
             Overload::Inner(e) => e.source(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reason;
+    use std::io;
+
+    /// A valve that shed load opened a breaker around it, although the dependency was healthy.
+    #[test]
+    fn rejection_by_an_inner_guard_is_ignored() {
+        fn outcome<E: 'static>(error: E) -> Outcome {
+            OnError.classify(Err::<&(), _>(&error))
+        }
+        let rejected = Rejected::new("valve", Reason::Full);
+        let nested = || io::Error::other(io::Error::other(rejected));
+        assert_eq!(outcome(rejected), Outcome::Ignored);
+        assert_eq!(outcome(Boxed::from(rejected)), Outcome::Ignored);
+        assert_eq!(outcome(Boxed::from(Overload::<io::Error>::Rejected(rejected))), Outcome::Ignored);
+        assert_eq!(outcome(Boxed::from(nested())), Outcome::Ignored);
+        assert_eq!(outcome(Box::<dyn Error>::from(nested())), Outcome::Ignored);
+        assert_eq!(outcome(Overload::<Boxed>::Rejected(rejected)), Outcome::Ignored);
+        assert_eq!(outcome(Overload::Inner(Boxed::from(nested()))), Outcome::Ignored);
+        assert_eq!(outcome(Overload::Inner(Boxed::from("broken"))), Outcome::Failure);
+        assert_eq!(outcome(Boxed::from("broken")), Outcome::Failure);
+        assert_eq!(outcome("broken"), Outcome::Failure);
+        assert_eq!(OnError.classify(Ok::<_, &Boxed>(&())), Outcome::Success);
     }
 }

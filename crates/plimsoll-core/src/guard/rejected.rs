@@ -66,6 +66,85 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Why a circuit breaker rejected a request with [`Reason::Open`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpenCause {
+    /// Too many calls failed or timed out.
+    Failures = 1,
+    /// Too many calls failed.
+    Errors,
+    /// Too many calls timed out.
+    Timeouts,
+    /// Too many calls were slow.
+    SlowCalls,
+    /// The dependency rejected too many calls itself.
+    Overloads,
+    /// The callers gave up on too many calls, and too few succeeded.
+    Cancellations,
+    /// Too many probes failed.
+    ProbesFailed,
+    /// A health check failed.
+    HealthCheckFailed,
+    /// An operator opened it.
+    Operator,
+    /// An operator has blocked it.
+    Blocked,
+    /// An operator has it reject calls at random, as a test.
+    InjectedFault,
+    /// It is half-open, and the maximum number of probes is in flight.
+    Probing,
+    /// It admits a growing share of the calls, and this call was not among them.
+    Ramp,
+}
+
+impl OpenCause {
+    /// Returns one or two words in lower case, for labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OpenCause::Failures => "failures",
+            OpenCause::Errors => "errors",
+            OpenCause::Timeouts => "time-outs",
+            OpenCause::SlowCalls => "slow calls",
+            OpenCause::Overloads => "overloads",
+            OpenCause::Cancellations => "cancelled calls",
+            OpenCause::ProbesFailed => "failed probes",
+            OpenCause::HealthCheckFailed => "failed health check",
+            OpenCause::Operator => "operator",
+            OpenCause::Blocked => "blocked",
+            OpenCause::InjectedFault => "injected fault",
+            OpenCause::Probing => "probing",
+            OpenCause::Ramp => "ramp",
+        }
+    }
+
+    /// Returns the cause with this number, or `None` if there is none.
+    const fn from_number(number: u64) -> Option<Self> {
+        Some(match number {
+            1 => OpenCause::Failures,
+            2 => OpenCause::Errors,
+            3 => OpenCause::Timeouts,
+            4 => OpenCause::SlowCalls,
+            5 => OpenCause::Overloads,
+            6 => OpenCause::Cancellations,
+            7 => OpenCause::ProbesFailed,
+            8 => OpenCause::HealthCheckFailed,
+            9 => OpenCause::Operator,
+            10 => OpenCause::Blocked,
+            11 => OpenCause::InjectedFault,
+            12 => OpenCause::Probing,
+            13 => OpenCause::Ramp,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for OpenCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// A rejection. It always means that the work never began.
 ///
 /// It is small and `Copy`, and creating one allocates nothing. It names the guard and the reason.
@@ -88,9 +167,10 @@ pub struct Rejected {
     // `u64::MAX` stands for "not known". Two `Option`s would double what a rejection writes.
     window: u64,
     retry_after: u64,
-    // The reason in the low four bits, then the limit and the observed number, thirty bits each. A
-    // rejection is moved two or three times on its way out, sixteen bytes at a time. Such a move
-    // stalls on two words that were just written separately, longer than everything else takes.
+    // The reason and the cause in four bits each, then the limit and the observed number, 28 bits
+    // each. A rejection is moved two or three times on its way out, sixteen bytes at a time. Such a
+    // move stalls on two words that were just written separately, longer than everything else
+    // takes.
     facts: u64,
 }
 
@@ -100,7 +180,12 @@ fn known(n: u64) -> Option<u64> {
     (n != UNKNOWN).then_some(n)
 }
 
-const BITS: u32 = 30;
+const CAUSE: u32 = 4;
+/// The bits of the reason and the cause.
+const WORDS: u64 = 0xff;
+const LIMIT: u32 = 8;
+const OBSERVED: u32 = LIMIT + BITS;
+const BITS: u32 = 28;
 const NO_NUMBER: u64 = (1 << BITS) - 1;
 
 const fn number(n: u64) -> u64 {
@@ -111,12 +196,12 @@ impl Rejected {
     /// Creates a rejection by the guard named `by`.
     #[inline]
     pub const fn new(by: &'static str, reason: Reason) -> Self {
-        let facts = reason as u64 | NO_NUMBER << 4 | NO_NUMBER << (4 + BITS);
+        let facts = reason as u64 | NO_NUMBER << LIMIT | NO_NUMBER << OBSERVED;
         Rejected { by, window: UNKNOWN, retry_after: UNKNOWN, facts }
     }
 
-    /// Sets the limit and the number that was observed. Range: 0 to 1,073,741,822; larger numbers
-    /// are stored as that.
+    /// Sets the limit and the number that was observed. Range: 0 to 268,435,454; larger numbers are
+    /// stored as that.
     #[inline]
     pub const fn numbers(mut self, limit: u64, observed: u64) -> Self {
         // One branch that is nearly always predicted, instead of two choices on every rejection.
@@ -125,7 +210,21 @@ impl Rejected {
         } else {
             (number(limit), number(observed))
         };
-        self.facts = self.facts & 15 | limit << 4 | observed << (4 + BITS);
+        self.facts = self.facts & WORDS | limit << LIMIT | observed << OBSERVED;
+        self
+    }
+
+    /// Sets why a circuit breaker is open.
+    #[inline]
+    pub const fn because(self, cause: OpenCause) -> Self {
+        self.because_number(cause as u64)
+    }
+
+    /// Sets the cause by its number, the lowest four bits. 0 is none.
+    #[doc(hidden)]
+    #[inline]
+    pub const fn because_number(mut self, cause: u64) -> Self {
+        self.facts = self.facts & !(15 << CAUSE) | (cause & 15) << CAUSE;
         self
     }
 
@@ -191,6 +290,11 @@ impl Rejected {
         }
     }
 
+    /// Returns why the circuit breaker is open, if one rejected the request.
+    pub const fn cause(&self) -> Option<OpenCause> {
+        OpenCause::from_number(self.facts >> CAUSE & 15)
+    }
+
     const fn number(&self, shift: u32) -> Option<u64> {
         let n = (self.facts >> shift) & NO_NUMBER;
         if n == NO_NUMBER { None } else { Some(n) }
@@ -198,12 +302,12 @@ impl Rejected {
 
     /// Returns the limit, if the guard stated one.
     pub const fn limit(&self) -> Option<u64> {
-        self.number(4)
+        self.number(LIMIT)
     }
 
     /// Returns the observed number, if the guard stated one.
     pub const fn observed(&self) -> Option<u64> {
-        self.number(4 + BITS)
+        self.number(OBSERVED)
     }
 
     /// Returns the time over which the numbers are counted.
@@ -222,6 +326,30 @@ impl Rejected {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rejected: {}", self.by, self.reason())?;
+        match self.cause() {
+            Some(cause) => self.fmt_cause(f, cause)?,
+            None => self.fmt_numbers(f)?,
+        }
+        match self.retry_after() {
+            Some(after) => write!(f, ", retry after {:?}", rounded(after)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Rejected {
+    /// Writes why a circuit breaker is open, and what it counted.
+    fn fmt_cause(&self, f: &mut fmt::Formatter<'_>, cause: OpenCause) -> fmt::Result {
+        match (self.observed(), self.window(), self.limit()) {
+            (Some(observed), Some(window), Some(limit)) => {
+                write!(f, " ({observed} {cause} in {window:?}, limit {limit})")
+            }
+            _ => write!(f, " ({cause})"),
+        }
+    }
+
+    /// Writes the numbers behind the decision.
+    fn fmt_numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.limit(), self.observed()) {
             (Some(limit), Some(observed)) => write!(f, " ({observed} of {limit}")?,
             (Some(limit), None) => write!(f, " (limit {limit}")?,
@@ -236,10 +364,7 @@ impl fmt::Display for Rejected {
         if let Some(wait) = self.window().filter(|_| waited) {
             write!(f, " after {:?}", rounded(wait))?;
         }
-        match self.retry_after() {
-            Some(after) => write!(f, ", retry after {:?}", rounded(after)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -256,6 +381,7 @@ impl fmt::Debug for Rejected {
         f.debug_struct("Rejected")
             .field("by", &self.by)
             .field("reason", &self.reason())
+            .field("cause", &self.cause())
             .field("limit", &self.limit())
             .field("observed", &self.observed())
             .field("window", &self.window())
@@ -277,16 +403,16 @@ mod tests {
         for reason in given.into_iter().chain([TooLarge, Filtered, Throttled, Unidentified]) {
             let rejected = Rejected::new("x", reason);
             assert_eq!((rejected.reason(), rejected.limit(), rejected.observed()), (reason, None, None));
-            let rejected = rejected.numbers(0, 1_073_741_822);
+            let rejected = rejected.numbers(0, 268_435_454);
             assert_eq!(
                 (rejected.reason(), rejected.limit(), rejected.observed()),
-                (reason, Some(0), Some(1_073_741_822))
+                (reason, Some(0), Some(268_435_454))
             );
             let rejected =
                 rejected.numbers(u64::MAX, 7).over(Duration::from_secs(1)).retry_in(Duration::ZERO);
             assert_eq!(
                 (rejected.reason(), rejected.limit(), rejected.observed()),
-                (reason, Some(1_073_741_822), Some(7))
+                (reason, Some(268_435_454), Some(7))
             );
             assert_eq!(
                 (rejected.window(), rejected.retry_after()),
@@ -305,6 +431,26 @@ mod tests {
         let limited = Rejected::new("api", Reason::Limited).numbers(5, 5).over(Duration::from_secs(1));
         let limited = limited.retry_in(Duration::from_nanos(474_000_604));
         assert_eq!(limited.to_string(), "api rejected: limited (5 of 5 in 1s), retry after 474.1ms");
+    }
+
+    /// A ratio trip read "open (10 of 5 in 10s)", and a block like a failure.
+    #[test]
+    fn open_breaker_states_its_cause() {
+        let open = Rejected::new("payments", Reason::Open);
+        assert_eq!((open.cause(), open.to_string()), (None, "payments rejected: open".into()));
+        let failed = open.because(OpenCause::Failures).numbers(5, 10).over(Duration::from_secs(10));
+        assert_eq!(failed.to_string(), "payments rejected: open (10 failures in 10s, limit 5)");
+        for number in 1..=13 {
+            let cause = OpenCause::from_number(number).unwrap();
+            let rejected = open.because(OpenCause::Ramp).numbers(1, 2).because(cause);
+            assert_eq!(
+                (cause as u64, rejected.cause(), rejected.reason()),
+                (number, Some(cause), Reason::Open)
+            );
+            assert_eq!((rejected.limit(), rejected.observed()), (Some(1), Some(2)));
+            assert_eq!(open.because(cause).to_string(), format!("payments rejected: open ({cause})"));
+        }
+        assert!(OpenCause::from_number(0).or(OpenCause::from_number(14)).is_none());
     }
 
     #[test]

@@ -58,6 +58,14 @@ pub enum Event {
         /// The outcome of the work.
         outcome: Outcome,
     },
+    /// The application reported an outcome that belongs to no admission.
+    #[non_exhaustive]
+    Reported {
+        /// The guard.
+        by: &'static str,
+        /// The outcome.
+        outcome: Outcome,
+    },
     /// Admitted work never began; its charge was refunded.
     #[non_exhaustive]
     Refunded {
@@ -155,6 +163,11 @@ impl Event {
         Event::Completed { by, outcome }
     }
 
+    /// Creates [`Reported`](Self::Reported).
+    pub const fn reported(by: &'static str, outcome: Outcome) -> Self {
+        Event::Reported { by, outcome }
+    }
+
     /// Creates [`Refunded`](Self::Refunded).
     pub const fn refunded(by: &'static str) -> Self {
         Event::Refunded { by }
@@ -231,6 +244,7 @@ impl Event {
             | Event::Rejected { by, .. }
             | Event::Abandoned { by, .. }
             | Event::Completed { by, .. }
+            | Event::Reported { by, .. }
             | Event::Refunded { by, .. }
             | Event::Shadowed { by, .. }
             | Event::Unguarded { by, .. }

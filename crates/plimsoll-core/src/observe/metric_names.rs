@@ -7,6 +7,9 @@
 pub const DECISIONS: &str = "plimsoll_decisions_total";
 /// Counter: admitted work that has ended, by [`GUARD`] and [`OUTCOME`].
 pub const COMPLETED: &str = "plimsoll_completed_total";
+/// Counter: outcomes that the application reported without an admission, by [`GUARD`] and
+/// [`OUTCOME`].
+pub const REPORTED: &str = "plimsoll_reported_total";
 /// Gauge: admitted work that has neither ended nor been refunded, by [`GUARD`].
 pub const IN_FLIGHT: &str = "plimsoll_in_flight";
 /// Counter: changes of a guard's state, by [`GUARD`].

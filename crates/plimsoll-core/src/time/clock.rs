@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 /// The default is the system's monotonic clock. [`ManualTime`] provides clocks that stand still
 /// until a test or a simulator moves them.
 ///
-/// A sleep uses the timer of the tokio runtime it is polled in. That runtime must have been built
-/// with `enable_time` or `enable_all`. Outside a runtime, one timer thread serves all sleepers. The
-/// first sleeper starts it.
+/// A sleep in a task of a tokio runtime uses the timer of that runtime. Elsewhere, and if the
+/// runtime has no timer, one timer thread serves all sleepers. The first sleeper starts it.
 ///
 /// With the feature `test-util` the system clock follows tokio's paused time.
 #[derive(Clone, Debug, Default)]

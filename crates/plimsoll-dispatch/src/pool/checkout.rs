@@ -79,9 +79,6 @@ impl<T> Dispatch<T> {
     /// # Cancel safety
     /// Dropped while it waits, the future leaves the queue. A slot that was granted to it passes on
     /// to the next caller.
-    ///
-    /// # Panics
-    /// Panics when it has to wait inside a tokio runtime without a timer.
     #[doc(alias = "checkout_timeout")]
     pub async fn checkout_within(&self, timeout: Duration) -> Checkout<T, &Self> {
         match self.wait(timeout).await {

@@ -63,14 +63,14 @@ impl Reader<'_> {
             .optional_whole("policy.probe_concurrency", &keys.probe_concurrency, 1..=1_024)?
             .unwrap_or(probes.concurrency);
         let lease = self.time_or("policy.probe_lease", &keys.probe_lease, NANO, probes.lease)?;
-        let over = self.time_or("policy.ramp", &keys.ramp, Duration::ZERO, ramp.duration)?;
+        let over = keys.ramp.as_ref().map(|given| self.time("policy.ramp", given, Duration::ZERO..=HOUR));
         let call_timeout = keys.call_timeout.as_ref();
         let call_timeout = call_timeout.map(|given| self.time("policy.call_timeout", given, NANO..=HOUR));
         Ok(CircuitBreakerConfig {
             trips,
             open_time: OpenTime { first, max, ..open },
             probes: Probes { concurrency: probe_concurrency, lease, ..probes },
-            ramp: Ramp { duration: over, ..ramp },
+            ramp: Ramp { duration: over.transpose()?.or(ramp.duration), ..ramp },
             call_timeout: call_timeout.transpose()?.or(deadline),
             ..CircuitBreakerConfig::default()
         })
@@ -103,7 +103,7 @@ mod tests {
             trips: vec![when(Trip::failures()), when(Trip::slow(ms(50)))],
             open_time: OpenTime { first: ms(90_000), max: ms(90_000), ..plain.open_time },
             probes: Probes { concurrency: 3, lease: ms(300), ..plain.probes },
-            ramp: Ramp { duration: Duration::ZERO, ..plain.ramp },
+            ramp: Ramp { duration: Some(Duration::ZERO), ..plain.ramp },
             call_timeout: Some(ms(100)),
             ..plain
         };

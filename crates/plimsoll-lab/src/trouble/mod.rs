@@ -84,6 +84,7 @@ mod day;
 #[allow(dead_code)] // has more than today's cells use
 mod far;
 mod guard;
+mod key_flood;
 mod kind;
 #[allow(dead_code)] // has more than today's cells use
 mod phases;
@@ -92,6 +93,8 @@ mod registry;
 mod report;
 mod row;
 mod run;
+#[allow(dead_code)] // has more than today's cells use
+mod scenes;
 
 pub use cell::{Cell, Size};
 pub use guard::Guard;

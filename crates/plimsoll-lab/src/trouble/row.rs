@@ -141,6 +141,14 @@ impl Row {
         self.judge_harm()
     }
 
+    /// Shows the figure without the guard, without a verdict on harm.
+    #[must_use]
+    pub fn beside(mut self, bare: f64) -> Self {
+        self.without = Some(bare);
+        self.harm = false;
+        self
+    }
+
     /// States what the guard spends on purpose, as a share of the figure without it.
     ///
     /// It counts as harm only beyond that share and 2 %.
@@ -182,6 +190,12 @@ impl Row {
             (Some(_), true, false) => "MET, remove known_miss",
             (Some(_), ..) => "known miss",
         }
+    }
+
+    /// Returns why the limit is missed, or why the figure is below the one without the guard.
+    pub fn reason(&self) -> Option<&'static str> {
+        let is_spent = self.without.is_some_and(|bare| self.value < harmless(bare, 0.0));
+        self.known_miss.or(self.spends.filter(|_| is_spent).map(|(_, why)| why))
     }
 
     /// Formats the figure and its limit.

@@ -225,9 +225,6 @@ impl RateLimiter {
     /// `Throttled` if it would wait too long, `Full` if the queue is full, `Expired` after the
     /// longest wait, `Closed` after [`close`](Self::close).
     ///
-    /// # Panics
-    /// Panics if it has to wait inside a tokio runtime without a timer.
-    ///
     /// # Examples
     /// ```
     /// # use plimsoll_limit::{Quota, RateLimiter};

@@ -139,9 +139,6 @@ where
     /// - `Full` if the queue of all accounts together is full.
     /// - `Expired` after the longest wait.
     /// - `Closed` after [`close`](Self::close).
-    ///
-    /// # Panics
-    /// Panics if it has to wait inside a tokio runtime without a timer.
     #[doc(alias = "until_key_ready")]
     pub async fn acquire(&self, key: &P::Key) -> Result<Permit<&Self>, Rejected> {
         self.acquire_n(key, 1).await
@@ -214,9 +211,12 @@ where
 }
 
 impl<P: QuotaPolicy> KeyedLimiter<P> {
-    /// Returns the number of keys that are remembered.
+    /// Returns the number of keys that are remembered: of accounts that owe units. For a
+    /// [`FairRateLimiter`](crate::FairRateLimiter), of those that were active in the last 8 s.
+    ///
+    /// It is counted anew. The call visits the whole table, about a millisecond for a million keys.
     pub fn key_count(&self) -> usize {
-        self.0.table().len()
+        self.0.key_count()
     }
 
     /// Returns the maximum number of keys that are remembered, a multiple of 8.
@@ -224,10 +224,12 @@ impl<P: QuotaPolicy> KeyedLimiter<P> {
         self.0.table().capacity()
     }
 
-    /// Returns the number of requests of accounts that were not remembered and found no entry.
+    /// Returns the number of requests of new accounts that found the table full: all entries that
+    /// they could have are of accounts that owe units.
     ///
-    /// Such accounts share overflow quotas. If the number grows, increase
-    /// [`max_keys`](Self::max_keys).
+    /// [`WhenFull`](crate::WhenFull) states what happens to them. If the number grows, increase
+    /// [`max_keys`](Self::max_keys). A [`FairRateLimiter`](crate::FairRateLimiter) lets them share
+    /// 64 parts of its tail, chosen by hash.
     pub fn overflowed(&self) -> u64 {
         self.0.table().overflowed()
     }
@@ -341,7 +343,6 @@ impl<P: QuotaPolicy> fmt::Debug for KeyedLimiter<P> {
         f.debug_struct(P::NAME)
             .field("name", &self.name())
             .field("policy", &self.0)
-            .field("key_count", &self.key_count())
             .field("max_keys", &self.max_keys())
             .field("queued", &self.queued())
             .field("closed", &self.is_closed())

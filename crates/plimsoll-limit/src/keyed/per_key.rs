@@ -6,10 +6,11 @@ use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::setup::{
     Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, is_close, max_keys_setter, queue_setters, rejected,
+    when_full_controls, when_full_setter,
 };
-use crate::table::Table;
 use crate::table::gcra_table::{GcraTable, NotBefore};
-use crate::{Quota, quota};
+use crate::table::{Crowd, Table};
+use crate::{Quota, WhenFull, quota};
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Rejected, Words, setup_setters};
 use std::fmt;
@@ -34,10 +35,10 @@ use std::time::Duration;
 ///
 /// It takes 24 bytes for each of its [`max_keys`](KeyedRateLimiterBuilder::max_keys). If there is
 /// no room for a new account, one is evicted whose quota has fully replenished, which changes
-/// nothing for it. If there is none, new accounts share 64 overflow quotas, chosen by hash. Known
-/// accounts keep their own.
+/// nothing for it. If all sixteen that could make room owe units, the one that owes the fewest is
+/// evicted, and what it owed is forgotten. [`WhenFull`] has the other choice.
 ///
-/// A rejection by the account's own quota has the reason `Limited`, one by an overflow quota
+/// A rejection by the account's own quota has the reason `Limited`, one for lack of room
 /// `Throttled`.
 #[doc(alias = "token bucket")]
 #[doc(alias = "governor")]
@@ -143,6 +144,9 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     fn table(&self) -> &Table {
         &self.accounts.table
     }
+    fn key_count(&self) -> usize {
+        self.accounts.count(self.common.now())
+    }
 
     #[inline(always)]
     fn caller(&self, key: &K) -> PerKeyCaller
@@ -190,7 +194,8 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     fn refund(&self, charge: KeyedCharge) {
         // By the coarse clock, as most charges are.
         let now = self.common.clock.coarse().as_nanos();
-        self.accounts.refund(charge.entry, now, charge.units, charge.at, charge.interval);
+        let is_owner = |hash| tag(hash) == charge.tag;
+        self.accounts.refund(charge.entry, is_owner, now, charge.units, charge.at, charge.interval);
         if !self.common.queues.is_quiet()
             && let Some(entry) = self.accounts.table.at(charge.entry)
         {
@@ -200,7 +205,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
         let (rate, now) = (caller.rate, self.common.now());
-        let (free, reason) = self.accounts.free_or_overflow(caller.hash, rate, now);
+        let (free, reason) = self.accounts.free_or_room(caller.hash, rate, now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
         // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
@@ -305,6 +310,8 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
     pub fn quota(&self) -> Quota {
         self.0.live.quota()
     }
+
+    when_full_controls!();
 }
 
 /// The settings of a [`KeyedRateLimiter`]. Plain data; validated when a limiter is built.
@@ -317,8 +324,11 @@ pub struct KeyedRateLimiterConfig {
     /// The quota of each key. Default: 100 units a second.
     pub quota: Quota,
     /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
-    /// Default: 65,536. Range: 1 to 2³⁰.
+    /// Default: 262,144. Range: 1 to 2³⁰.
     pub max_keys: usize,
+    /// What happens to a new account when the table is full of accounts that owe units. Default:
+    /// `Evict`.
+    pub when_full: WhenFull,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
     /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
@@ -333,6 +343,7 @@ impl Default for KeyedRateLimiterConfig {
             name: "accounts".into(),
             quota: Quota::per_second(100),
             max_keys: MAX_KEYS,
+            when_full: WhenFull::default(),
             queue: QUEUE,
             max_wait: MAX_WAIT,
         }
@@ -377,6 +388,7 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
+    when_full_setter!();
     queue_setters!(keyed);
     setup_setters!(KeyedRateLimiterConfig: clock, dice, observe);
 
@@ -386,12 +398,13 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError> {
         self.config.validate()?;
-        let KeyedRateLimiterConfig { name, quota, max_keys, queue, max_wait } = self.config;
+        let KeyedRateLimiterConfig { name, quota, max_keys, when_full, queue, max_wait } = self.config;
         let identity = self.setup.identity(&name);
+        let crowd = Crowd::new(identity.name, identity.observer.clone());
         Ok(KeyedLimiter(Arc::new(PerKey {
             live: LiveQuota::new(quota),
             quota_of: self.quota_of,
-            accounts: GcraTable::new(max_keys, &identity.dice),
+            accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
             common: Common::new(identity, queue, max_wait),
         })))
     }

@@ -22,6 +22,8 @@ pub trait QuotaPolicy: Debug + Sized {
     fn common(&self) -> &Common;
     /// Returns the table of accounts.
     fn table(&self) -> &Table;
+    /// Returns the number of accounts that have something to remember. Visits the whole table.
+    fn key_count(&self) -> usize;
 
     /// Derives the caller from its key.
     fn caller(&self, key: &Self::Key) -> Self::Caller

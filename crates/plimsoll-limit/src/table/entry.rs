@@ -2,18 +2,23 @@
 //!
 //! Three words: the hash of the account, its state, and a tag. The state of a
 //! [`Rate`](crate::quota::gcra::Rate) is the instant from which nothing is owed. The tag holds the
-//! interval by which the state is counted, a version, and a bit. The bit is set while the words
-//! change together, because another account moves in or the interval changes.
+//! interval by which the state is counted, a version, and two bits. One is set while the words
+//! change together, because another account moves in or the interval changes. The other is set
+//! once the account was rejected.
 //!
 //! A thread that changes only the state reads all three words, reads the tag again, and exchanges
-//! the state. A thread that moves an account in sets the bit, exchanges the state *for a different
-//! one*, and then writes the other words. So a state that was read with its tag, and has not
-//! changed since, belongs to the account for which it was read. No other account is ever charged,
+//! the state. A thread that moves an account in sets the first bit, exchanges the state *for a
+//! different one*, and then writes the other words. So a state that was read with its tag, and has
+//! not changed since, belongs to the account for which it was read. No other account is charged,
 //! and no account is evicted that has just been charged.
 //!
-//! A state can return to an earlier value in one way only: it is counted by another interval and
-//! then charged, to the very nanosecond. A thread that read it before takes a unit that is not
-//! there. That unit is owed, and is replenished before the next one is given.
+//! A state can return to an earlier value in two ways only, to the very nanosecond. First, it is
+//! counted by another interval and then charged. A thread that read it before takes a unit that is
+//! not there. That unit is owed, and is replenished before the next one is given. Second, an
+//! account is evicted while it owes units, and the next one is later charged up to the same
+//! instant. A thread that read it before then charges the wrong account. It must have been
+//! preempted until the next unit was replenished: before that the states differ, because each such
+//! account owes a few nanoseconds less at first, another number each. See [`Snapshot::offset`].
 
 use crate::quota::gcra::{NEVER, Rate, refunded, rescaled};
 use plimsoll_core::parts::sync::{AtomicU64, Ordering, pause};
@@ -36,17 +41,51 @@ impl Default for Entry {
 }
 
 const CHANGING: u64 = 1;
-const VERSION: u64 = 2;
+const REJECTED: u64 = 2;
+const VERSION: u64 = 4;
 const SHIFT: u32 = 12;
 
 pub(crate) fn interval_of(tag: u64) -> u64 {
     tag >> SHIFT
 }
 
-/// Returns the tag that follows `tag`, with this interval and without the bit.
+/// Returns the tag that follows `tag`, with this interval and without the bits.
 fn next_tag(tag: u64, interval: u64) -> u64 {
-    let version = tag.wrapping_add(VERSION) & ((1 << SHIFT) - 1) & !CHANGING;
+    let version = tag.wrapping_add(VERSION) & ((1 << SHIFT) - VERSION);
     interval << SHIFT | version
+}
+
+/// The three words of an entry, which belong together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    tag: u64,
+    hash: u64,
+    pub(crate) state: u64,
+}
+
+impl Snapshot {
+    pub(crate) fn is_empty(self) -> bool {
+        self.hash == EMPTY
+    }
+
+    pub(crate) fn hash(self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn interval(self) -> u64 {
+        interval_of(self.tag)
+    }
+
+    /// Returns whether the account was rejected since it has the entry.
+    pub(crate) fn was_rejected(self) -> bool {
+        self.tag & REJECTED != 0
+    }
+
+    /// Returns a number of nanoseconds that differs from those of the accounts that were in the
+    /// entry before: the version, at least 1.
+    pub(crate) fn offset(self) -> u64 {
+        (self.tag & ((1 << SHIFT) - 1)) / VERSION + 1
+    }
 }
 
 /// The result of taking units.
@@ -89,11 +128,14 @@ impl Entry {
         self.state.load(Ordering::Acquire)
     }
 
-    /// Returns whether another account moves in right now.
-    pub(crate) fn is_changing(&self) -> bool {
-        // Acquire: pairs with the Release store of the tag in `move_in`. A reader that finds the
-        // bit cleared sees the new hash.
-        self.tag.load(Ordering::Acquire) & CHANGING != 0
+    /// Returns all three words. Returns `None` if another thread is changing them together.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        // Acquire: as in `read`.
+        let tag = self.tag.load(Ordering::Acquire);
+        let hash = self.hash.load(Ordering::Acquire);
+        let state = self.state.load(Ordering::Acquire);
+        let settled = tag & CHANGING == 0 && self.tag.load(Ordering::Relaxed) == tag;
+        settled.then_some(Snapshot { tag, hash, state })
     }
 
     /// Returns the tag and the state of the account `hash`, which belong together. Returns `None`
@@ -138,7 +180,12 @@ impl Entry {
                 continue;
             }
             match rate.take(free, now, units) {
-                Err(at) => return Taken::NotBefore(at),
+                Err(at) => {
+                    if tag & REJECTED == 0 {
+                        self.mark_rejected(tag);
+                    }
+                    return Taken::NotBefore(at);
+                }
                 Ok(next) if self.exchange(free, next) => return Taken::Yes,
                 Ok(_) => {}
             }
@@ -183,10 +230,14 @@ impl Entry {
     ///
     /// It computes with the shorter of both intervals, so that no refund returns too much. If the
     /// present one is shorter, units count as replenished sooner than they were. If the earlier one
-    /// is shorter, less is refunded for each unit. If the account was evicted meanwhile, its units
-    /// had been replenished by the earlier interval, so nothing is refunded to the new account.
+    /// is shorter, less is refunded for each unit.
     pub(crate) fn refund(&self, now: u64, units: u32, at: u64, interval: u64) {
-        while let Some((tag, free)) = self.read(self.hash()) {
+        self.refund_to(self.hash(), now, units, at, interval);
+    }
+
+    /// The same if the entry is still that of the account `hash`.
+    pub(crate) fn refund_to(&self, hash: u64, now: u64, units: u32, at: u64, interval: u64) {
+        while let Some((tag, free)) = self.read(hash) {
             let less = refunded(free, now, interval_of(tag).min(interval), units, at);
             if less == free || self.exchange(free, less) {
                 return;
@@ -235,7 +286,27 @@ impl Entry {
         self.tag.store(next_tag(tag, interval), Ordering::Release);
     }
 
-    /// Sets the bit. Returns `false` if another thread is changing the entry, or has changed it.
+    /// Records that the account was rejected, if it still has the entry.
+    ///
+    /// Such an account wants more than its quota. It is evicted after those that do not.
+    pub(crate) fn reject(&self, hash: u64) {
+        // Relaxed: a hint.
+        if self.tag.load(Ordering::Relaxed) & REJECTED == 0
+            && let Some((tag, _)) = self.read(hash)
+        {
+            self.mark_rejected(tag);
+        }
+    }
+
+    #[cold]
+    fn mark_rejected(&self, tag: u64) {
+        // Relaxed: a hint for the eviction, and an exchange continues the release sequence of the
+        // store before it. If the tag has changed, the next rejection sets the bit.
+        let _ = self.tag.compare_exchange(tag, tag | REJECTED, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Sets the first bit. Returns `false` if another thread is changing the entry, or has changed
+    /// it.
     fn lock(&self, tag: u64) -> bool {
         // Acquire: pairs with the Release stores of the tag, so that the previous change is
         // visible.
@@ -243,32 +314,21 @@ impl Entry {
         self.tag.compare_exchange(tag, locked, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives the entry to the account `hash` if it is empty, or if its account may be evicted by
-    /// its state.
+    /// Gives the entry to the account `hash`, with this state, if nothing has changed since `seen`.
+    /// Returns whether it did.
     ///
-    /// Returns whether it was empty, or `None` if it was not given. `fresh` must differ from every
-    /// state that may be evicted.
-    pub(crate) fn move_in(
-        &self,
-        hash: u64,
-        interval: u64,
-        fresh: u64,
-        may_evict: impl Fn(u64) -> bool,
-    ) -> Option<bool> {
-        let tag = self.tag.load(Ordering::Acquire);
-        let empty = self.is(EMPTY);
-        if tag & CHANGING != 0 || !(empty || may_evict(self.state_hint())) || !self.lock(tag) {
-            return None;
+    /// `state` must differ from the one that was seen, unless the entry was empty.
+    pub(crate) fn move_in(&self, seen: Snapshot, hash: u64, interval: u64, state: u64) -> bool {
+        if !self.lock(seen.tag) {
+            return false;
         }
-        let state = self.state.load(Ordering::Relaxed);
-        let empty = self.is(EMPTY);
         // If the exchange fails, the present account has just been charged, and stays.
-        if (empty || may_evict(state)) && self.exchange(state, fresh) {
+        let moved = self.exchange(seen.state, state);
+        if moved {
             self.hash.store(hash, Ordering::Release);
-            self.tag.store(next_tag(tag, interval), Ordering::Release);
-            return Some(empty);
         }
-        self.tag.store(next_tag(tag, interval_of(tag)), Ordering::Release);
-        None
+        let interval = if moved { interval } else { seen.interval() };
+        self.tag.store(next_tag(seen.tag, interval), Ordering::Release);
+        moved
     }
 }

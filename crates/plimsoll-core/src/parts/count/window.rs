@@ -248,6 +248,33 @@ impl<const K: usize> SlidingWindow<K> {
         }
     }
 
+    /// Returns whether an event at `at` has left the window by `now`.
+    #[inline]
+    pub fn has_left(&self, at: Instant, now: Instant) -> bool {
+        let scale = Scale(self.scale.load(Ordering::Relaxed));
+        let age = scale.tick(now).wrapping_sub(scale.tick(at)) & TICKS;
+        age > SLICES && age < TICKS - AHEAD
+    }
+
+    /// Calls `each` with the events of every slice that has left the window since `before`.
+    ///
+    /// Only slices that were in the window at `before`, or began up to five slices later, are
+    /// known. A slice whose place was counted in again meanwhile reads as zeros.
+    pub fn each_that_left(&self, life: u32, before: Instant, now: Instant, mut each: impl FnMut([u64; K])) {
+        let first = self.tick(life, before).wrapping_sub(SLICES);
+        let left = (self.tick(life, now).wrapping_sub(first) & TICKS).saturating_sub(SLICES);
+        for tick in (0..left.min(RING as u64)).map(|n| first.wrapping_add(n)) {
+            let mut sums = [0; K];
+            for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
+                for (kind, sum) in sums.iter_mut().enumerate() {
+                    let word = ring.cell(kind, tick).map_or(0, |cell| cell.load(Ordering::Relaxed));
+                    *sum += if word >> COUNT_BITS == tick & TICKS { word & COUNT } else { 0 };
+                }
+            }
+            each(sums);
+        }
+    }
+
     /// Returns the number of events of each kind in this life, within the span up to `now`.
     pub fn sum(&self, life: u32, now: Instant) -> [u64; K] {
         self.sum_in(self.tick(life, now))

@@ -22,6 +22,7 @@ use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::phases::Phases;
 use crate::trouble::row::{Phase, Row};
+use crate::trouble::scenes::{Lengths, SLOTS, SYSTEM, bounded, judge, scenes};
 
 const GUARD: Guard = Guard::Dispatch;
 const S: Duration = Duration::from_secs(1);
@@ -29,13 +30,11 @@ const MS: Duration = Duration::from_millis(1);
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    vec![
-        Cell::new(GUARD, Trouble::T1, long_stall),
-        Cell::new(GUARD, Trouble::T14, slots_held_for_minutes),
-        Cell::new(GUARD, Trouble::T15, callers_leave),
-        Cell::new(GUARD, Trouble::T21, almost_full),
-        Cell::new(GUARD, Trouble::T22, many_threads),
-    ]
+    let troubles = SYSTEM.into_iter().chain([Trouble::T14]);
+    let mut cells: Vec<Cell> = troubles.map(|trouble| Cell::of(GUARD, trouble, measure)).collect();
+    cells.push(Cell::new(GUARD, Trouble::T21, almost_full));
+    cells.push(Cell::new(GUARD, Trouble::T22, many_threads));
+    cells
 }
 
 /// The troubles without a meaning here, and why.
@@ -50,18 +49,37 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T2,
-    Trouble::T3,
-    Trouble::T6,
-    Trouble::T7,
-    Trouble::T9,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T19];
+
+/// The scenes of a trouble, and what only a pool can show.
+fn measure(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let mut rows = system(trouble, size, seed);
+    match trouble {
+        Trouble::T1 => rows.extend(waiting_in_a_stall(size, seed)),
+        Trouble::T14 => rows.extend(slots_held_for_minutes(seed)),
+        Trouble::T15 => rows.extend(calls_dropped_in_the_middle(seed)),
+        _ => {}
+    }
+    rows
+}
+
+/// A pool with as many slots as the far side.
+fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::new(size));
+    judge(
+        &scenes,
+        seed,
+        "",
+        |scene, _| bounded(scene, 0),
+        |bench| {
+            let pool =
+                Dispatch::<()>::builder().slots(SLOTS).clock(bench.clock()).dice(bench.dice(0)).build()?;
+            let held = pool.clone();
+            bench.held(move || held.in_use().into());
+            Ok(pool.layer().layer(bench.far()))
+        },
+    )
+}
 
 /// Calls that wait for a slot for at most a second.
 #[derive(Clone)]
@@ -90,20 +108,12 @@ impl Service<Request> for Waiting {
     }
 }
 
-/// The far side stops for a minute. Nothing queues in the layer; callers that choose to wait for a
-/// second are as many as arrive in one.
-fn long_stall(size: Size, seed: u64) -> Vec<Row> {
+/// The far side stops for a minute. Callers that choose to wait for a second are as many as arrive
+/// in one.
+fn waiting_in_a_stall(size: Size, seed: u64) -> Vec<Row> {
     let phases = Phases::new(10 * S, size.pick(20 * S, 60 * S), size.pick(20 * S, 600 * S));
     let far = Far::slots(16, 10 * MS).stalls(phases.begins(), phases.lasts());
     let day = Day::new(far, Callers::load(0.5), phases);
-    let bare = day.bare(seed);
-    let course = day.run(seed, |bench| {
-        let pool = Dispatch::<()>::builder().slots(16).clock(bench.clock()).dice(bench.dice(0)).build()?;
-        let watched = pool.clone();
-        bench.gauge(move || watched.queued().into());
-        Ok(pool.layer().layer(bench.far()))
-    });
-    let mut rows = course.rows("layer, half load, patient callers", &bare, Limits::back(2 * S).queue(0));
     let course = day.run(seed, |bench| {
         let pool = Dispatch::builder().slots(16).clock(bench.clock()).dice(bench.dice(0)).build()?;
         let watched = pool.clone();
@@ -112,26 +122,25 @@ fn long_stall(size: Size, seed: u64) -> Vec<Row> {
     });
     // 800 arrivals a second, and what chance adds in a minute.
     let limits = Limits::back(2 * S).queue(920);
-    rows.extend(course.rows("checkout_within 1 s, half load", &bare, limits));
-    rows
+    course.rows("checkout_within 1 s, half load", &day.bare(seed), limits)
 }
 
 /// A default pool, and the permits that are out.
-struct Slots {
+struct SlotPool {
     pool: Dispatch<()>,
     permits: Vec<Option<Permit<Dispatch<()>>>>,
     free: Vec<usize>,
 }
 
-impl Slots {
+impl SlotPool {
     fn new(slots: u32, pick: SlotPick, seed: u64) -> Self {
         let pool = Dispatch::<()>::builder().slots(slots).pick(pick).dice(dice(seed, 100)).build();
         let pool = pool.unwrap_or_else(|error| unreachable!("{error}"));
-        Slots { pool, permits: Vec::new(), free: Vec::new() }
+        SlotPool { pool, permits: Vec::new(), free: Vec::new() }
     }
 }
 
-impl Pool for Slots {
+impl Pool for SlotPool {
     fn take(&mut self) -> Result<usize, Rejected> {
         let permit = self.pool.try_acquire_owned()?;
         let number = self.free.pop().unwrap_or_else(|| {
@@ -154,10 +163,10 @@ impl Pool for Slots {
 
 /// Half of the slots are held for ever. Of the others, normal work gets what a pool of that size
 /// would give it.
-fn slots_held_for_minutes(_: Size, seed: u64) -> Vec<Row> {
+fn slots_held_for_minutes(seed: u64) -> Vec<Row> {
     let mut rows = Vec::new();
     for (slots, load) in [(16, 4.0), (16, 6.4), (100, 40.0)] {
-        let (mut pool, held) = (Slots::new(slots, SlotPick::Random, seed), slots / 2);
+        let (mut pool, held) = (SlotPool::new(slots, SlotPick::Random, seed), slots / 2);
         let _held: Vec<_> = (0..held).map(|_| pool.pool.try_acquire_owned()).collect();
         let losses = loss_system(&mut pool, slots, held, load, &dice(seed, 31));
         let possible = 1.0 - erlang_b(slots - held, load);
@@ -168,21 +177,8 @@ fn slots_held_for_minutes(_: Size, seed: u64) -> Vec<Row> {
     rows
 }
 
-/// A tenth of the callers is dropped in the middle of a call. No slot leaks, and no half-used
-/// resource is handed on.
-fn callers_leave(size: Size, seed: u64) -> Vec<Row> {
-    let phases = Phases::new(5 * S, size.pick(10 * S, 60 * S), size.pick(15 * S, 60 * S));
-    let day = Day::new(Far::slots(16, 10 * MS), Callers::load(0.5).leaving(0.1), phases);
-    let mut watched = None;
-    let course = day.run(seed, |bench| {
-        let pool = Dispatch::<()>::builder().slots(16).clock(bench.clock()).dice(bench.dice(0)).build()?;
-        watched = Some(pool.clone());
-        Ok(pool.layer().layer(bench.far()))
-    });
-    let mut rows = course.rows("layer, half load, 10 % leave", &day.bare(seed), Limits::default());
-    let leaked = watched.map_or(0, |pool| pool.in_use());
-    rows.push(Row::at_most("slots in use after the last call", f64::from(leaked), 0.0, "slots"));
-
+/// A tenth of the callers is dropped in the middle of a call. No half-used resource is handed on.
+fn calls_dropped_in_the_middle(seed: u64) -> Vec<Row> {
     let pool = Dispatch::<bool>::builder().slots(16).dice(dice(seed, 100)).build();
     let pool = pool.unwrap_or_else(|error| unreachable!("{error}"));
     let (dice, mut calls, mut half_used) = (dice(seed, 32), Vec::new(), 0_u32);
@@ -205,8 +201,11 @@ fn callers_leave(size: Size, seed: u64) -> Vec<Row> {
             }
         }
     }
-    rows.push(Row::at_most("half-used resources handed on", f64::from(half_used), 0.0, "of 20,000"));
-    rows
+    let leaked = f64::from(pool.in_use()) - calls.len() as f64;
+    vec![
+        Row::at_most("half-used resources handed on", f64::from(half_used), 0.0, "of 20,000"),
+        Row::at_most("slots that leaked", leaked, 0.0, "slots"),
+    ]
 }
 
 /// A pool is busy to 50, 80, 90 or 95 %. It rejects what Erlang's formula B says, and its
@@ -219,7 +218,7 @@ fn almost_full(size: Size, seed: u64) -> Vec<Row> {
             for offered in [0.5, 0.8, 0.9, 0.95] {
                 let load = offered * f64::from(*slots);
                 let losses =
-                    loss_system(&mut Slots::new(*slots, pick, seed), *slots, 0, load, &dice(seed, 33));
+                    loss_system(&mut SlotPool::new(*slots, pick, seed), *slots, 0, load, &dice(seed, 33));
                 untrue += losses.untrue;
                 let (value, limit) = (losses.rejected * 100.0, erlang_b(*slots, load) * 100.0 + 1.0);
                 let case = format!("rejected, {pick:?}, {slots} slots at {:.0} %", offered * 100.0);
@@ -233,10 +232,10 @@ fn almost_full(size: Size, seed: u64) -> Vec<Row> {
 
 /// More threads than processors use a pool of four slots. No slot is granted twice or lost.
 fn many_threads(size: Size, _: u64) -> Vec<Row> {
-    const SLOTS: u32 = 4;
+    const FEW: u32 = 4;
     let (mut over, mut lost) = (0_u32, 0);
     for threads in [1, 2, 8, 64] {
-        let pool = Dispatch::<()>::new(SLOTS).unwrap_or_else(|error| unreachable!("{error}"));
+        let pool = Dispatch::<()>::new(FEW).unwrap_or_else(|error| unreachable!("{error}"));
         let (held, peak) = (AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -251,9 +250,9 @@ fn many_threads(size: Size, _: u64) -> Vec<Row> {
                 });
             }
         });
-        over += peak.into_inner().saturating_sub(SLOTS);
+        over += peak.into_inner().saturating_sub(FEW);
         let all: Vec<_> = std::iter::from_fn(|| pool.try_acquire().ok()).take(9).collect();
-        lost += (all.len() as u32).abs_diff(SLOTS);
+        lost += (all.len() as u32).abs_diff(FEW);
     }
     vec![
         Row::at_most("slots granted beyond their number", f64::from(over), 0.0, "slots"),

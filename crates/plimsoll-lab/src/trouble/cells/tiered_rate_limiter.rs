@@ -1,11 +1,20 @@
 //! The cells of `TieredRateLimiter`.
 
-use crate::trouble::cell::Cell;
+use std::sync::Arc;
+
+use plimsoll::TieredRateLimiter;
+use plimsoll::limit::{Class, Quota};
+
+use crate::trouble::alone::Alone;
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::guard::Guard;
+use crate::trouble::key_flood::{Crowded, TryAcquire, quota_rows};
 use crate::trouble::kind::Trouble;
+use crate::trouble::row::Row;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    Vec::new()
+    vec![Cell::new(Guard::TieredRateLimiter, Trouble::T10, key_flood)]
 }
 
 /// The troubles without a meaning here, and why.
@@ -27,7 +36,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 pub(crate) const NOT_YET: &[Trouble] = &[
     Trouble::T8,
     Trouble::T9,
-    Trouble::T10,
     Trouble::T11,
     Trouble::T12,
     Trouble::T15,
@@ -37,3 +45,16 @@ pub(crate) const NOT_YET: &[Trouble] = &[
     Trouble::T20,
     Trouble::T22,
 ];
+
+/// A flood of keys against accounts that send less or more than their quota, and new ones.
+fn key_flood(size: Size, _: u64) -> Vec<Row> {
+    quota_rows(size, build)
+}
+
+fn build(alone: &Alone, quota: Quota, max_keys: Option<usize>, observer: Arc<Crowded>) -> TryAcquire {
+    let builder = TieredRateLimiter::<u64>::builder().class(Class::new("all").each(quota));
+    let builder = builder.observe(observer).clock(alone.clock()).dice(alone.guard_dice(0));
+    let builder = max_keys.map_or(builder.clone(), |max_keys| builder.max_keys(max_keys));
+    let limiter = builder.build().unwrap_or_else(|error| unreachable!("{error}"));
+    Box::new(move |key| limiter.check(&key).is_ok())
+}

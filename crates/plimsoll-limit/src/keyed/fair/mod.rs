@@ -17,7 +17,8 @@ use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::table::gcra_table::GcraTable;
-use crate::table::{OVERFLOW, Table};
+use crate::table::when_full::WhenFull;
+use crate::table::{Crowd, OVERFLOW, Room, Table};
 use crate::{Quota, quota};
 use charge::{CapEntry, Rounded};
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
@@ -38,7 +39,8 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 ///
 /// A rejection by an account's own share or [cap](Share::at_most) has the reason `Limited`. One by
 /// the shared quota, or by the [tail](FairRateLimiterBuilder::tail) that new accounts share, has
-/// the reason `Throttled`.
+/// the reason `Throttled`. When the tail begins to reject new accounts, the limiter emits
+/// [`StateChanged`](plimsoll_core::Event::StateChanged) to "crowded", because of "keys".
 ///
 /// ```
 /// use plimsoll_limit::{FairRateLimiter, Quota};
@@ -145,12 +147,12 @@ impl<K: ?Sized> Fair<K> {
         };
         let entry = self
             .take_share(hash, share, units, bucket)
-            .inspect_err(|_| self.refund_cap(cap, units, now, now))?;
+            .inspect_err(|_| self.refund_cap(cap, |owner| owner == hash, units, now, now))?;
         match self.bucket.take(EMPTY, bucket.rate, now, units) {
             Taken::Yes => {}
             // Another thread was faster.
             Taken::NotBefore(at) => {
-                self.refund_cap(cap, units, now, now);
+                self.refund_cap(cap, |owner| owner == hash, units, now, now);
                 self.undo_usage(entry, units, now, now);
                 return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
             }
@@ -180,16 +182,26 @@ impl<K: ?Sized> Fair<K> {
 
     /// Charges the account's cap.
     fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
-        let caps = self.caps.get_or_init(|| GcraTable::new(self.table.capacity(), &self.dice));
+        let caps = self.caps.get_or_init(|| {
+            let crowd = Crowd::new(self.cap_name, self.common.observer.clone());
+            GcraTable::new(self.table.capacity(), WhenFull::Evict, &self.dice, crowd)
+        });
         let (by, rate) = (self.cap_name, cap.gcra());
         let taken = caps.take(hash, rate, now, units);
         taken.map_err(|refused| rejected(by, refused.reason(), rate, units, now, refused.at))
     }
 
-    /// Refunds what the cap was charged at `at`.
-    fn refund_cap(&self, cap: Option<CapEntry>, units: u32, now: u64, at: u64) {
+    /// Refunds what the cap was charged at `at`, if its entry is still that of an `is_owner`.
+    fn refund_cap(
+        &self,
+        cap: Option<CapEntry>,
+        is_owner: impl FnOnce(u64) -> bool,
+        units: u32,
+        now: u64,
+        at: u64,
+    ) {
         if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
-            caps.refund(cap.get(), now, units, at, u64::MAX);
+            caps.refund(cap.get(), is_owner, now, units, at, u64::MAX);
         }
     }
 
@@ -216,7 +228,12 @@ impl<K: ?Sized> Fair<K> {
                     }
                     let limit = fair.max(floor * TAU) as u64;
                     // Accounts without an entry share a usage: another of them may have caused it.
-                    let reason = if hash == EMPTY { Reason::Throttled } else { Reason::Limited };
+                    let reason = if hash == EMPTY {
+                        self.table.crowd.crowded(bucket.now);
+                        Reason::Throttled
+                    } else {
+                        Reason::Limited
+                    };
                     return Err(Rejected::new(self.common.name, reason)
                         .numbers(limit, counted as u64)
                         .over(Duration::from_secs_f64(TAU))
@@ -258,7 +275,8 @@ impl<K: ?Sized> Fair<K> {
         match self.table.probation(hash, |word| eviction_rank(word, ticks(now)).is_some()) {
             Some((n, entry)) => UsageEntry { n, entry, hash: EMPTY, fair: tail, fill },
             None => {
-                let (n, entry) = self.table.shared(hash);
+                self.table.found_full(now);
+                let (n, entry) = self.table.overflow_entry(hash);
                 UsageEntry { n, entry, hash: EMPTY, fair: tail / OVERFLOW as f64, fill }
             }
         }
@@ -266,9 +284,15 @@ impl<K: ?Sized> Fair<K> {
 
     /// Gives an account that was admitted without an entry one of its own, if there is room.
     fn move_in(&self, hash: u64, shared: u32, units: u32, now: u64) -> u32 {
-        let now = ticks(now);
-        let fresh = Used { units: units as f32, seen: now }.pack();
-        self.table.move_in(hash, 0, fresh, |word| eviction_rank(word, now)).map_or(shared, |(n, _)| n)
+        let tick = ticks(now);
+        let fresh = Used { units: units as f32, seen: tick }.pack();
+        match self.table.move_in(hash, 0, |_| fresh, |seen| eviction_rank(seen.state, tick)) {
+            Some(Room::Given(n, _) | Room::Found((n, _))) => {
+                self.table.crowd.calm(now);
+                n
+            }
+            None => shared,
+        }
     }
 
     /// Subtracts units from a usage to which they were added at `at`.
@@ -328,6 +352,11 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     fn table(&self) -> &Table {
         &self.table
     }
+    fn key_count(&self) -> usize {
+        let now = self.common.now();
+        self.table.crowd.calm(now);
+        self.table.count(|word| eviction_rank(word, ticks(now)).is_none())
+    }
 
     #[inline]
     fn caller(&self, key: &K) -> Sharer
@@ -360,7 +389,9 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let now = self.common.now();
         self.bucket.refund(now, units, at, interval);
         self.undo_usage(entry, units, now, at);
-        self.refund_cap(cap, units, now, at);
+        // Both tables know the account by the same hash. One that shares an entry is not known.
+        let known = self.table.at(entry).map_or(EMPTY, Entry::hash);
+        self.refund_cap(cap, |owner| known == EMPTY || owner == known, units, now, at);
         self.common.queues.wake_all();
     }
 

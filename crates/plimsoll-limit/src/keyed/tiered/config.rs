@@ -2,11 +2,14 @@
 
 use super::classes::{Class, ClassLimits, SharedLimit};
 use super::{ClassOf, MAX_CLASSES, Tiered, TieredRateLimiter};
-use crate::Quota;
 use crate::keyed::KeyedLimiter;
-use crate::setup::{Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters};
+use crate::setup::{
+    Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters, when_full_setter,
+};
+use crate::table::Crowd;
 use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
+use crate::{Quota, WhenFull};
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{ConfigError, setup_setters};
 use std::fmt;
@@ -28,8 +31,11 @@ pub struct TieredRateLimiterConfig {
     /// Every account that is in no other class is in the first one.
     pub classes: Vec<Class>,
     /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
-    /// Default: 65,536. Range: 1 to 2³⁰.
+    /// Default: 262,144. Range: 1 to 2³⁰.
     pub max_keys: usize,
+    /// What happens to a new account when the table is full of accounts that owe units. Default:
+    /// `Evict`.
+    pub when_full: WhenFull,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
     /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
@@ -45,6 +51,7 @@ impl Default for TieredRateLimiterConfig {
             global: None,
             classes: vec![],
             max_keys: MAX_KEYS,
+            when_full: WhenFull::default(),
             queue: QUEUE,
             max_wait: MAX_WAIT,
         }
@@ -115,6 +122,7 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     }
 
     max_keys_setter!();
+    when_full_setter!();
     queue_setters!(keyed);
     setup_setters!(TieredRateLimiterConfig: clock, dice, observe);
 
@@ -124,14 +132,16 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<TieredRateLimiter<K>, ConfigError> {
         self.config.validate()?;
-        let TieredRateLimiterConfig { name, global, classes, max_keys, queue, max_wait } = self.config;
+        let TieredRateLimiterConfig { name, global, classes, max_keys, when_full, queue, max_wait } =
+            self.config;
         let identity = self.setup.identity(&name);
+        let crowd = Crowd::new(identity.name, identity.observer.clone());
         Ok(KeyedLimiter(Arc::new(Tiered {
             global: global.map(|quota| SharedLimit::new(&format!("{name}/global"), quota)),
             classes: classes.iter().map(|class| ClassLimits::new(&name, class)).collect(),
             class_of: self.class_of,
             assigned: Overrides::new(),
-            accounts: GcraTable::new(max_keys, &identity.dice),
+            accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
             common: Common::new(identity, queue, max_wait),
         })))
     }

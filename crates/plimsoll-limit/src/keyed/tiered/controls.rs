@@ -3,6 +3,7 @@
 use super::classes::{Class, ClassLimits, SharedLimit};
 use super::{Assigned, Tiered, TieredRateLimiter};
 use crate::Quota;
+use crate::setup::when_full_controls;
 use plimsoll_core::ControlError;
 use std::hash::Hash;
 
@@ -61,6 +62,8 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
 }
 
 impl<K: ?Sized> TieredRateLimiter<K> {
+    when_full_controls!();
+
     /// Returns the quota that all accounts share, if the limiter was built with one.
     pub fn global(&self) -> Option<Quota> {
         self.0.global.as_ref().map(|limit| limit.live.quota())

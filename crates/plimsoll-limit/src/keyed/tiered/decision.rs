@@ -57,14 +57,14 @@ impl<K: ?Sized> Tiered<K> {
             && !limit.entry.exchange(from, to)
             && limit.take(limit.live.rate(), now, units).is_err()
         {
-            self.take_back(entry, None, units, now);
+            self.take_back(caller.hash, entry, None, units, now);
             return None;
         }
         if let Some((limit, (from, to))) = global
             && !limit.entry.exchange(from, to)
             && limit.take(limit.live.rate(), now, units).is_err()
         {
-            self.take_back(entry, all.map(|(limit, _)| limit), units, now);
+            self.take_back(caller.hash, entry, all.map(|(limit, _)| limit), units, now);
             return None;
         }
         Some((entry, interval))
@@ -73,8 +73,8 @@ impl<K: ?Sized> Tiered<K> {
     /// Refunds what was charged at this instant.
     #[cold]
     #[inline(never)]
-    fn take_back(&self, entry: u32, all: Option<&SharedLimit>, units: u32, now: u64) {
-        self.accounts.refund(entry, now, units, now, u64::MAX);
+    fn take_back(&self, hash: u64, entry: u32, all: Option<&SharedLimit>, units: u32, now: u64) {
+        self.accounts.refund(entry, |owner| owner == hash, now, units, now, u64::MAX);
         if let Some(all) = all {
             all.entry.refund(now, units, now, u64::MAX);
         }
@@ -142,6 +142,9 @@ impl<K: ?Sized> Tiered<K> {
         // all.
         let account = |rate| (self.accounts.free(caller.hash, rate, now), Reason::Limited);
         if let Some(refusal) = self.refusal(&limits, caller, units, now, account, |_| 0) {
+            if refusal.reason == Reason::Limited {
+                self.accounts.reject(caller.hash);
+            }
             return Err(refusal);
         }
         // Then for good, with a refund if another thread was faster.
@@ -155,13 +158,13 @@ impl<K: ?Sized> Tiered<K> {
         if let Some((limit, rate)) = limits.all
             && let Err(at) = limit.take(rate, now, units)
         {
-            self.take_back(entry, None, units, now);
+            self.take_back(caller.hash, entry, None, units, now);
             return Err(Refusal::of_shared(limit, rate, at));
         }
         if let Some((limit, rate)) = limits.global
             && let Err(at) = limit.take(rate, now, units)
         {
-            self.take_back(entry, limits.all.map(|(limit, _)| limit), units, now);
+            self.take_back(caller.hash, entry, limits.all.map(|(limit, _)| limit), units, now);
             return Err(Refusal::of_shared(limit, rate, at));
         }
         Ok((entry, limits.each.map_or(u64::MAX, |rate| rate.interval)))

@@ -139,6 +139,9 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     fn table(&self) -> &Table {
         &self.accounts.table
     }
+    fn key_count(&self) -> usize {
+        self.accounts.count(self.common.now())
+    }
 
     #[inline(always)]
     fn caller(&self, key: &K) -> Caller
@@ -185,8 +188,8 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     fn refund(&self, charge: TieredCharge) {
         // By the coarse clock, as most charges are.
         let now = self.common.clock.coarse().as_nanos();
-        let TieredCharge { entry, units, at, interval, class, .. } = charge;
-        self.accounts.refund(entry, now, units, at, interval);
+        let TieredCharge { entry, units, at, interval, class, tag: charge_tag, .. } = charge;
+        self.accounts.refund(entry, |hash| tag(hash) == charge_tag, now, units, at, interval);
         let all = self.class(class).all.as_ref();
         for limit in all.into_iter().chain(self.global.as_ref()) {
             limit.entry.refund(now, units, at, u64::MAX);
@@ -208,7 +211,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
     fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
         let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
-        let account = |rate| self.accounts.free_or_overflow(caller.hash, rate, now);
+        let account = |rate| self.accounts.free_or_room(caller.hash, rate, now);
         let refusal = self.refusal(&limits, caller, units, now, account, |queue| queues.ahead(queue));
         // If there are enough units for all of them, the waiting requests are still served first.
         let behind = || {
