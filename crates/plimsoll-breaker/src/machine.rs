@@ -241,7 +241,8 @@ impl CircuitMachine {
             too_many |= *run >= probes.failures.unwrap_or(trip.max_bad_probes());
         }
         // Without trips, the outcome alone decides.
-        if trips.is_empty() && !call.is_some_and(|call| matches!(call.outcome, Success | Ignored | Cancelled)) {
+        if trips.is_empty() && !call.is_some_and(|call| matches!(call.outcome, Success | Ignored | Cancelled))
+        {
             let [run, ..] = &mut self.runs.bad;
             bad = true;
             *run += 1;

@@ -144,13 +144,7 @@ impl Meters {
     }
 
     /// Counts a call in every meter. Returns a set of those whose trips are fulfilled.
-    pub(crate) fn count(
-        &self,
-        Kinds(mut kinds): Kinds,
-        call: Call,
-        life: u32,
-        now: Instant,
-    ) -> Fulfilled {
+    pub(crate) fn count(&self, Kinds(mut kinds): Kinds, call: Call, life: u32, now: Instant) -> Fulfilled {
         let mut fulfilled = 0;
         for (n, meter) in self.all.iter().enumerate() {
             if kinds == 0 {
@@ -231,7 +225,12 @@ fn encode(trip: &Trip, leader: usize) -> [u64; 4] {
         When::Consecutive(n) => (Kinds::CONSECUTIVE, n, 0.0),
         When::Ratio { share, min_calls } => (Kinds::RATIO, min_calls, share),
     };
-    [u64::from(n) << 32 | (leader as u64) << LEADER | when << 8 | of, share.to_bits(), slow, nanos(trip.within)]
+    [
+        u64::from(n) << 32 | (leader as u64) << LEADER | when << 8 | of,
+        share.to_bits(),
+        slow,
+        nanos(trip.within),
+    ]
 }
 
 /// Decodes a trip from the numbers of [`encode`].

@@ -24,7 +24,8 @@ use tokio_test::{assert_pending, assert_ready};
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 /// In these libraries, one bad probe opens it again.
-const STRICT: Probes = Probes { concurrency: 1, successes: 1, failures: Some(1), lease: Duration::from_secs(30) };
+const STRICT: Probes =
+    Probes { concurrency: 1, successes: 1, failures: Some(1), lease: Duration::from_secs(30) };
 
 /// Tolerates `intensity` failures within ten seconds, and opens for a minute.
 fn fuse(intensity: u32, time: &ManualTime) -> CircuitBreakerBuilder {
@@ -515,7 +516,11 @@ mod klarna_rows {
     fn klarna(time: &ManualTime) -> CircuitBreakerBuilder {
         CircuitBreaker::builder()
             .name("klarna")
-            .trips([Trip::errors().count(10).within(60 * S), Trip::timeouts().count(10).within(60 * S), Trip::slow(SLOW).count(10).within(300 * S)])
+            .trips([
+                Trip::errors().count(10).within(60 * S),
+                Trip::timeouts().count(10).within(60 * S),
+                Trip::slow(SLOW).count(10).within(300 * S),
+            ])
             .call_timeout(CALL)
             .open_time(OpenTime::fixed(600 * S))
             .probes(STRICT)
@@ -828,7 +833,10 @@ mod breaky_rows {
         melt(&breakers[1], 10);
         assert_eq!(breakers.iter().map(passes).collect::<Vec<_>>(), [true, false, true]);
         let rejected = breakers[1].clone().try_acquire().unwrap_err();
-        assert_eq!(rejected.to_string(), "breaker rejected: open (10 failures in 60s, limit 10), retry after 10s");
+        assert_eq!(
+            rejected.to_string(),
+            "breaker rejected: open (10 failures in 60s, limit 10), retry after 10s"
+        );
     }
 
     /// The system clock works, also outside of a runtime.

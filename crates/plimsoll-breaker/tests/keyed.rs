@@ -276,10 +276,16 @@ fn events_carry_an_account_that_names_the_key() {
     recorder.0.lock().unwrap().clear();
     fail(&hosts, "host 77");
     assert!(hosts.try_acquire("host 77").is_err());
-    let accounts: Vec<_> = recorder.0.lock().unwrap().iter().filter_map(|event| match event {
-        Event::StateChanged { account, .. } | Event::Rejected { account, .. } => *account,
-        _ => None,
-    }).collect();
+    let accounts: Vec<_> = recorder
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|event| match event {
+            Event::StateChanged { account, .. } | Event::Rejected { account, .. } => *account,
+            _ => None,
+        })
+        .collect();
     assert_eq!(accounts.len(), 2);
     for account in accounts {
         assert_eq!(hosts.key_of(account).as_deref(), Some("host 77"));

@@ -227,7 +227,8 @@ fn failures_of_all_threads_are_added_up() {
     let all = EACH * THREADS as u32;
     for _ in 0..50 {
         for (enough, opens) in [(all + 2, false), (all, true)] {
-            let breaker = builder(&ManualTime::new()).trips([Trip::failures().count(enough)]).build().unwrap();
+            let breaker =
+                builder(&ManualTime::new()).trips([Trip::failures().count(enough)]).build().unwrap();
             let barrier = Barrier::new(THREADS);
             thread::scope(|s| {
                 for _ in 0..THREADS {

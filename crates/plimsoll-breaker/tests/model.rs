@@ -205,11 +205,16 @@ fn judge(rule: &Rule, seen: &[(u64, bool)], now: u64, recovering: bool) -> Verdi
             for late in 0..=slice + 1 {
                 let (all, bad) = too_many(rule.within + late);
                 let counts = !recovering || rule.beyond_chance(all, bad);
-                verdicts.push(counts && match rule.too_many {
-                    TooMany::Count(n) => bad >= n,
-                    TooMany::Ratio(share, calls) => all >= calls && f64::from(bad) >= share * f64::from(all),
-                    TooMany::Streak(_) => unreachable!(),
-                });
+                verdicts.push(
+                    counts
+                        && match rule.too_many {
+                            TooMany::Count(n) => bad >= n,
+                            TooMany::Ratio(share, calls) => {
+                                all >= calls && f64::from(bad) >= share * f64::from(all)
+                            }
+                            TooMany::Streak(_) => unreachable!(),
+                        },
+                );
             }
         }
     }
@@ -477,11 +482,8 @@ fn config() -> impl Strategy<Value = (Vec<Rule>, CircuitBreakerConfig)> {
             jitter,
         });
     let failures = prop::option::of(1..4u32);
-    let probes = (1..4u32, 1..4u32, failures, 1..100u64).prop_map(|(at_once, successes, failures, lease)| Probes {
-        concurrency: at_once,
-        successes,
-        failures,
-        lease: ms(lease * 10),
+    let probes = (1..4u32, 1..4u32, failures, 1..100u64).prop_map(|(at_once, successes, failures, lease)| {
+        Probes { concurrency: at_once, successes, failures, lease: ms(lease * 10) }
     });
     let ramp = prop_oneof![
         Just(Ramp::NONE),

@@ -26,12 +26,13 @@ fn config() -> impl Strategy<Value = CircuitBreakerConfig> {
         OpenTime { first: MS * first, factor, max: MS * (first + more), jitter }
     });
     let failures = prop::option::of(1..6u32);
-    let probes = (1..6u32, 1..6u32, failures, 1..2_000u32).prop_map(|(at_once, successes, failures, lease)| Probes {
-        concurrency: at_once,
-        successes,
-        failures,
-        lease: MS * lease,
-    });
+    let probes =
+        (1..6u32, 1..6u32, failures, 1..2_000u32).prop_map(|(at_once, successes, failures, lease)| Probes {
+            concurrency: at_once,
+            successes,
+            failures,
+            lease: MS * lease,
+        });
     let ramp = (prop::option::of((0..2_000u32).prop_map(|n| MS * n)), 0.0..=1.0)
         .prop_map(|(duration, start)| Ramp { duration, start });
     let cancelled = prop_oneof![Just(Outcome::Ignored), Just(Outcome::Failure), Just(Outcome::TimedOut)];

@@ -14,7 +14,8 @@ use tokio_test::task;
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 /// One bad probe opens it again.
-const STRICT: Probes = Probes { concurrency: 1, successes: 1, failures: Some(1), lease: Duration::from_secs(30) };
+const STRICT: Probes =
+    Probes { concurrency: 1, successes: 1, failures: Some(1), lease: Duration::from_secs(30) };
 
 /// Two failures within ten seconds open it for ten seconds. One probe with a lease of 30 s, no
 /// ramp.
@@ -373,7 +374,8 @@ fn pause_as_long_as_the_time_keeps_the_streak() {
         let time = ManualTime::new();
         time.advance(start);
         let trip = Trip::failures().consecutive(3).within(within);
-        let breaker = builder(&time).config(Default::default()).clock(time.clock()).trips([trip]).build().unwrap();
+        let breaker =
+            builder(&time).config(Default::default()).clock(time.clock()).trips([trip]).build().unwrap();
         for _ in 0..3 {
             assert_eq!(breaker.state(), CircuitState::Closed);
             fail(&breaker, 1);
@@ -388,7 +390,10 @@ fn pause_as_long_as_the_time_keeps_the_streak() {
 #[test]
 fn short_window_counts_after_years() {
     let time = ManualTime::new();
-    let breaker = builder(&time).config(Default::default()).clock(time.clock()).trips([Trip::failures().count(2).within(MS)]);
+    let breaker = builder(&time)
+        .config(Default::default())
+        .clock(time.clock())
+        .trips([Trip::failures().count(2).within(MS)]);
     let breaker = breaker.build().unwrap();
     for _ in 0..100 {
         time.advance(Duration::from_secs(86_400 * 37));

@@ -60,7 +60,12 @@ fn bad_at(share: f64, bad: Outcome) -> impl FnMut(&Dice, u64) -> Outcome {
 
 /// Returns the share of an hour's calls that is admitted after a blip of 15 s. All that is lost is
 /// lost in the first ten minutes, and the rest is only computed.
-fn hour_after_a_blip(rate: u32, seed: u64, trips: &[Trip], mut usual: impl FnMut(&Dice, u64) -> Outcome) -> f64 {
+fn hour_after_a_blip(
+    rate: u32,
+    seed: u64,
+    trips: &[Trip],
+    mut usual: impl FnMut(&Dice, u64) -> Outcome,
+) -> f64 {
     let mut day = Day::new(rate, seed, |builder| builder.trips(trips.iter().copied()));
     day.run(15 * S, &mut usual);
     day.run(15 * S, |_, _| Outcome::Failure);
@@ -79,7 +84,9 @@ fn defaults() -> Vec<Trip> {
 /// 0.000.
 #[test]
 fn hour_after_a_blip_is_admitted() {
-    for (rate, shares) in [(20, &[0.05, 0.12, 0.25, 0.35][..]), (200, &[0.05, 0.25, 0.45]), (1_000, &[0.12, 0.45])] {
+    for (rate, shares) in
+        [(20, &[0.05, 0.12, 0.25, 0.35][..]), (200, &[0.05, 0.25, 0.45]), (1_000, &[0.12, 0.45])]
+    {
         for (&share, seed) in shares.iter().zip(1..) {
             let hour = hour_after_a_blip(rate, seed, &defaults(), bad_at(share, Outcome::Failure));
             assert!(hour >= 0.99, "{hour:.4} at {share} and {rate} calls a second");
@@ -178,7 +185,8 @@ fn failed_probes_that_a_closed_breaker_bears_are_followed_by_others() {
 #[test]
 fn probes_without_a_verdict_are_bounded() {
     for outcome in [Outcome::Overloaded, Outcome::Ignored, Outcome::Cancelled] {
-        let mut day = Day::new(100, 1, |builder| builder.open_time(OpenTime { jitter: 0.0, ..OpenTime::default() }));
+        let mut day =
+            Day::new(100, 1, |builder| builder.open_time(OpenTime { jitter: 0.0, ..OpenTime::default() }));
         day.breaker.trip("test");
         day.time.advance(5 * S);
         // Only what is bad lengthens the open time.
@@ -199,7 +207,8 @@ fn probes_without_a_verdict_are_bounded() {
 fn dependency_that_only_rejects_opens_it() {
     for trips in [vec![], vec![Trip::slow(S)]] {
         for outcome in [Outcome::Overloaded, Outcome::Failure] {
-            let mut day = Day::new(100, 1, |builder| trips.iter().fold(builder, |builder, trip| builder.trip(*trip)));
+            let mut day =
+                Day::new(100, 1, |builder| trips.iter().fold(builder, |builder, trip| builder.trip(*trip)));
             assert_eq!(day.run(4 * S, |_, _| outcome).admitted, 20, "{outcome:?}");
         }
     }
@@ -296,7 +305,11 @@ fn overdue_call_counts_once_and_before_it_ends() {
         assert_eq!(hang.breaker.state(), CircuitState::Closed, "20 of 30, however they end");
         let held: Vec<_> = (0..10).map(|_| hang.breaker.try_acquire_owned().unwrap()).collect();
         hang.time.advance(12 * S);
-        assert_eq!(hang.breaker.status().state, CircuitState::Open, "30 of 30, and none of the ten has ended");
+        assert_eq!(
+            hang.breaker.status().state,
+            CircuitState::Open,
+            "30 of 30, and none of the ten has ended"
+        );
         drop(held);
     }
 }
@@ -307,7 +320,8 @@ fn overdue_call_counts_once_and_before_it_ends() {
 fn late_success_counts_as_timed_out() {
     for (takes, opens) in [(S - MS, false), (S, true), (10 * S, true)] {
         let time = ManualTime::new();
-        let builder = CircuitBreaker::builder().trips([Trip::timeouts().count(3).within(60 * S)]).call_timeout(S);
+        let builder =
+            CircuitBreaker::builder().trips([Trip::timeouts().count(3).within(60 * S)]).call_timeout(S);
         let breaker = builder.clock(time.clock()).build().unwrap();
         for _ in 0..3 {
             let permit = breaker.try_acquire().unwrap();

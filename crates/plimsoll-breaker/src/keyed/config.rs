@@ -56,16 +56,7 @@ impl KeyedCircuitBreakerConfig {
     pub fn new(breaker: CircuitBreakerConfig, max_keys: usize) -> Self {
         let CircuitBreakerConfig { name, trips, open_time, probes, ramp, call_timeout, cancelled, .. } =
             breaker;
-        KeyedCircuitBreakerConfig {
-            name,
-            max_keys,
-            trips,
-            open_time,
-            probes,
-            ramp,
-            call_timeout,
-            cancelled,
-        }
+        KeyedCircuitBreakerConfig { name, max_keys, trips, open_time, probes, ramp, call_timeout, cancelled }
     }
 
     /// Returns the settings of each breaker.

@@ -117,11 +117,7 @@ impl Shared {
             }
             OPEN => {
                 let again = self.open_for();
-                if again > 0 || self.is_awaiting_check() {
-                    Err(self.rejected(again))
-                } else {
-                    self.probe()
-                }
+                if again > 0 || self.is_awaiting_check() { Err(self.rejected(again)) } else { self.probe() }
             }
             RAMP => {
                 let (since, until) = (self.since.load(Ordering::Relaxed), self.until.load(Ordering::Relaxed));

@@ -101,7 +101,8 @@ impl LiveSettings {
     pub(super) fn set(&self, config: &CircuitBreakerConfig) {
         let timeout = config.call_timeout.map_or(NO_TIMEOUT, nanos);
         self.call_timeout.store(timeout, Ordering::Relaxed);
-        let delay = if config.health_checked { 2 * nanos(config.probes.lease).min(NO_TIMEOUT / 4) } else { 0 };
+        let delay =
+            if config.health_checked { 2 * nanos(config.probes.lease).min(NO_TIMEOUT / 4) } else { 0 };
         self.probe_delay.store(delay, Ordering::Relaxed);
         self.flags.store(Flags::new(config).0, Ordering::Relaxed);
     }

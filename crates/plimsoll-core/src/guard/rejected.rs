@@ -443,7 +443,10 @@ mod tests {
         for number in 1..=13 {
             let cause = OpenCause::from_number(number).unwrap();
             let rejected = open.because(OpenCause::Ramp).numbers(1, 2).because(cause);
-            assert_eq!((cause as u64, rejected.cause(), rejected.reason()), (number, Some(cause), Reason::Open));
+            assert_eq!(
+                (cause as u64, rejected.cause(), rejected.reason()),
+                (number, Some(cause), Reason::Open)
+            );
             assert_eq!((rejected.limit(), rejected.observed()), (Some(1), Some(2)));
             assert_eq!(open.because(cause).to_string(), format!("payments rejected: open ({cause})"));
         }
