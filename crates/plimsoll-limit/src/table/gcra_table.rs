@@ -111,7 +111,8 @@ impl GcraTable {
         // The account moves in with its charge. Its state must differ from that of the account that
         // it displaces, now and later.
         let state = |seen: Snapshot| {
-            let state = if seen.state > now { now.max(charged.saturating_sub(seen.offset())) } else { charged };
+            let state =
+                if seen.state > now { now.max(charged.saturating_sub(seen.offset())) } else { charged };
             if state == seen.state { state + 1 } else { state }
         };
         loop {
