@@ -61,10 +61,11 @@ use plimsoll::layer;
 use plimsoll::limit::{Class, Share};
 use plimsoll::prelude::*;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Plan {
     Free,
     Premium,
@@ -73,8 +74,22 @@ enum Plan {
 /// The account that a request is charged to: a customer, or a client without a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Account {
-    Customer(u32, Plan),
+    Customer(Customer),
     Stranger(IpAddr),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Customer {
+    id: u32,
+    plan: Plan,
+}
+
+/// Only what names the account is hashed. If the plan were, an upgrade would forget what the
+/// customer was charged.
+impl Hash for Customer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
 }
 
 #[tokio::main]
@@ -91,9 +106,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn app() -> Result<Router, Box<dyn std::error::Error>> {
     // A real API would query a database.
     let keys = HashMap::from([
-        ("free-ann", Account::Customer(1, Plan::Free)),
-        ("free-bob", Account::Customer(2, Plan::Free)),
-        ("premium-eve", Account::Customer(3, Plan::Premium)),
+        ("free-ann", Customer { id: 1, plan: Plan::Free }),
+        ("free-bob", Customer { id: 2, plan: Plan::Free }),
+        ("premium-eve", Customer { id: 3, plan: Plan::Premium }),
     ]);
 
     // A quota for each account, and one for all accounts of a plan together.
@@ -103,8 +118,8 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
         .class(Class::new("free").each(Quota::per_second(1).burst(5)).all(Quota::per_second(300)))
         .class(Class::new("premium").each(Quota::per_second(50).burst(100)))
         .class_of(|account| match account {
-            Account::Customer(_, Plan::Premium) => "premium",
-            Account::Customer(_, Plan::Free) => "free",
+            Account::Customer(Customer { plan: Plan::Premium, .. }) => "premium",
+            Account::Customer(Customer { plan: Plan::Free, .. }) => "free",
             Account::Stranger(_) => "stranger",
         })
         .build()?;
@@ -114,7 +129,7 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
         .name("service")
         .quota(Quota::per_second(1_000).burst(100))
         .share_of(|account| match account {
-            Account::Customer(_, Plan::Premium) => Share::weight(4.0),
+            Account::Customer(Customer { plan: Plan::Premium, .. }) => Share::weight(4.0),
             _ => Share::weight(1.0),
         })
         .build()?;
@@ -124,7 +139,7 @@ fn app() -> Result<Router, Box<dyn std::error::Error>> {
         (Arc::new(keys), Header::new("x-api-key")?, ClientAddr::peer().or_shared());
     let account = move |request: &Request| {
         let customer = api_key.get(request).and_then(|key| keys.get(key));
-        customer.copied().unwrap_or_else(|| Account::Stranger(address(request)))
+        customer.map_or_else(|| Account::Stranger(address(request)), |customer| Account::Customer(*customer))
     };
 
     // A tuple charges both limiters or neither: the first is refunded if the second rejects.

@@ -104,9 +104,8 @@ async fn checkout<'a>(pool: &'a Pool, server: &Server) -> Result<Lease<Connectio
 
 /// Makes one call.
 ///
-/// The pool is built with `keep_dropped(false)`: it keeps only connections that are put back. If
-/// this future is dropped in the middle of a call, the connection, with half an answer in it, is
-/// closed.
+/// The pool reuses only connections that are put back. If this future is dropped in the middle of
+/// a call, the connection, with half an answer in it, is closed.
 async fn call(pool: &Pool, server: &Server, line: &str) -> Result<String, Error> {
     let mut connection = checkout(pool, server).await?;
     match connection.call(line).await {
@@ -122,13 +121,7 @@ async fn call(pool: &Pool, server: &Server, line: &str) -> Result<String, Error>
 }
 
 async fn use_pool(server: &Server) -> Result<(), Error> {
-    let pool = Pool::builder()
-        .name("connections")
-        .slots(4)
-        .probes(4)
-        .pick(SlotPick::Lowest)
-        .keep_dropped(false)
-        .build()?;
+    let pool = Pool::builder().name("connections").slots(4).pick(SlotPick::Lowest).build()?;
 
     // One caller takes long to connect, and holds its slot meanwhile. It delays no other caller.
     let Checkout::Make(vacant) = pool.checkout() else { return Err("a new pool has no connections".into()) };

@@ -5,7 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plimsoll::breaker::{OpenTime, Probes, Ramp};
-use plimsoll::drop::{Control, Curve, SignalReading};
+use plimsoll::drop::{Control, Curve, Signal, SignalReading};
 use plimsoll::limit::Class;
 use plimsoll::{
     AdaptiveThrottle, Buffer, CircuitBreaker, Discipline, Dispatch, FairRateLimiter, Gate,
@@ -134,7 +134,6 @@ fn dispatch_settings() -> Vec<InvalidSetting> {
         invalid("empty name", builder().name("").build()),
         invalid("no slots", builder().slots(0).build()),
         invalid("too many slots", builder().slots(u32::MAX).build()),
-        invalid("no probes", builder().probes(0).build()),
         invalid("no slots, live", live.set_slots(0)),
         invalid("too many slots, live", live.set_slots(u32::MAX)),
     ]
@@ -303,7 +302,7 @@ fn shedder(kit: &Kit) -> Fixture {
         .observe(kit.observer())
         .build()
         .unwrap();
-    type Handles = (LoadShedder, Arc<AtomicU64>, ManualTime);
+    type Handles = (LoadShedder<Signal>, Arc<AtomicU64>, ManualTime);
     fn set_depth((shedder, depth, time): &Handles, requests: u64) {
         depth.store(requests, Ordering::Relaxed);
         time.advance(Duration::from_millis(10));
@@ -314,17 +313,18 @@ fn shedder(kit: &Kit) -> Fixture {
         .shadow(shedder.clone())
         .saturate(&handles, |handles| set_depth(handles, 9))
         .relieve(&handles, |handles| set_depth(handles, 0))
-        .held(&shedder, LoadShedder::in_flight)
+        .held(&shedder, LoadShedder::<Signal>::in_flight)
 }
 
 fn shedder_settings() -> Vec<InvalidSetting> {
-    let builder = LoadShedder::builder;
+    let builder = || LoadShedder::builder().workers(1);
     let live = builder().build().unwrap();
     let curve = |curve| builder().control(Control::Curve(curve)).build();
     vec![
         invalid("empty name", builder().name("").build()),
         invalid("target 0", builder().target(Duration::ZERO).build()),
         invalid("no workers", LoadShedder::new(0)),
+        invalid("neither workers nor signal", LoadShedder::builder().build()),
         invalid("capacity 0", builder().capacity_hint(0.0).build()),
         invalid("capacity not a number", builder().capacity_hint(f64::NAN).build()),
         invalid("reshuffled every 0 s", builder().reshuffle_every(Duration::ZERO).build()),

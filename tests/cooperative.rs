@@ -6,7 +6,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use plimsoll::Clock;
-use plimsoll::buffer::Filter;
+use plimsoll::buffer::{Filter, Orphaned};
 use plimsoll::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -96,7 +96,7 @@ fn producer_that_finds_room_yields() {
         mailbox.offer_wait(1).await.unwrap();
         assert_eq!(mailbox.inbox().take(), Some(1));
     });
-    assert_shares_its_thread(async || mailbox.orphaned().await);
+    assert_shares_its_thread(async || assert_eq!(mailbox.orphaned().await, Orphaned::Dropped));
 }
 
 #[test]

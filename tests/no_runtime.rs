@@ -91,7 +91,9 @@ fn slots_and_workers_serve_threads() {
             s.spawn(move || {
                 while let Some(job) = worker.blocking_next() {
                     // Four slots for two workers: a checkout is never rejected.
-                    *pool.checkout().or_make(|| 0).unwrap() += 1;
+                    let mut count = pool.checkout().or_make(|| 0).unwrap();
+                    *count += 1;
+                    count.put_back();
                     done.fetch_add(job, SeqCst);
                 }
             });

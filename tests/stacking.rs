@@ -343,7 +343,7 @@ async fn two_limiters_both_report_their_quotas_over_http() {
 #[test]
 fn tuple_refunds_a_shedder_when_a_later_gate_rejects() {
     let events = Arc::new(Recorder::default());
-    let shedder = LoadShedder::builder().observe(events.clone()).build().unwrap();
+    let shedder = LoadShedder::builder().workers(1).observe(events.clone()).build().unwrap();
     let clock = ManualTime::new().clock();
     let (limiter, throttle) = (
         RateLimiter::builder().quota(Quota::per_second(1)).clock(clock).build().unwrap(),

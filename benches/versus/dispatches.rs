@@ -18,78 +18,85 @@ use tokio::sync::mpsc::{Receiver, channel};
 /// The size of a typical connection pool.
 const SLOTS: u32 = 16;
 
+/// Slots that stay checked out while the others are measured.
+const HELD: [(&str, u32); 3] =
+    [("none of 16 in use", 0), ("8 of 16 in use", SLOTS / 2), ("15 of 16 in use", SLOTS - 1)];
+
 pub(crate) fn checkout() -> Vec<Case> {
-    let peers = vec![
-        Peer::new("deadpool", "unmanaged try_get", unmanaged_checkout())
-            .target(1, Target::Ratio(0.35))
-            .target(2, Target::Ratio(0.25)),
-        Peer::new("deadpool", "managed get", deadpool_checkout()),
-        Peer::new("bb8", "get", bb8_checkout()),
-        Peer::new("crossbeam-queue", "ArrayQueue pop, push", array_checkout()),
-    ];
-    let slot = Side::new(sized(SLOTS, 8), |pool| {
+    let with_resource = HELD.map(|(subject, held)| {
+        let peers = vec![
+            Peer::new("deadpool", "unmanaged try_get", unmanaged_checkout(held))
+                .target(1, Target::Ratio(0.35))
+                .target(2, Target::Ratio(0.25)),
+            Peer::new("deadpool", "managed get", deadpool_checkout(held)),
+            Peer::new("bb8", "get", bb8_checkout(held)),
+            Peer::new("crossbeam-queue", "ArrayQueue pop, push", array_checkout(held)),
+        ];
+        Case::new(subject, checked_out(held), peers)
+    });
+    let alone = Side::new(shared(pool()), |pool| {
         black_box(&black_box(&*pool).try_acquire());
     });
-    let peer = vec![Peer::new("deadpool", "unmanaged try_get", unmanaged_checkout())];
-    vec![Case::new("with its resource", checked_out(), peers), Case::new("a slot alone", slot, peer)]
+    let peer = vec![Peer::new("deadpool", "unmanaged try_get", unmanaged_checkout(0))];
+    with_resource.into_iter().chain([Case::new("a slot alone", alone, peer)]).collect()
 }
 
 pub(crate) fn busy() -> Vec<Case> {
-    let peers = || {
-        vec![
-            Peer::new("deadpool", "unmanaged try_get", unmanaged_busy())
-                .target(1, Target::Ratio(1.50))
-                .target(2, Target::Ratio(1.50)),
-            Peer::new("deadpool", "managed timeout_get of zero", deadpool_busy()),
-            Peer::new("bb8", "get, polled once", bb8_busy()),
-            Peer::new("crossbeam-queue", "ArrayQueue pop", array_busy()),
-            Peer::new("tokio", "mpsc of idle workers, try_recv", channel_busy()),
-        ]
-    };
-    vec![
-        Case::new("one probe", exhausted(1), peers()),
-        Case::new("eight probes, the default", exhausted(8), peers()),
-    ]
+    let peers = vec![
+        Peer::new("deadpool", "unmanaged try_get", unmanaged_busy())
+            .target(1, Target::Ratio(1.50))
+            .target(2, Target::Ratio(1.50)),
+        Peer::new("deadpool", "managed timeout_get of zero", deadpool_busy()),
+        Peer::new("bb8", "get, polled once", bb8_busy()),
+        Peer::new("crossbeam-queue", "ArrayQueue pop", array_busy()),
+        Peer::new("tokio", "mpsc of idle workers, try_recv", channel_busy()),
+    ];
+    vec![Case::new("all of 16 in use", exhausted(), peers)]
 }
 
-fn pool(slots: u32, probes: u32) -> Dispatch<u64> {
-    Dispatch::builder().slots(slots).probes(probes).build().expect("a valid size")
+fn pool() -> Dispatch<u64> {
+    Dispatch::new(SLOTS).expect("a valid size")
 }
 
-fn sized(slots: u32, probes: u32) -> impl Fn() -> Dispatch<u64> + Sync {
-    let pool = pool(slots, probes);
+fn shared(pool: Dispatch<u64>) -> impl Fn() -> Dispatch<u64> + Sync {
     move || pool.clone()
 }
 
-/// A pool in which every slot has its resource.
-fn checked_out() -> Side {
-    let pool = pool(SLOTS, 8);
-    let mut all = vec![];
-    while pool.in_use() < SLOTS {
-        all.extend(pool.checkout().or_make(|| 0));
+/// Returns what is held, so that it lives as long as the closure that reads it.
+fn holding<H: Send + 'static>(held: Vec<H>) -> impl Fn() + Sync {
+    let held = Mutex::new(held);
+    move || {
+        black_box(&held);
     }
-    drop(all);
+}
+
+/// A pool in which every slot has its resource, and `held` of them are in use.
+fn checked_out(held: u32) -> Side {
+    let pool = pool();
+    let mut all: Vec<_> = (0..SLOTS).filter_map(|_| pool.checkout_owned().or_make(|| 0).ok()).collect();
+    all.drain(held as usize..).for_each(|lease| lease.put_back());
+    let hold = holding(all);
     Side::new(
-        move || pool.clone(),
+        move || {
+            hold();
+            pool.clone()
+        },
         |pool| {
-            if let Ok(lease) = black_box(&black_box(&*pool).checkout().or_make(|| 0)) {
-                black_box(&**lease);
+            if let Ok(lease) = black_box(&*pool).checkout().or_make(|| 0) {
+                black_box(&*lease);
+                lease.put_back();
             }
         },
     )
 }
 
-fn exhausted(probes: u32) -> Side {
-    // Checked out until the pool is full. The measured calls try `probes` slots.
-    let pool = pool(SLOTS, probes);
-    let mut held = vec![];
-    while pool.in_use() < SLOTS {
-        held.extend(pool.checkout_owned().or_make(|| 0));
-    }
-    let held = Mutex::new(held);
+fn exhausted() -> Side {
+    let pool = pool();
+    let held: Vec<_> = (0..SLOTS).map(|_| pool.checkout_owned().or_make(|| 0)).collect();
+    let hold = holding(held);
     Side::new(
         move || {
-            black_box(&held);
+            hold();
             pool.clone()
         },
         |pool| {
@@ -111,10 +118,14 @@ fn unmanaged() -> deadpool::unmanaged::Pool<u64> {
     deadpool::unmanaged::Pool::from((0..u64::from(SLOTS)).collect::<Vec<_>>())
 }
 
-fn unmanaged_checkout() -> Side {
+fn unmanaged_checkout(held: u32) -> Side {
     let pool = unmanaged();
+    let hold = holding((0..held).map(|_| pool.try_get()).collect());
     Side::new(
-        move || pool.clone(),
+        move || {
+            hold();
+            pool.clone()
+        },
         |pool| {
             black_box(&black_box(&*pool).try_get());
         },
@@ -123,11 +134,10 @@ fn unmanaged_checkout() -> Side {
 
 fn unmanaged_busy() -> Side {
     let pool = unmanaged();
-    let all: Vec<_> = (0..SLOTS).map(|_| pool.try_get()).collect();
-    let all = Mutex::new(all);
+    let hold = holding((0..SLOTS).map(|_| pool.try_get()).collect());
     Side::new(
         move || {
-            black_box(&all);
+            hold();
             pool.clone()
         },
         |pool| {
@@ -153,12 +163,16 @@ fn deadpool() -> deadpool::managed::Pool<Numbers> {
     deadpool::managed::Pool::builder(Numbers).max_size(SLOTS as usize).build().expect("a valid size")
 }
 
-fn deadpool_checkout() -> Side {
+fn deadpool_checkout(held: u32) -> Side {
     let pool = deadpool();
-    let all: Vec<_> = (0..SLOTS).map(|_| poll_now(pool.get())).collect();
-    drop(all);
+    let mut all: Vec<_> = (0..SLOTS).map(|_| poll_now(pool.get())).collect();
+    all.truncate(held as usize);
+    let hold = holding(all);
     Side::new(
-        move || pool.clone(),
+        move || {
+            hold();
+            pool.clone()
+        },
         |pool| {
             black_box(&poll_now(black_box(&*pool).get()));
         },
@@ -167,11 +181,10 @@ fn deadpool_checkout() -> Side {
 
 fn deadpool_busy() -> Side {
     let pool = deadpool();
-    let all: Vec<_> = (0..SLOTS).map(|_| poll_now(pool.get())).collect();
-    let all = Mutex::new(all);
+    let hold = holding((0..SLOTS).map(|_| poll_now(pool.get())).collect());
     Side::new(
         move || {
-            black_box(&all);
+            hold();
             (pool.clone(), Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() })
         },
         |(pool, timeouts)| {
@@ -212,10 +225,23 @@ fn entered(pool: &bb8::Pool<Numbers>, runtime: &Arc<tokio::runtime::Runtime>) ->
     (runtime.enter(), pool.clone())
 }
 
-fn bb8_checkout() -> Side {
+fn bb8_held(
+    pool: &bb8::Pool<Numbers>,
+    runtime: &tokio::runtime::Runtime,
+    held: u32,
+) -> impl Fn() + Sync + use<> {
+    let _entered = runtime.enter();
+    holding((0..held).map(|_| poll_now(pool.get_owned())).collect())
+}
+
+fn bb8_checkout(held: u32) -> Side {
     let (pool, runtime) = bb8();
+    let hold = bb8_held(&pool, &runtime, held);
     Side::new(
-        move || entered(&pool, &runtime),
+        move || {
+            hold();
+            entered(&pool, &runtime)
+        },
         |(_, pool): &mut Bb8| {
             black_box(&poll_now(black_box(&*pool).get()));
         },
@@ -224,14 +250,10 @@ fn bb8_checkout() -> Side {
 
 fn bb8_busy() -> Side {
     let (pool, runtime) = bb8();
-    let all: Vec<_> = {
-        let _entered = runtime.enter();
-        (0..SLOTS).map(|_| poll_now(pool.get_owned())).collect()
-    };
-    let all = Mutex::new(all);
+    let hold = bb8_held(&pool, &runtime, SLOTS);
     Side::new(
         move || {
-            black_box(&all);
+            hold();
             entered(&pool, &runtime)
         },
         |(_, pool): &mut Bb8| {
@@ -240,9 +262,9 @@ fn bb8_busy() -> Side {
     )
 }
 
-fn array_checkout() -> Side {
+fn array_checkout(held: u32) -> Side {
     let queue = Arc::new(ArrayQueue::new(SLOTS as usize));
-    (0..u64::from(SLOTS)).for_each(|n| queue.push(n).expect("there is room"));
+    (u64::from(held)..u64::from(SLOTS)).for_each(|n| queue.push(n).expect("there is room"));
     Side::new(
         move || queue.clone(),
         |queue| {

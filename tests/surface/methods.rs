@@ -376,7 +376,7 @@ fn adaptive_throttle() -> Row {
 fn dispatch() -> Row {
     row! {
         Dispatch<u64> as "Dispatch" in "dispatch", ["Dispatch<T>"];
-        try_acquire() try_acquire_owned() layer() name() close() is_closed();
+        try_acquire() try_acquire_owned() layer() name() close() is_closed() queued();
         new: |_| exists(Dispatch::<u64>::new(1)),
         builder: |_| exists(Dispatch::<u64>::builder()),
         Config: |_| config::<DispatchConfig>(),
@@ -388,8 +388,8 @@ fn dispatch() -> Row {
         "a request takes one slot": try_acquire_n acquire_n,
         "`checkout_for` has a key": try_acquire_for,
         "a permit must be held while the request runs": check check_n,
-        "free now or not at all; `checkout_within` tries again for a time": acquire acquire_owned
-            blocking_acquire blocking_acquire_timeout wait_layer WaitLayer queued,
+        "free now or not at all; `checkout_within` waits": acquire acquire_owned
+            blocking_acquire blocking_acquire_timeout wait_layer WaitLayer,
         "a lease is held while the work runs": run,
         "slots() − in_use()": remaining,
         "in_use() is its name here": in_flight,

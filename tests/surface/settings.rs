@@ -7,6 +7,7 @@ use plimsoll::dispatch::{DispatchConfig, SlotPick, WorkersConfig};
 use plimsoll::drop::{AdaptiveThrottleConfig, Control, LoadShedderConfig, RandomDropConfig};
 use plimsoll::limit::{
     Class, FairRateLimiterConfig, KeyedRateLimiterConfig, RateLimiterConfig, TieredRateLimiterConfig,
+    WhenFull,
 };
 use plimsoll::prelude::*;
 use plimsoll::valve::ValveConfig;
@@ -202,6 +203,8 @@ settings! {
     keyed_rate_limiter: KeyedRateLimiterConfig = KeyedRateLimiterConfig::default(), KeyedRateLimiter::<u64>::builder(),
         |b: plimsoll::limit::KeyedRateLimiterBuilder<u64>| b.build().unwrap();
     quota = QUOTA => quota(QUOTA), set_quota(QUOTA), quota() == QUOTA, ("rate", 50.0);
+    when_full = WhenFull::Reject => when_full(WhenFull::Reject), set_when_full(WhenFull::Reject),
+        when_full() == WhenFull::Reject, "a way to choose is not a number";
     queue = 8 => queue(8), set_queue(8), queue_limit() == 8, 8.0;
     max_wait = S => max_wait(S), set_max_wait(S), max_wait() == S, 1.0;
     @fixed { "the table of accounts is allocated when the limiter is built": max_keys, }
@@ -216,6 +219,8 @@ settings! {
         },
         TieredRateLimiter::<u64>::builder(), |b: plimsoll::limit::TieredRateLimiterBuilder<u64>| b.build().unwrap();
     global = Some(QUOTA) => global(QUOTA), set_global(QUOTA), global() == Some(QUOTA), ("burst", 7.0);
+    when_full = WhenFull::Reject => when_full(WhenFull::Reject), set_when_full(WhenFull::Reject),
+        when_full() == WhenFull::Reject, "a way to choose is not a number";
     queue = 8 => queue(8), set_queue(8), queue_limit() == 8, 8.0;
     max_wait = S => max_wait(S), set_max_wait(S), max_wait() == S, 1.0;
     @fixed {
@@ -291,7 +296,8 @@ settings! {
 }
 
 settings! {
-    load_shedder: LoadShedderConfig = LoadShedderConfig::default(), LoadShedder::builder(),
+    load_shedder: LoadShedderConfig =
+        LoadShedderConfig { workers: Some(1), ..LoadShedderConfig::default() }, LoadShedder::builder().workers(1),
         |b: plimsoll::drop::LoadShedderBuilder| b.build().unwrap();
     target = S => target(S), set_target(S), target() == S, 1.0;
     control = Control::Pie => control(Control::Pie), set_control(Control::Pie), control() == Some(Control::Pie),
@@ -299,8 +305,8 @@ settings! {
     capacity_hint = Some(90.0) => capacity_hint(90.0), set_capacity_hint(Some(90.0)),
         capacity_hint() == Some(90.0), 90.0;
     reshuffle_every = 9 * S => reshuffle_every(9 * S), set_reshuffle_every(9 * S), reshuffle_every() == 9 * S, 9.0;
-    workers = 4 => workers(4), set_workers(4), workers() == Some(4), 4.0;
-    @fixed {}
+    workers = Some(4) => workers(4), set_workers(4), workers() == Some(4), 4.0;
+    @fixed { "another seed spreads all accounts anew, as in another shedder": cohort_seed, }
 }
 
 settings! {
@@ -319,9 +325,8 @@ settings! {
     slots = 4 => slots(4), set_slots(4), slots() == 4, 4.0;
     pick = SlotPick::RoundRobin => pick(SlotPick::RoundRobin), set_pick(SlotPick::RoundRobin),
         pick() == SlotPick::RoundRobin, "a way to choose is not a number";
-    probes = 2 => probes(2), set_probes(2), probes() == 2, 2.0;
     max_idle = Some(S) => max_idle(S), set_max_idle(S), max_idle() == Some(S), 1.0;
-    keep_dropped = false => keep_dropped(false), set_keep_dropped(false), keep_dropped() == false, 0.0;
+    reuse_dropped = true => reuse_dropped(true), set_reuse_dropped(true), reuse_dropped() == true, 1.0;
     @fixed {}
 }
 

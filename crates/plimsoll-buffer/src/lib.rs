@@ -147,7 +147,7 @@ pub use inbox::{Deliveries, Filter, Inbox};
 pub use layer::{Buffer, BufferBuilder, BufferConfig, BufferLayer};
 pub use lost::{Delivery, Lost, Mail};
 pub use mailbox::{
-    Displaced, Mailbox, MailboxBuilder, MailboxConfig, OfferError, OfferWait, ShardPick, Usage,
+    Displaced, Mailbox, MailboxBuilder, MailboxConfig, OfferError, OfferWait, Orphaned, ShardPick, Usage,
 };
 pub use plimsoll_core::Discipline;
 pub use plimsoll_core::parts::Bounds;

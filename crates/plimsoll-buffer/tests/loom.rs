@@ -10,7 +10,7 @@
 use loom::future::block_on;
 use loom::thread;
 use plimsoll_buffer::{Discipline, Mailbox};
-use plimsoll_core::ManualTime;
+use plimsoll_core::{Dice, ManualTime};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -94,6 +94,54 @@ fn close_wakes_waiting_consumers_and_rejects_producers() {
         mailbox.close();
         assert!(consumer.join().unwrap());
         assert!(block_on(mailbox.offer_wait(1)).is_err());
+    });
+}
+
+/// Two producers wait for the place that is made while one of them gives up.
+#[test]
+fn producer_that_gives_up_passes_the_room_on() {
+    explore(|| {
+        let mailbox = mailbox(1, Discipline::KeepOldest);
+        let mut inbox = mailbox.inbox();
+        let _ = mailbox.offer(1).unwrap();
+        let gives_up = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || {
+                let mut offer = pin!(mailbox.offer_wait(2));
+                offer.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+            })
+        };
+        let stays = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || block_on(mailbox.offer_wait(3)).unwrap())
+        };
+        assert_eq!(inbox.take(), Some(1));
+        if gives_up.join().unwrap() {
+            // Whichever of the two is there: it makes place for the other one.
+            assert!(block_on(inbox.take_wait()).is_some());
+        }
+        stays.join().unwrap();
+        assert!(inbox.take().is_some() || inbox.take().is_none());
+    });
+}
+
+/// A shard is retired while a producer that picked it is about to lock it.
+#[test]
+fn offer_racing_with_fewer_shards_is_not_stranded() {
+    explore(|| {
+        let clock = ManualTime::new().clock();
+        let builder = Mailbox::builder().capacity(4).shards(2).clock(clock).dice(Dice::seeded(3));
+        let mailbox = builder.build().unwrap();
+        let mut inbox = mailbox.inbox();
+        let producer = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || (0..2).for_each(|n| drop(mailbox.offer(n).unwrap())))
+        };
+        mailbox.set_shards(1).unwrap();
+        let early = inbox.take().into_iter().count();
+        producer.join().unwrap();
+        let late = std::iter::from_fn(|| inbox.take()).count();
+        assert_eq!(early + late, 2);
     });
 }
 

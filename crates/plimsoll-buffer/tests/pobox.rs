@@ -3,7 +3,7 @@
 //! Where mailboxes differ on purpose, the test says so.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_buffer::{Discipline, Filter, Inbox, Lost, Mailbox};
+use plimsoll_buffer::{Discipline, Filter, Inbox, Lost, Mailbox, Orphaned};
 use plimsoll_core::{ManualTime, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -310,6 +310,7 @@ fn offer_returns_what_happened() {
 fn successor_takes_over_after_the_owner_panicked() {
     for kind in kinds() {
         let mailbox = mailbox(kind);
+        assert_eq!(assert_ready!(task::spawn(mailbox.orphaned()).poll()), Orphaned::Unopened);
         let mut owner = mailbox.inbox();
         let mut successor = task::spawn(mailbox.orphaned());
         assert_pending!(successor.poll());
@@ -320,7 +321,7 @@ fn successor_takes_over_after_the_owner_panicked() {
         }));
         assert!(result.is_err());
         assert!(successor.is_woken(), "{kind}");
-        assert_ready!(successor.poll());
+        assert_eq!(assert_ready!(successor.poll()), Orphaned::Panicked);
         assert_eq!(mailbox.inboxes(), 0);
         let mut inbox = mailbox.inbox();
         assert_eq!(mailbox.usage().len, 3, "{kind}: passive until it takes");
@@ -328,7 +329,7 @@ fn successor_takes_over_after_the_owner_panicked() {
         // While there is an owner again, a successor waits again.
         assert_pending!(task::spawn(mailbox.orphaned()).poll());
         drop(inbox);
-        assert_ready!(task::spawn(mailbox.orphaned()).poll());
+        assert_eq!(assert_ready!(task::spawn(mailbox.orphaned()).poll()), Orphaned::Dropped);
     }
 }
 

@@ -4,6 +4,7 @@
 use plimsoll_buffer::{Delivery, Discipline, Filter, Lost, Mailbox};
 use plimsoll_core::{Event, ManualTime, Observe, Reason};
 use std::cell::Cell;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -307,4 +308,80 @@ fn one_item_or_some_can_be_waited_for() {
     let rejected = mailbox.offer(6).unwrap_err();
     assert_eq!(rejected.reason(), Reason::Closed);
     assert!(matches!(task::spawn(inbox.mail()).poll(), Poll::Ready(None)));
+}
+
+/// An item that reads how much its mailbox holds when it is dropped.
+struct Probe {
+    mailbox: Mailbox<Probe>,
+    seen: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.seen.lock().unwrap().push(self.mailbox.usage().len);
+    }
+}
+
+/// Who found a million items too old removed all of them under the lock: others waited for 50 ms.
+#[test]
+fn expired_items_are_removed_a_few_at_a_time() {
+    const ITEMS: usize = 20_000;
+    let (time, seen) = (ManualTime::new(), Arc::<Mutex<Vec<usize>>>::default());
+    let builder = Mailbox::builder().capacity(ITEMS).max_age(10 * MS).clock(time.clock());
+    let mailbox = builder.build().unwrap();
+    for _ in 0..ITEMS {
+        let _ = mailbox.offer(Probe { mailbox: mailbox.clone(), seen: Arc::clone(&seen) });
+    }
+    time.advance(10 * MS);
+    assert!(mailbox.inbox().take().is_none());
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert_eq!(seen.len(), ITEMS);
+    let most = seen.windows(2).map(|pair| pair[0] - pair[1]).max();
+    assert!(most.unwrap() <= 5_000 && seen[0] >= ITEMS - 5_000, "{most:?}");
+    assert_eq!(mailbox.inbox().lost().expired, ITEMS as u64);
+}
+
+/// A producer that found a million items too old was handed all of them to drop.
+#[test]
+fn offer_returns_only_some_of_many_expired_items() {
+    let buckets = Discipline::TimeBuckets { slice: MS, slices: 3 };
+    for discipline in [Discipline::Fifo, Discipline::KeepOldest, buckets] {
+        let time = ManualTime::new();
+        let builder = Mailbox::builder().capacity(1_000).max_age(10 * MS).discipline(discipline);
+        let mailbox = builder.clock(time.clock()).build().unwrap();
+        (0..1_000).for_each(|n| drop(mailbox.offer(n)));
+        time.advance(10 * MS);
+        let mut expired = 0;
+        for n in 0..100 {
+            let displaced = mailbox.offer(n).expect("expired items make room");
+            assert!(displaced.len() <= 32);
+            assert!(displaced.into_iter().all(|(_, reason)| reason == Reason::Expired));
+        }
+        let mail = mailbox.inbox().take_up_to(2_000);
+        assert_eq!(mail.items.len(), 100, "none is delivered too late");
+        expired += mail.lost.expired;
+        assert_eq!((expired, mail.lost.total()), (1_000, 1_000), "{discipline}");
+    }
+}
+
+/// A take of a million items kept producers out for 32 ms.
+#[test]
+fn large_take_lets_producers_in_between() {
+    const ITEMS: u64 = 100_000;
+    struct Seen(Mailbox<u64>, AtomicU64);
+    impl std::task::Wake for Seen {
+        fn wake(self: Arc<Self>) {
+            let _ = self.1.compare_exchange(0, self.0.usage().len as u64, SeqCst, SeqCst);
+        }
+    }
+    let mailbox = Mailbox::new(ITEMS as usize).unwrap();
+    (0..ITEMS).for_each(|n| drop(mailbox.offer(n)));
+    let seen = Arc::new(Seen(mailbox.clone(), AtomicU64::new(0)));
+    let waker = seen.clone().into();
+    let mut waiter = std::pin::pin!(mailbox.offer_wait(ITEMS));
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(waiter.as_mut().poll(&mut cx).is_pending());
+    let mail = mailbox.inbox().take_up_to(usize::MAX);
+    assert!(mail.items.into_iter().eq(0..ITEMS));
+    assert!(seen.1.load(SeqCst) > ITEMS / 2, "the producer was woken during the take");
 }

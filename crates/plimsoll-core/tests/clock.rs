@@ -1,7 +1,9 @@
 //! The clock: manual, on a plain thread, and in a runtime.
 
 use plimsoll_core::{Clock, Instant, ManualTime};
+use std::future::Future;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio_test::{assert_pending, assert_ready, task};
 
@@ -49,6 +51,20 @@ fn a_manual_clock_is_exact_and_starts_at_the_epoch() {
         assert_eq!(clock.wall(clock.now()), SystemTime::UNIX_EPOCH + since);
     }
     assert_eq!(clock.wall(Instant::from_nanos(7)), SystemTime::UNIX_EPOCH + Duration::from_nanos(7));
+}
+
+/// The system's coarse clock stands still for a tick.
+#[test]
+fn a_manual_clock_with_a_tick_is_coarse() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    time.set_tick(Duration::from_millis(4));
+    for (passed, coarse) in [(3, 0), (1, 4), (3, 4), (10, 16)] {
+        time.advance(Duration::from_millis(passed));
+        assert_eq!(clock.coarse(), Instant::from_nanos(coarse * 1_000_000), "at {:?}", clock.now());
+    }
+    time.set_tick(Duration::ZERO);
+    assert_eq!(clock.coarse(), clock.now());
 }
 
 #[test]
@@ -136,6 +152,71 @@ async fn blocking_a_runtime_thread_does_not_use_its_timer() {
     let clock = Clock::system();
     let at = clock.now() + Duration::from_millis(1);
     clock.block_until(None, clock.sleep_until(at));
+    assert!(clock.now() >= at);
+}
+
+/// In a runtime without a timer everything went well until a call had to wait: that one panicked.
+/// So the panic came with the first overload.
+#[test]
+fn a_runtime_without_a_timer_sleeps_by_the_timer_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let sleep = || async {
+        let clock = Clock::system();
+        let at = clock.now() + Duration::from_millis(1);
+        clock.sleep_until(at).await;
+        assert!(clock.now() >= at);
+    };
+    runtime.block_on(sleep());
+    for _ in 0..2 {
+        runtime.block_on(runtime.spawn(sleep())).unwrap();
+    }
+}
+
+/// A wait that had begun in a runtime panicked when it was polled after that runtime was dropped.
+#[test]
+fn a_sleep_survives_the_runtime_in_which_it_began() {
+    let timed = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let clock = Clock::system();
+    let begin = |at| {
+        let runtime = timed();
+        let mut sleep = Box::pin(clock.sleep_until(at));
+        let poll_once = async move {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await;
+            (polled.is_pending(), sleep)
+        };
+        runtime.block_on(runtime.spawn(poll_once)).unwrap()
+    };
+    let at = clock.now() + Duration::from_millis(1);
+    let (_, elsewhere) = begin(at);
+    let other = timed();
+    other.block_on(other.spawn(elsewhere)).unwrap();
+    let (_, outside) = begin(at);
+    clock.block_on(outside);
+    assert!(clock.now() >= at);
+    let (pending, far) = begin(clock.now() + SECOND * 3600);
+    assert!(pending);
+    assert_pending!(task::spawn(far).poll());
+}
+
+/// A runtime that is entered but not driven fires no timer: a longest wait of 300 ms never ended.
+#[cfg(not(feature = "test-util"))]
+#[test]
+fn a_runtime_that_nobody_drives_holds_up_no_sleep() {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let clock = Clock::system();
+    let at = clock.now() + Duration::from_millis(1);
+    let mut sleep = std::pin::pin!(clock.sleep_until(at));
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    while sleep.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending() {
+        std::thread::park();
+    }
     assert!(clock.now() >= at);
 }
 

@@ -233,8 +233,9 @@ mod metrics_adapter {
         assert_eq!(read[1], (format!("{} busy admitted ", names::DECISIONS), 12_000.0));
     }
 
+    /// A dashboard showed ten rejections although a shadow had let all ten requests pass.
     #[test]
-    fn a_shadow_counts_under_the_name_of_its_gate() {
+    fn a_shadow_counts_each_request_once_under_the_name_of_its_gate() {
         let metrics = Arc::new(Metrics::new());
         let guard = TestGuard::new("orders", 0, 0, Observer::new(metrics.clone(), "orders"));
         let shadow = Shadow::new(guard, Mode::Shadow).observe(metrics.clone());
@@ -243,7 +244,7 @@ mod metrics_adapter {
         let snapshotter = recorder.snapshotter();
         metrics::with_local_recorder(&recorder, || metrics.publish());
         let read = read(snapshotter.snapshot());
-        assert!(read.contains(&(format!("{} orders rejected full", names::DECISIONS), 1.0)), "{read:?}");
+        assert!(!read.iter().any(|(name, _)| name.contains("rejected")), "{read:?}");
         assert!(read.contains(&(format!("{} orders shadowed full", names::DECISIONS), 1.0)), "{read:?}");
     }
 }

@@ -10,8 +10,8 @@ pub(crate) struct Chunks<V> {
 }
 
 const MORE: usize = 25;
-// Loom tracks every atomic: four are enough for its tests.
-const FIRST: u32 = if cfg!(plimsoll_loom) { 4 } else { 64 };
+// Loom tracks every atomic: two are enough for most of its tests.
+const FIRST: u32 = if cfg!(plimsoll_loom) { 2 } else { 64 };
 
 /// Returns the chunk of an entry beyond the first one, and the index in that chunk.
 fn place(n: u32) -> (usize, usize) {

@@ -1,22 +1,26 @@
-//! Dispatch pools: a fixed number of slots, each granted or rejected at once. No queue and no wait.
+//! Dispatch pools: a fixed number of slots, each granted or rejected at once.
 //!
 //! The pool follows dispcount, from the overload chapter of *Erlang in Anger*. It is for work that
-//! needs one of N resources and gains nothing by waiting for one. Each slot has a word of its own
-//! that says whether it is in use. A request that finds the slots in use is rejected for the cost
-//! of reading those words.
+//! needs one of N resources and gains little by waiting for one. One atomic word counts the slots
+//! in use. A request is rejected only if that word says that all are in use, for the cost of
+//! reading it. By Erlang's formula B, a pool of 100 slots at 80 % of its capacity rejects 0.4 % of
+//! all requests.
 //!
 //! From lhttpc's load balancer comes a second idea: only the *limit* is central. A step that may
 //! block, such as opening a connection, is left to the caller that needs it. No caller waits for
 //! the connect of another.
 //!
 //! ```text
-//!  checkout ─► pick a slot ─┬► free, with a resource ─► Reuse(lease)
-//!                           ├► free and empty        ─► Make(vacant) ─ make the resource ─► lease
-//!                           └► all tried are in use  ─► Busy(rejected)
+//!  checkout ─► all slots in use? ─┬► no: a slot with a resource ─► Reuse(lease)
+//!                                 │      or else an empty slot  ─► Make(vacant) ─ make it ─► lease
+//!                                 └► yes: Busy(rejected)
 //! ```
 //!
-//! *Not* for callers that should wait for their turn (use a valve), nor for sharing one connection
-//! among many callers at once.
+//! A caller that makes one call after the other uses one resource again and again, unless
+//! [`SlotPick::RoundRobin`] is set.
+//!
+//! *Not* for sharing one connection among many callers at once. Callers that should always wait for
+//! their turn are better off with a valve, which bounds its queue.
 //!
 //! # On any thread
 //!
@@ -55,9 +59,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 //!
-//! With most protocols, a connection is useless after a cancelled future has left an operation half
-//! done. Build the pool with `.keep_dropped(false)` then: a resource is kept only when it is
-//! [put back](Lease::put_back).
+//! A resource is used again only if it was [put back](Lease::put_back). A lease that is dropped, by
+//! a cancelled future for example, drops its resource, too. With most protocols the next caller
+//! would read the rest of the other's answer. If half an operation leaves nothing behind, build the
+//! pool with `.reuse_dropped(true)`.
+//!
+//! # Waiting for a slot
+//!
+//! [`Dispatch::checkout_within`] waits for a slot, for a time that the caller sets. Callers that
+//! wait are served in the order of their arrival, and no other request overtakes them.
 //!
 //! # As a layer
 //!
@@ -83,7 +93,8 @@
 //!
 //! A [`Dispatch`] is a handle: clones, and all services of all its layers, share the slots. A
 //! lease, an empty slot or a permit releases its slot when it is dropped. This holds after an early
-//! return, a panic and a cancelled future, too. The very next request may take the slot.
+//! return, a panic and a cancelled future, too. The slot passes on to the caller that has waited
+//! longest, or is free for the very next request.
 //!
 //! Nothing runs in the background. A resource that is broken or was idle for too long is made again
 //! by the next caller that needs it.
@@ -96,10 +107,12 @@
 //! - `serde`: [`DispatchConfig`] and [`WorkersConfig`] can be read from and written to a file.
 //! - `test-util`: the system clock follows tokio's paused time. For tests only.
 
+mod bitmap;
 mod cell;
 mod chunks;
 mod pool;
 mod slots;
+mod watchers;
 mod workers;
 
 #[cfg(feature = "tower")]

@@ -1,12 +1,18 @@
-//! The state of every slot: one atomic word each, and no queue.
+//! The slots of a pool: how many are in use, and which ones are free.
 //!
-//! A word holds whether the slot is in use, and its generation: a number that rises by one at each
-//! release. A token is the index of a slot and a generation. It releases the slot only in its own
-//! generation. So a token that is released twice never releases the slot of a later holder.
+//! One atomic word counts the slots in use. A request that is counted has a slot for certain, and
+//! then looks for a free one in two bitmaps. A release comes in the reverse order. So there is a
+//! free slot for each request that was counted, and a rejection costs no search.
+//!
+//! A token is the index of a slot and a generation. A permit's release raises the generation. So a
+//! token that is released twice never releases the slot of a later holder.
 
+use crate::bitmap::Bitmap;
 use crate::chunks::Chunks;
-use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, Ordering};
-use plimsoll_core::{Dice, Pack, Reason, Words};
+use crate::watchers::Watchers;
+use plimsoll_core::parts::sync::{AtomicU32, Mutex, Ordering, pause, recover};
+use plimsoll_core::parts::{Capacity, FixedCapacity, Place, Start};
+use plimsoll_core::{Dice, Pack, Words};
 use std::fmt;
 use std::sync::atomic;
 
@@ -17,35 +23,37 @@ use std::sync::atomic;
 pub struct Slot {
     pub(crate) index: u32,
     generation: u32,
+    /// Whether the slot is free with a resource once it is released. A hint: the cell decides.
+    pub(crate) filled: bool,
 }
 
 impl Pack for Slot {
     fn pack(self) -> Words {
-        [u64::from(self.index), u64::from(self.generation), 0, 0]
+        [u64::from(self.index), u64::from(self.generation), u64::from(self.filled), 0]
     }
-    fn unpack([index, generation, ..]: Words) -> Self {
-        Slot { index: index as u32, generation: generation as u32 }
+    fn unpack([index, generation, filled, ..]: Words) -> Self {
+        Slot { index: index as u32, generation: generation as u32, filled: filled != 0 }
     }
 }
 
-/// Which slot is tried first.
+/// Which of the free slots is granted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum SlotPick {
-    /// A random slot, then those after it. Threads collide as rarely as possible.
+    /// A random slot with a resource, or else a random empty one.
     #[default]
     Random,
-    /// The slot after that of the last request. All threads share one counter.
+    /// The next free slot after that of the last request, with a resource or without.
+    ///
+    /// All slots are used alike. All threads share one counter.
     RoundRobin,
-    /// The better of two random slots, then those after it.
+    /// The lowest slot with a resource, or else the lowest empty one.
     ///
-    /// A free slot is better than one in use, and of two free slots, one that has a resource.
-    TwoChoices,
-    /// The lowest free slot of all. [`probes`](crate::DispatchConfig::probes) has no effect.
-    ///
-    /// As few resources as possible are used, and the others stay idle.
+    /// The same few resources are used again and again, as in a stack. The others stay idle, and
+    /// are dropped after [`max_idle`](crate::DispatchConfig::max_idle).
+    #[doc(alias = "lifo")]
     Lowest,
 }
 
@@ -54,63 +62,63 @@ impl SlotPick {
     fn from_u8(n: u8) -> Self {
         match n {
             1 => SlotPick::RoundRobin,
-            2 => SlotPick::TwoChoices,
-            3 => SlotPick::Lowest,
+            2 => SlotPick::Lowest,
             _ => SlotPick::Random,
         }
     }
 }
 
-const TAKEN: u64 = 1;
-/// The slot has a resource. A hint: the cell decides.
-const FILLED: u64 = 2;
-const GENERATION: u64 = 1 << 32;
-
-/// The state of a slot, on its own cache line: a change does not slow down its neighbours.
-#[repr(align(64))]
-#[derive(Default)]
-struct Word(AtomicU64);
-
 pub(crate) struct Slots {
-    words: Chunks<Word>,
-    // The number of slots, and `CLOSED`.
-    limit: AtomicU32,
+    count: FixedCapacity,
+    // The free slots with a resource, and those without. A slot in use is in neither.
+    idle: Bitmap,
+    empty: Bitmap,
+    generations: Chunks<AtomicU32>,
     next: AtomicU32,
-    // From the standard library even under loom: they order nothing.
+    // From the standard library even under loom: it orders nothing.
     pick: atomic::AtomicU8,
-    probes: atomic::AtomicU32,
     dice: Dice,
+    // The number of slots that ever existed. Locked while it changes.
+    existing: Mutex<u32>,
+    watchers: Watchers,
 }
 
-const CLOSED: u32 = 1 << 31;
-
-/// The largest number of slots: 2²⁰, of 64 bytes each and a cell.
+/// The largest number of slots: 2²⁰.
 pub(crate) const MAX_SLOTS: u32 = 1 << 20;
 
 impl Slots {
-    /// Creates `limit` slots, all free.
-    pub(crate) fn new(limit: u32, pick: SlotPick, probes: u32, dice: Dice) -> Self {
+    /// Creates `limit` slots, all free and empty.
+    pub(crate) fn new(limit: u32, pick: SlotPick, dice: Dice) -> Self {
         let slots = Slots {
-            words: Chunks::new(),
-            limit: AtomicU32::new(0),
+            count: FixedCapacity::new(0),
+            idle: Bitmap::new(),
+            empty: Bitmap::new(),
+            generations: Chunks::new(),
             next: AtomicU32::new(0),
             pick: (pick as u8).into(),
-            probes: probes.into(),
             dice,
+            existing: Mutex::new(0),
+            watchers: Watchers::default(),
         };
         slots.resize(limit);
         slots
     }
 
-    #[inline(always)]
-    fn word(&self, index: u32) -> Option<&AtomicU64> {
-        self.words.get(index).map(|Word(word)| word)
+    /// Returns the number of slots.
+    #[inline]
+    pub(crate) fn limit(&self) -> u32 {
+        self.count.limit()
     }
 
-    /// Returns the number of slots.
-    #[inline(always)]
-    pub(crate) fn limit(&self) -> u32 {
-        self.limit.load(Ordering::Relaxed) & !CLOSED
+    /// Returns the number of slots in use.
+    #[inline]
+    pub(crate) fn in_use(&self) -> u32 {
+        self.count.in_flight()
+    }
+
+    /// Returns the number of free slots with a resource. It reads the bit of every slot.
+    pub(crate) fn idle(&self) -> usize {
+        if self.is_closed() { 0 } else { self.idle.count(self.limit()) as usize }
     }
 
     #[inline(always)]
@@ -122,216 +130,198 @@ impl Slots {
         self.pick.store(pick as u8, Ordering::Relaxed);
     }
 
-    #[inline(always)]
-    pub(crate) fn probes(&self) -> u32 {
-        self.probes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_probes(&self, probes: u32) {
-        self.probes.store(probes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.limit_if_open().is_none()
-    }
-
-    /// Returns the number of slots, or `None` if the pool is closed.
-    #[inline(always)]
-    pub(crate) fn limit_if_open(&self) -> Option<u32> {
-        // SeqCst: a request that held a slot while another thread closed the pool, and has released
-        // it since, sees here that it is closed.
-        let limit = self.limit.load(Ordering::SeqCst);
-        (limit & CLOSED == 0).then_some(limit)
-    }
-
-    /// Changes the number of slots. Slots in use beyond it stay in use, and are not granted again.
-    pub(crate) fn resize(&self, limit: u32) {
-        self.words.grow(limit);
-        let mut old = self.limit.load(Ordering::Relaxed);
-        // SeqCst: pairs with `take_slot`, which takes a slot first and then reads the limit again.
-        while let Err(now) =
-            self.limit.compare_exchange(old, (old & CLOSED) | limit, Ordering::SeqCst, Ordering::Relaxed)
-        {
-            old = now;
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        self.limit.fetch_or(CLOSED, Ordering::SeqCst);
-    }
-
-    /// Takes a slot, or returns the reason why there is none. A `hash` names the slot to try first.
-    #[inline(always)]
-    pub(crate) fn take(&self, hash: Option<u64>) -> Result<Slot, Reason> {
-        let limit = self.limit.load(Ordering::Relaxed);
-        if limit & CLOSED != 0 {
-            return Err(Reason::Closed);
-        }
-        let pick = self.pick();
-        let first = self.first(pick, hash, limit);
-        if pick == SlotPick::TwoChoices && hash.is_none() {
-            return self.take_of_two(first, limit);
-        }
-        self.take_from(pick, first, limit)
-    }
-
-    #[inline(always)]
-    fn first(&self, pick: SlotPick, hash: Option<u64>, limit: u32) -> u32 {
-        // The high bits of the product spread any number of slots evenly, without a division.
-        let scaled = |bits: u64| ((u128::from(bits) * u128::from(limit)) >> 64) as u32;
-        match (pick, hash) {
-            (_, Some(hash)) => scaled(hash),
-            (SlotPick::Lowest, None) => 0,
-            // Relaxed: the values only have to differ.
-            (SlotPick::RoundRobin, None) => self.next.fetch_add(1, Ordering::Relaxed) % limit,
-            _ => self.dice.below(u64::from(limit)) as u32,
-        }
-    }
-
-    /// Takes the first free slot of those that may be tried, from `first` on.
-    #[inline(always)]
-    fn take_from(&self, pick: SlotPick, first: u32, limit: u32) -> Result<Slot, Reason> {
-        let mut index = first;
-        // `Lowest` tries all slots.
-        let probes = if pick == SlotPick::Lowest { limit } else { self.probes().min(limit) };
-        for _ in 0..probes {
-            if let Some(slot) = self.take_slot(index) {
-                return Ok(slot);
-            }
-            index = if index + 1 == limit { 0 } else { index + 1 };
-        }
-        Err(Reason::Busy)
-    }
-
-    fn take_of_two(&self, first: u32, limit: u32) -> Result<Slot, Reason> {
-        let second = self.dice.below(u64::from(limit)) as u32;
-        let look = |index| self.word(index).map_or(TAKEN, |word| word.load(Ordering::Relaxed));
-        let (first, second) = match (look(first) & (TAKEN | FILLED), look(second) & (TAKEN | FILLED)) {
-            (FILLED, _) => (first, second),
-            (_, FILLED) => (second, first),
-            (free, _) if free & TAKEN == 0 => (first, second),
-            _ => (second, first),
-        };
-        if let Some(slot) = self.take_slot(first).or_else(|| self.take_slot(second)) {
-            return Ok(slot);
-        }
-        // Both are in use: continue as `Random` does.
-        self.take_from(SlotPick::TwoChoices, first, limit)
-    }
-
-    /// Takes the slot with this index if it is free.
-    #[inline(always)]
-    pub(crate) fn take_slot(&self, index: u32) -> Option<Slot> {
-        let word = self.word(index)?;
-        // Relaxed: only a hint. A slot in use costs one load and no write.
-        let mut seen = word.load(Ordering::Relaxed);
-        // SeqCst contains Acquire, which pairs with the exchange in `release`: the new holder sees
-        // what the last one did to the resource. SeqCst itself orders the load of the limit in
-        // `recheck`. Repeated if the slot was released or emptied since the load: it is free then.
-        while seen & TAKEN == 0 {
-            match word.compare_exchange(seen, seen | TAKEN, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return self.recheck(index, seen),
-                Err(now) => seen = now,
-            }
-        }
-        None
-    }
-
-    #[inline(always)]
-    fn recheck(&self, index: u32, seen: u64) -> Option<Slot> {
-        let slot = Slot { index, generation: (seen / GENERATION) as u32 };
-        let limit = self.limit.load(Ordering::SeqCst);
-        if limit & CLOSED != 0 || index >= limit {
-            // The pool was closed or made smaller meanwhile. That thread takes the resource out.
-            self.release(slot, false);
-            return None;
-        }
-        Some(slot)
-    }
-
-    /// Takes the slot with this index if it is free, even beyond the limit or after closing.
-    pub(crate) fn seize(&self, index: u32) -> Option<Slot> {
-        let word = self.word(index)?;
-        let seen = word.load(Ordering::Relaxed);
-        let free = seen & TAKEN == 0;
-        let seized =
-            free && word.compare_exchange(seen, seen | TAKEN, Ordering::SeqCst, Ordering::Relaxed).is_ok();
-        seized.then_some(Slot { index, generation: (seen / GENERATION) as u32 })
-    }
-
-    /// Releases the slot. Returns `false` if the token was released before. `filled` states whether
-    /// there is a resource in the slot.
-    #[inline(always)]
-    pub(crate) fn release(&self, slot: Slot, filled: bool) -> bool {
-        let Some(word) = self.word(slot.index) else { return false };
-        let seen = word.load(Ordering::Relaxed);
-        let generation = (seen / GENERATION) as u32;
-        if generation != slot.generation || seen & TAKEN == 0 {
-            return false;
-        }
-        let next = (u64::from(generation.wrapping_add(1)) * GENERATION) | if filled { FILLED } else { 0 };
-        // SeqCst contains Release, which pairs with the exchange in `take_slot`. It fails if the
-        // same token is released twice at the same time.
-        word.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-    }
-
-    /// Notes that a free slot has lost its resource.
-    pub(crate) fn mark_empty(&self, index: u32) {
-        if let Some(word) = self.word(index) {
-            // A write that changes nothing reads the latest value, written by a release just
-            // before.
-            let seen = word.fetch_or(0, Ordering::SeqCst);
-            if seen & (TAKEN | FILLED) == FILLED {
-                // If this fails, the slot was taken meanwhile: its holder writes the flag at the
-                // release.
-                let _ = word.compare_exchange(seen, seen & !FILLED, Ordering::SeqCst, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Returns the number of slots in use. It reads every slot.
-    pub(crate) fn in_use(&self) -> u32 {
-        self.words.iter().filter(|Word(word)| word.load(Ordering::SeqCst) & TAKEN != 0).count() as u32
-    }
-
-    /// Returns whether no slot is in use. Meant for a closed pool.
+    /// Changes the number of slots. Returns whether callers wait for one.
     ///
-    /// After that, a request can hold a slot only until it sees that the pool is closed. It then
-    /// releases the slot, and the caller of this function must be woken to call it again.
-    pub(crate) fn none_in_use(&self) -> bool {
-        // A write that changes nothing. Either it sees that the slot is in use, or the next request
-        // to take the slot sees what this thread saw: the pool is closed.
-        self.words.iter().all(|Word(word)| word.fetch_or(0, Ordering::SeqCst) & TAKEN == 0)
+    /// Slots in use stay in use. None is granted until fewer than `limit` are in use.
+    pub(crate) fn resize(&self, limit: u32) -> bool {
+        let mut existing = recover(self.existing.lock());
+        self.idle.grow(limit);
+        self.empty.grow(limit);
+        self.generations.grow(limit);
+        for index in self.limit()..limit {
+            // A slot that was beyond the limit has lost its resource.
+            if index >= *existing || self.idle.remove(index) {
+                self.empty.insert(index);
+            }
+        }
+        *existing = limit.max(*existing);
+        self.count.set_limit(limit)
     }
 
-    /// Returns the number of free slots with a resource, up to the limit. It reads every slot.
-    pub(crate) fn idle(&self) -> usize {
-        let idle = |word: &Word| word.0.load(Ordering::SeqCst) & (TAKEN | FILLED) == FILLED;
-        self.words.iter().take(self.limit() as usize).filter(|word| idle(word)).count()
-    }
-
-    /// Returns whether the last holder left a resource in the slot.
-    #[inline]
-    pub(crate) fn is_filled(&self, index: u32) -> bool {
-        self.word(index).is_some_and(|word| word.load(Ordering::Relaxed) & FILLED != 0)
-    }
-
-    /// Returns whether a slot in use seems to be beyond the limit, or the pool closed.
+    /// Takes the slot that the pick chooses, or the free slot that is next to `hash`.
+    ///
+    /// A newcomer gets none while other callers wait.
     #[inline(always)]
-    pub(crate) fn seems_retired(&self, index: u32) -> bool {
-        // Relaxed: only a hint. `is_retired` decides after the release.
-        let limit = self.limit.load(Ordering::Relaxed);
-        limit & CLOSED != 0 || index >= limit
+    pub(crate) fn take(&self, newcomer: bool, hash: Option<u64>) -> Start<Slot> {
+        match self.count.start(newcomer) {
+            Start::Go(_) => Start::Go(self.choose(hash)),
+            Start::Later => Start::Later,
+            Start::Closed => Start::Closed,
+        }
     }
 
-    /// Returns whether a slot just released is beyond the limit, or the pool closed. Its resource
-    /// must be taken out then.
+    /// Chooses a free slot for a request that was counted. There is one for each of them.
+    #[inline(always)]
+    fn choose(&self, hash: Option<u64>) -> Slot {
+        let pick = self.pick();
+        let limit = self.limit();
+        let (from, in_order) = match (pick, hash) {
+            // The high bits of the product spread any number of slots evenly, without a division.
+            (_, Some(hash)) => (((u128::from(hash) * u128::from(limit)) >> 64) as u32, true),
+            // Relaxed: the values only have to differ.
+            (SlotPick::RoundRobin, None) => (self.next.fetch_add(1, Ordering::Relaxed) % limit, true),
+            (SlotPick::Lowest, None) => (0, false),
+            _ => (self.dice.below(u64::from(limit)) as u32, false),
+        };
+        match self.find(from, limit, in_order, false) {
+            Some((index, filled)) if self.grab(index, filled) => self.slot(index, filled),
+            _ => self.choose_again(from, in_order),
+        }
+    }
+
+    /// Another thread was faster, or released a slot behind the search.
+    #[cold]
+    #[inline(never)]
+    fn choose_again(&self, from: u32, in_order: bool) -> Slot {
+        loop {
+            let (limit, in_use) = self.count.numbers();
+            // If the pool was made smaller after the request was counted, all slots below the limit
+            // may be in use. The request came first and is granted one beyond it.
+            let to = if in_use > limit { MAX_SLOTS } else { limit as u32 };
+            match self.find(from, to, in_order, true) {
+                Some((index, filled)) if self.grab(index, filled) => return self.slot(index, filled),
+                Some(_) => {}
+                None => pause(),
+            }
+        }
+    }
+
+    /// Returns a free slot, and whether it has a resource.
+    #[inline(always)]
+    fn find(&self, from: u32, to: u32, in_order: bool, thorough: bool) -> Option<(u32, bool)> {
+        let idle = self.idle.next(from, to, thorough);
+        if let Some(idle) = idle
+            && !in_order
+        {
+            return Some((idle, true));
+        }
+        let empty = self.empty.next(from, to, thorough);
+        // The distance from `from` on, around the end.
+        let distance = |n: u32| n.wrapping_sub(from);
+        match (idle, empty) {
+            (Some(idle), Some(empty)) if distance(empty) < distance(idle) => Some((empty, false)),
+            (Some(idle), _) => Some((idle, true)),
+            (None, empty) => empty.map(|empty| (empty, false)),
+        }
+    }
+
+    #[inline(always)]
+    fn grab(&self, index: u32, filled: bool) -> bool {
+        if filled { self.idle.remove(index) } else { self.empty.remove(index) }
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32, filled: bool) -> Slot {
+        let generation = self.generations.get(index);
+        // Relaxed: the removal from the bitmap has acquired what the last holder did.
+        let generation = generation.map_or(0, |generation| generation.load(Ordering::Relaxed));
+        Slot { index, generation, filled }
+    }
+
+    /// Returns whether this slot is free and has a resource. Only a hint.
+    pub(crate) fn is_idle(&self, index: u32) -> bool {
+        self.idle.contains(index)
+    }
+
+    /// Takes this slot if it is free and has a resource. It counts as in use.
+    ///
+    /// `Err` if it cannot be taken, with whether callers wait: they must be admitted then.
+    pub(crate) fn seize_idle(&self, index: u32) -> Result<Slot, bool> {
+        match self.count.start(true) {
+            Start::Go(_) if self.idle.remove(index) => Ok(self.slot(index, true)),
+            Start::Go(place) => Err(self.count.finish(place)),
+            _ => Err(false),
+        }
+    }
+
+    /// Ends the generation of a permit's token. Returns `false` if it was released before.
+    #[inline(always)]
+    pub(crate) fn redeem(&self, slot: &Slot) -> bool {
+        let next = slot.generation.wrapping_add(1);
+        self.generations.get(slot.index).is_some_and(|generation| {
+            // Relaxed: it orders nothing. It fails if the same token is released a second time.
+            let swap =
+                generation.compare_exchange(slot.generation, next, Ordering::Relaxed, Ordering::Relaxed);
+            swap.is_ok()
+        })
+    }
+
+    /// Returns whether a slot is beyond the limit, or the pool closed. No resource may stay in it.
     #[inline(always)]
     pub(crate) fn is_retired(&self, index: u32) -> bool {
-        // SeqCst: either this load sees that the pool was closed or made smaller, or the thread
-        // that did so sees the slot free.
-        let limit = self.limit.load(Ordering::SeqCst);
-        limit & CLOSED != 0 || index >= limit
+        // After a release, this is decisive. Either the word states here that the pool was closed
+        // or made smaller, or the thread that does so sees the resource that was put in before.
+        index >= self.limit() || self.is_closed()
+    }
+
+    /// Returns the tasks that wait until the pool is drained.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// Returns whether the pool is closed and no slot is in use.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_closed() && self.in_use() == 0
+    }
+
+    /// Wakes the tasks that wait until the pool is drained, if it is.
+    #[cold]
+    pub(crate) fn wake_if_drained(&self) {
+        if self.is_drained() {
+            self.watchers.wake_all();
+        }
+    }
+}
+
+impl Capacity for Slots {
+    type Token = Slot;
+
+    #[inline]
+    fn start(&self, newcomer: bool) -> Start<Slot> {
+        self.take(newcomer, None)
+    }
+
+    #[inline(always)]
+    fn finish(&self, slot: Slot) -> bool {
+        // The bit first: a request that is counted after this finds the slot.
+        if slot.filled {
+            self.idle.insert(slot.index)
+        } else {
+            self.empty.insert(slot.index)
+        }
+        let waiting = self.count.finish(Place::unpack(Words::default()));
+        if self.count.is_closed() {
+            self.wake_if_drained();
+        }
+        waiting
+    }
+
+    fn set_waiting(&self, any: bool) {
+        self.count.set_waiting(any);
+    }
+
+    fn close(&self) {
+        self.count.close();
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        self.count.is_closed()
+    }
+
+    #[inline]
+    fn numbers(&self) -> (u64, u64) {
+        self.count.numbers()
     }
 }
 

@@ -8,14 +8,14 @@ use tokio_test::{assert_ready, task};
 
 #[test]
 fn checkout_rejection_and_permit_allocate_nothing() {
-    for pick in [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest] {
+    for pick in [SlotPick::Random, SlotPick::RoundRobin, SlotPick::Lowest] {
         let pool = Dispatch::<[u64; 100]>::builder().slots(1).pick(pick).build().unwrap();
         pool.checkout().or_make(|| [0; 100]).unwrap().put_back();
         let made = measure(|| {
             for _ in 0..100 {
                 pool.checkout().or_make(|| [0; 100]).unwrap().put_back();
-                drop(pool.checkout_owned().or_make(|| [0; 100]).unwrap());
-                drop(pool.checkout_for("key").or_make(|| [0; 100]).unwrap());
+                pool.checkout_owned().or_make(|| [0; 100]).unwrap().put_back();
+                pool.checkout_for("key").or_make(|| [0; 100]).unwrap().put_back();
                 let permit = pool.try_acquire().unwrap();
                 assert!(pool.checkout().is_busy() && pool.try_acquire().is_err());
                 permit.done(Outcome::Success);

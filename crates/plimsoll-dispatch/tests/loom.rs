@@ -11,13 +11,19 @@ use loom::future::block_on;
 use loom::thread;
 use plimsoll_core::{Dice, ManualTime, Reason};
 use plimsoll_dispatch::{Checkout, Dispatch, SlotPick, Workers};
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 fn explore(test: impl Fn() + Sync + Send + 'static) {
+    explore_up_to(3, test);
+}
+
+/// Three threads that take locks need fewer preemptions, or the test takes minutes.
+fn explore_up_to(preemptions: usize, test: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
+    model.preemption_bound = Some(preemptions);
     model.check(test);
 }
 
@@ -37,8 +43,14 @@ impl Thing {
     }
 }
 
+const PICKS: [SlotPick; 3] = [SlotPick::Random, SlotPick::RoundRobin, SlotPick::Lowest];
+
 fn pool(slots: u32) -> Dispatch<Thing> {
-    let builder = Dispatch::builder().slots(slots).pick(SlotPick::Lowest).dice(Dice::seeded(1));
+    picking(slots, SlotPick::Lowest)
+}
+
+fn picking(slots: u32, pick: SlotPick) -> Dispatch<Thing> {
+    let builder = Dispatch::builder().slots(slots).pick(pick).dice(Dice::seeded(1));
     builder.clock(ManualTime::new().clock()).build().unwrap()
 }
 
@@ -99,12 +111,192 @@ fn one_slot_has_one_holder() {
 /// Two threads share two slots: neither request is busy, because the other holds only one slot.
 #[test]
 fn no_request_is_busy_with_a_slot_per_thread() {
+    for pick in PICKS {
+        explore(move || {
+            let pool = picking(2, pick);
+            let other = spawn(&pool, |pool| assert!(once(pool)));
+            assert!(once(&pool));
+            other.join().unwrap();
+            whole(&pool);
+        });
+    }
+}
+
+/// The same with one slot in use and three slots, which lie in two words of the bitmap.
+#[test]
+fn no_request_is_busy_with_slots_in_two_words() {
+    for pick in PICKS {
+        explore(move || {
+            let pool = picking(3, pick);
+            let held = pool.checkout().or_make(Thing::default).unwrap();
+            let other = spawn(&pool, |pool| assert!(once(pool)));
+            assert!(once(&pool));
+            other.join().unwrap();
+            held.put_back();
+            whole(&pool);
+        });
+    }
+}
+
+/// Each of two threads checks out by key. The same key finds another slot if its own is in use.
+#[test]
+fn two_checkouts_by_key_get_two_slots() {
     explore(|| {
         let pool = pool(2);
-        let other = spawn(&pool, |pool| assert!(once(pool)));
-        assert!(once(&pool));
+        let other = spawn(&pool, |pool| {
+            pool.checkout_for(&1).or_make(Thing::default).unwrap().using(|| ());
+        });
+        pool.checkout_for(&1).or_make(Thing::default).unwrap().using(|| ());
         other.join().unwrap();
         whole(&pool);
+    });
+}
+
+/// Two threads sweep while a third checks out. A resource is dropped or used, and only once.
+#[test]
+fn concurrent_sweeps_drop_a_resource_once() {
+    explore(|| {
+        let time = ManualTime::new();
+        let pool = Dispatch::builder().slots(1).dice(Dice::seeded(1)).clock(time.clock());
+        let pool = pool.max_idle(Duration::from_secs(1)).build().unwrap();
+        assert!(once(&pool));
+        time.advance(Duration::from_secs(2));
+        let swept = Arc::new(AtomicU32::new(0));
+        let sweeps = {
+            let swept = swept.clone();
+            spawn(&pool, move |pool| {
+                swept.fetch_add(pool.sweep() as u32, SeqCst);
+            })
+        };
+        let works = spawn(&pool, |pool| {
+            assert!(!matches!(pool.checkout(), Checkout::Reuse(_)), "it was idle for too long");
+        });
+        swept.fetch_add(pool.sweep() as u32, SeqCst);
+        sweeps.join().unwrap();
+        works.join().unwrap();
+        assert!(swept.load(SeqCst) <= 1);
+        assert_eq!((pool.in_use(), pool.idle()), (0, 0));
+        whole(&pool);
+    });
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Waits for a slot and puts it back. Returns whether there was one.
+fn wait(pool: &Dispatch<Thing>) -> bool {
+    match block_on(pool.checkout_within(SECOND)).or_make(Thing::default) {
+        Ok(lease) => {
+            lease.using(|| ());
+            lease.put_back();
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// Polls a wait once and drops it. Returns whether it had a slot.
+fn wait_briefly(pool: &Dispatch<Thing>) -> bool {
+    use std::task::{Context, Poll, Waker};
+    let mut wait = std::pin::pin!(pool.checkout_within(SECOND));
+    matches!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_))
+}
+
+/// A slot is released while a caller begins to wait. The caller gets it.
+#[test]
+fn release_during_wait_reaches_the_waiting_caller() {
+    explore(|| {
+        let pool = pool(1);
+        let held = pool.checkout().or_make(Thing::default).unwrap();
+        let waits = spawn(&pool, |pool| assert!(wait(pool)));
+        held.put_back();
+        waits.join().unwrap();
+        assert_eq!((pool.queued(), pool.idle()), (0, 1));
+        whole(&pool);
+    });
+}
+
+/// A caller is cancelled while the slot is handed to it. The slot passes on to the next caller.
+#[test]
+fn cancelled_wait_passes_the_slot_on() {
+    explore_up_to(2, || {
+        let pool = pool(1);
+        let held = pool.checkout().or_make(Thing::default).unwrap();
+        let cancelled = spawn(&pool, |pool| {
+            wait_briefly(pool);
+        });
+        let waits = spawn(&pool, |pool| assert!(wait(pool)));
+        held.put_back();
+        cancelled.join().unwrap();
+        waits.join().unwrap();
+        assert_eq!(pool.queued(), 0);
+        whole(&pool);
+    });
+}
+
+/// The sweep holds the only slot for a moment, while a caller begins to wait for it.
+#[test]
+fn sweep_passes_its_slot_on_to_a_waiting_caller() {
+    explore(|| {
+        let time = ManualTime::new();
+        let pool = Dispatch::builder().slots(1).dice(Dice::seeded(1)).clock(time.clock());
+        let pool = pool.max_idle(SECOND).build().unwrap();
+        assert!(once(&pool));
+        time.advance(2 * SECOND);
+        let waits = spawn(&pool, |pool| assert!(wait(pool)));
+        pool.sweep();
+        waits.join().unwrap();
+        whole(&pool);
+    });
+}
+
+/// The pool is made larger while a caller begins to wait. The caller gets the new slot.
+#[test]
+fn new_slot_reaches_the_waiting_caller() {
+    explore(|| {
+        let pool = pool(1);
+        let held = pool.checkout().or_make(Thing::default).unwrap();
+        let waits = spawn(&pool, |pool| assert!(wait(pool)));
+        pool.set_slots(2).unwrap();
+        waits.join().unwrap();
+        held.put_back();
+        whole(&pool);
+    });
+}
+
+/// The pool is made smaller while slots are released and a caller waits. The caller gets a slot as
+/// soon as fewer than the new number are in use.
+#[test]
+fn shrink_during_wait_leaves_a_slot_for_the_caller() {
+    explore_up_to(2, || {
+        let pool = pool(2);
+        let (one, other) = (pool.checkout().or_make(Thing::default), pool.checkout().or_make(Thing::default));
+        let waits = spawn(&pool, |pool| assert!(wait(pool)));
+        let shrinks = spawn(&pool, |pool| pool.set_slots(1).unwrap());
+        one.unwrap().put_back();
+        other.unwrap().put_back();
+        waits.join().unwrap();
+        shrinks.join().unwrap();
+        assert!(pool.idle() <= 1);
+        whole(&pool);
+    });
+}
+
+/// The pool is closed while a slot is released and a caller waits. The caller gets the slot or is
+/// rejected, and `drained` returns.
+#[test]
+fn close_during_wait_rejects_or_serves_the_caller() {
+    explore(|| {
+        let pool = pool(1);
+        let held = pool.checkout_owned().or_make(Thing::default).unwrap();
+        let waits = spawn(&pool, |pool| {
+            wait(pool);
+        });
+        let back = thread::spawn(move || held.put_back());
+        drop(pool.close());
+        block_on(pool.drained());
+        waits.join().unwrap();
+        back.join().unwrap();
+        assert_eq!((pool.in_use(), pool.idle(), pool.queued()), (0, 0, 0));
     });
 }
 
@@ -141,8 +333,10 @@ fn concurrent_second_release_has_no_effect() {
         let words = pool.admit(&()).unwrap().pack();
         let other = spawn(&pool, move |pool| pool.refund(Pack::unpack(words)));
         pool.refund(Pack::unpack(words));
-        let next = pool.checkout().or_make(Thing::default).unwrap();
+        // The other thread may be in the middle of its release.
+        let next = pool.checkout().or_make(Thing::default);
         other.join().unwrap();
+        let next = next.or_else(|_| pool.checkout().or_make(Thing::default)).unwrap();
         assert!(pool.checkout().is_busy(), "the slot is in use");
         drop(next);
         whole(&pool);
@@ -156,13 +350,18 @@ fn shrink_during_use_leaves_nothing_beyond_the_limit() {
     explore(|| {
         let pool = pool(2);
         let held = pool.checkout().or_make(Thing::default).unwrap();
+        let surplus = Thing::default();
+        let copy = surplus.clone();
         let other = spawn(&pool, |pool| {
-            once(pool);
+            if let Ok(lease) = pool.checkout().or_make(|| copy) {
+                lease.put_back();
+            }
         });
         pool.set_slots(1).unwrap();
         other.join().unwrap();
-        drop(held);
+        held.put_back();
         assert_eq!((pool.in_use(), pool.idle()), (0, 1));
+        assert_eq!(Arc::strong_count(&surplus.0), 1, "it is dropped");
         whole(&pool);
         pool.set_slots(2).unwrap();
         whole(&pool);
@@ -192,13 +391,16 @@ fn concurrent_resizes_lose_no_slot() {
 fn close_during_release_keeps_nothing_and_drains() {
     explore(|| {
         let pool = pool(1);
-        let lease = pool.checkout_owned().or_make(Thing::default).unwrap();
-        let back = thread::spawn(move || drop(lease));
+        let thing = Thing::default();
+        let copy = thing.clone();
+        let lease = pool.checkout_owned().or_make(|| copy).unwrap();
+        let back = thread::spawn(move || lease.put_back());
         let closes = spawn(&pool, |pool| drop(pool.close()));
         block_on(pool.drained());
         back.join().unwrap();
         closes.join().unwrap();
         assert_eq!((pool.in_use(), pool.idle()), (0, 0));
+        assert_eq!(Arc::strong_count(&thing.0), 1, "it was returned or dropped");
     });
 }
 
@@ -360,6 +562,31 @@ fn cancelled_wait_loses_no_job() {
             }
         });
         assert_eq!(got, u32::from(submitted));
+    });
+}
+
+/// A worker is aborted at the moment a job is handed over, while another begins to wait. One of the
+/// two gets the job, without any further call.
+#[test]
+fn job_of_an_aborted_worker_reaches_another() {
+    explore(|| {
+        let (workers, mut all) = workers(2);
+        let (mut aborted, mut other) = (all.remove(0), all.remove(0));
+        let waits = thread::spawn(move || block_on(other.next()));
+        let aborts = thread::spawn(move || {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            let mut next = Box::pin(aborted.next());
+            matches!(next.as_mut().poll(&mut cx), std::task::Poll::Ready(Some(0)))
+        });
+        let submitted = workers.submit(0).is_ok();
+        let taken = aborts.join().unwrap();
+        if submitted && !taken {
+            assert_eq!(waits.join().unwrap(), Some(0));
+        } else {
+            workers.close();
+            assert_eq!(waits.join().unwrap(), None);
+        }
+        assert!(workers.reclaim().is_empty());
     });
 }
 

@@ -17,27 +17,21 @@ fn fill(pool: &Dispatch<u32>) {
     pool.checkout().or_make(|| 7).unwrap().put_back();
 }
 
+/// Checks out a slot and puts its resource back. Returns whether there was one.
 fn is_reused(pool: &Dispatch<u32>) -> bool {
-    matches!(pool.checkout(), Checkout::Reuse(_))
+    match pool.checkout() {
+        Checkout::Reuse(lease) => {
+            lease.put_back();
+            true
+        }
+        _ => false,
+    }
 }
 
 fn read(guard: &impl Inspect) -> BTreeMap<&'static str, f64> {
     let mut all = BTreeMap::new();
     guard.read(&mut |name, value| assert!(all.insert(name, value).is_none(), "{name} twice"));
     all
-}
-
-#[test]
-fn new_number_of_probes_applies_to_the_next_request() {
-    let pool = builder(2).pick(SlotPick::RoundRobin).probes(2).build().unwrap();
-    let held = pool.try_acquire().unwrap(); // slot 0
-    assert!((0..10).all(|_| pool.try_acquire().is_ok()));
-    pool.set_probes(1).unwrap();
-    let granted = (0..10).filter(|_| pool.try_acquire().is_ok()).count();
-    assert_eq!((granted, pool.probes()), (5, 1), "every second request tries only slot 0");
-    drop(held);
-    assert!(pool.set_probes(0).is_err());
-    assert_eq!(pool.probes(), 1);
 }
 
 #[test]
@@ -52,7 +46,7 @@ fn new_pick_applies_to_the_next_request() {
     assert_eq!([next(), next(), next()], [0, 1, 2]);
     pool.set_pick(SlotPick::Lowest);
     assert_eq!([next(), next(), next()], [0, 0, 0]);
-    for pick in [SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Random, SlotPick::Lowest] {
+    for pick in [SlotPick::RoundRobin, SlotPick::Random, SlotPick::Lowest] {
         pool.set_pick(pick);
         assert_eq!(pool.pick(), pick);
         assert!(next() < 8);
@@ -100,44 +94,43 @@ fn largest_idle_limit_is_not_taken_for_none() {
 }
 
 #[test]
-fn new_keep_dropped_applies_to_leases_in_use() {
-    let pool = builder(1).build().unwrap();
+fn new_reuse_dropped_applies_to_leases_in_use() {
+    let pool = builder(1).reuse_dropped(true).build().unwrap();
     let lease = pool.checkout().or_make(|| 7).unwrap();
-    pool.set_keep_dropped(false);
+    pool.set_reuse_dropped(false);
     drop(lease);
-    assert_eq!((pool.keep_dropped(), pool.idle()), (false, 0));
-    pool.set_keep_dropped(true);
+    assert_eq!((pool.reuse_dropped(), pool.idle()), (false, 0));
+    pool.set_reuse_dropped(true);
     drop(pool.checkout().or_make(|| 7).unwrap());
-    assert_eq!((pool.keep_dropped(), pool.idle()), (true, 1));
+    assert_eq!((pool.reuse_dropped(), pool.idle()), (true, 1));
 }
 
 #[test]
 fn inspect_sets_what_it_reads_by_the_same_name() {
-    let pool = builder(4).probes(3).build().unwrap();
+    let pool = builder(4).build().unwrap();
     fill(&pool);
     let held = pool.try_acquire().unwrap();
     let expected =
-        [("slots", 4.0), ("in_use", 1.0), ("idle", 0.0), ("probes", 3.0), ("max_idle", f64::INFINITY)];
-    assert_eq!(read(&pool), expected.into_iter().chain([("keep_dropped", 1.0)]).collect());
+        [("slots", 4.0), ("in_use", 1.0), ("idle", 0.0), ("queued", 0.0), ("max_idle", f64::INFINITY)];
+    assert_eq!(read(&pool), expected.into_iter().chain([("reuse_dropped", 0.0)]).collect());
     drop(held);
 
-    for (setting, value) in [("slots", 7.0), ("probes", 5.0), ("max_idle", 0.25), ("keep_dropped", 0.0)] {
+    for (setting, value) in [("slots", 7.0), ("max_idle", 0.25), ("reuse_dropped", 1.0)] {
         pool.set(setting, value).unwrap();
         assert_eq!(read(&pool)[setting], value);
     }
-    assert_eq!((pool.slots(), pool.probes()), (7, 5));
-    assert_eq!((pool.max_idle(), pool.keep_dropped()), (Some(250 * MS), false));
+    assert_eq!((pool.slots(), pool.max_idle(), pool.reuse_dropped()), (7, Some(250 * MS), true));
     pool.set("max_idle", f64::INFINITY).unwrap();
     assert_eq!(pool.max_idle(), None);
 
     let before = read(&pool);
-    let invalid = [("slots", 0.0), ("slots", 0.5), ("slots", 1e9), ("probes", 0.0), ("probes", -1.0)];
-    for (setting, value) in invalid.into_iter().chain([("max_idle", -1.0), ("keep_dropped", 2.0)]) {
+    let invalid = [("slots", 0.0), ("slots", 0.5), ("slots", 1e9)];
+    for (setting, value) in invalid.into_iter().chain([("max_idle", -1.0), ("reuse_dropped", 2.0)]) {
         let error = pool.set(setting, value).unwrap_err();
         assert_eq!(error.field(), setting);
     }
     let error = pool.set("in_use", 1.0).unwrap_err();
-    assert_eq!(error.allowed(), "one of slots, probes, max_idle, keep_dropped");
+    assert_eq!(error.allowed(), "one of slots, max_idle, reuse_dropped");
     assert_eq!(read(&pool), before, "nothing has changed");
 }
 
@@ -179,13 +172,12 @@ mod serde {
         let config = DispatchConfig {
             name: "connections".into(),
             slots: 4,
-            pick: SlotPick::TwoChoices,
-            probes: 2,
+            pick: SlotPick::RoundRobin,
             max_idle: Some(90_000 * MS),
-            keep_dropped: false,
+            reuse_dropped: true,
         };
         let json = serde_json::to_string(&config).unwrap();
-        assert!(json.contains(r#""pick":"two-choices","probes":2,"max_idle":"1m 30s""#), "{json}");
+        assert!(json.contains(r#""pick":"round-robin","max_idle":"1m 30s""#), "{json}");
         assert_eq!(serde_json::from_str::<DispatchConfig>(&json).unwrap(), config);
         for config in [DispatchConfig::default(), DispatchConfig { max_idle: Some(MS), ..Default::default() }]
         {

@@ -84,9 +84,9 @@ fn cancelled_make_holds_no_slot_later() {
 /// In dispcount, a check-in is a message. Its sender was busy in 18 of 100 checkouts that followed.
 #[test]
 fn thread_that_released_a_slot_gets_it_again() {
-    for pick in [SlotPick::Random, SlotPick::RoundRobin, SlotPick::TwoChoices, SlotPick::Lowest] {
+    for pick in [SlotPick::Random, SlotPick::RoundRobin, SlotPick::Lowest] {
         let pool = builder(1).pick(pick).build().unwrap();
-        (0..1_000).for_each(|_| drop(pool.checkout().or_make(|| 7).unwrap()));
+        (0..1_000).for_each(|_| pool.checkout().or_make(|| 7).unwrap().put_back());
         (0..1_000).for_each(|_| drop(pool.try_acquire().unwrap()));
     }
 }
@@ -105,6 +105,7 @@ fn thread_that_learns_of_a_release_gets_the_slot() {
                         let mut lease = pool.checkout().or_make(|| round).unwrap();
                         assert_eq!(*lease, round, "it sees what the last holder did");
                         *lease += 1;
+                        lease.put_back();
                     }
                     turn.wait();
                 }
@@ -130,75 +131,83 @@ fn second_release_of_a_token_has_no_effect() {
 fn same_key_gets_the_same_slot() {
     let pool = builder(16).build().unwrap();
     for key in 0..100 {
-        let Checkout::Make(vacant) = pool.checkout_for(&key) else { continue };
-        vacant.fill(key).put_back();
+        pool.checkout_for(&key).or_make(|| key).unwrap().put_back();
     }
     for key in 0..100 {
-        let first = *pool.checkout_for(&key).or_make(|| 1_000).unwrap();
+        let found = || {
+            let lease = pool.checkout_for_owned(&key).or_make(|| 1_000).unwrap();
+            let found = *lease;
+            lease.put_back();
+            found
+        };
+        let first = found();
         assert!(first < 100);
-        assert!((0..3).all(|_| *pool.checkout_for(&key).or_make(|| 1_000).unwrap() == first));
+        assert!((0..3).all(|_| found() == first));
     }
 }
 
+/// The picks that choose freely take a slot with a resource, so that no caller makes one in vain.
 #[test]
-fn two_choices_prefers_the_slot_with_a_resource() {
-    // One of two slots has a resource. It is taken whenever it is among the two choices, so the
-    // empty slot is taken in one of four requests.
-    let share = |pick| {
-        let empty = (0..2_000).filter(|&seed| {
-            let pool = builder(2).pick(pick).dice(Dice::seeded(seed)).build().unwrap();
-            take(&pool).put_back();
-            is_empty(pool.checkout())
-        });
-        empty.count() as f64 / 2_000.0
-    };
-    let (two_choices, random) = (share(SlotPick::TwoChoices), share(SlotPick::Random));
-    assert!((0.2..0.3).contains(&two_choices), "{two_choices}");
-    assert!((0.45..0.55).contains(&random), "{random}");
+fn random_and_lowest_prefer_a_slot_with_a_resource() {
+    for pick in [SlotPick::Random, SlotPick::Lowest] {
+        for slots in [2, 64, 65, 5_000] {
+            let pool = builder(slots).pick(pick).build().unwrap();
+            let (one, other) = (take(&pool), take(&pool));
+            drop(one);
+            other.put_back();
+            assert!((0..50).all(|_| match pool.checkout() {
+                Checkout::Reuse(lease) => {
+                    lease.put_back();
+                    true
+                }
+                _ => false,
+            }));
+            let _reused = take(&pool);
+            assert!(is_empty(pool.checkout()), "there is no other resource");
+        }
+    }
 }
 
-/// A slot that was swept is empty, and no better than another empty one.
+/// A slot that was swept is empty, and not taken before one that has a resource.
 #[test]
-fn two_choices_does_not_prefer_a_swept_slot() {
+fn swept_slot_is_not_preferred() {
     let time = ManualTime::new();
-    let empty = (0..400).filter(|&seed| {
-        let pool =
-            builder(2).pick(SlotPick::TwoChoices).dice(Dice::seeded(seed)).probes(2).clock(time.clock());
+    for seed in 0..50 {
+        let pool = builder(2).pick(SlotPick::Random).dice(Dice::seeded(seed)).clock(time.clock());
         let pool = pool.max_idle(MS).build().unwrap();
         let (one, other) = (take(&pool), take(&pool));
         one.put_back();
         time.advance(2 * MS);
         other.put_back();
-        assert_eq!(pool.sweep(), 1);
-        is_empty(pool.checkout())
-    });
-    let empty = empty.count();
-    assert!((60..140).contains(&empty), "one of four, not one of two: {empty} of 400");
+        assert_eq!((pool.sweep(), pool.idle()), (1, 1));
+        assert!(!is_empty(pool.checkout()));
+    }
+}
+
+/// Round robin and a key choose by position, whether the slot has a resource or not.
+#[test]
+fn picks_by_position_ignore_resources() {
+    let pool = builder(130).pick(SlotPick::RoundRobin).build().unwrap();
+    let mut made = 0;
+    for _ in 0..130 {
+        let lease = pool.checkout().or_make(|| {
+            made += 1;
+            made
+        });
+        lease.unwrap().put_back();
+    }
+    assert_eq!((made, pool.idle()), (130, 130));
 }
 
 #[test]
 fn lowest_uses_as_few_resources_as_possible() {
-    let pool = builder(10).probes(10).build().unwrap();
+    let pool = builder(10).build().unwrap();
     for _ in 0..100 {
-        let two = (take(&pool), take(&pool));
-        drop(two);
+        let (one, other) = (take(&pool), take(&pool));
+        one.put_back();
+        other.put_back();
     }
     assert_eq!(pool.idle(), 2);
-}
-
-#[test]
-fn number_of_probes_bounds_the_slots_tried() {
-    let busy = |probes| {
-        let pool = builder(10).pick(SlotPick::Random).probes(probes).build().unwrap();
-        let mut held = vec![];
-        while pool.in_use() < 9 {
-            held.extend(pool.try_acquire().ok());
-        }
-        (0..1_000).filter(|_| pool.checkout().is_busy()).count()
-    };
-    assert!((850..950).contains(&busy(1)), "one in ten requests finds the free slot");
-    assert!((150..250).contains(&busy(8)), "eight in ten requests find it");
-    assert_eq!(busy(10), 0);
 }
 
 #[test]
@@ -216,15 +225,16 @@ fn sweep_drops_resources_idle_for_too_long() {
     assert_eq!((pool.sweep(), pool.sweep()), (1, 0));
     out.put_back();
     assert_eq!(pool.sweep(), 0, "it was in use a moment ago");
-    assert!(matches!(pool.checkout(), Checkout::Make(_)));
+    let Checkout::Reuse(_third) = pool.checkout() else { panic!("the third resource is left") };
+    assert!(is_empty(pool.checkout()), "the other two were swept");
 }
 
 #[test]
-fn keep_dropped_decides_about_dropped_leases() {
-    for keep in [true, false] {
-        let pool = builder(1).keep_dropped(keep).build().unwrap();
+fn reuse_dropped_decides_about_dropped_leases() {
+    for reuse in [true, false] {
+        let pool = builder(1).reuse_dropped(reuse).build().unwrap();
         drop(take(&pool));
-        assert_eq!(pool.idle(), usize::from(keep));
+        assert_eq!(pool.idle(), usize::from(reuse));
         take(&pool).put_back();
         assert_eq!(pool.idle(), 1);
         panics(|| {
@@ -269,12 +279,12 @@ fn panic_in_a_resource_drop_releases_the_slot() {
 
 #[test]
 fn resize_keeps_leases_and_drops_surplus_resources() {
-    let pool = builder(4).probes(200).build().unwrap();
+    let pool = builder(4).build().unwrap();
     let held: Vec<_> = (0..4).map(|n| pool.checkout().or_make(|| n).unwrap()).collect();
     pool.set_slots(2).unwrap();
     assert_eq!((pool.slots(), pool.in_use()), (2, 4), "slots in use stay in use");
     assert!(pool.checkout().is_busy());
-    drop(held);
+    held.into_iter().for_each(Lease::put_back);
     assert_eq!((pool.in_use(), pool.idle()), (0, 2), "resources beyond the limit are dropped");
     pool.set_slots(200).unwrap();
     let all: Vec<_> = (0..201).map_while(|n| pool.checkout().or_make(|| n).ok()).collect();
@@ -305,28 +315,78 @@ fn close_returns_idle_resources_then_drains() {
     assert_eq!(rejected.reason(), Reason::Closed, "rejected at once");
 }
 
+/// A waiting caller is woken by the release and by nothing else, and gets the slot with its
+/// resource before any newcomer.
 #[test]
-fn checkout_within_gets_a_slot_soon_after_release() {
+fn released_slot_passes_on_to_the_waiting_caller() {
     let time = ManualTime::new();
     let pool = builder(1).clock(time.clock()).build().unwrap();
     let held = take(&pool);
-    let mut waits = task::spawn(pool.checkout_within(1_000 * MS));
-    let mut polls = 0;
-    // The pauses grow from 0.1 ms to 10 ms: about a hundred polls a second, each after its timer.
-    for _ in 0..900 {
-        assert_pending!(waits.poll());
-        polls += 1;
-        while !waits.is_woken() {
-            time.advance(MS / 10);
-        }
-        if time.clock().now().as_nanos() > 900_000_000 {
-            break;
-        }
-    }
-    assert!((90..140).contains(&polls), "{polls}");
+    let mut first = task::spawn(pool.checkout_within(1_000 * MS));
+    let mut second = task::spawn(pool.checkout_within_owned(1_000 * MS));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    assert_eq!(pool.queued(), 2);
+    time.advance(900 * MS);
+    assert!(!first.is_woken() && !second.is_woken());
     held.put_back();
-    time.advance(10 * MS);
-    assert!(matches!(assert_ready!(waits.poll()), Checkout::Reuse(_)));
+    assert!(first.is_woken() && !second.is_woken());
+    let Checkout::Busy(busy) = pool.checkout() else { panic!("the slot has passed on") };
+    assert_eq!((busy.limit(), busy.observed()), (Some(1), Some(1)));
+    let Checkout::Reuse(lease) = assert_ready!(first.poll()) else { panic!("there is a resource") };
+    drop(lease);
+    assert!(matches!(assert_ready!(second.poll()), Checkout::Make(_)), "the resource was half used");
+    assert_eq!((pool.in_use(), pool.queued()), (0, 0));
+}
+
+/// A slot that was granted to a caller which is cancelled at that moment passes on, resource and
+/// all.
+#[test]
+fn slot_granted_to_a_cancelled_caller_passes_on() {
+    let pool = pool(1);
+    let held = take(&pool);
+    let mut first = task::spawn(pool.checkout_within(1_000 * MS));
+    let mut second = task::spawn(pool.checkout_within(1_000 * MS));
+    let mut third = task::spawn(pool.checkout_within(1_000 * MS));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    assert_pending!(third.poll());
+    drop(second);
+    held.put_back();
+    drop(first);
+    assert!(third.is_woken());
+    assert!(matches!(assert_ready!(third.poll()), Checkout::Reuse(_)));
+}
+
+#[test]
+fn waiting_callers_get_the_slots_of_a_larger_pool() {
+    let pool = pool(1);
+    let _held = take(&pool);
+    let mut waits: Vec<_> = (0..3).map(|_| task::spawn(pool.checkout_within(1_000 * MS))).collect();
+    waits.iter_mut().for_each(|wait| assert_pending!(wait.poll()));
+    pool.set_slots(3).unwrap();
+    let woken: Vec<_> = waits.iter().map(|wait| wait.is_woken()).collect();
+    assert_eq!(woken, [true, true, false]);
+    assert_eq!((pool.in_use(), pool.queued()), (3, 1));
+    assert_eq!(pool.close().len(), 0);
+    let Checkout::Busy(rejected) = assert_ready!(waits[2].poll()) else { panic!("the pool is closed") };
+    assert_eq!(rejected.reason(), Reason::Closed);
+}
+
+/// The last slot of a closed pool is released by a caller that was cancelled while it waited.
+#[test]
+fn cancelled_wait_after_close_completes_drained() {
+    let pool = pool(1);
+    let held = take(&pool);
+    let mut waits = task::spawn(pool.checkout_within(1_000 * MS));
+    assert_pending!(waits.poll());
+    held.put_back();
+    let mut drained = task::spawn(pool.drained());
+    assert_eq!(pool.close().len(), 1, "the caller has not fetched the resource");
+    assert_pending!(drained.poll());
+    drop(waits);
+    assert!(drained.is_woken());
+    assert_ready!(drained.poll());
 }
 
 #[cfg(feature = "test-util")]
@@ -339,11 +399,11 @@ async fn checkout_within_follows_the_clock_of_the_runtime() {
     let releases = tokio::spawn(async move {
         let clock = Clock::system();
         clock.sleep_until(clock.now() + 30 * MS).await;
-        drop(held);
+        held.put_back();
     });
     let start = Clock::system().now();
     assert!(matches!(pool.checkout_within(1_000 * MS).await, Checkout::Reuse(_)));
-    assert!((30 * MS..=41 * MS).contains(&Clock::system().now().since(start)));
+    assert!((30 * MS..=31 * MS).contains(&Clock::system().now().since(start)));
     releases.await.unwrap();
 }
 
@@ -352,7 +412,7 @@ async fn checkout_within_follows_the_clock_of_the_runtime() {
 #[test]
 fn events_balance() {
     let recorder = Arc::new(Recorder::default());
-    let pool = builder(1).observe(recorder.clone()).build().unwrap();
+    let pool = builder(1).observe(recorder.clone()).reuse_dropped(true).build().unwrap();
     take(&pool).put_back();
     take(&pool).discard();
     drop(pool.checkout());
@@ -375,6 +435,54 @@ fn events_balance() {
     assert_eq!((admitted, rejected, refunded), (7, 2, 1));
     let outcomes = [Outcome::Success, Outcome::Failure, Outcome::Cancelled, Outcome::Ignored].map(completed);
     assert_eq!(outcomes, [1, 2, 2, 1]);
+}
+
+/// The same with callers that wait: one is served, one leaves, one is too late.
+#[test]
+fn events_of_waiting_callers_balance() {
+    let (recorder, time) = (Arc::new(Recorder::default()), ManualTime::new());
+    let pool = builder(1).observe(recorder.clone()).clock(time.clock()).build().unwrap();
+    let held = take(&pool);
+    let mut waits = [1_000, 1_000, 1].map(|ms| task::spawn(pool.checkout_within_owned(ms * MS)));
+    waits.iter_mut().for_each(|wait| assert_pending!(wait.poll()));
+    let [mut served, left, mut late] = waits;
+    time.advance(MS);
+    assert!(assert_ready!(late.poll()).is_busy());
+    drop(left);
+    drop(held); // a default pool counts that as cancelled
+    assert_ready!(served.poll()).or_make(|| 1).unwrap().put_back();
+    let second_release = pool.admit(&()).unwrap().pack();
+    pool.refund(Pack::unpack(second_release));
+    pool.refund(Pack::unpack(second_release));
+    let mut counts = [0; 6];
+    for event in recorder.0.lock().unwrap().iter() {
+        let kind = match event {
+            Event::Admitted { .. } => 0,
+            Event::Rejected { .. } => 1,
+            Event::Abandoned { .. } => 2,
+            Event::Completed { outcome: Outcome::Success, .. } => 3,
+            Event::Completed { outcome: Outcome::Cancelled, .. } => 4,
+            Event::Refunded { .. } => 5,
+            other => panic!("{other:?}"),
+        };
+        counts[kind] += 1;
+    }
+    assert_eq!(counts, [3, 1, 1, 1, 1, 1]);
+}
+
+/// Leases of all owned variants, and the futures, can be moved to another task or thread.
+#[test]
+fn owned_checkouts_can_be_moved_to_another_thread() {
+    fn sent<S: Send + 'static>(sent: S) -> S {
+        sent
+    }
+    let pool = pool(4);
+    let wait = sent(pool.checkout_within_owned(MS));
+    let waited = assert_ready!(task::spawn(wait).poll());
+    for checkout in [pool.checkout_owned(), pool.checkout_for_owned("key"), waited] {
+        sent(checkout.or_make(|| 7).unwrap()).put_back();
+    }
+    assert_eq!(pool.in_use(), 0);
 }
 
 mod workers {
@@ -451,6 +559,54 @@ mod workers {
             "the job that was handed over waits for it"
         );
         assert_eq!(workers.missing(), 0);
+    }
+
+    fn abort_with_a_job(workers: &Workers<u32>, worker: plimsoll_dispatch::Worker<u32>, job: u32) {
+        let mut worker = worker;
+        let mut taken = task::spawn(worker.next());
+        assert_pending!(taken.poll());
+        workers.submit(job).unwrap();
+        drop(taken);
+        drop(worker);
+    }
+
+    /// A job whose worker was aborted waits for the next worker that is idle.
+    #[test]
+    fn job_of_an_aborted_worker_waits_for_a_busy_one() {
+        let (workers, mut all) = Workers::new(2).unwrap();
+        let (mut busy, aborted) = (all.remove(0), all.remove(0));
+        let mut first = task::spawn(busy.next());
+        assert_pending!(first.poll());
+        workers.submit(1).unwrap();
+        assert_eq!(assert_ready!(first.poll()), Some(1));
+        drop(first);
+        abort_with_a_job(&workers, aborted, 2);
+        assert_eq!(assert_ready!(task::spawn(busy.next()).poll()), Some(2));
+        assert!(workers.reclaim().is_empty());
+    }
+
+    #[test]
+    fn job_of_the_last_worker_can_be_reclaimed() {
+        let (workers, mut all) = Workers::new(1).unwrap();
+        abort_with_a_job(&workers, all.remove(0), 2);
+        assert_eq!((workers.reclaim(), workers.reclaim()), (vec![2], vec![]));
+        abort_with_a_job(&workers, workers.replace().unwrap(), 3);
+        workers.close();
+        let mut worker = workers.replace().unwrap();
+        assert_eq!(assert_ready!(task::spawn(worker.next()).poll()), Some(3), "it is done even after that");
+        assert_eq!(assert_ready!(task::spawn(worker.next()).poll()), None);
+    }
+
+    /// A job that nobody takes back is dropped with the last handle. Events state that.
+    #[test]
+    fn job_that_no_worker_is_left_for_is_reported_as_lost() {
+        let recorder = Arc::new(Recorder::default());
+        let (workers, mut all) = Workers::builder().workers(1).observe(recorder.clone()).build().unwrap();
+        abort_with_a_job(&workers, all.remove(0), 2);
+        drop(workers);
+        let events = recorder.0.lock().unwrap();
+        assert_eq!(events[0], Event::admitted("workers"));
+        assert_eq!(events[1..], [Event::refunded("workers"), Event::lost("workers", Reason::Closed, 1)]);
     }
 
     #[test]

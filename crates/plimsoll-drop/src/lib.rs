@@ -101,7 +101,9 @@ pub use random::RandomDropLayer;
 pub use random::{RandomDrop, RandomDropBuilder, RandomDropConfig};
 #[cfg(feature = "tower")]
 pub use shedder::LoadShedderLayer;
-pub use shedder::{Control, LoadShedder, LoadShedderBuilder, LoadShedderConfig, NoAccount, SignalReading};
+pub use shedder::{
+    Control, InFlight, LoadShedder, LoadShedderBuilder, LoadShedderConfig, NoAccount, Signal, SignalReading,
+};
 #[cfg(feature = "tower")]
 pub use throttle::AdaptiveThrottleLayer;
 pub use throttle::{AdaptiveThrottle, AdaptiveThrottleBuilder, AdaptiveThrottleConfig};

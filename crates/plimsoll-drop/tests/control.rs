@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, ManualTime, Priority};
-use plimsoll_drop::{Control, Curve, LoadShedder, LoadShedderBuilder, SignalReading};
+use plimsoll_drop::{Control, Curve, LoadShedder, LoadShedderBuilder, Signal, SignalReading};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,14 +11,17 @@ use std::time::Duration;
 const N: Priority = Priority::NORMAL;
 
 /// Returns a shedder, the reading that its signal returns, and its clock.
-fn scripted(control: Control, target: Duration) -> (LoadShedder, Arc<Mutex<SignalReading>>, ManualTime) {
+fn scripted(
+    control: Control,
+    target: Duration,
+) -> (LoadShedder<Signal>, Arc<Mutex<SignalReading>>, ManualTime) {
     scripted_by(LoadShedder::builder().control(control), target)
 }
 
 fn scripted_by(
     builder: LoadShedderBuilder,
     target: Duration,
-) -> (LoadShedder, Arc<Mutex<SignalReading>>, ManualTime) {
+) -> (LoadShedder<Signal>, Arc<Mutex<SignalReading>>, ManualTime) {
     let (time, reading) = (ManualTime::new(), Arc::new(Mutex::new(SignalReading::new())));
     let signal = reading.clone();
     let shedder = builder
@@ -99,7 +102,8 @@ fn red_follows_the_average_over_arrivals() {
     for tick in 0..2_000_u32 {
         // High for five seconds, then low, then alternating with each tick.
         let depth = match tick {
-            0..500 => 200,
+            // A signal that never moves would not be trusted.
+            0..500 => 200 + u64::from(tick % 2),
             500..1_000 => 0,
             _ => 300 * u64::from(tick % 2),
         };
@@ -171,15 +175,19 @@ proptest! {
         let (shedder, reading, time) = scripted(Control::Pie, target);
         let mut oracle =
             Rfc8033 { qdelay_ref: 0.015, drop_prob: 0.0, qdelay_old: 0.0, burst_allowance: 150 };
+        let mut moves = 0;
         for (ticks, millis) in script {
             for _ in 0..ticks {
-                *reading.lock().unwrap() = SignalReading::new().delay(Duration::from_millis(millis));
+                // A signal that never moves would not be trusted.
+                moves += 1;
+                let delay = Duration::from_millis(millis) + Duration::from_nanos(moves % 2);
+                *reading.lock().unwrap() = SignalReading::new().delay(delay);
                 for _ in 0..3 {
                     shedder.keep(N);
                 }
                 time.advance(target);
                 shedder.tick();
-                let keep = 1.0 - oracle.update(millis as f64 / 1e3);
+                let keep = 1.0 - oracle.update(delay.as_secs_f64());
                 let keep_rate = shedder.keep_rate();
                 prop_assert!((keep_rate - keep).abs() < 1e-9, "{} instead of {}", keep_rate, keep);
             }
@@ -263,10 +271,11 @@ fn curve_keeps_its_share_at_low_rates() {
         for keep in [0.1, 0.3, 0.5, 0.9] {
             let (shedder, reading, time) =
                 scripted(Control::Curve(Curve::step(0.0, keep)), Duration::from_millis(5));
-            *reading.lock().unwrap() = SignalReading::new().depth(1);
             let dice = Dice::seeded(9);
             let (mut now, mut arrived, mut kept) = (0.0_f64, 0.0, 0.0);
             while arrived < 40_000.0 {
+                // A signal that never moves would not be trusted.
+                *reading.lock().unwrap() = SignalReading::new().depth(1 + arrived as u64 % 7);
                 now += -(1.0 - dice.uniform()).ln() / rate;
                 time.advance_to(plimsoll_core::Instant::from_nanos((now * 1e9) as u64));
                 arrived += 1.0;

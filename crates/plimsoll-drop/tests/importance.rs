@@ -2,16 +2,19 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Gate, KeyedExt, ManualTime, Priority, RequestInfo};
-use plimsoll_drop::{Control, Curve, LoadShedder, SignalReading};
+use plimsoll_drop::{Control, Curve, LoadShedder, Signal, SignalReading};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const RESHUFFLE: Duration = Duration::from_secs(100);
 
 /// Returns a shedder that always keeps this share.
-fn share(keep: f64, time: &ManualTime) -> LoadShedder {
+fn share(keep: f64, time: &ManualTime) -> LoadShedder<Signal> {
+    // A signal that never moves would not be trusted.
+    let reads = AtomicU64::new(0);
     LoadShedder::builder()
         .control(Control::Curve(Curve::step(0.0, keep)))
-        .signal(|| SignalReading::new().depth(1))
+        .signal(move || SignalReading::new().depth(1 + reads.fetch_add(1, Ordering::Relaxed) % 2))
         .reshuffle_every(RESHUFFLE)
         .clock(time.clock())
         .dice(Dice::seeded(3))
@@ -21,7 +24,7 @@ fn share(keep: f64, time: &ManualTime) -> LoadShedder {
 
 /// Sends requests of 2,000 accounts in turn, one each 0.1 ms. Returns the kept share of each
 /// account.
-fn kept_of_accounts(shedder: &LoadShedder, time: &ManualTime, rounds: u32) -> Vec<f64> {
+fn kept_of_accounts(shedder: &LoadShedder<Signal>, time: &ManualTime, rounds: u32) -> Vec<f64> {
     let mut kept = vec![0.0; 2_000];
     for _ in 0..rounds {
         for (account, kept) in kept.iter_mut().enumerate() {

@@ -3,7 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Dice, Inspect, ManualTime, Outcome, Priority};
-use plimsoll_drop::{AdaptiveThrottle, Control, Curve, LoadShedder, LoadShedderBuilder, SignalReading};
+use plimsoll_drop::{
+    AdaptiveThrottle, Control, Curve, LoadShedder, LoadShedderBuilder, Signal, SignalReading,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
@@ -72,7 +74,7 @@ fn panicking_curve_is_called_again_at_the_next_tick() {
 #[test]
 fn signal_may_call_its_shedder() {
     run_with_deadline(|| {
-        let (time, itself) = (ManualTime::new(), Arc::new(OnceLock::<LoadShedder>::new()));
+        let (time, itself) = (ManualTime::new(), Arc::new(OnceLock::<LoadShedder<Signal>>::new()));
         let (knows, calls) = (itself.clone(), Arc::new(AtomicU64::new(0)));
         let counts = calls.clone();
         let shedder = builder(&time)
@@ -135,8 +137,9 @@ fn concurrent_ticks_read_the_signal_once() {
 fn in_flight_counts_permits_and_no_kept_items() {
     let time = ManualTime::new();
     let shedder = builder(&time).workers(4).build().unwrap();
-    assert!(shedder.keep(N) && shedder.keep_for(N, "ann") && shedder.keep_with(N, || ()).is_some());
-    assert_eq!(shedder.in_flight(), 0);
+    let items = builder(&time).signal(|| SignalReading::new().depth(0)).build().unwrap();
+    assert!(items.keep(N) && items.keep_for(N, "ann") && items.keep_with(N, || ()).is_some());
+    assert_eq!(items.in_flight(), 0);
     let (one, two) = (shedder.try_acquire(N).unwrap(), shedder.try_acquire_for(N, "ann").unwrap());
     let (three, four) = (shedder.try_acquire_owned(N).unwrap(), shedder.try_acquire_owned(N).unwrap());
     assert_eq!(shedder.in_flight(), 4);
@@ -223,7 +226,7 @@ fn extreme_settings_work() {
     let (min, max) = (Duration::from_micros(1), Duration::from_secs(3_600));
     for (reshuffle, target) in [(long, min), (Duration::MAX, max), (Duration::from_secs(1), min)] {
         let time = ManualTime::new();
-        let shedder = builder(&time).reshuffle_every(reshuffle).target(target).build().unwrap();
+        let shedder = builder(&time).workers(1).reshuffle_every(reshuffle).target(target).build().unwrap();
         for _ in 0..1_000 {
             time.advance(Duration::from_secs(1));
             let permit = shedder.try_acquire_for(N, "ann");
@@ -234,9 +237,9 @@ fn extreme_settings_work() {
     for hint in [1e-3, 1.0, 64.0, 1e4, 1e9] {
         for target in [min, Duration::from_millis(5), max] {
             let time = ManualTime::new();
-            let shedder = builder(&time).capacity_hint(hint).target(target).build().unwrap();
+            let shedder = builder(&time).workers(1).capacity_hint(hint).target(target).build().unwrap();
             assert_eq!(shedder.capacity(), Some(hint), "the hint is the first capacity");
-            shedder.keep(N);
+            drop(shedder.try_acquire(N));
             time.advance(Duration::from_millis(100));
             shedder.tick();
             let capacity = shedder.capacity().expect("the capacity is known after one tick");
@@ -248,7 +251,9 @@ fn extreme_settings_work() {
 #[test]
 fn invalid_setting_is_named_with_its_value() {
     let error = |builder: LoadShedderBuilder| builder.build().unwrap_err().to_string();
-    let new = LoadShedder::builder;
+    let new = || LoadShedder::builder().workers(1);
+    let text = error(LoadShedder::builder());
+    assert!(text.contains("workers(") && text.contains("signal("), "what to write: {text}");
     for (error, start) in [
         (error(new().target(Duration::ZERO)), "target = 0ns "),
         (error(new().target(Duration::from_secs(3_601))), "target = 3601s "),
@@ -270,7 +275,7 @@ fn target_is_set_and_all_settings_are_read() {
     let mut seen = vec![];
     shedder.read(&mut |name, value| seen.push((name, value)));
     let readings = [("keep_rate", 1.0), ("in_flight", 0.0), ("capacity", 0.0)];
-    let settings = [("target", 0.25), ("capacity_hint", 0.0), ("reshuffle_every", 3_600.0), ("workers", 2.0)];
+    let settings = [("target", 0.25), ("capacity_hint", 0.0), ("reshuffle_every", 60.0), ("workers", 2.0)];
     assert_eq!(seen, [&readings[..], &settings[..]].concat());
     for value in [0.0, -1.0, f64::NAN, 1e30, 3_601.0] {
         assert!(shedder.set("target", value).unwrap_err().to_string().starts_with("target = "), "{value}");
@@ -280,7 +285,7 @@ fn target_is_set_and_all_settings_are_read() {
 }
 
 /// Returns a shedder, and the number of times that its signal was read.
-fn counted(builder: LoadShedderBuilder) -> (LoadShedder, Arc<AtomicU64>) {
+fn counted(builder: LoadShedderBuilder) -> (LoadShedder<Signal>, Arc<AtomicU64>) {
     let calls = Arc::new(AtomicU64::new(0));
     let counts = calls.clone();
     let signal = move || {

@@ -3,9 +3,10 @@
 
 use plimsoll_core::{Account, Dice, Event, Inspect, ManualTime, Observe, Outcome, Priority};
 use plimsoll_drop::{
-    AdaptiveThrottle, AdaptiveThrottleConfig, Control, Curve, LoadShedder, LoadShedderConfig, RandomDrop,
-    RandomDropConfig, SignalReading,
+    AdaptiveThrottle, AdaptiveThrottleConfig, Control, Curve, LoadShedder, LoadShedderBuilder,
+    LoadShedderConfig, RandomDrop, RandomDropConfig, SignalReading,
 };
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -118,26 +119,32 @@ fn set_control_applies_from_the_next_tick() {
         assert_eq!((shedder.control(), rate()), (Some(control), keep_rate));
     }
     shedder.set_control(Control::Rate).unwrap();
-    assert!((rate() - 0.75).abs() < 1e-9, "at least 75 % of the capacity is admitted");
+    // One request arrives in each tick.
+    let (rate, capacity) = (rate(), shedder.capacity().unwrap());
+    assert!(
+        (rate - 0.75 * capacity / 100.0).abs() < 1e-9,
+        "{rate} of {capacity}: at least 75 % of the capacity is admitted"
+    );
     let error = shedder.set_control(Control::Red(Curve::linear(2.0, 1.0))).unwrap_err();
     assert_eq!(
         (error.field(), shedder.control()),
         ("curve", Some(Control::Rate)),
         "the control is unchanged"
     );
-    let function = LoadShedder::builder().red_fn(|load| 1.0 / (1.0 + load)).build().unwrap();
+    let function = LoadShedder::builder().workers(1).red_fn(|load| 1.0 / (1.0 + load)).build().unwrap();
     assert_eq!(function.control(), None);
 }
 
 #[test]
 fn set_capacity_hint_applies_at_once() {
     let time = ManualTime::new();
-    let shedder = LoadShedder::builder().clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
+    let shedder =
+        LoadShedder::builder().workers(1).clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
     assert_eq!((shedder.capacity(), shedder.capacity_hint()), (None, None));
     shedder.set_capacity_hint(Some(400.0)).unwrap();
     assert_eq!((shedder.capacity(), shedder.capacity_hint()), (Some(400.0), Some(400.0)));
     let tick = || {
-        shedder.keep(N);
+        drop(shedder.try_acquire(N));
         time.advance(Duration::from_millis(10));
         shedder.tick();
         shedder.capacity()
@@ -154,36 +161,40 @@ fn set_capacity_hint_applies_at_once() {
 /// A hint steers [`Control::Rate`] by a depth, and nothing else.
 #[test]
 fn capacity_is_no_hint_that_steers_nothing() {
-    let depth = || SignalReading::new().depth(0);
-    let delay = || SignalReading::new().delay(Duration::from_millis(1));
     let hinted = || LoadShedder::builder().capacity_hint(400.0);
     let line = Curve::linear(5.0, 10.0);
     let (first, second) = (Some(400.0), Some(500.0));
     // The capacity before the first tick, after it, and after the hint has changed.
+    check_hint("a depth", hinted().signal(|| SignalReading::new().depth(0)), [None, first, second]);
+    let delay = || SignalReading::new().delay(Duration::from_millis(1));
+    check_hint("a delay alone", hinted().signal(delay), [None; 3]);
     for (name, builder, expected) in [
         ("in flight", hinted(), [first, first, second]),
-        ("a depth", hinted().signal(depth), [None, first, second]),
-        ("a delay alone", hinted().signal(delay), [None; 3]),
         ("PIE", hinted().control(Control::Pie), [None; 3]),
         ("a curve", hinted().control(Control::Curve(line)), [None; 3]),
         ("RED", hinted().control(Control::Red(line)), [None; 3]),
         ("a function", hinted().curve_fn(|_| 1.0), [None; 3]),
     ] {
-        let time = ManualTime::new();
-        let shedder = builder.clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
-        let before = shedder.capacity();
-        time.advance(Duration::from_millis(10));
-        shedder.tick();
-        let after = shedder.capacity();
-        shedder.set_capacity_hint(Some(500.0)).unwrap();
-        assert_eq!([before, after, shedder.capacity()], expected, "{name}");
-        assert_eq!(shedder.capacity_hint(), Some(500.0), "{name}");
-        // A controller that uses the hint starts with it.
-        shedder.set_control(Control::Rate).unwrap();
-        time.advance(Duration::from_millis(10));
-        shedder.tick();
-        assert_eq!(shedder.capacity(), if name == "a delay alone" { None } else { second }, "{name}");
+        check_hint(name, builder.workers(1), expected);
     }
+}
+
+fn check_hint<S>(name: &str, builder: LoadShedderBuilder<S>, expected: [Option<f64>; 3]) {
+    let time = ManualTime::new();
+    let shedder = builder.clock(time.clock()).dice(Dice::seeded(1)).build().unwrap();
+    let before = shedder.capacity();
+    time.advance(Duration::from_millis(10));
+    shedder.tick();
+    let after = shedder.capacity();
+    shedder.set_capacity_hint(Some(500.0)).unwrap();
+    assert_eq!([before, after, shedder.capacity()], expected, "{name}");
+    assert_eq!(shedder.capacity_hint(), Some(500.0), "{name}");
+    // A controller that uses the hint starts with it.
+    shedder.set_control(Control::Rate).unwrap();
+    time.advance(Duration::from_millis(10));
+    shedder.tick();
+    let known = if name == "a delay alone" { None } else { Some(500.0) };
+    assert_eq!(shedder.capacity(), known, "{name}");
 }
 
 #[test]
@@ -214,9 +225,11 @@ fn more_workers_admit_more_before_requests_wait() {
 #[test]
 fn set_reshuffle_every_reshuffles_accounts() {
     let time = ManualTime::new();
+    // A signal that never moves would not be trusted.
+    let reads = AtomicU64::new(0);
     let shedder = LoadShedder::builder()
         .control(Control::Curve(Curve::step(0.0, 0.5)))
-        .signal(|| SignalReading::new().depth(1))
+        .signal(move || SignalReading::new().depth(1 + reads.fetch_add(1, Ordering::Relaxed) % 2))
         .clock(time.clock())
         .dice(Dice::seeded(1))
         .build()
@@ -353,10 +366,11 @@ mod files {
             control: red,
             capacity_hint: Some(800.0),
             reshuffle_every: Duration::from_secs(90),
-            workers: 16,
+            cohort_seed: Some(7),
+            workers: Some(16),
         };
         let json = r#"{"name": "orders", "target": "20ms", "control": {"red": {"linear": {"from": 50, "to": 150}}},
-            "capacity_hint": 800, "reshuffle_every": "1m 30s", "workers": 16}"#;
+            "capacity_hint": 800, "reshuffle_every": "1m 30s", "cohort_seed": 7, "workers": 16}"#;
         round_trip(config, json);
         let control = Control::Curve(Curve::step(10.0, 0.25));
         let json = r#"{"control": {"curve": {"step": {"at": 10, "keep_rate": 0.25}}}}"#;
@@ -384,6 +398,6 @@ fn default_config_builds_what_new_builds() {
     assert!(RandomDropConfig::default().validate().is_ok());
     assert!(LoadShedderConfig::default().validate().is_ok());
     assert!(AdaptiveThrottleConfig::default().validate().is_ok());
-    let shedder = LoadShedder::builder().config(LoadShedderConfig::default()).build().unwrap();
+    let shedder = LoadShedder::builder().config(LoadShedderConfig::default()).workers(1).build().unwrap();
     assert_eq!(settings(&shedder), settings(&LoadShedder::new(1).unwrap()));
 }

@@ -115,7 +115,7 @@ fn missing_keys_have_the_guards_defaults() {
     let red = "kind = \"load-shedder\"\ncontrol = \"red\"\nfrom = 3\nto = 9";
     assert_eq!(with(red), Ok(shedder(5 * MS, ShedderControl::Red { from: 3, to: 9 })));
     assert_eq!(with("kind = \"dagor\""), Ok(Policy::Dagor));
-    assert_eq!(with("kind = \"dispatch\""), Ok(Policy::Dispatch { slots: 4, probes: 8 }));
+    assert_eq!(with("kind = \"dispatch\""), Ok(Policy::Dispatch { slots: 4 }));
     let throttle = Policy::AdaptiveThrottleValve {
         multiplier: 2.0,
         window: 120_000 * MS,
@@ -147,8 +147,8 @@ fn invalid_setting_names_line_and_allowed_values() {
             &["policy.target is not allowed with dagor, which has no keys of its own"],
         ),
         ("dispatch", "slots = 0", &["policy.slots = 0", "1 to 1000000"]),
-        ("dispatch", "probes = 0", &["policy.probes = 0"]),
-        ("dispatch", "queue = 3", &["policy.queue is not allowed with dispatch", "slots, probes"]),
+        ("dispatch", "probes = 8", &["probes", "unknown key"]),
+        ("dispatch", "queue = 3", &["policy.queue is not allowed with dispatch", "slots"]),
         ("adaptive-throttle+valve", "multiplier = 0.5", &["policy.multiplier = 0.5", "1 to 1000000"]),
         ("adaptive-throttle+valve", "window = \"10ms\"", &["policy.window = \"10ms\"", "1s to 3600s"]),
         ("adaptive-throttle+valve", "min_rate = -1", &["policy.min_rate = -1"]),

@@ -156,13 +156,11 @@ fn breaker_recovers_within_open_time_and_ramp() {
         let scenario = dependency(&[policy]);
         let config = config(&scenario);
         let deadline = scenario.steps[0].case.clients.deadline.unwrap();
-        let usual =
-            (config.open_time.max + config.ramp.duration.unwrap_or(config.open_time.first)).as_secs_f64();
+        let ramp = config.ramp.duration.unwrap_or(config.open_time.first);
+        let usual = (config.open_time.max + ramp).as_secs_f64();
         // A probe in flight at the end of the fault may still fail. It may also be the one in
         // twenty thousand that is slow without a fault. Either costs one more open time.
-        let max =
-            (2 * config.open_time.max + config.ramp.duration.unwrap_or(config.open_time.first) + deadline)
-                .as_secs_f64();
+        let max = (2 * config.open_time.max + ramp + deadline).as_secs_f64();
         let mut all = Vec::new();
         for seed in 1..=10 {
             let outcome = outcome(&scenario, seed, 1);
@@ -184,7 +182,7 @@ fn every_breaker_recovers_from_every_fault() {
     let scenario = dependency(&["circuit breaker"]);
     let plain = config(&scenario).clone();
     let probes =
-        |at_once, successes, lease| Probes { concurrency: at_once, successes, failures: None, lease };
+        |at_once, successes, lease| Probes { concurrency: at_once, successes, lease, ..Probes::default() };
     let configs = [
         ("as shipped", plain.clone()),
         ("one trip", CircuitBreakerConfig { trips: vec![plain.trips[0]], ..plain.clone() }),

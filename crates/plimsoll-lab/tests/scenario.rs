@@ -272,7 +272,7 @@ fn invalid_fault_or_breaker_key_names_its_line() {
             &["policy.concurrency is not allowed with circuit-breaker", "ratio, min_calls, within"],
         ),
         ("trials = 3", &["trials", "unknown key"]),
-        ("probes = 3", &["policy.probes is not allowed with circuit-breaker"]),
+        ("slots = 3", &["policy.slots is not allowed with circuit-breaker"]),
     ] {
         assert_rejected(&run(policy("circuit-breaker", keys)), &[&["ill.toml:"], parts].concat());
     }

@@ -53,7 +53,8 @@
 //! | what is used up | reason |
 //! |---|---|
 //! | the account's own quota, share or cap | [`Limited`](plimsoll_core::Reason::Limited) |
-//! | a quota that it shares: global, of its class, an overflow quota, the [tail](FairRateLimiterBuilder::tail) | [`Throttled`](plimsoll_core::Reason::Throttled) |
+//! | a quota that it shares: global, of its class, the [tail](FairRateLimiterBuilder::tail) | [`Throttled`](plimsoll_core::Reason::Throttled) |
+//! | the table of accounts, with [`WhenFull::Reject`] | `Throttled` |
 //! | nothing: the request is larger than the burst | [`TooLarge`](plimsoll_core::Reason::TooLarge) |
 //!
 //! If several tiers reject a request, the one that rejects for the longest time gives the reason.
@@ -67,6 +68,17 @@
 //! On the system clock, a decision reads a coarse time, which takes a few nanoseconds. It reads the
 //! precise time only before a rejection. Add one or two ticks of the system to d: 4 to 20 ms. A
 //! [`FairRateLimiter`] always reads the precise time.
+//!
+//! [`Quota::at_most`] holds exactly, on any clock: its decisions read the precise time, which takes
+//! about 20 ns more.
+//!
+//! Refunds return at most what there would be without the take. What was replenished while a permit
+//! was held is not returned twice. After 100 ms, a unit of 10 a second is not refunded at all. Of
+//! 5 a second, half a unit is.
+//!
+//! However a quota is changed, no more is admitted than by the largest of its quotas. What is owed
+//! beyond a smaller burst is forgiven. So no request for one unit waits longer than the present
+//! burst takes to be replenished.
 //!
 //! `retry_after` is the time until there are enough units, if no other request takes them. It is
 //! never too short, except in two places where it is an estimate. The first is a
@@ -84,24 +96,79 @@
 //! While a quota changes, two requests in the same nanosecond may be admitted by one unit. The
 //! excess is owed, and later requests wait for it.
 //!
+//! # Costs that are known afterwards
+//!
+//! Reserve the tokens of a language model or the bytes of a response by an estimate. Then settle
+//! them by [`Permit::settle_units`](plimsoll_core::Permit::settle_units):
+//!
+//! ```
+//! use plimsoll_core::Outcome;
+//! use plimsoll_limit::{KeyedRateLimiter, Quota};
+//!
+//! let tokens = KeyedRateLimiter::<str>::new(Quota::per_minute(10_000))?;
+//! let mut permit = tokens.try_acquire_n("ann", 2_000)?;
+//! let used = 350; // by the answer of the model
+//! permit.settle_units(used);
+//! permit.done(Outcome::Success);
+//! assert!(tokens.remaining("ann") >= 9_650);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What exceeds the reserve becomes debt, of at most one burst. More than that is not charged, so
+//! the burst should be larger than the largest answer. Behind a layer, where the permit is out of
+//! reach, [`debit`](KeyedLimiter::debit) charges the account. [`credit`](KeyedLimiter::credit) and
+//! [`reset`](KeyedLimiter::reset) forgive it.
+//!
 //! # Memory
+//!
+//! All state is in the memory of the process. After a deploy or a crash, every account has its
+//! whole burst again. With n processes, each account has n quotas. So a quota of days or months
+//! only slows down single processes. It is not for billing.
 //!
 //! Accounts are remembered in a table of fixed size, 24 bytes for each, allocated when the limiter
 //! is built. Keys are not stored. The table holds 64-bit hashes under a secret of the process, so
 //! that clients cannot choose keys that collide.
 //!
-//! An account can be in one of sixteen entries. If there are twice as many entries as active
-//! accounts, nearly every account finds a free one. If all sixteen are occupied, an account whose
-//! quota has fully replenished is evicted. If there is none, new accounts share 64 overflow quotas,
-//! chosen by hash, until an entry becomes free. So a flood of new keys cannot grow the memory, and
-//! takes nothing from known accounts.
+//! An account can be in one of sixteen entries. If there are twice as many entries as accounts that
+//! owe units, all but one in 5,000 find a free one. If there are four times as many, all do. If all
+//! sixteen are occupied, an account whose quota has fully replenished is evicted. That changes
+//! nothing for it.
+//!
+//! # A flood of keys
+//!
+//! A client with many addresses, or one that invents keys, can fill any table. A limiter cannot
+//! distinguish its first requests from those of honest newcomers. By default it admits both: if all
+//! sixteen accounts owe units, the one that owes the fewest is evicted, and what it owed is
+//! forgotten. Accounts that were rejected stay before those that were not.
+//!
+//! - Nobody is rejected because of the keys of others: neither light nor heavy accounts, nor
+//!   newcomers, nor anybody after the flood.
+//! - Accounts that use up their quota stay limited, unless the flood uses up as much with each key.
+//!   If the whole burst is one unit, such an account may be admitted again whenever the flood has
+//!   gone through the table once.
+//! - If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed their quotas at
+//!   once, those without an entry are not limited. With twice as many accounts as entries, each
+//!   sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. Limit the sum by
+//!   a tier that all share: a global quota, a [`FairRateLimiter`], or a second limiter by larger
+//!   networks.
+//!
+//! [`WhenFull::Reject`] is the other choice: no account is ever admitted more than its quota, and a
+//! flood locks out newcomers. [`set_when_full`](KeyedLimiter::set_when_full) changes it while the
+//! limiter runs. The event [`StateChanged`](plimsoll_core::Event::StateChanged) says when a table
+//! becomes "crowded" and when it is "calm" again, because of "keys".
+//! [`overflowed`](KeyedLimiter::overflowed) counts the requests, and
+//! [`key_count`](KeyedLimiter::key_count) the accounts that owe units.
+//!
+//! A [`FairRateLimiter`] gives new accounts its tail instead, while its quota is contended. It
+//! becomes "crowded" when the tail rejects one.
 //!
 //! [Caps](Share::at_most) of a [`FairRateLimiter`] need a second table of the same size, allocated
 //! for the first account that has a cap.
 //!
 //! A known account is charged without a lock: a decision exchanges one word for each quota, and is
-//! repeated if another thread was faster. A thread spins for a moment while another account takes
-//! over the entry that it reads. Adding an account takes one of 64 locks, chosen by hash. Waiting
+//! repeated if another thread was faster. Readers of a quota wait for no thread that changes it. A
+//! thread spins for a moment while another account takes over the entry that it reads, and then
+//! lets other threads run. Adding an account takes one of 64 locks, chosen by hash. Waiting
 //! takes locks, too.
 //!
 //! # Time, sharing, cancellation
@@ -146,12 +213,14 @@ pub use global::{RateLimiterLayer, RateLimiterWaitLayer};
 #[cfg(feature = "governor")]
 pub use governed::Governed;
 pub use keyed::KeyedLimiter;
+pub use keyed::charge::KeyedCharge;
 pub use keyed::fair::{FairCharge, FairRateLimiter, FairRateLimiterBuilder, FairRateLimiterConfig, Share};
 #[cfg(feature = "tower")]
 pub use keyed::layer::{FairRateLimiterLayer, KeyedRateLimiterLayer, TieredRateLimiterLayer};
-pub use keyed::per_key::{KeyedCharge, KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterConfig};
+pub use keyed::per_key::{KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterConfig};
 pub use keyed::tiered::{
     Class, TieredCharge, TieredRateLimiter, TieredRateLimiterBuilder, TieredRateLimiterConfig,
 };
 pub use quota::Quota;
+pub use table::when_full::WhenFull;
 pub use wait::acquire::AcquireUnits;

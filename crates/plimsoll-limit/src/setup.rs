@@ -42,13 +42,25 @@ impl Common {
         self.clock.now().as_nanos()
     }
 
-    /// Decides by the coarse clock and, if the rejection ends soon, once more by the precise one.
+    /// Returns the time for a decision about this rate: the coarse one, unless it limits the units
+    /// of any window.
+    #[inline(always)]
+    pub(crate) fn time_of(&self, rate: Rate) -> u64 {
+        if rate.is_exact() { self.now() } else { self.clock.coarse().as_nanos() }
+    }
+
+    /// Decides by the coarse clock, unless a limit `is_exact`. If the rejection ends soon, decides
+    /// once more by the precise one.
     #[inline(always)]
     pub(crate) fn decide<T, E>(
         &self,
+        is_exact: bool,
         take: impl Fn(u64) -> Result<T, E>,
         not_before: impl Fn(&E) -> u64,
     ) -> (u64, Result<T, E>) {
+        if is_exact {
+            return self.decide_precisely(take);
+        }
         let now = self.clock.coarse().as_nanos();
         match take(now) {
             Err(refusal) if is_close(not_before(&refusal), now) => self.decide_precisely(take),
@@ -112,23 +124,23 @@ pub(crate) fn rejected(
         return rejected_many(by, reason, rate, units, now, at);
     }
     // A rejection of one unit: none remains.
-    let burst = u64::from(rate.burst);
-    Rejected::new(by, reason).numbers(burst, burst).over_nanos(rate.span()).retry_in_nanos(at - now)
+    let (limit, window) = rate.stated();
+    Rejected::new(by, reason).numbers(limit, limit).over_nanos(window).retry_in_nanos(at - now)
 }
 
 /// The same for several units, or none ever: it takes a division to know how many remain.
 #[cold]
 #[inline(never)]
 fn rejected_many(by: &'static str, reason: Reason, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
-    let burst = u64::from(rate.burst);
     if at == NEVER {
-        return Rejected::new(by, Reason::TooLarge).numbers(burst, u64::from(units));
+        return Rejected::new(by, Reason::TooLarge).numbers(u64::from(rate.burst), u64::from(units));
     }
+    let (limit, window) = rate.stated();
     // There are `units` at `at`, and one less for each interval until then.
     let remaining = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
     Rejected::new(by, reason)
-        .numbers(burst, burst - remaining.min(burst))
-        .over_nanos(rate.span())
+        .numbers(limit, limit - remaining.min(limit))
+        .over_nanos(window)
         .retry_in_nanos(at - now)
 }
 
@@ -139,7 +151,7 @@ impl fmt::Debug for Common {
 }
 
 /// The default bound of the keys that a keyed limiter remembers.
-pub(crate) const MAX_KEYS: usize = 65_536;
+pub(crate) const MAX_KEYS: usize = 262_144;
 /// The default length of the queue of waiting requests.
 pub(crate) const QUEUE: u32 = 1_024;
 /// The default longest wait.
@@ -181,14 +193,41 @@ macro_rules! queue_setters {
 /// Writes the setter of a keyed limiter's bound in its builder.
 macro_rules! max_keys_setter {
     () => {
-        /// Sets the maximum number of keys that are remembered. Default: 65,536. Range: 1 to 2³⁰.
+        /// Sets the maximum number of keys that are remembered. Default: 262,144. Range: 1 to 2³⁰.
         ///
         /// It is rounded up to a multiple of 8. Each key takes 24 bytes, allocated when the limiter
-        /// is built. Choose twice the number of keys that are active at once: see the [crate's
+        /// is built. Choose twice the number of keys that owe units at once: see the [crate's
         /// documentation](crate#memory).
         pub fn max_keys(mut self, max_keys: usize) -> Self {
             self.config.max_keys = max_keys;
             self
+        }
+    };
+}
+
+/// Writes the setter of what happens when the table of a keyed limiter is full, in its builder.
+macro_rules! when_full_setter {
+    () => {
+        /// Sets what happens to a new account when the table is full of accounts that owe units.
+        /// Default: [`Evict`](crate::WhenFull::Evict).
+        pub fn when_full(mut self, when_full: crate::WhenFull) -> Self {
+            self.config.when_full = when_full;
+            self
+        }
+    };
+}
+
+/// Writes the control and the reading of the same.
+macro_rules! when_full_controls {
+    () => {
+        /// Changes what happens to a new account when the table is full of accounts that owe units.
+        pub fn set_when_full(&self, when_full: crate::WhenFull) {
+            self.0.accounts.set_when_full(when_full);
+        }
+
+        /// Returns what happens to a new account when the table is full of accounts that owe units.
+        pub fn when_full(&self) -> crate::WhenFull {
+            self.0.accounts.when_full()
         }
     };
 }
@@ -254,4 +293,4 @@ macro_rules! queue_controls {
     };
 }
 
-pub(crate) use {max_keys_setter, queue_controls, queue_setters};
+pub(crate) use {max_keys_setter, queue_controls, queue_setters, when_full_controls, when_full_setter};

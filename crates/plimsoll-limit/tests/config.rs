@@ -4,7 +4,7 @@
 use plimsoll_core::ConfigError;
 use plimsoll_limit::{
     Class, FairRateLimiter, FairRateLimiterConfig, KeyedRateLimiter, KeyedRateLimiterConfig, Quota,
-    RateLimiter, RateLimiterConfig, TieredRateLimiter, TieredRateLimiterConfig,
+    RateLimiter, RateLimiterConfig, TieredRateLimiter, TieredRateLimiterConfig, WhenFull,
 };
 use std::time::Duration;
 
@@ -202,10 +202,11 @@ mod in_a_file {
                 name: "each".into(),
                 quota: Quota::at_most(100, Duration::from_secs(30)),
                 max_keys: 9,
+                when_full: WhenFull::Reject,
                 queue: 3,
                 max_wait,
             },
-            r#"{"name":"each","quota":{"at_most":100,"seconds":30.0,"burst":50},"max_keys":9,"queue":3,"max_wait":"2s 500ms"}"#,
+            r#"{"name":"each","quota":{"at_most":100,"seconds":30.0,"burst":50},"max_keys":9,"when_full":"reject","queue":3,"max_wait":"2s 500ms"}"#,
         );
         let classes = vec![
             Class::new("free").each(Quota::per_minute(5)).all(Quota::per_hour(6)),
@@ -216,6 +217,7 @@ mod in_a_file {
             global: Some(Quota::per_day(8)),
             classes,
             max_keys: 9,
+            when_full: WhenFull::Evict,
             queue: 3,
             max_wait,
         };
@@ -224,7 +226,7 @@ mod in_a_file {
             concat!(
                 r#"{"name":"api","global":{"per_day":8,"burst":8},"classes":["#,
                 r#"{"name":"free","each":{"per_minute":5,"burst":5},"all":{"per_hour":6,"burst":6}},"#,
-                r#"{"name":"premium"}],"max_keys":9,"queue":3,"max_wait":"2s 500ms"}"#
+                r#"{"name":"premium"}],"max_keys":9,"when_full":"evict","queue":3,"max_wait":"2s 500ms"}"#
             ),
         );
         let without = TieredRateLimiterConfig { global: None, ..tiers };

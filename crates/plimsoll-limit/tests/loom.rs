@@ -2,13 +2,13 @@
 //! or two where a test states it: `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-limit
 //! --no-default-features --release --test loom`
 //!
-//! Under loom the table has one set of two entries, one overflow entry and two locks.
+//! Under loom the table has one set of two entries and two locks.
 #![cfg(plimsoll_loom)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use loom::thread;
 use plimsoll_core::{Dice, ManualTime, Reason};
-use plimsoll_limit::{KeyedRateLimiter, Quota, RateLimiter};
+use plimsoll_limit::{KeyedRateLimiter, Quota, RateLimiter, WhenFull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -66,35 +66,59 @@ fn racing_requests_take_no_more_than_remains() {
     });
 }
 
-/// Account 1 may be evicted, and account 2 moves in while 1 sends requests again. The other entry
-/// is that of an account that owes units. Either account may have the entry in the end. The other
-/// one has the overflow entry, and each has its own burst.
+/// Account 1 owes nothing, and account 2 moves in while 1 sends requests again. The other entry is
+/// that of an account that owes units, and such accounts are not evicted. Either account may have
+/// the entry in the end, with its own burst. The other one is rejected.
 #[test]
 fn move_in_race_leaves_each_account_its_burst() {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
     let saw = seen.clone();
     explore(move || {
         let (limiter, time) = keyed(Quota::per_second(1).burst(2));
+        limiter.set_when_full(WhenFull::Reject);
         limiter.check(&1).unwrap();
         time.advance(S);
         limiter.check_n(&3, 2).unwrap();
         time.advance(S / 2);
-        assert_eq!((limiter.key_count(), limiter.overflowed()), (2, 0));
+        assert_eq!((limiter.key_count(), limiter.overflowed()), (1, 0));
         let other = {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.check_n(&2, 2).is_ok())
         };
-        assert!(limiter.check(&1).is_ok());
-        assert!(limiter.check(&1).is_ok());
-        assert!(other.join().unwrap());
-        // Requests that use the overflow entry are counted.
-        let before = limiter.overflowed();
+        let here = [limiter.check(&1), limiter.check(&1)].map(|decision| decision.is_ok());
+        let moved_in = other.join().unwrap();
+        assert_eq!(here, [!moved_in; 2], "one of them has the entry");
+        saw[usize::from(moved_in)].store(true, Relaxed);
         assert!(limiter.check(&1).is_err(), "account 1 was evicted after it had been charged");
-        saw[usize::from(limiter.overflowed() > before)].store(true, Relaxed);
         assert!(limiter.check(&2).is_err(), "account 2 has two quotas");
         assert_eq!(limiter.key_count(), 2);
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both orders were explored");
+}
+
+/// Account 1 owes a unit, and is evicted by account 2 while it sends another request. Both are
+/// admitted, and account 2 is not charged for the request of account 1. If account 2 is just moving
+/// in when account 1 returns, account 1 displaces the third one.
+#[test]
+fn eviction_race_of_an_owing_account_charges_no_other() {
+    let seen = Arc::new([const { AtomicBool::new(false) }; 3]);
+    let saw = seen.clone();
+    explore(move || {
+        let (limiter, _time) = keyed(Quota::per_hour(4));
+        limiter.check(&1).unwrap();
+        limiter.check_n(&3, 4).unwrap();
+        let other = spawn_requests(&limiter, 2, 1);
+        assert!(limiter.check(&1).is_ok());
+        assert_eq!(other.join().unwrap(), 1);
+        let order = match [1, 2, 3].map(|key| limiter.remaining(&key)) {
+            [3, 4, 0] => 0,
+            [4, 3, 0] => 1,
+            [3, 3, 4] => 2,
+            remaining => panic!("{remaining:?}"),
+        };
+        saw[order].store(true, Relaxed);
+    });
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "every order was explored");
 }
 
 /// Two entries are empty, and two threads bring the same account.

@@ -4,7 +4,7 @@
 
 use plimsoll_core::{Gate, KeyedExt, ManualTime, Permit, Reason, Rejected};
 use plimsoll_limit::{
-    Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, Share, TieredRateLimiter,
+    Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, Share, TieredRateLimiter, WhenFull,
 };
 use std::future::Future;
 use std::time::Duration;
@@ -88,20 +88,25 @@ fn keyed_limiter_limits_the_account_alone() {
     }
 }
 
-/// An account without an entry shares an overflow quota with others. Its rejection once said that
-/// it had exceeded a quota of its own.
+/// An account for which there is no room is rejected because of others. Its rejection once said
+/// that it had exceeded a quota of its own.
 #[test]
-fn overflow_quota_throttles() {
+fn lack_of_room_throttles() {
     let time = ManualTime::new();
     time.advance(Duration::from_secs(1));
     let class = Class::new("free").each(SMALL);
-    let tiered = TieredRateLimiter::<u64>::builder().name("api").class(class).max_keys(8);
-    let keyed = KeyedRateLimiter::<u64>::builder().quota(SMALL).max_keys(8).clock(time.clock());
+    let tiered =
+        TieredRateLimiter::<u64>::builder().name("api").class(class).max_keys(8).when_full(WhenFull::Reject);
+    let keyed = KeyedRateLimiter::<u64>::builder()
+        .quota(SMALL)
+        .max_keys(8)
+        .when_full(WhenFull::Reject)
+        .clock(time.clock());
     let (tiered, keyed) = (tiered.clock(time.clock()).build().unwrap(), keyed.build().unwrap());
     for key in 0..1_000 {
         let _ = (keyed.check(&key), tiered.check(&key));
     }
-    // By now every entry is taken, and the overflow quotas are used up.
+    // By now every entry is taken.
     let newcomer = 1_000_000;
     assert_eq!(rejection(keyed.try_acquire(&newcomer)), ("accounts", Reason::Throttled));
     assert_eq!(rejection(keyed.try_acquire_n(&newcomer, 3)), ("accounts", Reason::TooLarge));
@@ -117,14 +122,19 @@ fn overflow_quota_throttles() {
 /// The same while a request of such an account waits. Later ones were once rejected as if the
 /// account had exceeded a quota of its own, and stated a time at which there was no unit.
 #[test]
-fn request_behind_waiters_for_an_overflow_quota_is_throttled() {
+fn request_behind_waiters_for_room_is_throttled() {
     let (time, hour) = (ManualTime::new(), Duration::from_secs(3_600));
     time.advance(Duration::from_secs(1));
     let one = Quota::per_hour(1);
     let class = Class::new("free").each(one);
-    let tiered = TieredRateLimiter::<u64>::builder().name("api").class(class).max_keys(8);
+    let tiered =
+        TieredRateLimiter::<u64>::builder().name("api").class(class).max_keys(8).when_full(WhenFull::Reject);
     let tiered = tiered.max_wait(10 * hour).clock(time.clock()).build().unwrap();
-    let keyed = KeyedRateLimiter::<u64>::builder().quota(one).max_keys(8).max_wait(10 * hour);
+    let keyed = KeyedRateLimiter::<u64>::builder()
+        .quota(one)
+        .max_keys(8)
+        .when_full(WhenFull::Reject)
+        .max_wait(10 * hour);
     let keyed = keyed.clock(time.clock()).build().unwrap();
     for key in 0..1_000 {
         let _ = (keyed.check(&key), tiered.check(&key));

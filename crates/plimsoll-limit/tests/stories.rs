@@ -150,22 +150,3 @@ fn rejection_names_the_tier_and_events_name_the_guard() {
     assert!(matches!(events[2], Event::Rejected { rejected, .. } if rejected.by() == "api"));
     assert_eq!(events.len(), 3);
 }
-
-/// An account had two bursts: one of the overflow entry that it shared, and one of its own entry as
-/// soon as there was room.
-#[test]
-fn account_that_leaves_an_overflow_entry_has_one_burst() {
-    let time = ManualTime::new();
-    time.advance(Duration::from_secs(1));
-    let limiter = KeyedRateLimiter::<u64>::builder()
-        .quota_of(|key| if *key == 99 { Quota::per_hour(10) } else { Quota::per_second(1) })
-        .max_keys(8)
-        .clock(time.clock())
-        .build()
-        .unwrap();
-    (0..8).for_each(|key| limiter.check(&key).unwrap());
-    let first = (0..20).filter(|_| limiter.check(&99).is_ok()).count();
-    time.advance(Duration::from_secs(2)); // the others may be evicted now
-    let second = (0..20).filter(|_| limiter.check(&99).is_ok()).count();
-    assert_eq!((first, second), (10, 0));
-}

@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use plimsoll_core::{Inspect, ManualTime, Permit, Settle};
-use plimsoll_limit::{Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter};
+use plimsoll_limit::{
+    Class, FairRateLimiter, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter, WhenFull,
+};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -88,13 +90,14 @@ fn changes_of_rate_and_burst_at_once_are_both_kept() {
     }
 }
 
-/// All accounts in the table owe units and cannot be evicted. The others share 64 quotas.
+/// All accounts in the table owe units, and the others are rejected.
 #[test]
 fn full_table_admits_no_more_than_its_entries_have() {
     let quota = Quota::per_hour(1).burst(3);
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(quota)
         .max_keys(512)
+        .when_full(WhenFull::Reject)
         .clock(ManualTime::new().clock())
         .build()
         .unwrap();
@@ -117,10 +120,28 @@ fn full_table_admits_no_more_than_its_entries_have() {
     }
     assert_eq!(limiter.key_count(), limiter.max_keys());
     assert!(keys.iter().all(|key| key.load(SeqCst) <= 3), "no account has two quotas");
-    // The burst of each entry and of each overflow entry. An account that moves in from an overflow
-    // entry begins with what is owed there.
-    assert!(all + more <= 3 * (limiter.max_keys() as u64 + 64), "{all} + {more}");
-    assert!(all + more >= 3 * 64, "{all} + {more}");
+    assert_eq!(all + more, 3 * limiter.max_keys() as u64, "{all} + {more}");
+}
+
+/// Half of the threads send nothing but new keys, and the others go on with accounts that have used
+/// up their quotas. Time stands still, so that these are admitted nothing.
+#[test]
+fn account_above_its_quota_is_not_forgotten_in_a_flood() {
+    let limiter = KeyedRateLimiter::<u64>::builder()
+        .quota(Quota::per_minute(6).burst(1))
+        .max_keys(512)
+        .clock(ManualTime::new().clock())
+        .build()
+        .unwrap();
+    for key in 0..THREADS {
+        assert_eq!([(); 2].map(|()| limiter.try_acquire(&key).is_ok()), [true, false]);
+    }
+    let all = admitted(|thread, n| match thread % 2 {
+        0 => u64::from(limiter.try_acquire(&thread).is_ok()),
+        _ => limiter.try_acquire(&(1_000 + thread * 1_000_000 + n)).map_or(1, |_| 0),
+    });
+    assert_eq!(all, 0, "an account was forgotten, or a new one rejected");
+    assert!(limiter.overflowed() > 0);
 }
 
 /// While accounts move in and are evicted, an account has one quota. After each step of the time

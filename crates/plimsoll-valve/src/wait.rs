@@ -22,10 +22,6 @@ impl Valve {
     /// - `Expired` after the longest wait, or earlier under a discipline with an age limit.
     /// - `Closed` if the valve is closed.
     ///
-    /// # Panics
-    /// Panics when it has to wait inside a tokio runtime without a timer (`enable_time` or
-    /// `enable_all`). So do all methods that wait in async code.
-    ///
     /// # Examples
     /// ```
     /// # use plimsoll_valve::Valve;

@@ -1,7 +1,7 @@
 //! The handle: waiting on threads and in tasks, disciplines, closing.
 #![allow(clippy::unwrap_used)]
 
-use plimsoll_core::{Clock, Event, ManualTime, Observe, Outcome, Overload, Reason};
+use plimsoll_core::{Clock, Discipline, Event, ManualTime, Observe, Outcome, Overload, Reason};
 use plimsoll_valve::Valve;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -26,6 +26,41 @@ fn raising_concurrency_admits_waiting_requests_in_order() {
     valve.set_concurrency(1).unwrap();
     let _admitted = assert_ready_ok!(waiters[0].poll());
     assert_eq!(valve.in_flight(), 3, "a lower limit interrupts no request");
+}
+
+/// Waiters whose time had passed filled the queue until they were polled, which takes longest under
+/// overload. A newcomer was rejected as `Full` 9.9 s after both waiters had expired.
+#[test]
+fn waiters_past_their_time_do_not_fill_the_queue() {
+    for discipline in [Discipline::KeepOldest, Discipline::Fifo, Discipline::Lifo] {
+        let time = ManualTime::new();
+        let builder = Valve::builder().concurrency(1).queue(2).discipline(discipline);
+        let valve = builder.max_wait(Duration::from_millis(100)).clock(time.clock()).build().unwrap();
+        let _held = valve.try_acquire().unwrap();
+        let mut late: Vec<_> = (0..2).map(|_| task::spawn(valve.acquire())).collect();
+        late.iter_mut().for_each(|w| assert_pending!(w.poll()));
+        time.advance(Duration::from_millis(99));
+        assert_eq!(is_queued(&valve), discipline != Discipline::KeepOldest);
+        time.advance(Duration::from_secs(10));
+        let mut newcomers: Vec<_> = (0..2).map(|_| task::spawn(valve.acquire())).collect();
+        newcomers.iter_mut().for_each(|w| assert_pending!(w.poll()));
+        assert_eq!(valve.queued(), 2);
+        let reasons: Vec<_> = late.iter_mut().map(|w| assert_ready_err!(w.poll()).reason()).collect();
+        // The first one was evicted before its time had passed, where the discipline evicts.
+        let first = if discipline == Discipline::KeepOldest { Reason::Expired } else { Reason::Evicted };
+        assert_eq!(reasons, [first, Reason::Expired], "{discipline}");
+    }
+}
+
+/// Returns whether a newcomer is queued. It leaves at once.
+fn is_queued(valve: &Valve) -> bool {
+    match task::spawn(valve.acquire()).poll() {
+        std::task::Poll::Pending => true,
+        std::task::Poll::Ready(decision) => {
+            assert_eq!(decision.unwrap_err().reason(), Reason::Full);
+            false
+        }
+    }
 }
 
 #[test]

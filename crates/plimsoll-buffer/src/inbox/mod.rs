@@ -93,9 +93,7 @@ impl<T> Inbox<T> {
 
 impl<T> Drop for Inbox<T> {
     fn drop(&mut self) {
-        if self.store.inboxes.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.store.notify_orphaned();
-        }
+        self.store.drop_inbox();
     }
 }
 

@@ -12,6 +12,7 @@ pub use builder::MailboxBuilder;
 pub use config::{MailboxConfig, ShardPick};
 pub use offer::{Displaced, OfferError};
 pub use offer_wait::OfferWait;
+pub use orphaned::Orphaned;
 pub use usage::Usage;
 
 use crate::inbox::Inbox;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 #[doc(alias = "stack")]
 #[doc(alias = "LIFO")]
 #[doc(alias = "drop oldest")]
-pub struct Mailbox<T>(Arc<Store<T>>);
+pub struct Mailbox<T>(pub(crate) Arc<Store<T>>);
 
 impl<T> Mailbox<T> {
     pub(crate) fn from_store(store: Store<T>) -> Self {
@@ -56,7 +57,8 @@ impl<T> Mailbox<T> {
     /// # Errors
     /// Returns the item and the reason:
     ///
-    /// - `Full` if the mailbox is full and the discipline keeps the oldest items.
+    /// - `Full` if the mailbox is full and the discipline keeps the oldest items. Also if the free
+    ///   room is that of [waiting producers](Self::offer_wait) and there is not enough to evict.
     /// - `TooLarge` if the item is heavier than the whole bound.
     /// - `Closed` after [`close`](Self::close).
     ///

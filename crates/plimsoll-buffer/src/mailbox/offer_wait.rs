@@ -13,21 +13,25 @@ use std::time::Duration;
 impl<T> Mailbox<T> {
     /// Waits for room, then offers an item. Evicts nothing, whatever the discipline.
     ///
-    /// Producers are admitted in the order in which they began to wait. A waiting offer counts as a
-    /// handle: the mailbox stays open although the other handles are dropped.
+    /// Producers are admitted in the order in which they began to wait, so none waits for ever. A
+    /// heavy item holds up the ones behind it until it fits. It does when at most as much has been
+    /// taken as it weighs. Meanwhile an [`offer`](Self::offer) takes no free room: it evicts as
+    /// much as it adds, or is rejected as `Full`.
+    ///
+    /// A waiting offer counts as a handle: the mailbox stays open although the other handles are
+    /// dropped.
     ///
     /// # Cancel safety
     /// Dropped while it waits, the future leaves the queue and drops the item.
     /// [`OfferWait::into_item`] returns the item instead. A future that is neither polled nor
-    /// dropped keeps its turn and holds up the producers behind it.
+    /// dropped keeps its turn and holds up the producers behind it, and offers that do not wait.
     ///
     /// # Errors
     /// Returns the item with `TooLarge` if it is heavier than the whole bound, or `Closed` after
     /// [`close`](Self::close).
     ///
     /// # Panics
-    /// Panics at once if the weigher does. It also panics when it has to wait for an item to expire
-    /// inside a tokio runtime without a timer.
+    /// Panics at once if the weigher does.
     #[doc(alias = "send")]
     pub fn offer_wait(&self, item: T) -> OfferWait<T> {
         let weight = self.0.weigh(&item);

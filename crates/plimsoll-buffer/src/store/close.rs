@@ -1,6 +1,7 @@
 //! The end of a mailbox: closed, or without an inbox.
 
 use super::Store;
+use crate::mailbox::Orphaned;
 use plimsoll_core::parts::sync::Ordering;
 
 impl<T> Store<T> {
@@ -55,15 +56,27 @@ impl<T> Store<T> {
         }
     }
 
-    /// Returns whether no inbox is open.
-    pub(crate) fn is_orphaned(&self) -> bool {
+    /// Returns why no inbox is open. `None` if one is.
+    pub(crate) fn orphaned(&self) -> Option<Orphaned> {
         drop(self.first.lock());
-        self.inboxes.load(Ordering::Acquire) == 0
+        let orphaned = self.inboxes.load(Ordering::Acquire) == 0;
+        // Relaxed: written before the decrement that the load above pairs with.
+        orphaned.then(|| Orphaned::from_code(self.inbox_end.load(Ordering::Relaxed)))
+    }
+
+    /// Notes that an inbox was dropped, and how.
+    pub(crate) fn drop_inbox(&self) {
+        let end = if std::thread::panicking() { Orphaned::Panicked } else { Orphaned::Dropped };
+        self.inbox_end.store(end as u32, Ordering::Relaxed);
+        // AcqRel: pairs with the Acquire load in `orphaned`.
+        if self.inboxes.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.notify_orphaned();
+        }
     }
 
     /// Wakes the tasks that wait for the last inbox to be dropped.
-    pub(crate) fn notify_orphaned(&self) {
-        // A waiter registers before it reads the number of inboxes in `is_orphaned`. The lock of
+    fn notify_orphaned(&self) {
+        // A waiter registers before it reads the number of inboxes in `orphaned`. The lock of
         // the first shard orders both against the decrement that the caller has done.
         drop(self.first.lock());
         self.orphaned.notify_all();

@@ -1,17 +1,58 @@
 //! The consumers: taking items.
 
 use super::Store;
-use super::shard::PLAIN;
+use super::shard::{PLAIN, Shard, State};
 use crate::lost::{Delivery, Lost};
-use plimsoll_core::{Event, Reason};
+use plimsoll_core::parts::sync::MutexGuard;
+use plimsoll_core::{Event, Instant, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl<T> Store<T> {
+    /// The maximum number of items that are moved while a lock is held.
+    ///
+    /// Some 64 KiB. Producers get the lock in between, so an offer never waits for a large take.
+    const CHUNK: usize = {
+        let fit = 65_536 / if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
+        if fit < 16 { 16 } else { fit }
+    };
+
+    /// Locks a shard after removing the items that are too old.
+    ///
+    /// Releases the lock after each [`CHUNK`](Self::CHUNK) of them.
+    #[inline(always)]
+    pub(super) fn lock_fresh<'a>(
+        &self,
+        shard: &'a Shard<T>,
+        now: Instant,
+        expired: &mut Vec<T>,
+    ) -> MutexGuard<'a, State<T>> {
+        let state = shard.lock();
+        if state.queue.may_expire(now) { self.refresh(shard, state, now, expired) } else { state }
+    }
+
+    #[cold]
+    fn refresh<'a>(
+        &self,
+        shard: &'a Shard<T>,
+        mut state: MutexGuard<'a, State<T>>,
+        now: Instant,
+        expired: &mut Vec<T>,
+    ) -> MutexGuard<'a, State<T>> {
+        while !state.expire(Self::CHUNK, now, expired, &self.clock) {
+            shard.publish(&state);
+            drop(state);
+            self.mail.notify_one();
+            self.after_take(0, expired);
+            state = shard.lock();
+        }
+        state
+    }
+
     /// Completes a take after the locks are released.
     ///
     /// Wakes producers, emits events and drops the expired items.
     pub(super) fn after_take(&self, count: usize, expired: &mut Vec<T>) {
-        self.space.notify_many(count + expired.len());
+        self.notify_space(count + expired.len());
         self.emit_lost(Reason::Expired, expired.len());
         if count > 0 {
             self.observer.emit(|| Event::delivered(self.name, count as u64));
@@ -42,13 +83,13 @@ impl<T> Store<T> {
 
     fn take_any(&self, cursor: &mut Cursor<T>) -> Option<T> {
         let now = self.now();
-        let made = self.shards_made();
+        let made = self.shards_in_use();
         let mut item = None;
         for _ in 0..made {
             // Under its lock, even if it looks empty: a consumer that is about to sleep must be
             // sure.
             let shard = self.shard_at(cursor.next(made));
-            let mut state = shard.lock();
+            let mut state = self.lock_fresh(shard, now, &mut cursor.expired);
             item = state.pop(now, &mut cursor.expired, &self.clock);
             shard.publish(&state);
             drop(state);
@@ -63,7 +104,7 @@ impl<T> Store<T> {
     /// Appends up to `max` items to `out`. Returns the report of losses.
     pub(crate) fn take_many(&self, cursor: &mut Cursor<T>, max: usize, out: &mut Vec<T>) -> Lost {
         let now = self.now();
-        let made = self.shards_made();
+        let made = self.shards_in_use();
         let before = out.len();
         let mut lost = Lost::default();
         // Each shard gives its share, then the shares that others lack. A round takes no more than
@@ -75,10 +116,7 @@ impl<T> Store<T> {
             for _ in 0..made {
                 let share = share.min(max - (out.len() - before));
                 let shard = self.shard_at(cursor.next(made));
-                let mut state = shard.lock();
-                let taken = state.pop_many(share, now, out, &mut cursor.expired, &self.clock);
-                lost += shard.report_losses(&mut state, &self.clock);
-                shard.publish(&state);
+                let taken = self.take_share(shard, share, now, &mut cursor.expired, out, &mut lost);
                 more |= taken > 0 && taken == share && made > 1;
             }
         }
@@ -87,21 +125,56 @@ impl<T> Store<T> {
         lost.normalized()
     }
 
+    /// Takes up to `max` items of those that a shard holds now, and its report. Returns how many.
+    fn take_share(
+        &self,
+        shard: &Shard<T>,
+        max: usize,
+        now: Instant,
+        expired: &mut Vec<T>,
+        out: &mut Vec<T>,
+        lost: &mut Lost,
+    ) -> usize {
+        let (mut taken, mut held) = (0, usize::MAX);
+        loop {
+            let mut state = if max > 0 { self.lock_fresh(shard, now, expired) } else { shard.lock() };
+            held = held.min(taken + state.queue.len());
+            let rest = max.min(held) - taken;
+            if rest > Self::CHUNK && out.capacity() - out.len() < rest {
+                // Not under the lock: large memory takes long to get.
+                drop(state);
+                out.reserve(rest);
+                continue;
+            }
+            let popped = state.pop_many(rest.min(Self::CHUNK), now, out, expired, &self.clock);
+            taken += popped;
+            let last = popped == rest || state.queue.is_empty();
+            if last {
+                *lost += shard.report_losses(&mut state, &self.unmarked, &self.clock);
+            }
+            shard.publish(&state);
+            if last {
+                return taken;
+            }
+            drop(state);
+            self.notify_space(popped);
+        }
+    }
+
     /// Takes the next element of a stream: an item, or a report whose gap is due.
     pub(crate) fn take_next(&self, cursor: &mut Cursor<T>) -> Option<Delivery<T>> {
         let now = self.now();
-        let made = self.shards_made();
+        let made = self.shards_in_use();
         let mut found = None;
         for _ in 0..made {
             let shard = self.shard_at(cursor.next(made));
-            let mut state = shard.lock();
-            // First, because it may open the gap.
-            state.expire(now, &mut cursor.expired, &self.clock);
+            // Expired items first, because they may open the gap.
+            let mut state = self.lock_fresh(shard, now, &mut cursor.expired);
             if !state.gap_is_next() {
                 found = state.pop(now, &mut cursor.expired, &self.clock).map(Delivery::Item);
             }
             if found.is_none() && state.gap_is_next() {
-                let lost = shard.report_losses(&mut state, &self.clock);
+                let lost = shard.report_losses(&mut state, &self.unmarked, &self.clock);
                 shard.publish(&state);
                 drop(state);
                 let lost = lost + self.report_rejections();

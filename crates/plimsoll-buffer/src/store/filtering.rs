@@ -15,21 +15,21 @@ impl<T> Store<T> {
         filter: &mut dyn FnMut(&T) -> Filter,
     ) -> (Vec<T>, Lost) {
         let mut run = FilterRun { store: self, taken: vec![], filtered: 0, done: false };
-        let made = self.shards_made();
+        let made = self.shards_in_use();
         // In all shards, even those that the filter does not reach.
         let now = self.now();
         self.shards().for_each(|shard| {
-            let mut state = shard.lock();
-            state.expire(now, &mut cursor.expired, &self.clock);
+            let state = self.lock_fresh(shard, now, &mut cursor.expired);
             shard.publish(&state);
         });
         'shards: for _ in 0..made {
             let shard = self.shard_at(cursor.next(made));
             // No more than it held when it was reached: producers continue while the filter runs.
-            let held = shard.lock().queue.len();
-            for _ in 0..held {
-                let mut state = shard.lock();
-                let picked = state.pop_with_position(self.now(), &mut cursor.expired, &self.clock);
+            let visit = Visit::enter(shard);
+            for _ in 0..visit.held {
+                let now = self.now();
+                let mut state = self.lock_fresh(shard, now, &mut cursor.expired);
+                let picked = state.pop_with_position(now, &mut cursor.expired, &self.clock);
                 shard.publish(&state);
                 drop(state);
                 let Some(picked) = picked else { break };
@@ -68,14 +68,34 @@ impl<T> Drop for FilterRun<'_, T> {
     fn drop(&mut self) {
         let store = self.store;
         store.emit_lost(Reason::Filtered, self.filtered);
-        store.space.notify_many(self.filtered);
+        store.notify_space(self.filtered);
         if !self.done && !self.taken.is_empty() {
             // These items have left the mailbox, and no consumer receives them.
             let count = self.taken.len() as u64;
             store.observer.emit(|| Event::delivered(store.name, count));
-            store.space.notify_many(self.taken.len());
+            store.notify_space(self.taken.len());
             store.restore_losses(Lost { undelivered: count, ..Lost::default() });
         }
+    }
+}
+
+/// A run of a filter over the items of a shard. Keeps the shard from being retired meanwhile.
+struct Visit<'a, T> {
+    shard: &'a Shard<T>,
+    held: usize,
+}
+
+impl<'a, T> Visit<'a, T> {
+    fn enter(shard: &'a Shard<T>) -> Self {
+        let mut state = shard.lock();
+        state.visits += 1;
+        Visit { shard, held: state.queue.len() }
+    }
+}
+
+impl<T> Drop for Visit<'_, T> {
+    fn drop(&mut self) {
+        self.shard.lock().visits -= 1;
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) struct Store<T> {
     more: Box<[OnceLock<Box<Shard<T>>>]>,
     // The number of shards that receive offers.
     active: AtomicUsize,
-    // The number of shards that exist. Those that receive no more offers are still emptied.
+    // The number of shards that consumers look at. Those that receive no more offers are among them
+    // until they are empty.
     made: AtomicUsize,
     /// Rejections by full shards that keep the oldest items.
     ///
@@ -47,9 +48,15 @@ pub(crate) struct Store<T> {
     rejections: OnceLock<StripedCounter>,
     /// The number of them that was reported.
     rejections_reported: AtomicU64,
+    /// How often a report has removed the mark [`REJECTED`](shard::REJECTED), and how many of these
+    /// removals [`catch_up`](Self::catch_up) has covered.
+    unmarked: AtomicU64,
+    caught_up: AtomicU64,
     closed: AtomicBool,
     pub(crate) producers: AtomicUsize,
     pub(crate) inboxes: AtomicUsize,
+    /// How the inbox that was dropped last has ended: an [`Orphaned`](crate::Orphaned).
+    inbox_end: AtomicU32,
     /// Consumers that wait for items or losses.
     pub(crate) mail: Notify,
     /// Producers that wait for room.
@@ -75,9 +82,12 @@ impl<T> Store<T> {
             made: AtomicUsize::new(1),
             rejections: OnceLock::new(),
             rejections_reported: AtomicU64::new(0),
+            unmarked: AtomicU64::new(0),
+            caught_up: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             producers: AtomicUsize::new(0),
             inboxes: AtomicUsize::new(0),
+            inbox_end: AtomicU32::new(0),
             mail: Notify::new(),
             space: Notify::new(),
             orphaned: Notify::new(),
@@ -86,17 +96,17 @@ impl<T> Store<T> {
         store
     }
 
-    /// Returns all shards that exist.
+    /// Returns the shards that consumers look at.
     fn shards(&self) -> impl Iterator<Item = &Shard<T>> {
-        // Acquire: pairs with the `fetch_max` in `set_shards`, so every counted shard is
-        // initialized.
-        let made = self.made.load(Ordering::Acquire);
+        let made = self.shards_made();
         std::iter::once(&self.first)
             .chain(self.more.iter().take(made - 1).filter_map(|s| s.get().map(|s| &**s)))
     }
 
-    /// Returns the number of shards that exist.
+    /// Returns the number of shards that consumers look at.
     fn shards_made(&self) -> usize {
+        // Acquire: pairs with the Release store in `set_shards`, so every counted shard is
+        // initialized.
         self.made.load(Ordering::Acquire)
     }
 

@@ -42,7 +42,8 @@ impl<T> Store<T> {
             };
         }
         let mut state = self.first.lock();
-        if !state.plain {
+        // The free room is that of the waiting producers.
+        if !state.plain || self.space.has_waiters() {
             drop(state);
             return self.offer_any(item);
         }
@@ -112,10 +113,62 @@ impl<T> Store<T> {
         now: Instant,
     ) -> Result<Displaced<T>, OfferError<T>> {
         let state = shard.lock();
-        self.push_locked(shard, state, item, weight, now)
+        // Under the lock: a producer begins to wait before it looks for room in this shard.
+        match self.space.has_waiters() {
+            false => self.push_locked(shard, state, item, weight, now, OneOrMany::none()),
+            true => self.push_behind(shard, state, item, weight, now),
+        }
+    }
+
+    /// Rejects an item, unless the shard is closed only because it is retired.
+    #[cold]
+    #[inline(never)]
+    fn push_closed(
+        &self,
+        state: MutexGuard<'_, State<T>>,
+        item: T,
+        weight: u32,
+        now: Instant,
+    ) -> Result<Displaced<T>, OfferError<T>> {
+        let retired = state.retired;
+        drop(state);
+        if retired {
+            // The first shard is never retired.
+            return self.push(&self.first, item, weight, now);
+        }
+        Err(self.reject(item, Rejected::new(self.name, Reason::Closed)))
+    }
+
+    /// Puts an item into the queue of a locked shard while producers wait: the free room is theirs.
+    #[cold]
+    #[inline(never)]
+    fn push_behind(
+        &self,
+        shard: &Shard<T>,
+        mut state: MutexGuard<'_, State<T>>,
+        item: T,
+        weight: u32,
+        now: Instant,
+    ) -> Result<Displaced<T>, OfferError<T>> {
+        let mut displaced = OneOrMany::none();
+        let too_large = self.weigher.is_some() && u64::from(weight) > state.queue.bounds().max_weight;
+        if !state.closed && !too_large {
+            let now = self.arrival(now);
+            let placed =
+                state.queue.make_place(weight, now, &mut |item, reason| displaced.push((item, reason)));
+            for (_, reason) in displaced.iter() {
+                state.record_loss(*reason, 1, &self.clock);
+            }
+            if !placed {
+                return Err(self.reject_offer(shard, state, item, weight, Reason::Full, displaced));
+            }
+        }
+        self.push_locked(shard, state, item, weight, now, displaced)
     }
 
     /// Puts an item into the queue of a locked shard, as its discipline permits.
+    ///
+    /// `displaced` items have left it already, and are counted as lost.
     #[inline(always)]
     pub(super) fn push_locked(
         &self,
@@ -124,13 +177,12 @@ impl<T> Store<T> {
         item: T,
         weight: u32,
         now: Instant,
+        mut displaced: OneOrMany<(T, Reason)>,
     ) -> Result<Displaced<T>, OfferError<T>> {
         if state.closed {
-            drop(state);
-            return Err(self.reject(item, Rejected::new(self.name, Reason::Closed)));
+            return self.push_closed(state, item, weight, now);
         }
         let now = if state.queue.is_timed() { self.arrival(now) } else { now };
-        let mut displaced = OneOrMany::none();
         let State { queue, losses, .. } = &mut *state;
         let mut last_reason = None;
         let pushed = queue.push(item, weight, now, &mut |item, reason| {
@@ -182,9 +234,11 @@ impl<T> Store<T> {
         state.record_loss(reason, 1, &self.clock);
         let rejected = Rejected::new(self.name, reason);
         let Bounds { capacity, max_weight, .. } = state.queue.bounds();
-        let by_capacity = reason == Reason::Full && state.queue.len() >= capacity;
+        let len = state.queue.len();
+        let by_capacity = reason == Reason::Full && (len >= capacity || max_weight == u64::MAX);
         let rejected = match by_capacity {
-            true => rejected.numbers(capacity as u64, state.queue.len() as u64),
+            // The room that is free belongs to waiting producers.
+            true => rejected.numbers(capacity as u64, capacity.max(len) as u64),
             false if reason == Reason::Full => rejected.numbers(max_weight, state.queue.weight()),
             false => rejected.numbers(max_weight, u64::from(weight)),
         };

@@ -11,7 +11,7 @@ impl<T> Store<T> {
         let mut lost = Lost::default();
         for shard in self.shards() {
             let mut state = shard.lock();
-            lost += shard.report_losses(&mut state, &self.clock);
+            lost += shard.report_losses(&mut state, &self.unmarked, &self.clock);
         }
         (lost + self.report_rejections()).normalized()
     }
@@ -30,10 +30,16 @@ impl<T> Store<T> {
     /// Completes the count of rejections before a consumer sleeps.
     ///
     /// After this, a rejection in progress is counted, or its producer sees that it must wake a
-    /// consumer.
+    /// consumer. Once is enough after each time that a mark was removed: it is expensive.
     pub(super) fn catch_up(&self) {
-        if let Some(rejections) = self.rejections.get() {
+        // Acquire: pairs with the Release in `report_losses`, so the mark is seen removed.
+        let unmarked = self.unmarked.load(Ordering::Acquire);
+        // Acquire: pairs with the Release below, so the caller sees what was counted before it.
+        if self.caught_up.load(Ordering::Acquire) < unmarked
+            && let Some(rejections) = self.rejections.get()
+        {
             rejections.catch_up();
+            self.caught_up.fetch_max(unmarked, Ordering::Release);
         }
     }
 

@@ -3,14 +3,21 @@
 use super::Store;
 use super::stamp::UNSTAMPED;
 use crate::mailbox::offer::OfferError;
+use plimsoll_core::parts::OneOrMany;
 use plimsoll_core::parts::sync::Ordering;
 use plimsoll_core::{Instant, Reason, Rejected};
 
 impl<T> Store<T> {
+    /// Wakes waiting producers after `count` items have left.
+    #[inline]
+    pub(super) fn notify_space(&self, count: usize) {
+        // Of weighed items, many may have to leave before the first producer's fits.
+        self.space.notify_many(if self.weigher.is_some() { count.min(1) } else { count });
+    }
+
     /// Rejects an offer whose time to wait has passed.
     pub(crate) fn expire_offer(&self, item: T) -> OfferError<T> {
-        let shard = self.pick_shard();
-        let mut state = shard.lock();
+        let mut state = self.first.lock();
         state.record_loss(Reason::Full, 1, &self.clock);
         drop(state);
         self.mail.notify_one();
@@ -33,13 +40,10 @@ impl<T> Store<T> {
         for n in 0..active {
             let shard = self.shard_at((first + n) % active);
             let mut expired = vec![];
-            let mut state = shard.lock();
-            if state.queue.is_timed() {
-                state.expire(self.arrival(now), &mut expired, &self.clock);
-            }
+            let state = self.lock_fresh(shard, now, &mut expired);
             let too_large = self.weigher.is_some() && u64::from(weight) > state.queue.bounds().max_weight;
-            let done = if state.closed || too_large || state.queue.fits(weight) {
-                Ok(self.push_locked(shard, state, item, weight, now).map(|_| ()))
+            let done = if !state.retired && (state.closed || too_large || state.queue.fits(weight)) {
+                Ok(self.push_locked(shard, state, item, weight, now, OneOrMany::none()).map(|_| ()))
             } else {
                 shard.publish(&state);
                 drop(state);

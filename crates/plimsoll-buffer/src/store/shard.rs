@@ -2,7 +2,7 @@
 
 use super::losses::Losses;
 use crate::lost::Lost;
-use plimsoll_core::parts::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering, recover};
+use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, recover};
 use plimsoll_core::parts::{Bounds, Position, Queue};
 use plimsoll_core::{Clock, Discipline, Instant, Reason};
 #[cfg(not(plimsoll_loom))]
@@ -33,6 +33,11 @@ pub(super) struct State<T> {
     pub(super) queue: Queue<T>,
     pub(super) losses: Losses,
     pub(super) closed: bool,
+    /// Whether the shard receives no offers and is empty, so that no consumer looks at it. It is
+    /// closed then.
+    pub(super) retired: bool,
+    /// The number of filters that may put an item back.
+    pub(super) visits: usize,
     /// Whether this is the only shard, it is open, and its queue is [plain](Queue::is_plain).
     pub(super) plain: bool,
 }
@@ -40,7 +45,14 @@ pub(super) struct State<T> {
 impl<T> Shard<T> {
     pub(super) fn new(discipline: Discipline, bounds: Bounds, weighed: bool) -> Self {
         let queue = Queue::new(discipline, bounds, weighed);
-        let state = State { queue, losses: Losses::default(), closed: false, plain: false };
+        let state = State {
+            queue,
+            losses: Losses::default(),
+            closed: false,
+            retired: false,
+            visits: 0,
+            plain: false,
+        };
         Shard { flags: AtomicU32::new(0), len: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
@@ -113,10 +125,14 @@ impl<T> Shard<T> {
     }
 
     /// Takes the report of losses, without the rejections that were only counted.
-    pub(super) fn report_losses(&self, state: &mut State<T>, clock: &Clock) -> Lost {
+    ///
+    /// From then on they need be more than counted; `unmarked` counts how often that happened.
+    pub(super) fn report_losses(&self, state: &mut State<T>, unmarked: &AtomicU64, clock: &Clock) -> Lost {
         let flags = self.flags();
         if flags & REJECTED != 0 {
             self.flags.store(flags & !REJECTED, Ordering::Relaxed);
+            // Release: pairs with the Acquire load in `catch_up`.
+            unmarked.fetch_add(1, Ordering::Release);
         }
         if state.losses.is_empty() { Lost::default() } else { state.losses.take(clock) }
     }
@@ -190,11 +206,14 @@ impl<T> State<T> {
         taken
     }
 
-    /// Removes expired items and appends them to `expired`.
-    pub(super) fn expire(&mut self, now: Instant, expired: &mut Vec<T>, clock: &Clock) {
+    /// Removes up to `max` expired items and appends them to `expired`. Returns whether none is
+    /// left.
+    #[inline]
+    pub(super) fn expire(&mut self, max: usize, now: Instant, expired: &mut Vec<T>, clock: &Clock) -> bool {
         let before = expired.len();
-        self.queue.expire(now, &mut |item, _| expired.push(item));
+        let done = self.queue.expire_up_to(max, now, &mut |item, _| expired.push(item));
         self.record_expired(before, expired, clock);
+        done
     }
 
     /// Returns whether a loss at the front belongs to the open gap.

@@ -5,7 +5,8 @@
 //! cell of each thread, and on one atomic word that dice with a seed share. The seeds of the
 //! threads come from `rand`.
 //!
-//! The numbers are good enough to drop requests and to spread retries, but never for secrets.
+//! The numbers are good enough to drop requests and to spread retries, but never for secrets. The
+//! secret of a hash state comes from the system each time.
 
 use super::sip::KeyedHashState;
 use rand::TryRng;
@@ -45,12 +46,13 @@ thread_local! {
     static STATE: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Returns 64 random bits of the system, good enough for a secret.
 #[cold]
 #[expect(clippy::disallowed_methods, reason = "the dice are where random numbers are read")]
-fn seed() -> u64 {
-    let seed = rand::rngs::SysRng.try_next_u64();
+fn system_bits() -> u64 {
+    let bits = rand::rngs::SysRng.try_next_u64();
     // Even without a source of entropy, `std` gives each of its hash maps a different secret.
-    seed.unwrap_or_else(|_| RandomState::new().hash_one(0)) | 1
+    bits.unwrap_or_else(|_| RandomState::new().hash_one(0))
 }
 
 impl Dice {
@@ -74,7 +76,7 @@ impl Dice {
             None => STATE.with(|state| {
                 let mut now = state.get();
                 if now == 0 {
-                    now = seed();
+                    now = system_bits() | 1;
                 }
                 let next = now.wrapping_add(GOLDEN);
                 state.set(next);
@@ -107,9 +109,17 @@ impl Dice {
     }
 
     /// Creates a hash state with a random secret. For maps whose keys come from outside.
+    ///
+    /// The secret has 128 bits of the system's randomness. That of [seeded](Self::seeded) dice is
+    /// the next of their sequence, and no secret.
     pub fn hasher(&self) -> KeyedHashState {
-        let secret = self.bits();
-        KeyedHashState::new(secret, mix(secret.wrapping_add(GOLDEN)))
+        match &self.0 {
+            None => KeyedHashState::new(system_bits(), system_bits()),
+            Some(_) => {
+                let secret = self.bits();
+                KeyedHashState::new(secret, mix(secret.wrapping_add(GOLDEN)))
+            }
+        }
     }
 
     /// Returns `true` with the probability of `threshold`.
@@ -130,5 +140,29 @@ impl Dice {
     pub fn jitter(&self, d: Duration) -> Duration {
         let nanos = crate::time::instant::nanos(d);
         Duration::from_nanos(self.below(nanos.saturating_add(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The secret of a hash state was a number of the thread's generator, which says "never for
+    /// secrets": the numbers drawn before and after gave it away.
+    #[test]
+    fn secret_of_a_hash_state_is_no_number_of_the_generator() {
+        let dice = Dice::thread();
+        let before = dice.bits();
+        let state = STATE.get();
+        let hashes: Vec<_> = (0..64).map(|_| dice.hasher().hash_one(before)).collect();
+        assert_eq!(STATE.get(), state, "nothing was drawn");
+        assert!(hashes.iter().enumerate().all(|(n, hash)| !hashes[..n].contains(hash)), "{hashes:?}");
+    }
+
+    #[test]
+    fn seeded_dice_build_the_same_hash_states() {
+        let [dice, again] = [Dice::seeded(7), Dice::seeded(7)];
+        assert!((0..9).all(|n| dice.hasher().hash_one(n) == again.hasher().hash_one(n)));
+        assert_ne!(dice.hasher().hash_one(1), dice.hasher().hash_one(1));
     }
 }

@@ -20,7 +20,7 @@ pub enum Reason {
     Expired,
     /// The request was removed from the queue to make room for another.
     Evicted,
-    /// Every slot is in use, and this guard has no queue.
+    /// Every slot is in use, and the request does not wait for one.
     Busy,
     /// The deadline has passed, or would pass before the work is done.
     Overdue,

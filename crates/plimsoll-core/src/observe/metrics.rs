@@ -15,6 +15,12 @@ use std::sync::{Arc, Mutex};
 
 /// Counts the events of guards and publishes the totals to the installed `metrics` recorder.
 ///
+/// Call [`publish`](Self::publish) in the handler that is scraped. With an exporter that serves its
+/// own port, call it in a task, every few seconds. Nothing else calls it.
+///
+/// A request that a [`Shadow`](crate::Shadow) lets pass counts as shadowed, not as rejected too. It
+/// is not in flight at the gate behind the shadow, so the gauge does not include it.
+///
 /// ```
 /// use plimsoll_core::{Event, Metrics, Observe};
 /// use std::sync::Arc;
@@ -147,20 +153,23 @@ impl Counts {
     }
 
     fn publish(&self, guard: &'static str) {
-        let decision = |decision: &'static str, reason: &'static str, cell| {
-            let total = self.total(cell);
+        let total_of = |decision: &'static str, reason: &'static str, total| {
             // A zero needs no series, except in the one that every dashboard shows.
-            if total > 0 || cell == ADMITTED {
+            if total > 0 || decision == "admitted" {
                 metrics::counter!(names::DECISIONS, names::GUARD => guard, names::DECISION => decision, names::REASON => reason)
                     .absolute(total);
             }
         };
+        let decision = |decision, reason, cell| total_of(decision, reason, self.total(cell));
         decision("admitted", "", ADMITTED);
         decision("abandoned", "", ABANDONED);
         decision("unguarded", "", UNGUARDED);
         decision("refunded", "", REFUNDED);
         for (n, reason) in REASONS.iter().enumerate() {
-            decision("rejected", reason.as_str(), REJECTED + n);
+            // The gate behind a shadow has rejected these requests, but they were not turned away.
+            // Read in this order: a rejection is emitted first, so the difference never falls.
+            let rejected = self.total(REJECTED + n);
+            total_of("rejected", reason.as_str(), rejected.saturating_sub(self.total(SHADOWED + n)));
             decision("shadowed", reason.as_str(), SHADOWED + n);
             decision("lost", reason.as_str(), LOST + n);
         }

@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 /// The default is the system's monotonic clock. [`ManualTime`] provides clocks that stand still
 /// until a test or a simulator moves them.
 ///
-/// A sleep uses the timer of the tokio runtime it is polled in. That runtime must have been built
-/// with `enable_time` or `enable_all`. Outside a runtime, one timer thread serves all sleepers. The
-/// first sleeper starts it.
+/// A sleep in a task of a tokio runtime uses the timer of that runtime. Elsewhere, and if the
+/// runtime has no timer, one timer thread serves all sleepers. The first sleeper starts it.
 ///
 /// With the feature `test-util` the system clock follows tokio's paused time.
 #[derive(Clone, Debug, Default)]
@@ -51,12 +50,12 @@ impl Clock {
     /// are long compared with that.
     ///
     /// On a [test clock](Self::is_test), or without a coarse clock of the system, the time is
-    /// exact.
+    /// exact. A [`ManualTime`] may have [a tick](ManualTime::set_tick).
     #[inline]
     pub fn coarse(&self) -> Instant {
         match &self.0 {
             Kind::System => system::coarse(),
-            Kind::Manual(shared) => shared.now(),
+            Kind::Manual(shared) => shared.coarse(),
         }
     }
 

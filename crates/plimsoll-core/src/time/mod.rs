@@ -4,6 +4,10 @@ mod block;
 pub(crate) mod clock;
 pub(crate) mod instant;
 mod manual;
+#[cfg(not(feature = "tokio"))]
+mod no_runtime;
+#[cfg(feature = "tokio")]
+mod runtime;
 mod sleep;
 mod system;
 mod timers;

@@ -1,6 +1,10 @@
 //! Sleeping until an instant: by the runtime's timer, or in a list of sleepers.
 
 use super::clock::Kind;
+#[cfg(not(feature = "tokio"))]
+use super::no_runtime::NeverSleep as RuntimeSleep;
+#[cfg(feature = "tokio")]
+use super::runtime::RuntimeSleep;
 use super::timers::{self, Sleeper};
 use super::{Clock, Instant, system};
 use crate::parts::coop::within_budget;
@@ -9,18 +13,15 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-#[cfg(feature = "tokio")]
-use std::time::Duration;
 
 impl Clock {
     /// Returns a future that completes when this clock has reached `at`, never earlier.
     ///
+    /// A task of a tokio runtime uses that runtime's timer. If the runtime has none, or it is
+    /// dropped while the future waits, the timer thread takes its place.
+    ///
     /// # Cancel safety
     /// Dropping the future cancels the timer.
-    ///
-    /// # Panics
-    /// Panics when it is first polled inside a tokio runtime without a timer. Build the runtime
-    /// with `enable_time` or `enable_all`, as for tokio's own sleep.
     pub fn sleep_until(&self, at: Instant) -> Sleep {
         Sleep { clock: self.clone(), at, state: State::Unset }
     }
@@ -38,11 +39,6 @@ pin_project! {
         state: State,
     }
 }
-
-#[cfg(feature = "tokio")]
-type RuntimeSleep = tokio::time::Sleep;
-#[cfg(not(feature = "tokio"))]
-type RuntimeSleep = std::future::Pending<()>;
 
 pin_project! {
     #[project = StateProj]
@@ -75,14 +71,18 @@ impl Sleep {
                     Some(sleep) => this.state.set(State::Runtime { sleep }),
                     None => return enter(this, cx),
                 },
-                StateProj::Runtime { sleep } => {
-                    ready!(sleep.poll(cx));
-                    if this.clock.now() < *this.at {
-                        // The runtime's time is ahead of ours: it is paused, and `test-util` is
-                        // off. Its timer would complete at once however often it is polled.
-                        return enter(this, cx);
+                StateProj::Runtime { sleep } => match sleep.poll(cx) {
+                    Some(polled) => {
+                        ready!(polled);
+                        if this.clock.now() < *this.at {
+                            // The runtime's time is ahead of ours: it is paused, and `test-util` is
+                            // off. Its timer would complete at once however often it is polled.
+                            return enter(this, cx);
+                        }
                     }
-                }
+                    // Its runtime may be gone.
+                    None => return enter(this, cx),
+                },
                 StateProj::Listed { sleeper } => {
                     sleeper.renew(cx.waker().clone());
                     return pending(this.clock, *this.at);
@@ -116,25 +116,12 @@ fn enter(mut this: SleepProj<'_>, cx: &mut Context<'_>) -> Poll<()> {
     pending(this.clock, *this.at)
 }
 
-/// Returns a sleep of the current runtime, if there is one.
+/// Returns a sleep of the current runtime, if it has a timer.
 ///
 /// Returns `None` if this thread is blocked in `block_until`: it may be the thread that drives the
 /// runtime's timer.
-#[cfg(feature = "tokio")]
-#[expect(clippy::disallowed_methods, reason = "the clock is where time is read")]
 fn runtime_sleep(clock: &Clock, at: Instant) -> Option<RuntimeSleep> {
-    if !matches!(clock.0, Kind::System) || Blocking::is_on() || tokio::runtime::Handle::try_current().is_err()
-    {
-        return None;
-    }
-    let far = Duration::from_secs(86_400 * 365 * 30);
-    let at = system::origin() + Duration::from_nanos(at.as_nanos()).min(far);
-    Some(tokio::time::sleep_until(tokio::time::Instant::from_std(at)))
-}
-
-#[cfg(not(feature = "tokio"))]
-fn runtime_sleep(_: &Clock, _: Instant) -> Option<RuntimeSleep> {
-    None
+    if matches!(clock.0, Kind::System) && BLOCKING.get() == 0 { RuntimeSleep::new(at) } else { None }
 }
 
 thread_local! {
@@ -148,11 +135,6 @@ impl Blocking {
     pub(super) fn enter() -> Self {
         BLOCKING.set(BLOCKING.get() + 1);
         Blocking
-    }
-
-    #[cfg(feature = "tokio")]
-    fn is_on() -> bool {
-        BLOCKING.get() > 0
     }
 }
 

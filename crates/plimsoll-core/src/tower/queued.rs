@@ -16,6 +16,10 @@ use tower_service::Service;
 /// The service is always ready, since the call itself waits. After the wait, a clone of the inner
 /// service is polled until it is ready, and that clone is called. So a queued request reserves
 /// nothing of the inner service. There is no worker task.
+///
+/// The clone is made with each call, before it is known whether the call is admitted. So a
+/// rejection costs that clone, too. Put a service that is expensive to clone behind an `Arc`, or
+/// take the layer that never waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Queued<S, W, F = AsError> {
     inner: S,

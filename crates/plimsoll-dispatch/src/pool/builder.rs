@@ -5,8 +5,7 @@ use super::{Dispatch, Inner, idle};
 use crate::SlotPick;
 use crate::chunks::Chunks;
 use crate::slots::Slots;
-use plimsoll_core::parts::sync::Mutex;
-use plimsoll_core::parts::{Identity, Setup};
+use plimsoll_core::parts::{Identity, Semaphore, Setup};
 use plimsoll_core::{ConfigError, setup_setters};
 use std::fmt;
 use std::marker::PhantomData;
@@ -45,15 +44,9 @@ impl<T> DispatchBuilder<T> {
         self
     }
 
-    /// Sets which slot is tried first. Default: [`Random`](SlotPick::Random).
+    /// Sets which of the free slots is granted. Default: [`Random`](SlotPick::Random).
     pub fn pick(mut self, pick: SlotPick) -> Self {
         self.config.pick = pick;
-        self
-    }
-
-    /// Sets the number of slots that a request tries. Default: 8. Range: 1 and above.
-    pub fn probes(mut self, probes: u32) -> Self {
-        self.config.probes = probes;
         self
     }
 
@@ -64,9 +57,11 @@ impl<T> DispatchBuilder<T> {
         self
     }
 
-    /// Sets whether the resource of a lease that was only dropped is kept. Default: `true`.
-    pub fn keep_dropped(mut self, keep: bool) -> Self {
-        self.config.keep_dropped = keep;
+    /// Sets whether the resource of a lease that was only dropped is used again. Default: `false`.
+    ///
+    /// See [`DispatchConfig::reuse_dropped`].
+    pub fn reuse_dropped(mut self, reuse: bool) -> Self {
+        self.config.reuse_dropped = reuse;
         self
     }
 
@@ -78,21 +73,23 @@ impl<T> DispatchBuilder<T> {
     /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<Dispatch<T>, ConfigError> {
         self.config.validate()?;
-        let DispatchConfig { name, slots, pick, probes, max_idle, keep_dropped } = self.config;
+        let DispatchConfig { name, slots, pick, max_idle, reuse_dropped } = self.config;
         let Identity { name, clock, dice, observer } = self.setup.identity(&name);
         let cells = Chunks::new();
         cells.grow(slots);
+        let hasher = dice.hasher();
+        let slots = Slots::new(slots, pick, dice);
+        // Each caller brings its own longest wait, and thereby bounds the queue.
+        let semaphore = Semaphore::new(name, slots, clock.clone(), i32::MAX as u32, Duration::MAX);
         Ok(Dispatch(Arc::new(Inner {
             name,
             clock,
-            hasher: dice.hasher(),
+            hasher,
+            semaphore: Arc::new(semaphore.observe(observer.clone())),
             observer,
-            slots: Slots::new(slots, pick, probes, dice.clone()),
-            dice,
             cells,
             max_idle: idle::nanos(max_idle).into(),
-            keep_dropped: keep_dropped.into(),
-            draining: Mutex::default(),
+            reuse_dropped: reuse_dropped.into(),
         })))
     }
 }

@@ -4,8 +4,8 @@ use super::Dispatch;
 use super::lease::{Lease, Vacant};
 use crate::cell::Cell;
 use crate::slots::Slot;
-use plimsoll_core::parts::consume_budget;
-use plimsoll_core::{Event, Reason, Rejected};
+use plimsoll_core::Rejected;
+use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub enum Checkout<T, H: AsRef<Dispatch<T>>> {
     Reuse(Lease<T, H>),
     /// An empty slot: the caller makes the resource.
     Make(Vacant<T, H>),
-    /// No slot.
+    /// No slot: all are in use (`Busy`), the wait was too long (`Expired`), or the pool is `Closed`.
     Busy(Rejected),
 }
 
@@ -55,7 +55,7 @@ impl<T> Dispatch<T> {
         self.check_out(self.clone(), None)
     }
 
-    /// Checks out the slot of this key, or one of the slots after it.
+    /// Checks out the slot of this key, or the next free one after it. Never waits.
     ///
     /// The slot is chosen by a hash of the key. Requests with the same key get the same resource as
     /// long as the slot is free and the number of slots does not change.
@@ -63,47 +63,82 @@ impl<T> Dispatch<T> {
         self.check_out(self, Some(self.0.hasher.hash_one(key)))
     }
 
-    /// Repeats [`checkout`](Self::checkout) until a slot is free, for at most `timeout`.
+    /// Checks out the slot of this key, with a lease that owns its handle. Never waits.
     ///
-    /// There is no queue: a free slot is granted to the first request that tries it. The pause
-    /// between two attempts is 0.1 ms at first and doubles up to 10 ms. Up to a quarter of it is
-    /// left out at random.
+    /// Otherwise it works as [`checkout_for`](Self::checkout_for).
+    pub fn checkout_for_owned<K: Hash + ?Sized>(&self, key: &K) -> Checkout<T, Self> {
+        self.check_out(self.clone(), Some(self.0.hasher.hash_one(key)))
+    }
+
+    /// Checks out a slot with its resource. Waits for at most `timeout` until one is free.
+    ///
+    /// Callers that wait are served in the order of their arrival, and no other request overtakes
+    /// them. A caller whose time is over is rejected with `Expired`. Only the rate of arrivals and
+    /// the timeouts bound how many callers wait: see [`queued`](Self::queued).
     ///
     /// # Cancel safety
-    /// Dropping the future has no effect: it holds no slot while it waits.
-    ///
-    /// # Panics
-    /// Panics when it has to wait inside a tokio runtime without a timer.
+    /// Dropped while it waits, the future leaves the queue. A slot that was granted to it passes on
+    /// to the next caller.
+    #[doc(alias = "checkout_timeout")]
     pub async fn checkout_within(&self, timeout: Duration) -> Checkout<T, &Self> {
-        consume_budget().await;
-        let until = self.0.clock.now() + timeout;
-        let mut pause = Duration::from_micros(100);
-        loop {
-            let taken = self.0.slots.take(None);
-            let now = self.0.clock.now();
-            if !matches!(taken, Err(Reason::Busy)) || now >= until {
-                return self.open(self, taken);
+        match self.wait(timeout).await {
+            Ok(slot) => self.open(self, slot),
+            Err(rejected) => Checkout::Busy(rejected),
+        }
+    }
+
+    /// Waits for a slot, with a future and a lease that own their handle.
+    ///
+    /// Both can be moved to another task. Otherwise it works as
+    /// [`checkout_within`](Self::checkout_within).
+    ///
+    /// ```
+    /// # use plimsoll_dispatch::Dispatch;
+    /// # use std::time::Duration;
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # rt.block_on(async {
+    /// let pool = Dispatch::<String>::new(1)?;
+    /// let first = pool.checkout_owned().or_make(|| "connection".into())?;
+    /// let waits = tokio::spawn(pool.checkout_within_owned(Duration::from_secs(1)));
+    /// tokio::task::yield_now().await;
+    /// assert_eq!(pool.queued(), 1);
+    /// first.put_back();
+    /// assert_eq!(*waits.await?.or_make(|| "another".into())?, "connection");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checkout_within_owned(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = Checkout<T, Self>> + use<T> {
+        let handle = self.clone();
+        async move {
+            match handle.wait(timeout).await {
+                Ok(slot) => handle.open(handle.clone(), slot),
+                Err(rejected) => Checkout::Busy(rejected),
             }
-            let shortened = pause - self.0.dice.jitter(pause / 4);
-            self.0.clock.sleep_until((now + shortened).min(until)).await;
-            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    async fn wait(&self, timeout: Duration) -> Result<Slot, Rejected> {
+        match timeout.is_zero() {
+            true => self.0.take(None),
+            false => self.0.semaphore.acquire_within(timeout).await,
         }
     }
 
     #[inline(always)]
     fn check_out<H: AsRef<Dispatch<T>>>(&self, handle: H, hash: Option<u64>) -> Checkout<T, H> {
-        self.open(handle, self.0.slots.take(hash))
+        match self.0.take(hash) {
+            Ok(slot) => self.open(handle, slot),
+            Err(rejected) => Checkout::Busy(rejected),
+        }
     }
 
     /// Takes the resource out of the slot.
     #[inline(always)]
-    fn open<H: AsRef<Dispatch<T>>>(&self, handle: H, taken: Result<Slot, Reason>) -> Checkout<T, H> {
+    fn open<H: AsRef<Dispatch<T>>>(&self, handle: H, slot: Slot) -> Checkout<T, H> {
         let inner = &*self.0;
-        let slot = match taken {
-            Ok(slot) => slot,
-            Err(reason) => return Checkout::Busy(inner.rejected(reason)),
-        };
-        inner.observer.emit(|| Event::admitted(inner.name));
         let cell = inner.cells.get(slot.index);
         match cell.and_then(Cell::take) {
             Some(resource) if !cell.is_some_and(|cell| inner.is_stale(cell)) => {

@@ -15,15 +15,8 @@ pub struct DispatchConfig {
     pub name: String,
     /// The number of slots. Default: 10, as in dispcount. Range: 1 to 2²⁰.
     pub slots: u32,
-    /// Which slot is tried first. Default: [`Random`](SlotPick::Random).
+    /// Which of the free slots is granted. Default: [`Random`](SlotPick::Random).
     pub pick: SlotPick,
-    /// The number of slots that a request tries before it is rejected.
-    ///
-    /// Default: 8. Range: 1 or more.
-    ///
-    /// With the default, a pool of up to eight slots is busy only if all of them are in use.
-    /// dispcount tries one slot.
-    pub probes: u32,
     /// The longest time a resource may lie idle. Default: `None`, which means no limit.
     ///
     /// A resource that was idle for longer is dropped at its next checkout, or by
@@ -33,12 +26,14 @@ pub struct DispatchConfig {
         serde(skip_serializing_if = "Option::is_none", with = "plimsoll_core::parts::duration_text::option")
     )]
     pub max_idle: Option<Duration>,
-    /// Whether the resource of a lease that was only dropped is kept. Default: `true`.
+    /// Whether the resource of a lease that was only dropped is used again. Default: `false`.
     ///
-    /// A lease that is [put back](crate::Lease::put_back) always keeps its resource. A lease is
-    /// only dropped when, for example, the future that uses it is cancelled. Set `false` if a
-    /// resource is useless after half an operation. After a panic the resource is never kept.
-    pub keep_dropped: bool,
+    /// The resource of a lease that was [put back](crate::Lease::put_back) is always used again. A
+    /// lease is only dropped if, for example, the future that uses it is cancelled. With most
+    /// protocols its resource then holds half of the caller's answer, which the next caller would
+    /// read. Set `true` if half an operation leaves nothing behind. After a panic a resource is
+    /// never used again.
+    pub reuse_dropped: bool,
 }
 
 impl Default for DispatchConfig {
@@ -47,9 +42,8 @@ impl Default for DispatchConfig {
             name: "dispatch".into(),
             slots: 10,
             pick: SlotPick::Random,
-            probes: 8,
             max_idle: None,
-            keep_dropped: true,
+            reuse_dropped: false,
         }
     }
 }
@@ -61,15 +55,10 @@ impl DispatchConfig {
     /// Returns an error naming the first invalid setting, its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check::name(&self.name)?;
-        check_slots(self.slots)?;
-        check_probes(self.probes)
+        check_slots(self.slots)
     }
 }
 
 pub(super) fn check_slots(slots: u32) -> Result<(), ConfigError> {
     check::within("slots", slots, 1..=MAX_SLOTS)
-}
-
-pub(super) fn check_probes(probes: u32) -> Result<(), ConfigError> {
-    check::within("probes", probes, 1..=u32::MAX)
 }

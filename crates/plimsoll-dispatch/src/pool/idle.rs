@@ -2,6 +2,7 @@
 
 use super::{Dispatch, Inner};
 use crate::cell::Cell;
+use plimsoll_core::parts::Capacity;
 use plimsoll_core::parts::sync::Ordering;
 use std::time::Duration;
 
@@ -41,9 +42,9 @@ impl<T> Dispatch<T> {
         (nanos != NEVER).then_some(Duration::from_nanos(nanos))
     }
 
-    /// Returns the number of idle resources, which lie in free slots. It reads every slot.
+    /// Returns the number of idle resources, which lie in free slots. It reads a bit of every slot.
     pub fn idle(&self) -> usize {
-        self.0.slots.idle()
+        self.0.slots().idle()
     }
 
     /// Drops the resources that were idle for too long, and returns their number.
@@ -51,20 +52,26 @@ impl<T> Dispatch<T> {
     /// The limit is [`max_idle`](Self::max_idle). Without this call, each is dropped at its next
     /// checkout. Call it now and then if unused connections should be closed in time.
     pub fn sweep(&self) -> usize {
-        let inner = &*self.0;
+        let (inner, slots) = (&*self.0, self.0.slots());
         let mut swept = vec![];
-        for (index, cell) in (0..inner.slots.limit()).zip(inner.cells.iter()) {
-            // The slot is taken for a moment, and only if its resource seems to be too old.
-            if inner.slots.is_filled(index)
-                && inner.is_stale(cell)
-                && let Some(slot) = inner.slots.seize(index)
-            {
-                if inner.is_stale(cell) {
-                    swept.extend(cell.take());
-                    inner.release(slot, false);
-                } else {
-                    inner.release(slot, true);
-                }
+        for (index, cell) in (0..slots.limit()).zip(inner.cells.iter()) {
+            if !slots.is_idle(index) || !inner.is_stale(cell) {
+                continue;
+            }
+            // The slot is in use for a moment, and only if its resource seems to be too old.
+            let wait = slots.seize_idle(index).map_or_else(
+                |wait| wait,
+                |mut slot| {
+                    // Its holder decides: it may have been used since.
+                    if inner.is_stale(cell) {
+                        swept.extend(cell.take());
+                        slot.filled = false;
+                    }
+                    slots.finish(slot)
+                },
+            );
+            if wait {
+                inner.semaphore.admit_waiters();
             }
         }
         swept.len()
@@ -88,16 +95,5 @@ impl<T> Inner<T> {
         if self.max_idle.load(Ordering::Relaxed) != NEVER {
             cell.set_since(self.clock.coarse());
         }
-    }
-
-    /// Takes the idle resources out of this slot and all after it. The caller drops or uses them
-    /// when all are out.
-    pub(super) fn take_idle(&self, from: u32) -> Vec<T> {
-        let mut taken = vec![];
-        for (index, cell) in (0..).zip(self.cells.iter()).skip(from as usize) {
-            taken.extend(cell.take().map(|resource| *resource));
-            self.slots.mark_empty(index);
-        }
-        taken
     }
 }

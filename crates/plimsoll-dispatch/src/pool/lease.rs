@@ -72,8 +72,9 @@ fn ending() -> Outcome {
 
 /// A slot that was checked out, with its resource. Dereferences to the resource.
 ///
-/// Dropped, it releases the slot. The resource is kept for the next holder, unless
-/// [`keep_dropped`](crate::DispatchConfig::keep_dropped) is off or the thread unwinds from a panic.
+/// Dropped, it drops the resource, which may be half used, and releases the slot. To use the
+/// resource again, [put it back](Self::put_back). With
+/// [`reuse_dropped`](crate::DispatchConfig::reuse_dropped), a lease that is dropped puts it back.
 #[must_use = "dropped at once, it releases the slot"]
 pub struct Lease<T, H: AsRef<Dispatch<T>>> {
     // The resource is boxed, so that moving it moves a pointer, whatever its size. `None` once it
@@ -88,7 +89,7 @@ impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
         Lease { held: Some((handle, slot, resource)), returned: false }
     }
 
-    /// Reports success, keeps the resource for the next holder and releases the slot.
+    /// Reports success, leaves the resource to the next holder and releases the slot.
     pub fn put_back(mut self) {
         self.returned = true;
     }
@@ -145,13 +146,13 @@ impl<T, H: AsRef<Dispatch<T>>> Drop for Lease<T, H> {
     fn drop(&mut self) {
         let Some((handle, slot, resource)) = self.held.take() else { return };
         let panicking = std::thread::panicking();
-        let keep = !panicking && (self.returned || handle.as_ref().keep_dropped());
-        let outcome = match (panicking, self.returned) {
-            (true, _) => Outcome::Failure,
-            (_, true) => Outcome::Success,
-            _ => Outcome::Ignored,
+        let reuse = !panicking && (self.returned || handle.as_ref().reuse_dropped());
+        let outcome = match reuse {
+            true if self.returned => Outcome::Success,
+            true => Outcome::Ignored,
+            false => ending(),
         };
-        if keep {
+        if reuse {
             handle.as_ref().0.put_back(slot, Some(resource), outcome);
         } else {
             let vacant = Vacant::new(handle, slot);

@@ -13,13 +13,12 @@ mod lease;
 use crate::cell::Cell;
 use crate::chunks::Chunks;
 use crate::slots::{Slot, Slots};
-use plimsoll_core::parts::KeyedHashState;
-use plimsoll_core::parts::sync::{AtomicU64, Mutex};
-use plimsoll_core::{Clock, Dice, Event, Gate, Observer, Outcome, Permit, Reason, Rejected, Settle};
+use plimsoll_core::parts::sync::AtomicU64;
+use plimsoll_core::parts::{Capacity, KeyedHashState, Semaphore, Start};
+use plimsoll_core::{Clock, Event, Gate, Observer, Outcome, Permit, Reason, Rejected, Settle};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::task::Waker;
 
 pub use builder::DispatchBuilder;
 pub use checkout::Checkout;
@@ -30,7 +29,7 @@ pub use lease::{Lease, Vacant};
 
 /// A pool with a fixed number of slots, each granted or rejected at once.
 ///
-/// There is no queue and no wait. A cheap handle: clones share the slots.
+/// A request is rejected only if all slots are in use. A cheap handle: clones share the slots.
 ///
 /// A slot holds a resource, such as a connection, or is empty. A caller that checks out an empty
 /// slot creates the resource itself, and no other caller waits for it. `Dispatch<()>` has slots and
@@ -39,8 +38,8 @@ pub use lease::{Lease, Vacant};
 /// | method | returns | use it for |
 /// |---|---|---|
 /// | [`checkout`](Self::checkout), [`checkout_owned`](Self::checkout_owned) | `Reuse`, `Make` or `Busy` | a slot with its resource |
-/// | [`checkout_for`](Self::checkout_for) | the same | a key that should find the same resource again |
-/// | [`checkout_within`](Self::checkout_within) | the same, after several attempts | a caller that can wait a little |
+/// | [`checkout_for`](Self::checkout_for), [`checkout_for_owned`](Self::checkout_for_owned) | the same | a key that should find the same resource again |
+/// | [`checkout_within`](Self::checkout_within), [`checkout_within_owned`](Self::checkout_within_owned) | the same, after a wait | a caller that can wait for a while |
 /// | [`try_acquire`](Self::try_acquire), [`try_acquire_owned`](Self::try_acquire_owned), the layer | a permit or a rejection | a slot without its resource |
 #[doc(alias = "pool")]
 #[doc(alias = "connection pool")]
@@ -52,28 +51,27 @@ pub struct Dispatch<T>(Arc<Inner<T>>);
 struct Inner<T> {
     name: &'static str,
     clock: Clock,
-    dice: Dice,
     hasher: KeyedHashState,
     observer: Observer,
-    slots: Slots,
+    // The slots, and the callers that wait for one.
+    semaphore: Arc<Semaphore<Slots>>,
     cells: Chunks<Cell<T>>,
     // In nanoseconds, or `idle::NEVER`.
     max_idle: AtomicU64,
     // From the standard library even under loom: it orders nothing.
-    keep_dropped: AtomicBool,
-    // The callers of `drained`.
-    draining: Mutex<Vec<Waker>>,
+    reuse_dropped: AtomicBool,
 }
 
 impl<T> Dispatch<T> {
     /// Acquires a slot without its resource. Never waits.
     ///
     /// # Errors
-    /// `Busy` if none of the slots that were tried is free; `Closed` after [`close`](Self::close).
+    /// `Busy` if all slots are in use, with their number. A slot that passes on to a caller that
+    /// [waits](Self::checkout_within) is in use. `Closed` after [`close`](Self::close).
     #[inline(always)]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self) -> Result<Permit<&Self>, Rejected> {
-        self.take_slot().map(|slot| Permit::new(self, slot))
+        self.0.take(None).map(|slot| Permit::new(self, slot))
     }
 
     /// Acquires a slot without its resource, with a permit that owns its handle. Never waits.
@@ -83,80 +81,70 @@ impl<T> Dispatch<T> {
     /// # Errors
     /// As for [`try_acquire`](Self::try_acquire).
     pub fn try_acquire_owned(&self) -> Result<Permit<Self>, Rejected> {
-        self.take_slot().map(|slot| Permit::new(self.clone(), slot))
-    }
-
-    #[inline(always)]
-    fn take_slot(&self) -> Result<Slot, Rejected> {
-        let inner = &*self.0;
-        match inner.slots.take(None) {
-            Ok(slot) => {
-                inner.observer.emit(|| Event::admitted(inner.name));
-                Ok(slot)
-            }
-            Err(reason) => Err(inner.rejected(reason)),
-        }
+        self.0.take(None).map(|slot| Permit::new(self.clone(), slot))
     }
 }
 
 impl<T> Inner<T> {
     #[inline(always)]
-    fn rejected(&self, reason: Reason) -> Rejected {
-        let limit = match self.slots.limit_if_open() {
-            Some(limit) if reason == Reason::Busy => u64::from(limit),
-            _ => return self.closed(),
-        };
-        if self.observer.is_listening() {
-            self.emit_busy(limit);
+    fn slots(&self) -> &Slots {
+        self.semaphore.capacity()
+    }
+
+    #[inline(always)]
+    fn take(&self, hash: Option<u64>) -> Result<Slot, Rejected> {
+        match self.slots().take(true, hash) {
+            Start::Go(slot) => {
+                self.observer.emit(|| Event::admitted(self.name));
+                Ok(slot)
+            }
+            Start::Later => {
+                if self.observer.is_listening() {
+                    self.emit_busy();
+                }
+                // Created a second time rather than shared with the observer, so that it is written
+                // directly to where the caller reads it.
+                Err(self.busy())
+            }
+            Start::Closed => Err(self.closed()),
         }
-        // Every slot that was tried is in use; to count the others would cost more than all the
-        // rest. Created a second time rather than shared with the observer, so that it is written
-        // directly to where the caller reads it.
-        Rejected::new(self.name, Reason::Busy).numbers(limit, limit)
+    }
+
+    #[inline(always)]
+    fn busy(&self) -> Rejected {
+        let (limit, in_use) = self.slots().numbers();
+        // All were in use when this request was counted, even if one was released since.
+        Rejected::new(self.name, Reason::Busy).numbers(limit, in_use.max(limit))
     }
 
     #[cold]
     #[inline(never)]
-    fn emit_busy(&self, limit: u64) {
-        self.observer.emit(|| Event::rejected(Rejected::new(self.name, Reason::Busy).numbers(limit, limit)));
+    fn emit_busy(&self) {
+        self.observer.emit(|| Event::rejected(self.busy()));
     }
 
     /// Releases a slot, with its resource or without.
     #[inline(always)]
-    fn put_back(&self, slot: Slot, resource: Option<Box<T>>, outcome: Outcome) {
-        self.observer.emit(|| Event::completed(self.name, outcome));
+    fn put_back(&self, mut slot: Slot, resource: Option<Box<T>>, outcome: Outcome) {
         let index = slot.index;
-        let mut surplus = None;
-        let mut filled = false;
-        match (resource, self.cells.get(index)) {
-            (Some(resource), Some(cell)) if !self.slots.seems_retired(index) => {
+        slot.filled = false;
+        let surplus = match (resource, self.cells.get(index)) {
+            (Some(resource), Some(cell)) if !self.slots().is_retired(index) => {
                 // Before the slot is released: its next holder finds the resource.
                 self.note_idle(cell);
-                surplus = cell.put(resource);
-                filled = true;
+                slot.filled = true;
+                cell.put(resource)
             }
-            (Some(resource), _) => surplus = Some(resource),
-            (None, _) => {}
+            (resource, _) => resource,
+        };
+        let filled = slot.filled;
+        self.semaphore.settle(slot, outcome);
+        // The pool may have been closed or made smaller meanwhile.
+        if filled && self.slots().is_retired(index) {
+            self.retire(index);
         }
-        self.release(slot, filled);
         // Last, because it runs foreign code.
         drop(surplus);
-    }
-
-    /// Releases a slot whose resource, if any, was not touched.
-    #[inline(always)]
-    fn release_untouched(&self, slot: Slot) {
-        let filled = self.slots.is_filled(slot.index);
-        self.release(slot, filled);
-    }
-
-    #[inline(always)]
-    fn release(&self, slot: Slot, filled: bool) {
-        let index = slot.index;
-        // The pool may have been closed or made smaller while the slot was in use.
-        if self.slots.release(slot, filled) && self.slots.is_retired(index) {
-            self.retire(index, filled);
-        }
     }
 }
 
@@ -164,22 +152,22 @@ impl<T> Settle for Dispatch<T> {
     type Token = Slot;
     #[inline]
     fn settle(&self, slot: Slot, outcome: Outcome) {
-        let inner = &*self.0;
-        inner.observer.emit(|| Event::completed(inner.name, outcome));
-        inner.release_untouched(slot);
+        if self.0.slots().redeem(&slot) {
+            self.0.semaphore.settle(slot, outcome);
+        }
     }
     #[inline]
     fn refund(&self, slot: Slot) {
-        let inner = &*self.0;
-        inner.observer.emit(|| Event::refunded(inner.name));
-        inner.release_untouched(slot);
+        if self.0.slots().redeem(&slot) {
+            self.0.semaphore.refund(slot);
+        }
     }
 }
 
 impl<R: ?Sized, T> Gate<R> for Dispatch<T> {
     #[inline]
     fn admit(&self, _: &R) -> Result<Slot, Rejected> {
-        self.take_slot()
+        self.0.take(None)
     }
 }
 
@@ -201,10 +189,10 @@ impl<T> fmt::Debug for Dispatch<T> {
             .field("name", &self.name())
             .field("slots", &self.slots())
             .field("in_use", &self.in_use())
-            .field("probes", &self.probes())
+            .field("queued", &self.queued())
             .field("pick", &self.pick())
             .field("max_idle", &self.max_idle())
-            .field("keep_dropped", &self.keep_dropped())
+            .field("reuse_dropped", &self.reuse_dropped())
             .field("closed", &self.is_closed())
             .finish()
     }

@@ -3,10 +3,9 @@
 use super::config::WorkersConfig;
 use super::worker::Worker;
 use super::{Shared, Workers};
-use crate::SlotPick;
+use crate::bitmap::Bitmap;
 use crate::chunks::Chunks;
-use crate::slots::Slots;
-use plimsoll_core::parts::sync::{AtomicUsize, Mutex};
+use plimsoll_core::parts::sync::{AtomicBool, AtomicUsize, Mutex};
 use plimsoll_core::parts::{Identity, Setup};
 use plimsoll_core::{ConfigError, setup_setters};
 use std::fmt;
@@ -53,20 +52,24 @@ impl<J> WorkersBuilder<J> {
         self.config.validate()?;
         let WorkersConfig { name, workers } = self.config;
         let Identity { name, clock, dice, observer } = self.setup.identity(&name);
-        let handoffs = Chunks::new();
+        let (idle, handoffs) = (Bitmap::new(), Chunks::new());
+        idle.grow(workers);
         handoffs.grow(workers);
         let shared = Arc::new(Shared {
             name,
             clock,
             observer,
+            dice,
+            workers,
             handles: AtomicUsize::new(1),
-            // All slots are tried: no job is rejected while a worker is idle.
-            slots: Slots::new(workers, SlotPick::Random, workers, dice),
+            closed: AtomicBool::new(false),
+            idle,
             handoffs,
             missing: Mutex::default(),
+            stranded: Mutex::default(),
+            stranded_count: AtomicUsize::new(0),
         });
-        let all = (0..workers).map(|index| Worker::new(shared.clone(), index, shared.slots.seize(index)));
-        let all = all.collect();
+        let all = (0..workers).map(|index| Worker::new(shared.clone(), index)).collect();
         Ok((Workers(shared), all))
     }
 }

@@ -5,11 +5,13 @@ mod config;
 mod handoff;
 mod worker;
 
+use crate::bitmap::Bitmap;
 use crate::chunks::Chunks;
-use crate::slots::{Slot, Slots};
 use handoff::Handoff;
-use plimsoll_core::parts::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, recover};
-use plimsoll_core::{Clock, ControlError, Event, Inspect, Observer, Reason, Rejected};
+use plimsoll_core::parts::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, recover};
+use plimsoll_core::parts::{OneOrMany, wake};
+use plimsoll_core::{Clock, ControlError, Dice, Event, Inspect, Observer, Reason, Rejected};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,13 +64,19 @@ struct Shared<J> {
     name: &'static str,
     clock: Clock,
     observer: Observer,
+    dice: Dice,
+    workers: u32,
     // The number of `Workers` handles.
     handles: AtomicUsize,
-    // A slot is free while its worker is idle.
-    slots: Slots,
+    closed: AtomicBool,
+    // The workers that wait for a job. A hint: the hand-off decides.
+    idle: Bitmap,
     handoffs: Chunks<Handoff<J>>,
-    // The workers that were dropped and not yet replaced, each with its slot unless it was idle.
-    missing: Mutex<Vec<(u32, Option<Slot>)>>,
+    // The workers that were dropped and not yet replaced.
+    missing: Mutex<Vec<u32>>,
+    // The jobs of workers that were dropped before they took them, and their number.
+    stranded: Mutex<VecDeque<J>>,
+    stranded_count: AtomicUsize,
 }
 
 /// A job that no worker took.
@@ -98,30 +106,31 @@ impl<J> Workers<J> {
     #[doc(alias = "execute")]
     #[doc(alias = "spawn")]
     pub fn submit(&self, job: J) -> Result<(), SubmitError<J>> {
-        let shared = &*self.0;
-        let slot = match shared.slots.take(None) {
-            Ok(slot) => slot,
-            Err(reason) => return Err(SubmitError { job, rejected: self.rejected(reason) }),
-        };
-        shared.observer.emit(|| Event::admitted(shared.name));
-        if let Some(handoff) = shared.handoffs.get(slot.index) {
-            handoff.put(slot, job);
+        let (shared, mut job) = (&*self.0, job);
+        // Acquire: pairs with the Release in `close`.
+        while !shared.is_closed() {
+            let Some(handoff) = shared.take_idle() else {
+                return Err(SubmitError { job, rejected: self.rejected(Reason::Busy) });
+            };
+            match handoff.put(job) {
+                Ok(waker) => {
+                    shared.observer.emit(|| Event::admitted(shared.name));
+                    waker.into_iter().for_each(wake);
+                    return Ok(());
+                }
+                // The worker has stopped waiting. Another may be idle.
+                Err(back) => job = back,
+            }
         }
-        Ok(())
+        Err(SubmitError { job, rejected: self.rejected(Reason::Closed) })
     }
 
     #[cold]
     fn rejected(&self, reason: Reason) -> Rejected {
         let shared = &*self.0;
-        let rejected = if reason != Reason::Busy || shared.slots.is_closed() {
-            // This call may have held the slot of a worker until it saw that the workers were
-            // closed. That worker waits for a job of this call.
-            self.wake_all();
-            Rejected::new(shared.name, Reason::Closed)
-        } else {
-            let limit = u64::from(shared.slots.limit());
-            Rejected::new(shared.name, reason).numbers(limit, limit)
-        };
+        let workers = u64::from(shared.workers);
+        let rejected = Rejected::new(shared.name, reason);
+        let rejected = if reason == Reason::Busy { rejected.numbers(workers, workers) } else { rejected };
         shared.observer.emit(|| Event::rejected(rejected));
         rejected
     }
@@ -130,27 +139,36 @@ impl<J> Workers<J> {
     ///
     /// Idle workers end at once, the others when they have finished their jobs.
     pub fn close(&self) {
-        self.0.slots.close();
-        self.wake_all();
+        // Release: pairs with the Acquire in `is_closed`. A worker that begins to wait reads the
+        // flag under the lock of its hand-off, so it sees the flag or is woken here.
+        self.0.closed.store(true, Ordering::Release);
+        for handoff in self.0.handoffs.iter() {
+            handoff.withdraw().into_iter().for_each(wake);
+        }
     }
 
     /// Returns whether it was closed.
     pub fn is_closed(&self) -> bool {
-        self.0.slots.is_closed()
+        self.0.is_closed()
     }
 
-    fn wake_all(&self) {
-        self.0.handoffs.iter().for_each(Handoff::wake);
+    /// Takes back the jobs that were handed to workers which were dropped before they took them.
+    ///
+    /// Such a job stays here only while no worker is idle. The next idle worker gets it, or after
+    /// [`close`](Self::close) the next one that has finished its job. If no worker is left, call
+    /// this, or the jobs are dropped with the last handle. That emits [`Event::Lost`].
+    pub fn reclaim(&self) -> Vec<J> {
+        std::iter::from_fn(|| self.0.take_stranded()).collect()
     }
 
     /// Returns the number of workers, the missing ones included.
     pub fn workers(&self) -> u32 {
-        self.0.slots.limit()
+        self.0.workers
     }
 
-    /// Returns the number of idle workers. It reads the state of every worker.
+    /// Returns the number of idle workers. It reads a bit of every worker.
     pub fn idle(&self) -> u32 {
-        self.workers().saturating_sub(self.0.slots.in_use())
+        if self.is_closed() { 0 } else { self.0.idle.count(self.0.workers) }
     }
 
     /// Returns the number of workers that were dropped and not yet [replaced](Self::replace).
@@ -165,8 +183,82 @@ impl<J> Workers<J> {
 }
 
 impl<J> Shared<J> {
-    fn missing(&self) -> MutexGuard<'_, Vec<(u32, Option<Slot>)>> {
+    fn missing(&self) -> MutexGuard<'_, Vec<u32>> {
         recover(self.missing.lock())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Takes an idle worker at random, and returns its hand-off.
+    fn take_idle(&self) -> Option<&Handoff<J>> {
+        let from = self.dice.below(u64::from(self.workers)) as u32;
+        loop {
+            let next = |thorough| self.idle.next(from, self.workers, thorough);
+            let index = next(false).or_else(|| next(true))?;
+            if self.idle.remove(index) {
+                return self.handoffs.get(index);
+            }
+        }
+    }
+
+    /// Passes on the job of a worker that was dropped.
+    fn strand(&self, job: J) {
+        let mut stranded = recover(self.stranded.lock());
+        stranded.push_back(job);
+        // AcqRel: pairs with `has_stranded`.
+        self.stranded_count.fetch_add(1, Ordering::AcqRel);
+        drop(stranded);
+        self.deliver_stranded();
+    }
+
+    /// Returns whether jobs wait for an idle worker. Called by a worker that has become idle.
+    fn has_stranded(&self) -> bool {
+        // A write that changes nothing reads the latest value. If a job is stranded after that, its
+        // thread sees the worker that calls this.
+        self.stranded_count.fetch_add(0, Ordering::AcqRel) > 0
+    }
+
+    fn take_stranded(&self) -> Option<J> {
+        let job = recover(self.stranded.lock()).pop_front()?;
+        self.stranded_count.fetch_sub(1, Ordering::AcqRel);
+        Some(job)
+    }
+
+    /// Hands the jobs of dropped workers to idle ones.
+    fn deliver_stranded(&self) {
+        let mut wakers = OneOrMany::none();
+        let mut stranded = recover(self.stranded.lock());
+        while !stranded.is_empty()
+            && let Some(handoff) = self.take_idle()
+            && let Some(job) = stranded.pop_front()
+        {
+            match handoff.put(job) {
+                Ok(waker) => {
+                    self.stranded_count.fetch_sub(1, Ordering::AcqRel);
+                    waker.into_iter().for_each(|waker| wakers.push(waker));
+                }
+                Err(job) => stranded.push_front(job),
+            }
+        }
+        drop(stranded);
+        wakers.for_each(wake);
+    }
+}
+
+/// The jobs that no worker will take are lost, and an event states their number.
+impl<J> Drop for Shared<J> {
+    fn drop(&mut self) {
+        let lost = std::iter::from_fn(|| self.take_stranded()).count() as u64;
+        if lost > 0 {
+            let (name, lost_event) = (self.name, Event::lost(self.name, Reason::Closed, lost));
+            self.observer.emit_all(|emit| {
+                // None of them has begun.
+                (0..lost).for_each(|_| emit(Event::refunded(name)));
+                emit(lost_event);
+            });
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A worker, and replacing one.
 
+use super::handoff::Found;
 use super::{Shared, Workers};
-use crate::slots::Slot;
 use plimsoll_core::parts::within_budget;
 use plimsoll_core::{Event, Outcome};
 use std::fmt;
@@ -12,12 +12,10 @@ use std::task::{Context, Poll};
 /// A worker, which receives one job at a time.
 ///
 /// Dropped, it counts as missing until it is [replaced](Workers::replace). A job that was handed
-/// over and not yet taken waits for the replacement.
+/// over and not yet taken passes on to an idle worker, or else to the next one that is idle.
 pub struct Worker<J> {
     shared: Arc<Shared<J>>,
     index: u32,
-    // Its own slot, while it is not idle.
-    slot: Option<Slot>,
     working: bool,
 }
 
@@ -25,14 +23,14 @@ impl<J> Workers<J> {
     /// Returns a worker in place of a missing one, whose task has ended or panicked. `None` if no
     /// worker is missing.
     pub fn replace(&self) -> Option<Worker<J>> {
-        let (index, slot) = self.0.missing().pop()?;
-        Some(Worker::new(self.0.clone(), index, slot))
+        let index = self.0.missing().pop()?;
+        Some(Worker::new(self.0.clone(), index))
     }
 }
 
 impl<J> Worker<J> {
-    pub(super) fn new(shared: Arc<Shared<J>>, index: u32, slot: Option<Slot>) -> Self {
-        Worker { shared, index, slot, working: false }
+    pub(super) fn new(shared: Arc<Shared<J>>, index: u32) -> Self {
+        Worker { shared, index, working: false }
     }
 
     /// Completes the last job and waits for the next one. `None` after [`close`](Workers::close).
@@ -42,14 +40,10 @@ impl<J> Worker<J> {
     /// moment is returned by the next call.
     pub async fn next(&mut self) -> Option<J> {
         self.complete(Outcome::Success);
-        if let Some(slot) = self.slot.take() {
-            self.shared.slots.release(slot, false);
-        }
-        // Dropped, it ends the idle state.
-        let mut idle = Idle(self);
-        let (slot, job) = poll_fn(|cx| within_budget(cx, |cx| idle.poll(cx))).await?;
-        idle.0.slot = Some(slot);
-        idle.0.working = true;
+        // Dropped, it ends the wait.
+        let mut idle = Idle { worker: self, waits: false };
+        let job = poll_fn(|cx| within_budget(cx, |cx| idle.poll(cx))).await?;
+        idle.worker.working = true;
         Some(job)
     }
 
@@ -70,40 +64,60 @@ impl<J> Worker<J> {
 }
 
 /// A worker that waits for a job.
-struct Idle<'a, J>(&'a mut Worker<J>);
+struct Idle<'a, J> {
+    worker: &'a mut Worker<J>,
+    waits: bool,
+}
 
 impl<J> Idle<'_, J> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Slot, J)>> {
-        let shared = &*self.0.shared;
-        let Some(handoff) = shared.handoffs.get(self.0.index) else { return Poll::Ready(None) };
-        if let Some(job) = handoff.take(cx.waker().clone()) {
-            return Poll::Ready(Some(job));
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<J>> {
+        let (shared, index) = (&*self.worker.shared, self.worker.index);
+        let Some(handoff) = shared.handoffs.get(index) else { return Poll::Ready(None) };
+        let job = match handoff.wait(cx.waker().clone(), || shared.is_closed()) {
+            Found::Job(job) => Some(job),
+            Found::Closed => return Poll::Ready(shared.take_stranded()),
+            Found::Nothing { new: false } => None,
+            Found::Nothing { new: true } => {
+                self.waits = true;
+                shared.idle.insert(index);
+                // After that: the job of a worker that was dropped finds this one, or is found.
+                if shared.has_stranded() {
+                    shared.deliver_stranded();
+                }
+                handoff.take()
+            }
+        };
+        match job {
+            Some(job) => {
+                // Its number was removed by the submitter.
+                self.waits = false;
+                Poll::Ready(Some(job))
+            }
+            None => Poll::Pending,
         }
-        // After the waker is stored. A submitter that has taken the slot hands over a job even now.
-        if shared.slots.is_closed() && self.end() { Poll::Ready(None) } else { Poll::Pending }
-    }
-
-    /// Ends the idle state: takes the worker's own slot. Returns `false` if a submitter has taken
-    /// it and hands over a job.
-    fn end(&mut self) -> bool {
-        if self.0.slot.is_none() {
-            self.0.slot = self.0.shared.slots.seize(self.0.index);
-        }
-        self.0.slot.is_some()
     }
 }
 
 impl<J> Drop for Idle<'_, J> {
     fn drop(&mut self) {
-        self.end();
+        let (shared, index) = (&*self.worker.shared, self.worker.index);
+        if self.waits
+            && let Some(handoff) = shared.handoffs.get(index)
+        {
+            drop(handoff.withdraw());
+            shared.idle.remove(index);
+        }
     }
 }
 
 impl<J> Drop for Worker<J> {
     fn drop(&mut self) {
         self.complete(if std::thread::panicking() { Outcome::Failure } else { Outcome::Cancelled });
-        let missing = (self.index, self.slot.take());
-        self.shared.missing().push(missing);
+        let job = self.shared.handoffs.get(self.index).and_then(|handoff| handoff.take());
+        self.shared.missing().push(self.index);
+        if let Some(job) = job {
+            self.shared.strand(job);
+        }
     }
 }
 

@@ -4,14 +4,15 @@ use super::controllers::{Control, Controller, CurveSource};
 use super::counters::Counters;
 use super::machine::{Steering, tick_interval};
 use super::published::Published;
-use super::signal::{SignalFn, SignalReading};
+use super::signal::{InFlight, Signal, SignalFn, SignalReading};
 use super::{Inner, LoadShedder};
 use plimsoll_core::parts::{Identity, Setup, check, nanos};
-use plimsoll_core::{ConfigError, setup_setters};
+use plimsoll_core::{ConfigError, Dice, setup_setters};
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The settings of a [`LoadShedder`]. Plain data; validated when one is built.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,14 +37,22 @@ pub struct LoadShedderConfig {
     /// no effect with a delay alone, under another control or with a function.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub capacity_hint: Option<f64>,
-    /// The time for which an account stays in its cohort. Default: 1 h. Range: 1 s or more.
+    /// The time for which an account stays in its cohort. Default: 1 min. Range: 1 s or more.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub reshuffle_every: Duration,
-    /// The number of requests in flight that are served at once. Default: 1. Range: 1 to 2³² − 1.
+    /// The seed by which accounts are spread over the cohorts. Default: a random one.
     ///
-    /// The other requests in flight count as waiting. A shedder with a
-    /// [signal](LoadShedderBuilder::signal) ignores it.
-    pub workers: u32,
+    /// Shedders with the same seed and the same time between reshuffles cut the same accounts, also
+    /// in other processes of the same build. A request that passes several of them is then kept or
+    /// dropped by all. Keep it secret: a client that knows it can choose favourable account names.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub cohort_seed: Option<u64>,
+    /// The number of requests in flight that are served at once. Range: 1 to 2³² − 1.
+    ///
+    /// The other requests in flight count as waiting. It has no default: a shedder needs it unless
+    /// it has a [signal](LoadShedderBuilder::signal), which replaces it.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub workers: Option<u32>,
 }
 
 impl Default for LoadShedderConfig {
@@ -53,8 +62,9 @@ impl Default for LoadShedderConfig {
             target: Duration::from_millis(5),
             control: Control::Rate,
             capacity_hint: None,
-            reshuffle_every: Duration::from_secs(3_600),
-            workers: 1,
+            reshuffle_every: Duration::from_secs(60),
+            cohort_seed: None,
+            workers: None,
         }
     }
 }
@@ -70,7 +80,7 @@ impl LoadShedderConfig {
         self.control.validate()?;
         check_capacity_hint(self.capacity_hint)?;
         check_reshuffle_every(self.reshuffle_every)?;
-        check_workers(self.workers)
+        self.workers.map_or(Ok(()), check_workers)
     }
 }
 
@@ -99,14 +109,34 @@ pub(super) fn check_workers(workers: u32) -> Result<(), ConfigError> {
 }
 
 /// Builds a [`LoadShedder`]. Created by [`LoadShedder::builder`].
-#[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct LoadShedderBuilder {
+pub struct LoadShedderBuilder<S = InFlight> {
     config: LoadShedderConfig,
     setup: Setup,
     signal: Option<SignalFn>,
     // A function that replaces the control.
     controller: Option<Controller>,
+    kind: PhantomData<fn() -> S>,
+}
+
+impl Default for LoadShedderBuilder {
+    fn default() -> Self {
+        let config = LoadShedderConfig::default();
+        let (setup, kind) = (Setup::default(), PhantomData);
+        LoadShedderBuilder { config, setup, signal: None, controller: None, kind }
+    }
+}
+
+impl<S> Clone for LoadShedderBuilder<S> {
+    fn clone(&self) -> Self {
+        LoadShedderBuilder {
+            config: self.config.clone(),
+            setup: self.setup.clone(),
+            signal: self.signal.clone(),
+            controller: self.controller.clone(),
+            kind: PhantomData,
+        }
+    }
 }
 
 impl LoadShedder {
@@ -120,13 +150,16 @@ impl LoadShedder {
         Self::builder().workers(workers).build()
     }
 
-    /// Returns a builder with the default settings.
+    /// Returns a builder with the default settings. It needs [`workers`] or a [`signal`].
+    ///
+    /// [`workers`]: LoadShedderBuilder::workers
+    /// [`signal`]: LoadShedderBuilder::signal
     pub fn builder() -> LoadShedderBuilder {
         LoadShedderBuilder::default()
     }
 }
 
-impl LoadShedderBuilder {
+impl<S> LoadShedderBuilder<S> {
     /// Sets the target delay of the queue behind the shedder.
     ///
     /// Five times the mean service time is a good choice. A target below the mean lets workers
@@ -165,18 +198,26 @@ impl LoadShedderBuilder {
     ///
     /// It replaces the number of [workers](Self::workers). It is called at each tick, on the thread
     /// of a caller. It must be quick, and must not take a lock that callers hold.
-    pub fn signal(mut self, read: impl Fn() -> SignalReading + Send + Sync + 'static) -> Self {
-        self.signal = Some(Arc::new(read));
-        self
+    ///
+    /// A signal that panics, knows nothing, or does not move for a second while requests are
+    /// admitted, is not trusted. The shedder then admits at most the last known capacity, or
+    /// everything if none is known. A [`StateChanged`](plimsoll_core::Event::StateChanged) to
+    /// "blind" reports it, at most once a minute.
+    pub fn signal(
+        self,
+        read: impl Fn() -> SignalReading + Send + Sync + 'static,
+    ) -> LoadShedderBuilder<Signal> {
+        let LoadShedderBuilder { config, setup, controller, .. } = self;
+        LoadShedderBuilder { config, setup, signal: Some(Arc::new(read)), controller, kind: PhantomData }
     }
 
     /// Sets the number of requests in flight that are served at once.
     ///
-    /// The other requests in flight count as waiting. A shedder with a [signal](Self::signal)
-    /// ignores it. Default: 1. Range: 1 to 2³² − 1.
+    /// The other requests in flight count as waiting. A [signal](Self::signal) replaces it. Range:
+    /// 1 to 2³² − 1. No default: a shedder without a signal needs it.
     #[doc(alias = "concurrency")]
     pub fn workers(mut self, workers: u32) -> Self {
-        self.config.workers = workers;
+        self.config.workers = Some(workers);
         self
     }
 
@@ -191,9 +232,19 @@ impl LoadShedderBuilder {
         self
     }
 
-    /// Sets the time for which an account stays in its cohort. Default: 1 h. Range: 1 s or more.
+    /// Sets the time for which an account stays in its cohort. Default: 1 min. Range: 1 s or more.
     pub fn reshuffle_every(mut self, reshuffle_every: Duration) -> Self {
         self.config.reshuffle_every = reshuffle_every;
+        self
+    }
+
+    /// Sets the seed by which accounts are spread over the cohorts. Default: a random one.
+    ///
+    /// Shedders with the same seed and the same time between reshuffles cut the same accounts, also
+    /// in other processes of the same build. A request that passes several of them is then kept or
+    /// dropped by all. Keep it secret: a client that knows it can choose favourable account names.
+    pub fn cohort_seed(mut self, seed: u64) -> Self {
+        self.config.cohort_seed = Some(seed);
         self
     }
 
@@ -203,19 +254,28 @@ impl LoadShedderBuilder {
     ///
     /// # Errors
     /// Returns an error naming the invalid setting, its value and the allowed range.
-    pub fn build(self) -> Result<LoadShedder, ConfigError> {
+    pub fn build(self) -> Result<LoadShedder<S>, ConfigError> {
         self.config.validate()?;
-        let LoadShedderConfig { name, target, control, capacity_hint, reshuffle_every, workers } =
-            self.config;
+        let LoadShedderConfig { name, target, control, capacity_hint, reshuffle_every, .. } = self.config;
+        let LoadShedderConfig { cohort_seed, workers, .. } = self.config;
+        if workers.is_none() && self.signal.is_none() {
+            return Err(ConfigError::new(
+                "workers",
+                "none",
+                "1 or more, by workers(..), without a signal(..)",
+            ));
+        }
         let Identity { name, clock, dice, observer } = self.setup.identity(&name);
         let (seconds, tick) = (target.as_secs_f64(), tick_interval(target).as_secs_f64());
-        let controller =
-            self.controller.unwrap_or_else(|| Controller::new(control, seconds, tick, capacity_hint));
-        let steering = Steering::new(target, controller, self.signal.is_none());
-        let first = steering.first_decision(clock.now().as_nanos(), capacity_hint);
-        Ok(LoadShedder(Arc::new(Inner {
+        let controller = self.controller.unwrap_or_else(|| Controller::new(control, seconds, tick));
+        let steering = Steering::new(target, controller, capacity_hint, self.signal.is_none());
+        let now = clock.now();
+        let first = steering.first_decision(now.as_nanos(), capacity_hint);
+        let wall = clock.wall(now).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let inner = Inner {
             name,
-            hasher: dice.hasher(),
+            hasher: cohort_seed.map_or_else(|| dice.hasher(), |seed| Dice::seeded(seed).hasher()),
+            epoch: nanos(wall).saturating_sub(now.as_nanos()),
             clock,
             dice,
             observer,
@@ -223,15 +283,16 @@ impl LoadShedderBuilder {
             target: AtomicU64::new(target.as_nanos() as u64),
             reshuffle_every: AtomicU64::new(nanos(reshuffle_every)),
             capacity_hint: AtomicU64::new(capacity_hint.unwrap_or(0.0).to_bits()),
-            counters: Counters::new(workers),
+            counters: Counters::new(workers.unwrap_or(1)),
             published: Published::new(&first),
             is_ticking: AtomicBool::new(false),
             steering: Mutex::new(steering),
-        })))
+        };
+        Ok(LoadShedder(Arc::new(inner), PhantomData))
     }
 }
 
-impl fmt::Debug for LoadShedderBuilder {
+impl<S> fmt::Debug for LoadShedderBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoadShedderBuilder")
             .field("config", &self.config)

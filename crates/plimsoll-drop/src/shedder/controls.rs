@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 // Relaxed: no setting depends on another one, so no store publishes more than its own value.
-impl LoadShedder {
+impl<S> LoadShedder<S> {
     /// Returns the target delay.
     pub fn target(&self) -> Duration {
         Duration::from_nanos(self.0.target.load(Ordering::Relaxed))
@@ -37,18 +37,17 @@ impl LoadShedder {
 
     /// Changes the way in which the shedder is steered, from the next tick on.
     ///
-    /// The new controller keeps the known capacity, and otherwise starts afresh. It also replaces a
+    /// The known capacity stays known, and the new controller starts afresh. It also replaces a
     /// function.
     ///
     /// # Errors
     /// Returns an error and changes nothing if a number of the curve is out of range.
     pub fn set_control(&self, control: Control) -> Result<(), ControlError> {
         control.validate()?;
-        let capacity = self.capacity().or(self.capacity_hint());
         let mut steering = self.0.steering();
         let target = self.target();
         let (seconds, tick) = (target.as_secs_f64(), tick_interval(target).as_secs_f64());
-        steering.set_controller(Controller::new(control, seconds, tick, capacity));
+        steering.set_controller(Controller::new(control, seconds, tick));
         Ok(())
     }
 
@@ -85,8 +84,8 @@ impl LoadShedder {
 
     /// Changes the time for which an account stays in its cohort. Range: 1 s or more.
     ///
-    /// The accounts are reshuffled at multiples of this time since the clock began, so a change
-    /// usually reshuffles them at once.
+    /// The accounts are reshuffled at multiples of this time since 1970, so a change usually
+    /// reshuffles them at once.
     ///
     /// # Errors
     /// Returns an error and changes nothing if `reshuffle_every` is out of range.
@@ -119,7 +118,7 @@ impl LoadShedder {
     }
 }
 
-impl Inspect for LoadShedder {
+impl<S> Inspect for LoadShedder<S> {
     fn name(&self) -> &'static str {
         LoadShedder::name(self)
     }

@@ -1,22 +1,26 @@
 //! The handle of a load shedder.
 
+mod capacity;
 mod config;
 mod controllers;
 mod controls;
 mod counters;
 mod decayed_rate;
+mod held;
+mod items;
 mod machine;
 mod published;
 mod signal;
 mod threshold;
+mod trust;
 
 pub use config::{LoadShedderBuilder, LoadShedderConfig};
 pub use controllers::Control;
-pub use signal::SignalReading;
+pub use signal::{InFlight, Signal, SignalReading};
 
 use crate::level::level;
 use counters::Counters;
-use machine::{Sample, Steering, tick_interval};
+use machine::{Sample, Steering};
 use plimsoll_core::parts::KeyedHashState;
 use plimsoll_core::parts::sync::recover;
 use plimsoll_core::{
@@ -27,6 +31,7 @@ use published::Published;
 use signal::SignalFn;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -39,6 +44,10 @@ use threshold::COHORTS;
 /// Less important requests are dropped before more important ones. Within one priority, accounts
 /// are spread over 128 cohorts. The requests of one account are therefore kept or dropped together,
 /// until the next [reshuffle](LoadShedderBuilder::reshuffle_every) spreads the accounts again.
+///
+/// It needs to know how long the queue is. `S` states how it does: by its own permits
+/// ([`InFlight`]), or by a [`Signal`]. Only the latter can [`keep`](Self::keep) items, because
+/// without permits nothing would be in flight.
 ///
 /// ```
 /// use plimsoll_drop::{LoadShedder, SignalReading};
@@ -61,13 +70,12 @@ use threshold::COHORTS;
 /// [`run`](Self::run), or call [`tick`](Self::tick).
 ///
 #[doc = include_str!("controller.md")]
-#[derive(Clone)]
 #[doc(alias = "load shedding")]
 #[doc(alias = "overload control")]
 #[doc(alias = "DAGOR")]
 #[doc(alias = "PIE")]
 #[doc(alias = "RED")]
-pub struct LoadShedder(Arc<Inner>);
+pub struct LoadShedder<S = InFlight>(Arc<Inner>, PhantomData<fn() -> S>);
 
 struct Inner {
     name: &'static str,
@@ -77,6 +85,8 @@ struct Inner {
     observer: Observer,
     // If there is none, the permits in flight are the signal.
     signal: Option<SignalFn>,
+    // The wall-clock time in nanoseconds at which the clock began.
+    epoch: u64,
     // The settings: two times in nanoseconds, and the bits of a rate, which is 0 if it is not set.
     target: AtomicU64,
     reshuffle_every: AtomicU64,
@@ -91,46 +101,19 @@ struct Inner {
 
 /// The layer that [`LoadShedder::layer`] creates.
 #[cfg(feature = "tower")]
-pub type LoadShedderLayer = plimsoll_core::GateLayer<LoadShedder>;
+pub type LoadShedderLayer<S = InFlight> = plimsoll_core::GateLayer<LoadShedder<S>>;
 
 /// The key of a request without an account. Each of these requests is kept or dropped on its own.
 #[derive(Clone, Copy, Debug)]
 pub struct NoAccount;
 
-impl LoadShedder {
-    /// Returns whether to keep an item of this priority. Call it before the item is built.
-    #[inline]
-    pub fn keep(&self, priority: Priority) -> bool {
-        self.decide_item(self.random_bin(priority), || None)
+impl<S> Clone for LoadShedder<S> {
+    fn clone(&self) -> Self {
+        LoadShedder(self.0.clone(), PhantomData)
     }
+}
 
-    /// Returns whether to keep an item of this priority and account.
-    ///
-    /// The items of an account are kept or dropped together until the next reshuffle.
-    #[inline]
-    pub fn keep_for<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> bool {
-        self.decide_item(self.account_bin(priority, account), || Some(self.account(account)))
-    }
-
-    /// Builds an item of this priority only if it is kept.
-    #[inline]
-    pub fn keep_with<T>(&self, priority: Priority, build: impl FnOnce() -> T) -> Option<T> {
-        self.keep(priority).then(build)
-    }
-
-    fn decide_item(&self, bin: usize, account: impl Fn() -> Option<Account>) -> bool {
-        let inner = &*self.0;
-        let keep = inner.decide(bin);
-        inner.observer.emit_all(|emit| {
-            emit(inner.decision(keep, account()));
-            if keep {
-                // No permit reports an outcome, so the item completes here.
-                emit(Event::completed(inner.name, Outcome::Ignored));
-            }
-        });
-        keep
-    }
-
+impl<S> LoadShedder<S> {
     /// Admits or drops a request of this priority.
     ///
     /// A permit counts as in flight until it is released or dropped.
@@ -140,7 +123,7 @@ impl LoadShedder {
     #[inline]
     #[doc(alias = "ask")]
     pub fn try_acquire(&self, priority: Priority) -> Result<Permit<&Self>, Rejected> {
-        self.decide(self.random_bin(priority), || None).map(|()| Permit::new(self, ()))
+        self.decide(self.random_bin(priority), || None).map(|generation| Permit::new(self, generation))
     }
 
     /// Admits or drops a request of this priority and account.
@@ -154,7 +137,7 @@ impl LoadShedder {
         priority: Priority,
         account: &K,
     ) -> Result<Permit<&Self>, Rejected> {
-        self.decide_for(priority, account).map(|()| Permit::new(self, ()))
+        self.decide_for(priority, account).map(|generation| Permit::new(self, generation))
     }
 
     /// Admits or drops a request like [`try_acquire`](Self::try_acquire), with a permit that owns
@@ -163,21 +146,20 @@ impl LoadShedder {
     /// # Errors
     /// `Dropped` if the request is dropped.
     pub fn try_acquire_owned(&self, priority: Priority) -> Result<Permit<Self>, Rejected> {
-        self.decide(self.random_bin(priority), || None).map(|()| Permit::new(self.clone(), ()))
+        self.decide(self.random_bin(priority), || None)
+            .map(|generation| Permit::new(self.clone(), generation))
     }
 
-    fn decide_for<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> Result<(), Rejected> {
+    fn decide_for<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> Result<u8, Rejected> {
         self.decide(self.account_bin(priority, account), || Some(self.account(account)))
     }
 
-    fn decide(&self, bin: usize, account: impl Fn() -> Option<Account>) -> Result<(), Rejected> {
+    /// Returns the generation of the permit.
+    fn decide(&self, bin: usize, account: impl Fn() -> Option<Account>) -> Result<u8, Rejected> {
         let inner = &*self.0;
-        let keep = inner.decide(bin);
-        if keep {
-            inner.counters.start();
-        }
-        inner.observer.emit(|| inner.decision(keep, account()));
-        if keep { Ok(()) } else { Err(inner.rejection()) }
+        let permit = inner.decide(bin).then(|| inner.counters.start());
+        inner.observer.emit(|| inner.decision(permit.is_some(), account()));
+        permit.ok_or_else(|| inner.rejection())
     }
 
     /// Returns the bin of a request without an account: a random cohort.
@@ -190,7 +172,8 @@ impl LoadShedder {
     #[inline]
     fn account_bin<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> usize {
         let every = self.0.reshuffle_every.load(Ordering::Relaxed);
-        let shuffle = self.0.clock.coarse().as_nanos().checked_div(every);
+        let now = self.0.clock.coarse().as_nanos().saturating_add(self.0.epoch);
+        let shuffle = now.checked_div(every);
         let cohort = self.0.hasher.hash_one((shuffle.unwrap_or(0), account)) >> 57;
         level(priority) * COHORTS + cohort as usize
     }
@@ -217,11 +200,10 @@ impl LoadShedder {
     /// The future can be dropped at any time. No tick is left half done.
     pub async fn run(&self) {
         loop {
+            // Callers may bring the next tick forward. They tick themselves then.
             let due = Instant::from_nanos(self.0.published.due());
-            // The tick of another thread may bring the next one forward to an eighth of the
-            // interval.
-            let (now, often) = (self.0.clock.now(), tick_interval(self.target()) / 8);
-            self.0.clock.sleep_until(due.min(now + often).max(now + Duration::from_millis(1))).await;
+            let now = self.0.clock.now();
+            self.0.clock.sleep_until(due.max(now + Duration::from_millis(1))).await;
             self.0.tick_if_due();
         }
     }
@@ -263,7 +245,7 @@ impl LoadShedder {
     ///
     /// All calls have normal priority.
     #[cfg(feature = "tower")]
-    pub fn layer(&self) -> LoadShedderLayer {
+    pub fn layer(&self) -> LoadShedderLayer<S> {
         plimsoll_core::layer(self.clone())
     }
 }
@@ -290,7 +272,7 @@ impl Inner {
         }
         self.counters.arrive(bin);
         let threshold = self.published.threshold();
-        let keep = threshold.keeps(bin, &self.dice) && !(threshold.is_capped(bin) && self.is_over_ceiling());
+        let keep = (threshold.keeps(bin, &self.dice) && !self.is_over_ceiling(bin)) || self.is_spared();
         if keep {
             self.counters.admit();
         }
@@ -299,16 +281,31 @@ impl Inner {
 
     /// Returns whether more requests wait than the ceiling allows, as far as is known between
     /// ticks.
-    fn is_over_ceiling(&self) -> bool {
-        let ceiling = self.published.ceiling();
+    #[inline]
+    fn is_over_ceiling(&self, bin: usize) -> bool {
+        let ceiling = self.published.ceiling(bin);
+        ceiling != u64::MAX && self.is_queue_over(ceiling)
+    }
+
+    fn is_queue_over(&self, depth: u64) -> bool {
         if self.signal.is_none() {
-            return self.counters.queued() > ceiling;
+            return self.counters.queued() > depth;
         }
         let max_depth = self.published.max_depth(self.counters.admitted());
-        if max_depth <= ceiling {
+        if max_depth <= depth {
             return false;
         }
-        max_depth.saturating_sub(self.published.departures(self.clock.now().as_nanos())) > ceiling
+        max_depth.saturating_sub(self.published.departures(self.clock.now().as_nanos())) > depth
+    }
+
+    /// Returns whether a request is kept although it would be dropped.
+    ///
+    /// A short queue is spared by PIE. A few requests show whether a signal moves.
+    #[cold]
+    fn is_spared(&self) -> bool {
+        let spared = self.published.spared();
+        (spared > 0 && !self.is_queue_over(spared))
+            || self.published.is_spared_after(self.counters.admitted())
     }
 
     #[cold]
@@ -321,56 +318,62 @@ impl Inner {
         let now = self.clock.now().as_nanos();
         let (since, admitted) = (self.published.since(now), self.counters.admitted());
         let is_early = self.published.is_due_after(admitted) && since >= 100_000;
-        if since > 0 && (self.published.is_due_at(now) || is_early) {
-            // A signal or a curve may panic. The panic hook reports it, and the last decision
-            // stays.
-            let ticked = catch_unwind(AssertUnwindSafe(|| self.tick(now, since, admitted)));
-            if ticked.is_err() {
-                self.published.postpone(now.saturating_add(since.max(10_000_000)));
-            }
-        }
+        let change = match since > 0 && (self.published.is_due_at(now) || is_early) {
+            true => self.tick(now, since, admitted),
+            false => None,
+        };
         self.is_ticking.store(false, Ordering::Release);
+        if let Some((to, why)) = change {
+            self.observer.emit(|| Event::state_changed(self.name, to, why));
+        }
     }
 
-    fn tick(&self, now: u64, since: u64, admitted: u64) {
-        let reading = self.signal.as_ref().map_or_else(|| self.counters.reading(), |read| read());
-        let decision = self.steering().tick(Sample {
+    /// Decides until the next tick. Returns the new state and its cause, if the state has changed.
+    fn tick(&self, now: u64, since: u64, admitted: u64) -> Option<(&'static str, &'static str)> {
+        // A signal may panic, which the panic hook reports. No lock is held while it is read.
+        let signal = self.signal.as_ref().map(|read| catch_unwind(AssertUnwindSafe(|| read())).ok());
+        let mut steering = self.steering();
+        let decision = steering.tick(Sample {
             now,
             since,
             arrivals: &self.counters.take_arrivals(),
             admitted,
             completed: self.counters.completed(),
-            reading,
+            reading: signal.unwrap_or_else(|| Some(self.counters.reading())),
             is_in_flight: self.signal.is_none(),
         });
         self.published.store(&decision);
+        decision.change
     }
 
-    fn end(&self, event: Event, is_completed: bool) {
+    fn end(&self, event: Event, generation: u8, is_finished: bool) {
         self.observer.emit(|| event);
-        self.counters.end(is_completed);
+        self.counters.end(generation, is_finished);
     }
 }
 
-impl Settle for LoadShedder {
-    type Token = ();
-    fn settle(&self, (): (), outcome: Outcome) {
-        self.0.end(Event::completed(self.0.name, outcome), true);
+impl<S> Settle for LoadShedder<S> {
+    /// The generation of the permit.
+    type Token = u8;
+    fn settle(&self, generation: u8, outcome: Outcome) {
+        // A call that timed out or was cancelled does not show what the server can do.
+        let is_finished = matches!(outcome, Outcome::Success | Outcome::Failure);
+        self.0.end(Event::completed(self.0.name, outcome), generation, is_finished);
     }
-    fn refund(&self, (): ()) {
+    fn refund(&self, generation: u8) {
         // The request was in flight, but has not used the capacity.
-        self.0.end(Event::refunded(self.0.name), false);
+        self.0.end(Event::refunded(self.0.name), generation, false);
     }
 }
 
-impl<R: ?Sized> Gate<R> for LoadShedder {
-    fn admit(&self, _: &R) -> Result<(), Rejected> {
+impl<R: ?Sized, S> Gate<R> for LoadShedder<S> {
+    fn admit(&self, _: &R) -> Result<u8, Rejected> {
         self.decide(self.random_bin(Priority::NORMAL), || None)
     }
 }
 
-impl<K: Hash + ?Sized> Keyed<K> for LoadShedder {
-    fn admit_for(&self, key: &K, info: RequestInfo) -> Result<(), Rejected> {
+impl<K: Hash + ?Sized, S> Keyed<K> for LoadShedder<S> {
+    fn admit_for(&self, key: &K, info: RequestInfo) -> Result<u8, Rejected> {
         self.decide_for(info.priority, key)
     }
     fn pass_without_key(&self) {
@@ -383,13 +386,13 @@ impl<K: Hash + ?Sized> Keyed<K> for LoadShedder {
     }
 }
 
-impl Keyed<NoAccount> for LoadShedder {
-    fn admit_for(&self, _: &NoAccount, info: RequestInfo) -> Result<(), Rejected> {
+impl<S> Keyed<NoAccount> for LoadShedder<S> {
+    fn admit_for(&self, _: &NoAccount, info: RequestInfo) -> Result<u8, Rejected> {
         self.decide(self.random_bin(info.priority), || None)
     }
 }
 
-impl fmt::Debug for LoadShedder {
+impl<S> fmt::Debug for LoadShedder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoadShedder")
             .field("name", &self.name())

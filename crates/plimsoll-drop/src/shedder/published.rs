@@ -1,17 +1,23 @@
 //! The current decision, as the hot path reads it.
 
-use super::machine::Decision;
+use super::machine::{Ceilings, Decision};
 use super::threshold::{BINS, COHORTS, Threshold};
 use plimsoll_core::Dice;
 use std::cmp::Ordering::{Equal, Greater, Less};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The fields of a decision, as atomics.
 // Relaxed: each field is an estimate until the next tick, and a decision may mix old and new ones.
 pub(super) struct Published {
     threshold: AtomicU64,
     keep_rate: AtomicU64,
-    ceiling: AtomicU64,
+    // The ceilings, and the first bin to which the higher one applies.
+    low_ceiling: AtomicU64,
+    high_ceiling: AtomicU64,
+    first_high: AtomicUsize,
+    // The numbers of waiting and of admitted requests up to which nothing is dropped.
+    spared: AtomicU64,
+    spared_admitted: AtomicU64,
     capacity: AtomicU64,
     // The state at the time of the decision.
     now: AtomicU64,
@@ -30,9 +36,6 @@ pub(super) struct PackedThreshold(u64);
 const BIN_BITS: u32 = BINS.trailing_zeros();
 
 impl PackedThreshold {
-    /// The packed [`Threshold::KEEP_ALL`]: bin 0, and all 2⁵³ values of a draw.
-    const KEEP_ALL: PackedThreshold = PackedThreshold(1 << (53 + BIN_BITS));
-
     fn new(threshold: Threshold) -> Self {
         PackedThreshold(Dice::threshold(threshold.keep_rate) << BIN_BITS | threshold.bin as u64)
     }
@@ -51,14 +54,6 @@ impl PackedThreshold {
             Equal => dice.under(self.0 >> BIN_BITS),
         }
     }
-
-    /// Returns whether the ceiling applies to requests in this bin.
-    ///
-    /// It applies to the level that is cut. More important requests are kept however many wait.
-    #[inline]
-    pub(super) fn is_capped(self, bin: usize) -> bool {
-        self != PackedThreshold::KEEP_ALL && bin / COHORTS == self.bin() / COHORTS
-    }
 }
 
 impl Published {
@@ -66,7 +61,11 @@ impl Published {
         let published = Published {
             threshold: AtomicU64::new(0),
             keep_rate: AtomicU64::new(0),
-            ceiling: AtomicU64::new(0),
+            low_ceiling: AtomicU64::new(0),
+            high_ceiling: AtomicU64::new(0),
+            first_high: AtomicUsize::new(0),
+            spared: AtomicU64::new(0),
+            spared_admitted: AtomicU64::new(0),
             capacity: AtomicU64::new(0),
             now: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
@@ -82,7 +81,12 @@ impl Published {
     pub(super) fn store(&self, decision: &Decision) {
         self.threshold.store(PackedThreshold::new(decision.threshold).0, Ordering::Relaxed);
         self.keep_rate.store(decision.keep_rate.to_bits(), Ordering::Relaxed);
-        self.ceiling.store(decision.ceiling, Ordering::Relaxed);
+        let Ceilings { level, low, high } = decision.ceilings;
+        self.low_ceiling.store(low, Ordering::Relaxed);
+        self.high_ceiling.store(high, Ordering::Relaxed);
+        self.first_high.store((level + 1) * COHORTS, Ordering::Relaxed);
+        self.spared.store(decision.spared, Ordering::Relaxed);
+        self.spared_admitted.store(decision.spared_admitted, Ordering::Relaxed);
         self.set_capacity(decision.capacity);
         self.now.store(decision.now, Ordering::Relaxed);
         self.admitted.store(decision.admitted, Ordering::Relaxed);
@@ -96,11 +100,6 @@ impl Published {
         self.capacity.store(capacity.unwrap_or(0.0).to_bits(), Ordering::Relaxed);
     }
 
-    /// Postpones the next tick to this instant.
-    pub(super) fn postpone(&self, due: u64) {
-        self.due.store(due, Ordering::Relaxed);
-    }
-
     #[inline]
     pub(super) fn threshold(&self) -> PackedThreshold {
         PackedThreshold(self.threshold.load(Ordering::Relaxed))
@@ -110,8 +109,24 @@ impl Published {
         f64::from_bits(self.keep_rate.load(Ordering::Relaxed))
     }
 
-    pub(super) fn ceiling(&self) -> u64 {
-        self.ceiling.load(Ordering::Relaxed)
+    /// Returns the maximum number of waiting requests that this bin allows, or `u64::MAX`.
+    #[inline]
+    pub(super) fn ceiling(&self, bin: usize) -> u64 {
+        match self.low_ceiling.load(Ordering::Relaxed) {
+            u64::MAX => u64::MAX,
+            low if bin < self.first_high.load(Ordering::Relaxed) => low,
+            _ => self.high_ceiling.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns the number of waiting requests up to which nothing is dropped.
+    pub(super) fn spared(&self) -> u64 {
+        self.spared.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether nothing is dropped after this number of admitted requests.
+    pub(super) fn is_spared_after(&self, admitted: u64) -> bool {
+        admitted < self.spared_admitted.load(Ordering::Relaxed)
     }
 
     pub(super) fn capacity(&self) -> Option<f64> {
@@ -159,12 +174,12 @@ mod tests {
 
     #[test]
     fn packed_threshold_has_the_same_bin_and_rate() {
-        assert!(PackedThreshold::new(Threshold::KEEP_ALL) == PackedThreshold::KEEP_ALL);
+        let (all, none) = (Threshold::KEEP_ALL, Threshold::DROP_ALL);
+        assert!([all, none].map(|of| PackedThreshold::new(of).keeps(0, &Dice::seeded(1))) == [true, false]);
         let half = PackedThreshold::new(Threshold { bin: 700, keep_rate: 0.5 });
         let dice = Dice::seeded(1);
         assert!(half.bin() == 700 && half.keeps(701, &dice) && !half.keeps(699, &dice));
         let kept = (0..10_000).filter(|_| half.keeps(700, &dice)).count();
         assert!((4_800..5_200).contains(&kept), "{kept}");
-        assert!(half.is_capped(5 * COHORTS) && !half.is_capped(6 * COHORTS));
     }
 }

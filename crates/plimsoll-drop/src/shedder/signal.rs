@@ -6,6 +6,15 @@ use std::time::Duration;
 /// A function that reads the queue behind a load shedder.
 pub(super) type SignalFn = Arc<dyn Fn() -> SignalReading + Send + Sync>;
 
+/// States that a [`LoadShedder`](crate::LoadShedder) is steered by its own permits in flight.
+#[derive(Clone, Copy, Debug)]
+pub enum InFlight {}
+
+/// States that a [`LoadShedder`](crate::LoadShedder) is steered by a
+/// [signal](crate::LoadShedderBuilder::signal).
+#[derive(Clone, Copy, Debug)]
+pub enum Signal {}
+
 /// What is known of the queue behind a load shedder, or of any other bottleneck.
 ///
 /// Every field is optional. The more is known, the better a shedder steers.

@@ -70,6 +70,12 @@ impl Histogram {
         self.levels.iter().map(|level| level.get()).sum()
     }
 
+    /// Returns the lowest level on which more than one in fifty requests arrives.
+    pub(super) fn lowest_level(&self) -> usize {
+        let few = 0.02 * self.total();
+        self.levels.iter().position(|level| level.get() > few).unwrap_or(LEVELS - 1)
+    }
+
     /// Returns the threshold at which `rate` requests a second are admitted.
     pub(super) fn threshold(&self, rate: f64) -> Threshold {
         let mut left = rate;

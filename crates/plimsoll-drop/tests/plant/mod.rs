@@ -1,7 +1,7 @@
 //! A simulated plant: a guard, a queue and its servers, event by event in virtual time.
 
-use plimsoll_core::{Dice, Instant, ManualTime, Permit, Priority};
-use plimsoll_drop::{Control, LoadShedder, RandomDrop, SignalReading};
+use plimsoll_core::{Dice, Instant, ManualTime, Outcome, Permit, Priority};
+use plimsoll_drop::{Control, LoadShedder, RandomDrop, Signal, SignalReading};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -175,7 +175,7 @@ fn due(free_at: &mut BinaryHeap<Reverse<(u64, usize)>>, at: u64) -> Option<(u64,
 }
 
 enum Front {
-    Shedder(Box<LoadShedder>),
+    Shedder(Box<LoadShedder<Signal>>),
     InFlight(Box<LoadShedder>),
     Fixed(RandomDrop),
 }
@@ -251,8 +251,11 @@ impl Plant {
         for phase in phases {
             if let Some(new) = phase.target {
                 target = new;
-                if let Front::Shedder(shedder) | Front::InFlight(shedder) = &guard {
-                    shedder.set_target(Duration::from_secs_f64(target)).unwrap();
+                let target = Duration::from_secs_f64(target);
+                match &guard {
+                    Front::Shedder(shedder) => shedder.set_target(target).unwrap(),
+                    Front::InFlight(shedder) => shedder.set_target(target).unwrap(),
+                    Front::Fixed(_) => {}
                 }
             }
             let end = phase_start + phase.seconds;
@@ -295,7 +298,9 @@ impl Plant {
                 };
                 // Servers that have become free since then take the oldest waiting request.
                 while let Some((free, server)) = due(&mut free_at, at) {
-                    in_service[server] = None;
+                    if let Some(permit) = in_service[server].take() {
+                        permit.done(Outcome::Success);
+                    }
                     match q.waiting.pop_front() {
                         Some((since, permit)) => {
                             in_service[server] = permit;

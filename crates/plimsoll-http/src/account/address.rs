@@ -35,8 +35,33 @@ pub struct PeerAddr(pub SocketAddr);
 /// | [`or_shared`](Self::or_shared) | `.by(..)` | shares one account with all such requests |
 /// | [`or_exempt`](Self::or_exempt) | `.by_option(..)` | passes; the guard emits `Unguarded` |
 ///
-/// IPv6 addresses are cut to the /64 that one customer is assigned. An IPv4-mapped IPv6 address
-/// counts as that IPv4 address.
+/// IPv6 addresses are cut to the /64 of one network. An IPv4-mapped IPv6 address counts as that
+/// IPv4 address.
+///
+/// A site is often assigned a /48, which has 65,536 networks, each an account of its own. They fill
+/// a quarter of a keyed limiter's default table. Together they also have 65,536 quotas: to limit
+/// the site as well, put a limiter by [`ipv6_prefix(48)`](Self::ipv6_prefix) in front.
+///
+/// ```
+/// use plimsoll_http::ClientAddr;
+/// use plimsoll_core::{Gate, KeyedExt};
+/// use plimsoll_limit::{KeyedRateLimiter, Quota};
+/// use std::net::IpAddr;
+///
+/// let (client, each) = (ClientAddr::behind(1), Quota::per_minute(60));
+/// let networks = KeyedRateLimiter::<IpAddr>::new(each)?;
+/// let sites = KeyedRateLimiter::<IpAddr>::builder().name("sites").quota(Quota::per_minute(300));
+/// let sites = sites.build()?;
+/// let gate = (sites.by(client.ipv6_prefix(48).or_shared()), networks.by(client.or_shared()));
+///
+/// # let request = |from: u64| {
+/// #     let address = std::net::Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(from) << 64);
+/// #     http::Request::builder().header("x-forwarded-for", address.to_string()).body(()).unwrap()
+/// # };
+/// let admitted = (0..65_536).filter(|network| gate.admit(&request(*network)).is_ok()).count();
+/// assert_eq!(admitted, 300); // all networks of one site together
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// ```
 /// use plimsoll_http::ClientAddr;

@@ -71,7 +71,7 @@ impl Reader<'_> {
             trips,
             open_time: OpenTime { first, max, ..open },
             probes: Probes { concurrency: probe_concurrency, lease, ..probes },
-            ramp: Ramp { duration: over.transpose()?, ..ramp },
+            ramp: Ramp { duration: over.transpose()?.or(ramp.duration), ..ramp },
             call_timeout: call_timeout.transpose()?.or(deadline).or(default.call_timeout),
             ..default
         })

@@ -12,7 +12,7 @@ use crate::scenario::values::span;
 use crate::sim::{Policy, ServerPlan};
 
 /// The keys of a dispatch pool.
-const DISPATCH: &[&str] = &["slots", "probes"];
+const DISPATCH: &[&str] = &["slots"];
 /// The keys of an adaptive throttle with a valve.
 const ADAPTIVE_THROTTLE_VALVE: &[&str] = &["multiplier", "window", "min_rate", "concurrency"];
 
@@ -102,7 +102,6 @@ impl Reader<'_> {
                     ("from", span(&keys.from)),
                     ("to", span(&keys.to)),
                     ("slots", span(&keys.slots)),
-                    ("probes", span(&keys.probes)),
                     ("multiplier", span(&keys.multiplier)),
                     ("window", span(&keys.window)),
                     ("min_rate", span(&keys.min_rate)),
@@ -158,11 +157,8 @@ impl Reader<'_> {
     }
 
     fn dispatch(&self, keys: &raw::Policy, server: &ServerPlan) -> ReadResult<Policy> {
-        let default = plimsoll::dispatch::DispatchConfig::default().probes;
-        Ok(Policy::Dispatch {
-            slots: self.optional_whole("policy.slots", &keys.slots, 1..=1_000_000)?.unwrap_or(server.slots),
-            probes: self.optional_whole("policy.probes", &keys.probes, 1..=1_000_000)?.unwrap_or(default),
-        })
+        let slots = self.optional_whole("policy.slots", &keys.slots, 1..=1_000_000)?;
+        Ok(Policy::Dispatch { slots: slots.unwrap_or(server.slots) })
     }
 
     fn adaptive_throttle_valve(&self, keys: &raw::Policy, concurrency: u32) -> ReadResult<Policy> {

@@ -140,7 +140,6 @@ pub(super) struct Policy {
     pub(super) from: Option<Whole>,
     pub(super) to: Option<Whole>,
     pub(super) slots: Option<Whole>,
-    pub(super) probes: Option<Whole>,
     pub(super) multiplier: Option<Number>,
     pub(super) window: Option<Text>,
     pub(super) min_rate: Option<Number>,

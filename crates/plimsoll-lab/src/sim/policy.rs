@@ -114,8 +114,6 @@ pub enum Policy {
     Dispatch {
         /// The number of slots.
         slots: u32,
-        /// The number of slots that are tried.
-        probes: u32,
     },
     /// A valve at the server, and an adaptive throttle at the clients that learns from its
     /// rejections. Requests that the throttle rejects cost the server nothing.
@@ -201,8 +199,8 @@ pub fn simulate(case: &Case, policy: &Policy, seed: u64) -> Result<Record, Confi
             let dagor = Dagor::new(server.clone(), time.clock(), dice(seed, 7));
             drive(layer(dagor).layer(inner), server, &time, case, seed)
         }
-        Policy::Dispatch { slots, probes } => {
-            let pool = Dispatch::<()>::builder().slots(slots).probes(probes);
+        Policy::Dispatch { slots } => {
+            let pool = Dispatch::<()>::builder().slots(slots);
             let pool = pool.clock(time.clock()).dice(dice(seed, 8)).build()?;
             drive(pool.layer().layer(inner), server, &time, case, seed)
         }

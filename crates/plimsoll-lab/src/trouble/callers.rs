@@ -12,7 +12,8 @@ pub(crate) struct Callers {
     load: f64,
     deadline: Option<Duration>,
     retries: u32,
-    pub(crate) leaving: f64,
+    /// When callers leave, and which share of them.
+    pub(crate) leaving: (Range<Duration>, f64),
     /// Other loads for a while, in the order of time.
     spells: Vec<(Range<Duration>, f64)>,
 }
@@ -20,7 +21,13 @@ pub(crate) struct Callers {
 impl Callers {
     /// Creates patient callers that send `load` times the capacity and do not retry.
     pub(crate) fn load(load: f64) -> Self {
-        Callers { load, deadline: None, retries: 0, leaving: 0.0, spells: Vec::new() }
+        Callers {
+            load,
+            deadline: None,
+            retries: 0,
+            leaving: (Duration::ZERO..Duration::ZERO, 0.0),
+            spells: Vec::new(),
+        }
     }
 
     /// Sets the time that each caller waits for its answer.
@@ -36,9 +43,9 @@ impl Callers {
         self
     }
 
-    /// Makes `share` of the callers leave at a random moment of their first 100 ms.
-    pub(crate) fn leaving(mut self, share: f64) -> Self {
-        self.leaving = share;
+    /// Makes `share` of the callers of this time leave at a random moment of their first 100 ms.
+    pub(crate) fn leaving(mut self, during: Range<Duration>, share: f64) -> Self {
+        self.leaving = (during, share);
         self
     }
 

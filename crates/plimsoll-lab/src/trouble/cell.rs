@@ -32,18 +32,33 @@ pub struct Cell {
     pub guard: Guard,
     /// The trouble.
     pub trouble: Trouble,
-    measure: fn(Size, u64) -> Vec<Row>,
+    measure: Measure,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Measure {
+    One(fn(Size, u64) -> Vec<Row>),
+    Any(fn(Trouble, Size, u64) -> Vec<Row>),
 }
 
 impl Cell {
     /// Creates a cell whose figures `measure` returns for a size and a seed.
     pub const fn new(guard: Guard, trouble: Trouble, measure: fn(Size, u64) -> Vec<Row>) -> Self {
-        Cell { guard, trouble, measure }
+        Cell { guard, trouble, measure: Measure::One(measure) }
+    }
+
+    /// Creates a cell by a function that can measure several troubles.
+    pub const fn of(guard: Guard, trouble: Trouble, measure: fn(Trouble, Size, u64) -> Vec<Row>) -> Self {
+        Cell { guard, trouble, measure: Measure::Any(measure) }
     }
 
     /// Measures the cell. A panic is a row that misses its limit.
     pub fn run(&self, size: Size, seed: u64) -> Vec<Row> {
-        let mut rows = catch_unwind(AssertUnwindSafe(|| (self.measure)(size, seed)))
+        let measure = || match self.measure {
+            Measure::One(measure) => measure(size, seed),
+            Measure::Any(measure) => measure(self.trouble, size, seed),
+        };
+        let mut rows = catch_unwind(AssertUnwindSafe(measure))
             .unwrap_or_else(|_| vec![Row::at_most("panics of the cell itself", 1.0, 0.0, "")]);
         for row in &mut rows {
             (row.guard, row.trouble) = (self.guard, self.trouble);

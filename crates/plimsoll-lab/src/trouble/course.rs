@@ -10,6 +10,10 @@ use crate::trouble::row::{Phase, Row, harmless};
 
 /// Recovered means at least this part of the earlier goodput.
 const RECOVERED: f64 = 0.95;
+/// A goodput below this part of the usual one is an outage.
+const NEARLY_NOTHING: f64 = 0.01;
+/// The recovery is not judged if less than this part of the requests was served before.
+const SERVED: f64 = 0.1;
 /// The recovery is looked for in windows of one second …
 const FIRST: usize = 10;
 /// … and must then hold in every window of ten seconds.
@@ -22,25 +26,30 @@ pub(crate) struct Course {
     /// Fresh requests in each step.
     fresh: Vec<u32>,
     steps: Vec<Counts>,
+    /// What the guard still held when all calls had ended.
+    held: Option<u64>,
+    has_gauge: bool,
 }
 
 /// The limits of a system cell, beside "no harm".
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    /// The longest time until the goodput is back. Judged only if it is set.
-    pub(crate) back: Option<Duration>,
+    /// The longest time until the goodput is back, in seconds. Judged only if it is set.
+    pub(crate) back: Option<f64>,
     /// The least goodput during the trouble, in calls per second.
     pub(crate) useful: Option<f64>,
-    /// The highest reading of the gauge.
+    /// The highest reading of the gauge. Judged only if there is one.
     pub(crate) queue: Option<u64>,
     /// What the guard spends on purpose, as a share of the goodput without it, and why.
     pub(crate) spends: Option<(f64, &'static str)>,
+    /// The same, in addition, during the trouble only.
+    pub(crate) spends_during: Option<(f64, &'static str)>,
 }
 
 impl Limits {
     /// Creates limits of which only the time to be back is set.
     pub(crate) fn back(within: Duration) -> Self {
-        Limits { back: Some(within), ..Limits::default() }
+        Limits { back: Some(within.as_secs_f64()), ..Limits::default() }
     }
 
     /// Sets the least goodput during the trouble, in calls per second.
@@ -72,7 +81,13 @@ impl Course {
         let end = index(phases.end());
         fresh.resize(fresh.len().max(end), 0);
         steps.resize(steps.len().max(end), Counts::default());
-        Course { phases, fresh, steps }
+        Course { phases, fresh, steps, held: None, has_gauge: false }
+    }
+
+    /// Sets whether there was a gauge, and what the guard still held when all calls had ended.
+    pub(crate) fn watched(mut self, has_gauge: bool, held: Option<u64>) -> Self {
+        (self.has_gauge, self.held) = (has_gauge, held);
+        self
     }
 
     /// Returns the sum of a count over the steps in `range`.
@@ -97,7 +112,7 @@ impl Course {
     }
 
     /// Returns the seconds from the end of the trouble until 95 % of the earlier goodput is back
-    /// for good. Infinite if it never is.
+    /// for good. Infinite if it never is, not a number if there was no goodput to speak of.
     ///
     /// A window counts if its goodput is high enough, or its goodput per arrival: chance moves
     /// both, but seldom in the same direction.
@@ -106,6 +121,9 @@ impl Course {
         let goodput = self.goodput(&before);
         let fresh: u32 = self.fresh.iter().take(index(before.end)).skip(index(before.start)).sum();
         let served = self.sum(&before, |step| step.good) / f64::from(fresh);
+        if served.is_nan() || served < SERVED {
+            return f64::NAN;
+        }
         let is_good = |at: usize, length: usize| {
             let good: u32 = self.steps.iter().skip(at).take(length).map(|step| step.good).sum();
             let fresh: u32 = self.fresh.iter().skip(at).take(length).sum();
@@ -124,33 +142,57 @@ impl Course {
         }
     }
 
+    /// Returns the time after the trouble in which the goodput is judged.
+    ///
+    /// The time that the guard may take to be back has a limit of its own, so it is left out. A
+    /// bare system may at that time still answer calls that waited during the trouble, which the
+    /// guard answered earlier. So the whole time counts if the guard did better in all of it.
+    fn after_to_judge(&self, bare: &Course, back: f64) -> Range<Duration> {
+        let whole = self.phases.after();
+        let length = (whole.end - whole.start).saturating_sub(STEP).as_secs_f64();
+        let late = whole.start + Duration::from_secs_f64(back.min(length))..whole.end;
+        let share = |range: &Range<Duration>| self.goodput(range) / bare.goodput(range);
+        if whole.is_empty() || share(&whole) > share(&late) { whole } else { late }
+    }
+
     /// Returns the rows of a system cell: no harm in any phase, and the limits.
     pub(crate) fn rows(&self, case: &str, bare: &Course, limits: Limits) -> Vec<Row> {
-        let back = limits.back.unwrap_or_default();
-        let after = self.phases.after();
-        // The time that it may take to be back is judged apart.
-        let after = (after.start + back).min(after.end - STEP)..after.end;
         let phases = [
             (Phase::Before, self.phases.before()),
             (Phase::During, self.phases.during()),
-            (Phase::After, after),
+            (Phase::After, self.after_to_judge(bare, limits.back.unwrap_or_default())),
         ];
-        let (share, why) = limits.spends.unwrap_or((0.0, ""));
+        let most = phases.iter().map(|(_, range)| bare.goodput(range)).fold(0.0, f64::max);
         let mut rows = Vec::new();
         for (phase, range) in phases {
+            if range.is_empty() {
+                continue;
+            }
+            let during = limits.spends_during.filter(|_| phase == Phase::During);
+            let share = limits.spends.map_or(0.0, |spent| spent.0) + during.map_or(0.0, |spent| spent.0);
             let (value, without) = (self.goodput(&range), bare.goodput(&range));
             let useful = limits.useful.filter(|_| phase == Phase::During).unwrap_or(0.0);
-            let limit = harmless(without, share).max(useful);
-            let row = Row::at_least(format!("{case}: goodput"), value, limit, "/s").phase(phase);
-            let row = if limits.spends.is_some() { row.spends(share, why) } else { row };
-            rows.push(row.without(without));
+            // In an outage, a few answers more or less are chance.
+            let is_outage = without < NEARLY_NOTHING * most;
+            let least = if is_outage { 0.0 } else { harmless(without, share) };
+            let row = Row::at_least(format!("{case}: goodput"), value, least.max(useful), "/s").phase(phase);
+            let row = match during.or(limits.spends) {
+                Some((_, why)) => row.spends(share, why),
+                None => row,
+            };
+            rows.push(if is_outage { row.beside(without) } else { row.without(without) });
         }
-        if let Some(back) = limits.back {
-            let row = Row::at_most(format!("{case}: time to be back"), self.back(), back.as_secs_f64(), "s");
+        if let Some(back) = limits.back
+            && !self.back().is_nan()
+        {
+            let row = Row::at_most(format!("{case}: time to be back"), self.back(), back, "s");
             rows.push(row.phase(Phase::After).without(bare.back()));
         }
-        if let Some(most) = limits.queue {
+        if let Some(most) = limits.queue.filter(|_| self.has_gauge) {
             rows.push(Row::at_most(format!("{case}: queue"), self.peak() as f64, most as f64, "callers"));
+        }
+        if let Some(held) = self.held {
+            rows.push(Row::at_most(format!("{case}: permits held at the end"), held as f64, 0.0, ""));
         }
         rows
     }

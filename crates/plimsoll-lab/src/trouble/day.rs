@@ -57,6 +57,11 @@ impl Bench {
     pub(crate) fn gauge(&self, gauge: impl Fn() -> u64 + 'static) {
         *self.log.gauge.borrow_mut() = Some(Box::new(gauge));
     }
+
+    /// Reads `held`, such as the permits in flight, when all calls have ended. It must be 0.
+    pub(crate) fn held(&self, held: impl Fn() -> u64 + 'static) {
+        *self.log.held.borrow_mut() = Some(Box::new(held));
+    }
 }
 
 /// The courses of days without a guard. Many cells have the same day.
@@ -83,7 +88,7 @@ impl Day {
         let log = Rc::new(Log::new(time.clock(), self.callers.useful()));
         let bench = Bench { time: time.clone(), seed, far: far.clone(), log: log.clone() };
         let inner = stack(&bench).unwrap_or_else(|error| panic!("{error}"));
-        let leaving = self.callers.leaving;
+        let leaving = self.callers.leaving.clone();
         let probe = Probe { inner, log: log.clone(), dice: Rc::new(dice(seed, 21)), leaving };
         let end = self.phases.end();
         let case = Case {
@@ -95,7 +100,8 @@ impl Day {
             span: end,
         };
         let record = drive(probe, far.server().clone(), &time, &case, seed);
-        Course::new(self.phases, record.timeline, log.take())
+        let held = log.held.borrow().as_ref().map(|held| held());
+        Course::new(self.phases, record.timeline, log.take()).watched(log.gauge.borrow().is_some(), held)
     }
 
     /// Simulates the day without a guard.

@@ -1,5 +1,6 @@
 //! The far side: a simulated server that can go wrong, and the production layers in front of it.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -38,6 +39,8 @@ enum FlawKind {
     Fails,
     Status(u16),
     Slow(Duration),
+    /// The first calls are held for a time, without a slot.
+    Hold(u32, Duration),
 }
 
 impl Far {
@@ -112,6 +115,11 @@ impl Far {
         self.flaw(at, lasts, share, FlawKind::Slow(time))
     }
 
+    /// Holds the first `calls` calls from `at` on for `lasts`, without a slot, as long polls are.
+    pub(crate) fn holds(self, at: Duration, lasts: Duration, calls: u32) -> Self {
+        self.flaw(at, lasts, 1.0, FlawKind::Hold(calls, lasts))
+    }
+
     fn flaw(mut self, from: Duration, lasts: Duration, share: f64, kind: FlawKind) -> Self {
         self.flaws.push(Flaw { from, until: from.saturating_add(lasts), share, kind });
         self
@@ -132,7 +140,8 @@ impl Far {
     /// Starts the server.
     pub(crate) fn start(&self, clock: Clock, server_dice: Dice, dice: Dice) -> FarSide {
         let server = Server::new(&self.plan, server_dice);
-        FarSide(Rc::new(Inner { server, clock, dice, flaws: self.flaws.clone() }))
+        let held = Cell::new(0);
+        FarSide(Rc::new(Inner { server, clock, dice, flaws: self.flaws.clone(), held }))
     }
 }
 
@@ -146,6 +155,8 @@ struct Inner {
     clock: Clock,
     dice: Dice,
     flaws: Vec<Flaw>,
+    /// The calls that were held so far.
+    held: Cell<u32>,
 }
 
 impl FarSide {
@@ -164,7 +175,7 @@ impl Service<Request> for FarSide {
     }
 
     fn call(&mut self, request: Request) -> FarCall {
-        let Inner { server, clock, dice, flaws } = &*self.0;
+        let Inner { server, clock, dice, flaws, held } = &*self.0;
         let now = clock.now();
         let at = Duration::from_nanos(now.as_nanos());
         let flaw = flaws.iter().find(|flaw| flaw.from <= at && at < flaw.until && dice.chance(flaw.share));
@@ -173,6 +184,11 @@ impl Service<Request> for FarSide {
         let (pause, ending) = match flaw.map(|flaw| flaw.kind) {
             None => (None, work()),
             Some(FlawKind::Slow(time)) => (pause(time), work()),
+            Some(FlawKind::Hold(calls, _)) if held.get() >= calls => (None, work()),
+            Some(FlawKind::Hold(_, time)) => {
+                held.set(held.get() + 1);
+                (pause(time), work())
+            }
             Some(FlawKind::Fails) => (pause(FAILURE), Ending::Error(CallError::Failed)),
             Some(FlawKind::Status(status)) => (pause(FAILURE), Ending::Error(CallError::Status(status))),
         };

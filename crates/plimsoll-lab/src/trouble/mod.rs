@@ -84,14 +84,18 @@ mod day;
 #[allow(dead_code)] // has more than today's cells use
 mod far;
 mod guard;
+mod key_flood;
 mod kind;
 #[allow(dead_code)] // has more than today's cells use
 mod phases;
 mod probe;
+mod quota_days;
 mod registry;
 mod report;
 mod row;
 mod run;
+#[allow(dead_code)] // has more than today's cells use
+mod scenes;
 
 pub use cell::{Cell, Size};
 pub use guard::Guard;

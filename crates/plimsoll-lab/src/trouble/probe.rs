@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub(crate) struct Log {
     clock: Clock,
     useful: Duration,
     pub(crate) gauge: RefCell<Option<Gauge>>,
+    pub(crate) held: RefCell<Option<Gauge>>,
     pub(crate) events: Arc<EventCounter>,
     seen_events: RefCell<u64>,
     steps: RefCell<Vec<Counts>>,
@@ -65,6 +67,7 @@ impl Log {
             clock,
             useful,
             gauge: RefCell::default(),
+            held: RefCell::default(),
             events: Arc::default(),
             seen_events: RefCell::default(),
             steps: RefCell::default(),
@@ -116,8 +119,8 @@ pub(crate) struct Probe<S> {
     pub(crate) inner: S,
     pub(crate) log: Rc<Log>,
     pub(crate) dice: Rc<Dice>,
-    /// The share of callers that leave.
-    pub(crate) leaving: f64,
+    /// When callers leave, and which share of them.
+    pub(crate) leaving: (Range<Duration>, f64),
 }
 
 /// A caller that leaves does so within this time.
@@ -138,7 +141,9 @@ where
     fn call(&mut self, request: Request) -> Visit<S::Future> {
         self.log.sent();
         let sent = self.log.clock.now();
-        let leaves = (self.leaving > 0.0 && self.dice.chance(self.leaving)).then(|| -> Pause {
+        let (when, share) = &self.leaving;
+        let some_leave = when.contains(&Duration::from_nanos(sent.as_nanos()));
+        let leaves = (some_leave && self.dice.chance(*share)).then(|| -> Pause {
             Box::pin(self.log.clock.sleep_until(sent + LEAVES_WITHIN.mul_f64(self.dice.uniform())))
         });
         Visit { call: Some(Box::pin(self.inner.call(request))), sent, leaves, log: self.log.clone() }

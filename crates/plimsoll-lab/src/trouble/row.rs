@@ -141,6 +141,14 @@ impl Row {
         self.judge_harm()
     }
 
+    /// Shows the figure without the guard, without a verdict on harm.
+    #[must_use]
+    pub fn beside(mut self, bare: f64) -> Self {
+        self.without = Some(bare);
+        self.harm = false;
+        self
+    }
+
     /// States what the guard spends on purpose, as a share of the figure without it.
     ///
     /// It counts as harm only beyond that share and 2 %.
@@ -184,6 +192,12 @@ impl Row {
         }
     }
 
+    /// Returns why the limit is missed, or why the figure is below the one without the guard.
+    pub fn reason(&self) -> Option<&'static str> {
+        let is_spent = self.without.is_some_and(|bare| self.value < harmless(bare, 0.0));
+        self.known_miss.or(self.spends.filter(|_| is_spent).map(|(_, why)| why))
+    }
+
     /// Formats the figure and its limit.
     pub fn figure(&self) -> String {
         let (value, limit) = (amount(self.value), amount(self.limit));
@@ -193,6 +207,15 @@ impl Row {
     /// Formats the figure without the guard.
     pub fn bare(&self) -> String {
         self.without.map_or_else(|| "–".into(), amount)
+    }
+}
+
+/// Marks the rows of `known` as known to be missed. Each is a phase and the end of a case.
+pub(crate) fn known_misses(rows: &mut [Row], known: &[(Phase, &str)], why: &'static str) {
+    for row in rows {
+        if known.iter().any(|(phase, case)| row.phase == *phase && row.case.ends_with(case)) {
+            row.known_miss = Some(why);
+        }
     }
 }
 

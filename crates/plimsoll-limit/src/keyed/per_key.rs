@@ -1,20 +1,21 @@
 //! A quota for each key.
 
 use super::KeyedLimiter;
+use super::charge::KeyedCharge;
 use super::policy::QuotaPolicy;
 use crate::quota::gcra::Rate;
-use crate::quota::live::LiveQuota;
+use crate::quota::live::{Change, LiveQuota};
 use crate::setup::{
     Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, is_close, max_keys_setter, queue_setters, rejected,
+    when_full_controls, when_full_setter,
 };
-use crate::table::Table;
 use crate::table::gcra_table::{GcraTable, NotBefore};
-use crate::{Quota, quota};
+use crate::table::{Crowd, Table};
+use crate::{Quota, WhenFull, quota};
 use plimsoll_core::parts::{Setup, check};
-use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Rejected, Words, setup_setters};
+use plimsoll_core::{Allowance, ConfigError, ControlError, Rejected, setup_setters};
 use std::fmt;
 use std::hash::Hash;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,10 +35,10 @@ use std::time::Duration;
 ///
 /// It takes 24 bytes for each of its [`max_keys`](KeyedRateLimiterBuilder::max_keys). If there is
 /// no room for a new account, one is evicted whose quota has fully replenished, which changes
-/// nothing for it. If there is none, new accounts share 64 overflow quotas, chosen by hash. Known
-/// accounts keep their own.
+/// nothing for it. If all sixteen that could make room owe units, the one that owes the fewest is
+/// evicted, and what it owed is forgotten. [`WhenFull`] has the other choice.
 ///
-/// A rejection by the account's own quota has the reason `Limited`, one by an overflow quota
+/// A rejection by the account's own quota has the reason `Limited`, one for lack of room
 /// `Throttled`.
 #[doc(alias = "token bucket")]
 #[doc(alias = "governor")]
@@ -54,42 +55,6 @@ pub struct PerKey<K: ?Sized> {
     live: LiveQuota,
     quota_of: Option<QuotaOf<K>>,
     accounts: GcraTable,
-}
-
-/// The units that a [`KeyedRateLimiter`] has charged. Plain data.
-#[derive(Debug)]
-#[must_use = "a charge that is not settled cannot be refunded"]
-pub struct KeyedCharge {
-    entry: u32,
-    units: u32,
-    // Nanoseconds.
-    at: u64,
-    // The interval by which the account was charged.
-    interval: u64,
-    // The burst of the account's quota, if a closure states it.
-    own_burst: Option<NonZeroU32>,
-    // A part of the account's hash. The entry may have another owner later.
-    tag: u32,
-}
-
-/// The part of a hash that a charge stores: 31 bits, so that the last word of a packed charge is
-/// never `u64::MAX`, which stands for none.
-#[inline(always)]
-fn tag(hash: u64) -> u32 {
-    (hash >> 33) as u32
-}
-
-impl Pack for KeyedCharge {
-    fn pack(self) -> Words {
-        let burst = self.own_burst.map_or(0, NonZeroU32::get);
-        let charged = u64::from(self.entry) << 32 | u64::from(self.units);
-        [charged, self.at, self.interval, u64::from(self.tag) << 32 | u64::from(burst)]
-    }
-    fn unpack([charged, at, interval, own]: Words) -> Self {
-        let (entry, units) = ((charged >> 32) as u32, charged as u32);
-        let own_burst = NonZeroU32::new(own as u32);
-        KeyedCharge { entry, units, at, interval, own_burst, tag: (own >> 32) as u32 }
-    }
 }
 
 /// An account by its hash, with the rate that holds for it.
@@ -109,19 +74,23 @@ impl<K: ?Sized> PerKey<K> {
     }
 
     #[inline(always)]
-    fn own_burst(&self, rate: Rate) -> Option<NonZeroU32> {
-        if self.quota_of.is_some() { NonZeroU32::new(rate.burst) } else { None }
-    }
-
-    #[inline(always)]
-    fn charged(&self, entry: u32, hash: u64, rate: Rate, units: u32, at: u64) -> KeyedCharge {
-        let own_burst = self.own_burst(rate);
-        KeyedCharge { entry, units, at, interval: rate.interval, own_burst, tag: tag(hash) }
+    fn charged(PerKeyCaller { hash, rate }: PerKeyCaller, units: u32, at: u64) -> KeyedCharge {
+        KeyedCharge { hash, at, rate, units, is_exact: rate.is_exact() }
     }
 
     #[inline(always)]
     fn rejected(&self, rate: Rate, units: u32, now: u64, refused: NotBefore) -> Rejected {
         rejected(self.common.name, refused.reason(), rate, units, now, refused.at)
+    }
+
+    /// Refunds all but `kept` units of a charge.
+    fn refund_all_but(&self, charge: &KeyedCharge, kept: u32) {
+        let KeyedCharge { hash, at, rate, units, is_exact } = *charge;
+        // By the same clock as the charge.
+        let clock = &self.common.clock;
+        let now = if is_exact { clock.now() } else { clock.coarse() }.as_nanos();
+        self.accounts.refund(hash, now, [units, kept], at, rate.interval);
+        self.common.queues.wake(hash);
     }
 
     /// Returns the rate of a waiting request. A change of the common quota applies to it, too.
@@ -142,6 +111,9 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
     }
     fn table(&self) -> &Table {
         &self.accounts.table
+    }
+    fn key_count(&self) -> usize {
+        self.accounts.count(self.common.now())
     }
 
     #[inline(always)]
@@ -166,7 +138,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         units: u32,
         wrap: impl FnOnce(KeyedCharge) -> T,
     ) -> Result<T, Rejected> {
-        let mut now = self.common.clock.coarse().as_nanos();
+        let mut now = self.common.time_of(caller.rate);
         let mut taken = self.accounts.take(caller.hash, caller.rate, now, units);
         if let Err(NotBefore { at, .. }) = taken
             && is_close(at, now)
@@ -174,33 +146,44 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
             (now, taken) = self.take_precisely(caller, units);
         }
         match taken {
-            Ok(entry) => Ok(wrap(self.charged(entry, caller.hash, caller.rate, units, now))),
+            Ok(_) => Ok(wrap(Self::charged(caller, units, now))),
             Err(refused) => Err(self.rejected(caller.rate, units, now, refused)),
         }
     }
 
     fn charge_at(&self, caller: PerKeyCaller, units: u32, now: u64) -> Result<KeyedCharge, Rejected> {
-        let rate = self.rate_now(caller);
-        match self.accounts.take(caller.hash, rate, now, units) {
-            Ok(entry) => Ok(self.charged(entry, caller.hash, rate, units, now)),
+        let (hash, rate) = (caller.hash, self.rate_now(caller));
+        match self.accounts.take(hash, rate, now, units) {
+            Ok(_) => Ok(Self::charged(PerKeyCaller { hash, rate }, units, now)),
             Err(refused) => Err(self.rejected(rate, units, now, refused)),
         }
     }
 
     fn refund(&self, charge: KeyedCharge) {
-        // By the coarse clock, as most charges are.
-        let now = self.common.clock.coarse().as_nanos();
-        self.accounts.refund(charge.entry, now, charge.units, charge.at, charge.interval);
-        if !self.common.queues.is_quiet()
-            && let Some(entry) = self.accounts.table.at(charge.entry)
-        {
-            self.common.queues.wake(entry.hash());
+        self.refund_all_but(&charge, 0);
+    }
+
+    fn settle_units(&self, charge: &mut KeyedCharge, actual: u32) {
+        let units = std::mem::replace(&mut charge.units, actual);
+        if actual > units {
+            self.debit(PerKeyCaller { hash: charge.hash, rate: charge.rate }, actual - units);
+        } else {
+            self.refund_all_but(&KeyedCharge { units, ..*charge }, actual);
         }
+    }
+
+    fn debit(&self, caller: PerKeyCaller, units: u32) {
+        let rate = self.rate_now(caller);
+        self.accounts.charge(caller.hash, rate, self.common.time_of(rate), units);
+    }
+
+    fn credit(&self, caller: PerKeyCaller, units: u32) {
+        self.accounts.credit(caller.hash, self.common.now(), units);
     }
 
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
         let (rate, now) = (caller.rate, self.common.now());
-        let (free, reason) = self.accounts.free_or_overflow(caller.hash, rate, now);
+        let (free, reason) = self.accounts.free_or_room(caller.hash, rate, now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
         // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
@@ -214,14 +197,11 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn allowances(&self, charge: &KeyedCharge, each: &mut dyn FnMut(Allowance)) {
         let now = self.common.now();
-        let state = self.accounts.read(charge.entry, |hash| tag(hash) == charge.tag);
-        let Some((interval, free)) = state else { return };
-        let rate = match (&self.quota_of, charge.own_burst) {
-            (None, _) => self.live.rate(),
-            (Some(_), None) => return,
-            (Some(_), Some(burst)) => Rate { interval, burst: burst.get() },
-        };
-        each(quota::allowance(self.common.name, rate, free, now));
+        if let Some((interval, free)) = self.accounts.state(charge.hash) {
+            let own = Rate { interval, ..charge.rate };
+            let rate = if self.quota_of.is_some() { own } else { self.live.rate() };
+            each(quota::allowance(self.common.name, rate, free, now));
+        }
     }
 
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
@@ -261,9 +241,9 @@ impl<K: ?Sized> PerKey<K> {
             let allowed = "left unchanged, because a closure states the quotas";
             return Err(ControlError::new("quota", self.live.quota(), allowed));
         }
-        self.live.update(change)?;
-        let (interval, now) = (self.live.rate().interval, self.common.now());
-        self.accounts.table.entries_in_use().for_each(|entry| entry.recount(interval, now));
+        let now = self.common.now();
+        let Change { rate, withheld, raced, .. } = self.live.update(now, change)?;
+        self.accounts.table.entries_in_use().for_each(|entry| entry.recount(rate, withheld, raced, now));
         self.common.queues.wake_all();
         Ok(())
     }
@@ -291,7 +271,9 @@ impl<K: Hash + ?Sized> KeyedRateLimiter<K> {
 impl<K: ?Sized> KeyedRateLimiter<K> {
     /// Changes the quota of every key. Units that are charged stay charged.
     ///
-    /// The call visits the whole table once.
+    /// If the new burst is smaller, what an account owes beyond it is forgiven. So no account waits
+    /// for longer than the new burst takes to be replenished. If it is larger, the difference can be
+    /// taken at once, except what a change has just forgiven. The call visits the whole table once.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, or if a
@@ -305,6 +287,8 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
     pub fn quota(&self) -> Quota {
         self.0.live.quota()
     }
+
+    when_full_controls!();
 }
 
 /// The settings of a [`KeyedRateLimiter`]. Plain data; validated when a limiter is built.
@@ -317,8 +301,11 @@ pub struct KeyedRateLimiterConfig {
     /// The quota of each key. Default: 100 units a second.
     pub quota: Quota,
     /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
-    /// Default: 65,536. Range: 1 to 2³⁰.
+    /// Default: 262,144. Range: 1 to 2³⁰.
     pub max_keys: usize,
+    /// What happens to a new account when the table is full of accounts that owe units. Default:
+    /// `Evict`.
+    pub when_full: WhenFull,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
     /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
@@ -333,6 +320,7 @@ impl Default for KeyedRateLimiterConfig {
             name: "accounts".into(),
             quota: Quota::per_second(100),
             max_keys: MAX_KEYS,
+            when_full: WhenFull::default(),
             queue: QUEUE,
             max_wait: MAX_WAIT,
         }
@@ -369,14 +357,17 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
 
     /// Sets the closure that states the quota of a key, called for each request.
     ///
-    /// It may return a different quota each time; units that are charged stay charged. An invalid
-    /// quota admits nothing. Default: all keys have the same quota.
+    /// The quota of a key may change. Units that are charged stay charged, except that what is owed
+    /// beyond a smaller burst is forgiven. So let it depend on the account, not on the request: an account
+    /// whose quota changes to and fro gets more than either. An invalid quota admits nothing.
+    /// Default: all keys have the same quota.
     pub fn quota_of(mut self, quota_of: impl Fn(&K) -> Quota + Send + Sync + 'static) -> Self {
         self.quota_of = Some(Arc::new(quota_of));
         self
     }
 
     max_keys_setter!();
+    when_full_setter!();
     queue_setters!(keyed);
     setup_setters!(KeyedRateLimiterConfig: clock, dice, observe);
 
@@ -386,12 +377,13 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError> {
         self.config.validate()?;
-        let KeyedRateLimiterConfig { name, quota, max_keys, queue, max_wait } = self.config;
+        let KeyedRateLimiterConfig { name, quota, max_keys, when_full, queue, max_wait } = self.config;
         let identity = self.setup.identity(&name);
+        let crowd = Crowd::new(identity.name, identity.observer.clone());
         Ok(KeyedLimiter(Arc::new(PerKey {
             live: LiveQuota::new(quota),
             quota_of: self.quota_of,
-            accounts: GcraTable::new(max_keys, &identity.dice),
+            accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
             common: Common::new(identity, queue, max_wait),
         })))
     }
@@ -410,23 +402,5 @@ impl<K: ?Sized> fmt::Debug for KeyedRateLimiterBuilder<K> {
             .field("config", &self.config)
             .field("setup", &self.setup)
             .finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn charge_survives_packing() {
-        for (hash, burst) in [(1, 0), (u64::MAX, u32::MAX), (u64::MAX, 0), (1 << 32, 1)] {
-            let own_burst = NonZeroU32::new(burst);
-            let charge = || KeyedCharge { entry: 7, units: 3, at: 5, interval: 9, own_burst, tag: tag(hash) };
-            let packed = Some(charge()).pack();
-            assert_eq!(
-                format!("{:?}", Option::<KeyedCharge>::unpack(packed)),
-                format!("{:?}", Some(charge()))
-            );
-        }
     }
 }

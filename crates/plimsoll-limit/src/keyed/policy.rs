@@ -22,6 +22,8 @@ pub trait QuotaPolicy: Debug + Sized {
     fn common(&self) -> &Common;
     /// Returns the table of accounts.
     fn table(&self) -> &Table;
+    /// Returns the number of accounts that have something to remember. Visits the whole table.
+    fn key_count(&self) -> usize;
 
     /// Derives the caller from its key.
     fn caller(&self, key: &Self::Key) -> Self::Caller
@@ -43,6 +45,12 @@ pub trait QuotaPolicy: Debug + Sized {
     fn charge_at(&self, caller: Self::Caller, units: u32, now: u64) -> Result<Self::Charge, Rejected>;
     /// Refunds a charge. Units that were replenished meanwhile are not returned twice.
     fn refund(&self, charge: Self::Charge);
+    /// Changes a charge to `actual` units.
+    fn settle_units(&self, charge: &mut Self::Charge, actual: u32);
+    /// Charges units for work that was done, whether or not there are enough.
+    fn debit(&self, caller: Self::Caller, units: u32);
+    /// Gives the account up to `units` of its own quota.
+    fn credit(&self, caller: Self::Caller, units: u32);
 
     /// Returns whether requests wait that are served before one of this caller.
     fn is_behind(&self, caller: Self::Caller) -> bool {

@@ -1,18 +1,22 @@
 //! The table of accounts: of fixed size, and without a lock for accounts that are in it.
 //!
 //! It has sets of eight entries. An account is in one of the two sets that its hash names, or in
-//! none. Accounts in none share overflow entries, chosen by hash. One more entry is shared by the
-//! new accounts of a fair limiter for which there is room. Keys are not stored, only 64-bit
-//! hashes of them under a secret. An entry is given to another account only if its own has nothing
-//! left to remember.
+//! none. Keys are not stored, only 64-bit hashes of them under a secret. The owner of the table
+//! ranks accounts for eviction: those with nothing left to remember first.
+//!
+//! The accounts of a fair limiter that are in no set share entries: one for all new accounts for
+//! which there is room, and others, chosen by hash, for those without.
 
+mod crowd;
 pub(crate) mod entry;
 pub(crate) mod gcra_table;
 pub(crate) mod sparse;
+pub(crate) mod when_full;
 
-use entry::{EMPTY, Entry};
+pub(crate) use crowd::Crowd;
+use entry::{EMPTY, Entry, Snapshot};
 use plimsoll_core::Dice;
-use plimsoll_core::parts::sync::{AtomicUsize, Mutex, Ordering, recover};
+use plimsoll_core::parts::sync::{Mutex, recover};
 use plimsoll_core::parts::{KeyedHashState, StripedCounter};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -37,24 +41,32 @@ pub struct Table {
     overflow: Box<[Entry]>,
     move_in_locks: Box<[Mutex<()>]>,
     hasher: KeyedHashState,
-    used: AtomicUsize,
-    // The number of requests of accounts that found no entry.
+    pub(crate) crowd: Crowd,
+    // The number of requests of new accounts that found the table full.
     overflowed: StripedCounter,
 }
 
 /// An entry and its number.
 pub(crate) type EntryAt<'a> = (u32, &'a Entry);
 
+/// Where a new account is.
+pub(crate) enum Room<'a> {
+    /// In an entry that it has just been given, which was like this before.
+    Given(u32, Snapshot),
+    /// In an entry that another thread has given to it.
+    Found(EntryAt<'a>),
+}
+
 impl Table {
     /// Creates a table for at least `accounts`, in whole sets.
-    pub(crate) fn new(accounts: usize, dice: &Dice) -> Self {
+    pub(crate) fn new(accounts: usize, dice: &Dice, crowd: Crowd) -> Self {
         let sets = accounts.div_ceil(WAYS).max(1);
         Table {
             sets: (0..sets).map(|_| Set::default()).collect(),
             overflow: (0..=OVERFLOW).map(|_| Entry::default()).collect(),
             move_in_locks: (0..MOVE_IN_LOCKS).map(|_| Mutex::new(())).collect(),
             hasher: dice.hasher(),
-            used: AtomicUsize::new(0),
+            crowd,
             overflowed: StripedCounter::default(),
         }
     }
@@ -106,10 +118,10 @@ impl Table {
         self.candidates(hash).find(|(_, entry)| entry.is(hash))
     }
 
-    /// Returns the overflow entry of an account without an entry, and counts the request.
-    pub(crate) fn shared(&self, hash: u64) -> EntryAt<'_> {
+    /// Counts a request of a new account that found the table full.
+    pub(crate) fn found_full(&self, now: u64) {
         self.overflowed.add();
-        self.overflow_entry(hash)
+        self.crowd.crowded(now);
     }
 
     /// Returns the overflow entry of an account.
@@ -140,49 +152,49 @@ impl Table {
         n as usize >= self.sets.len() * WAYS
     }
 
-    /// Gives the account an entry of its own: an empty one, or that of the account of the lowest
-    /// rank.
+    /// Gives the account an entry of its own, with this state: an empty one, or that of the account
+    /// of the lowest rank.
     ///
-    /// An account without a rank is not evicted. `fresh` must differ from every state that has a
-    /// rank.
+    /// An account without a rank is not evicted. `state` is computed from the entry as it was, and
+    /// must differ from its state.
     #[cold]
     pub(crate) fn move_in(
         &self,
         hash: u64,
         interval: u64,
-        fresh: u64,
-        rank: impl Fn(u64) -> Option<u64>,
-    ) -> Option<EntryAt<'_>> {
-        let candidates = || self.candidates(hash);
-        let ranked = |entry: &Entry| if entry.is(EMPTY) { Some(0) } else { rank(entry.state_hint()) };
-        // In a flood there is no such entry, and no request need take the lock to learn that. But
-        // another thread may just have moved the same account into the last one, or be doing so
-        // right now. The state is read before the tag: if it is already the new account's, either
-        // the bit or the new hash is visible.
-        if !candidates().any(|(_, entry)| ranked(entry).is_some() || entry.is_changing()) {
-            return self.find(hash);
+        state: impl Fn(Snapshot) -> u64,
+        rank: impl Fn(Snapshot) -> Option<u64>,
+    ) -> Option<Room<'_>> {
+        let ranked = |seen: Snapshot| if seen.is_empty() { Some(0) } else { rank(seen) };
+        // If there is no such entry, no request need take the lock to learn that. But another
+        // thread may just have moved the same account into the last one, or be doing so right now.
+        let may_have_room = |entry: &Entry| entry.snapshot().is_none_or(|seen| ranked(seen).is_some());
+        if !self.candidates(hash).any(|(_, entry)| may_have_room(entry)) {
+            return self.find(hash).map(Room::Found);
         }
         let lock = self.move_in_locks.get(hash as usize % MOVE_IN_LOCKS)?;
         // Two threads must not both move the same account in.
         let _guard = recover(lock.lock());
         if let Some(found) = self.find(hash) {
-            return Some(found);
+            return Some(Room::Found(found));
         }
         // Each round follows the progress of another thread, which has taken a unit here or moved
         // in. An entry that is changing counts as occupied. Retrying until the change is done would
         // depend on a thread that may have been preempted. Giving up would give the account a
         // second quota, in an overflow entry.
         loop {
-            let settled = candidates().filter(|(_, entry)| !entry.is_changing());
-            let (_, (n, entry)) =
-                settled.filter_map(|at| Some((ranked(at.1)?, at))).min_by_key(|(rank, _)| *rank)?;
-            if let Some(empty) = entry.move_in(hash, interval, fresh, |state| rank(state).is_some()) {
-                if empty {
-                    self.used.fetch_add(1, Ordering::Relaxed);
-                }
-                return Some((n, entry));
+            let settled = self.candidates(hash).filter_map(|at| Some((at, at.1.snapshot()?)));
+            let evictable = settled.filter_map(|(at, seen)| Some((ranked(seen)?, at, seen)));
+            let (_, (n, entry), seen) = evictable.min_by_key(|(rank, ..)| *rank)?;
+            if entry.move_in(seen, hash, interval, state(seen)) {
+                return Some(Room::Given(n, seen));
             }
         }
+    }
+
+    /// Returns the lowest state of the accounts that would have to make room for this one.
+    pub(crate) fn lowest_state(&self, hash: u64) -> Option<u64> {
+        self.candidates(hash).map(|(_, entry)| entry.state_hint()).min()
     }
 
     /// Returns all entries that were charged: those of accounts, and those that accounts share.
@@ -196,12 +208,13 @@ impl Table {
         self.sets.len() * WAYS
     }
 
-    /// Returns the number of accounts that are remembered.
-    pub(crate) fn len(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+    /// Returns the number of accounts whose state `is_remembered`. Visits the whole table.
+    pub(crate) fn count(&self, is_remembered: impl Fn(u64) -> bool) -> usize {
+        let entries = self.sets.iter().flat_map(|Set(entries)| entries);
+        entries.filter(|entry| !entry.is(EMPTY) && is_remembered(entry.state_hint())).count()
     }
 
-    /// Returns the number of requests of accounts that found no entry.
+    /// Returns the number of requests of new accounts that found the table full.
     pub(crate) fn overflowed(&self) -> u64 {
         self.overflowed.total()
     }
@@ -209,6 +222,6 @@ impl Table {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("accounts", &self.len()).field("capacity", &self.capacity()).finish()
+        f.debug_struct("Table").field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }

@@ -55,6 +55,10 @@ impl<T> Holes<T> {
         Ticket(self.first + self.items.len() as u64)
     }
 
+    pub(super) fn oldest_item(&self) -> Option<&T> {
+        self.items.front()?.as_ref()
+    }
+
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.notes.front().map(|note| note.at)
     }

@@ -8,6 +8,7 @@ mod codel;
 mod discipline;
 mod holes;
 mod one_or_many;
+mod push;
 mod settings;
 
 pub use discipline::{Bounds, Discipline};
@@ -18,6 +19,9 @@ use crate::{Instant, Reason};
 use age::Expiry;
 use codel::{CoDel, CoDelParams, Head};
 use holes::{Holes, Note};
+
+/// The maximum number of items that [`Queue::pop_many`] removes at a time because they are too old.
+const EXPIRED_BY_POP: usize = 1_024;
 
 /// The place from which an item was taken, for putting it back.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +150,9 @@ impl<T> Queue<T> {
         self.weighed || self.timed
     }
 
-    /// Adds an item, after removing those that are too old.
+    /// Adds an item, after removing some of those that are too old.
+    ///
+    /// It removes at most 32 of them, unless it needs more room.
     ///
     /// # Errors
     /// Returns the item with [`Reason::TooLarge`] if it is heavier than the maximum weight of all
@@ -199,53 +205,6 @@ impl<T> Queue<T> {
         taken.map(|(item, _)| item)
     }
 
-    fn push_noted<L: FnMut(T, Reason)>(
-        &mut self,
-        item: T,
-        weight: u32,
-        now: Instant,
-        lost: &mut L,
-    ) -> Result<Ticket, (T, Reason)> {
-        if self.weighed && u64::from(weight) > self.expiry.bounds.max_weight {
-            return Err((item, Reason::TooLarge));
-        }
-        self.expire(now, lost);
-        // Taken before the evictions: a queue that they empty was not served until it was empty.
-        let was_empty = self.is_empty();
-        while !self.fits(weight) {
-            if self.expiry.discipline.keeps_oldest() {
-                return Err((item, Reason::Full));
-            }
-            match self.take_front() {
-                Some((old, _)) => lost(old, Reason::Evicted),
-                None => return Err((item, Reason::Full)),
-            }
-        }
-        let ticket = self.items.push(item);
-        self.pushes += 1;
-        if self.is_noted() {
-            self.stamp(weight, now, was_empty);
-        }
-        Ok(ticket)
-    }
-
-    /// Notes arrival and weight of the item that was pushed last.
-    fn stamp(&mut self, weight: u32, now: Instant, was_empty: bool) {
-        self.latest = self.latest.max(now);
-        let at = self.latest;
-        if was_empty {
-            self.expiry.empty = at;
-            // The RFC notices it when the last packet is taken. Here that may have expired instead.
-            self.codel.emptied();
-        }
-        if self.len() == 1 && self.timed {
-            self.due = self.expiry.of(at);
-        }
-        let weight = if self.weighed { weight } else { 0 };
-        self.weight += u64::from(weight);
-        self.items.note(Note { at, weight });
-    }
-
     /// Takes the next item, after removing those that are too old.
     #[inline]
     pub fn pop<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) -> Option<T> {
@@ -291,6 +250,8 @@ impl<T> Queue<T> {
     }
 
     /// Takes up to `max` items in turn and appends them to `out`. Returns their number.
+    ///
+    /// It returns fewer, although more are there, if it had to remove too many that are too old.
     pub fn pop_many<L: FnMut(T, Reason)>(
         &mut self,
         max: usize,
@@ -303,7 +264,7 @@ impl<T> Queue<T> {
         out.reserve(max);
         let queue = matches!(self.expiry.discipline, Discipline::Fifo | Discipline::KeepOldest);
         if !(queue && self.items.drain_front(max, out)) {
-            while out.len() - before < max {
+            while out.len() - before < max && self.expire_up_to(EXPIRED_BY_POP, now, lost) {
                 match self.pop(now, lost) {
                     Some(item) => out.push(item),
                     None => break,
@@ -337,24 +298,42 @@ impl<T> Queue<T> {
     /// Removes the items that are too old at `now`.
     #[inline]
     pub fn expire<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
-        if self.timed && self.due <= now {
-            self.expire_due(now, lost);
-        }
+        self.expire_up_to(usize::MAX, now, lost);
     }
 
-    fn expire_due<L: FnMut(T, Reason)>(&mut self, now: Instant, lost: &mut L) {
-        if let Discipline::LifoWithAge { .. } = self.expiry.discipline
-            && self.items.newest().is_some_and(|newest| self.expiry.of(newest) <= now)
-        {
-            self.clear(Reason::Expired, lost);
-        }
-        while self.items.oldest().is_some_and(|oldest| self.expiry.of_oldest(oldest) <= now) {
+    /// Removes up to `max` of the items that are too old at `now`. Returns whether none is left.
+    #[inline]
+    pub fn expire_up_to<L: FnMut(T, Reason)>(&mut self, max: usize, now: Instant, lost: &mut L) -> bool {
+        !self.may_expire(now) || self.expire_due(max, now, lost)
+    }
+
+    /// Returns whether an item may be too old at `now`: cheap, and more often than necessary.
+    #[inline]
+    pub fn may_expire(&self, now: Instant) -> bool {
+        self.timed && self.due <= now
+    }
+
+    fn expire_due<L: FnMut(T, Reason)>(&mut self, max: usize, now: Instant, lost: &mut L) -> bool {
+        let stack = matches!(self.expiry.discipline, Discipline::LifoWithAge { .. });
+        // Then all are too old.
+        let all = stack && self.items.newest().is_some_and(|newest| self.expiry.of(newest) <= now);
+        let mut left = max;
+        while all && !self.is_empty() || self.oldest_is_too_old(now) {
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
             match self.take_front() {
                 Some((old, _)) => lost(old, Reason::Expired),
                 None => break,
             }
         }
         self.due = self.next_expiry().unwrap_or(Instant::FAR_FUTURE);
+        true
+    }
+
+    fn oldest_is_too_old(&self, now: Instant) -> bool {
+        self.items.oldest().is_some_and(|oldest| self.expiry.of_oldest(oldest) <= now)
     }
 
     /// Returns when an item that arrived `at` is too old.
@@ -369,6 +348,16 @@ impl<T> Queue<T> {
     /// [`CoDel`](Discipline::CoDel) drops items only when one is taken.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.expiry.next(self.items.oldest()?, self.items.newest()?)
+    }
+
+    /// Returns the oldest item.
+    pub fn oldest(&self) -> Option<&T> {
+        self.items.oldest_item()
+    }
+
+    /// Takes the oldest item, whatever the discipline.
+    pub fn pop_oldest(&mut self) -> Option<T> {
+        self.take_front().map(|(item, _)| item)
     }
 
     /// Removes all items, for `reason`.

@@ -3,7 +3,6 @@
 use super::waiters::{Removed, WaiterId};
 use super::{Capacity, Semaphore, Start};
 use crate::parts::coop::within_budget;
-use crate::parts::sync::Ordering;
 use crate::time::Sleep;
 use crate::{Event, Instant, Rejected};
 use pin_project_lite::pin_project;
@@ -131,9 +130,8 @@ impl<C: Capacity> Acquire<C> {
                 if semaphore.capacity.is_closed() {
                     return Poll::Ready(Err(semaphore.closed()));
                 }
-                // A full queue rejects by three loads.
-                let (queued, limit) = (semaphore.queued(), semaphore.queue_limit());
-                if queued >= limit && (limit == 0 || semaphore.rejects.load(Ordering::Relaxed)) {
+                let queued = semaphore.queued();
+                if semaphore.rejects_newcomer(queued) {
                     return Poll::Ready(Err(semaphore.full(queued)));
                 }
                 let since = semaphore.clock.now();

@@ -92,11 +92,13 @@ impl FixedCapacity {
     /// Returns the number of places in use.
     ///
     /// It exceeds the limit after the limit was lowered, until enough places are released.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         taken(self.word())
     }
 
     /// Returns the number of places.
+    #[inline]
     pub fn limit(&self) -> u32 {
         limit(self.word())
     }
@@ -166,6 +168,7 @@ impl Capacity for FixedCapacity {
         self.0.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
+    #[inline]
     fn is_closed(&self) -> bool {
         self.word() & CLOSED != 0
     }

@@ -32,6 +32,8 @@ pub struct Semaphore<C: Capacity> {
     max_wait: AtomicU64,
     // A copy of the queue's length, written under the lock: a full queue rejects without taking it.
     queued: AtomicU32,
+    // When the time of the oldest waiter has passed, in nanoseconds. Written with `queued`.
+    first_until: AtomicU64,
     // Whether a full queue rejects newcomers rather than evict waiters.
     rejects: AtomicBool,
     waiters: Mutex<Waiters<C::Token>>,
@@ -51,6 +53,7 @@ impl<C: Capacity> Semaphore<C> {
             queue_limit: AtomicU32::new(queue),
             max_wait: AtomicU64::new(nanos(max_wait)),
             queued: AtomicU32::new(0),
+            first_until: AtomicU64::new(u64::MAX),
             rejects: AtomicBool::new(true),
             waiters: Mutex::new(Waiters::new(name, Discipline::KeepOldest, 0)),
         }
@@ -271,10 +274,22 @@ impl<C: Capacity> Semaphore<C> {
 
     /// Publishes the length of the queue. Called after every change of it, under its lock.
     fn measure(&self, waiters: &Waiters<C::Token>) {
+        self.first_until.store(waiters.first_until().as_nanos(), Ordering::Relaxed);
         let before = self.queued.swap(waiters.len(), Ordering::Relaxed);
         if (before == 0) != (waiters.len() == 0) {
             self.capacity.set_waiting(waiters.len() > 0);
         }
+    }
+
+    /// Returns whether a full queue rejects a newcomer, by a few loads.
+    ///
+    /// Not if the oldest waiter's time has passed: its executor may be too busy to poll it.
+    fn rejects_newcomer(&self, queued: u32) -> bool {
+        let limit = self.queue_limit();
+        queued >= limit
+            && (limit == 0
+                || self.rejects.load(Ordering::Relaxed)
+                    && self.clock.coarse().as_nanos() < self.first_until.load(Ordering::Relaxed))
     }
 
     /// Joins the queue. Returns the waiter's id and the first instant at which it may expire.
@@ -286,7 +301,11 @@ impl<C: Capacity> Semaphore<C> {
         if self.capacity.is_closed() {
             return Err(self.closed());
         }
-        waiters.set_limit(self.queue_limit() as usize, since, &mut wakers);
+        let limit = self.queue_limit();
+        if waiters.len() >= limit {
+            waiters.reject_overdue(since, &mut wakers);
+        }
+        waiters.set_limit(limit as usize, since, &mut wakers);
         let pushed = waiters.push(waker, since, until, &mut wakers);
         let (queued, wakes_at) = (waiters.len(), waiters.expires_at(since).min(until));
         self.measure(&waiters);

@@ -161,15 +161,17 @@ impl<T> Waiters<T> {
     pub(super) fn next(&mut self, now: Instant, wakers: &mut Wakers) -> Option<u32> {
         loop {
             let next = self.change(now, wakers, |queue, mut lost| queue.pop(now, &mut lost))?;
-            let name = self.name;
             match self.entry(next) {
-                Some(entry) if entry.until <= now => {
-                    let late = Rejected::new(name, Reason::Expired).over(now.since(entry.since));
-                    self.resolve(next, Err(late), wakers);
-                }
+                Some(entry) if entry.until <= now => self.resolve_overdue(next, now, wakers),
                 _ => return Some(next),
             }
         }
+    }
+
+    fn resolve_overdue(&mut self, n: u32, now: Instant, wakers: &mut Wakers) {
+        let since = self.entry(n).map_or(now, |entry| entry.since);
+        let late = Rejected::new(self.name, Reason::Expired).over(now.since(since));
+        self.resolve(n, Err(late), wakers);
     }
 
     pub(super) fn resolve(&mut self, n: u32, result: Result<T, Rejected>, wakers: &mut Wakers) {
@@ -183,6 +185,22 @@ impl<T> Waiters<T> {
     pub(super) fn expire(&mut self, now: Instant, wakers: &mut Wakers) {
         if self.queue.is_timed() {
             self.change(now, wakers, |queue, mut lost| queue.expire(now, &mut lost));
+        }
+    }
+
+    /// Returns when the time of the oldest waiter has passed.
+    pub(super) fn first_until(&self) -> Instant {
+        let oldest = self.queue.oldest().and_then(|&n| self.entries.get(n as usize));
+        oldest.map_or(Instant::FAR_FUTURE, |entry| entry.until)
+    }
+
+    /// Rejects the oldest waiters, as far as their time has passed.
+    ///
+    /// Their timers may have fired, but they have not been polled yet.
+    pub(super) fn reject_overdue(&mut self, now: Instant, wakers: &mut Wakers) {
+        while self.first_until() <= now {
+            let Some(oldest) = self.queue.pop_oldest() else { return };
+            self.resolve_overdue(oldest, now, wakers);
         }
     }
 

@@ -17,6 +17,10 @@ pub(crate) struct Measurement {
     pub(crate) busy: bool,
     /// The rate of arrivals over the last seconds.
     pub(crate) arrival_rate: f64,
+    /// The rate at which work leaves a queue that is never empty, if it is known.
+    pub(crate) capacity: Option<f64>,
+    /// The time since the last departure, while requests wait.
+    pub(crate) silent: f64,
 }
 
 /// The requests to admit.
@@ -38,21 +42,5 @@ impl Admit {
             keep_rate if keep_rate <= 0.0 => Admit::Nothing,
             keep_rate => Admit::Rate(keep_rate * arrival_rate),
         }
-    }
-}
-
-/// The decision of a controller.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Command {
-    pub(crate) admit: Admit,
-    /// Whether the delay is far above its target. The next tick comes earlier then.
-    pub(crate) is_overloaded: bool,
-    /// The rate at which work leaves a queue that is never empty, if it is known.
-    pub(crate) capacity: Option<f64>,
-}
-
-impl From<Admit> for Command {
-    fn from(admit: Admit) -> Self {
-        Command { admit, is_overloaded: false, capacity: None }
     }
 }

@@ -8,11 +8,12 @@ mod rate;
 use crate::Curve;
 use crate::curve::clamp;
 use log::LogController;
-pub(super) use measurement::{Admit, Command, Measurement};
+pub(super) use measurement::{Admit, Measurement};
 use pie::Pie;
 use plimsoll_core::ConfigError;
 use rate::RateController;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The way in which a [`LoadShedder`](crate::LoadShedder) is steered. Plain data.
@@ -62,10 +63,16 @@ pub(super) enum CurveSource {
 
 impl CurveSource {
     /// Returns the share that is kept at this load, 0.0 to 1.0.
-    fn keep_rate(&self, load: f64) -> f64 {
+    ///
+    /// Returns `None` if the function panics, or returns what is not a number. The panic hook
+    /// reports the panic.
+    fn keep_rate(&self, load: f64) -> Option<f64> {
         match self {
-            CurveSource::Plain(curve) => curve.keep_rate(load),
-            CurveSource::Function(function) => clamp(function(load)),
+            CurveSource::Plain(curve) => Some(curve.keep_rate(load)),
+            CurveSource::Function(function) => {
+                let keep_rate = catch_unwind(AssertUnwindSafe(|| function(load))).ok()?;
+                (!keep_rate.is_nan()).then(|| clamp(keep_rate))
+            }
         }
     }
 }
@@ -92,12 +99,11 @@ pub(super) enum Controller {
 
 impl Controller {
     /// Creates a controller. `target` and `tick`, the usual time between ticks, are in seconds.
-    pub(super) fn new(control: Control, target: f64, tick: f64, capacity: Option<f64>) -> Self {
+    pub(super) fn new(control: Control, target: f64, tick: f64) -> Self {
         match control {
-            Control::Rate => Controller::Rate(
-                RateController::new(target, tick, capacity),
-                LogController::new(target, tick),
-            ),
+            Control::Rate => {
+                Controller::Rate(RateController::new(target, tick), LogController::new(target, tick))
+            }
             Control::Pie => Controller::Pie(Pie::new(target)),
             Control::Curve(curve) => Controller::Curve(CurveSource::Plain(curve)),
             Control::Red(curve) => Controller::red(CurveSource::Plain(curve)),
@@ -139,30 +145,30 @@ impl Controller {
         matches!(self, Controller::Rate(..))
     }
 
-    /// Replaces the capacity that was measured.
-    pub(super) fn set_capacity(&mut self, capacity: f64) {
-        if let Controller::Rate(rate, _) = self {
-            rate.set_capacity(capacity);
-        }
+    /// Returns the number of waiting requests up to which nothing is dropped.
+    pub(super) fn spared(&self) -> u64 {
+        if matches!(self, Controller::Pie(_)) { Pie::SPARED } else { 0 }
     }
 
     /// Decides what to admit until the next tick.
-    pub(super) fn tick(&mut self, at: Measurement) -> Command {
-        let share = |keep_rate| Admit::share(keep_rate, at.arrival_rate).into();
-        match self {
+    ///
+    /// Returns `None` if a function does not decide.
+    pub(super) fn tick(&mut self, at: Measurement) -> Option<Admit> {
+        let share = |keep_rate| Admit::share(keep_rate, at.arrival_rate);
+        Some(match self {
             Controller::Rate(rate, log) => match (at.depth, at.delay) {
-                (None, Some(delay)) => share(log.tick(at.dt, delay)),
+                (None, Some(delay)) => share(log.tick(at.dt, delay, at.arrival_rate)),
                 _ => rate.tick(at),
             },
             Controller::Pie(pie) => share(pie.tick(at)),
-            Controller::Curve(curve) => share(curve.keep_rate(load(at))),
+            Controller::Curve(curve) => share(curve.keep_rate(load(at))?),
             Controller::Red(curve, average) => {
                 // The weight of RED: 0.002 for each arrival.
                 let old = 0.998_f64.powf(at.arrivals.max(1.0));
                 *average = *average * old + load(at) * (1.0 - old);
-                share(curve.keep_rate(*average))
+                share(curve.keep_rate(*average)?)
             }
-        }
+        })
     }
 }
 
@@ -179,9 +185,8 @@ mod tests {
     fn function_is_limited_to_shares() {
         let own = CurveSource::Function(Arc::new(|load| load));
         let loads = [-3.0, 0.0, 0.3, 7.0, f64::INFINITY];
-        assert_eq!(loads.map(|load| own.keep_rate(load)), [0.0, 0.0, 0.3, 1.0, 1.0]);
+        assert_eq!(loads.map(|load| own.keep_rate(load).unwrap()), [0.0, 0.0, 0.3, 1.0, 1.0]);
         assert_eq!(format!("{own:?}"), "Curve(own)");
-        // A share that is not a number drops nothing.
-        assert_eq!(CurveSource::Function(Arc::new(|_| f64::NAN)).keep_rate(f64::NAN), 1.0);
+        assert_eq!(CurveSource::Function(Arc::new(|_| f64::NAN)).keep_rate(1.0), None);
     }
 }

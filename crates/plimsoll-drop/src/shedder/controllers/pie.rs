@@ -22,6 +22,8 @@ impl Pie {
     const BETA: f64 = 1.25;
     /// The burst allowance in seconds.
     const BURST: f64 = 0.15;
+    /// The RFC never drops while two or fewer packets wait.
+    pub(super) const SPARED: u64 = 2;
     /// The number of departures in one measurement of their rate: about the 16 KiB of the RFC. A
     /// single tick may see none, and would then take a long queue for an empty one.
     const MEASURED: f64 = 16.0;
@@ -57,7 +59,8 @@ impl Pie {
             self.departure_rate = Some(self.departure_rate.map_or(new, |old| old + (new - old) / 8.0));
             self.measured = (0.0, 0.0);
         }
-        self.departure_rate.map_or(0.0, |rate| depth / rate)
+        // The oldest request has waited at least since the last departure.
+        self.departure_rate.map_or(0.0, |rate| depth / rate).max(at.silent)
     }
 
     fn update(&mut self, dt: f64, delay: f64) -> f64 {

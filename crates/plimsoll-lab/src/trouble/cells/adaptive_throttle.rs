@@ -19,21 +19,5 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T1,
-    Trouble::T2,
-    Trouble::T3,
-    Trouble::T4,
-    Trouble::T5,
-    Trouble::T6,
-    Trouble::T7,
-    Trouble::T8,
-    Trouble::T9,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T4, Trouble::T5, Trouble::T8, Trouble::T9, Trouble::T19, Trouble::T22];

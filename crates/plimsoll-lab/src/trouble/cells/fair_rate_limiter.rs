@@ -1,11 +1,25 @@
 //! The cells of `FairRateLimiter`.
 
-use crate::trouble::cell::Cell;
+use std::time::Duration;
+
+use plimsoll::FairRateLimiter;
+use plimsoll::limit::Quota;
+
+use crate::trouble::alone::Alone;
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
+use crate::trouble::quota_days::{self, Limiter};
+use crate::trouble::row::{Phase, Row};
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    Vec::new()
+    vec![
+        Cell::new(Guard::FairRateLimiter, Trouble::T8, |_, seed| quota_days::seldom(limiter, seed)),
+        Cell::new(Guard::FairRateLimiter, Trouble::T9, |_, seed| quota_days::changed(limiter, seed)),
+        Cell::new(Guard::FairRateLimiter, Trouble::T19, |_, seed| quota_days::jumped(limiter, seed)),
+        Cell::new(Guard::FairRateLimiter, Trouble::T10, key_flood),
+    ]
 }
 
 /// The troubles without a meaning here, and why.
@@ -24,16 +38,85 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T8,
-    Trouble::T9,
-    Trouble::T10,
-    Trouble::T11,
-    Trouble::T12,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T11, Trouble::T12, Trouble::T15, Trouble::T16, Trouble::T18, Trouble::T20, Trouble::T22];
+
+const MS: Duration = Duration::from_millis(1);
+/// Light accounts send 30 a second, a quarter of a fair share, and heavy ones 300.
+const LIGHT: u64 = 16;
+const HEAVY: u64 = 4;
+
+/// Runs 20 accounts that use up 1,000 a second. After two seconds a flood of `rate` distinct keys a
+/// second begins, and after three the tail is used up. Returns what light accounts, known ones and
+/// newcomers are admitted in the `millis` after that, and newcomers one second after the flood.
+fn day(seed: u64, millis: u64, rate: u64) -> [f64; 4] {
+    let alone = Alone::new(seed);
+    let limiter = FairRateLimiter::<u64>::builder().quota(Quota::per_second(1_000).burst(100));
+    let limiter = limiter.clock(alone.clock()).dice(alone.guard_dice(0)).build();
+    let limiter = limiter.unwrap_or_else(|error| unreachable!("{error}"));
+    let try_acquire = |key: u64| limiter.check(&key).is_ok();
+    let (mut flood, mut admitted) = (1 << 40, [0; 4]);
+    for n in 0..millis + 5_000 {
+        let flooded = (2_000..3_000 + millis).contains(&n);
+        let (during, late) = (flooded && n >= 3_000, n >= 4_000 + millis);
+        // The flood and the heavy accounts come on both sides of the others.
+        for half in 0..2 {
+            if flooded {
+                let due = rate * (2 * n + half + 1) / 2_000 - rate * (2 * n + half) / 2_000;
+                (flood..flood + due).for_each(|key| _ = try_acquire(key));
+                flood += due;
+            }
+            let heavy = (0..HEAVY).filter(|key| (n + half + key) % 7 < 1 && try_acquire(1_000 + key)).count();
+            admitted[1] += if during { heavy } else { 0 };
+            if half == 0 {
+                let light = (0..LIGHT).filter(|key| (n + 2 * key) % 33 == 0 && try_acquire(*key)).count();
+                let new = usize::from(n % 100 == 50 && try_acquire((1 << 30) + n));
+                admitted[0] += if during { light } else { 0 };
+                admitted[1] += if during { light } else { 0 };
+                admitted[2] += if during { new } else { 0 };
+                admitted[3] += if late { new } else { 0 };
+            }
+        }
+        alone.time().advance(MS);
+    }
+    admitted.map(|admitted| admitted as f64)
+}
+
+/// A flood of keys while the shared rate is used up. New accounts share the tail.
+fn key_flood(size: Size, seed: u64) -> Vec<Row> {
+    const TAIL: &str = "new accounts share the tail, a twentieth of the rate, with the keys of the flood";
+    let mut rows = Vec::new();
+    for rate in size.pick([1_000, 25_000, 100_000], [1_000, 25_000, 500_000]) {
+        let millis = size.pick(1_000, 60_000);
+        let (with, without) = (day(seed, millis, rate), day(seed, millis, 0));
+        let [light, known, new, late] = [0, 1, 2, 3].map(|n| with[n] / without[n] * 100.0);
+        let row = |who: &str, value, limit, phase| {
+            let case = format!("{who} at 1,000 a second, {} k keys/s", rate / 1_000);
+            Row::at_least(case, value, limit, "%").phase(phase).without(100.0)
+        };
+        rows.extend([
+            row("light accounts", light, 95.0, Phase::During),
+            row("known accounts together", known, 95.0, Phase::During).spends(0.05, TAIL),
+            row("newcomers", new, 50.0, Phase::During).spends(1.0, TAIL).known_miss(TAIL),
+            row("newcomers one second later", late, 95.0, Phase::After),
+        ]);
+    }
+    rows
+}
+
+/// A limiter as one account sees it.
+fn limiter(alone: &Alone, quota: Quota) -> Limiter {
+    let limiter = FairRateLimiter::<u64>::builder()
+        .quota(quota)
+        .max_keys(64)
+        .clock(alone.clock())
+        .build()
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    let changed = limiter.clone();
+    Limiter {
+        try_acquire: Box::new(move || limiter.check(&1).is_ok()),
+        set_quota: Box::new(move |quota| {
+            changed.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"))
+        }),
+    }
+}

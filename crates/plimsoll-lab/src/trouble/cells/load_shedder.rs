@@ -35,23 +35,8 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T1,
-    Trouble::T3,
-    Trouble::T6,
-    Trouble::T7,
-    Trouble::T8,
-    Trouble::T9,
-    Trouble::T13,
-    Trouble::T14,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T8, Trouble::T9, Trouble::T13, Trouble::T14, Trouble::T19, Trouble::T22];
 
 /// The far side hangs for ten seconds and loses its calls: the shedder must not take the silence
 /// for spare capacity, nor the calls that were lost for a queue.

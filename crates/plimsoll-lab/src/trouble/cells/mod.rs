@@ -8,11 +8,14 @@ mod keyed_circuit_breaker;
 mod keyed_rate_limiter;
 mod load_shedder;
 mod mailbox;
+mod pools;
 mod random_drop;
 mod rate_limiter;
 mod stacks;
+mod system;
 mod tiered_rate_limiter;
 mod valve;
+mod worker_pool;
 mod workers;
 
 use crate::trouble::cell::Cell;
@@ -32,11 +35,22 @@ macro_rules! lines {
     ($($guard:ident $file:ident,)*) => {
         vec![$(Line {
             guard: Guard::$guard,
-            cells: $file::cells(),
+            cells: with_system_cells(Guard::$guard, $file::cells()),
             without_meaning: $file::WITHOUT_MEANING,
             not_yet: $file::NOT_YET,
         }),*]
     };
+}
+
+/// Adds the system cells of a guard for which it has no cell of its own.
+fn with_system_cells(guard: Guard, mut own: Vec<Cell>) -> Vec<Cell> {
+    for cell in system::cells(guard) {
+        if own.iter().all(|one| one.trouble != cell.trouble) {
+            own.push(cell);
+        }
+    }
+    own.sort_by_key(|cell| cell.trouble);
+    own
 }
 
 /// Returns the line of every guard.

@@ -1,11 +1,26 @@
-//! The cells of the stacks of the README.
+//! The cells of the stacks that the README and the guide recommend.
 
-use crate::trouble::cell::Cell;
+use plimsoll::{CircuitBreaker, Then, Valve, layer, wait_layer};
+use tower_layer::Layer;
+
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::course::{Course, Limits};
+use crate::trouble::day::Bench;
+use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
+use crate::trouble::row::{Phase, Row, known_misses};
+use crate::trouble::scenes::{
+    Lengths, SLOTS, SYSTEM, Scene, bounded, breaker_back, is_outage, judge, scenes,
+};
+
+const GUARD: Guard = Guard::Stacks;
+/// The queue of the README.
+const QUEUE: u32 = 32;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    Vec::new()
+    let troubles = SYSTEM.into_iter().chain([Trouble::T14]);
+    troubles.map(|trouble| Cell::of(GUARD, trouble, system)).collect()
 }
 
 /// The troubles without a meaning here, and why.
@@ -24,16 +39,43 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T1,
-    Trouble::T2,
-    Trouble::T3,
-    Trouble::T6,
-    Trouble::T7,
-    Trouble::T14,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T17,
-    Trouble::T18,
-    Trouble::T20,
-];
+pub(crate) const NOT_YET: &[Trouble] = &[];
+
+/// The limits of a stack with a breaker: where the far side is out, the breaker may take its time.
+fn with_breaker(scene: &Scene, _: &Course) -> Limits {
+    let limits = bounded(scene, 0);
+    if is_outage(scene.trouble) { Limits { back: Some(breaker_back(scene)), ..limits } } else { limits }
+}
+
+fn breaker(bench: &Bench) -> Result<CircuitBreaker, plimsoll::ConfigError> {
+    CircuitBreaker::builder().clock(bench.clock()).dice(bench.dice(0)).build()
+}
+
+/// A breaker and a valve as one tuple, and a waiting valve with a breaker behind it.
+fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::with_breaker(trouble, size));
+    let mut rows = judge(&scenes, seed, "layer((breaker, valve))", with_breaker, |bench| {
+        let valve = Valve::builder().concurrency(SLOTS).clock(bench.clock()).build()?;
+        let held = valve.clone();
+        bench.held(move || held.in_flight().into());
+        Ok(layer((breaker(bench)?, valve)).layer(bench.far()))
+    });
+    let limits = |scene: &Scene, bare: &Course| Limits {
+        back: with_breaker(scene, bare).back,
+        ..bounded(scene, QUEUE.into())
+    };
+    rows.extend(judge(&scenes, seed, "wait_layer(Then(valve, breaker))", limits, |bench| {
+        let valve = Valve::builder().concurrency(SLOTS).queue(QUEUE).clock(bench.clock()).build()?;
+        let (queued, held) = (valve.clone(), valve.clone());
+        bench.gauge(move || queued.queued().into());
+        bench.held(move || held.in_flight().into());
+        Ok(wait_layer(Then(valve, breaker(bench)?)).layer(bench.far()))
+    }));
+    let known = [(Phase::After, "breaker)), deadline 10 s, twice the capacity: time to be back")];
+    known_misses(
+        &mut rows,
+        &known,
+        "the breaker learns of a hang only when callers give up, after ten seconds",
+    );
+    rows
+}

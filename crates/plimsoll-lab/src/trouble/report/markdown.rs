@@ -47,8 +47,7 @@ pub fn markdown(matrix: &Matrix) -> String {
             "\n### {guard}\n\n| trouble | phase | case | figure and limit | without | verdict |\n|---|---|---|---|---|---|"
         );
         for row in rows {
-            let why = row.known_miss.or(row.spends.map(|(_, why)| why));
-            let why = why.map_or_else(String::new, |why| format!(". {why}"));
+            let why = row.reason().map_or_else(String::new, |why| format!(": {why}"));
             let _ = writeln!(
                 out,
                 "| {} | {} | {} | {} | {} | {}{why} |",

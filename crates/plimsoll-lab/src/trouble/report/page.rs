@@ -13,7 +13,7 @@ fn words(words: &[&str]) -> Vec<String> {
 pub fn page(matrix: &Matrix) -> String {
     let head = ["guard"].into_iter().chain(Trouble::ALL.iter().map(|trouble| trouble.id()));
     let row = |row: &crate::trouble::row::Row| {
-        let why = row.known_miss.or(row.spends.map(|(_, why)| why)).unwrap_or_default();
+        let why = row.reason().unwrap_or_default();
         vec![
             row.guard.to_string(),
             row.trouble.to_string(),

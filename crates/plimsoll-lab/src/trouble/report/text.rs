@@ -31,10 +31,7 @@ pub fn table(matrix: &Matrix) -> String {
 pub(crate) fn line(row: &Row) -> String {
     let (phase, case, figure, bare) = (row.phase.as_str(), &row.case, row.figure(), row.bare());
     let mut line = format!("  {phase:<7}{case:<64}{figure:>20}   without: {bare:<7} {}", row.verdict());
-    if let Some((share, why)) = row.spends {
-        let _ = write!(line, " (spends {:.1} %: {why})", share * 100.0);
-    }
-    if let Some(why) = row.known_miss {
+    if let Some(why) = row.reason() {
         let _ = write!(line, ": {why}");
     }
     line

@@ -6,8 +6,8 @@ use crate::Quota;
 use crate::keyed::KeyedLimiter;
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters};
-use crate::table::Table;
 use crate::table::entry::Entry;
+use crate::table::{Crowd, Table};
 use plimsoll_core::parts::sync::AtomicU64;
 use plimsoll_core::parts::{Setup, check, intern};
 use plimsoll_core::{ConfigError, Event, setup_setters};
@@ -30,7 +30,7 @@ pub struct FairRateLimiterConfig {
     /// contended. Default: 0.05. Range: above 0.0, at most 1.0.
     pub tail: f64,
     /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
-    /// Default: 65,536. Range: 1 to 2³⁰.
+    /// Default: 262,144. Range: 1 to 2³⁰.
     pub max_keys: usize,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
     /// Range: 0 to 2³¹ − 1.
@@ -162,6 +162,7 @@ impl<K: ?Sized> FairRateLimiterBuilder<K> {
         let FairRateLimiterConfig { name, quota, tail, max_keys, queue, max_wait } = self.config;
         let identity = self.setup.identity(&name);
         let dice = identity.dice.clone();
+        let crowd = Crowd::new(identity.name, identity.observer.clone());
         let common = Common::new(identity, queue, max_wait);
         advise(&common, &quota);
         Ok(KeyedLimiter(Arc::new(Fair {
@@ -171,7 +172,7 @@ impl<K: ?Sized> FairRateLimiterBuilder<K> {
             common,
             live: LiveQuota::new(quota),
             bucket: Entry::counting(quota.gcra().interval),
-            table: Table::new(max_keys, &dice),
+            table: Table::new(max_keys, &dice, crowd),
             caps: OnceLock::new(),
             dice,
             share_of: self.share_of,

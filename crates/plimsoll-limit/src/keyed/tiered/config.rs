@@ -1,16 +1,21 @@
 //! The settings of a tiered limiter, and building one.
 
 use super::classes::{Class, ClassLimits, SharedLimit};
-use super::{ClassOf, MAX_CLASSES, Tiered, TieredRateLimiter};
-use crate::Quota;
+use super::{ClassOf, FEW, MAX_CLASSES, Tiered, TieredRateLimiter};
 use crate::keyed::KeyedLimiter;
-use crate::setup::{Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters};
+use crate::setup::{
+    Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters, when_full_setter,
+};
+use crate::table::Crowd;
 use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
-use plimsoll_core::parts::{Setup, check};
+use crate::{Quota, WhenFull};
+use plimsoll_core::parts::{Setup, check, intern};
 use plimsoll_core::{ConfigError, setup_setters};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The settings of a [`TieredRateLimiter`]. Plain data; validated when a limiter is built.
@@ -28,8 +33,11 @@ pub struct TieredRateLimiterConfig {
     /// Every account that is in no other class is in the first one.
     pub classes: Vec<Class>,
     /// The maximum number of keys that are remembered, rounded up to a multiple of 8.
-    /// Default: 65,536. Range: 1 to 2³⁰.
+    /// Default: 262,144. Range: 1 to 2³⁰.
     pub max_keys: usize,
+    /// What happens to a new account when the table is full of accounts that owe units. Default:
+    /// `Evict`.
+    pub when_full: WhenFull,
     /// The maximum number of waiting requests, of all accounts together. Default: 1,024.
     /// Range: 0 to 2³¹ − 1.
     pub queue: u32,
@@ -45,6 +53,7 @@ impl Default for TieredRateLimiterConfig {
             global: None,
             classes: vec![],
             max_keys: MAX_KEYS,
+            when_full: WhenFull::default(),
             queue: QUEUE,
             max_wait: MAX_WAIT,
         }
@@ -70,6 +79,12 @@ impl TieredRateLimiterConfig {
         check_max_keys(self.max_keys)?;
         check::queue(self.queue, self.max_wait)
     }
+}
+
+/// Returns the classes after the first `skipped` ones, by name.
+fn by_name(classes: &[Class], skipped: usize) -> HashMap<&'static str, u16> {
+    let all = classes.iter().enumerate().skip(skipped);
+    all.map(|(n, class)| (intern(&class.name), n as u16)).collect()
 }
 
 /// Builds a [`TieredRateLimiter`]. Created by
@@ -106,15 +121,17 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
 
     /// Sets the closure that names the class of a key, called for each request.
     ///
-    /// An unknown name stands for the first class. `K` may be a type of your own that knows its
-    /// class, such as a user with a plan. Its hash must depend on the identity of the account only.
-    /// Default: every account is in the first class.
+    /// For a name that no class has, the first class stands, so put the strictest one first. The
+    /// limiter then emits [`Misconfigured`](plimsoll_core::Event::Misconfigured), once. `K` may be a
+    /// type of your own that knows its class, such as a user with a plan. Its hash must depend on
+    /// the identity of the account only. Default: every account is in the first class.
     pub fn class_of(mut self, class_of: impl Fn(&K) -> &'static str + Send + Sync + 'static) -> Self {
         self.class_of = Some(Arc::new(class_of));
         self
     }
 
     max_keys_setter!();
+    when_full_setter!();
     queue_setters!(keyed);
     setup_setters!(TieredRateLimiterConfig: clock, dice, observe);
 
@@ -124,14 +141,18 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<TieredRateLimiter<K>, ConfigError> {
         self.config.validate()?;
-        let TieredRateLimiterConfig { name, global, classes, max_keys, queue, max_wait } = self.config;
+        let TieredRateLimiterConfig { name, global, classes, max_keys, when_full, queue, max_wait } =
+            self.config;
         let identity = self.setup.identity(&name);
+        let crowd = Crowd::new(identity.name, identity.observer.clone());
         Ok(KeyedLimiter(Arc::new(Tiered {
             global: global.map(|quota| SharedLimit::new(&format!("{name}/global"), quota)),
+            further: by_name(&classes, FEW),
             classes: classes.iter().map(|class| ClassLimits::new(&name, class)).collect(),
+            named_unknown: AtomicBool::new(false),
             class_of: self.class_of,
             assigned: Overrides::new(),
-            accounts: GcraTable::new(max_keys, &identity.dice),
+            accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
             common: Common::new(identity, queue, max_wait),
         })))
     }

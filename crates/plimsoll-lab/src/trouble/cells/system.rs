@@ -1,0 +1,121 @@
+//! System cells of guards whose other cells are in files of their own.
+//!
+//! A cell in a guard's own file replaces the one from here.
+
+use std::time::Duration;
+
+use plimsoll::drop::{Control, Curve};
+use plimsoll::{AdaptiveThrottle, CircuitBreaker, LoadShedder, Outcome, Valve};
+use tower_layer::Layer;
+
+use crate::sim::CallError;
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::course::{Course, Limits};
+use crate::trouble::guard::Guard;
+use crate::trouble::kind::Trouble;
+use crate::trouble::row::{Phase, Row, known_misses};
+use crate::trouble::scenes::{
+    Lengths, SLOTS, SYSTEM, Scene, bounded, breaker_back, is_outage, judge, judge_against, scenes,
+};
+
+const S: Duration = Duration::from_secs(1);
+
+/// Returns the system cells of a guard. Empty for a guard that has them in its own file.
+pub(crate) fn cells(guard: Guard) -> Vec<Cell> {
+    match guard {
+        Guard::CircuitBreaker => SYSTEM.map(|trouble| Cell::of(guard, trouble, circuit_breaker)).into(),
+        Guard::LoadShedder => SYSTEM.map(|trouble| Cell::of(guard, trouble, load_shedder)).into(),
+        Guard::AdaptiveThrottle => SYSTEM.map(|trouble| Cell::of(guard, trouble, adaptive_throttle)).into(),
+        _ => Vec::new(),
+    }
+}
+
+/// A default breaker in front of the far side. It bounds no queue: where the far side does not
+/// fail, it must do no harm. Where it does, it may take its open time and its ramp.
+fn circuit_breaker(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::with_breaker(trouble, size));
+    let limits = |scene: &Scene, bare: &Course| {
+        let own = if is_outage(trouble) { Some(breaker_back(scene)) } else { bounded(scene, 0).back };
+        Limits { back: own.map(|own| own.max(bare.back())), ..Limits::default() }
+    };
+    judge(&scenes, seed, "", limits, |bench| {
+        let breaker = CircuitBreaker::builder().clock(bench.clock()).dice(bench.dice(0)).build()?;
+        Ok(breaker.layer().layer(bench.far()))
+    })
+}
+
+/// A shedder that counts the calls in flight, under each controller.
+fn load_shedder(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::new(size));
+    let workers = f64::from(SLOTS);
+    let red = Control::Red(Curve::linear(workers, 4.0 * workers));
+    let controls = [("rate", Control::Rate), ("pie", Control::Pie), ("red", red)];
+    let limits = |scene: &Scene, _: &Course| {
+        // A controller must find the new load first. After a restart there is nothing to find.
+        let back = match trouble {
+            Trouble::T2 => Some(2.0),
+            Trouble::T17 | Trouble::T20 => None,
+            Trouble::T18 => Some(5.0),
+            _ => Some(10.0),
+        };
+        // As a bounded queue, but it is no queue and rejects nothing by Erlang's formula.
+        Limits { back, queue: None, ..bounded(scene, 1) }
+    };
+    let each = controls.into_iter().take(size.pick(1, 3)).flat_map(|(name, control)| {
+        judge(&scenes, seed, name, limits, |bench| {
+            let shedder = LoadShedder::builder().workers(SLOTS).control(control);
+            let shedder = shedder.clock(bench.clock()).dice(bench.dice(0)).build()?;
+            Ok(shedder.layer().layer(bench.far()))
+        })
+    });
+    each.collect()
+}
+
+/// A throttle at the clients of a server that is guarded by a valve.
+fn adaptive_throttle(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let scenes = scenes(trouble, size, Lengths::new(size).after(20 * S));
+    let limits = |scene: &Scene, without: &Course| {
+        let back = bounded(scene, 0).back.map(|_| without.back().max(10.0));
+        Limits { back, ..Limits::default() }
+    };
+    let valve =
+        |bench: &crate::trouble::day::Bench| Valve::builder().concurrency(SLOTS).clock(bench.clock()).build();
+    let rest = |bench: &_| Ok(valve(bench)?.layer().layer(bench.far()));
+    let mut rows = judge_against(&scenes, seed, "before a valve", limits, rest, |bench| {
+        let throttle = AdaptiveThrottle::builder().clock(bench.clock()).dice(bench.dice(0)).build()?;
+        let throttle = throttle.layer().classify(|answer: Result<&(), &CallError>| match answer {
+            Ok(()) => Outcome::Success,
+            Err(CallError::Rejected | CallError::Status(429 | 503)) => Outcome::Overloaded,
+            Err(_) => Outcome::Failure,
+        });
+        Ok(throttle.layer(valve(bench)?.layer().layer(bench.far())))
+    });
+    known_misses(
+        &mut rows,
+        throttle_misses(trouble, size),
+        "the requests of its window of two minutes still count",
+    );
+    rows
+}
+
+/// Returns what the throttle is known to miss: it remembers rejections for two minutes.
+fn throttle_misses(trouble: Trouble, size: Size) -> &'static [(Phase, &'static str)] {
+    use Phase::{After, During};
+    match (size, trouble) {
+        (Size::Small, Trouble::T2) => &[
+            (After, "deadline 1 s, twice the capacity: goodput"),
+            (After, "deadline 1 s, twice the capacity: time to be back"),
+        ],
+        (Size::Small, Trouble::T16) => &[(After, "goodput")],
+        (Size::Small, Trouble::T18) => &[
+            (After, "20 times the capacity for 1 s: goodput"),
+            (After, "20 times the capacity for 1 s: time to be back"),
+        ],
+        (Size::Full, Trouble::T1 | Trouble::T6 | Trouble::T7) => {
+            &[(After, "goodput"), (After, "time to be back")]
+        }
+        (Size::Full, Trouble::T2) => &[(After, "deadline 10 s, twice the capacity: time to be back")],
+        (_, Trouble::T20) => &[(During, "goodput"), (After, "goodput")],
+        _ => &[],
+    }
+}
