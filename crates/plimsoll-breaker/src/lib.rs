@@ -70,8 +70,8 @@
 //! the state has changed is ignored.
 //!
 //! A call that is older than its [call time-out](CircuitBreakerConfig::call_timeout), by default
-//! 10 s, counts as timed out: in flight, when the next call arrives, or when it ends, even with
-//! success. A call that is cancelled earlier is ignored, unless
+//! 10 s, counts as timed out, even if it succeeds later. It counts in flight, as soon as another
+//! call arrives. A call that is cancelled earlier is ignored, unless
 //! [configured otherwise](CircuitBreakerConfig::cancelled). But if calls are cancelled and none
 //! succeeds, the dependency hangs: a default trip counts [cancellations](Trip::cancellations).
 //!

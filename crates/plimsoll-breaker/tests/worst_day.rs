@@ -284,7 +284,7 @@ fn impatient_callers_do_not_open_it() {
         let calls = day.run(300 * S, bad_at(cancelled, Outcome::Cancelled));
         assert_eq!(calls.admitted, calls.all, "{cancelled}");
     }
-    // Nineteen calls in the window, none of which succeeds, are too few to tell.
+    // Nineteen calls in the window, none of which succeeds, are too few.
     let mut day = Day::new(1, 2, |builder| builder);
     let calls = day.run(300 * S, |_, _| Outcome::Cancelled);
     assert_eq!(calls.admitted, calls.all);
