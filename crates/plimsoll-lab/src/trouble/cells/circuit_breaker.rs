@@ -285,7 +285,14 @@ fn changed_settings(size: Size, seed: u64) -> Vec<Row> {
 fn leaving_callers(size: Size, seed: u64) -> Vec<Row> {
     let phases = Phases::new(10 * S, size.pick(20 * S, 60 * S), size.pick(20 * S, 60 * S));
     let far = Far::slots(16, 10 * MS);
-    day(far, Callers::load(0.7).leaving(Duration::ZERO..S / 10, 0.1), phases, seed, "load 0.7, 10 % leave", Limits::default())
+    day(
+        far,
+        Callers::load(0.7).leaving(phases.during(), 0.1),
+        phases,
+        seed,
+        "load 0.7, 10 % leave",
+        Limits::default(),
+    )
 }
 
 /// The machine sleeps for 30 s with calls in flight. They count as timed out, at most once.
