@@ -48,9 +48,9 @@ pub struct PeerAddr(pub SocketAddr);
 /// use plimsoll_limit::{KeyedRateLimiter, Quota};
 /// use std::net::IpAddr;
 ///
-/// let (client, each) = (ClientAddr::behind(1), Quota::per_minute(60));
+/// let (client, each) = (ClientAddr::behind(1), Quota::per_day(100));
 /// let networks = KeyedRateLimiter::<IpAddr>::new(each)?;
-/// let sites = KeyedRateLimiter::<IpAddr>::builder().name("sites").quota(Quota::per_minute(300));
+/// let sites = KeyedRateLimiter::<IpAddr>::builder().name("sites").quota(Quota::per_day(500));
 /// let sites = sites.build()?;
 /// let gate = (sites.by(client.ipv6_prefix(48).or_shared()), networks.by(client.or_shared()));
 ///
@@ -58,8 +58,8 @@ pub struct PeerAddr(pub SocketAddr);
 /// #     let address = std::net::Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(from) << 64);
 /// #     http::Request::builder().header("x-forwarded-for", address.to_string()).body(()).unwrap()
 /// # };
-/// let admitted = (0..65_536).filter(|network| gate.admit(&request(*network)).is_ok()).count();
-/// assert_eq!(admitted, 300); // all networks of one site together
+/// let admitted = (0..2_000).filter(|network| gate.admit(&request(*network)).is_ok()).count();
+/// assert_eq!(admitted, 500); // all networks of one site together
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -1,6 +1,7 @@
 //! One quota, shared fairly among the accounts that are active.
 
 mod after;
+mod caps;
 mod charge;
 mod config;
 mod controls;
@@ -18,9 +19,8 @@ use crate::quota::gcra::{NEVER, Rate};
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
-use crate::table::gcra_table::{GcraTable, NotBefore};
-use crate::table::when_full::WhenFull;
-use crate::table::{Crowd, OVERFLOW, Room, Table};
+use crate::table::gcra_table::GcraTable;
+use crate::table::{OVERFLOW, Room, Table};
 use charge::Rounded;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
@@ -185,21 +185,6 @@ impl<K: ?Sized> Fair<K> {
         // may overwrite a later step, one of many.
         self.level.store(level.to_bits(), Ordering::Relaxed);
         level
-    }
-
-    fn caps(&self) -> &GcraTable {
-        self.caps.get_or_init(|| {
-            let crowd = Crowd::new(self.cap_name, self.common.observer.clone());
-            GcraTable::new(self.table.capacity(), WhenFull::Evict, &self.dice, crowd)
-        })
-    }
-
-    /// Charges the account's cap.
-    fn take_cap(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<(), Rejected> {
-        let taken = self.caps().take(hash, rate, now, units);
-        let rejected =
-            |refused: NotBefore| rejected(self.cap_name, refused.reason(), rate, units, now, refused.at);
-        taken.map(drop).map_err(rejected)
     }
 
     /// Adds the units to the account's usage, if its share admits them. Accounts without an entry
