@@ -105,7 +105,7 @@ impl HostClient {
             .trip(Trip::failures().ratio(0.5, 20).within(2_000 * MS))
             .open_time(OpenTime { first: 150 * MS, max: 600 * MS, ..OpenTime::default() })
             .probes(Probes { lease: CALL_TIMEOUT + 50 * MS, ..Probes::default() })
-            .ramp(Ramp { duration: 400 * MS, ..Ramp::default() })
+            .ramp(Ramp { duration: Some(400 * MS), ..Ramp::default() })
             .observe(self.log.clone())
             .build()?;
         let (calls, rejected, answered) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));

@@ -249,7 +249,7 @@ fn probes() -> Probes {
 }
 
 fn ramp() -> Ramp {
-    Ramp { tolerance: 0.125, ..Ramp::default() }
+    Ramp { start: 0.125, ..Ramp::default() }
 }
 
 /// One breaker and many have the same settings.
@@ -263,11 +263,10 @@ macro_rules! breaker_settings {
                 open_time() == open_time(), ("open_time.first", 2.0);
             probes = probes() => probes(probes()), set_probes(probes()), probes() == probes(),
                 ("probes.successes", 7.0);
-            ramp = ramp() => ramp(ramp()), set_ramp(ramp()), ramp() == ramp(), ("ramp.tolerance", 0.125);
+            ramp = ramp() => ramp(ramp()), set_ramp(ramp()), ramp() == ramp(), ("ramp.start", 0.125);
             call_timeout = Some(S) => call_timeout(S), set_call_timeout(Some(S)), call_timeout() == Some(S), 1.0;
             cancelled = Outcome::Failure => cancelled(Outcome::Failure), set_cancelled(Outcome::Failure),
                 cancelled() == Outcome::Failure, "an outcome is not a number";
-            health_checked = true => health_checked(), set_health_checked(true), health_checked() == true, 1.0;
             $($more)*
             @fixed {}
         }
@@ -277,6 +276,7 @@ macro_rules! breaker_settings {
 breaker_settings! {
     circuit_breaker: CircuitBreakerConfig = CircuitBreakerConfig::default(), CircuitBreaker::builder(),
         |b: plimsoll::breaker::CircuitBreakerBuilder| b.build().unwrap();
+    health_checked = true => health_checked(), set_health_checked(true), health_checked() == true, 1.0;
 }
 
 breaker_settings! {

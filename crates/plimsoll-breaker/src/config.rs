@@ -17,10 +17,10 @@ pub struct CircuitBreakerConfig {
     pub name: String,
     /// The trips. The breaker opens as soon as one of them is fulfilled.
     ///
-    /// Without trips, only [`trip`](crate::CircuitBreaker::trip) opens it. Default, each of at least
-    /// 20 calls within 10 s: half of them [fail](Trip::failures), as in Hystrix. The dependency
-    /// rejects 90 % [itself](Trip::overloads). Or calls are [cancelled](Trip::cancellations) and
-    /// none succeeds. Range: 0 to 8 trips.
+    /// Without trips, only [`trip`](crate::CircuitBreaker::trip) opens it. Default, each of at
+    /// least 20 calls within 10 s: half of them [fail](Trip::failures), as in Hystrix. The
+    /// dependency rejects 90 % [itself](Trip::overloads). Or calls are
+    /// [cancelled](Trip::cancellations) and none succeeds. Range: 0 to 8 trips.
     pub trips: Vec<Trip>,
     /// How long the breaker stays open.
     pub open_time: OpenTime,

@@ -11,8 +11,8 @@
 //! ```text
 //!            a trip                open time over          enough succeed
 //!  closed ───────────► open ─────────────────► half-open ────────────────► ramp ──► closed
-//!                       ▲ ▲  one fails, or hangs   │                        │
-//!                       │ └────────────────────────┘      too many fail     │
+//!                       ▲ ▲  too many fail, hang   │                        │
+//!                       │ └────────────────────────┘          a trip        │
 //!                       └───────────────────────────────────────────────────┘
 //! ```
 //!
@@ -23,12 +23,12 @@
 //!
 //! ```
 //! use plimsoll_breaker::{CircuitBreaker, Trip};
-//! use plimsoll_core::{Outcome, Reason};
+//! use plimsoll_core::{OpenCause, Outcome, Reason};
 //! use std::time::Duration;
 //!
 //! let payments = CircuitBreaker::builder()
 //!     .name("payments")
-//!     .trip(Trip::failures().ratio(0.5, 20).within(Duration::from_secs(10)))
+//!     // Beside the default trips, which count failures, push-back and cancelled calls.
 //!     .trip(Trip::slow(Duration::from_secs(1)).ratio(0.3, 50))
 //!     .build()?;
 //!
@@ -38,6 +38,7 @@
 //! }
 //! let rejected = payments.try_acquire().unwrap_err();
 //! assert_eq!(rejected.reason(), Reason::Open);
+//! assert_eq!(rejected.cause(), Some(OpenCause::Failures));
 //! assert!(rejected.retry_after().is_some());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -68,13 +69,26 @@
 //! Each admitted call belongs to the state in which it was admitted. A result that arrives after
 //! the state has changed is ignored.
 //!
-//! A cancelled call is ignored, unless [configured otherwise](CircuitBreakerConfig::cancelled). If
-//! it took longer than the [call time-out](CircuitBreakerConfig::call_timeout), it counts as timed
-//! out. A cancelled probe frees its place. A probe that does not return counts as failed after its
-//! [lease](Probes::lease), so the breaker never gets stuck.
+//! A call that is older than its [call time-out](CircuitBreakerConfig::call_timeout), by default
+//! 10 s, counts as timed out, even if it succeeds later. It counts in flight, as soon as another
+//! call arrives. A call that is cancelled earlier is ignored, unless
+//! [configured otherwise](CircuitBreakerConfig::cancelled). But if calls are cancelled and none
+//! succeeds, the dependency hangs: a default trip counts [cancellations](Trip::cancellations).
 //!
-//! If every trip has a time of 2 s or more, and no call is timed, counting uses a coarse clock.
-//! Counts expire at most a tenth of the time late.
+//! A cancelled probe frees its place. A probe that does not return counts as bad after its
+//! [lease](Probes::lease), and only a few may end without a verdict. So the breaker never gets
+//! stuck.
+//!
+//! If every time in the settings is 2 s or more, counting uses a coarse clock. Counts expire at
+//! most a tenth of the time late.
+//!
+//! # After it has opened
+//!
+//! What a closed breaker tolerates must not keep it open. So the [trips](Trip) judge the probes and
+//! the ramp. As many consecutive probes may be bad as the trips tolerate. On the ramp the trips
+//! apply as when it is closed. While the window of a share fills again, a few calls exceed it by
+//! chance, so until then three standard deviations are added. When the ramp has ended, the open
+//! time is the first one again.
 //!
 //! # Settings
 //!

@@ -103,7 +103,7 @@ fn no_call_is_admitted_after_a_trip() {
         trips.join().unwrap();
         assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Some(S));
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both decisions were explored");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both decisions were explored: {seen:?}");
 }
 
 /// A thread that sees an open breaker also sees the end and the cause of this opening, not those of
@@ -129,7 +129,7 @@ fn rejection_carries_the_numbers_of_its_opening() {
         }
         trips.join().unwrap();
     });
-    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both decisions were explored");
+    assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both decisions were explored: {seen:?}");
 }
 
 /// Each of two simultaneous failures fulfills the trip. Together they open the breaker once.

@@ -117,7 +117,7 @@ proptest! {
         }
         // From here on the dependency works. Calls still in flight never end, and are overdue.
         time.advance(2 * config.call_timeout.unwrap_or_default());
-        drop(breaker.status());
+        let _ = breaker.status();
         breaker.unblock();
         breaker.enable();
         let CircuitBreakerConfig { open_time: open, probes, ramp, health_checked, .. } = config;

@@ -5,7 +5,8 @@ use allocation_counter::measure;
 use plimsoll_breaker::{
     Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Probes, Ramp, Trip,
 };
-use plimsoll_core::{Dice, Inspect, ManualTime, Outcome, Reason};
+use plimsoll_core::{Dice, Event, Inspect, ManualTime, Observe, Outcome, Reason};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_test::assert_pending;
 use tokio_test::task;
@@ -605,4 +606,70 @@ fn streak_is_counted_after_years() {
         }
         assert_eq!(breaker.state(), CircuitState::Open, "{years}");
     }
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Event>>);
+
+impl Observe for Recorder {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+/// A second `trip`, a `reset` of a closed breaker and an `unblock` of one that was not blocked
+/// emitted changes of state, which inflated their metric.
+#[test]
+fn state_change_is_emitted_only_if_something_changed() {
+    let time = ManualTime::new();
+    let recorder = Arc::<Recorder>::default();
+    let observer = Arc::<Recorder>::clone(&recorder);
+    let breaker = builder(&time).health_checked().observe(observer).build().unwrap();
+    for _ in 0..3 {
+        breaker.reset();
+        breaker.unblock();
+        breaker.enable();
+    }
+    (0..3).for_each(|_| breaker.trip("test"));
+    (0..3).for_each(|_| breaker.block("test"));
+    (0..3).for_each(|_| breaker.unblock());
+    time.advance(10 * S);
+    let check = breaker.health_check_due().unwrap();
+    breaker.record_health_check(check, false);
+    (0..3).for_each(|_| breaker.reset());
+    (0..3).for_each(|_| breaker.disable());
+    (0..3).for_each(|_| breaker.enable());
+    let events = recorder.0.lock().unwrap();
+    let changes = events.iter().filter_map(|event| match event {
+        Event::StateChanged { to, .. } => Some(*to),
+        _ => None,
+    });
+    let expected = ["open", "blocked", "unblocked", "closed", "disabled", "closed"];
+    assert_eq!(changes.collect::<Vec<_>>(), expected);
+}
+
+/// An outcome that was reported without a permit was counted, and told to nobody.
+#[test]
+fn reported_outcome_is_emitted() {
+    let time = ManualTime::new();
+    let recorder = Arc::<Recorder>::default();
+    let breaker = builder(&time).observe(Arc::<Recorder>::clone(&recorder)).build().unwrap();
+    breaker.report(Outcome::Failure);
+    let event = Event::reported("breaker", Outcome::Failure);
+    assert_eq!(*recorder.0.lock().unwrap(), [event]);
+}
+
+/// With health checks and nothing to run them, an open breaker stayed open for ever.
+#[test]
+fn calls_probe_if_nothing_runs_the_health_checks() {
+    let time = ManualTime::new();
+    let breaker = builder(&time).health_checked().build().unwrap();
+    breaker.trip("test");
+    time.advance(10 * S);
+    assert!(breaker.try_acquire().is_err(), "a check may still decide");
+    time.advance(2 * STRICT.lease - MS);
+    assert!(breaker.try_acquire().is_err());
+    time.advance(MS);
+    succeed(&breaker, 1);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }

@@ -185,3 +185,22 @@ fn wrapped_layer_returns_both_kinds_of_errors() {
     let rejected = assert_ready_err!(task::spawn(service.call(())).poll());
     assert_eq!(rejected.rejected().unwrap().reason(), Reason::Open);
 }
+
+/// Our own shedding further in opened the breaker: five calls that a full valve rejected, and then
+/// no call passed for the whole open time, with a healthy dependency.
+#[test]
+fn rejections_by_an_inner_guard_do_not_open_it() {
+    let (outer, _time) = breaker();
+    let (inner, _time) = breaker();
+    inner.block("our own");
+    let works = || service_fn(|(): ()| ready(Ok::<_, BoxError>(())));
+    let mut service = outer.layer().layer(inner.layer().layer(works()));
+    let mut wrapped = outer.layer().wrap().layer(inner.layer().wrap().layer(works()));
+    for _ in 0..50 {
+        assert!(assert_ready_err!(task::spawn(service.call(())).poll()).is::<Rejected>());
+        assert_ready_err!(task::spawn(wrapped.call(())).poll());
+    }
+    assert_eq!(outer.state(), CircuitState::Closed);
+    inner.unblock();
+    assert_ready_ok!(task::spawn(service.call(())).poll());
+}

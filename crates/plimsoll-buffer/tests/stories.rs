@@ -311,13 +311,14 @@ fn one_item_or_some_can_be_waited_for() {
 }
 
 /// An item that reads how much its mailbox holds when it is dropped.
-struct Probe(Option<(Mailbox<Probe>, Arc<Mutex<Vec<usize>>>)>);
+struct Probe {
+    mailbox: Mailbox<Probe>,
+    seen: Arc<Mutex<Vec<usize>>>,
+}
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        if let Some((mailbox, seen)) = &self.0 {
-            seen.lock().unwrap().push(mailbox.usage().len);
-        }
+        self.seen.lock().unwrap().push(self.mailbox.usage().len);
     }
 }
 
@@ -325,11 +326,11 @@ impl Drop for Probe {
 #[test]
 fn expired_items_are_removed_a_few_at_a_time() {
     const ITEMS: usize = 20_000;
-    let (time, seen) = (ManualTime::new(), Arc::default());
+    let (time, seen) = (ManualTime::new(), Arc::<Mutex<Vec<usize>>>::default());
     let builder = Mailbox::builder().capacity(ITEMS).max_age(10 * MS).clock(time.clock());
     let mailbox = builder.build().unwrap();
     for _ in 0..ITEMS {
-        let _ = mailbox.offer(Probe(Some((mailbox.clone(), Arc::clone(&seen)))));
+        let _ = mailbox.offer(Probe { mailbox: mailbox.clone(), seen: Arc::clone(&seen) });
     }
     time.advance(10 * MS);
     assert!(mailbox.inbox().take().is_none());

@@ -53,6 +53,20 @@ fn a_manual_clock_is_exact_and_starts_at_the_epoch() {
     assert_eq!(clock.wall(Instant::from_nanos(7)), SystemTime::UNIX_EPOCH + Duration::from_nanos(7));
 }
 
+/// The system's coarse clock stands still for a tick.
+#[test]
+fn a_manual_clock_with_a_tick_is_coarse() {
+    let time = ManualTime::new();
+    let clock = time.clock();
+    time.set_tick(Duration::from_millis(4));
+    for (passed, coarse) in [(3, 0), (1, 4), (3, 4), (10, 16)] {
+        time.advance(Duration::from_millis(passed));
+        assert_eq!(clock.coarse(), Instant::from_nanos(coarse * 1_000_000), "at {:?}", clock.now());
+    }
+    time.set_tick(Duration::ZERO);
+    assert_eq!(clock.coarse(), clock.now());
+}
+
 #[test]
 fn a_sleeper_wakes_at_its_instant_and_not_before() {
     let time = ManualTime::new();

@@ -15,8 +15,9 @@ enum Call {
     Admitted(&'static str, u32, Priority),
     Settled(u64, Outcome),
     Refunded(u64),
+    Charged(u64, u32),
 }
-use Call::{Admitted, Refunded, Settled};
+use Call::{Admitted, Charged, Refunded, Settled};
 
 /// Records its calls and admits two accounts. A token is the number of the call that created it.
 #[derive(Clone, Default)]
@@ -50,6 +51,10 @@ impl Settle for RecordingGuard {
     }
     fn refund(&self, token: TestToken) {
         self.record(Refunded(token.0));
+    }
+    fn settle_units(&self, token: &mut TestToken, actual: u32) {
+        self.record(Charged(token.0, actual));
+        token.0 += 100;
     }
     fn allowances(&self, token: &TestToken, each: &mut dyn FnMut(Allowance)) {
         let second = Duration::from_secs(1);
@@ -112,6 +117,11 @@ fn assert_passes_through(guard: &RecordingGuard, gate: impl Gate<Request>, admit
     let token = gate.admit(&ANN).unwrap();
     gate.refund(token);
     assert_eq!(guard.take(), [admitted, Refunded(1)]);
+    // What the guard has changed in its token stays in it.
+    let mut token = gate.admit(&ANN).unwrap();
+    gate.settle_units(&mut token, 5);
+    gate.refund(token);
+    assert_eq!(guard.take(), [admitted, Charged(1, 5), Refunded(101)]);
 }
 
 /// Asserts that an anonymous request passes `gate` without a call of `guard`, now or later.
@@ -119,7 +129,8 @@ fn assert_passes_uncounted(guard: &RecordingGuard, gate: impl Gate<Request>) {
     let token = gate.admit(&ANONYMOUS).unwrap();
     assert!(remaining(&gate, &token).is_empty());
     gate.settle(token, Outcome::Success);
-    let token = gate.admit(&ANONYMOUS).unwrap();
+    let mut token = gate.admit(&ANONYMOUS).unwrap();
+    gate.settle_units(&mut token, 5);
     gate.refund(token);
     assert_eq!(guard.take(), []);
 }
@@ -227,6 +238,14 @@ fn a_tuple_and_then_pass_allowances_and_refunds_in_order() {
         (one.take(), two.take()),
         (vec![WITH_DEFAULTS, Refunded(1)], vec![WITH_DEFAULTS, WITH_INFO, Refunded(2)])
     );
+    two.record(WITH_DEFAULTS);
+    let mut token = both.admit(&ANN).unwrap();
+    both.settle_units(&mut token, 5);
+    assert_eq!((one.take()[1], two.take()[2]), (Charged(1, 5), Charged(2, 5)));
+    assert_eq!(remaining(&both, &token), [101, 102]);
+    both.refund(token);
+    one.take();
+    two.take();
     // If the later guard rejects, the token of the earlier one is refunded.
     assert_eq!(both.admit(&UNKNOWN).unwrap_err().by(), "guard");
     assert_eq!((one.take(), two.take()), (vec![WITH_DEFAULTS, Refunded(1)], vec![]));
@@ -236,10 +255,12 @@ fn a_tuple_and_then_pass_allowances_and_refunds_in_order() {
     let place = then.wait(&ANN).into_inner().unwrap();
     assert_eq!((one.take(), two.take().len()), (vec![WITH_DEFAULTS], 1), "the gate decides after the wait");
     two.record(WITH_DEFAULTS);
-    let token = then.enter(place, &ANN).unwrap();
+    let mut token = then.enter(place, &ANN).unwrap();
     assert_eq!(remaining(&then, &token), [1, 2]);
+    then.settle_units(&mut token, 5);
+    assert_eq!((one.take(), two.take().pop()), (vec![Charged(1, 5)], Some(Charged(2, 5))));
     then.refund(token);
-    assert_eq!((one.take(), two.take()), (vec![Refunded(1)], vec![WITH_DEFAULTS, WITH_INFO, Refunded(2)]));
+    assert_eq!((one.take(), two.take()), (vec![Refunded(101)], vec![Refunded(102)]));
     let place = then.wait(&UNKNOWN).into_inner().unwrap();
     assert!(then.enter(place, &UNKNOWN).is_err());
     assert_eq!(one.take(), [WITH_DEFAULTS, Refunded(1)], "the place is refunded when the gate rejects");

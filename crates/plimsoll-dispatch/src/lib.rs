@@ -1,18 +1,18 @@
 //! Dispatch pools: a fixed number of slots, each granted or rejected at once.
 //!
 //! The pool follows dispcount, from the overload chapter of *Erlang in Anger*. It is for work that
-//! needs one of N resources and gains little by waiting for one. One atomic word counts the slots in
-//! use. A request is rejected only if that word says that all are in use, for the cost of reading
-//! it. By Erlang's formula B, a pool of 100 slots at 80 % of its capacity rejects 0.4 % of all
-//! requests.
+//! needs one of N resources and gains little by waiting for one. One atomic word counts the slots
+//! in use. A request is rejected only if that word says that all are in use, for the cost of
+//! reading it. By Erlang's formula B, a pool of 100 slots at 80 % of its capacity rejects 0.4 % of
+//! all requests.
 //!
 //! From lhttpc's load balancer comes a second idea: only the *limit* is central. A step that may
 //! block, such as opening a connection, is left to the caller that needs it. No caller waits for
 //! the connect of another.
 //!
 //! ```text
-//!  checkout ─► all slots in use? ─┬► no:  a slot with a resource ─► Reuse(lease)
-//!                                 │       an empty slot          ─► Make(vacant) ─ make it ─► lease
+//!  checkout ─► all slots in use? ─┬► no: a slot with a resource ─► Reuse(lease)
+//!                                 │      or else an empty slot  ─► Make(vacant) ─ make it ─► lease
 //!                                 └► yes: Busy(rejected)
 //! ```
 //!
@@ -59,15 +59,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 //!
-//! A resource is used again only if it was [put back](Lease::put_back). A lease that is dropped, by a
-//! cancelled future for example, drops its resource, too. With most protocols the next caller would
-//! read the rest of the other's answer. If half an operation leaves nothing behind, build the pool
-//! with `.reuse_dropped(true)`.
+//! A resource is used again only if it was [put back](Lease::put_back). A lease that is dropped, by
+//! a cancelled future for example, drops its resource, too. With most protocols the next caller
+//! would read the rest of the other's answer. If half an operation leaves nothing behind, build the
+//! pool with `.reuse_dropped(true)`.
 //!
 //! # Waiting for a slot
 //!
-//! [`Dispatch::checkout_within`] waits for a slot, for a time that the caller sets. Callers that wait
-//! are served in the order of their arrival, and no other request overtakes them.
+//! [`Dispatch::checkout_within`] waits for a slot, for a time that the caller sets. Callers that
+//! wait are served in the order of their arrival, and no other request overtakes them.
 //!
 //! # As a layer
 //!

@@ -293,7 +293,7 @@ impl Capacity for Slots {
 
     #[inline(always)]
     fn finish(&self, slot: Slot) -> bool {
-        // The bit first: whoever is counted after this finds the slot.
+        // The bit first: a request that is counted after this finds the slot.
         if slot.filled {
             self.idle.insert(slot.index)
         } else {

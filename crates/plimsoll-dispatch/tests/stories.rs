@@ -437,6 +437,54 @@ fn events_balance() {
     assert_eq!(outcomes, [1, 2, 2, 1]);
 }
 
+/// The same with callers that wait: one is served, one leaves, one is too late.
+#[test]
+fn events_of_waiting_callers_balance() {
+    let (recorder, time) = (Arc::new(Recorder::default()), ManualTime::new());
+    let pool = builder(1).observe(recorder.clone()).clock(time.clock()).build().unwrap();
+    let held = take(&pool);
+    let mut waits = [1_000, 1_000, 1].map(|ms| task::spawn(pool.checkout_within_owned(ms * MS)));
+    waits.iter_mut().for_each(|wait| assert_pending!(wait.poll()));
+    let [mut served, left, mut late] = waits;
+    time.advance(MS);
+    assert!(assert_ready!(late.poll()).is_busy());
+    drop(left);
+    drop(held); // a default pool counts that as cancelled
+    assert_ready!(served.poll()).or_make(|| 1).unwrap().put_back();
+    let second_release = pool.admit(&()).unwrap().pack();
+    pool.refund(Pack::unpack(second_release));
+    pool.refund(Pack::unpack(second_release));
+    let mut counts = [0; 6];
+    for event in recorder.0.lock().unwrap().iter() {
+        let kind = match event {
+            Event::Admitted { .. } => 0,
+            Event::Rejected { .. } => 1,
+            Event::Abandoned { .. } => 2,
+            Event::Completed { outcome: Outcome::Success, .. } => 3,
+            Event::Completed { outcome: Outcome::Cancelled, .. } => 4,
+            Event::Refunded { .. } => 5,
+            other => panic!("{other:?}"),
+        };
+        counts[kind] += 1;
+    }
+    assert_eq!(counts, [3, 1, 1, 1, 1, 1]);
+}
+
+/// Leases of all owned variants, and the futures, can be moved to another task or thread.
+#[test]
+fn owned_checkouts_can_be_moved_to_another_thread() {
+    fn sent<S: Send + 'static>(sent: S) -> S {
+        sent
+    }
+    let pool = pool(4);
+    let wait = sent(pool.checkout_within_owned(MS));
+    let waited = assert_ready!(task::spawn(wait).poll());
+    for checkout in [pool.checkout_owned(), pool.checkout_for_owned("key"), waited] {
+        sent(checkout.or_make(|| 7).unwrap()).put_back();
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
 mod workers {
     use super::*;
 
@@ -511,6 +559,54 @@ mod workers {
             "the job that was handed over waits for it"
         );
         assert_eq!(workers.missing(), 0);
+    }
+
+    fn abort_with_a_job(workers: &Workers<u32>, worker: plimsoll_dispatch::Worker<u32>, job: u32) {
+        let mut worker = worker;
+        let mut taken = task::spawn(worker.next());
+        assert_pending!(taken.poll());
+        workers.submit(job).unwrap();
+        drop(taken);
+        drop(worker);
+    }
+
+    /// A job whose worker was aborted waits for the next worker that is idle.
+    #[test]
+    fn job_of_an_aborted_worker_waits_for_a_busy_one() {
+        let (workers, mut all) = Workers::new(2).unwrap();
+        let (mut busy, aborted) = (all.remove(0), all.remove(0));
+        let mut first = task::spawn(busy.next());
+        assert_pending!(first.poll());
+        workers.submit(1).unwrap();
+        assert_eq!(assert_ready!(first.poll()), Some(1));
+        drop(first);
+        abort_with_a_job(&workers, aborted, 2);
+        assert_eq!(assert_ready!(task::spawn(busy.next()).poll()), Some(2));
+        assert!(workers.reclaim().is_empty());
+    }
+
+    #[test]
+    fn job_of_the_last_worker_can_be_reclaimed() {
+        let (workers, mut all) = Workers::new(1).unwrap();
+        abort_with_a_job(&workers, all.remove(0), 2);
+        assert_eq!((workers.reclaim(), workers.reclaim()), (vec![2], vec![]));
+        abort_with_a_job(&workers, workers.replace().unwrap(), 3);
+        workers.close();
+        let mut worker = workers.replace().unwrap();
+        assert_eq!(assert_ready!(task::spawn(worker.next()).poll()), Some(3), "it is done even after that");
+        assert_eq!(assert_ready!(task::spawn(worker.next()).poll()), None);
+    }
+
+    /// A job that nobody takes back is dropped with the last handle. Events state that.
+    #[test]
+    fn job_that_no_worker_is_left_for_is_reported_as_lost() {
+        let recorder = Arc::new(Recorder::default());
+        let (workers, mut all) = Workers::builder().workers(1).observe(recorder.clone()).build().unwrap();
+        abort_with_a_job(&workers, all.remove(0), 2);
+        drop(workers);
+        let events = recorder.0.lock().unwrap();
+        assert_eq!(events[0], Event::admitted("workers"));
+        assert_eq!(events[1..], [Event::refunded("workers"), Event::lost("workers", Reason::Closed, 1)]);
     }
 
     #[test]

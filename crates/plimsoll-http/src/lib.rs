@@ -40,9 +40,9 @@
 //!
 //! - `Limited`: a keyed limiter, the account tier of a tiered limiter, or the share or cap of an
 //!   account in a fair limiter.
-//! - `Throttled`: a `RateLimiter`, a global or class tier, the quota that all accounts of a fair
-//!   limiter share, or a keyed limiter that rejects new accounts while its table is full. The
-//!   caller may be innocent of it, so the response does not report a quota.
+//! - `Throttled`: a `RateLimiter`, a global or class tier, or the quota that all accounts of a fair
+//!   limiter share. Or a keyed limiter rejects new accounts while its table is full. The caller may
+//!   be innocent of it, so the response does not report a quota.
 //!
 //! # Accounts
 //!

@@ -69,6 +69,17 @@
 //! precise time only before a rejection. Add one or two ticks of the system to d: 4 to 20 ms. A
 //! [`FairRateLimiter`] always reads the precise time.
 //!
+//! [`Quota::at_most`] holds exactly, on any clock: its decisions read the precise time, which takes
+//! about 20 ns more.
+//!
+//! Refunds return at most what there would be without the take. What was replenished while a permit
+//! was held is not returned twice. After 100 ms, a unit of 10 a second is not refunded at all. Of
+//! 5 a second, half a unit is.
+//!
+//! However a quota is changed, no more is admitted than by the largest of its quotas. What is owed
+//! beyond a smaller burst is forgiven. So no request for one unit waits longer than the present
+//! burst takes to be replenished.
+//!
 //! `retry_after` is the time until there are enough units, if no other request takes them. It is
 //! never too short, except in two places where it is an estimate. The first is a
 //! [`FairRateLimiter`] that rejects an account which has had its share. The second is a rejection
@@ -85,7 +96,34 @@
 //! While a quota changes, two requests in the same nanosecond may be admitted by one unit. The
 //! excess is owed, and later requests wait for it.
 //!
+//! # Costs that are known afterwards
+//!
+//! Reserve the tokens of a language model or the bytes of a response by an estimate. Then settle
+//! them by [`Permit::settle_units`](plimsoll_core::Permit::settle_units):
+//!
+//! ```
+//! use plimsoll_core::Outcome;
+//! use plimsoll_limit::{KeyedRateLimiter, Quota};
+//!
+//! let tokens = KeyedRateLimiter::<str>::new(Quota::per_minute(10_000))?;
+//! let mut permit = tokens.try_acquire_n("ann", 2_000)?;
+//! let used = 350; // by the answer of the model
+//! permit.settle_units(used);
+//! permit.done(Outcome::Success);
+//! assert!(tokens.remaining("ann") >= 9_650);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What exceeds the reserve becomes debt, of at most one burst. More than that is not charged, so
+//! the burst should be larger than the largest answer. Behind a layer, where the permit is out of
+//! reach, [`debit`](KeyedLimiter::debit) charges the account. [`credit`](KeyedLimiter::credit) and
+//! [`reset`](KeyedLimiter::reset) forgive it.
+//!
 //! # Memory
+//!
+//! All state is in the memory of the process. After a deploy or a crash, every account has its
+//! whole burst again. With n processes, each account has n quotas. So a quota of days or months
+//! only slows down single processes. It is not for billing.
 //!
 //! Accounts are remembered in a table of fixed size, 24 bytes for each, allocated when the limiter
 //! is built. Keys are not stored. The table holds 64-bit hashes under a secret of the process, so
@@ -128,8 +166,9 @@
 //! for the first account that has a cap.
 //!
 //! A known account is charged without a lock: a decision exchanges one word for each quota, and is
-//! repeated if another thread was faster. A thread spins for a moment while another account takes
-//! over the entry that it reads. Adding an account takes one of 64 locks, chosen by hash. Waiting
+//! repeated if another thread was faster. Readers of a quota wait for no thread that changes it. A
+//! thread spins for a moment while another account takes over the entry that it reads, and then
+//! lets other threads run. Adding an account takes one of 64 locks, chosen by hash. Waiting
 //! takes locks, too.
 //!
 //! # Time, sharing, cancellation
@@ -174,10 +213,11 @@ pub use global::{RateLimiterLayer, RateLimiterWaitLayer};
 #[cfg(feature = "governor")]
 pub use governed::Governed;
 pub use keyed::KeyedLimiter;
+pub use keyed::charge::KeyedCharge;
 pub use keyed::fair::{FairCharge, FairRateLimiter, FairRateLimiterBuilder, FairRateLimiterConfig, Share};
 #[cfg(feature = "tower")]
 pub use keyed::layer::{FairRateLimiterLayer, KeyedRateLimiterLayer, TieredRateLimiterLayer};
-pub use keyed::per_key::{KeyedCharge, KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterConfig};
+pub use keyed::per_key::{KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterConfig};
 pub use keyed::tiered::{
     Class, TieredCharge, TieredRateLimiter, TieredRateLimiterBuilder, TieredRateLimiterConfig,
 };

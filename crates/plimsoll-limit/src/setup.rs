@@ -42,13 +42,25 @@ impl Common {
         self.clock.now().as_nanos()
     }
 
-    /// Decides by the coarse clock and, if the rejection ends soon, once more by the precise one.
+    /// Returns the time for a decision about this rate: the coarse one, unless it limits the units
+    /// of any window.
+    #[inline(always)]
+    pub(crate) fn time_of(&self, rate: Rate) -> u64 {
+        if rate.is_exact() { self.now() } else { self.clock.coarse().as_nanos() }
+    }
+
+    /// Decides by the coarse clock, unless a limit `is_exact`. If the rejection ends soon, decides
+    /// once more by the precise one.
     #[inline(always)]
     pub(crate) fn decide<T, E>(
         &self,
+        is_exact: bool,
         take: impl Fn(u64) -> Result<T, E>,
         not_before: impl Fn(&E) -> u64,
     ) -> (u64, Result<T, E>) {
+        if is_exact {
+            return self.decide_precisely(take);
+        }
         let now = self.clock.coarse().as_nanos();
         match take(now) {
             Err(refusal) if is_close(not_before(&refusal), now) => self.decide_precisely(take),
@@ -112,23 +124,23 @@ pub(crate) fn rejected(
         return rejected_many(by, reason, rate, units, now, at);
     }
     // A rejection of one unit: none remains.
-    let burst = u64::from(rate.burst);
-    Rejected::new(by, reason).numbers(burst, burst).over_nanos(rate.span()).retry_in_nanos(at - now)
+    let (limit, window) = rate.stated();
+    Rejected::new(by, reason).numbers(limit, limit).over_nanos(window).retry_in_nanos(at - now)
 }
 
 /// The same for several units, or none ever: it takes a division to know how many remain.
 #[cold]
 #[inline(never)]
 fn rejected_many(by: &'static str, reason: Reason, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
-    let burst = u64::from(rate.burst);
     if at == NEVER {
-        return Rejected::new(by, Reason::TooLarge).numbers(burst, u64::from(units));
+        return Rejected::new(by, Reason::TooLarge).numbers(u64::from(rate.burst), u64::from(units));
     }
+    let (limit, window) = rate.stated();
     // There are `units` at `at`, and one less for each interval until then.
     let remaining = u64::from(units).saturating_sub((at - now).div_ceil(rate.interval.max(1)));
     Rejected::new(by, reason)
-        .numbers(burst, burst - remaining.min(burst))
-        .over_nanos(rate.span())
+        .numbers(limit, limit - remaining.min(limit))
+        .over_nanos(window)
         .retry_in_nanos(at - now)
 }
 

@@ -203,10 +203,10 @@ fn fair_quota_changes_the_shared_rate() {
     limiter.check_n(&1, 100).unwrap();
     limiter.set_quota(Quota::per_second(100).burst(50)).unwrap();
     assert_eq!(limiter.quota(), Quota::per_second(100).burst(50));
-    // 100 units stay charged, 50 more than the burst is now.
-    time.advance(S / 2);
+    // The 100 units stay charged as far as the burst is now: 50 of them.
+    time.advance(S / 101);
     assert_eq!(limiter.try_acquire(&2).unwrap_err().reason(), Reason::Throttled);
-    time.advance(S);
+    time.advance(S / 2);
     assert!(limiter.try_acquire(&2).is_ok());
     assert!(limiter.set_quota(Quota::per_second(100).burst(1)).is_err());
     assert_eq!(limiter.quota(), Quota::per_second(100).burst(50));

@@ -317,3 +317,12 @@ fn refund_of_an_evicted_account_gives_the_next_one_nothing() {
     permits.into_iter().for_each(|permit| permit.refund());
     assert!((100..108).all(|key| limiter.remaining(&key) == 8));
 }
+
+/// The time of a manual clock begins at zero, where less than nothing cannot be owed.
+#[test]
+fn full_table_at_time_zero_admits_new_accounts() {
+    let quota = Quota::per_second(1_000_000_000).burst(5);
+    let builder = KeyedRateLimiter::<u64>::builder().quota(quota).max_keys(8);
+    let limiter = builder.clock(ManualTime::new().clock()).build().unwrap();
+    assert!((0..100).all(|key| limiter.check(&key).is_ok()));
+}

@@ -1,4 +1,4 @@
-//! Ten million keys against a table for a hundred thousand.
+//! Two million keys against a table for a hundred thousand.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use allocation_counter::measure;
@@ -7,7 +7,7 @@ use plimsoll_limit::{KeyedRateLimiter, Quota, WhenFull};
 use std::time::Duration;
 
 const ACCOUNTS: usize = 100_000;
-const FLOOD: u64 = 10_000_000;
+const FLOOD: u64 = 2_000_000;
 const THREADS: u64 = 4;
 const BURST: u32 = 20;
 const SECOND: Duration = Duration::from_secs(1);

@@ -88,8 +88,8 @@ fn keyed_limiter_limits_the_account_alone() {
     }
 }
 
-/// An account for which there is no room is rejected because of others. Its rejection once said that
-/// it had exceeded a quota of its own.
+/// An account for which there is no room is rejected because of others. Its rejection once said
+/// that it had exceeded a quota of its own.
 #[test]
 fn lack_of_room_throttles() {
     let time = ManualTime::new();

@@ -28,8 +28,8 @@ fn raising_concurrency_admits_waiting_requests_in_order() {
     assert_eq!(valve.in_flight(), 3, "a lower limit interrupts no request");
 }
 
-/// Waiters whose time had passed filled the queue until they were polled. That takes longest when
-/// the executor lags, under overload: a newcomer was rejected as `Full` 9.9 s after both had expired.
+/// Waiters whose time had passed filled the queue until they were polled, which takes longest under
+/// overload. A newcomer was rejected as `Full` 9.9 s after both waiters had expired.
 #[test]
 fn waiters_past_their_time_do_not_fill_the_queue() {
     for discipline in [Discipline::KeepOldest, Discipline::Fifo, Discipline::Lifo] {

@@ -131,7 +131,7 @@ impl<K: Hash + Eq + Clone> KeyShard<K> {
 
     /// Evicts an entry, or returns `None` if none of the oldest 64 can be evicted.
     ///
-    /// The one goes whose eviction loses the least. Among equals, the order is that of CLOCK, which
+    /// Evicts the one that loses the least. Among equals, the order is that of CLOCK, which
     /// approximates the least recently used entry: an entry that was used since the last look at it
     /// is spared once.
     fn evict(&mut self, now: Instant) -> Option<RemovedEntry<K>> {

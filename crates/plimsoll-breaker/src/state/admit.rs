@@ -173,7 +173,7 @@ impl Shared {
             CircuitState::Open if state.machine.until <= now => {
                 state.machine.half_open(now);
                 let probe = state.machine.probe(now, &probes);
-                let word = self.publish(&state);
+                let word = self.publish(&mut state);
                 let why = if state.config.health_checked { "no health check" } else { "open time over" };
                 drop(state);
                 self.emit_state(CircuitState::HalfOpen.as_str(), why);

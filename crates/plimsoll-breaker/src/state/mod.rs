@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) blocked: Option<&'static str>,
     pub(crate) disabled: bool,
     pub(crate) fault: f64,
+    /// The word that was last published.
+    word: u64,
 }
 
 impl Shared {
@@ -83,6 +85,7 @@ impl Shared {
             blocked: None,
             disabled: false,
             fault: 0.0,
+            word: CLOSED,
         };
         // Relaxed: the number only has to be another one.
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
@@ -158,12 +161,8 @@ impl Shared {
     /// the word.
     pub(crate) fn state_changed(&self, mut state: MutexGuard<'_, State>, cause: Cause) -> u64 {
         state.cause = cause;
-        // Relaxed: the word changes only under the lock.
-        let before = self.word.load(Ordering::Relaxed);
-        if life(before) != state.machine.life {
-            self.meters.begin(state.machine.life);
-        }
-        let (phase, word) = (state.machine.phase, self.publish(&state));
+        let before = state.word;
+        let (phase, word) = (state.machine.phase, self.publish(&mut state));
         drop(state);
         if before & LOW != word & LOW {
             self.emit_state(phase.as_str(), cause.as_str());
@@ -187,9 +186,14 @@ impl Shared {
             | flag(state.fault > 0.0, FAULTY)
     }
 
-    /// Publishes the state to calls. Returns the word. The caller holds the lock.
-    fn publish(&self, state: &State) -> u64 {
+    /// Publishes the state to calls, and begins a new life of the counts if it has one. Returns the
+    /// word. The caller holds the lock.
+    fn publish(&self, state: &mut State) -> u64 {
         let word = self.word_of(state);
+        if life(state.word) != state.machine.life {
+            self.meters.begin(state.machine.life);
+        }
+        state.word = word;
         self.since.store(state.machine.since.as_nanos(), Ordering::Relaxed);
         self.until.store(state.machine.until.as_nanos(), Ordering::Relaxed);
         self.ramp_start.store(state.machine.ramp_start.to_bits(), Ordering::Relaxed);
@@ -204,12 +208,9 @@ impl Shared {
     /// changed.
     pub(crate) fn update(&self, change: impl FnOnce(&mut State)) -> bool {
         let mut state = self.lock();
-        let before = self.word.load(Ordering::Relaxed);
+        let before = state.word;
         change(&mut state);
-        if life(before) != state.machine.life {
-            self.meters.begin(state.machine.life);
-        }
-        before & LOW != self.publish(&state) & LOW
+        before & LOW != self.publish(&mut state) & LOW
     }
 
     /// Sets the share of calls that a closed breaker rejects.
@@ -244,7 +245,6 @@ impl Shared {
         if config.trips != state.config.trips {
             self.meters.set(&config.trips, self.clock.now());
             state.machine.begin_life();
-            self.meters.begin(state.machine.life);
         }
         if config.call_timeout != state.config.call_timeout {
             self.in_flight.set(config.call_timeout, self.clock.now());

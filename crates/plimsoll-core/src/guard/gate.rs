@@ -15,6 +15,10 @@ pub trait Settle {
     fn settle(&self, token: Self::Token, outcome: Outcome);
     /// Releases the token of work that never began, and refunds what it was charged.
     fn refund(&self, token: Self::Token);
+    /// Changes the charge of the token to `actual` units, which may be less or more.
+    ///
+    /// For work whose cost is known only afterwards. Guards that charge no units ignore it.
+    fn settle_units(&self, _token: &mut Self::Token, _actual: u32) {}
     /// Calls `each` with every quota that applies to the admitted request.
     ///
     /// Guards without quotas never call it.
@@ -109,6 +113,9 @@ impl<G: Settle + ?Sized> Settle for &G {
     #[inline]
     fn refund(&self, token: G::Token) {
         (**self).refund(token);
+    }
+    fn settle_units(&self, token: &mut G::Token, actual: u32) {
+        (**self).settle_units(token, actual);
     }
     fn allowances(&self, token: &G::Token, each: &mut dyn FnMut(Allowance)) {
         (**self).allowances(token, each);

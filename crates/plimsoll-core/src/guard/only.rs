@@ -63,6 +63,11 @@ impl<G: Settle, F> Settle for Only<G, F> {
             self.guard.refund(token);
         }
     }
+    fn settle_units(&self, token: &mut Self::Token, actual: u32) {
+        if let Some(token) = token {
+            self.guard.settle_units(token, actual);
+        }
+    }
     fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
         if let Some(token) = token {
             self.guard.allowances(token, each);

@@ -4,6 +4,7 @@ use crate::Rejected;
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 
 /// The outcome of admitted work.
@@ -52,8 +53,7 @@ impl Outcome {
     /// A guard did if `error` or one of its [sources](Error::source) is a [`Rejected`]. That says
     /// nothing about the callee.
     pub fn from_error(error: &(dyn Error + 'static)) -> Self {
-        let mut chain = std::iter::successors(Some(error), |&error| error.source());
-        if chain.any(|error| error.is::<Rejected>()) { Outcome::Ignored } else { Outcome::Failure }
+        if is_rejection(error) { Outcome::Ignored } else { Outcome::Failure }
     }
 }
 
@@ -80,6 +80,14 @@ impl<T, E: 'static> Classify<T, E> for OnError {
             Err(error) => of_any(error),
         }
     }
+}
+
+/// Returns whether an error or one of its sources is a rejection.
+fn is_rejection(error: &(dyn Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |&error| error.source());
+    // An I/O error does not return the error that it wraps as its source, but the source of that.
+    let wrapped = |error: &io::Error| error.get_ref().is_some_and(|wrapped| is_rejection(wrapped));
+    chain.any(|error| error.is::<Rejected>() || error.downcast_ref().is_some_and(wrapped))
 }
 
 type Boxed = Box<dyn Error + Send + Sync>;
@@ -183,7 +191,6 @@ impl<E: std::error::Error + 'static> std::error::Error for Overload<E> {
 mod tests {
     use super::*;
     use crate::Reason;
-    use std::io;
 
     /// A valve that shed load opened a breaker around it, although the dependency was healthy.
     #[test]

@@ -63,6 +63,11 @@ impl<G: Settle<Token: Pack>> Settle for Packed<G> {
     fn refund(&self, words: Words) {
         self.0.refund(Pack::unpack(words));
     }
+    fn settle_units(&self, words: &mut Words, actual: u32) {
+        let mut token = Pack::unpack(*words);
+        self.0.settle_units(&mut token, actual);
+        *words = token.pack();
+    }
     fn allowances(&self, words: &Words, each: &mut dyn FnMut(Allowance)) {
         // A copy to read from. It is plain data, which has an effect only when it is settled.
         self.0.allowances(&Pack::unpack(*words), each);

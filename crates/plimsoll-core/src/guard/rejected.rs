@@ -20,7 +20,7 @@ pub enum Reason {
     Expired,
     /// The request was removed from the queue to make room for another.
     Evicted,
-    /// Every slot is in use, and this guard has no queue.
+    /// Every slot is in use, and the request does not wait for one.
     Busy,
     /// The deadline has passed, or would pass before the work is done.
     Overdue,
@@ -119,23 +119,12 @@ impl OpenCause {
     }
 
     /// Returns the cause with this number, or `None` if there is none.
-    const fn from_number(number: u64) -> Option<Self> {
-        Some(match number {
-            1 => OpenCause::Failures,
-            2 => OpenCause::Errors,
-            3 => OpenCause::Timeouts,
-            4 => OpenCause::SlowCalls,
-            5 => OpenCause::Overloads,
-            6 => OpenCause::Cancellations,
-            7 => OpenCause::ProbesFailed,
-            8 => OpenCause::HealthCheckFailed,
-            9 => OpenCause::Operator,
-            10 => OpenCause::Blocked,
-            11 => OpenCause::InjectedFault,
-            12 => OpenCause::Probing,
-            13 => OpenCause::Ramp,
-            _ => return None,
-        })
+    fn from_number(number: u64) -> Option<Self> {
+        use OpenCause::*;
+        let rest = [Operator, Blocked, InjectedFault, Probing, Ramp];
+        let trips = [Failures, Errors, Timeouts, SlowCalls, Overloads, Cancellations];
+        let all = trips.into_iter().chain([ProbesFailed, HealthCheckFailed]).chain(rest);
+        (1..).zip(all).find(|(n, _)| *n == number).map(|(_, cause)| cause)
     }
 }
 
@@ -291,7 +280,7 @@ impl Rejected {
     }
 
     /// Returns why the circuit breaker is open, if one rejected the request.
-    pub const fn cause(&self) -> Option<OpenCause> {
+    pub fn cause(&self) -> Option<OpenCause> {
         OpenCause::from_number(self.facts >> CAUSE & 15)
     }
 

@@ -104,6 +104,11 @@ impl<G: Settle> Settle for Shadow<G> {
             self.gate.refund(token);
         }
     }
+    fn settle_units(&self, token: &mut Self::Token, actual: u32) {
+        if let Some(token) = token {
+            self.gate.settle_units(token, actual);
+        }
+    }
     fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
         if let Some(token) = token {
             self.gate.allowances(token, each);

@@ -24,6 +24,10 @@ impl<W: Settle, G: Settle> Settle for Then<W, G> {
         self.0.refund(place);
         self.1.refund(token);
     }
+    fn settle_units(&self, (place, token): &mut Self::Token, actual: u32) {
+        self.0.settle_units(place, actual);
+        self.1.settle_units(token, actual);
+    }
     fn allowances(&self, (place, token): &Self::Token, each: &mut dyn FnMut(Allowance)) {
         self.0.allowances(place, each);
         self.1.allowances(token, each);

@@ -16,6 +16,9 @@ macro_rules! tuple {
             fn refund(&self, token: Self::Token) {
                 $(self.$i.refund(token.$i);)+
             }
+            fn settle_units(&self, token: &mut Self::Token, actual: u32) {
+                $(self.$i.settle_units(&mut token.$i, actual);)+
+            }
             fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
                 $(self.$i.allowances(&token.$i, each);)+
             }

@@ -18,6 +18,23 @@ pub use std::sync::{
 };
 use std::task::Waker;
 
+/// Waits for another thread that is in the middle of a short change.
+///
+/// It spins at first. Then it lets other threads run, because that thread may have been preempted.
+#[derive(Debug, Default)]
+pub struct Backoff(u32);
+
+impl Backoff {
+    const SPINS: u32 = 100;
+
+    /// Waits for a moment.
+    #[cold]
+    pub fn wait(&mut self) {
+        self.0 = self.0.saturating_add(1);
+        if self.0 > Self::SPINS { std::thread::yield_now() } else { pause() }
+    }
+}
+
 /// Returns the guard of a lock even if a thread panicked while it held it.
 ///
 /// The parts call no foreign code under a lock, so the data behind it is consistent all the same.

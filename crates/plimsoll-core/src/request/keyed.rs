@@ -136,7 +136,7 @@ impl<R: ?Sized, P: Fn(&R) -> RequestInfo> ReadInfo<R> for P {
 }
 
 macro_rules! adapter {
-    ($name:ident [$($param:ident)*], $token:ty, $some:expr, $some_ref:expr) => {
+    ($name:ident [$($param:ident)*], $token:ty, $some:expr, $some_ref:expr, $some_mut:expr) => {
         impl<G: fmt::Debug, $($param: ?Sized,)* F, P> fmt::Debug for $name<G, F, $($param,)* P> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_tuple(stringify!($name)).field(&self.guard).finish()
@@ -162,6 +162,11 @@ macro_rules! adapter {
             fn refund(&self, token: Self::Token) {
                 if let Some(token) = $some(token) {
                     self.guard.refund(token);
+                }
+            }
+            fn settle_units(&self, token: &mut Self::Token, actual: u32) {
+                if let Some(token) = $some_mut(token) {
+                    self.guard.settle_units(token, actual);
                 }
             }
             fn allowances(&self, token: &Self::Token, each: &mut dyn FnMut(Allowance)) {
@@ -200,7 +205,7 @@ impl<G, F> By<G, F> {
     }
 }
 
-adapter!(By [], G::Token, Some, Some);
+adapter!(By [], G::Token, Some, Some, Some);
 
 impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> K, P: ReadInfo<R>> Gate<R> for By<G, F, P> {
     #[inline]
@@ -227,7 +232,7 @@ impl<G, F, Q: ?Sized> ByRef<G, F, Q> {
     }
 }
 
-adapter!(ByRef[Q], G::Token, Some, Some);
+adapter!(ByRef[Q], G::Token, Some, Some, Some);
 
 impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> &Q, P: ReadInfo<R>> Gate<R> for ByRef<G, F, Q, P> {
     #[inline]
@@ -254,7 +259,7 @@ impl<G, F> ByOption<G, F> {
     }
 }
 
-adapter!(ByOption [], Option<G::Token>, std::convert::identity, Option::as_ref);
+adapter!(ByOption [], Option<G::Token>, std::convert::identity, Option::as_ref, Option::as_mut);
 
 impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Option<K>, P: ReadInfo<R>> Gate<R> for ByOption<G, F, P> {
     #[inline]
@@ -285,7 +290,7 @@ impl<G, F, Q: ?Sized> ByOptionRef<G, F, Q> {
     }
 }
 
-adapter!(ByOptionRef[Q], Option<G::Token>, std::convert::identity, Option::as_ref);
+adapter!(ByOptionRef[Q], Option<G::Token>, std::convert::identity, Option::as_ref, Option::as_mut);
 
 impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Option<&Q>, P: ReadInfo<R>> Gate<R>
     for ByOptionRef<G, F, Q, P>
@@ -318,7 +323,7 @@ impl<G, F> ByRequired<G, F> {
     }
 }
 
-adapter!(ByRequired [], G::Token, Some, Some);
+adapter!(ByRequired [], G::Token, Some, Some, Some);
 
 impl<R: ?Sized, K, G: Keyed<K>, F: Fn(&R) -> Result<K, NoKey>, P: ReadInfo<R>> Gate<R>
     for ByRequired<G, F, P>
@@ -348,7 +353,7 @@ impl<G, F, Q: ?Sized> ByRequiredRef<G, F, Q> {
     }
 }
 
-adapter!(ByRequiredRef[Q], G::Token, Some, Some);
+adapter!(ByRequiredRef[Q], G::Token, Some, Some, Some);
 
 impl<R: ?Sized, Q: ?Sized, G: Keyed<Q>, F: Fn(&R) -> Result<&Q, NoKey>, P: ReadInfo<R>> Gate<R>
     for ByRequiredRef<G, F, Q, P>

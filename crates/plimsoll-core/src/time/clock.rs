@@ -50,12 +50,12 @@ impl Clock {
     /// are long compared with that.
     ///
     /// On a [test clock](Self::is_test), or without a coarse clock of the system, the time is
-    /// exact.
+    /// exact. A [`ManualTime`] may have [a tick](ManualTime::set_tick).
     #[inline]
     pub fn coarse(&self) -> Instant {
         match &self.0 {
             Kind::System => system::coarse(),
-            Kind::Manual(shared) => shared.now(),
+            Kind::Manual(shared) => shared.coarse(),
         }
     }
 

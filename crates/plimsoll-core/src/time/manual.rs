@@ -1,6 +1,7 @@
 //! Time that a test or a simulator moves.
 
 use super::Instant;
+use super::instant::nanos;
 use super::timers::Timers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ pub struct ManualTime(Arc<Shared>);
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     nanos: AtomicU64,
+    // The tick of the coarse time in nanoseconds, or 0 if it is exact.
+    tick: AtomicU64,
     timers: Arc<Timers>,
 }
 
@@ -34,6 +37,12 @@ impl Shared {
     pub(super) fn now(&self) -> Instant {
         // SeqCst: pairs with the SeqCst accesses of `Timers::next` and `Timers::note`.
         Instant::from_nanos(self.nanos.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn coarse(&self) -> Instant {
+        let now = self.now();
+        let behind = now.as_nanos().checked_rem(self.tick.load(Ordering::Relaxed));
+        Instant::from_nanos(now.as_nanos() - behind.unwrap_or(0))
     }
 
     pub(super) fn timers(&self) -> Arc<Timers> {
@@ -68,6 +77,12 @@ impl ManualTime {
             self.0.move_to(next);
         }
         self.0.move_to(at);
+    }
+
+    /// Sets the tick of the [coarse time](super::Clock::coarse), which is then the last multiple of
+    /// it. Default: zero, the coarse time is exact.
+    pub fn set_tick(&self, tick: Duration) {
+        self.0.tick.store(nanos(tick), Ordering::Relaxed);
     }
 
     /// Returns the earliest instant that a sleeper waits for.

@@ -17,7 +17,7 @@ pub enum Checkout<T, H: AsRef<Dispatch<T>>> {
     Reuse(Lease<T, H>),
     /// An empty slot: the caller makes the resource.
     Make(Vacant<T, H>),
-    /// No slot: all are in use (`Busy`), the caller waited in vain (`Expired`), or the pool is closed.
+    /// No slot: all are in use (`Busy`), the wait was too long (`Expired`), or it is `Closed`.
     Busy(Rejected),
 }
 

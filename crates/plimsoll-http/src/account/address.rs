@@ -50,7 +50,8 @@ pub struct PeerAddr(pub SocketAddr);
 ///
 /// let (client, each) = (ClientAddr::behind(1), Quota::per_minute(60));
 /// let networks = KeyedRateLimiter::<IpAddr>::new(each)?;
-/// let sites = KeyedRateLimiter::<IpAddr>::builder().name("sites").quota(Quota::per_minute(300)).build()?;
+/// let sites = KeyedRateLimiter::<IpAddr>::builder().name("sites").quota(Quota::per_minute(300));
+/// let sites = sites.build()?;
 /// let gate = (sites.by(client.ipv6_prefix(48).or_shared()), networks.by(client.or_shared()));
 ///
 /// # let request = |from: u64| {

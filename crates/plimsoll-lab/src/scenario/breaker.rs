@@ -53,7 +53,7 @@ impl Reader<'_> {
         let min = Duration::from_millis(1);
         let within = self.time_or("policy.within", &keys.within, min, Duration::from_secs(10))?;
         let when = |trip: Trip| trip.ratio(ratio, min_calls).within(within);
-        let mut trips = vec![when(Trip::failures())];
+        let mut trips = vec![when(Trip::failures()), Trip::overloads(), Trip::cancellations()];
         if let Some(slow) = &keys.slow {
             trips.push(when(Trip::slow(self.time("policy.slow", slow, NANO..=HOUR)?)));
         }
@@ -66,13 +66,14 @@ impl Reader<'_> {
         let over = keys.ramp.as_ref().map(|given| self.time("policy.ramp", given, Duration::ZERO..=HOUR));
         let call_timeout = keys.call_timeout.as_ref();
         let call_timeout = call_timeout.map(|given| self.time("policy.call_timeout", given, NANO..=HOUR));
+        let default = CircuitBreakerConfig::default();
         Ok(CircuitBreakerConfig {
             trips,
             open_time: OpenTime { first, max, ..open },
             probes: Probes { concurrency: probe_concurrency, lease, ..probes },
             ramp: Ramp { duration: over.transpose()?.or(ramp.duration), ..ramp },
-            call_timeout: call_timeout.transpose()?.or(deadline),
-            ..CircuitBreakerConfig::default()
+            call_timeout: call_timeout.transpose()?.or(deadline).or(default.call_timeout),
+            ..default
         })
     }
 }
@@ -100,7 +101,12 @@ mod tests {
                      probe_concurrency = 3\nprobe_lease = \"300ms\"\nramp = \"0s\"\ncall_timeout = \"100ms\"";
         let when = |trip: Trip| trip.ratio(0.2, 5).within(ms(1_000));
         let breaker = CircuitBreakerConfig {
-            trips: vec![when(Trip::failures()), when(Trip::slow(ms(50)))],
+            trips: vec![
+                when(Trip::failures()),
+                Trip::overloads(),
+                Trip::cancellations(),
+                when(Trip::slow(ms(50))),
+            ],
             open_time: OpenTime { first: ms(90_000), max: ms(90_000), ..plain.open_time },
             probes: Probes { concurrency: 3, lease: ms(300), ..plain.probes },
             ramp: Ramp { duration: Some(Duration::ZERO), ..plain.ramp },

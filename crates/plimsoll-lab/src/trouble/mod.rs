@@ -89,6 +89,7 @@ mod kind;
 #[allow(dead_code)] // has more than today's cells use
 mod phases;
 mod probe;
+mod quota_days;
 mod registry;
 mod report;
 mod row;

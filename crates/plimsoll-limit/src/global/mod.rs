@@ -1,6 +1,7 @@
 //! One quota for all callers.
 
 mod config;
+mod controls;
 #[cfg(feature = "tower")]
 mod layer;
 
@@ -8,12 +9,12 @@ pub use config::{RateLimiterBuilder, RateLimiterConfig};
 #[cfg(feature = "tower")]
 pub use layer::{RateLimiterLayer, RateLimiterWaitLayer};
 
+use crate::quota;
 use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
-use crate::setup::{Common, is_close, queue_controls, rejected};
+use crate::setup::{Common, is_close, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::wait::acquire::{AcquireUnits, Attempt};
-use crate::{Quota, quota};
 use plimsoll_core::parts::check;
 use plimsoll_core::{
     Account, Allowance, ControlError, Event, Gate, Inspect, Keyed, Outcome, Overload, Pack, Permit, Reason,
@@ -105,6 +106,15 @@ impl Inner {
         (now, self.not_before(rate, now, units))
     }
 
+    /// Refunds all but the kept units.
+    fn refund(&self, units: [u32; 2], at: u64, interval: u64) {
+        // By the same clock as most charges. By the precise one, which is ahead of the coarse one,
+        // some of the units would seem to be replenished already.
+        let now = self.common.time_of(self.live.rate());
+        self.bucket.refund(now, units, at, interval);
+        self.common.queues.wake(EMPTY);
+    }
+
     #[inline(always)]
     fn throttled(&self, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
         rejected(self.common.name, Reason::Throttled, rate, units, now, at)
@@ -174,7 +184,7 @@ impl RateLimiter {
     fn decide<T>(&self, units: u32, wrap: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
         let inner = &*self.0;
         let rate = inner.live.rate();
-        let mut now = inner.common.clock.coarse().as_nanos();
+        let mut now = inner.common.time_of(rate);
         let mut at = inner.not_before(rate, now, units);
         if is_close(at, now) {
             (now, at) = inner.not_before_precisely(rate, units);
@@ -206,7 +216,7 @@ impl RateLimiter {
     fn rejected_behind(&self, units: u32) -> Rejected {
         let (inner, common) = (&*self.0, &self.0.common);
         let (rate, now) = (inner.live.rate(), common.now());
-        let free = inner.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
+        let free = inner.bucket.free(EMPTY, rate, now).unwrap_or(now);
         let at = rate.take(free, now, units).err().unwrap_or(now);
         // The waiting requests are served first, with at least one unit each.
         let ahead = rate.interval.saturating_mul(common.queues.ahead(EMPTY));
@@ -299,39 +309,6 @@ impl RateLimiter {
     pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
         self.acquire().await?.run(work).await.map_err(Overload::Inner)
     }
-
-    /// Changes the quota. Units that are charged stay charged.
-    ///
-    /// If the new burst is larger, the difference can be taken at once.
-    ///
-    /// # Errors
-    /// Returns an error if the quota is invalid. Nothing has changed then.
-    pub fn set_quota(&self, quota: Quota) -> Result<(), ControlError> {
-        self.change_quota(|_| Ok(quota))
-    }
-
-    fn change_quota(
-        &self,
-        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
-    ) -> Result<(), ControlError> {
-        self.0.live.update(change)?;
-        self.0.bucket.recount(self.0.live.rate().interval, self.0.common.now());
-        self.0.common.queues.wake_all();
-        Ok(())
-    }
-
-    /// Returns the quota.
-    pub fn quota(&self) -> Quota {
-        self.0.live.quota()
-    }
-
-    /// Returns the number of units that remain now.
-    pub fn remaining(&self) -> u32 {
-        let (rate, now) = (self.0.live.rate(), self.0.common.now());
-        self.0.bucket.free(EMPTY, rate.interval, now).map_or(rate.burst, |free| rate.remaining(free, now))
-    }
-
-    queue_controls!(limiter => limiter.0.common);
 }
 
 impl Attempt for RateLimiter {
@@ -364,14 +341,20 @@ impl Settle for RateLimiter {
     fn refund(&self, Charge { units, at, interval }: Charge) {
         let common = &self.0.common;
         common.observer.emit(|| Event::refunded(common.name));
-        // By the coarse clock, as most charges are. By the precise one, which is ahead of it, some
-        // of the units would seem to be replenished already.
-        self.0.bucket.refund(common.clock.coarse().as_nanos(), units, at, interval);
-        common.queues.wake(EMPTY);
+        self.0.refund([units, 0], at, interval);
+    }
+    fn settle_units(&self, charge: &mut Charge, actual: u32) {
+        let Charge { units, at, interval } = *charge;
+        if actual > units {
+            self.debit(actual - units);
+        } else {
+            self.0.refund([units, actual], at, interval);
+        }
+        charge.units = actual;
     }
     fn allowances(&self, _: &Charge, each: &mut dyn FnMut(Allowance)) {
         let (rate, now) = (self.0.live.rate(), self.0.common.now());
-        if let Some(free) = self.0.bucket.free(EMPTY, rate.interval, now) {
+        if let Some(free) = self.0.bucket.free(EMPTY, rate, now) {
             each(quota::allowance(self.0.common.name, rate, free, now).shared(true));
         }
     }

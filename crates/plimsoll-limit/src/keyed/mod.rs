@@ -1,5 +1,6 @@
 //! The handle of every keyed limiter.
 
+pub(crate) mod charge;
 pub(crate) mod fair;
 #[cfg(feature = "tower")]
 pub(crate) mod layer;
@@ -196,6 +197,45 @@ where
         Ok(Permit::new(self, charge))
     }
 
+    /// Charges this account for work that was done, whether or not it has enough units.
+    ///
+    /// For costs that are known only afterwards, where no [permit](Permit::settle_units) is at
+    /// hand, such as the bytes of a response behind a layer. What is missing becomes debt, of at
+    /// most one burst, which later requests of the account wait for. Quotas that the account shares
+    /// are charged, too.
+    ///
+    /// ```
+    /// use plimsoll_limit::{KeyedRateLimiter, Quota};
+    ///
+    /// let bytes = KeyedRateLimiter::<str>::new(Quota::per_second(1_000))?;
+    /// bytes.check_n("ann", 400)?;
+    /// bytes.debit("ann", 1_100); // the response was larger than expected
+    /// let rejected = bytes.check("ann").unwrap_err();
+    /// assert!(rejected.retry_after().unwrap().as_millis() >= 450);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn debit(&self, key: &P::Key, units: u32) {
+        self.0.debit(self.0.caller(key), units);
+    }
+
+    /// Gives this account up to `units`, so that it can take them at once.
+    ///
+    /// The burst is never exceeded. Only the account's own quota, share or cap is credited, not
+    /// what it shares with others.
+    pub fn credit(&self, key: &P::Key, units: u32) {
+        let caller = self.0.caller(key);
+        self.0.credit(caller, units);
+        self.0.common().queues.wake(P::account(caller));
+    }
+
+    /// Forgives all that this account owes: it can take the whole burst of its quota at once.
+    ///
+    /// What it shares with others stays charged. An account without an entry of its own shares an
+    /// overflow quota, and is not changed.
+    pub fn reset(&self, key: &P::Key) {
+        self.credit(key, u32::MAX);
+    }
+
     /// Returns the number of units that remain to this account.
     ///
     /// If several limits apply, it is the smallest number. An account that is not remembered has
@@ -278,6 +318,9 @@ impl<P: QuotaPolicy> Settle for KeyedLimiter<P> {
         let common = self.0.common();
         common.observer.emit(|| Event::refunded(common.name));
         self.0.refund(charge);
+    }
+    fn settle_units(&self, charge: &mut P::Charge, actual: u32) {
+        self.0.settle_units(charge, actual);
     }
     fn allowances(&self, charge: &P::Charge, each: &mut dyn FnMut(Allowance)) {
         self.0.allowances(charge, each);

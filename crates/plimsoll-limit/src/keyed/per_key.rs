@@ -1,9 +1,10 @@
 //! A quota for each key.
 
 use super::KeyedLimiter;
+use super::charge::KeyedCharge;
 use super::policy::QuotaPolicy;
 use crate::quota::gcra::Rate;
-use crate::quota::live::LiveQuota;
+use crate::quota::live::{Change, LiveQuota};
 use crate::setup::{
     Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, is_close, max_keys_setter, queue_setters, rejected,
     when_full_controls, when_full_setter,
@@ -12,10 +13,9 @@ use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::table::{Crowd, Table};
 use crate::{Quota, WhenFull, quota};
 use plimsoll_core::parts::{Setup, check};
-use plimsoll_core::{Allowance, ConfigError, ControlError, Pack, Rejected, Words, setup_setters};
+use plimsoll_core::{Allowance, ConfigError, ControlError, Rejected, setup_setters};
 use std::fmt;
 use std::hash::Hash;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,42 +57,6 @@ pub struct PerKey<K: ?Sized> {
     accounts: GcraTable,
 }
 
-/// The units that a [`KeyedRateLimiter`] has charged. Plain data.
-#[derive(Debug)]
-#[must_use = "a charge that is not settled cannot be refunded"]
-pub struct KeyedCharge {
-    entry: u32,
-    units: u32,
-    // Nanoseconds.
-    at: u64,
-    // The interval by which the account was charged.
-    interval: u64,
-    // The burst of the account's quota, if a closure states it.
-    own_burst: Option<NonZeroU32>,
-    // A part of the account's hash. The entry may have another owner later.
-    tag: u32,
-}
-
-/// The part of a hash that a charge stores: 31 bits, so that the last word of a packed charge is
-/// never `u64::MAX`, which stands for none.
-#[inline(always)]
-fn tag(hash: u64) -> u32 {
-    (hash >> 33) as u32
-}
-
-impl Pack for KeyedCharge {
-    fn pack(self) -> Words {
-        let burst = self.own_burst.map_or(0, NonZeroU32::get);
-        let charged = u64::from(self.entry) << 32 | u64::from(self.units);
-        [charged, self.at, self.interval, u64::from(self.tag) << 32 | u64::from(burst)]
-    }
-    fn unpack([charged, at, interval, own]: Words) -> Self {
-        let (entry, units) = ((charged >> 32) as u32, charged as u32);
-        let own_burst = NonZeroU32::new(own as u32);
-        KeyedCharge { entry, units, at, interval, own_burst, tag: (own >> 32) as u32 }
-    }
-}
-
 /// An account by its hash, with the rate that holds for it.
 #[derive(Clone, Copy, Debug)]
 pub struct PerKeyCaller {
@@ -110,19 +74,23 @@ impl<K: ?Sized> PerKey<K> {
     }
 
     #[inline(always)]
-    fn own_burst(&self, rate: Rate) -> Option<NonZeroU32> {
-        if self.quota_of.is_some() { NonZeroU32::new(rate.burst) } else { None }
-    }
-
-    #[inline(always)]
-    fn charged(&self, entry: u32, hash: u64, rate: Rate, units: u32, at: u64) -> KeyedCharge {
-        let own_burst = self.own_burst(rate);
-        KeyedCharge { entry, units, at, interval: rate.interval, own_burst, tag: tag(hash) }
+    fn charged(PerKeyCaller { hash, rate }: PerKeyCaller, units: u32, at: u64) -> KeyedCharge {
+        KeyedCharge { hash, at, rate, units, is_exact: rate.is_exact() }
     }
 
     #[inline(always)]
     fn rejected(&self, rate: Rate, units: u32, now: u64, refused: NotBefore) -> Rejected {
         rejected(self.common.name, refused.reason(), rate, units, now, refused.at)
+    }
+
+    /// Refunds all but `kept` units of a charge.
+    fn refund_all_but(&self, charge: &KeyedCharge, kept: u32) {
+        let KeyedCharge { hash, at, rate, units, is_exact } = *charge;
+        // By the same clock as the charge.
+        let clock = &self.common.clock;
+        let now = if is_exact { clock.now() } else { clock.coarse() }.as_nanos();
+        self.accounts.refund(hash, now, [units, kept], at, rate.interval);
+        self.common.queues.wake(hash);
     }
 
     /// Returns the rate of a waiting request. A change of the common quota applies to it, too.
@@ -170,7 +138,7 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         units: u32,
         wrap: impl FnOnce(KeyedCharge) -> T,
     ) -> Result<T, Rejected> {
-        let mut now = self.common.clock.coarse().as_nanos();
+        let mut now = self.common.time_of(caller.rate);
         let mut taken = self.accounts.take(caller.hash, caller.rate, now, units);
         if let Err(NotBefore { at, .. }) = taken
             && is_close(at, now)
@@ -178,29 +146,39 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
             (now, taken) = self.take_precisely(caller, units);
         }
         match taken {
-            Ok(entry) => Ok(wrap(self.charged(entry, caller.hash, caller.rate, units, now))),
+            Ok(_) => Ok(wrap(Self::charged(caller, units, now))),
             Err(refused) => Err(self.rejected(caller.rate, units, now, refused)),
         }
     }
 
     fn charge_at(&self, caller: PerKeyCaller, units: u32, now: u64) -> Result<KeyedCharge, Rejected> {
-        let rate = self.rate_now(caller);
-        match self.accounts.take(caller.hash, rate, now, units) {
-            Ok(entry) => Ok(self.charged(entry, caller.hash, rate, units, now)),
+        let (hash, rate) = (caller.hash, self.rate_now(caller));
+        match self.accounts.take(hash, rate, now, units) {
+            Ok(_) => Ok(Self::charged(PerKeyCaller { hash, rate }, units, now)),
             Err(refused) => Err(self.rejected(rate, units, now, refused)),
         }
     }
 
     fn refund(&self, charge: KeyedCharge) {
-        // By the coarse clock, as most charges are.
-        let now = self.common.clock.coarse().as_nanos();
-        let is_owner = |hash| tag(hash) == charge.tag;
-        self.accounts.refund(charge.entry, is_owner, now, charge.units, charge.at, charge.interval);
-        if !self.common.queues.is_quiet()
-            && let Some(entry) = self.accounts.table.at(charge.entry)
-        {
-            self.common.queues.wake(entry.hash());
+        self.refund_all_but(&charge, 0);
+    }
+
+    fn settle_units(&self, charge: &mut KeyedCharge, actual: u32) {
+        let units = std::mem::replace(&mut charge.units, actual);
+        if actual > units {
+            self.debit(PerKeyCaller { hash: charge.hash, rate: charge.rate }, actual - units);
+        } else {
+            self.refund_all_but(&KeyedCharge { units, ..*charge }, actual);
         }
+    }
+
+    fn debit(&self, caller: PerKeyCaller, units: u32) {
+        let rate = self.rate_now(caller);
+        self.accounts.charge(caller.hash, rate, self.common.time_of(rate), units);
+    }
+
+    fn credit(&self, caller: PerKeyCaller, units: u32) {
+        self.accounts.credit(caller.hash, self.common.now(), units);
     }
 
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
@@ -219,14 +197,11 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
 
     fn allowances(&self, charge: &KeyedCharge, each: &mut dyn FnMut(Allowance)) {
         let now = self.common.now();
-        let state = self.accounts.read(charge.entry, |hash| tag(hash) == charge.tag);
-        let Some((interval, free)) = state else { return };
-        let rate = match (&self.quota_of, charge.own_burst) {
-            (None, _) => self.live.rate(),
-            (Some(_), None) => return,
-            (Some(_), Some(burst)) => Rate { interval, burst: burst.get() },
-        };
-        each(quota::allowance(self.common.name, rate, free, now));
+        if let Some((interval, free)) = self.accounts.state(charge.hash) {
+            let own = Rate { interval, ..charge.rate };
+            let rate = if self.quota_of.is_some() { own } else { self.live.rate() };
+            each(quota::allowance(self.common.name, rate, free, now));
+        }
     }
 
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
@@ -266,9 +241,9 @@ impl<K: ?Sized> PerKey<K> {
             let allowed = "left unchanged, because a closure states the quotas";
             return Err(ControlError::new("quota", self.live.quota(), allowed));
         }
-        self.live.update(change)?;
-        let (interval, now) = (self.live.rate().interval, self.common.now());
-        self.accounts.table.entries_in_use().for_each(|entry| entry.recount(interval, now));
+        let now = self.common.now();
+        let Change { rate, withheld, raced, .. } = self.live.update(now, change)?;
+        self.accounts.table.entries_in_use().for_each(|entry| entry.recount(rate, withheld, raced, now));
         self.common.queues.wake_all();
         Ok(())
     }
@@ -296,7 +271,9 @@ impl<K: Hash + ?Sized> KeyedRateLimiter<K> {
 impl<K: ?Sized> KeyedRateLimiter<K> {
     /// Changes the quota of every key. Units that are charged stay charged.
     ///
-    /// The call visits the whole table once.
+    /// If the new burst is smaller, what an account owes beyond it is forgiven. So no account waits
+    /// for longer than the new burst takes to be replenished. If it is larger, the difference can be
+    /// taken at once, except what a change has just forgiven. The call visits the whole table once.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, or if a
@@ -380,8 +357,10 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
 
     /// Sets the closure that states the quota of a key, called for each request.
     ///
-    /// It may return a different quota each time; units that are charged stay charged. An invalid
-    /// quota admits nothing. Default: all keys have the same quota.
+    /// The quota of a key may change. Units that are charged stay charged, except that what is owed
+    /// beyond a smaller burst is forgiven. So let it depend on the account, not on the request: an account
+    /// whose quota changes to and fro gets more than either. An invalid quota admits nothing.
+    /// Default: all keys have the same quota.
     pub fn quota_of(mut self, quota_of: impl Fn(&K) -> Quota + Send + Sync + 'static) -> Self {
         self.quota_of = Some(Arc::new(quota_of));
         self
@@ -423,23 +402,5 @@ impl<K: ?Sized> fmt::Debug for KeyedRateLimiterBuilder<K> {
             .field("config", &self.config)
             .field("setup", &self.setup)
             .finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn charge_survives_packing() {
-        for (hash, burst) in [(1, 0), (u64::MAX, u32::MAX), (u64::MAX, 0), (1 << 32, 1)] {
-            let own_burst = NonZeroU32::new(burst);
-            let charge = || KeyedCharge { entry: 7, units: 3, at: 5, interval: 9, own_burst, tag: tag(hash) };
-            let packed = Some(charge()).pack();
-            assert_eq!(
-                format!("{:?}", Option::<KeyedCharge>::unpack(packed)),
-                format!("{:?}", Some(charge()))
-            );
-        }
     }
 }

@@ -45,6 +45,12 @@ pub trait QuotaPolicy: Debug + Sized {
     fn charge_at(&self, caller: Self::Caller, units: u32, now: u64) -> Result<Self::Charge, Rejected>;
     /// Refunds a charge. Units that were replenished meanwhile are not returned twice.
     fn refund(&self, charge: Self::Charge);
+    /// Changes a charge to `actual` units.
+    fn settle_units(&self, charge: &mut Self::Charge, actual: u32);
+    /// Charges units for work that was done, whether or not there are enough.
+    fn debit(&self, caller: Self::Caller, units: u32);
+    /// Gives the account up to `units` of its own quota.
+    fn credit(&self, caller: Self::Caller, units: u32);
 
     /// Returns whether requests wait that are served before one of this caller.
     fn is_behind(&self, caller: Self::Caller) -> bool {

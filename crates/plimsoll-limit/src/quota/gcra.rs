@@ -10,6 +10,8 @@
 pub(crate) struct Rate {
     pub(crate) interval: u64,
     pub(crate) burst: u32,
+    /// The maximum number of units in any window, or 0 if the quota does not limit those.
+    pub(crate) at_most: u32,
 }
 
 /// The instant of a request for more units than the burst.
@@ -19,7 +21,18 @@ impl Rate {
     /// Returns the time in which the whole burst is replenished.
     #[inline(always)]
     pub(crate) fn span(self) -> u64 {
-        self.interval.saturating_mul(u64::from(self.burst))
+        self.cost(self.burst)
+    }
+
+    #[inline(always)]
+    fn cost(self, units: u32) -> u64 {
+        self.interval.saturating_mul(u64::from(units))
+    }
+
+    /// Returns whether the quota limits the units of any window, which takes the precise clock.
+    #[inline(always)]
+    pub(crate) fn is_exact(self) -> bool {
+        self.at_most > 0
     }
 
     /// Takes `units` at `now`. Returns the next `free`, or the instant before which there are not
@@ -29,8 +42,7 @@ impl Rate {
         if units > self.burst {
             return Err(NEVER);
         }
-        let cost = self.interval.saturating_mul(u64::from(units));
-        let next = free.max(now).saturating_add(cost);
+        let next = free.max(now).saturating_add(self.cost(units));
         let earliest = next.saturating_sub(self.span());
         if earliest <= now { Ok(next) } else { Err(earliest) }
     }
@@ -40,24 +52,55 @@ impl Rate {
         let remaining = self.span().saturating_sub(free.saturating_sub(now)) / self.interval.max(1);
         u32::try_from(remaining).unwrap_or(u32::MAX)
     }
+
+    /// Returns the longest time that is ever owed: a burst, and a burst of debt less one unit. A
+    /// request for one unit waits for at most the time in which the burst is replenished.
+    pub(crate) fn max_owed(self) -> u64 {
+        self.span().saturating_mul(2).saturating_sub(self.interval)
+    }
+
+    /// Charges `units` for work that was done at `now`, whether or not there are enough. What
+    /// exceeds [`max_owed`](Self::max_owed) is not charged.
+    pub(crate) fn charged(self, free: u64, now: u64, units: u32) -> u64 {
+        let max = now.saturating_add(self.max_owed()).max(free);
+        free.max(now).saturating_add(self.cost(units)).min(max)
+    }
+
+    /// Converts `free` from an interval of `from`: as many units are owed at `now` as before,
+    /// rounded up, and those that are `withheld`, but at most `max` nanoseconds.
+    pub(crate) fn carried(self, free: u64, now: u64, from: u64, withheld: u32, max: u64) -> u64 {
+        let owed = u128::from(free.saturating_sub(now));
+        let owed = (owed * u128::from(self.interval)).div_ceil(u128::from(from.max(1)));
+        let owed = u64::try_from(owed).unwrap_or(u64::MAX).saturating_add(self.cost(withheld));
+        now.saturating_add(owed.min(max))
+    }
+
+    /// Returns the units and the window that the quota's author stated.
+    ///
+    /// For units in any window these are not the burst and the time in which it is replenished.
+    /// The interval was rounded up from the window, which is found as the roundest number that it
+    /// can have been.
+    pub(crate) fn stated(self) -> (u64, u64) {
+        if self.at_most == 0 {
+            return (u64::from(self.burst), self.span());
+        }
+        let parts = u64::from(self.at_most.saturating_sub(self.burst)) + 1;
+        let least = self.interval.saturating_sub(1).saturating_mul(parts);
+        let most = least.saturating_add(parts - 1);
+        let rounds = [1_000_000_000, 1_000_000, 1_000, 1];
+        let window = rounds.into_iter().map(|unit| most - most % unit).find(|&window| window >= least);
+        (u64::from(self.at_most), window.unwrap_or(least))
+    }
 }
 
-/// Converts `free` from an interval of `from` to one of `to`: as many units are owed at `now` as
-/// before, rounded up.
-pub(crate) fn rescaled(free: u64, now: u64, from: u64, to: u64) -> u64 {
-    let owed = u128::from(free.saturating_sub(now));
-    let owed = (owed * u128::from(to)).div_ceil(u128::from(from.max(1)));
-    now.saturating_add(u64::try_from(owed).unwrap_or(u64::MAX / 4).min(u64::MAX / 4))
-}
-
-/// Refunds `units` that were taken at `at`. Units that were replenished meanwhile are not returned
-/// twice.
+/// Refunds what `units` cost more than `kept` units, if they were taken at `at`. Units that were
+/// replenished meanwhile are not returned twice.
 ///
 /// All of them are replenished `units` intervals after `at` at the earliest. At least the time from
 /// now until then is still owed for them, whatever other requests took or refunded. So a refund
-/// never returns more than was taken.
-pub(crate) fn refunded(free: u64, now: u64, interval: u64, units: u32, at: u64) -> u64 {
-    let cost = interval.saturating_mul(u64::from(units));
-    let owed = cost.saturating_sub(now.saturating_sub(at)).min(free.saturating_sub(now));
-    free - owed
+/// never returns more than there would be if only `kept` units had been taken.
+pub(crate) fn refunded(free: u64, now: u64, interval: u64, [units, kept]: [u32; 2], at: u64) -> u64 {
+    let elapsed = now.saturating_sub(at);
+    let owed = |units: u32| interval.saturating_mul(u64::from(units)).saturating_sub(elapsed);
+    free - owed(units).saturating_sub(owed(kept)).min(free.saturating_sub(now))
 }

@@ -3,71 +3,132 @@
 use super::gcra::Rate;
 use crate::Quota;
 use plimsoll_core::ControlError;
-use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, pause, recover};
+use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover};
 
-/// The interval and the burst of a quota, behind a sequence count. Readers do not block each other.
+/// A quota as it is now, for readers that wait for no writer.
+///
+/// There are two slots. A change writes the one that is not in use, and then counts itself. A
+/// reader that is overtaken by a whole change reads again.
 #[derive(Debug)]
 pub(crate) struct LiveQuota {
-    // Odd while the other two change.
-    version: AtomicU64,
-    interval: AtomicU64,
-    burst: AtomicU32,
+    // The number of changes. Its last bit is the slot in use.
+    changes: AtomicU64,
+    even: RateWords,
+    odd: RateWords,
     // Read and changed by operators. Also serialises changes.
-    quota: Mutex<Quota>,
+    setting: Mutex<Setting>,
+}
+
+#[derive(Debug)]
+struct RateWords {
+    interval: AtomicU64,
+    // The burst, and in the lower half the units of any window.
+    units: AtomicU64,
+}
+
+/// The quota, and the highest burst that has applied until lately.
+#[derive(Debug)]
+struct Setting {
+    quota: Quota,
+    peak: u32,
+    // From then on, a bucket of that burst would be full again, whatever was taken before.
+    peak_until: u64,
+}
+
+/// A change of a quota.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    pub(crate) quota: Quota,
+    pub(crate) rate: Rate,
+    /// The units by which the burst was raised again, after lowering it has forgiven as many.
+    pub(crate) withheld: u32,
+    /// Whether the interval has changed, so that requests notice the change as well.
+    pub(crate) raced: bool,
+}
+
+impl RateWords {
+    fn new(rate: Rate) -> Self {
+        let units = u64::from(rate.burst) << 32 | u64::from(rate.at_most);
+        RateWords { interval: AtomicU64::new(rate.interval), units: AtomicU64::new(units) }
+    }
 }
 
 impl LiveQuota {
     pub(crate) fn new(quota: Quota) -> Self {
-        let Rate { interval, burst } = quota.gcra();
-        LiveQuota {
-            version: AtomicU64::new(0),
-            interval: AtomicU64::new(interval),
-            burst: AtomicU32::new(burst),
-            quota: Mutex::new(quota),
-        }
+        let slot = || RateWords::new(quota.gcra());
+        let setting = Mutex::new(Setting { quota, peak: 0, peak_until: 0 });
+        LiveQuota { changes: AtomicU64::new(0), even: slot(), odd: slot(), setting }
+    }
+
+    #[inline(always)]
+    fn slot(&self, changes: u64) -> &RateWords {
+        if changes & 1 == 0 { &self.even } else { &self.odd }
     }
 
     #[inline(always)]
     pub(crate) fn rate(&self) -> Rate {
         loop {
-            let version = self.version.load(Ordering::Acquire);
-            // Acquire: pairs with the Release stores in `update`. A reader that sees a number that
-            // is being set sees the odd version, or a later one, below.
-            let interval = self.interval.load(Ordering::Acquire);
-            let burst = self.burst.load(Ordering::Acquire);
-            if version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
-                return Rate { interval, burst };
+            // Acquire: pairs with the Release store of the count in `update`.
+            let changes = self.changes.load(Ordering::Acquire);
+            let slot = self.slot(changes);
+            // Acquire: pairs with the Release stores in `update`. A reader that sees a number of
+            // the change after the next one sees the count of the next one below.
+            let interval = slot.interval.load(Ordering::Acquire);
+            let units = slot.units.load(Ordering::Acquire);
+            if self.changes.load(Ordering::Relaxed) == changes {
+                return Rate { interval, burst: (units >> 32) as u32, at_most: units as u32 };
             }
-            pause();
         }
     }
 
-    /// Replaces the quota by what `change` makes of the present one, and returns it. No other
-    /// change comes between. If the new quota is invalid, nothing changes.
+    /// Replaces the quota by what `change` makes of the present one. No other change comes between.
+    /// If the new quota is invalid, nothing changes.
     pub(crate) fn update(
         &self,
+        now: u64,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
-    ) -> Result<Quota, ControlError> {
-        let mut current = self.lock();
-        let quota = change(*current)?;
+    ) -> Result<Change, ControlError> {
+        let mut setting = self.lock();
+        let old = setting.quota.gcra();
+        let quota = change(setting.quota)?;
         quota.validate()?;
-        *current = quota;
-        let version = self.version.load(Ordering::Relaxed);
-        self.version.store(version + 1, Ordering::Relaxed);
-        let Rate { interval, burst } = quota.gcra();
+        let rate = quota.gcra();
+        let withheld = setting.change(quota, old, rate, now);
+        let changes = self.changes.load(Ordering::Relaxed) + 1;
+        let slot = self.slot(changes);
         // Release: pairs with the Acquire loads in `rate`. A reader that sees one of the numbers
-        // also sees the odd version.
-        self.interval.store(interval, Ordering::Release);
-        self.burst.store(burst, Ordering::Release);
-        self.version.store(version + 2, Ordering::Release);
-        Ok(quota)
+        // also sees the count of the change before.
+        slot.interval.store(rate.interval, Ordering::Release);
+        let units = u64::from(rate.burst) << 32 | u64::from(rate.at_most);
+        slot.units.store(units, Ordering::Release);
+        self.changes.store(changes, Ordering::Release);
+        Ok(Change { quota, rate, withheld, raced: rate.interval != old.interval })
     }
 
     pub(crate) fn quota(&self) -> Quota {
-        *self.lock()
+        self.lock().quota
     }
 
-    fn lock(&self) -> MutexGuard<'_, Quota> {
-        recover(self.quota.lock())
+    fn lock(&self) -> MutexGuard<'_, Setting> {
+        recover(self.setting.lock())
+    }
+}
+
+impl Setting {
+    /// Sets the quota. Returns the units that are withheld.
+    ///
+    /// A bucket whose burst is lowered forgives what is owed beyond it. If the burst is raised
+    /// again before the larger one would have filled up, the difference is not given out: else each
+    /// change to and fro would be a burst.
+    fn change(&mut self, quota: Quota, old: Rate, new: Rate, now: u64) -> u32 {
+        if now >= self.peak_until {
+            (self.peak, self.peak_until) = (0, 0);
+        }
+        if new.burst < old.burst {
+            self.peak = self.peak.max(old.burst);
+            self.peak_until = self.peak_until.max(now.saturating_add(old.span()));
+        }
+        self.quota = quota;
+        self.peak.min(new.burst).saturating_sub(old.burst)
     }
 }

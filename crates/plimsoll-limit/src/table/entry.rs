@@ -20,8 +20,9 @@
 //! preempted until the next unit was replenished: before that the states differ, because each such
 //! account owes a few nanoseconds less at first, another number each. See [`Snapshot::offset`].
 
-use crate::quota::gcra::{NEVER, Rate, refunded, rescaled};
-use plimsoll_core::parts::sync::{AtomicU64, Ordering, pause};
+use crate::quota::gcra::{NEVER, Rate, refunded};
+use plimsoll_core::parts::TWO_TICKS;
+use plimsoll_core::parts::sync::{AtomicU64, Backoff, Ordering};
 
 /// The hash of an entry without an account.
 pub(crate) const EMPTY: u64 = 0;
@@ -43,7 +44,7 @@ impl Default for Entry {
 const CHANGING: u64 = 1;
 const REJECTED: u64 = 2;
 const VERSION: u64 = 4;
-const SHIFT: u32 = 12;
+const SHIFT: u32 = 10;
 
 pub(crate) fn interval_of(tag: u64) -> u64 {
     tag >> SHIFT
@@ -53,6 +54,38 @@ pub(crate) fn interval_of(tag: u64) -> u64 {
 fn next_tag(tag: u64, interval: u64) -> u64 {
     let version = tag.wrapping_add(VERSION) & ((1 << SHIFT) - VERSION);
     interval << SHIFT | version
+}
+
+/// Returns whether more is owed than this rate ever charges: its burst was lowered since.
+///
+/// The coarse clock may be behind the one by which the units were charged. A quota that admits
+/// nothing forgives nothing.
+#[inline]
+fn owes_too_much(free: u64, rate: Rate, now: u64) -> bool {
+    rate.burst > 0 && free > now.saturating_add(rate.max_owed()).saturating_add(TWO_TICKS)
+}
+
+/// How an entry is counted by another rate: see [`Rate::carried`].
+#[derive(Clone, Copy)]
+struct Carry {
+    rate: Rate,
+    withheld: u32,
+    /// The longest time that is owed then, if the interval is already that of the rate.
+    max: u64,
+}
+
+impl Carry {
+    /// On the way of a request. More than the burst may be owed: units that were charged after the
+    /// fact, or a unit that was taken while the rate changed.
+    fn lazily(rate: Rate) -> Self {
+        Carry { rate, withheld: 0, max: rate.max_owed() }
+    }
+
+    fn free(self, free: u64, tag: u64, now: u64) -> u64 {
+        let from = interval_of(tag);
+        let max = if from == self.rate.interval { self.max } else { self.rate.span() };
+        self.rate.carried(free, now, from, self.withheld, max)
+    }
 }
 
 /// The three words of an entry, which belong together.
@@ -142,10 +175,11 @@ impl Entry {
     /// if the entry is not that of the account.
     #[inline(always)]
     pub(crate) fn read(&self, hash: u64) -> Option<(u64, u64)> {
+        let mut backoff = Backoff::default();
         loop {
             let tag = self.tag.load(Ordering::Acquire);
             if tag & CHANGING != 0 {
-                pause();
+                backoff.wait();
                 continue;
             }
             if self.hash.load(Ordering::Acquire) != hash {
@@ -173,13 +207,14 @@ impl Entry {
             let Some((tag, free)) = self.read(hash) else { return Taken::Gone };
             if interval_of(tag) != rate.interval {
                 // A quota that admits nothing must not change by which interval units are counted.
-                if units > rate.burst {
+                if units > rate.burst || rate.burst == 0 {
                     return Taken::NotBefore(NEVER);
                 }
-                self.rescale(hash, tag, rate.interval, now);
+                self.rescale(hash, tag, Carry::lazily(rate), now);
                 continue;
             }
             match rate.take(free, now, units) {
+                Err(_) if owes_too_much(free, rate, now) => self.rescale(hash, tag, Carry::lazily(rate), now),
                 Err(at) => {
                     if tag & REJECTED == 0 {
                         self.mark_rejected(tag);
@@ -204,12 +239,13 @@ impl Entry {
         Some((free, rate.take(free, now, units).ok()?))
     }
 
-    /// Returns the instant from which the account owes nothing, by this interval. Changes nothing.
+    /// Returns the instant from which the account owes nothing, by this rate. Changes nothing.
     #[inline(always)]
-    pub(crate) fn free(&self, hash: u64, interval: u64, now: u64) -> Option<u64> {
+    pub(crate) fn free(&self, hash: u64, rate: Rate, now: u64) -> Option<u64> {
         let (tag, free) = self.read(hash)?;
         let from = interval_of(tag);
-        Some(if from == interval { free } else { rescaled(free, now, from, interval) })
+        let is_counted = from == rate.interval && !owes_too_much(free, rate, now);
+        Some(if is_counted { free } else { Carry::lazily(rate).free(free, tag, now) })
     }
 
     /// Returns the instant from which the account owes nothing. From now on, it is counted by this
@@ -218,25 +254,26 @@ impl Entry {
     pub(crate) fn counted(&self, hash: u64, rate: Rate, now: u64) -> Option<u64> {
         loop {
             let (tag, free) = self.read(hash)?;
-            if interval_of(tag) == rate.interval || rate.burst == 0 {
+            let is_counted = interval_of(tag) == rate.interval && !owes_too_much(free, rate, now);
+            if is_counted || rate.burst == 0 {
                 return Some(free);
             }
-            self.rescale(hash, tag, rate.interval, now);
+            self.rescale(hash, tag, Carry::lazily(rate), now);
         }
     }
 
-    /// Refunds units that were taken at `at` by `interval`, whichever account the entry is of: see
-    /// [`refunded`].
+    /// Refunds all but the kept ones of `units` that were taken at `at` by `interval`, whichever
+    /// account the entry is of: see [`refunded`].
     ///
     /// It computes with the shorter of both intervals, so that no refund returns too much. If the
     /// present one is shorter, units count as replenished sooner than they were. If the earlier one
     /// is shorter, less is refunded for each unit.
-    pub(crate) fn refund(&self, now: u64, units: u32, at: u64, interval: u64) {
+    pub(crate) fn refund(&self, now: u64, units: [u32; 2], at: u64, interval: u64) {
         self.refund_to(self.hash(), now, units, at, interval);
     }
 
     /// The same if the entry is still that of the account `hash`.
-    pub(crate) fn refund_to(&self, hash: u64, now: u64, units: u32, at: u64, interval: u64) {
+    pub(crate) fn refund_to(&self, hash: u64, now: u64, units: [u32; 2], at: u64, interval: u64) {
         while let Some((tag, free)) = self.read(hash) {
             let less = refunded(free, now, interval_of(tag).min(interval), units, at);
             if less == free || self.exchange(free, less) {
@@ -245,24 +282,43 @@ impl Entry {
         }
     }
 
-    /// Counts what is owed by this interval from now on, whichever account the entry is of.
-    ///
-    /// It does so at once. If it waited for the next request, units would be replenished by the old
-    /// interval until then.
-    pub(crate) fn recount(&self, interval: u64, now: u64) {
-        let hash = self.hash();
-        if let Some((tag, _)) = self.read(hash)
-            && interval_of(tag) != interval
-        {
-            self.rescale(hash, tag, interval, now);
+    /// Charges the account `hash` for work that was done, whether or not there are enough units.
+    pub(crate) fn charge(&self, hash: u64, rate: Rate, now: u64, units: u32) {
+        while let Some(free) = self.counted(hash, rate, now) {
+            if self.exchange(free, rate.charged(free, now, units)) {
+                return;
+            }
         }
     }
 
-    /// Counts what is owed by another interval from now on, unless another thread changes the
-    /// entry.
+    /// Gives the account `hash` up to `units`. It then owes less, or nothing.
+    pub(crate) fn credit(&self, hash: u64, now: u64, units: u32) {
+        while let Some((tag, free)) = self.read(hash) {
+            let less = refunded(free, now, interval_of(tag), [units, 0], now);
+            if less == free || self.exchange(free, less) {
+                return;
+            }
+        }
+    }
+
+    /// Counts what is owed by this rate from now on, whichever account the entry is of. The units
+    /// that are `withheld` are owed, too. `raced` states that requests may have done so already.
+    ///
+    /// It does so at once. If it waited for the next request, units would be replenished by the old
+    /// interval until then.
+    pub(crate) fn recount(&self, rate: Rate, withheld: u32, raced: bool, now: u64) {
+        let hash = self.hash();
+        let Some((tag, free)) = self.read(hash) else { return };
+        let carry = Carry { rate, withheld, max: if raced { rate.max_owed() } else { rate.span() } };
+        if interval_of(tag) != rate.interval || carry.free(free, tag, now) != free.max(now) {
+            self.rescale(hash, tag, carry, now);
+        }
+    }
+
+    /// Counts what is owed by another rate from now on, unless another thread changes the entry.
     #[cold]
     #[inline(never)]
-    fn rescale(&self, hash: u64, tag: u64, interval: u64, now: u64) {
+    fn rescale(&self, hash: u64, tag: u64, carry: Carry, now: u64) {
         if !self.lock(tag) {
             return;
         }
@@ -270,19 +326,21 @@ impl Entry {
         if here {
             loop {
                 let free = self.state.load(Ordering::Relaxed);
-                let mut next = rescaled(free, now, interval_of(tag), interval);
+                let mut next = carry.free(free, tag, now);
                 // The new state must differ: see the top of this file. If nothing is owed, an
-                // earlier instant means the same. An entry that is counted by no interval was never
-                // charged.
+                // earlier instant means the same. If the whole burst is owed, the rest was
+                // forgiven, so a nanosecond more is, too. An entry that is counted by no interval
+                // was never charged.
                 if next == free && interval_of(tag) != 0 {
-                    next = if next == now && now > 0 { now - 1 } else { next + 1 };
+                    let is_extreme = next == now || next == now.saturating_add(carry.rate.span());
+                    next = if is_extreme && next > 0 { next - 1 } else { next + 1 };
                 }
                 if self.exchange(free, next) {
                     break;
                 }
             }
         }
-        let interval = if here { interval } else { interval_of(tag) };
+        let interval = if here { carry.rate.interval } else { interval_of(tag) };
         self.tag.store(next_tag(tag, interval), Ordering::Release);
     }
 

@@ -2,7 +2,7 @@
 //! [`TieredRateLimiter`](crate::TieredRateLimiter) and the caps of a
 //! [`FairRateLimiter`](crate::FairRateLimiter) have in common.
 
-use super::entry::{EMPTY, Snapshot, Taken, interval_of};
+use super::entry::{Snapshot, Taken, interval_of};
 use super::when_full::WhenFull;
 use super::{Crowd, Room, Table};
 use crate::quota::gcra::Rate;
@@ -111,7 +111,8 @@ impl GcraTable {
         // The account moves in with its charge. Its state must differ from that of the account that
         // it displaces, now and later.
         let state = |seen: Snapshot| {
-            let state = if seen.state > now { now.max(charged - seen.offset()) } else { charged };
+            let state =
+                if seen.state > now { now.max(charged.saturating_sub(seen.offset())) } else { charged };
             if state == seen.state { state + 1 } else { state }
         };
         loop {
@@ -144,7 +145,7 @@ impl GcraTable {
         self.table.lowest_state(hash).unwrap_or(now).max(now.saturating_add(1))
     }
 
-    /// Records that an account was rejected by its quota, where [`take`](Self::take) was not called.
+    /// Records that an account was rejected by its quota without a [`take`](Self::take).
     pub(crate) fn reject(&self, hash: u64) {
         if let Some((_, entry)) = self.table.find(hash) {
             entry.reject(hash);
@@ -172,32 +173,34 @@ impl GcraTable {
         (at.saturating_add(rate.span() - rate.interval.min(rate.span())), Reason::Throttled)
     }
 
-    /// Returns the interval and the state of entry `n`, if it is that of an account for whose hash
-    /// `is_owner` returns `true`.
-    pub(crate) fn read(&self, n: u32, is_owner: impl FnOnce(u64) -> bool) -> Option<(u64, u64)> {
-        let entry = self.table.at(n)?;
-        let hash = entry.hash();
-        let is_own = hash != EMPTY && is_owner(hash);
-        is_own.then(|| entry.read(hash)).flatten().map(|(tag, free)| (interval_of(tag), free))
+    /// Returns the interval and the state of an account that has an entry of its own.
+    pub(crate) fn state(&self, hash: u64) -> Option<(u64, u64)> {
+        let (_, entry) = self.table.find(hash)?;
+        entry.read(hash).map(|(tag, free)| (interval_of(tag), free))
     }
 
-    /// Refunds units that were taken from entry `n` at `at`, by `interval`, if it is still that of
-    /// an account for whose hash `is_owner` returns `true`.
+    /// Refunds all but the kept ones of `units` that an account was charged at `at`, by `interval`.
     ///
-    /// Otherwise the account was evicted, and what it owed is forgotten.
-    pub(crate) fn refund(
-        &self,
-        n: u32,
-        is_owner: impl FnOnce(u64) -> bool,
-        now: u64,
-        units: u32,
-        at: u64,
-        interval: u64,
-    ) {
-        let Some(entry) = self.table.at(n) else { return };
-        let hash = entry.hash();
-        if hash != EMPTY && is_owner(hash) {
+    /// If the account was evicted, what it owed is forgotten.
+    pub(crate) fn refund(&self, hash: u64, now: u64, units: [u32; 2], at: u64, interval: u64) {
+        if let Some((_, entry)) = self.table.find(hash) {
             entry.refund_to(hash, now, units, at, interval);
+        }
+    }
+
+    /// Charges an account for work that was done, whether or not it has enough units.
+    pub(crate) fn charge(&self, hash: u64, rate: Rate, now: u64, units: u32) {
+        // A charge of nothing gives a new account an entry, if there is room.
+        let _ = self.take(hash, rate, now, 0);
+        if let Some((_, entry)) = self.table.find(hash) {
+            entry.charge(hash, rate, now, units);
+        }
+    }
+
+    /// Gives an account up to `units`, if it has an entry of its own.
+    pub(crate) fn credit(&self, hash: u64, now: u64, units: u32) {
+        if let Some((_, entry)) = self.table.find(hash) {
+            entry.credit(hash, now, units);
         }
     }
 }

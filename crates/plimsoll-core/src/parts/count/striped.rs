@@ -18,8 +18,9 @@ struct Padded(AtomicU64);
 ///
 /// Each thread writes a cell that no other thread writes. So an increment is a load and a store,
 /// about a nanosecond for any number of threads up to 32. Further threads of the process share one
-/// cell, until one of the 32 ends. An atomic addition costs seven, and a contended one sixty. The counter takes four kilobytes. No increment is lost; a total may miss increments
-/// that happen while it is read.
+/// cell, until one of the 32 ends. An atomic addition costs seven, and a contended one sixty. The
+/// counter takes four kilobytes. No increment is lost; a total may miss increments that happen
+/// while it is read.
 ///
 /// A thread may increment the counter and then read a flag while another changes the flag and then
 /// reads the total. Each may miss the other, unless the second calls [`catch_up`](Self::catch_up)

@@ -9,11 +9,17 @@ use crate::trouble::alone::Alone;
 use crate::trouble::cell::{Cell, Size};
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
+use crate::trouble::quota_days::{self, Limiter};
 use crate::trouble::row::{Phase, Row};
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    vec![Cell::new(Guard::FairRateLimiter, Trouble::T10, key_flood)]
+    vec![
+        Cell::new(Guard::FairRateLimiter, Trouble::T8, |_, seed| quota_days::seldom(limiter, seed)),
+        Cell::new(Guard::FairRateLimiter, Trouble::T9, |_, seed| quota_days::changed(limiter, seed)),
+        Cell::new(Guard::FairRateLimiter, Trouble::T19, |_, seed| quota_days::jumped(limiter, seed)),
+        Cell::new(Guard::FairRateLimiter, Trouble::T10, key_flood),
+    ]
 }
 
 /// The troubles without a meaning here, and why.
@@ -32,27 +38,17 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T8,
-    Trouble::T9,
-    Trouble::T11,
-    Trouble::T12,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T11, Trouble::T12, Trouble::T15, Trouble::T16, Trouble::T18, Trouble::T20, Trouble::T22];
 
 const MS: Duration = Duration::from_millis(1);
 /// Light accounts send 30 a second, a quarter of a fair share, and heavy ones 300.
 const LIGHT: u64 = 16;
 const HEAVY: u64 = 4;
 
-/// Runs 20 accounts that use up 1,000 a second. From the second second on a flood of `rate` distinct
-/// keys a second comes, and the tail is used up by the third. Returns what light accounts, known ones
-/// and newcomers are admitted in the `millis` after it, and newcomers one second after the flood.
+/// Runs 20 accounts that use up 1,000 a second. After two seconds a flood of `rate` distinct keys a
+/// second begins, and after three the tail is used up. Returns what light accounts, known ones and
+/// newcomers are admitted in the `millis` after that, and newcomers one second after the flood.
 fn day(seed: u64, millis: u64, rate: u64) -> [f64; 4] {
     let alone = Alone::new(seed);
     let limiter = FairRateLimiter::<u64>::builder().quota(Quota::per_second(1_000).burst(100));
@@ -106,4 +102,21 @@ fn key_flood(size: Size, seed: u64) -> Vec<Row> {
         ]);
     }
     rows
+}
+
+/// A limiter as one account sees it.
+fn limiter(alone: &Alone, quota: Quota) -> Limiter {
+    let limiter = FairRateLimiter::<u64>::builder()
+        .quota(quota)
+        .max_keys(64)
+        .clock(alone.clock())
+        .build()
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    let changed = limiter.clone();
+    Limiter {
+        try_acquire: Box::new(move || limiter.check(&1).is_ok()),
+        set_quota: Box::new(move |quota| {
+            changed.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"))
+        }),
+    }
 }

@@ -10,11 +10,17 @@ use crate::trouble::cell::{Cell, Size};
 use crate::trouble::guard::Guard;
 use crate::trouble::key_flood::{Crowded, TryAcquire, quota_rows};
 use crate::trouble::kind::Trouble;
+use crate::trouble::quota_days::{self, Limiter};
 use crate::trouble::row::Row;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    vec![Cell::new(Guard::KeyedRateLimiter, Trouble::T10, key_flood)]
+    vec![
+        Cell::new(Guard::KeyedRateLimiter, Trouble::T8, |_, seed| quota_days::seldom(limiter, seed)),
+        Cell::new(Guard::KeyedRateLimiter, Trouble::T9, |_, seed| quota_days::changed(limiter, seed)),
+        Cell::new(Guard::KeyedRateLimiter, Trouble::T19, |_, seed| quota_days::jumped(limiter, seed)),
+        Cell::new(Guard::KeyedRateLimiter, Trouble::T10, key_flood),
+    ]
 }
 
 /// The troubles without a meaning here, and why.
@@ -33,18 +39,8 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T8,
-    Trouble::T9,
-    Trouble::T11,
-    Trouble::T12,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T11, Trouble::T12, Trouble::T15, Trouble::T16, Trouble::T18, Trouble::T20, Trouble::T22];
 
 /// A flood of keys against accounts that send less or more than their quota, and new ones.
 fn key_flood(size: Size, seed: u64) -> Vec<Row> {
@@ -68,4 +64,21 @@ fn site(alone: &Alone) -> Row {
     (0..65_536).for_each(|network| _ = limiter.check(&network));
     let share = limiter.key_count() as f64 / limiter.max_keys() as f64;
     Row::at_most("a default table that one IPv6 /48 fills", share * 100.0, 50.0, "%")
+}
+
+/// A limiter as one account sees it.
+fn limiter(alone: &Alone, quota: Quota) -> Limiter {
+    let limiter = KeyedRateLimiter::<u64>::builder()
+        .quota(quota)
+        .max_keys(64)
+        .clock(alone.clock())
+        .build()
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    let changed = limiter.clone();
+    Limiter {
+        try_acquire: Box::new(move || limiter.check(&1).is_ok()),
+        set_quota: Box::new(move |quota| {
+            changed.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"))
+        }),
+    }
 }

@@ -8,12 +8,14 @@ mod keyed_circuit_breaker;
 mod keyed_rate_limiter;
 mod load_shedder;
 mod mailbox;
+mod pools;
 mod random_drop;
 mod rate_limiter;
 mod stacks;
 mod system;
 mod tiered_rate_limiter;
 mod valve;
+mod worker_pool;
 mod workers;
 
 use crate::trouble::cell::Cell;

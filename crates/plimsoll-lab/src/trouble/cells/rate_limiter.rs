@@ -1,11 +1,21 @@
 //! The cells of `RateLimiter`.
 
+use plimsoll::RateLimiter;
+use plimsoll::limit::Quota;
+
+use crate::trouble::alone::Alone;
 use crate::trouble::cell::Cell;
+use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
+use crate::trouble::quota_days::{self, Limiter};
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    Vec::new()
+    vec![
+        Cell::new(Guard::RateLimiter, Trouble::T8, |_, seed| quota_days::seldom(limiter, seed)),
+        Cell::new(Guard::RateLimiter, Trouble::T9, |_, seed| quota_days::changed(limiter, seed)),
+        Cell::new(Guard::RateLimiter, Trouble::T19, |_, seed| quota_days::jumped(limiter, seed)),
+    ]
 }
 
 /// The troubles without a meaning here, and why.
@@ -26,14 +36,21 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[
-    Trouble::T8,
-    Trouble::T9,
-    Trouble::T12,
-    Trouble::T15,
-    Trouble::T16,
-    Trouble::T18,
-    Trouble::T19,
-    Trouble::T20,
-    Trouble::T22,
-];
+pub(crate) const NOT_YET: &[Trouble] =
+    &[Trouble::T12, Trouble::T15, Trouble::T16, Trouble::T18, Trouble::T20, Trouble::T22];
+
+/// A limiter as one account sees it.
+fn limiter(alone: &Alone, quota: Quota) -> Limiter {
+    let limiter = RateLimiter::builder()
+        .quota(quota)
+        .clock(alone.clock())
+        .build()
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    let changed = limiter.clone();
+    Limiter {
+        try_acquire: Box::new(move || limiter.check().is_ok()),
+        set_quota: Box::new(move |quota| {
+            changed.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"))
+        }),
+    }
+}

@@ -13,6 +13,7 @@ use plimsoll::dispatch::Worker;
 use plimsoll::{Clock, Instant, Workers};
 use tower_service::Service;
 
+use super::worker_pool::{almost_all_busy, workers_are_aborted};
 use crate::sim::{CallError, Request};
 use crate::trouble::cell::{Cell, Size};
 use crate::trouble::far::{FarCall, FarSide};
@@ -26,7 +27,8 @@ const GUARD: Guard = Guard::Workers;
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
     let troubles = SYSTEM.into_iter().chain([Trouble::T14]);
-    let mut cells: Vec<Cell> = troubles.map(|trouble| Cell::of(GUARD, trouble, system)).collect();
+    let mut cells: Vec<Cell> = troubles.map(|trouble| Cell::of(GUARD, trouble, measure)).collect();
+    cells.push(Cell::new(GUARD, Trouble::T21, almost_all_busy));
     cells.push(Cell::new(GUARD, Trouble::T22, many_threads));
     cells
 }
@@ -43,7 +45,16 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T19, Trouble::T21];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T19];
+
+/// The scenes of a trouble, and what only workers can show.
+fn measure(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    let mut rows = system(trouble, size, seed);
+    if trouble == Trouble::T15 {
+        rows.extend(workers_are_aborted(seed));
+    }
+    rows
+}
 
 /// As many workers as the far side has slots.
 fn system(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {

@@ -3,6 +3,7 @@
 use super::config::{advise, check_quota, check_tail};
 use super::{Fair, FairRateLimiter};
 use crate::Quota;
+use crate::quota::live::Change;
 use plimsoll_core::ControlError;
 use plimsoll_core::parts::sync::Ordering;
 
@@ -11,13 +12,14 @@ impl<K: ?Sized> Fair<K> {
         &self,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
-        let quota = self.live.update(|current| {
+        let now = self.common.now();
+        let Change { quota, rate, withheld, raced } = self.live.update(now, |current| {
             let quota = change(current)?;
             check_quota(&quota)?;
             Ok(quota)
         })?;
         advise(&self.common, &quota);
-        self.bucket.recount(self.live.rate().interval, self.common.now());
+        self.bucket.recount(rate, withheld, raced, now);
         self.common.queues.wake_all();
         Ok(())
     }
@@ -33,6 +35,9 @@ impl<K: ?Sized> Fair<K> {
 
 impl<K: ?Sized> FairRateLimiter<K> {
     /// Changes the quota that is shared. Units that are charged stay charged.
+    ///
+    /// If the new burst is smaller, what is owed beyond it is forgiven. If it is larger, the
+    /// difference can be taken at once, except what a change has just forgiven.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, or its burst is below 2. Nothing has changed then.

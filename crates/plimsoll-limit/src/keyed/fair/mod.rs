@@ -1,5 +1,6 @@
 //! One quota, shared fairly among the accounts that are active.
 
+mod after;
 mod charge;
 mod config;
 mod controls;
@@ -12,15 +13,15 @@ pub use share::Share;
 
 use super::KeyedLimiter;
 use super::policy::QuotaPolicy;
+use crate::quota;
 use crate::quota::gcra::{NEVER, Rate};
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
-use crate::table::gcra_table::GcraTable;
+use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::table::when_full::WhenFull;
 use crate::table::{Crowd, OVERFLOW, Room, Table};
-use crate::{Quota, quota};
-use charge::{CapEntry, Rounded};
+use charge::Rounded;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
 use std::fmt;
@@ -50,9 +51,9 @@ use tide::{FORGOTTEN, TAU, Used, ticks};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// [`Permit::allowances`](plimsoll_core::Permit::allowances) states the shared quota or, while it
-/// is contended, the account's share of a second. It states no share to an account without an
-/// entry, nor 7 s after the charge.
+/// [`Permit::allowances`](plimsoll_core::Permit::allowances) states the shared quota. While it is
+/// contended, no more remains than the account's share. An account without an entry of its own is
+/// stated nothing then.
 ///
 /// The burst should be at least 20 units and 10 ms of the rate. Below that, the fill of the bucket
 /// says too little for even shares. The limiter then emits
@@ -127,7 +128,7 @@ impl<K: ?Sized> Fair<K> {
     /// Reads the shared quota. Does not change the level.
     fn read_bucket(&self, now: u64) -> Bucket {
         let rate = self.live.rate();
-        let free = self.bucket.free(EMPTY, rate.interval, now).unwrap_or(now);
+        let free = self.bucket.free(EMPTY, rate, now).unwrap_or(now);
         let remaining = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
         Bucket { now, rate, free, fill: tide::fill(remaining, rate.burst), level: self.level() }
     }
@@ -141,27 +142,33 @@ impl<K: ?Sized> Fair<K> {
         if let Err(at) = bucket.rate.take(bucket.free, now, units) {
             return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
         }
-        let cap = match share.cap() {
-            None => None,
-            Some(cap) => CapEntry::new(self.take_cap(hash, cap, now, units)?),
+        let cap = share.cap().map(|cap| cap.gcra());
+        cap.map_or(Ok(()), |cap| self.take_cap(hash, cap, now, units))?;
+        let mut charge = FairCharge {
+            hash,
+            at: now,
+            interval: bucket.rate.interval,
+            cap,
+            units,
+            weight: Rounded::new(share.clamped_weight()),
+            floor: Rounded::new(share.clamped_floor()),
+            by_common: false,
         };
-        let entry = self
-            .take_share(hash, share, units, bucket)
-            .inspect_err(|_| self.refund_cap(cap, |owner| owner == hash, units, now, now))?;
+        let entry =
+            self.take_share(hash, share, units, bucket).inspect_err(|_| self.refund_cap(&charge, 0, now))?;
         match self.bucket.take(EMPTY, bucket.rate, now, units) {
             Taken::Yes => {}
             // Another thread was faster.
             Taken::NotBefore(at) => {
-                self.refund_cap(cap, |owner| owner == hash, units, now, now);
+                self.refund_cap(&charge, 0, now);
                 self.undo_usage(entry, units, now, now);
                 return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
             }
             Taken::Gone => unreachable!("no account moves in here"),
         }
         let entry = if self.table.is_shared(entry) { self.move_in(hash, entry, units, now) } else { entry };
-        let weight = Rounded::new(share.clamped_weight());
-        let floor = Rounded::new(share.clamped_floor());
-        Ok(FairCharge { entry, units, at: now, interval: bucket.rate.interval, weight, floor, cap })
+        charge.by_common = self.table.is_shared(entry);
+        Ok(charge)
     }
 
     /// Changes the level, if a millisecond has passed since the last change.
@@ -180,29 +187,19 @@ impl<K: ?Sized> Fair<K> {
         level
     }
 
-    /// Charges the account's cap.
-    fn take_cap(&self, hash: u64, cap: Quota, now: u64, units: u32) -> Result<u32, Rejected> {
-        let caps = self.caps.get_or_init(|| {
+    fn caps(&self) -> &GcraTable {
+        self.caps.get_or_init(|| {
             let crowd = Crowd::new(self.cap_name, self.common.observer.clone());
             GcraTable::new(self.table.capacity(), WhenFull::Evict, &self.dice, crowd)
-        });
-        let (by, rate) = (self.cap_name, cap.gcra());
-        let taken = caps.take(hash, rate, now, units);
-        taken.map_err(|refused| rejected(by, refused.reason(), rate, units, now, refused.at))
+        })
     }
 
-    /// Refunds what the cap was charged at `at`, if its entry is still that of an `is_owner`.
-    fn refund_cap(
-        &self,
-        cap: Option<CapEntry>,
-        is_owner: impl FnOnce(u64) -> bool,
-        units: u32,
-        now: u64,
-        at: u64,
-    ) {
-        if let (Some(caps), Some(cap)) = (self.caps.get(), cap) {
-            caps.refund(cap.get(), is_owner, now, units, at, u64::MAX);
-        }
+    /// Charges the account's cap.
+    fn take_cap(&self, hash: u64, rate: Rate, now: u64, units: u32) -> Result<(), Rejected> {
+        let taken = self.caps().take(hash, rate, now, units);
+        let rejected =
+            |refused: NotBefore| rejected(self.cap_name, refused.reason(), rate, units, now, refused.at);
+        taken.map(drop).map_err(rejected)
     }
 
     /// Adds the units to the account's usage, if its share admits them. Accounts without an entry
@@ -226,7 +223,6 @@ impl<K: ?Sized> Fair<K> {
                     if counted < used {
                         entry.exchange(word, count(counted));
                     }
-                    let limit = fair.max(floor * TAU) as u64;
                     // Accounts without an entry share a usage: another of them may have caused it.
                     let reason = if hash == EMPTY {
                         self.table.crowd.crowded(bucket.now);
@@ -234,10 +230,11 @@ impl<K: ?Sized> Fair<K> {
                     } else {
                         Reason::Limited
                     };
-                    return Err(Rejected::new(self.common.name, reason)
-                        .numbers(limit, counted as u64)
-                        .over(Duration::from_secs_f64(TAU))
-                        .retry_in(Duration::from_secs_f64(seconds)));
+                    // Without numbers: the share changes with the number of accounts, and the
+                    // shared quota is not the caller's.
+                    return Err(
+                        Rejected::new(self.common.name, reason).retry_in(Duration::from_secs_f64(seconds))
+                    );
                 }
             }
         }
@@ -295,39 +292,22 @@ impl<K: ?Sized> Fair<K> {
         }
     }
 
-    /// Subtracts units from a usage to which they were added at `at`.
-    fn undo_usage(&self, n: u32, units: u32, now: u64, at: u64) {
-        let Some(entry) = self.table.at(n) else { return };
-        let remaining = f64::from(units) * tide::decay(now.saturating_sub(at) as f64 / 1e9);
-        while let Some((_, word)) = entry.read(entry.hash()) {
-            let units = (Used::unpack(word).at(ticks(now)) - remaining).max(0.0) as f32;
-            if entry.exchange(word, Used { units, seen: ticks(now) }.pack()) {
-                return;
-            }
-        }
-    }
-
     /// Returns what remains to an account with the usage `used`.
     ///
-    /// While the quota is contended this is a share of it over [`TAU`], at its present size.
-    /// Otherwise it is the whole quota.
+    /// The limit is always that of the shared quota, because an allowance of one name should not
+    /// change. While the quota is contended, no more remains than the account's share.
     fn allowance(&self, used: f64, weight: f64, floor: f64, bucket: Bucket) -> Allowance {
         let Bucket { now, rate, free, fill, level } = bucket;
-        let name = self.common.name;
+        let shared = quota::allowance(self.common.name, rate, free, now).shared(true);
         if tide::is_open(fill) {
-            return quota::allowance(name, rate, free, now).shared(true);
+            return shared;
         }
         let threshold = tide::threshold(level * weight * TAU, fill).max(floor * TAU);
-        // The casts saturate.
-        let limit = (threshold.round() as u32).max(1);
-        let of_share = (threshold - used).max(0.0).ceil() as u32;
-        let remaining = of_share.min(rate.remaining(free, now)).min(limit);
-        // The usage from which on less than `limit` remains of the share.
-        let unused = (threshold + 1.0 - f64::from(limit)).max(1e-9);
-        let share_reset = Duration::from_secs_f64(TAU * (used / unused).max(1.0).ln());
-        let bucket_reset = rate.take(free, now, limit.min(rate.burst)).map_or_else(|at| at - now, |_| 0);
-        let reset = share_reset.max(Duration::from_nanos(bucket_reset));
-        Allowance::new(name, u64::from(limit), Duration::from_secs_f64(TAU)).left(u64::from(remaining), reset)
+        // The cast saturates.
+        let of_share = (threshold - used).max(0.0).ceil() as u64;
+        // The time until a unit of the share is there.
+        let share_reset = Duration::from_secs_f64(TAU * (used / threshold.max(1e-9)).max(1.0).ln());
+        shared.left(of_share.min(shared.remaining), share_reset.max(shared.reset))
     }
 }
 
@@ -385,14 +365,30 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     }
 
     fn refund(&self, charge: FairCharge) {
-        let FairCharge { entry, units, at, interval, cap, .. } = charge;
+        self.refund_all_but(&charge, 0);
+    }
+
+    fn settle_units(&self, charge: &mut FairCharge, actual: u32) {
+        let units = std::mem::replace(&mut charge.units, actual);
+        if actual > units {
+            self.charge_after(charge.hash, self.cap_now(charge), actual - units);
+        } else {
+            self.refund_all_but(&FairCharge { units, ..*charge }, actual);
+        }
+    }
+
+    fn debit(&self, Sharer { hash, share }: Sharer, units: u32) {
+        self.charge_after(hash, share.cap().map(|cap| cap.gcra()), units);
+    }
+
+    fn credit(&self, Sharer { hash, .. }: Sharer, units: u32) {
         let now = self.common.now();
-        self.bucket.refund(now, units, at, interval);
-        self.undo_usage(entry, units, now, at);
-        // Both tables know the account by the same hash. One that shares an entry is not known.
-        let known = self.table.at(entry).map_or(EMPTY, Entry::hash);
-        self.refund_cap(cap, |owner| known == EMPTY || owner == known, units, now, at);
-        self.common.queues.wake_all();
+        if let Some((n, _)) = self.table.find(hash) {
+            self.add_usage(n, -f64::from(units), now);
+        }
+        if let Some(caps) = self.caps.get() {
+            caps.credit(hash, now, units);
+        }
     }
 
     fn rejected_behind(&self, caller: Sharer, units: u32) -> Rejected {
@@ -420,20 +416,16 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         of_cap.map_or(of_share, |of_cap| of_cap.min(of_share))
     }
 
-    /// States the whole quota or, while it is contended, the account's share. Does not state a cap,
-    /// nor the usage of other accounts: that of a shared entry, or of an entry that may have been
-    /// given to another account.
+    /// States the shared quota, of which no more remains than the account's share while it is
+    /// contended. Does not state a cap, nor the usage of other accounts.
     fn allowances(&self, charge: &FairCharge, each: &mut dyn FnMut(Allowance)) {
-        let entry = self.table.at(charge.entry).filter(|_| !self.table.is_shared(charge.entry));
-        let word = entry.and_then(|entry| entry.read(entry.hash()));
-        // The time is read after the entry, so that it is not before an eviction that was seen.
+        let own = self.table.find(charge.hash).filter(|_| !charge.by_common);
+        let word = own.and_then(|(_, entry)| entry.read(charge.hash));
         let bucket = self.read_bucket(self.common.now());
         let used = match word {
-            Some((_, word)) if tide::is_remembered(charge.at, bucket.now) => {
-                Used::unpack(word).at(ticks(bucket.now))
-            }
-            _ if tide::is_open(bucket.fill) => 0.0,
-            _ => return,
+            Some((_, word)) => Used::unpack(word).at(ticks(bucket.now)),
+            None if tide::is_open(bucket.fill) => 0.0,
+            None => return,
         };
         each(self.allowance(used, charge.weight.get(), charge.floor.get(), bucket));
     }

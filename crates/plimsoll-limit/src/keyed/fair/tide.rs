@@ -53,13 +53,6 @@ pub(super) fn ticks(now: u64) -> u32 {
     (now >> TICK) as u32
 }
 
-/// Returns whether an account that was charged at `at` surely still has its entry.
-pub(super) fn is_remembered(at: u64, now: u64) -> bool {
-    // A second less, because another thread may have stored a slightly earlier time since.
-    const TICKS: u64 = FORGOTTEN as u64 - TICKS_A_SECOND as u64;
-    (now >> TICK).saturating_sub(at >> TICK) < TICKS
-}
-
 impl Used {
     pub(super) fn pack(self) -> u64 {
         u64::from(self.units.to_bits()) << 32 | u64::from(self.seen)

@@ -1,5 +1,6 @@
 //! A caller, the limits that apply to it, and the one that rejects it.
 
+use super::charge::Intervals;
 use super::classes::{ClassLimits, SharedLimit};
 use crate::Quota;
 use crate::quota::gcra::Rate;
@@ -22,6 +23,23 @@ pub(super) struct Limits<'a> {
     pub(super) each: Option<Rate>,
     pub(super) all: Option<(&'a SharedLimit, Rate)>,
     pub(super) global: Option<(&'a SharedLimit, Rate)>,
+}
+
+impl Limits<'_> {
+    /// Returns whether one of the limits is that of any window.
+    pub(super) fn is_exact(&self) -> bool {
+        let shared = [&self.all, &self.global].into_iter().flatten().any(|(_, rate)| rate.is_exact());
+        shared || self.each.is_some_and(Rate::is_exact)
+    }
+
+    pub(super) fn intervals(&self) -> Intervals {
+        let shared = |limit: Option<(&SharedLimit, Rate)>| limit.map_or(0, |(_, rate)| rate.interval);
+        Intervals {
+            each: self.each.map_or(0, |rate| rate.interval),
+            all: shared(self.all),
+            global: shared(self.global),
+        }
+    }
 }
 
 /// The limit that rejects for the longest time.

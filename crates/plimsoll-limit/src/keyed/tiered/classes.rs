@@ -2,7 +2,7 @@
 
 use crate::Quota;
 use crate::quota::gcra::Rate;
-use crate::quota::live::LiveQuota;
+use crate::quota::live::{Change, LiveQuota};
 use crate::table::entry::{EMPTY, Entry, Taken};
 use plimsoll_core::parts::intern;
 use plimsoll_core::{ConfigError, ControlError};
@@ -83,13 +83,13 @@ impl SharedLimit {
         now: u64,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
-        self.live.update(change)?;
-        self.entry.recount(self.live.rate().interval, now);
+        let Change { rate, withheld, raced, .. } = self.live.update(now, change)?;
+        self.entry.recount(rate, withheld, raced, now);
         Ok(())
     }
 
     pub(super) fn free(&self, rate: Rate, now: u64) -> u64 {
-        self.entry.free(EMPTY, rate.interval, now).unwrap_or(now)
+        self.entry.free(EMPTY, rate, now).unwrap_or(now)
     }
 
     pub(super) fn remaining(&self, now: u64) -> u32 {
@@ -97,9 +97,16 @@ impl SharedLimit {
         rate.remaining(self.free(rate, now), now)
     }
 
+    /// Returns the states that a charge would exchange, and the interval. Returns `None` if the slow
+    /// path must decide.
     #[inline(always)]
-    pub(super) fn offer(&self, now: u64, units: u32) -> Option<(u64, u64)> {
-        self.entry.offer(EMPTY, self.live.rate(), now, units)
+    pub(super) fn offer(&self, now: u64, units: u32) -> Option<(u64, u64, u64)> {
+        let rate = self.live.rate();
+        if rate.is_exact() {
+            return None;
+        }
+        let (from, to) = self.entry.offer(EMPTY, rate, now, units)?;
+        Some((from, to, rate.interval))
     }
 
     #[inline(never)]

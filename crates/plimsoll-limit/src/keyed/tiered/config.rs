@@ -1,7 +1,7 @@
 //! The settings of a tiered limiter, and building one.
 
 use super::classes::{Class, ClassLimits, SharedLimit};
-use super::{ClassOf, MAX_CLASSES, Tiered, TieredRateLimiter};
+use super::{ClassOf, FEW, MAX_CLASSES, Tiered, TieredRateLimiter};
 use crate::keyed::KeyedLimiter;
 use crate::setup::{
     Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters, when_full_setter,
@@ -10,10 +10,12 @@ use crate::table::Crowd;
 use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
 use crate::{Quota, WhenFull};
-use plimsoll_core::parts::{Setup, check};
+use plimsoll_core::parts::{Setup, check, intern};
 use plimsoll_core::{ConfigError, setup_setters};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The settings of a [`TieredRateLimiter`]. Plain data; validated when a limiter is built.
@@ -79,6 +81,12 @@ impl TieredRateLimiterConfig {
     }
 }
 
+/// Returns the classes after the first `skipped` ones, by name.
+fn by_name(classes: &[Class], skipped: usize) -> HashMap<&'static str, u16> {
+    let all = classes.iter().enumerate().skip(skipped);
+    all.map(|(n, class)| (intern(&class.name), n as u16)).collect()
+}
+
 /// Builds a [`TieredRateLimiter`]. Created by
 /// [`TieredRateLimiter::builder`](KeyedLimiter::builder).
 #[must_use = "a builder does nothing until it is built"]
@@ -113,9 +121,10 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
 
     /// Sets the closure that names the class of a key, called for each request.
     ///
-    /// An unknown name stands for the first class. `K` may be a type of your own that knows its
-    /// class, such as a user with a plan. Its hash must depend on the identity of the account only.
-    /// Default: every account is in the first class.
+    /// For a name that no class has, the first class stands, so put the strictest one first. The
+    /// limiter then emits [`Misconfigured`](plimsoll_core::Event::Misconfigured), once. `K` may be a
+    /// type of your own that knows its class, such as a user with a plan. Its hash must depend on
+    /// the identity of the account only. Default: every account is in the first class.
     pub fn class_of(mut self, class_of: impl Fn(&K) -> &'static str + Send + Sync + 'static) -> Self {
         self.class_of = Some(Arc::new(class_of));
         self
@@ -138,7 +147,9 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
         let crowd = Crowd::new(identity.name, identity.observer.clone());
         Ok(KeyedLimiter(Arc::new(Tiered {
             global: global.map(|quota| SharedLimit::new(&format!("{name}/global"), quota)),
+            further: by_name(&classes, FEW),
             classes: classes.iter().map(|class| ClassLimits::new(&name, class)).collect(),
+            named_unknown: AtomicBool::new(false),
             class_of: self.class_of,
             assigned: Overrides::new(),
             accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),

@@ -3,6 +3,7 @@
 use super::classes::{Class, ClassLimits, SharedLimit};
 use super::{Assigned, Tiered, TieredRateLimiter};
 use crate::Quota;
+use crate::keyed::policy::QuotaPolicy;
 use crate::setup::when_full_controls;
 use plimsoll_core::ControlError;
 use std::hash::Hash;
@@ -26,6 +27,10 @@ impl<K: ?Sized> Tiered<K> {
 
 impl<K: Hash + ?Sized> TieredRateLimiter<K> {
     /// Assigns this account to a class. Units that are charged stay charged.
+    ///
+    /// If the new burst is smaller, what is owed beyond it is forgiven: the account waits for no
+    /// longer than the new burst takes to be replenished. If it is larger, the difference can be
+    /// taken at once.
     ///
     /// It overrides the class that [`class_of`](crate::TieredRateLimiterBuilder::class_of) states.
     /// Each assignment takes some memory until the account is [unassigned](Self::unassign).
@@ -51,12 +56,23 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
     fn alter(&self, key: &K, change: impl FnOnce(Assigned) -> Assigned) {
         let hash = self.0.accounts.table.hash(key);
         self.0.assigned.alter(hash, |assigned| change(assigned.unwrap_or_default()));
-        self.0.common.queues.wake_all();
+        self.recount(key);
     }
 
-    /// Removes the class and the quota that were assigned to this account.
+    /// Removes the class and the quota that were assigned to this account. Units that are charged
+    /// stay charged.
     pub fn unassign(&self, key: &K) {
         self.0.assigned.remove(self.0.accounts.table.hash(key));
+        self.recount(key);
+    }
+
+    /// Counts what an account owes by its present quota from now on.
+    fn recount(&self, key: &K) {
+        let caller = self.0.caller(key);
+        let own = self.0.accounts.table.find(caller.hash);
+        if let (Some(rate), Some((_, entry))) = (self.0.limits(caller).each, own) {
+            entry.recount(rate, 0, false, self.0.common.now());
+        }
         self.0.common.queues.wake_all();
     }
 }
@@ -76,6 +92,9 @@ impl<K: ?Sized> TieredRateLimiter<K> {
 
     /// Changes the quota that all accounts share. Units that are charged stay charged.
     ///
+    /// If the new burst is smaller, what is owed beyond it is forgiven. If it is larger, the
+    /// difference can be taken at once, except what a change has just forgiven.
+    ///
     /// # Errors
     /// Returns an error if the quota is invalid, or if the limiter was built without one. Nothing
     /// has changed then.
@@ -89,7 +108,8 @@ impl<K: ?Sized> TieredRateLimiter<K> {
 
     /// Changes the quota of each account in a class. Units that are charged stay charged.
     ///
-    /// Until the next request of an account, its units are replenished at the old rate.
+    /// Until the next request of an account, its units are replenished at the old rate. If the new
+    /// burst is smaller, what is owed beyond it is forgiven then.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, if there is no such class, or if the class was
@@ -99,7 +119,7 @@ impl<K: ?Sized> TieredRateLimiter<K> {
         let Some(live) = &self.0.class(self.0.check_class(class)?).each else {
             return Err(ControlError::new("each", quota, "absent, as the class was built without one"));
         };
-        live.update(|_| Ok(quota))?;
+        live.update(self.0.common.now(), |_| Ok(quota))?;
         self.0.common.queues.wake_all();
         Ok(())
     }

@@ -1,21 +1,14 @@
 //! The decision about a request: all tiers are charged, or none.
 
 use super::caller::{Caller, Limits, Refusal};
-use super::charge::{TieredCharge, tag};
+use super::charge::{Intervals, TieredCharge};
 use super::classes::SharedLimit;
 use super::{CLASS_QUEUE, GLOBAL_QUEUE, Tiered};
 use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::setup::rejected;
-use crate::table::entry::Taken;
+use crate::table::entry::{EMPTY, Taken};
 use plimsoll_core::{Reason, Rejected};
-use std::num::NonZeroU32;
-
-/// The entry of an account that has no quota of its own.
-const NO_ENTRY: u32 = u32::MAX;
-
-/// The entry that an admitted request was charged to, and the interval by which it is counted.
-type Charged = (u32, u64);
 
 impl<K: ?Sized> Tiered<K> {
     /// Fast path: a known account without an override, and every tier has enough. Returns `None`,
@@ -24,7 +17,7 @@ impl<K: ?Sized> Tiered<K> {
     /// Every tier is read before any is charged, as in [`take`](Self::take), and none is read
     /// twice.
     #[inline(always)]
-    pub(super) fn take_fast(&self, caller: Caller, units: u32, now: u64) -> Option<Charged> {
+    pub(super) fn take_fast(&self, caller: Caller, units: u32, now: u64) -> Option<Intervals> {
         if caller.own.is_some() {
             return None;
         }
@@ -32,9 +25,12 @@ impl<K: ?Sized> Tiered<K> {
         let each = match &class.each {
             None => None,
             Some(live) => {
-                let (n, entry) = self.accounts.table.find(caller.hash)?;
+                let (_, entry) = self.accounts.table.find(caller.hash)?;
                 let rate = live.rate();
-                Some((n, entry, rate, entry.offer(caller.hash, rate, now, units)?))
+                if rate.is_exact() {
+                    return None;
+                }
+                Some((entry, rate, entry.offer(caller.hash, rate, now, units)?))
             }
         };
         let all = match &class.all {
@@ -46,37 +42,78 @@ impl<K: ?Sized> Tiered<K> {
             Some(limit) => Some((limit, limit.offer(now, units)?)),
         };
         // If another thread was faster, the state has changed, and is read again.
-        if let Some((_, entry, rate, (from, to))) = each
+        if let Some((entry, rate, (from, to))) = each
             && !entry.exchange(from, to)
             && entry.take(caller.hash, rate, now, units) != Taken::Yes
         {
             return None;
         }
-        let (entry, interval) = each.map_or((NO_ENTRY, u64::MAX), |(n, _, rate, _)| (n, rate.interval));
-        if let Some((limit, (from, to))) = all
-            && !limit.entry.exchange(from, to)
-            && limit.take(limit.live.rate(), now, units).is_err()
-        {
-            self.take_back(caller.hash, entry, None, units, now);
-            return None;
+        let account = each.map(|_| caller.hash);
+        let mut intervals =
+            Intervals { each: each.map_or(0, |(_, rate, _)| rate.interval), all: 0, global: 0 };
+        if let Some((limit, (from, to, interval))) = all {
+            intervals.all = interval;
+            if !limit.entry.exchange(from, to) && limit.take(limit.live.rate(), now, units).is_err() {
+                self.take_back(account, None, units, now);
+                return None;
+            }
         }
-        if let Some((limit, (from, to))) = global
-            && !limit.entry.exchange(from, to)
-            && limit.take(limit.live.rate(), now, units).is_err()
-        {
-            self.take_back(caller.hash, entry, all.map(|(limit, _)| limit), units, now);
-            return None;
+        if let Some((limit, (from, to, interval))) = global {
+            intervals.global = interval;
+            if !limit.entry.exchange(from, to) && limit.take(limit.live.rate(), now, units).is_err() {
+                self.take_back(account, all.map(|(limit, _)| limit), units, now);
+                return None;
+            }
         }
-        Some((entry, interval))
+        Some(intervals)
     }
 
     /// Refunds what was charged at this instant.
     #[cold]
     #[inline(never)]
-    fn take_back(&self, hash: u64, entry: u32, all: Option<&SharedLimit>, units: u32, now: u64) {
-        self.accounts.refund(entry, |owner| owner == hash, now, units, now, u64::MAX);
+    fn take_back(&self, account: Option<u64>, all: Option<&SharedLimit>, units: u32, now: u64) {
+        if let Some(hash) = account {
+            self.accounts.refund(hash, now, [units, 0], now, u64::MAX);
+        }
         if let Some(all) = all {
-            all.entry.refund(now, units, now, u64::MAX);
+            all.entry.refund(now, [units, 0], now, u64::MAX);
+        }
+    }
+
+    /// Refunds all but `kept` units of a charge, each tier by the interval by which it was charged.
+    pub(super) fn refund_all_but(&self, charge: &TieredCharge, kept: u32) {
+        let TieredCharge { hash, at, intervals, units, class } = *charge;
+        let limits = self.limits(self.resolve(hash, class));
+        let intervals = intervals.restored(limits.intervals());
+        // By the same clock as most charges.
+        let now = if limits.is_exact() { self.common.now() } else { self.common.clock.coarse().as_nanos() };
+        let units = [units, kept];
+        if intervals.each > 0 {
+            self.accounts.refund(hash, now, units, at, intervals.each);
+        }
+        let shared =
+            [(self.class(class).all.as_ref(), intervals.all), (self.global.as_ref(), intervals.global)];
+        for (limit, interval) in shared {
+            if let Some(limit) = limit {
+                limit.entry.refund(now, units, at, interval);
+            }
+        }
+        // The unit may serve a request of another account, which waits in the queue of a shared
+        // limit.
+        for queue in [hash, GLOBAL_QUEUE, CLASS_QUEUE + u64::from(class)] {
+            self.common.queues.wake(queue);
+        }
+    }
+
+    /// Charges all tiers for work that was done, whether or not they have enough units.
+    pub(super) fn charge_after(&self, caller: Caller, units: u32) {
+        let limits = self.limits(caller);
+        let now = if limits.is_exact() { self.common.now() } else { self.common.clock.coarse().as_nanos() };
+        if let Some(rate) = limits.each {
+            self.accounts.charge(caller.hash, rate, now, units);
+        }
+        for (limit, rate) in limits.all.into_iter().chain(limits.global) {
+            limit.entry.charge(EMPTY, rate, now, units);
         }
     }
 
@@ -136,7 +173,7 @@ impl<K: ?Sized> Tiered<K> {
 
     /// Charges all tiers or none, as of `now`.
     #[inline]
-    pub(super) fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Charged, Refusal> {
+    pub(super) fn take(&self, caller: Caller, units: u32, now: u64) -> Result<Intervals, Refusal> {
         let limits = self.limits(caller);
         // First without charging, so that a rejection writes nothing and has the longest time of
         // all.
@@ -148,54 +185,44 @@ impl<K: ?Sized> Tiered<K> {
             return Err(refusal);
         }
         // Then for good, with a refund if another thread was faster.
-        let entry = match limits.each {
-            Some(rate) => self
-                .accounts
-                .take(caller.hash, rate, now, units)
-                .map_err(|refused| Refusal::of_account(&limits, rate, refused.reason(), refused.at))?,
-            None => NO_ENTRY,
-        };
+        if let Some(rate) = limits.each
+            && let Err(refused) = self.accounts.take(caller.hash, rate, now, units)
+        {
+            return Err(Refusal::of_account(&limits, rate, refused.reason(), refused.at));
+        }
+        let account = limits.each.map(|_| caller.hash);
         if let Some((limit, rate)) = limits.all
             && let Err(at) = limit.take(rate, now, units)
         {
-            self.take_back(caller.hash, entry, None, units, now);
+            self.take_back(account, None, units, now);
             return Err(Refusal::of_shared(limit, rate, at));
         }
         if let Some((limit, rate)) = limits.global
             && let Err(at) = limit.take(rate, now, units)
         {
-            self.take_back(caller.hash, entry, limits.all.map(|(limit, _)| limit), units, now);
+            self.take_back(account, limits.all.map(|(limit, _)| limit), units, now);
             return Err(Refusal::of_shared(limit, rate, at));
         }
-        Ok((entry, limits.each.map_or(u64::MAX, |rate| rate.interval)))
+        Ok(limits.intervals())
     }
 
     #[cold]
     #[inline(never)]
     pub(super) fn charge_slow(&self, caller: Caller, units: u32) -> Result<TieredCharge, Rejected> {
-        let (now, taken) = self.common.decide(|now| self.take(caller, units, now), |refusal| refusal.at);
+        let is_exact = self.limits(caller).is_exact();
+        let take = |now| self.take(caller, units, now);
+        let (now, taken) = self.common.decide(is_exact, take, |refusal| refusal.at);
         Self::charged(caller, units, now, taken)
     }
 
     pub(super) fn charged(
-        caller: Caller,
+        Caller { hash, class, .. }: Caller,
         units: u32,
         now: u64,
-        taken: Result<Charged, Refusal>,
+        taken: Result<Intervals, Refusal>,
     ) -> Result<TieredCharge, Rejected> {
         match taken {
-            Ok((entry, interval)) => {
-                let own_burst = caller.own.and_then(|own| NonZeroU32::new(own.burst_size()));
-                Ok(TieredCharge {
-                    entry,
-                    units,
-                    at: now,
-                    interval,
-                    class: caller.class,
-                    own_burst,
-                    tag: tag(caller.hash),
-                })
-            }
+            Ok(intervals) => Ok(TieredCharge { hash, at: now, intervals, units, class }),
             Err(Refusal { by, reason, rate, at }) => Err(rejected(by, reason, rate, units, now, at)),
         }
     }

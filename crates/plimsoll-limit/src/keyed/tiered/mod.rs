@@ -17,17 +17,18 @@ use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::Table;
-use crate::table::entry::Entry;
 use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
 use crate::{Quota, quota};
 use caller::{Caller, Refusal};
-use charge::tag;
 use classes::{ClassLimits, SharedLimit};
-use plimsoll_core::{Allowance, ControlError, Reason, Rejected};
+use plimsoll_core::parts::intern;
+use plimsoll_core::{Allowance, ControlError, Event, Reason, Rejected};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Limits all accounts together, each class of them, and each account: all or nothing.
 ///
@@ -79,7 +80,11 @@ pub struct Tiered<K: ?Sized> {
     common: Common,
     global: Option<SharedLimit>,
     classes: Vec<ClassLimits>,
+    // The classes after the first few, by name.
+    further: HashMap<&'static str, u16>,
     class_of: ClassOf<K>,
+    // Whether the closure has named a class that does not exist.
+    named_unknown: AtomicBool,
     assigned: Overrides<Assigned>,
     accounts: GcraTable,
 }
@@ -93,6 +98,8 @@ struct Assigned {
 
 /// The maximum number of classes.
 pub(super) const MAX_CLASSES: usize = 511;
+/// The number of classes that are found without a map.
+const FEW: usize = 8;
 
 /// The queue of the global limit, and that of class 0; class `n` adds `n`. An account has one of
 /// these numbers as its hash with a probability of one in 2⁵⁵.
@@ -108,9 +115,26 @@ impl<K: ?Sized> Tiered<K> {
         }
     }
 
+    /// Returns the class of this name. The first few are compared, which is faster than a map.
+    #[inline(always)]
     fn class_named(&self, name: &str) -> Option<u16> {
-        let at = self.classes.iter().position(|class| class.name == name)?;
-        u16::try_from(at).ok()
+        match self.classes.iter().take(FEW).position(|class| class.name == name) {
+            Some(at) => Some(at as u16),
+            None => self.further.get(name).copied(),
+        }
+    }
+
+    /// Returns the first class for a name that no class has. Emits an event, once.
+    #[cold]
+    fn unknown_class(&self, name: &str) -> u16 {
+        if !self.named_unknown.swap(true, Ordering::Relaxed) {
+            let common = &self.common;
+            common.observer.emit(|| {
+                let advice = "add the class, or correct class_of: it names an unknown class, for which the first one stands:";
+                Event::misconfigured(common.name, intern(&format!("{advice} {name:?}")))
+            });
+        }
+        0
     }
 
     #[inline]
@@ -122,7 +146,9 @@ impl<K: ?Sized> Tiered<K> {
     /// Returns the class that the closure states.
     #[inline(always)]
     fn stated(&self, key: &K) -> u16 {
-        self.class_of.as_ref().and_then(|class_of| self.class_named(class_of(key))).unwrap_or(0)
+        let Some(class_of) = &self.class_of else { return 0 };
+        let name = class_of(key);
+        self.class_named(name).unwrap_or_else(|| self.unknown_class(name))
     }
 }
 
@@ -169,10 +195,9 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         wrap: impl FnOnce(TieredCharge) -> T,
     ) -> Result<T, Rejected> {
         let now = self.common.clock.coarse().as_nanos();
-        if let Some((entry, interval)) = self.take_fast(caller, units, now) {
-            let class = caller.class;
-            let tag = tag(caller.hash);
-            return Ok(wrap(TieredCharge { entry, units, at: now, interval, class, own_burst: None, tag }));
+        if let Some(intervals) = self.take_fast(caller, units, now) {
+            let Caller { hash, class, .. } = caller;
+            return Ok(wrap(TieredCharge { hash, at: now, intervals, units, class }));
         }
         match self.charge_slow(caller, units) {
             Ok(charge) => Ok(wrap(charge)),
@@ -186,20 +211,24 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     }
 
     fn refund(&self, charge: TieredCharge) {
-        // By the coarse clock, as most charges are.
-        let now = self.common.clock.coarse().as_nanos();
-        let TieredCharge { entry, units, at, interval, class, tag: charge_tag, .. } = charge;
-        self.accounts.refund(entry, |hash| tag(hash) == charge_tag, now, units, at, interval);
-        let all = self.class(class).all.as_ref();
-        for limit in all.into_iter().chain(self.global.as_ref()) {
-            limit.entry.refund(now, units, at, u64::MAX);
+        self.refund_all_but(&charge, 0);
+    }
+
+    fn settle_units(&self, charge: &mut TieredCharge, actual: u32) {
+        let units = std::mem::replace(&mut charge.units, actual);
+        if actual > units {
+            self.charge_after(self.resolve(charge.hash, charge.class), actual - units);
+        } else {
+            self.refund_all_but(&TieredCharge { units, ..*charge }, actual);
         }
-        // The unit may serve a request of another account, which waits in the queue of a shared
-        // limit.
-        let own = self.accounts.table.at(entry).map_or(0, Entry::hash);
-        for queue in [own, GLOBAL_QUEUE, CLASS_QUEUE + u64::from(class)] {
-            self.common.queues.wake(queue);
-        }
+    }
+
+    fn debit(&self, caller: Caller, units: u32) {
+        self.charge_after(caller, units);
+    }
+
+    fn credit(&self, caller: Caller, units: u32) {
+        self.accounts.credit(caller.hash, self.common.now(), units);
     }
 
     /// Returns whether requests wait for the same account, or for a limit that it shares.
@@ -219,7 +248,8 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
             match queued.into_iter().find_map(|(limit, queue)| limit.filter(|_| queues.has(queue))) {
                 Some((limit, rate)) => Refusal::of_shared(limit, rate, now.saturating_add(rate.interval)),
                 None => {
-                    let rate = limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX });
+                    let rate =
+                        limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX, at_most: 0 });
                     let (_, reason) = limits.each.map_or((now, Reason::Limited), account);
                     Refusal::of_account(&limits, rate, reason, now.saturating_add(rate.interval))
                 }
@@ -247,11 +277,12 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
     fn allowances(&self, charge: &TieredCharge, each: &mut dyn FnMut(Allowance)) {
         let (class, now) = (self.class(charge.class), self.common.now());
-        if let Some((interval, free)) = self.accounts.read(charge.entry, |hash| tag(hash) == charge.tag) {
-            let own = charge.own_burst.map(|burst| Rate { interval, burst: burst.get() });
-            if let Some(rate) = own.or_else(|| class.each.as_ref().map(LiveQuota::rate)) {
-                each(quota::allowance(class.account, rate, free, now));
-            }
+        if charge.intervals.each > 0
+            && let Some((_, free)) = self.accounts.state(charge.hash)
+            && let own = self.resolve(charge.hash, charge.class).own.map(|own| own.gcra())
+            && let Some(rate) = own.or_else(|| class.each.as_ref().map(LiveQuota::rate))
+        {
+            each(quota::allowance(class.account, rate, free, now));
         }
         for limit in class.all.iter().chain(self.global.as_ref()) {
             let rate = limit.live.rate();
