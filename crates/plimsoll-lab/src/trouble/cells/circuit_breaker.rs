@@ -180,7 +180,7 @@ fn breaker(alone: &Alone) -> CircuitBreaker {
     builder.build().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// Everything answers 503, or 429: it opens, and probes with the same answer keep nothing half-open.
+/// Everything answers 503, or 429: it opens. Probes with the same answer keep nothing half-open.
 fn only_push_back(size: Size, seed: u64) -> Vec<Row> {
     let alone = Alone::new(seed);
     let breaker = breaker(&alone);
@@ -285,7 +285,14 @@ fn changed_settings(size: Size, seed: u64) -> Vec<Row> {
 fn leaving_callers(size: Size, seed: u64) -> Vec<Row> {
     let phases = Phases::new(10 * S, size.pick(20 * S, 60 * S), size.pick(20 * S, 60 * S));
     let far = Far::slots(16, 10 * MS);
-    day(far, Callers::load(0.7).leaving(Duration::ZERO..S / 10, 0.1), phases, seed, "load 0.7, 10 % leave", Limits::default())
+    day(
+        far,
+        Callers::load(0.7).leaving(phases.during(), 0.1),
+        phases,
+        seed,
+        "load 0.7, 10 % leave",
+        Limits::default(),
+    )
 }
 
 /// The machine sleeps for 30 s with calls in flight. They count as timed out, at most once.
