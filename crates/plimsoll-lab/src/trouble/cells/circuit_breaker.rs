@@ -180,7 +180,7 @@ fn breaker(alone: &Alone) -> CircuitBreaker {
     builder.build().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// Everything answers 503, or 429: it opens, and probes with the same answer keep nothing half-open.
+/// Everything answers 503, or 429: it opens. Probes with the same answer keep nothing half-open.
 fn only_push_back(size: Size, seed: u64) -> Vec<Row> {
     let alone = Alone::new(seed);
     let breaker = breaker(&alone);
