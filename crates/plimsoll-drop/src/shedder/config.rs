@@ -259,7 +259,11 @@ impl<S> LoadShedderBuilder<S> {
         let LoadShedderConfig { name, target, control, capacity_hint, reshuffle_every, .. } = self.config;
         let LoadShedderConfig { cohort_seed, workers, .. } = self.config;
         if workers.is_none() && self.signal.is_none() {
-            return Err(ConfigError::new("workers", "none", "1 or more, by workers(..), without a signal(..)"));
+            return Err(ConfigError::new(
+                "workers",
+                "none",
+                "1 or more, by workers(..), without a signal(..)",
+            ));
         }
         let Identity { name, clock, dice, observer } = self.setup.identity(&name);
         let (seconds, tick) = (target.as_secs_f64(), tick_interval(target).as_secs_f64());

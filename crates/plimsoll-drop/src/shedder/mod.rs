@@ -146,7 +146,8 @@ impl<S> LoadShedder<S> {
     /// # Errors
     /// `Dropped` if the request is dropped.
     pub fn try_acquire_owned(&self, priority: Priority) -> Result<Permit<Self>, Rejected> {
-        self.decide(self.random_bin(priority), || None).map(|generation| Permit::new(self.clone(), generation))
+        self.decide(self.random_bin(priority), || None)
+            .map(|generation| Permit::new(self.clone(), generation))
     }
 
     fn decide_for<K: Hash + ?Sized>(&self, priority: Priority, account: &K) -> Result<u8, Rejected> {
@@ -270,12 +271,21 @@ impl Inner {
             self.tick_if_due();
         }
         self.counters.arrive(bin);
-        let threshold = self.published.threshold();
-        let keep = (threshold.keeps(bin, &self.dice) && !self.is_over_ceiling(bin)) || self.is_spared();
+        let mut keep = self.keeps(bin);
+        if !keep && self.published.hasten(now) {
+            self.tick_if_due();
+            keep = self.keeps(bin);
+        }
         if keep {
             self.counters.admit();
         }
         keep
+    }
+
+    #[inline]
+    fn keeps(&self, bin: usize) -> bool {
+        let threshold = self.published.threshold();
+        (threshold.keeps(bin, &self.dice) && !self.is_over_ceiling(bin)) || self.is_spared()
     }
 
     /// Returns whether more requests wait than the ceiling allows, as far as is known between

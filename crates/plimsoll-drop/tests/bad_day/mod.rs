@@ -189,7 +189,8 @@ impl Day {
         let (mut work, mut due, mut jobs, mut was_stalled) = (0.0, 0.0, 0_u64, false);
         for now in (0..self.seconds * SECOND).step_by(STEP as usize) {
             let at = now as f64 / 1e9;
-            let speed = self.speeds.iter().rev().find(|(from, _)| *from <= at).map_or(1.0, |(_, speed)| *speed);
+            let speed =
+                self.speeds.iter().rev().find(|(from, _)| *from <= at).map_or(1.0, |(_, speed)| *speed);
             let load = self.loads.iter().rev().find(|(from, _)| *from <= now / SECOND).map_or(0.0, |of| of.1);
             time.advance_to(Instant::from_nanos(now));
             let mut s = server.lock().unwrap();
@@ -217,7 +218,9 @@ impl Day {
             drop(s);
             for job in good {
                 let arrived = server.lock().unwrap().arrived.remove(&job);
-                if tickets.borrow().contains_key(&job) && let Some(at) = arrived {
+                if tickets.borrow().contains_key(&job)
+                    && let Some(at) = arrived
+                {
                     seconds[(at / SECOND) as usize].good += 1.0;
                 }
                 end(job, Some(Outcome::Success));
