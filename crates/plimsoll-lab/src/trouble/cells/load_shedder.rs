@@ -103,8 +103,12 @@ fn long_stall(size: Size, seed: u64) -> Vec<Row> {
             let far = Far::slots(16, 10 * MS).stalls(phases.begins(), phases.lasts());
             let day = Day::new(far, Callers::load(load), phases);
             let course = day.run(seed, |bench| Ok(shedder(bench, control)?.layer().layer(bench.far())));
-            // PIE closes within seconds. The others hold four targets or their curve.
-            let queue = if control == Control::Pie { 6_000 } else { 64 };
+            // PIE closes within seconds, and RED after some 500 arrivals. The rate holds four targets.
+            let queue = match control {
+                Control::Rate => 64,
+                Control::Pie => 6_000,
+                _ => 600,
+            };
             let case = format!("{name}, patient callers, {load} of the capacity");
             rows.extend(course.rows(&case, &day.bare(seed), Limits::back(2 * S).queue(queue)));
         }
