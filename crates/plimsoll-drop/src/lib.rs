@@ -69,7 +69,7 @@
 //! - Below some 100 requests a second it reacts slowly, because a delay of 5 ms is less than one
 //!   request.
 //! - With one server whose work varies much, choose a target of at least five times the mean work.
-//! - It reacts late to the first overload, before the capacity is known. A
+//! - Before the capacity is known, only the length of the queue is limited. A
 //!   [`capacity_hint`](LoadShedderBuilder::capacity_hint) avoids that.
 //! - `busy` must mean that *all* workers are busy. A pool that is limited elsewhere is measured
 //!   wrongly.

@@ -219,7 +219,7 @@ fn stuck_signal_admits_the_known_capacity_under_overload() {
     let report = Day { known: Known::Depth, broken, ..Day::default() }.load(2.0).run();
     let admitted: f64 = report.seconds[25..].iter().map(|second| second.admitted).sum();
     let share = admitted / 35.0 / 1_600.0;
-    assert!((0.9..1.1).contains(&share), "{share} of the capacity");
+    assert!((0.75..1.05).contains(&share), "{share} of the capacity");
 }
 
 /// A signal that moves again is trusted again.

@@ -91,3 +91,26 @@ fn important_requests_are_cut_after_all_less_important_ones() {
     assert!((0.5..0.7).contains(&shares[4]), "{shares:?}");
     assert!(shares[3] < 0.001 && shares[..3].iter().all(|share| *share == 0.0), "{shares:?}");
 }
+
+/// Each process once had a seed of its own. A user kept through one hop of three was kept through
+/// all of them with a probability of one in eight.
+#[test]
+fn shedders_of_one_seed_keep_the_same_accounts() {
+    let kept = |seed: Option<u64>, dice: u64| {
+        let (time, reads) = (ManualTime::new(), AtomicU64::new(0));
+        let builder = LoadShedder::builder()
+            .control(Control::Curve(Curve::step(0.0, 0.5)))
+            .signal(move || SignalReading::new().depth(1 + reads.fetch_add(1, Ordering::Relaxed) % 2))
+            .clock(time.clock())
+            .dice(Dice::seeded(dice));
+        let shedder = seed.map_or(builder.clone(), |seed| builder.cohort_seed(seed)).build().unwrap();
+        let _ = kept_of_accounts(&shedder, &time, 25);
+        kept_of_accounts(&shedder, &time, 25)
+    };
+    let alike =
+        |a: Vec<f64>, b: Vec<f64>| a.iter().zip(&b).filter(|(a, b)| (*a > &0.5) == (*b > &0.5)).count();
+    let same = alike(kept(Some(7), 1), kept(Some(7), 2));
+    assert!(same > 1_900, "{same} of 2,000 accounts");
+    let other = alike(kept(None, 1), kept(None, 2));
+    assert!((800..1_200).contains(&other), "{other} of 2,000 accounts");
+}

@@ -310,6 +310,29 @@ fn run_ticks_on_a_manual_clock() {
     assert!((90..=100).contains(&calls), "{calls} ticks of 10 ms in a second");
 }
 
+/// An idle shedder once woke 800 times a second.
+#[test]
+fn run_wakes_an_idle_task_once_a_tick() {
+    use std::task::{Context, Wake, Waker};
+    struct Count(AtomicU64);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let time = ManualTime::new();
+    let (shedder, _) = counted(builder(&time));
+    let mut run = std::pin::pin!(shedder.run());
+    let count = Arc::new(Count(AtomicU64::new(0)));
+    let waker = Waker::from(count.clone());
+    for _ in 0..10_000 {
+        assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        time.advance(Duration::from_micros(100));
+    }
+    let wakes = count.0.load(Ordering::Relaxed);
+    assert!((90..=101).contains(&wakes), "{wakes} wake-ups in a second with ticks of 10 ms");
+}
+
 #[cfg(all(feature = "tower", feature = "test-util"))]
 #[tokio::test(start_paused = true)]
 async fn run_ticks_on_the_paused_time_of_tokio() {

@@ -1,7 +1,7 @@
 //! The steering of a load shedder: it takes a sample and returns a decision. It has no locks, no
 //! atomics and no clock.
 
-use super::capacity::{Capacity, Scale};
+use super::capacity::{CapacityMeter, PlantScale};
 use super::controllers::{Admit, Controller, Measurement};
 use super::signal::SignalReading;
 use super::threshold::{COHORTS, Histogram, Threshold};
@@ -47,6 +47,8 @@ pub(super) struct Decision {
     /// The instant of the next tick, and the number of admitted requests at which it comes earlier.
     pub(super) due: u64,
     pub(super) due_admitted: u64,
+    /// Whether the next tick comes earlier if a request is dropped: none should be.
+    pub(super) is_open: bool,
     /// The new state and its cause, if the state has changed.
     pub(super) change: Option<(&'static str, &'static str)>,
 }
@@ -58,7 +60,7 @@ pub(super) struct Ceilings {
     pub(super) level: usize,
     /// The ceiling of that level and those below it: four targets.
     pub(super) low: u64,
-    /// The ceiling of the more important levels: sixteen targets.
+    /// The ceiling of the more important levels: 32 targets.
     pub(super) high: u64,
 }
 
@@ -71,7 +73,7 @@ impl Ceilings {
 pub(super) struct Steering {
     target: Duration,
     controller: Controller,
-    capacity: Capacity,
+    capacity: CapacityMeter,
     histogram: Histogram,
     trust: Trust,
     // The sample of the last tick.
@@ -100,8 +102,8 @@ pub(super) fn tick_interval(target: Duration) -> Duration {
     target.clamp(Duration::from_millis(10), Duration::from_millis(100))
 }
 
-fn scale(target: Duration) -> Scale {
-    Scale { target: target.as_secs_f64(), tick: tick_interval(target).as_secs_f64() }
+fn scale(target: Duration) -> PlantScale {
+    PlantScale { target: target.as_secs_f64(), tick: tick_interval(target).as_secs_f64() }
 }
 
 impl Steering {
@@ -111,7 +113,7 @@ impl Steering {
         hint: Option<f64>,
         is_in_flight: bool,
     ) -> Self {
-        let capacity = Capacity::new(hint, scale(target));
+        let capacity = CapacityMeter::new(hint, scale(target));
         Steering {
             target,
             controller,
@@ -172,6 +174,7 @@ impl Steering {
             depth: 0,
             due: now.saturating_add(tick_interval(self.target).as_nanos() as u64),
             due_admitted: 64,
+            is_open: true,
             change: None,
         }
     }
@@ -195,8 +198,11 @@ impl Steering {
         }
         let known = self.capacity.known().filter(|_| self.uses_capacity());
         self.admit = match (blind, steered) {
-            // Without a signal, the last known capacity is the limit.
-            (Some(_), _) => known.filter(|rate| *rate < arrival_rate).map_or(Admit::All, Admit::Rate),
+            // Without a signal, the limit is a little less than the last known capacity.
+            (Some(_), _) => known
+                .map(|rate| 0.9 * rate)
+                .filter(|rate| *rate < arrival_rate)
+                .map_or(Admit::All, Admit::Rate),
             (None, Some(admit)) => admit,
             (None, None) => self.admit,
         };
@@ -222,6 +228,10 @@ impl Steering {
             None => self.ceilings(threshold, burst),
             Some(_) => Ceilings::NONE,
         };
+        let keep_rate = match self.depth > ceilings.low as f64 {
+            true => keep_rate.min(self.histogram.share_above(ceilings.level)),
+            false => keep_rate,
+        };
         // A queue whose capacity is unknown is read often, too.
         let is_hot = self.uses_capacity() && (self.is_overloaded || (known.is_none() && self.depth > 0.0));
         let next = interval.as_nanos() as u64 / if is_hot { 8 } else { 1 };
@@ -237,6 +247,7 @@ impl Steering {
             depth: self.depth as u64,
             due: now.saturating_add(next),
             due_admitted: admitted.saturating_add(burst as u64),
+            is_open: self.admit == Admit::All,
             change: self.trust.change(now, blind),
         }
     }
@@ -260,9 +271,7 @@ impl Steering {
         if self.has_depth && !busy && silent <= 0.0 && self.keep_rate < 1.0 && is_idle {
             self.capacity.probe(dt, scale);
         }
-        let by_rate = self.depth / self.capacity.rate().max(1e-9);
-        self.is_overloaded = delay.unwrap_or(by_depth).max(by_rate).max(silent) > 2.0 * scale.target;
-        self.capacity.judge(self.is_overloaded, scale);
+        self.is_overloaded = delay.unwrap_or(0.0).max(by_depth).max(silent) > 2.0 * scale.target;
         self.departed = reading.departed.or(self.departed);
         (self.admitted, self.completed) = (sample.admitted, sample.completed);
         self.controller.tick(Measurement {
@@ -290,7 +299,7 @@ impl Steering {
             Admit::All => self.histogram.lowest_level(),
             _ => threshold.bin / COHORTS,
         };
-        Ceilings { level, low: ceiling as u64, high: (4.0 * ceiling) as u64 }
+        Ceilings { level, low: ceiling as u64, high: (8.0 * ceiling) as u64 }
     }
 
     /// Returns the number of requests that left the queue since the last tick.

@@ -271,12 +271,21 @@ impl Inner {
             self.tick_if_due();
         }
         self.counters.arrive(bin);
-        let threshold = self.published.threshold();
-        let keep = (threshold.keeps(bin, &self.dice) && !self.is_over_ceiling(bin)) || self.is_spared();
+        let mut keep = self.keeps(bin);
+        if !keep && self.published.hasten(now) {
+            self.tick_if_due();
+            keep = self.keeps(bin);
+        }
         if keep {
             self.counters.admit();
         }
         keep
+    }
+
+    #[inline]
+    fn keeps(&self, bin: usize) -> bool {
+        let threshold = self.published.threshold();
+        (threshold.keeps(bin, &self.dice) && !self.is_over_ceiling(bin)) || self.is_spared()
     }
 
     /// Returns whether more requests wait than the ceiling allows, as far as is known between

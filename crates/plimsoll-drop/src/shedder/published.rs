@@ -4,7 +4,7 @@ use super::machine::{Ceilings, Decision};
 use super::threshold::{BINS, COHORTS, Threshold};
 use plimsoll_core::Dice;
 use std::cmp::Ordering::{Equal, Greater, Less};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The fields of a decision, as atomics.
 // Relaxed: each field is an estimate until the next tick, and a decision may mix old and new ones.
@@ -26,6 +26,7 @@ pub(super) struct Published {
     // When the next tick is due.
     due: AtomicU64,
     due_admitted: AtomicU64,
+    is_open: AtomicBool,
 }
 
 /// A threshold in one word: the bin and, in the bits above it, the keep rate as a threshold of
@@ -72,6 +73,7 @@ impl Published {
             depth: AtomicU64::new(0),
             due: AtomicU64::new(0),
             due_admitted: AtomicU64::new(0),
+            is_open: AtomicBool::new(true),
         };
         published.store(decision);
         published
@@ -92,7 +94,19 @@ impl Published {
         self.admitted.store(decision.admitted, Ordering::Relaxed);
         self.depth.store(decision.depth, Ordering::Relaxed);
         self.due_admitted.store(decision.due_admitted, Ordering::Relaxed);
+        self.is_open.store(decision.is_open, Ordering::Relaxed);
         self.due.store(decision.due, Ordering::Relaxed);
+    }
+
+    /// Makes a tick due before an unexpected drop, at most 5,000 times a second.
+    ///
+    /// Returns whether it is due.
+    pub(super) fn hasten(&self, now: u64) -> bool {
+        let is_due = self.is_open.load(Ordering::Relaxed) && self.since(now) >= 200_000;
+        if is_due {
+            self.due.store(0, Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Replaces the capacity until the next decision.

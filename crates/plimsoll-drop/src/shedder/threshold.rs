@@ -76,6 +76,12 @@ impl Histogram {
         self.levels.iter().position(|level| level.get() > few).unwrap_or(LEVELS - 1)
     }
 
+    /// Returns the share of the arrivals that are on levels above this one.
+    pub(super) fn share_above(&self, level: usize) -> f64 {
+        let above: f64 = self.levels.iter().skip(level + 1).map(|level| level.get()).sum();
+        above / self.total().max(1e-9)
+    }
+
     /// Returns the threshold at which `rate` requests a second are admitted.
     pub(super) fn threshold(&self, rate: f64) -> Threshold {
         let mut left = rate;

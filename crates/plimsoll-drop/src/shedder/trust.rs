@@ -1,6 +1,6 @@
 //! Whether a signal can be trusted: one that is stuck, panics or knows nothing cannot.
 
-use super::capacity::Capacity;
+use super::capacity::CapacityMeter;
 use super::signal::SignalReading;
 
 /// A signal that does not move for this time, in nanoseconds, although requests are admitted …
@@ -31,14 +31,14 @@ pub(super) struct Trust {
     pause: u64,
     moves: u64,
     // What was known when the signal last moved.
-    capacity: Capacity,
+    capacity: CapacityMeter,
     // The instant of the last report, and whether the signal is reported as not trusted.
     reported: Option<u64>,
     is_reported: bool,
 }
 
 impl Trust {
-    pub(super) fn new(capacity: Capacity) -> Self {
+    pub(super) fn new(capacity: CapacityMeter) -> Self {
         Trust {
             last: None,
             heard: 0,
@@ -64,7 +64,7 @@ impl Trust {
         now: u64,
         admitted: u64,
         reading: Option<SignalReading>,
-        capacity: Capacity,
+        capacity: CapacityMeter,
     ) -> Option<&'static str> {
         if self.heard == 0 || reading.is_some() {
             self.heard = now;
@@ -100,7 +100,7 @@ impl Trust {
     }
 
     /// Returns what was known when the signal last moved.
-    pub(super) fn capacity(&self) -> Capacity {
+    pub(super) fn capacity(&self) -> CapacityMeter {
         self.capacity
     }
 

@@ -1,5 +1,6 @@
 //! The settings of an adaptive throttle, and its builder.
 
+use super::recovery::Recovery;
 use super::window::Window;
 use super::{AdaptiveThrottle, Inner, NEVER};
 use plimsoll_core::parts::{Identity, Setup, check};
@@ -144,6 +145,7 @@ impl AdaptiveThrottleBuilder {
             min_rate: AtomicU64::new(min_rate.to_bits()),
             count_timeouts: AtomicBool::new(count_timeouts),
             window: Window::new(window),
+            recovery: Recovery::new(),
             rejection: AtomicU64::new(0),
             due: AtomicU64::new(0),
             last_free: AtomicU64::new(NEVER),

@@ -7,12 +7,24 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-const REQUESTS: usize = 0;
+const SENT: usize = 0;
 const ACCEPTS: usize = 1;
+const LOCAL: usize = 2;
 
-/// The number of requests and accepts over a window.
+/// The number of requests over a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct WindowCounts {
+    /// Requests that were sent and answered.
+    pub(super) sent: u64,
+    /// Requests that the server accepted.
+    pub(super) accepts: u64,
+    /// Requests that were rejected locally.
+    pub(super) local: u64,
+}
+
+/// WindowCounts requests over a window.
 pub(super) struct Window {
-    counts: SlidingWindow<2>,
+    counts: SlidingWindow<3>,
     // Each length has a life of its own, in which earlier counts are not seen.
     life: AtomicU32,
     nanos: AtomicU64,
@@ -49,19 +61,26 @@ impl Window {
         self.life.load(Ordering::Acquire)
     }
 
-    /// Counts a request.
+    /// WindowCounts a request that was sent and answered.
     #[inline(always)]
     pub(super) fn add(&self, is_accepted: bool, now: Instant) {
         let life = self.life();
-        self.counts.add(REQUESTS, life, now);
+        self.counts.add(SENT, life, now);
         if is_accepted {
             self.counts.add(ACCEPTS, life, now);
         }
     }
 
-    /// Returns the number of requests and the number of accepts within the window.
-    pub(super) fn sum(&self, now: Instant) -> [u64; 2] {
-        self.counts.sum(self.life(), now)
+    /// WindowCounts a request that was rejected locally.
+    #[inline(always)]
+    pub(super) fn add_local(&self, now: Instant) {
+        self.counts.add(LOCAL, self.life(), now);
+    }
+
+    /// Returns the counts within the window.
+    pub(super) fn sum(&self, now: Instant) -> WindowCounts {
+        let [sent, accepts, local] = self.counts.sum(self.life(), now);
+        WindowCounts { sent, accepts, local }
     }
 }
 
@@ -93,7 +112,7 @@ mod tests {
                 // A request is counted for the length of the window, and at most a tenth longer.
                 let (length, start) = (window.length(), clock.now());
                 window.add(false, start);
-                let counted = [length, length * 6 / 5].map(|after| window.sum(start + after)[REQUESTS]);
+                let counted = [length, length * 6 / 5].map(|after| window.sum(start + after).sent);
                 wrong += u32::from(counted[0] == 0 || counted[1] != 0);
             }
             is_done.store(1, Ordering::Relaxed);
@@ -105,14 +124,16 @@ mod tests {
     #[test]
     fn counts_begin_at_zero_with_each_length() {
         let (window, start) = (Window::new(SECOND), Instant::default() + 100 * SECOND);
+        let counts = |sent, accepts, local| WindowCounts { sent, accepts, local };
         window.add(true, start);
-        assert_eq!(window.sum(start), [1, 1]);
+        window.add_local(start);
+        assert_eq!(window.sum(start), counts(1, 1, 1));
         window.set_length(10 * SECOND, || start);
-        assert_eq!((window.sum(start), window.length()), ([0, 0], 10 * SECOND));
+        assert_eq!((window.sum(start), window.length()), (counts(0, 0, 0), 10 * SECOND));
         window.add(false, start);
-        assert_eq!(window.sum(start + 10 * SECOND), [1, 0]);
+        assert_eq!(window.sum(start + 10 * SECOND), counts(1, 0, 0));
         // The same length again begins anew, too.
         window.set_length(10 * SECOND, || start);
-        assert_eq!(window.sum(start), [0, 0]);
+        assert_eq!(window.sum(start), counts(0, 0, 0));
     }
 }

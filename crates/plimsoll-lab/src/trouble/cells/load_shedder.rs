@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use plimsoll::LoadShedder;
+use plimsoll::drop::{Control, Curve, SignalReading};
+use plimsoll::{ConfigError, LoadShedder, Outcome, Priority};
 use tower_layer::Layer;
 
+use crate::trouble::alone::Alone;
 use crate::trouble::callers::Callers;
 use crate::trouble::cell::{Cell, Size};
 use crate::trouble::course::Limits;
-use crate::trouble::day::Day;
+use crate::trouble::day::{Bench, Day};
 use crate::trouble::far::Far;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::phases::Phases;
-use crate::trouble::row::Row;
+use crate::trouble::row::{Phase, Row};
 
 const GUARD: Guard = Guard::LoadShedder;
 const S: Duration = Duration::from_secs(1);
@@ -21,7 +23,16 @@ const MS: Duration = Duration::from_millis(1);
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    vec![Cell::new(GUARD, Trouble::T2, hang_that_forgets)]
+    vec![
+        Cell::new(GUARD, Trouble::T1, long_stall),
+        Cell::new(GUARD, Trouble::T2, hang_that_forgets),
+        Cell::new(GUARD, Trouble::T3, short_stalls),
+        Cell::new(GUARD, Trouble::T13, stuck_signals),
+        Cell::new(GUARD, Trouble::T14, held_permits),
+        Cell::new(GUARD, Trouble::T15, leaving_callers),
+        Cell::new(GUARD, Trouble::T18, spike),
+        Cell::new(GUARD, Trouble::T20, cold_start),
+    ]
 }
 
 /// The troubles without a meaning here, and why.
@@ -35,8 +46,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] =
-    &[Trouble::T8, Trouble::T9, Trouble::T13, Trouble::T14, Trouble::T19, Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T8, Trouble::T9, Trouble::T19, Trouble::T22];
 
 /// The far side hangs for ten seconds and loses its calls: the shedder must not take the silence
 /// for spare capacity, nor the calls that were lost for a queue.
@@ -59,4 +69,120 @@ fn hang_that_forgets(size: Size, seed: u64) -> Vec<Row> {
         rows.extend(course.rows(case, &day.bare(seed), Limits::back(2 * S)));
     }
     rows
+}
+
+/// The controls. The curve of RED is that of the comparison of controllers.
+const CONTROLS: [(&str, Control); 3] =
+    [("rate", Control::Rate), ("PIE", Control::Pie), ("RED", Control::Red(Curve::linear(16.0, 48.0)))];
+
+/// Returns a shedder in front of the 16 slots, and lets the day read its queue.
+fn shedder(bench: &Bench, control: Control) -> Result<LoadShedder, ConfigError> {
+    let shedder = LoadShedder::builder().workers(16).control(control);
+    let shedder = shedder.clock(bench.clock()).dice(bench.dice(0)).build()?;
+    let watched = shedder.clone();
+    bench.gauge(move || watched.in_flight().saturating_sub(16));
+    Ok(shedder)
+}
+
+/// The far side stops for a minute and callers are patient: a server that answers nothing is no
+/// server of unknown capacity.
+fn long_stall(size: Size, seed: u64) -> Vec<Row> {
+    let phases = Phases::new(10 * S, size.pick(20 * S, 60 * S), size.pick(20 * S, 600 * S));
+    let mut rows = Vec::new();
+    for (name, control) in CONTROLS {
+        for load in [0.5, 2.0].into_iter().take(size.pick(1, 2)) {
+            let far = Far::slots(16, 10 * MS).stalls(phases.begins(), phases.lasts());
+            let day = Day::new(far, Callers::load(load), phases);
+            let course = day.run(seed, |bench| Ok(shedder(bench, control)?.layer().layer(bench.far())));
+            // PIE closes within seconds, and RED after some 500 arrivals. The rate holds four targets.
+            let queue = match control {
+                Control::Rate => 64,
+                Control::Pie => 6_000,
+                _ => 600,
+            };
+            let case = format!("{name}, patient callers, {load} of the capacity");
+            rows.extend(course.rows(&case, &day.bare(seed), Limits::back(2 * S).queue(queue)));
+        }
+    }
+    rows
+}
+
+/// The far side stops for 0.2 s of every ten seconds.
+fn short_stalls(size: Size, seed: u64) -> Vec<Row> {
+    let phases = Phases::new(10 * S, size.pick(20 * S, 60 * S), size.pick(20 * S, 60 * S));
+    let far = Far::slots(16, 10 * MS);
+    let far = far.stalls_every(10 * S, 200 * MS, phases.begins(), phases.begins() + phases.lasts());
+    let day = Day::new(far, Callers::load(2.0).deadline(200 * MS), phases);
+    let course = day.run(seed, |bench| Ok(shedder(bench, Control::Rate)?.layer().layer(bench.far())));
+    // The stalls leave 98 % of 1,600 requests a second, of which an oracle loses none.
+    let limits = Limits::back(2 * S).useful(0.95 * 0.98 * 1_600.0);
+    course.rows("0.2 s of every 10 s, twice the capacity", &day.bare(seed), limits)
+}
+
+/// A tenth of the callers leaves early, which is not the capacity.
+fn leaving_callers(size: Size, seed: u64) -> Vec<Row> {
+    let phases = Phases::new(10 * S, 10 * S, size.pick(20 * S, 60 * S));
+    let callers = Callers::load(2.0).leaving(0.1).deadline(200 * MS);
+    let day = Day::new(Far::slots(16, 10 * MS), callers, phases);
+    let course = day.run(seed, |bench| Ok(shedder(bench, Control::Rate)?.layer().layer(bench.far())));
+    let limits = Limits::back(2 * S).useful(0.85 * 1_600.0);
+    course.rows("10 % leave, twice the capacity", &day.bare(seed), limits)
+}
+
+/// Twenty times the capacity for a second, before the capacity is known.
+fn spike(size: Size, seed: u64) -> Vec<Row> {
+    let phases = Phases::new(10 * S, S, size.pick(20 * S, 60 * S));
+    let spell = phases.during();
+    let callers = Callers::load(0.7).deadline(200 * MS).load_during(spell, 20.0);
+    let day = Day::new(Far::slots(16, 10 * MS), callers, phases);
+    let course = day.run(seed, |bench| Ok(shedder(bench, Control::Rate)?.layer().layer(bench.far())));
+    let limits = Limits::back(2 * S).useful(0.95 * 1_600.0).queue(128);
+    course.rows("20 times the capacity for 1 s", &day.bare(seed), limits)
+}
+
+/// A cold start straight into ten times the capacity.
+fn cold_start(size: Size, seed: u64) -> Vec<Row> {
+    let phases = Phases::new(5 * S, S, size.pick(10 * S, 60 * S));
+    let callers = Callers::load(10.0).deadline(200 * MS);
+    let day = Day::new(Far::slots(16, 10 * MS), callers, phases);
+    let course = day.run(seed, |bench| Ok(shedder(bench, Control::Rate)?.layer().layer(bench.far())));
+    let limits = Limits::back(2 * S).useful(0.95 * 1_600.0).queue(128);
+    course.rows("ten times the capacity", &day.bare(seed), limits)
+}
+
+/// A signal that does not move, at a load that needs no shedding.
+fn stuck_signals(size: Size, seed: u64) -> Vec<Row> {
+    let stuck: [(&str, SignalReading); 4] = [
+        ("a depth below the target", SignalReading::new().depth(3)),
+        ("a depth far above the target", SignalReading::new().depth(1_000)),
+        ("a delay far above the target", SignalReading::new().delay(60 * MS)),
+        ("nothing at all", SignalReading::new()),
+    ];
+    let mut rows = Vec::new();
+    for (name, control) in CONTROLS {
+        for (case, reading) in stuck {
+            let alone = Alone::new(seed);
+            let shedder = LoadShedder::builder().control(control).signal(move || reading);
+            let shedder = shedder.clock(alone.clock()).dice(alone.guard_dice(0)).build();
+            let shedder = shedder.unwrap_or_else(|error| unreachable!("{error}"));
+            let kept = alone.calls(800.0, size.pick(20 * S, 600 * S), || shedder.keep(Priority::NORMAL));
+            let case = format!("{name}, kept while the signal states {case}");
+            rows.push(Row::at_least(case, kept * 100.0, 90.0, "%"));
+        }
+    }
+    rows
+}
+
+/// Twenty permits are held and need no worker. Each other call ends at once.
+fn held_permits(size: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let shedder = LoadShedder::builder().workers(16).clock(alone.clock()).dice(alone.guard_dice(0)).build();
+    let shedder = shedder.unwrap_or_else(|error| unreachable!("{error}"));
+    let held: Vec<_> = (0..20).map(|_| shedder.try_acquire_owned(Priority::NORMAL)).collect();
+    let kept = alone.calls(800.0, size.pick(60 * S, 600 * S), || {
+        shedder.try_acquire(Priority::NORMAL).map(|permit| permit.done(Outcome::Success)).is_ok()
+    });
+    drop(held);
+    let case = "admitted beside 20 permits that are held from the start";
+    vec![Row::at_least(case, kept * 100.0, 90.0, "%").phase(Phase::Whole)]
 }
