@@ -122,7 +122,7 @@ fn short_stalls(size: Size, seed: u64) -> Vec<Row> {
 /// A tenth of the callers leaves early, which is not the capacity.
 fn leaving_callers(size: Size, seed: u64) -> Vec<Row> {
     let phases = Phases::new(10 * S, 10 * S, size.pick(20 * S, 60 * S));
-    let callers = Callers::load(2.0).leaving(0.1).deadline(200 * MS);
+    let callers = Callers::load(2.0).leaving(phases.during(), 0.1).deadline(200 * MS);
     let day = Day::new(Far::slots(16, 10 * MS), callers, phases);
     let course = day.run(seed, |bench| Ok(shedder(bench, Control::Rate)?.layer().layer(bench.far())));
     let limits = Limits::back(2 * S).useful(0.85 * 1_600.0);
