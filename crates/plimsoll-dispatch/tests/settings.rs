@@ -110,8 +110,14 @@ fn inspect_sets_what_it_reads_by_the_same_name() {
     let pool = builder(4).build().unwrap();
     fill(&pool);
     let held = pool.try_acquire().unwrap();
-    let expected =
-        [("slots", 4.0), ("in_use", 1.0), ("idle", 0.0), ("queued", 0.0), ("queue", 1_024.0), ("max_idle", f64::INFINITY)];
+    let expected = [
+        ("slots", 4.0),
+        ("in_use", 1.0),
+        ("idle", 0.0),
+        ("queued", 0.0),
+        ("queue", 1_024.0),
+        ("max_idle", f64::INFINITY),
+    ];
     assert_eq!(read(&pool), expected.into_iter().chain([("reuse_dropped", 0.0)]).collect());
     drop(held);
 
