@@ -165,10 +165,8 @@ impl CircuitBreaker {
                 machine.end_ramp(now);
                 self.0.state_changed(state, Cause::Ramp);
             }
-            CircuitState::HalfOpen => {
-                if machine.end_hung(now, config) {
-                    self.0.open(state, Cause::Hung);
-                }
+            CircuitState::HalfOpen if machine.end_hung(now, config) => {
+                self.0.open(state, Cause::Hung);
             }
             _ => {}
         }
