@@ -249,6 +249,8 @@ struct Oracle {
     since: u64,
     until: Duration,
     opened: i32,
+    /// The probes that were pushed back, since one succeeded.
+    pushed_back: u32,
     seen: Vec<Vec<(u64, bool)>>,
     /// The probes in flight, and when they began.
     probes: Vec<(usize, u64)>,
@@ -274,6 +276,7 @@ impl Oracle {
         self.bad = vec![0; self.rules.len().max(1)];
         self.unknown = 0;
         if to == CircuitState::Closed {
+            self.pushed_back = 0;
             self.opened = 0;
         }
     }
@@ -293,9 +296,13 @@ impl Oracle {
     }
 
     fn open_by(&mut self, now: u64, grows: bool) {
+        self.open_as(now, grows, self.opened);
+    }
+
+    fn open_as(&mut self, now: u64, grows: bool, before: i32) {
         let open = self.config.open_time;
         let luck = self.dice.uniform();
-        let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.max.as_secs_f64());
+        let time = (open.first.as_secs_f64() * open.factor.powi(before)).min(open.max.as_secs_f64());
         self.opened += i32::from(grows);
         self.turn(CircuitState::Open, now, Duration::from_secs_f64(time * (1.0 - open.jitter * luck)));
     }
@@ -451,6 +458,19 @@ impl Oracle {
                 match well {
                     // Its lease was over.
                     _ if probe && !flies => {}
+                    Some(false)
+                        if outcome == Outcome::Overloaded
+                            && !weighed.is_empty()
+                            && self.config.probes.failures.is_none() =>
+                    {
+                        let rules = self.rules.iter().zip(&bad).filter(|(_, bad)| **bad);
+                        let most = rules.map(|(rule, _)| rule.max_bad_probes()).min().unwrap();
+                        self.pushed_back += 1;
+                        match self.pushed_back >= most {
+                            true => self.open(now),
+                            false => self.open_as(now, false, 0),
+                        }
+                    }
                     Some(false) => {
                         if self.bad_probe(&bad) {
                             self.open(now);
@@ -459,6 +479,7 @@ impl Oracle {
                     Some(true) if probe => {
                         self.bad.iter_mut().for_each(|run| *run = 0);
                         self.unknown = 0;
+                        self.pushed_back = 0;
                         self.good += 1;
                         if self.good >= self.config.probes.successes {
                             self.recover(now);
@@ -542,6 +563,7 @@ proptest! {
             since: 0,
             until: Duration::ZERO,
             opened: 0,
+            pushed_back: 0,
             probes: vec![],
             good: 0,
             bad: vec![0; 8],
