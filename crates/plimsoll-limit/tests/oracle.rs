@@ -444,6 +444,9 @@ proptest! {
     /// Each change of the quota rounds what is owed up. So a limiter may be later than the exact
     /// oracle by the sum of these roundings. It is earlier only by a nanosecond for each change
     /// that has forgiven what was owed beyond the burst.
+    ///
+    /// The account is known from the start. One that is not remembered has its whole burst,
+    /// however the quota was changed before. The oracle withheld units from such an account, too.
     #[test]
     fn quota_change_admits_no_burst_and_keeps_what_is_owed(
         first in quota(),
@@ -452,6 +455,9 @@ proptest! {
         let (limiter, time) = limiter(first);
         let keyed = KeyedRateLimiter::<u8>::builder().quota(first).max_keys(8).clock(time.clock()).build().unwrap();
         let mut exact = Bucket::new(first);
+        exact.take(0, 1).unwrap();
+        limiter.check().unwrap();
+        keyed.check(&1).unwrap();
         // The sum of the roundings, in nanoseconds.
         let (mut behind, mut ahead) = (0u64, 0u64);
         let (mut now, mut retry_in) = (0, 0);
