@@ -11,6 +11,7 @@ use crate::setup::{
 };
 use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::table::{Crowd, Table};
+use crate::wait::reserve::Size;
 use crate::{Quota, WhenFull, quota};
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{Allowance, ConfigError, ControlError, Rejected, setup_setters};
@@ -151,7 +152,13 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         }
     }
 
-    fn charge_at(&self, caller: PerKeyCaller, units: u32, now: u64) -> Result<KeyedCharge, Rejected> {
+    fn charge_at(
+        &self,
+        caller: PerKeyCaller,
+        units: u32,
+        now: u64,
+        _: Option<(usize, Size)>,
+    ) -> Result<KeyedCharge, Rejected> {
         let (hash, rate) = (caller.hash, self.rate_now(caller));
         match self.accounts.take(hash, rate, now, units) {
             Ok(_) => Ok(Self::charged(PerKeyCaller { hash, rate }, units, now)),
@@ -181,13 +188,22 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         self.accounts.credit(caller.hash, self.common.now(), units);
     }
 
+    fn forecast(&self, caller: PerKeyCaller, units: u32, ahead: u64, now: u64) -> Option<Rejected> {
+        let rate = self.rate_now(caller);
+        let (free, reason) = self.accounts.free_or_room(caller.hash, rate, now);
+        let at = rate.not_before(free, rate.interval.saturating_mul(ahead), now, units)?;
+        Some(rejected(self.common.name, reason, rate, units, now, at))
+    }
+
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
         let (rate, now) = (caller.rate, self.common.now());
-        let (free, reason) = self.accounts.free_or_room(caller.hash, rate, now);
-        let at = rate.take(free, now, units).err().unwrap_or(now);
-        // The waiting requests are served first, with at least one unit each.
-        let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        rejected(self.common.name, reason, rate, units, now, at.saturating_add(ahead))
+        let behind = || {
+            // There are enough units for all of them, but the waiting requests are served first.
+            let (_, reason) = self.accounts.free_or_room(caller.hash, rate, now);
+            rejected(self.common.name, reason, rate, units, now, now.saturating_add(rate.interval))
+        };
+        let ahead = self.common.queues.ahead(caller.hash);
+        self.forecast(caller, units, ahead, now).unwrap_or_else(behind)
     }
 
     fn remaining(&self, caller: PerKeyCaller) -> u32 {
@@ -384,7 +400,7 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
             live: LiveQuota::new(quota),
             quota_of: self.quota_of,
             accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
-            common: Common::new(identity, queue, max_wait),
+            common: Common::new(identity, queue, max_wait, 0),
         })))
     }
 }

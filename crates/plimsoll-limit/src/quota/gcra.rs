@@ -47,6 +47,11 @@ impl Rate {
         if earliest <= now { Ok(next) } else { Err(earliest) }
     }
 
+    /// Returns the instant before which there are not `units`, if `owed` is charged first.
+    pub(crate) fn not_before(self, free: u64, owed: u64, now: u64, units: u32) -> Option<u64> {
+        self.take(free.max(now).saturating_add(owed), now, units).err()
+    }
+
     /// Returns the number of whole units that remain at `now`.
     pub(crate) fn remaining(self, free: u64, now: u64) -> u32 {
         let remaining = self.span().saturating_sub(free.saturating_sub(now)) / self.interval.max(1);

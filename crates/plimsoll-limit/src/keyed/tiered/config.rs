@@ -1,5 +1,6 @@
 //! The settings of a tiered limiter, and building one.
 
+use super::caller::CLASS_LIMIT;
 use super::classes::{Class, ClassLimits, SharedLimit};
 use super::{ClassOf, FEW, MAX_CLASSES, Tiered, TieredRateLimiter};
 use crate::keyed::KeyedLimiter;
@@ -153,7 +154,7 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
             class_of: self.class_of,
             assigned: Overrides::new(),
             accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
-            common: Common::new(identity, queue, max_wait),
+            common: Common::new(identity, queue, max_wait, CLASS_LIMIT + classes.len()),
         })))
     }
 }
