@@ -288,8 +288,9 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
     /// Changes the quota of every key. Units that are charged stay charged.
     ///
     /// If the new burst is smaller, what an account owes beyond it is forgiven. So no account waits
-    /// for longer than the new burst takes to be replenished. If it is larger, the difference can be
-    /// taken at once, except what a change has just forgiven. The call visits the whole table once.
+    /// for longer than the new burst takes to be replenished. If it is larger, the difference can
+    /// be taken at once, except what a change has just forgiven. The call visits the whole table
+    /// once.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, or if a
@@ -374,9 +375,9 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     /// Sets the closure that states the quota of a key, called for each request.
     ///
     /// The quota of a key may change. Units that are charged stay charged, except that what is owed
-    /// beyond a smaller burst is forgiven. So let it depend on the account, not on the request: an account
-    /// whose quota changes to and fro gets more than either. An invalid quota admits nothing.
-    /// Default: all keys have the same quota.
+    /// beyond a smaller burst is forgiven. So let it depend on the account, not on the request: an
+    /// account whose quota changes to and fro gets more than either. An invalid quota admits
+    /// nothing. Default: all keys have the same quota.
     pub fn quota_of(mut self, quota_of: impl Fn(&K) -> Quota + Send + Sync + 'static) -> Self {
         self.quota_of = Some(Arc::new(quota_of));
         self

@@ -82,7 +82,11 @@ impl Reserve {
     /// Adds or removes a waiting account. Returns how many of each size there are then.
     pub(crate) fn resize(&mut self, size: Size, joins: bool, now: u64) -> [u32; 2] {
         self.advance(now);
-        let waiting = &mut self.waiting[size as usize];
+        let [small, large] = &mut self.waiting;
+        let waiting = match size {
+            Size::Small => small,
+            Size::Large => large,
+        };
         *waiting = if joins { *waiting + 1 } else { waiting.saturating_sub(1) };
         self.waiting
     }

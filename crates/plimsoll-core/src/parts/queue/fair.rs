@@ -48,7 +48,7 @@ pub struct FairQueue<T> {
     capacity: usize,
     len: usize,
     weight: u64,
-    entries: Vec<Held<T>>,
+    entries: Vec<FairEntry<T>>,
     free_entries: Vec<u32>,
     // The items of each account, in the order of arrival.
     order: Vec<Links>,
@@ -65,7 +65,7 @@ pub struct FairQueue<T> {
 }
 
 #[derive(Debug)]
-struct Held<T> {
+struct FairEntry<T> {
     item: Option<T>,
     weight: u32,
     account: u32,
@@ -181,7 +181,7 @@ impl<T> FairQueue<T> {
             Some(member) => *member,
             None => self.add_account(account),
         };
-        let entry = self.add_entry(Held { item: Some(item), weight, account: member, generation: 0 });
+        let entry = self.add_entry(FairEntry { item: Some(item), weight, account: member, generation: 0 });
         let Member { items, weight: weights, .. } = at(&mut self.accounts, member);
         items.push(&mut self.order, entry);
         *weights += u64::from(weight);
@@ -240,7 +240,7 @@ impl<T> FairQueue<T> {
         Some(item)
     }
 
-    fn add_entry(&mut self, mut entry: Held<T>) -> u32 {
+    fn add_entry(&mut self, mut entry: FairEntry<T>) -> u32 {
         if let Some(n) = self.free_entries.pop() {
             let free = at(&mut self.entries, n);
             entry.generation = free.generation;
