@@ -76,9 +76,18 @@
 //! was held is not returned twice. After 100 ms, a unit of 10 a second is not refunded at all. Of
 //! 5 a second, half a unit is.
 //!
-//! However a quota is changed, no more is admitted than by the largest of its quotas. What is owed
-//! beyond a smaller burst is forgiven. So no request for one unit waits longer than the present
-//! burst takes to be replenished.
+//! If a quota is lowered, what is owed beyond the smaller burst is forgiven. So no request for one
+//! unit waits longer than the present burst takes to be replenished. If it is raised again, what
+//! was forgiven is withheld until the larger burst would have filled up. An account that was
+//! forgiven nothing loses nothing. So no more is admitted than by the largest of the quotas. This
+//! has limits:
+//!
+//! - It holds for `set_quota`, `set_global`, `set_all` and [`Inspect`](plimsoll_core::Inspect).
+//!   The quota of single accounts may also change by `assign`, `assign_quota`, `set_each`,
+//!   `class_of` or `quota_of`. Each change to and fro then admits up to the larger burst once more. Let these
+//!   depend on the account, never on the request.
+//! - An account that is refunded units in between counts as one that was forgiven nothing.
+//! - An account that is not in the table has its whole burst, as always.
 //!
 //! `retry_after` is the time until there are enough units, if no other request takes them. It is
 //! never too short, except in two places where it is an estimate. The first is a
@@ -177,11 +186,14 @@
 //! - Accounts that use up their quota stay limited, unless the flood uses up as much with each key.
 //!   If the whole burst is one unit, such an account may be admitted again whenever the flood has
 //!   gone through the table once.
-//! - If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed their quotas at
-//!   once, those without an entry are not limited. With twice as many accounts as entries, each
-//!   sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. Limit the sum by
-//!   a tier that all share: a global quota, a [`FairRateLimiter`], or a second limiter by larger
-//!   networks.
+//!
+//! The price: the limits hold for as many accounts as the table has entries, and the limiter is
+//! open to further ones. If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed
+//! their quotas at once, those without an entry are not limited. With twice as many accounts as
+//! entries, each sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. With
+//! ever new keys, all are. No limit by key can bound their sum. The event below says so. To bound
+//! the sum, use what all accounts share: [`global`](TieredRateLimiterBuilder::global) of a
+//! [`TieredRateLimiter`], a [`FairRateLimiter`], or a second limiter by larger networks.
 //!
 //! [`WhenFull::Reject`] is the other choice: no account is ever admitted more than its quota, and a
 //! flood locks out newcomers. [`set_when_full`](KeyedLimiter::set_when_full) changes it while the

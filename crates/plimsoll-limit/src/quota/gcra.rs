@@ -14,6 +14,14 @@ pub(crate) struct Rate {
     pub(crate) at_most: u32,
 }
 
+/// Units that a larger burst does not give to buckets that were forgiven as many.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Withheld {
+    pub(crate) units: u32,
+    /// Such a bucket owes units until this instant at least, by the new rate.
+    pub(crate) from: u64,
+}
+
 /// The instant of a request for more units than the burst.
 pub(crate) const NEVER: u64 = u64::MAX;
 

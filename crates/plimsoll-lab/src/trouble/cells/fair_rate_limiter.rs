@@ -21,6 +21,11 @@ pub(crate) fn cells() -> Vec<Cell> {
         Cell::new(GUARD, Trouble::T8, |_, seed| quota_days::seldom(one_account_of, seed)),
         Cell::new(GUARD, Trouble::T9, |_, seed| quota_days::changed(one_account_of, seed)),
         Cell::new(GUARD, Trouble::T19, |_, seed| quota_days::jumped(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T16, |_, seed| quota_days::retried(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T18, |_, seed| quota_days::spiked(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T20, |_, seed| quota_days::cold_start(one_account_of, seed)),
+        // A thread compares its share with the fill that it read before others took their units.
+        Cell::new(GUARD, Trouble::T22, |_, seed| quota_days::many_threads(one_account_of, seed, 1.0)),
         Cell::new(GUARD, Trouble::T10, key_flood),
         Cell::new(GUARD, Trouble::T11, one_account),
         Cell::new(GUARD, Trouble::T12, more_than_can_be_served),
@@ -44,7 +49,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T16, Trouble::T18, Trouble::T20, Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 const MS: Duration = Duration::from_millis(1);
 /// Light accounts send 30 a second, a quarter of a fair share, and heavy ones 300.

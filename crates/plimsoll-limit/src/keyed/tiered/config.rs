@@ -125,7 +125,8 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     /// For a name that no class has, the first class stands, so put the strictest one first. The
     /// limiter then emits [`Misconfigured`](plimsoll_core::Event::Misconfigured), once. `K` may be
     /// a type of your own that knows its class, such as a user with a plan. Its hash must depend on
-    /// the identity of the account only. Default: every account is in the first class.
+    /// the identity of the account only. So must its class: one that changes to and fro gets more
+    /// than by either. Default: every account is in the first class.
     pub fn class_of(mut self, class_of: impl Fn(&K) -> &'static str + Send + Sync + 'static) -> Self {
         self.class_of = Some(Arc::new(class_of));
         self
