@@ -44,7 +44,9 @@ impl<T> DispatchBuilder<T> {
         self
     }
 
-    /// Sets the maximum number of callers that wait for a slot. Default: 1,024. Range: 0 to 2³¹ − 1.
+    /// Sets the maximum number of callers that wait for a slot.
+    ///
+    /// Default: 1,024. Range: 0 to 2³¹ − 1.
     pub fn queue(mut self, queue: u32) -> Self {
         self.config.queue = queue;
         self
