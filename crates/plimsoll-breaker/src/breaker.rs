@@ -165,17 +165,11 @@ impl CircuitBreaker {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
         let State { machine, config, .. } = &mut *state;
-        match machine.phase {
-            CircuitState::Ramp if machine.until <= now => {
-                machine.end_ramp(now);
-                self.0.state_changed(state, Cause::Ramp);
-            }
-            CircuitState::HalfOpen => {
-                if machine.end_hung(now, config) {
-                    self.0.open(state, Cause::Hung);
-                }
-            }
-            _ => {}
+        if machine.phase == CircuitState::Ramp && machine.until <= now {
+            machine.end_ramp(now);
+            self.0.state_changed(state, Cause::Ramp);
+        } else if machine.phase == CircuitState::HalfOpen && machine.end_hung(now, config) {
+            self.0.open(state, Cause::Hung);
         }
     }
 

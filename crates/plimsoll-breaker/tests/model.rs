@@ -1,5 +1,11 @@
 //! Compares the breaker with a naive model, by random steps on a manual clock.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::collapsible_match,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 
 use plimsoll_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{Dice, Instant, ManualTime, Outcome, Permit, Rejected};

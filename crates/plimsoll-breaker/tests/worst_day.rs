@@ -152,7 +152,7 @@ fn pattern_that_a_count_bears_does_not_keep_it_open() {
     let hour = hour_after_a_blip(200, 1, &[Trip::failures().consecutive(5)], streaks);
     assert!(hour >= 0.99, "{hour}");
     // At one call a second, four failures in a window of 11 s.
-    let few = |_: &Dice, n: u64| if n % 3 == 0 { Outcome::Failure } else { Outcome::Success };
+    let few = |_: &Dice, n: u64| if n.is_multiple_of(3) { Outcome::Failure } else { Outcome::Success };
     let hour = hour_after_a_blip(1, 1, &[Trip::failures().count(5)], few);
     assert!(hour >= 0.99, "{hour}");
 }

@@ -13,7 +13,7 @@ use crate::meter::Meters;
 use crate::status::Cause;
 use crate::trip::Trip;
 use live::LiveSettings;
-use overdue::InFlight;
+use overdue::OverdueCalls;
 use plimsoll_core::parts::Identity;
 use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover};
 use plimsoll_core::{Account, Clock, ControlError, Dice, Event, Instant, Observer};
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) word: AtomicU64,
     live: LiveSettings,
     meters: Meters,
-    in_flight: InFlight,
+    in_flight: OverdueCalls,
     /// The bounds of the phase in nanoseconds. They are written before the word.
     since: AtomicU64,
     pub(crate) until: AtomicU64,
@@ -76,7 +76,7 @@ impl Shared {
         let Identity { name, clock, dice, observer } = identity;
         let now = clock.now();
         let (live, meters) = (LiveSettings::new(&config), Meters::new());
-        let in_flight = InFlight::new(config.call_timeout, now);
+        let in_flight = OverdueCalls::new(config.call_timeout, now);
         meters.set(&config.trips, now);
         let state = State {
             config,

@@ -156,7 +156,9 @@ fn background_slowness(size: Size, seed: u64) -> Vec<Row> {
         let mut call = |slow: f64| {
             while late.front().is_some_and(|(ends, _)| *ends <= alone.now()) {
                 let ended: Option<(_, plimsoll::Permit<CircuitBreaker>)> = late.pop_front();
-                ended.map(|(_, permit)| permit.done(Outcome::Success));
+                if let Some((_, permit)) = ended {
+                    permit.done(Outcome::Success);
+                }
             }
             let permit = breaker.try_acquire_owned().ok();
             let admitted = permit.is_some();
