@@ -34,8 +34,8 @@ use std::sync::{Arc, RwLock};
 /// Rejections carry no key. Events carry the account, from which [`key_of`](Self::key_of) returns
 /// the key.
 ///
-/// 2,048 keys and more are spread over up to sixteen shards, each with its part of `max_keys`. Calls
-/// with known keys do not wait for each other.
+/// 2,048 keys and more are spread over up to sixteen shards, each with its part of `max_keys`.
+/// Calls with known keys do not wait for each other.
 ///
 /// # Memory
 ///
