@@ -267,9 +267,9 @@ impl CircuitMachine {
 
     /// Records a call that the dependency rejected, if that is bad for a trip.
     ///
-    /// One opens the breaker again, because such a dependency asks for fewer calls. But it may work,
-    /// as one does that sheds load. So the open time is the first one, until there are more in a
-    /// row than a closed breaker tolerates.
+    /// One opens the breaker again, because such a dependency asks for fewer calls. But it may
+    /// work, as one does that sheds load. So the open time is the first one, until there are more
+    /// in a row than a closed breaker tolerates.
     fn judge_push_back(&mut self, call: Call, config: &CircuitBreakerConfig) -> Option<Verdict> {
         let CircuitBreakerConfig { trips, probes, .. } = config;
         if call.outcome != Outcome::Overloaded || probes.failures.is_some() {

@@ -209,7 +209,7 @@ fn probe_that_is_pushed_back_opens_it_again() {
     let mut day =
         Day::new(100, 1, |builder| builder.open_time(OpenTime { jitter: 0.0, ..OpenTime::default() }));
     day.breaker.trip("test");
-    // The first open time, as long as a closed breaker would bear so many. Then it grows.
+    // The first open time, as long as a closed breaker would bear it. Then it grows.
     for open in [5; 10].into_iter().chain([5, 10, 20, 40, 60, 60]) {
         let status = day.breaker.status();
         assert_eq!(status.until.unwrap().since(status.since), open * S);
@@ -224,8 +224,8 @@ fn probe_that_is_pushed_back_opens_it_again() {
 }
 
 /// A dependency that sheds most of its load answers most probes by 503. That must not keep the
-/// breaker open for longer than a few of its first open times. Of ten minutes, it costs 4 s, 7 s and
-/// 23 s. With an open time that grows each time, it would be 104 s in the last case.
+/// breaker open for longer than a few of its first open times. Of ten minutes, it costs 4 s, 7 s
+/// and 23 s. With an open time that grows each time, it would be 104 s in the last case.
 #[test]
 fn dependency_that_sheds_load_closes_it_again() {
     for (shed, most) in [(0.3, 10 * S), (0.6, 20 * S), (0.8, 40 * S)] {

@@ -244,7 +244,8 @@ impl Shared {
         self.replace(&mut self.lock(), config);
     }
 
-    /// Replaces the settings under the lock. The phase stays. Open time and leases may become shorter.
+    /// Replaces the settings under the lock. The phase stays. Open time and leases may become
+    /// shorter.
     fn replace(&self, state: &mut State, config: Arc<CircuitBreakerConfig>) {
         if config.trips != state.config.trips {
             self.meters.set(&config.trips, self.clock.now());
