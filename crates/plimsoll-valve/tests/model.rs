@@ -58,8 +58,8 @@ struct Oracle {
     max_wait: Duration,
     closed: bool,
     discipline: Discipline,
-    /// The waiters in order of arrival, with the instants at which they expire.
-    waiting: VecDeque<(usize, Instant)>,
+    /// The waiters in order of arrival, with the instants at which they expire and arrived.
+    waiting: VecDeque<(usize, Instant, Instant)>,
     /// The waiters that were evicted in this step.
     evicted: Vec<usize>,
 }
@@ -91,7 +91,7 @@ impl Oracle {
                 while self.waiting.len() as u32 >= self.queue {
                     self.evicted.extend(self.waiting.pop_front().map(|w| w.0));
                 }
-                self.waiting.push_back((id, now + self.max_wait));
+                self.waiting.push_back((id, now + self.max_wait, now));
                 None
             }
             other => Some(other),
@@ -106,7 +106,7 @@ impl Oracle {
                 Discipline::Lifo => self.waiting.pop_back(),
                 _ => self.waiting.pop_front(),
             };
-            let Some((id, _)) = next else { break };
+            let Some((id, ..)) = next else { break };
             self.in_flight += 1;
             admitted.push(id);
         }
@@ -188,7 +188,27 @@ proptest! {
                 Step::SetQueue(size, wait) => {
                     valve.set_max_wait(ms(wait)).unwrap();
                     valve.set_queue(size).unwrap();
+                    let is_shorter = ms(wait) < model.max_wait;
                     (model.queue, model.max_wait) = (size, ms(wait));
+                    // A shorter wait applies to present waiters, which are woken for it.
+                    let now = clock.now();
+                    let mut i = 0;
+                    while is_shorter && i < waiters.len() {
+                        let queued = model.waiting.iter_mut().find(|w| w.0 == waiters[i].0);
+                        let Some((_, until, since)) = queued else { i += 1; continue };
+                        *until = (*until).min(*since + ms(wait));
+                        let expires = *until <= now;
+                        prop_assert!(waiters[i].2.is_woken());
+                        match waiters[i].2.poll() {
+                            Poll::Pending if !expires => i += 1,
+                            Poll::Ready(Err(rejected)) if expires => {
+                                prop_assert_eq!(rejected.reason(), Reason::Expired);
+                                let (id, ..) = waiters.remove(i);
+                                model.waiting.retain(|w| w.0 != id);
+                            }
+                            other => prop_assert!(false, "{:?}", other),
+                        }
+                    }
                 }
                 Step::SetDiscipline(to) => {
                     valve.set_discipline(to).unwrap();

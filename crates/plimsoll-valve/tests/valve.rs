@@ -316,6 +316,27 @@ mod disciplines {
         assert_eq!(assert_ready!(fresh.poll()).map(|_| ()), Ok(()));
     }
 
+    /// An operator lowers the longest wait in an incident. Requests that waited already once kept
+    /// the earlier one: ten seconds instead of a tenth.
+    #[test]
+    fn a_shorter_wait_applies_to_waiting_requests() {
+        let time = ManualTime::new();
+        let valve = Valve::builder().concurrency(1).queue(8).max_wait(Duration::from_secs(10));
+        let valve = valve.clock(time.clock()).build().unwrap();
+        let held = valve.try_acquire().unwrap();
+        let mut waiter = task::spawn(valve.acquire());
+        assert_pending!(waiter.poll());
+        valve.set_max_wait(Duration::from_millis(100)).unwrap();
+        assert!(waiter.is_woken(), "it must set its timer for the new wait");
+        assert_pending!(waiter.poll());
+        valve.set_max_wait(Duration::from_secs(10)).unwrap();
+        time.advance(Duration::from_millis(100));
+        assert!(waiter.is_woken());
+        assert_eq!(assert_ready!(waiter.poll()).unwrap_err().reason(), Reason::Expired);
+        drop(held);
+        assert_eq!((valve.in_flight(), valve.queued()), (0, 0));
+    }
+
     #[test]
     fn a_new_discipline_applies_to_waiting_requests() {
         let time = ManualTime::new();

@@ -119,7 +119,9 @@ impl<C: Capacity> Acquire<C> {
                 let expires_at = waiters.expires_at(since);
                 drop(waiters);
                 drop(old);
-                // The discipline may have changed.
+                // The discipline or the longest wait may have changed.
+                let until = until.min(since + semaphore.max_wait());
+                let expires_at = expires_at.min(until);
                 if expires_at < wakes_at {
                     this.sleep.set(Some(semaphore.clock.sleep_until(expires_at)));
                     *this.stage = Stage::Queued { id, since, until, wakes_at: expires_at };

@@ -40,7 +40,7 @@ macro_rules! semaphore_guard {
                 Ok(self.0.set_queue(queue)?)
             }
 
-            /// Changes the longest wait of requests that arrive from now on.
+            /// Changes the longest wait. A shorter one applies to waiting requests, too.
             ///
             /// # Errors
             /// Returns an error, and changes nothing, if `max_wait` is zero while requests may

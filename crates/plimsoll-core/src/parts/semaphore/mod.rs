@@ -114,15 +114,20 @@ impl<C: Capacity> Semaphore<C> {
         Duration::from_nanos(self.max_wait.load(Ordering::Relaxed))
     }
 
-    /// Changes the longest wait of newcomers.
+    /// Changes the longest wait. A shorter one applies to present waiters, too.
     ///
     /// # Errors
     /// Returns an error, and changes nothing, if `max_wait` is zero while requests may wait.
     pub fn set_max_wait(&self, max_wait: Duration) -> Result<(), ConfigError> {
-        let _changes = self.lock();
+        let mut wakers = OneOrMany::none();
+        let mut waiters = self.lock();
         check::queue(self.queue_limit(), max_wait)?;
-        // Relaxed: where the order matters, `set_queue` provides it.
-        self.max_wait.store(nanos(max_wait), Ordering::Relaxed);
+        // Relaxed: where the order matters, `set_queue` provides it, and the lock to waiters.
+        if nanos(max_wait) < self.max_wait.swap(nanos(max_wait), Ordering::Relaxed) {
+            waiters.take_wakers(&mut wakers);
+        }
+        drop(waiters);
+        wakers.for_each(wake);
         Ok(())
     }
 

@@ -235,6 +235,11 @@ impl<T> Waiters<T> {
     /// Changes the discipline. Wakes all waiters, so that each sets its timer for the new one.
     pub(super) fn set_discipline(&mut self, to: Discipline, now: Instant, wakers: &mut Wakers) {
         self.change(now, wakers, |queue, mut lost| queue.set_discipline(to, now, &mut lost));
+        self.take_wakers(wakers);
+    }
+
+    /// Takes the wakers of all that wait, so that they look anew at what applies to them.
+    pub(super) fn take_wakers(&mut self, wakers: &mut Wakers) {
         let waiting = self.entries.iter_mut().filter(|entry| matches!(entry.state, State::Waiting(_)));
         waiting.filter_map(|entry| entry.waker.take()).for_each(|waker| wakers.push(waker));
     }
