@@ -29,11 +29,13 @@ fn key(n: u64) -> &'static u64 {
     &ALL[n as usize]
 }
 
+type Waits<'a> = Pin<Box<dyn Future<Output = Result<(), Rejected>> + 'a>>;
+
 /// A waiting call of any limiter, when it arrived, and what became of it.
 struct Call<'a> {
     account: u64,
     arrived: u64,
-    future: Option<Spawn<Pin<Box<dyn Future<Output = Result<(), Rejected>> + 'a>>>>,
+    future: Option<Spawn<Waits<'a>>>,
     ended: Option<(u64, Result<(), Rejected>)>,
 }
 

@@ -99,7 +99,8 @@ fn key_flood(size: Size, seed: u64) -> Vec<Row> {
     for rate in size.pick([1_000, 25_000, 100_000], [1_000, 25_000, 500_000]) {
         let millis = size.pick(1_000, 60_000);
         let (with, without) = (day(seed, millis, rate), day(seed, millis, 0));
-        let [light, known, new, late] = [0, 1, 2, 3].map(|n| with[n] / without[n] * 100.0);
+        let mut shares = with.into_iter().zip(without).map(|(with, without)| with / without * 100.0);
+        let [light, known, new, late] = std::array::from_fn(|_| shares.next().unwrap_or(f64::NAN));
         let row = |who: &str, value, limit, phase| {
             let case = format!("{who} at 1,000 a second, {} k keys/s", rate / 1_000);
             Row::at_least(case, value, limit, "%").phase(phase).without(100.0)
