@@ -84,8 +84,8 @@
 //!
 //! - It holds for `set_quota`, `set_global`, `set_all` and [`Inspect`](plimsoll_core::Inspect).
 //!   The quota of single accounts may also change by `assign`, `assign_quota`, `set_each`,
-//!   `class_of` or `quota_of`. Each change to and fro then admits up to the larger burst once more. Let these
-//!   depend on the account, never on the request.
+//!   `class_of` or `quota_of`. Each change to and fro then admits up to the larger burst once
+//!   more. Let these depend on the account, never on the request.
 //! - An account that is refunded units in between counts as one that was forgiven nothing.
 //! - An account that is not in the table has its whole burst, as always.
 //!
@@ -188,9 +188,9 @@
 //!   gone through the table once.
 //!
 //! The price: the limits hold for as many accounts as the table has entries, and the limiter is
-//! open to further ones. If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed
-//! their quotas at once, those without an entry are not limited. With twice as many accounts as
-//! entries, each sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. With
+//! open to further ones. If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys)
+//! exceed their quotas at once, those without an entry are not limited. With twice as many accounts
+//! as entries, each sending 30 times its quota, 58 % are admitted instead of 3 %. With
 //! ever new keys, all are. No limit by key can bound their sum. The event below says so. To bound
 //! the sum, use what all accounts share: [`global`](TieredRateLimiterBuilder::global) of a
 //! [`TieredRateLimiter`], a [`FairRateLimiter`], or a second limiter by larger networks.

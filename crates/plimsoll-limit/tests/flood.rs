@@ -143,8 +143,8 @@ fn accounts_above_their_quota_stay_limited_if_they_are_too_many() {
             });
             admitted.count()
         };
-        (0..300).for_each(|_| _ = round());
-        let admitted = (0..300).map(|_| round()).sum::<usize>() as f64 / (300 * accounts) as f64;
+        (0..150).for_each(|_| _ = round());
+        let admitted = (0..150).map(|_| round()).sum::<usize>() as f64 / (150 * accounts) as f64;
         assert!(admitted < most, "{accounts} accounts: {admitted} of their requests");
     }
 }
