@@ -94,7 +94,8 @@ fn long_stall(size: Size, seed: u64) -> Vec<Row> {
             let far = Far::slots(16, 10 * MS).stalls(phases.begins(), phases.lasts());
             let day = Day::new(far, Callers::load(load), phases);
             let course = day.run(seed, |bench| Ok(shedder(bench, control)?.layer().layer(bench.far())));
-            // PIE closes within seconds, and RED after some 500 arrivals. The rate holds four targets.
+            // PIE closes within seconds, and RED after some 500 arrivals. The rate holds four
+            // targets.
             let queue = match control {
                 Control::Rate => 64,
                 Control::Pie => 6_000,

@@ -382,9 +382,11 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         let at = if units > bucket.rate.burst { NEVER } else { bucket.now.saturating_add(wait) };
         // The requests ahead of it wait for the shared quota, unless the account has used up its
         // share.
-        let reason =
-            if self.is_over_share(caller, units, bucket) { Reason::Limited } else { Reason::Throttled };
-        self.rejected(self.common.name, reason, bucket, units, at)
+        if at != NEVER && self.is_over_share(caller, units, bucket) {
+            // Without numbers: those of the shared quota are not the caller's.
+            return Rejected::new(self.common.name, Reason::Limited).retry_in_nanos(at - bucket.now);
+        }
+        self.rejected(self.common.name, Reason::Throttled, bucket, units, at)
     }
 
     fn remaining(&self, caller: Sharer) -> u32 {
