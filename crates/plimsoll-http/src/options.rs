@@ -104,8 +104,8 @@ impl HttpOptions {
     /// Without a delay, all clients that were rejected in one second come back in one second. The
     /// delay is a whole number of seconds, each equally likely, up to this share of the time. That
     /// largest delay is at least 2 s and at most 60 s. The delayed time is never earlier than the
-    /// time that the guard has stated. 0 turns the delay off. A share out of range becomes the nearest valid
-    /// one, and NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
+    /// time that the guard has stated. 0 turns the delay off. A share out of range becomes the
+    /// nearest valid one, and NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
     #[doc(alias = "Retry-After")]
     #[must_use]
     #[doc(alias = "thundering herd")]

@@ -327,7 +327,7 @@ async fn fair_429_behind_a_queue_states_no_capacity() {
     let response = call(app().layer(layer(fair.by(|_: &Request<Body>| 7)).http_with(legacy))).await;
     assert_eq!(response.status(), 429);
     let headers = response.headers();
-    assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{headers:?}");
+    assert!(!format!("{headers:?}").contains("777"), "{headers:?}");
 }
 
 /// A client of a class once read the capacity of the whole service, and its present load.

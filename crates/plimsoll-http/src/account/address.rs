@@ -39,7 +39,8 @@ pub struct PeerAddr(pub SocketAddr);
 ///
 /// ```compile_fail
 /// # use plimsoll_core::KeyedExt;
-/// # let limits = plimsoll_limit::KeyedRateLimiter::<std::net::IpAddr>::new(plimsoll_limit::Quota::per_second(1)).unwrap();
+/// # use plimsoll_limit::{KeyedRateLimiter, Quota};
+/// # let limits = KeyedRateLimiter::<std::net::IpAddr>::new(Quota::per_second(1)).unwrap();
 /// # let client = plimsoll_http::ClientAddr::peer();
 /// # let right = limits.by_required(client.or_rejected::<()>());
 /// let wrong = limits.by_option(client.or_rejected::<()>()); // fits `.by_required(..)`
