@@ -98,9 +98,9 @@
 //! - Browsers show the fields to scripts of another origin only if `Access-Control-Expose-Headers`
 //!   names them.
 //!
-//! `Retry-After` is delayed by a random time, then rounded up to whole seconds. The delay is up to
-//! a quarter of the time, but never less than up to 2 s. So clients that were rejected together do
-//! not come back together. [`HttpOptions`] changes all of this.
+//! `Retry-After` is rounded up to whole seconds, and then delayed by a random number of them. The
+//! delay is up to a quarter of the time, but at least 0 to 2 s. So clients that were rejected
+//! together do not come back together. [`HttpOptions`] changes all of this.
 //!
 //! # What is guarded
 //!

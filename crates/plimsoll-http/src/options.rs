@@ -1,5 +1,6 @@
 //! The settings of `.http_with(..)`.
 
+use crate::retry_after_seconds;
 use plimsoll_core::Dice;
 use std::time::Duration;
 
@@ -101,10 +102,10 @@ impl HttpOptions {
     /// Sets the largest share by which `Retry-After` is delayed at random.
     ///
     /// Without a delay, all clients that were rejected in one second come back in one second. The
-    /// delay is at most this share of the time, but at least up to 2 s and at most up to 60 s,
-    /// because the field has whole seconds. The delayed time is never earlier than the time that
-    /// the guard has stated. 0 turns the delay off. A share out of range becomes the nearest valid
-    /// one, and NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
+    /// delay is a whole number of seconds, each equally likely, up to this share of the time. That
+    /// largest delay is at least 2 s and at most 60 s. The delayed time is never earlier than the
+    /// time that the guard has stated. 0 turns the delay off. A share out of range becomes the
+    /// nearest valid one, and NaN becomes 0. Default: 0.25. Range: 0.0 to 1.0.
     #[doc(alias = "Retry-After")]
     #[must_use]
     #[doc(alias = "thundering herd")]
@@ -123,12 +124,17 @@ impl HttpOptions {
         self
     }
 
-    /// Returns `after`, delayed by a random time.
-    pub(crate) fn spread(&self, after: Duration) -> Duration {
+    /// Returns the value of `Retry-After` for a wait of `after`: delayed by a random number of
+    /// seconds.
+    ///
+    /// Whole seconds are drawn, so each second is equally likely. A delay that is added before
+    /// rounding makes the middle second twice as likely as the ones beside it.
+    pub(crate) fn retry_after(&self, after: Duration) -> u64 {
+        let seconds = retry_after_seconds(after);
         if self.jitter <= 0.0 {
-            return after;
+            return seconds;
         }
-        let share = after.as_secs_f64() * f64::from(self.jitter);
-        after.saturating_add(self.dice.jitter(Duration::from_secs_f64(share.clamp(2.0, 60.0))))
+        let longest = (after.as_secs_f64() * f64::from(self.jitter)).clamp(2.0, 60.0);
+        seconds.saturating_add(self.dice.below(longest as u64 + 1))
     }
 }

@@ -1,6 +1,6 @@
 //! A rejection as an HTTP response.
 
-use crate::{HttpOptions, rate_limit_fields, retry_after_seconds};
+use crate::{HttpOptions, rate_limit_fields};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use plimsoll_core::{Reason, Rejected};
@@ -71,7 +71,7 @@ fn problem_type(reason: Reason) -> Option<&'static str> {
 pub(crate) fn response<B: From<String>>(rejected: Rejected, options: &HttpOptions) -> Response<B> {
     let status = status_for(rejected.reason());
     let title = status.canonical_reason().unwrap_or("Rejected");
-    let retry_after = rejected.retry_after().map(|after| retry_after_seconds(options.spread(after)));
+    let retry_after = rejected.retry_after().map(|after| options.retry_after(after));
     let mut problem = Map::new();
     let mut set = |key: &str, value: Value| problem.insert(key.into(), value);
     set("title", title.into());

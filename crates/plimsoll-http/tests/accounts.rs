@@ -118,6 +118,26 @@ fn ports_brackets_and_ipv4_mapping_are_removed() {
     assert_eq!(cut(0), ip("::"));
 }
 
+/// Behind a translator from IPv4 to IPv6, all clients with IPv4 were one account: their /64 is the
+/// same.
+#[test]
+fn translated_ipv4_addresses_are_separate_accounts() {
+    assert_eq!(xff(1, &["64:ff9b::203.0.113.9"]), ip("203.0.113.9"));
+    assert_eq!(xff(1, &["[64:ff9b::cb00:710a]:80"]), ip("203.0.113.10"));
+    assert_eq!(xff(1, &["64:ff9b:1::203.0.113.9"]), ip("64:ff9b:1::"), "a prefix of one network");
+    assert_eq!(xff(1, &["64:ff9b::1:203.0.113.9"]), ip("64:ff9b::"), "not within the /96");
+}
+
+/// `X-Api-Key:` without a value was the account `""`, and passed where a key is required.
+#[test]
+fn empty_header_states_no_account() {
+    let limits = KeyedRateLimiter::<str>::new(Quota::per_hour(9)).unwrap();
+    let gate = limits.by_required_ref(Header::new("x-api-key").unwrap().or_rejected());
+    let rejected = gate.admit(&request_with("x-api-key", &[b""])).unwrap_err();
+    assert_eq!(rejected.reason(), plimsoll_core::Reason::Unidentified);
+    assert!(gate.admit(&request_with("x-api-key", &[b"ann"])).is_ok());
+}
+
 #[test]
 fn forwarded_is_parsed_by_rfc_7239() {
     assert_eq!(forwarded(1, &["for=192.0.2.60;proto=http;by=203.0.113.43"]), ip("192.0.2.60"));

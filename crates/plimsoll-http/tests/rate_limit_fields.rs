@@ -289,18 +289,45 @@ async fn jitter_spreads_retries() {
 }
 
 /// The jitter was once a quarter of the exact time, before rounding. Of 5,000 clients of a limit of
-/// 100/s, all were sent back in the same second: `Retry-After: 1`.
+/// 100/s, all were sent back in the same second: `Retry-After: 1`. Later at least 2 s were added
+/// before rounding. Then half of the clients with a wait of 0.5 s came back in the middle one of
+/// three seconds.
 #[tokio::test]
-async fn short_waits_are_spread_over_seconds_too() {
-    let rejection = Rejected::new("x", Reason::Throttled).retry_in(Duration::from_millis(10));
-    let dice = Dice::seeded(7);
-    let mut seen = std::collections::BTreeMap::<u64, u32>::new();
-    for _ in 0..1_000 {
-        let headers = rejected(rejection, HttpOptions::new().dice(dice.clone())).await;
-        *seen.entry(headers["retry-after"].to_str().unwrap().parse().unwrap()).or_default() += 1;
+async fn clients_return_evenly_over_seconds() {
+    for millis in [10, 500, 999, 1_000, 1_500, 20_000, 86_400_000] {
+        let rejection = Rejected::new("x", Reason::Throttled).retry_in(Duration::from_millis(millis));
+        let dice = Dice::seeded(7);
+        let mut seen = std::collections::BTreeMap::<u64, u32>::new();
+        for _ in 0..10_000 {
+            let headers = rejected(rejection, HttpOptions::new().dice(dice.clone())).await;
+            *seen.entry(headers["retry-after"].to_str().unwrap().parse().unwrap()).or_default() += 1;
+        }
+        let mean = 10_000 / seen.len() as u32;
+        assert!(seen.len() >= 3, "{millis} ms: {seen:?}");
+        assert!(seen.values().all(|n| n * 2 <= mean * 3), "{millis} ms: {seen:?}");
     }
-    let mean = 1_000 / 2;
-    assert!(seen.values().all(|n| *n <= mean * 3 / 2) && seen.len() >= 2, "{seen:?}");
+}
+
+/// While requests were queued, a `FairRateLimiter` rejected an account over its share by the
+/// numbers of the shared quota. The 429 published the capacity of the whole service.
+#[tokio::test]
+async fn fair_429_behind_a_queue_states_no_capacity() {
+    let time = ManualTime::new();
+    let cap = Quota::per_second(5).burst(5);
+    let fair = FairRateLimiter::<u64>::builder().quota(Quota::per_second(777).burst(777));
+    let fair = fair.share_of(move |_| Share::weight(1.0).at_most(cap)).queue(100);
+    let fair = fair.max_wait(Duration::from_secs(5)).clock(time.clock()).build().unwrap();
+    for _ in 0..5 {
+        fair.try_acquire(&7).unwrap().done(Outcome::Success);
+    }
+    let mut waiter = std::pin::pin!(fair.acquire(&7));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(waiter.as_mut().poll(&mut context).is_pending());
+    let legacy = HttpOptions::new().legacy_fields(true);
+    let response = call(app().layer(layer(fair.by(|_: &Request<Body>| 7)).http_with(legacy))).await;
+    assert_eq!(response.status(), 429);
+    let headers = response.headers();
+    assert!(!format!("{headers:?}").contains("777"), "{headers:?}");
 }
 
 /// A client of a class once read the capacity of the whole service, and its present load.

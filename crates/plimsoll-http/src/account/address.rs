@@ -4,7 +4,7 @@ use super::forwarded::{nth_from_right, parse_forwarded, parse_x_forwarded_for};
 use http::header::{FORWARDED, HeaderName};
 use http::{Extensions, Request};
 use plimsoll_core::NoKey;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The socket address of the peer, as an extension of a request.
 ///
@@ -29,14 +29,25 @@ pub struct PeerAddr(pub SocketAddr);
 /// State the exact number of proxies, and make sure that no client can bypass them. If there is no
 /// valid address in that place, the request has none. Choose what happens to such requests:
 ///
+/// A closure fits its own method only; any other is a compile error.
+///
 /// | closure | attach with | a request without an address |
 /// |---|---|---|
 /// | [`or_rejected`](Self::or_rejected) | `.by_required(..)` | is rejected: 400, reason `Unidentified` |
 /// | [`or_shared`](Self::or_shared) | `.by(..)` | shares one account with all such requests |
 /// | [`or_exempt`](Self::or_exempt) | `.by_option(..)` | passes; the guard emits `Unguarded` |
 ///
-/// IPv6 addresses are cut to the /64 of one network. An IPv4-mapped IPv6 address counts as that
-/// IPv4 address.
+/// ```compile_fail
+/// # use plimsoll_core::KeyedExt;
+/// # use plimsoll_limit::{KeyedRateLimiter, Quota};
+/// # let limits = KeyedRateLimiter::<std::net::IpAddr>::new(Quota::per_second(1)).unwrap();
+/// # let client = plimsoll_http::ClientAddr::peer();
+/// # let right = limits.by_required(client.or_rejected::<()>());
+/// let wrong = limits.by_option(client.or_rejected::<()>()); // fits `.by_required(..)`
+/// ```
+///
+/// IPv6 addresses are cut to the /64 of one network. An IPv6 address that is mapped or translated
+/// from IPv4 (`::ffff:0:0/96`, `64:ff9b::/96`) counts as that IPv4 address.
 ///
 /// A site is often assigned a /48, which has 65,536 networks, each an account of its own. They fill
 /// a quarter of a keyed limiter's default table. Together they also have 65,536 quotas: to limit
@@ -178,6 +189,10 @@ fn peer(extensions: &Extensions) -> Option<SocketAddr> {
 
 fn mask(ip: IpAddr, prefix: u8) -> IpAddr {
     match ip.to_canonical() {
+        // The prefix of IPv4/IPv6 translators (RFC 6052): all of IPv4 is in one /64.
+        IpAddr::V6(ip) if ip.to_bits() >> 32 == 0x64_ff9b << 64 => {
+            IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() as u32))
+        }
         IpAddr::V6(ip) => {
             // A shift by 128 overflows: a prefix of 0 keeps no bit.
             let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);

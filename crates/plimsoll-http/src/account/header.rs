@@ -59,9 +59,9 @@ impl Header {
 
     /// Returns the value of the header in `request`: the first if there are several.
     ///
-    /// Returns `None` if there is no such header or its value is not visible ASCII.
+    /// Returns `None` if there is no such header, or if its value is empty or not visible ASCII.
     pub fn get<'a, B>(&self, request: &'a Request<B>) -> Option<&'a str> {
-        request.headers().get(&self.0)?.to_str().ok()
+        request.headers().get(&self.0)?.to_str().ok().filter(|value| !value.is_empty())
     }
 }
 

@@ -87,8 +87,8 @@ Put every guard through every trouble, in virtual time.
 
 The guards are those of production, with default settings and the one setting that each needs. A
 trouble is something that goes wrong: a stall, a hang, a flood of keys, a fleet of retrying
-clients. Each cell is a list of figures with limits. A goodput more than 2 % below that of the
-same system without the guard is harm, unless the guard spends it on purpose.";
+clients. Each crossing of the two is a list of figures with limits. A goodput more than 2 % below
+that of the same system without the guard is harm, unless the guard spends it on purpose.";
 
 const TROUBLE_EXAMPLES: &str = "\
 Examples:
@@ -128,7 +128,7 @@ pub(crate) struct TroubleArgs {
     /// Also write the result to this file, as one self-contained HTML page
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) out: Option<String>,
-    /// Also write the result to this file as Markdown
+    /// Also write a summary to this file as Markdown: a line for each guard and trouble
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) markdown: Option<String>,
 }

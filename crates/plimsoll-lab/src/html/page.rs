@@ -20,8 +20,8 @@ pub(crate) struct Page {
     pub(crate) intro: Vec<String>,
     /// The result in a few lines.
     pub(crate) summary: Grid,
-    /// A second table below the summary.
-    pub(crate) extra: Option<Grid>,
+    /// More tables below the summary.
+    pub(crate) extra: Vec<Grid>,
     pub(crate) parts: Vec<Part>,
     /// The table of all rows, below the figures.
     pub(crate) all_rows: Option<Grid>,
@@ -43,7 +43,7 @@ impl Page {
             let _ = writeln!(out, "<p>{}</p>", escape(paragraph));
         }
         out.push_str(&self.summary.html());
-        if let Some(extra) = &self.extra {
+        for extra in &self.extra {
             out.push_str(&extra.html());
         }
         out.push_str("<div class=\"parts\">\n");

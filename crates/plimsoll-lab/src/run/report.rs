@@ -30,7 +30,7 @@ pub(crate) fn report(outcome: &Outcome) -> String {
         intro: intro(outcome, shown),
         summary: summary(outcome.rows.iter().filter(|row| row.load == shown), outcome.seeds),
         parts,
-        extra: faults(outcome.rows.iter().filter(|row| row.load == shown)),
+        extra: faults(outcome.rows.iter().filter(|row| row.load == shown)).into_iter().collect(),
         all_rows: (loads.len() > 1).then(|| summary(outcome.rows.iter(), outcome.seeds)),
         footer: format!(
             "Made by plimsoll-lab run {}, seeds {} to {}, in virtual time. The same command makes the same page.",

@@ -181,6 +181,23 @@ impl Row {
         }
     }
 
+    /// Returns how far the figure is on the right side of its limit, as a share of the limit.
+    ///
+    /// A figure that equals its limit is a bound that is used in full, and is as far as can be.
+    pub(crate) fn margin(&self) -> f64 {
+        let beyond = match self.direction {
+            Direction::AtLeast => self.value - self.limit,
+            Direction::AtMost => self.limit - self.value,
+        };
+        if self.value == self.limit {
+            f64::INFINITY
+        } else if beyond.is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            beyond / self.limit.abs()
+        }
+    }
+
     /// Returns the verdict in one or two words.
     pub fn verdict(&self) -> &'static str {
         match (self.known_miss, self.met, self.harm) {

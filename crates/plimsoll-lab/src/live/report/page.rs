@@ -23,7 +23,7 @@ pub(crate) fn page(report: &Report) -> String {
         title: "Overload on real sockets, bare and guarded".into(),
         intro,
         summary: summary(report),
-        extra: None,
+        extra: Vec::new(),
         parts: vec![goodput(report), latency(report), course(report), tail(report)],
         all_rows: None,
         footer: format!(

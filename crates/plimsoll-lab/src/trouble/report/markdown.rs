@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
-use crate::trouble::report::overview::{SIGNS, overview, reasons};
+use crate::trouble::report::overview::{SIGNS, overview, reasons, worst};
 use crate::trouble::row::Row;
 use crate::trouble::run::Matrix;
 
@@ -17,7 +17,16 @@ without the guard. More than 2 % below that figure is harm, unless the guard spe
 
 ";
 
-/// Returns the whole document. The same matrix returns the same text.
+const FIGURES: &str = "
+## Figures
+
+Each line is one trouble: the number of its figures, and the one that is closest to its limit, or furthest beyond it. Figures of the
+calm before the trouble count last. The options `--out` and `--json` write all figures.
+";
+
+/// Returns the document: a line for each crossing, and the misses in full.
+///
+/// The same matrix returns the same text.
 pub fn markdown(matrix: &Matrix) -> String {
     let mut out = String::from(INTRO);
     let _ = writeln!(
@@ -36,33 +45,77 @@ pub fn markdown(matrix: &Matrix) -> String {
     for trouble in Trouble::ALL {
         let _ = writeln!(out, "| {trouble} | {} | {} |", trouble.name(), trouble.about());
     }
-    out.push_str("\n## Figures\n");
+    out.push_str(FIGURES);
+    let worst = worst(matrix);
     for guard in Guard::ALL {
-        let rows: Vec<&Row> = matrix.rows.iter().filter(|row| row.guard == guard).collect();
-        if rows.is_empty() {
+        let lines: Vec<_> = worst.iter().filter(|(row, _)| row.guard == guard).collect();
+        if lines.is_empty() {
             continue;
         }
         let _ = writeln!(
             out,
-            "\n### {guard}\n\n| trouble | phase | case | figure and limit | without | verdict |\n|---|---|---|---|---|---|"
+            "\n### {guard}\n\n| trouble | figures | the closest: phase, case | figure and limit | without |\n|---|---|---|---|---|"
         );
-        for row in rows {
-            let why = row.reason().map_or_else(String::new, |why| format!(": {why}"));
+        for (row, count) in lines {
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {}{why} |",
+                "| {} | {count} | {}: {} | {} | {} |",
                 row.trouble,
                 row.phase.as_str(),
                 row.case,
                 row.figure(),
                 row.bare(),
-                row.verdict(),
             );
         }
+        let of_guard = || matrix.rows.iter().filter(|row| row.guard == guard);
+        notes(&mut out, "Needs attention", of_guard().filter(|row| !row.is_fine()), |row| {
+            Some(row.verdict())
+        });
+        let known = of_guard().filter(|row| row.is_fine() && row.known_miss.is_some());
+        notes(&mut out, "Known to be missed", known, Row::reason);
+        spent(&mut out, of_guard());
     }
-    out.push_str("\n## Without a meaning\n\n| guard | troubles | why |\n|---|---|---|\n");
+    out.push_str("\n## Without a meaning\n\n| why | troubles | guards |\n|---|---|---|\n");
     for reason in reasons() {
         let _ = writeln!(out, "| {} |", reason.join(" | "));
     }
     out
+}
+
+/// Writes a list of rows in full, each with a note.
+fn notes<'a>(
+    out: &mut String,
+    title: &str,
+    rows: impl Iterator<Item = &'a Row>,
+    note: impl Fn(&'a Row) -> Option<&'static str>,
+) {
+    let mut rows = rows.peekable();
+    if rows.peek().is_some() {
+        let _ = writeln!(out, "\n{title}:\n");
+    }
+    for row in rows {
+        let (phase, figure, bare) = (row.phase.as_str(), row.figure(), row.bare());
+        let note = note(row).unwrap_or_default();
+        let _ = writeln!(out, "- {}, {phase}: {}: {figure}, without: {bare}. {note}", row.trouble, row.case);
+    }
+}
+
+/// Writes what the guard spends on purpose: each reason once, with its troubles.
+fn spent<'a>(out: &mut String, rows: impl Iterator<Item = &'a Row>) {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in rows.filter(|row| row.known_miss.is_none()) {
+        let Some(why) = row.reason() else { continue };
+        let id = row.trouble.id();
+        match reasons.iter_mut().find(|(reason, _)| *reason == why) {
+            Some((_, troubles)) if troubles.contains(&id) => {}
+            Some((_, troubles)) => troubles.push(id),
+            None => reasons.push((why, vec![id])),
+        }
+    }
+    if !reasons.is_empty() {
+        out.push_str("\nBelow the figure without the guard, on purpose:\n\n");
+    }
+    for (why, troubles) in reasons {
+        let _ = writeln!(out, "- {}: {why}", troubles.join(", "));
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::html::{Grid, Page};
 use crate::trouble::kind::Trouble;
-use crate::trouble::report::overview::{SIGNS, overview, reasons};
+use crate::trouble::report::overview::{SIGNS, overview, reasons, worst};
 use crate::trouble::run::Matrix;
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -26,7 +26,19 @@ pub fn page(matrix: &Matrix) -> String {
         ]
     };
     let (fine, all) = (matrix.rows.len() - matrix.faults().len(), matrix.rows.len());
-    let troubles = Trouble::ALL.iter().map(|trouble| format!("{trouble}: {}", trouble.name()));
+    let trouble =
+        |trouble: &Trouble| [trouble.id(), trouble.name(), trouble.about()].map(str::to_owned).to_vec();
+    let closest = |(row, count): (&crate::trouble::row::Row, usize)| {
+        vec![
+            row.guard.to_string(),
+            row.trouble.to_string(),
+            format!("{}: {}", row.phase.as_str(), row.case),
+            row.figure(),
+            row.bare(),
+            row.verdict().into(),
+            count.to_string(),
+        ]
+    };
     let page = Page {
         title: "What a bad day does to each guard".into(),
         intro: vec![
@@ -36,18 +48,29 @@ pub fn page(matrix: &Matrix) -> String {
                 .into(),
             format!("{fine} of {all} figures need no attention."),
             SIGNS.into(),
-            format!("{}.", troubles.collect::<Vec<_>>().join(" · ")),
         ],
         summary: Grid {
             caption: "Guards and troubles at a glance".into(),
             head: head.map(str::to_owned).collect(),
             lines: overview(matrix),
         },
-        extra: Some(Grid {
-            caption: "Troubles without a meaning for a guard".into(),
-            head: words(&["guard", "troubles", "why"]),
-            lines: reasons().into_iter().map(Vec::from).collect(),
-        }),
+        extra: vec![
+            Grid {
+                caption: "The troubles".into(),
+                head: words(&["trouble", "name", "what happens"]),
+                lines: Trouble::ALL.iter().map(trouble).collect(),
+            },
+            Grid {
+                caption: "For each guard and trouble, the figure closest to its limit or furthest beyond it".into(),
+                head: words(&["guard", "trouble", "phase: case", "figure and limit", "without", "verdict", "figures"]),
+                lines: worst(matrix).into_iter().map(closest).collect(),
+            },
+            Grid {
+                caption: "Troubles without a meaning for a guard".into(),
+                head: words(&["why", "troubles", "guards"]),
+                lines: reasons().into_iter().map(Vec::from).collect(),
+            },
+        ],
         parts: Vec::new(),
         all_rows: Some(Grid {
             caption: "Every figure with its limit".into(),

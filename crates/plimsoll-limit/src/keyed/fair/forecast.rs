@@ -34,10 +34,13 @@ impl<K: ?Sized> Fair<K> {
         let bucket = self.read_bucket(self.common.now());
         let behind = || {
             // There are enough units for all of them, but the waiting requests are served first.
-            let is_over = self.is_over_share(caller, units, bucket);
-            let reason = if is_over { Reason::Limited } else { Reason::Throttled };
+            if self.is_over_share(caller, units, bucket) {
+                // Without numbers: those of the shared quota are not the caller's.
+                let limited = Rejected::new(self.common.name, Reason::Limited);
+                return limited.retry_in_nanos(bucket.rate.interval);
+            }
             let at = bucket.now.saturating_add(bucket.rate.interval);
-            self.rejected(self.common.name, reason, bucket, units, at)
+            self.rejected(self.common.name, Reason::Throttled, bucket, units, at)
         };
         let ahead = self.common.queues.ahead(caller.hash);
         self.earliest(caller, units, ahead, bucket.now).unwrap_or_else(behind)
