@@ -41,9 +41,9 @@ impl<G: Settle> Permit<G> {
     ///
     /// For work whose cost is known only afterwards, such as the tokens of a language model or the
     /// bytes of a response. It may be called again while the work continues. What was charged too
-    /// much is refunded. What was charged too little becomes debt, of at most one burst, which later
-    /// requests wait for. Of a tuple of gates, each gate that charges units is settled. Gates that
-    /// charge none ignore it.
+    /// much is refunded. What was charged too little becomes debt, of at most one burst, which
+    /// later requests wait for. Of a tuple of gates, each gate that charges units is settled. Gates
+    /// that charge none ignore it.
     #[doc(alias = "commit")]
     pub fn settle_units(&mut self, actual: u32) {
         if let Some((guard, token)) = &mut self.0 {

@@ -1,5 +1,5 @@
-//! Days on which a limiter sees little traffic, far too much of it, another quota, a jump of time, or
-//! many threads.
+//! Days on which a limiter sees little traffic, far too much of it, another quota, a jump of time,
+//! or many threads.
 
 use std::time::Duration;
 
@@ -93,8 +93,8 @@ pub(crate) fn changed(build: Build, seed: u64) -> Vec<Row> {
 
 /// The machine sleeps for 30 s, or time jumps by an hour, under twice the rate.
 ///
-/// Meanwhile the burst fills up, as it was at the start. So the time after the jump is compared with
-/// the same time after the start.
+/// Meanwhile the burst fills up, as it was at the start. So the time after the jump is compared
+/// with the same time after the start.
 pub(crate) fn jumped(build: Build, seed: u64) -> Vec<Row> {
     let jumps = [("the machine slept for 30 s", 30), ("time jumped by an hour", 3_600)];
     let rows = jumps.into_iter().flat_map(|(text, seconds)| {
@@ -123,8 +123,8 @@ const S: Duration = Duration::from_secs(1);
 const RATE: f64 = 1_000.0;
 const QUOTA: Quota = Quota::per_second(1_000);
 
-/// Every rejected request is sent again three times, at once: for ten seconds at twice the rate, and
-/// then for five at 0.7 of it.
+/// Every rejected request is sent again three times, at once: for ten seconds at twice the rate,
+/// and then for five at 0.7 of it.
 pub(crate) fn retried(build: Build, seed: u64) -> Vec<Row> {
     let alone = Alone::new(seed);
     let Limiter { try_acquire, .. } = build(&alone, QUOTA);
@@ -167,8 +167,8 @@ pub(crate) fn cold_start(build: Build, seed: u64) -> Vec<Row> {
     ]
 }
 
-/// Threads share one account, while time stands still: together they are admitted what one thread is,
-/// apart from `each` unit of each thread.
+/// Threads share one account, while time stands still: together they are admitted what one thread
+/// is, apart from `each` unit of each thread.
 pub(crate) fn many_threads(build: Build, seed: u64, each: f64) -> Vec<Row> {
     const CALLS: u32 = 2_000;
     let admitted = |threads: u32| {
