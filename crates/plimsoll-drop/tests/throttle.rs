@@ -208,6 +208,59 @@ fn all_requests_are_sent_ten_seconds_after_an_outage() {
     }
 }
 
+/// The window was two minutes, as in the book. A server that failed altogether was sent everything
+/// for a whole minute.
+#[test]
+fn failing_server_is_spared_within_half_a_minute() {
+    for rate in [20, 1_000] {
+        let time = ManualTime::new();
+        let throttle = AdaptiveThrottle::builder().clock(time.clock()).dice(Dice::seeded(3)).build().unwrap();
+        let send = |seconds: u32, outcome: Outcome| -> f64 {
+            let sent = (0..rate * seconds).filter(|_| {
+                time.advance(Duration::from_secs(1) / rate);
+                throttle.try_acquire().map(|permit| permit.done(outcome)).is_ok()
+            });
+            sent.count() as f64 / f64::from(rate * seconds)
+        };
+        assert_eq!(send(180, Outcome::Success), 1.0);
+        let (first, second) = (send(30, Outcome::Overloaded), send(30, Outcome::Overloaded));
+        // By the formula 0.75, and one request a second.
+        assert!(first < 0.85, "{first} of {rate}/s were sent in the first half minute");
+        assert!(second < 0.1, "{second} of {rate}/s were sent in the second one");
+    }
+}
+
+/// A new window forgot the outage: until the server answered, every request was sent.
+#[test]
+fn new_window_in_an_outage_keeps_the_rejection_rate() {
+    for window in [1, 10, 3_000] {
+        let time = ManualTime::new();
+        let throttle = AdaptiveThrottle::builder().clock(time.clock()).dice(Dice::seeded(3)).build().unwrap();
+        send(&throttle, &time, 60_000, Outcome::Overloaded);
+        throttle.set_window(Duration::from_secs(window)).unwrap();
+        assert!(throttle.rejection_rate() > 0.99, "{throttle:?}");
+        // The answers to these come half a second later.
+        let mut sent = Vec::new();
+        for _ in 0..500 {
+            time.advance(MILLI);
+            sent.extend(throttle.try_acquire());
+        }
+        assert!(sent.len() <= 3, "{} of 500 were sent after a change to {window} s", sent.len());
+        sent.into_iter().for_each(|permit| permit.done(Outcome::Overloaded));
+        let sent = self::send(&throttle, &time, 1_000, Outcome::Overloaded);
+        assert!(sent <= 5, "{sent} of 1,000 were sent after the answers");
+        self::send(&throttle, &time, 10_000, Outcome::Success);
+        assert_eq!(self::send(&throttle, &time, 1_000, Outcome::Success), 1_000, "{throttle:?}");
+    }
+    // Without any answer, the window of the change still ends.
+    let time = ManualTime::new();
+    let throttle = builder(&time).build().unwrap();
+    send(&throttle, &time, 60_000, Outcome::Overloaded);
+    throttle.set_window(Duration::from_secs(10)).unwrap();
+    time.advance(Duration::from_secs(12));
+    assert_eq!(throttle.rejection_rate(), 0.0);
+}
+
 /// A server that comes back with a fifth of its capacity receives about twice what it accepts.
 #[test]
 fn half_recovered_server_is_not_flooded() {

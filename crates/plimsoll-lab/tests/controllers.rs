@@ -116,12 +116,8 @@ fn missing_keys_have_the_guards_defaults() {
     assert_eq!(with(red), Ok(shedder(5 * MS, ShedderControl::Red { from: 3, to: 9 })));
     assert_eq!(with("kind = \"dagor\""), Ok(Policy::Dagor));
     assert_eq!(with("kind = \"dispatch\""), Ok(Policy::Dispatch { slots: 4 }));
-    let throttle = Policy::AdaptiveThrottleValve {
-        multiplier: 2.0,
-        window: 120_000 * MS,
-        min_rate: 1.0,
-        concurrency: 4,
-    };
+    let throttle =
+        Policy::AdaptiveThrottleValve { multiplier: 2.0, window: 30_000 * MS, min_rate: 1.0, concurrency: 4 };
     assert_eq!(with("kind = \"adaptive-throttle+valve\""), Ok(throttle));
 }
 

@@ -5,8 +5,9 @@ use super::signal::SignalReading;
 
 /// A signal that does not move for this time, in nanoseconds, although requests are admitted …
 const STALE: u64 = 1_000_000_000;
-/// … at least this number of them, is stuck.
-const ENOUGH: u64 = 8;
+/// … at least this number of them, is stuck. A probe is as long, and a server that hangs loses it.
+/// Permits that are held are found by this number of ends.
+const ENOUGH: u64 = 6;
 /// A signal that has never known anything is given more requests, in case none has been started.
 const ENOUGH_AT_FIRST: u64 = 64;
 /// The time between two reports that a signal is not trusted, in nanoseconds.

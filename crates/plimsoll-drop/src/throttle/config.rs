@@ -21,7 +21,10 @@ pub struct AdaptiveThrottleConfig {
     ///
     /// A lower multiplier spares the server more, but recovers later.
     pub multiplier: f64,
-    /// The time over which requests are counted. Default: 2 min. Range: 1 s to 1 h.
+    /// The time over which requests are counted. Default: 30 s. Range: 1 s to 1 h.
+    ///
+    /// Half of it passes before a server that fails altogether is spared. The book counts two
+    /// minutes, in which such a server would be sent everything for the first one.
     #[cfg_attr(feature = "serde", serde(with = "plimsoll_core::parts::duration_text"))]
     pub window: Duration,
     /// The number of requests a second that are always sent. Default: 1. Range: 0 to 1,000,000.
@@ -37,7 +40,7 @@ impl Default for AdaptiveThrottleConfig {
         AdaptiveThrottleConfig {
             name: "throttle".into(),
             multiplier: 2.0,
-            window: Duration::from_secs(120),
+            window: Duration::from_secs(30),
             min_rate: 1.0,
             count_timeouts: false,
         }
@@ -80,7 +83,7 @@ pub struct AdaptiveThrottleBuilder {
 impl AdaptiveThrottle {
     /// Creates a throttle with the default settings.
     ///
-    /// The multiplier is 2 over two minutes, and one request a second is always sent.
+    /// The multiplier is 2 over half a minute, and one request a second is always sent.
     ///
     /// # Errors
     /// Never fails.
@@ -105,7 +108,9 @@ impl AdaptiveThrottleBuilder {
         self
     }
 
-    /// Sets the time over which requests are counted. Default: 2 min. Range: 1 s to 1 h.
+    /// Sets the time over which requests are counted. Default: 30 s. Range: 1 s to 1 h.
+    ///
+    /// Half of it passes before a server that fails altogether is spared.
     pub fn window(mut self, window: Duration) -> Self {
         self.config.window = window;
         self
@@ -147,6 +152,8 @@ impl AdaptiveThrottleBuilder {
             window: Window::new(window),
             recovery: Recovery::new(),
             rejection: AtomicU64::new(0),
+            last_rate: AtomicU64::new(0),
+            held_until: AtomicU64::new(0),
             due: AtomicU64::new(0),
             last_free: AtomicU64::new(NEVER),
         })))

@@ -34,12 +34,16 @@ impl AdaptiveThrottle {
 
     /// Changes the time over which requests are counted. Range: 1 s to 1 h.
     ///
-    /// All counts restart at 0, so nothing is rejected until new requests have been counted.
+    /// All counts restart at 0. The last probability of a rejection applies until the server has
+    /// answered, or until the new window has passed.
     ///
     /// # Errors
     /// Returns an error and changes nothing if `window` is out of range.
     pub fn set_window(&self, window: Duration) -> Result<(), ControlError> {
         check_window(window)?;
+        let now = self.0.clock.now();
+        // Without this, a change in an outage would send the server everything until it answers.
+        self.0.held_until.store((now + window).as_nanos(), Ordering::Relaxed);
         self.0.window.set_length(window, || self.0.clock.now());
         self.update_at_once();
         Ok(())

@@ -19,7 +19,7 @@ use window::{Window, WindowCounts};
 /// share everything.
 ///
 /// It implements the adaptive throttling of chapter 21 of *Site Reliability Engineering* (Beyer et
-/// al., 2016). It counts the requests of the last two minutes, and how many of them the server
+/// al., 2016). It counts the requests of the last half minute, and how many of them the server
 /// accepted. It rejects a request locally with the probability max(0, (requests − multiplier ·
 /// accepts) / (requests + 1)).
 ///
@@ -61,9 +61,11 @@ struct Inner {
     count_timeouts: AtomicBool,
     window: Window,
     recovery: Recovery,
-    // The probability of a rejection as a threshold of the dice, and the instant of its next
-    // update.
+    // The probability of a rejection as a threshold of the dice and as bits, and the instant of its
+    // next update. Until an answer is counted, it stays up to `held_until`.
     rejection: AtomicU64,
+    last_rate: AtomicU64,
+    held_until: AtomicU64,
     due: AtomicU64,
     // The instant of the last request of the minimum rate, or `NEVER`.
     last_free: AtomicU64,
@@ -142,6 +144,9 @@ impl Inner {
     /// Returns the probability of a rejection. A negative value stands for 0.
     fn rejection_rate(&self, now: Instant) -> f64 {
         let WindowCounts { sent, accepts, local } = self.window.sum(now);
+        if sent == 0 && now.as_nanos() < self.held_until.load(Ordering::Relaxed) {
+            return f64::from_bits(self.last_rate.load(Ordering::Relaxed));
+        }
         let refused = sent.saturating_sub(accepts) + local;
         let requests = accepts as f64 + self.recovery.weight() * refused as f64;
         (requests - self.multiplier() * accepts as f64) / (requests + 1.0)
@@ -169,6 +174,7 @@ impl Inner {
         let is_throttling = (sent + local) as f64 > multiplier * accepts as f64;
         self.recovery.update(at, multiplier, is_throttling);
         let rate = self.rejection_rate(at);
+        self.last_rate.store(rate.to_bits(), Ordering::Relaxed);
         self.rejection.store(Dice::threshold(rate), Ordering::Relaxed);
     }
 

@@ -165,7 +165,7 @@ impl Reader<'_> {
         let number = |key, given: &Option<Number>, range, default| {
             given.as_ref().map_or(Ok(default), |given| self.number(key, given, range))
         };
-        let (min, default) = (Duration::from_secs(1), Duration::from_secs(120));
+        let (min, default) = (Duration::from_secs(1), Duration::from_secs(30));
         Ok(Policy::AdaptiveThrottleValve {
             multiplier: number("policy.multiplier", &keys.multiplier, 1.0..=1e6, 2.0)?,
             window: self.time_or("policy.window", &keys.window, min, default)?,
