@@ -74,8 +74,8 @@ fn all_rejected(size: Size, seed: u64) -> Vec<Row> {
     rows
 }
 
-/// A share of the calls is rejected all the time, less than half. Then all are for 15 s, and an hour
-/// follows.
+/// A share of the calls is rejected all the time, less than half. Then all are for 15 s, and an
+/// hour follows.
 fn background_rejections(size: Size, seed: u64) -> Vec<Row> {
     let mut rows = Vec::new();
     for rate in [20.0, 200.0, 1_000.0].into_iter().take(size.pick(1, 3)) {
@@ -104,8 +104,8 @@ fn background_rejections(size: Size, seed: u64) -> Vec<Row> {
     rows
 }
 
-/// A setting is lowered and raised a hundredfold, as far as its range goes, while the server rejects
-/// everything. The answers come half a second later.
+/// A setting is lowered and raised a hundredfold, as far as its range goes, while the server
+/// rejects everything. The answers come half a second later.
 fn changed_settings(size: Size, seed: u64) -> Vec<Row> {
     type Change = fn(&AdaptiveThrottle) -> Result<(), ControlError>;
     let changes: [(&str, Change); 6] = [
