@@ -323,6 +323,7 @@ settings! {
     dispatch: DispatchConfig = DispatchConfig::default(), Dispatch::<u64>::builder(),
         |b: plimsoll::dispatch::DispatchBuilder<u64>| b.build().unwrap();
     slots = 4 => slots(4), set_slots(4), slots() == 4, 4.0;
+    queue = 8 => queue(8), set_queue(8), queue_limit() == 8, 8.0;
     pick = SlotPick::RoundRobin => pick(SlotPick::RoundRobin), set_pick(SlotPick::RoundRobin),
         pick() == SlotPick::RoundRobin, "a way to choose is not a number";
     max_idle = Some(S) => max_idle(S), set_max_idle(S), max_idle() == Some(S), 1.0;

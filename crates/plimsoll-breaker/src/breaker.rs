@@ -83,14 +83,16 @@ impl CircuitBreaker {
     }
 
     /// Opens the breaker for its open time. The [status](Self::status) carries `why`.
-    #[doc(alias = "force_open")]
+    ///
+    /// After that, calls probe the dependency. To keep rejecting, [`block`](Self::block) it.
     pub fn trip(&self, why: &'static str) {
         let state = self.0.lock();
         self.0.open(state, Cause::Operator(why));
     }
 
     /// Closes the breaker. Discards all counts and the number of earlier openings.
-    #[doc(alias = "force_closed")]
+    ///
+    /// It may open again, and a block remains. To admit all calls, [`disable`](Self::disable) it.
     pub fn reset(&self) {
         let mut state = self.0.lock();
         state.machine.close(self.0.clock.now());
@@ -101,6 +103,8 @@ impl CircuitBreaker {
     ///
     /// The [status](Self::status) carries `why`. In fuse this is `circuit_disable`, in Klarna's
     /// circuit_breaker `block`.
+    #[doc(alias = "force_open")]
+    #[doc(alias = "forced open")]
     pub fn block(&self, why: &'static str) {
         if self.0.update(|state| state.blocked = Some(why)) {
             self.0.emit_state("blocked", why);
@@ -122,6 +126,7 @@ impl CircuitBreaker {
     }
 
     /// Admits all calls and counts none until [`enable`](Self::enable). Overrides a block.
+    #[doc(alias = "force_closed")]
     pub fn disable(&self) {
         if self.0.update(|state| state.disabled = true) {
             self.0.emit_state("disabled", "operator");
@@ -160,17 +165,11 @@ impl CircuitBreaker {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
         let State { machine, config, .. } = &mut *state;
-        match machine.phase {
-            CircuitState::Ramp if machine.until <= now => {
-                machine.end_ramp(now);
-                self.0.state_changed(state, Cause::Ramp);
-            }
-            CircuitState::HalfOpen => {
-                if machine.end_hung(now, config) {
-                    self.0.open(state, Cause::Hung);
-                }
-            }
-            _ => {}
+        if machine.phase == CircuitState::Ramp && machine.until <= now {
+            machine.end_ramp(now);
+            self.0.state_changed(state, Cause::Ramp);
+        } else if machine.phase == CircuitState::HalfOpen && machine.end_hung(now, config) {
+            self.0.open(state, Cause::Hung);
         }
     }
 

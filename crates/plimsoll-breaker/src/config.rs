@@ -196,6 +196,11 @@ pub struct Probes {
     /// the shortest run that is bad luck in one of a hundred cases, such as 7 for 0.5. It is at
     /// most 10 and at most the trip's `min_calls`. Range: at least 1.
     ///
+    /// By default, a probe that the dependency rejects, by 429 or 503, opens the breaker again at
+    /// once if a trip counts [overloads](crate::Trip::overloads). Such a dependency may still work,
+    /// so the breaker stays open for the first open time. From the number above on, in a row over
+    /// all openings, the open time grows.
+    ///
     /// As many as 10 consecutive probes may end without a verdict, cancelled or ignored. Then the
     /// breaker opens again, and the open time does not grow.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]

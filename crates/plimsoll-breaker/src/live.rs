@@ -36,7 +36,10 @@ macro_rules! live_settings {
             self.setting(|config| config.open_time)
         }
 
-        /// Changes how long a breaker stays open. Applies from the next opening on.
+        /// Changes how long a breaker stays open.
+        ///
+        /// An open breaker stays so no longer than it would have by the new times. Longer ones
+        /// apply from the next opening on.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.
@@ -49,8 +52,9 @@ macro_rules! live_settings {
             self.setting(|config| config.probes)
         }
 
-        /// Changes how a half-open breaker probes the dependency. Probes in flight keep their
-        /// lease.
+        /// Changes how a half-open breaker probes the dependency.
+        ///
+        /// A shorter lease applies to probes in flight, too, from now on.
         ///
         /// # Errors
         /// Returns an error if a number is out of range. Nothing has changed then.

@@ -61,8 +61,21 @@ pub(crate) enum Verdict {
     Healthy,
     /// Too many consecutive ones were bad.
     Bad,
+    /// The dependency rejected one, and may still work.
+    PushedBack,
     /// Too many consecutive ones ended without a verdict.
     Unknown,
+}
+
+/// What an opening does to the open time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// The next one is longer.
+    Longer,
+    /// The next one is as long.
+    Same,
+    /// This one is the first one, and the next one is as long as without it.
+    First,
 }
 
 /// The consecutive probes that have not succeeded.
@@ -86,6 +99,10 @@ pub(crate) struct CircuitMachine {
     pub(crate) until: Instant,
     /// How often the breaker has opened since it was last closed, without operators.
     opened: u32,
+    /// The number of earlier openings by which the last open time was computed.
+    step: u32,
+    /// The consecutive probes that the dependency rejected, over all openings.
+    pushed_back: u32,
     /// The numbers of the probes in flight, and when their leases end.
     leases: Vec<(u32, Instant)>,
     /// The number of the next probe.
@@ -108,6 +125,8 @@ impl CircuitMachine {
             since: now,
             until: now,
             opened: 0,
+            step: 0,
+            pushed_back: 0,
             leases: vec![],
             next: 0,
             succeeded: 0,
@@ -130,12 +149,22 @@ impl CircuitMachine {
 
     /// Opens the breaker. `luck` is random, from 0.0 to 1.0, and spreads the open time.
     ///
-    /// The next open time grows only if the dependency was `bad`. An operator, or a probe without a
+    /// The open time grows only if the dependency was bad. An operator, or a probe without a
     /// verdict, reveals nothing about it.
-    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, bad: bool) {
-        let lasts = time.after(self.opened, luck);
-        self.opened = self.opened.saturating_add(u32::from(bad));
-        self.enter(CircuitState::Open, now, lasts);
+    pub(crate) fn open(&mut self, now: Instant, time: &OpenTime, luck: f64, growth: Growth) {
+        self.step = if growth == Growth::First { 0 } else { self.opened };
+        self.opened = self.opened.saturating_add(u32::from(growth == Growth::Longer));
+        self.enter(CircuitState::Open, now, time.after(self.step, luck));
+    }
+
+    /// Ends the open time and the leases no later than they would have ended by these settings.
+    pub(crate) fn shorten(&mut self, now: Instant, config: &CircuitBreakerConfig) {
+        if self.phase == CircuitState::Open {
+            self.until = self.until.min(self.since + config.open_time.after(self.step, 0.0));
+        }
+        for (_, until) in &mut self.leases {
+            *until = (*until).min(now + config.probes.lease);
+        }
     }
 
     /// Makes the breaker half-open.
@@ -153,6 +182,7 @@ impl CircuitMachine {
     /// Closes the breaker after a ramp. The counts of the ramp stay.
     pub(crate) fn end_ramp(&mut self, now: Instant) {
         self.opened = 0;
+        self.pushed_back = 0;
         self.enter(CircuitState::Closed, now, Duration::ZERO);
     }
 
@@ -200,7 +230,7 @@ impl CircuitMachine {
         let in_flight = self.leases.len();
         self.leases.retain(|(_, until)| *until > now);
         let hung = in_flight - self.leases.len();
-        (0..hung).any(|_| self.judge_bad(None, config) == Some(true))
+        (0..hung).any(|_| self.count_bad(None, config) == Some(true))
     }
 
     /// Frees the place of a probe. Returns whether it was in flight.
@@ -212,12 +242,13 @@ impl CircuitMachine {
     /// Records how a probe ended. Returns what all of them together show, or `None` if that is not
     /// known yet.
     pub(crate) fn judge(&mut self, call: Call, config: &CircuitBreakerConfig) -> Option<Verdict> {
-        if let Some(too_many) = self.judge_bad(Some(call), config) {
-            return too_many.then_some(Verdict::Bad);
+        if let Some(verdict) = self.judge_bad(call, config) {
+            return verdict;
         }
         let CircuitBreakerConfig { trips, probes, .. } = config;
         if call.outcome == Outcome::Success || trips.iter().any(|trip| trip.weighs(call) == Some(false)) {
             self.runs = Runs::default();
+            self.pushed_back = 0;
             self.succeeded += 1;
             return (self.succeeded >= probes.successes).then_some(Verdict::Healthy);
         }
@@ -225,12 +256,37 @@ impl CircuitMachine {
         (self.runs.unknown >= MAX_PROBES).then_some(Verdict::Unknown)
     }
 
-    /// Records a call of a half-open breaker if it was bad. Returns whether there were too many in
-    /// a row. `None` as a call is a probe that hung, which is bad for every trip.
+    /// Records a call of a half-open breaker if it was bad. Returns what it shows, if anything, or
+    /// `None` if it was not bad.
+    pub(crate) fn judge_bad(&mut self, call: Call, config: &CircuitBreakerConfig) -> Option<Option<Verdict>> {
+        match self.judge_push_back(call, config) {
+            Some(verdict) => Some(Some(verdict)),
+            None => Some(self.count_bad(Some(call), config)?.then_some(Verdict::Bad)),
+        }
+    }
+
+    /// Records a call that the dependency rejected, if that is bad for a trip.
+    ///
+    /// One opens the breaker again, because such a dependency asks for fewer calls. But it may
+    /// work, as one does that sheds load. So the open time is the first one, until there are more
+    /// in a row than a closed breaker tolerates.
+    fn judge_push_back(&mut self, call: Call, config: &CircuitBreakerConfig) -> Option<Verdict> {
+        let CircuitBreakerConfig { trips, probes, .. } = config;
+        if call.outcome != Outcome::Overloaded || probes.failures.is_some() {
+            return None;
+        }
+        let bad = trips.iter().filter(|trip| trip.weighs(call) == Some(true));
+        let most = bad.map(Trip::max_bad_probes).min()?;
+        self.pushed_back = self.pushed_back.saturating_add(1);
+        Some(if self.pushed_back < most { Verdict::PushedBack } else { Verdict::Bad })
+    }
+
+    /// Counts a call of a half-open breaker if it was bad. Returns whether there were too many in a
+    /// row. `None` as a call is a probe that hung, which is bad for every trip.
     ///
     /// A call is bad if it is bad for a trip. As many as a closed breaker tolerates do not open it
     /// again.
-    pub(crate) fn judge_bad(&mut self, call: Option<Call>, config: &CircuitBreakerConfig) -> Option<bool> {
+    fn count_bad(&mut self, call: Option<Call>, config: &CircuitBreakerConfig) -> Option<bool> {
         use Outcome::{Cancelled, Ignored, Success};
         let CircuitBreakerConfig { trips, probes, .. } = config;
         let weigh = |trip: &Trip| call.map_or(Some(true), |call| trip.weighs(call)) == Some(true);

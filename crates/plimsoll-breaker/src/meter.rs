@@ -37,6 +37,8 @@ impl Kinds {
     const CONSECUTIVE: u64 = 2;
     const RATIO: u64 = 3;
     const MASK: u64 = 3;
+    /// A mask for the bit that only consecutive calls and a share have.
+    const COUNTS_SUCCESSES: u64 = 0xaaaa;
 
     pub(crate) fn new(trips: &[Trip]) -> Self {
         let kind = |(n, trip): (usize, &Trip)| match trip.when {
@@ -97,16 +99,15 @@ impl Meters {
     /// Counts a success whose duration does not matter.
     #[inline]
     pub(crate) fn count_success(&self, Kinds(mut kinds): Kinds, life: u32, now: Instant) {
-        for meter in &self.all {
-            let kind = kinds & Kinds::MASK;
-            if kind == 0 {
-                return;
-            }
-            kinds >>= 2;
-            match meter.get() {
+        // Most trips do not count it, because another one does so for them.
+        while kinds & Kinds::COUNTS_SUCCESSES != 0 {
+            let bit = (kinds & Kinds::COUNTS_SUCCESSES).trailing_zeros();
+            let kind = kinds >> (bit - 1) & Kinds::MASK;
+            kinds &= !(1 << bit);
+            match self.all.get(bit as usize / 2).and_then(OnceLock::get) {
                 Some(meter) if kind == Kinds::RATIO => meter.window.add(SUCCESSES, life, now),
-                Some(meter) if kind == Kinds::CONSECUTIVE => meter.streak.end(life),
-                _ => {}
+                Some(meter) => meter.streak.end(life),
+                None => {}
             }
         }
     }

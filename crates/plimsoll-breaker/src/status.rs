@@ -15,6 +15,8 @@ pub enum Cause {
     Trip(Trip),
     /// Enough probes succeeded, or too many consecutive ones were bad.
     Probe,
+    /// The dependency rejected a probe, and may still work. The open time is the first one.
+    PushedBack,
     /// Too many consecutive probes ended without a verdict.
     NoVerdict,
     /// Too many consecutive probes were bad, and the last one exceeded its lease.
@@ -34,6 +36,7 @@ impl Cause {
             Cause::Never => "never",
             Cause::Trip(trip) => trip.as_str(),
             Cause::Probe => "probe",
+            Cause::PushedBack => "push-back",
             Cause::NoVerdict => "no verdict",
             Cause::Hung => "hung probe",
             Cause::Ramp => "ramp",

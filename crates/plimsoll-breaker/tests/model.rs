@@ -1,5 +1,11 @@
 //! Compares the breaker with a naive model, by random steps on a manual clock.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::collapsible_match,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 
 use plimsoll_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState, OpenTime, Probes, Ramp, Trip};
 use plimsoll_core::{Dice, Instant, ManualTime, Outcome, Permit, Rejected};
@@ -243,6 +249,8 @@ struct Oracle {
     since: u64,
     until: Duration,
     opened: i32,
+    /// The probes that were pushed back, since one succeeded.
+    pushed_back: u32,
     seen: Vec<Vec<(u64, bool)>>,
     /// The probes in flight, and when they began.
     probes: Vec<(usize, u64)>,
@@ -268,6 +276,7 @@ impl Oracle {
         self.bad = vec![0; self.rules.len().max(1)];
         self.unknown = 0;
         if to == CircuitState::Closed {
+            self.pushed_back = 0;
             self.opened = 0;
         }
     }
@@ -287,9 +296,13 @@ impl Oracle {
     }
 
     fn open_by(&mut self, now: u64, grows: bool) {
+        self.open_as(now, grows, self.opened);
+    }
+
+    fn open_as(&mut self, now: u64, grows: bool, before: i32) {
         let open = self.config.open_time;
         let luck = self.dice.uniform();
-        let time = (open.first.as_secs_f64() * open.factor.powi(self.opened)).min(open.max.as_secs_f64());
+        let time = (open.first.as_secs_f64() * open.factor.powi(before)).min(open.max.as_secs_f64());
         self.opened += i32::from(grows);
         self.turn(CircuitState::Open, now, Duration::from_secs_f64(time * (1.0 - open.jitter * luck)));
     }
@@ -445,6 +458,19 @@ impl Oracle {
                 match well {
                     // Its lease was over.
                     _ if probe && !flies => {}
+                    Some(false)
+                        if outcome == Outcome::Overloaded
+                            && !weighed.is_empty()
+                            && self.config.probes.failures.is_none() =>
+                    {
+                        let rules = self.rules.iter().zip(&bad).filter(|(_, bad)| **bad);
+                        let most = rules.map(|(rule, _)| rule.max_bad_probes()).min().unwrap();
+                        self.pushed_back += 1;
+                        match self.pushed_back >= most {
+                            true => self.open(now),
+                            false => self.open_as(now, false, 0),
+                        }
+                    }
                     Some(false) => {
                         if self.bad_probe(&bad) {
                             self.open(now);
@@ -453,6 +479,7 @@ impl Oracle {
                     Some(true) if probe => {
                         self.bad.iter_mut().for_each(|run| *run = 0);
                         self.unknown = 0;
+                        self.pushed_back = 0;
                         self.good += 1;
                         if self.good >= self.config.probes.successes {
                             self.recover(now);
@@ -536,6 +563,7 @@ proptest! {
             since: 0,
             until: Duration::ZERO,
             opened: 0,
+            pushed_back: 0,
             probes: vec![],
             good: 0,
             bad: vec![0; 8],

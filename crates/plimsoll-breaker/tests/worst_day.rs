@@ -1,7 +1,7 @@
 //! Days on which a breaker made things worse, or did nothing, with its default settings.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use plimsoll_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Trip};
+use plimsoll_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, OpenTime, Probes, Trip};
 use plimsoll_core::{Dice, ManualTime, OpenCause, Outcome, Permit};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -152,7 +152,7 @@ fn pattern_that_a_count_bears_does_not_keep_it_open() {
     let hour = hour_after_a_blip(200, 1, &[Trip::failures().consecutive(5)], streaks);
     assert!(hour >= 0.99, "{hour}");
     // At one call a second, four failures in a window of 11 s.
-    let few = |_: &Dice, n: u64| if n % 3 == 0 { Outcome::Failure } else { Outcome::Success };
+    let few = |_: &Dice, n: u64| if n.is_multiple_of(3) { Outcome::Failure } else { Outcome::Success };
     let hour = hour_after_a_blip(1, 1, &[Trip::failures().count(5)], few);
     assert!(hour >= 0.99, "{hour}");
 }
@@ -170,7 +170,7 @@ fn failed_probes_that_a_closed_breaker_bears_are_followed_by_others() {
         day.breaker.state() == CircuitState::Open
     };
     // 0.5 to the seventh is less than one in a hundred.
-    for (outcome, bears) in [(Outcome::Failure, 6), (Outcome::TimedOut, 6), (Outcome::Overloaded, 9)] {
+    for (outcome, bears) in [(Outcome::Failure, 6), (Outcome::TimedOut, 6)] {
         assert!(!open_again(&mut day, bears, outcome), "{outcome:?}");
         day.run(S / 10, |_, _| Outcome::Success);
         assert_eq!(day.breaker.state(), CircuitState::Ramp, "{outcome:?}");
@@ -184,7 +184,7 @@ fn failed_probes_that_a_closed_breaker_bears_are_followed_by_others() {
 /// after each other. It stayed half-open without an end.
 #[test]
 fn probes_without_a_verdict_are_bounded() {
-    for outcome in [Outcome::Overloaded, Outcome::Ignored, Outcome::Cancelled] {
+    for outcome in [Outcome::Ignored, Outcome::Cancelled] {
         let mut day =
             Day::new(100, 1, |builder| builder.open_time(OpenTime { jitter: 0.0, ..OpenTime::default() }));
         day.breaker.trip("test");
@@ -199,6 +199,70 @@ fn probes_without_a_verdict_are_bounded() {
             day.time.advance_to(status.until.unwrap());
         }
     }
+}
+
+/// A probe that was answered 503 counted as one of ten that a half-open breaker bears. So a dead
+/// dependency behind a balancer got 130 probes in ten minutes, ten at once, and a fleet of a
+/// thousand breakers sent 10,000 of them whenever their open time was over.
+#[test]
+fn probe_that_is_pushed_back_opens_it_again() {
+    let mut day =
+        Day::new(100, 1, |builder| builder.open_time(OpenTime { jitter: 0.0, ..OpenTime::default() }));
+    day.breaker.trip("test");
+    // The first open time, as long as a closed breaker would bear it. Then it grows.
+    for open in [5; 10].into_iter().chain([5, 10, 20, 40, 60, 60]) {
+        let status = day.breaker.status();
+        assert_eq!(status.until.unwrap().since(status.since), open * S);
+        day.time.advance_to(status.until.unwrap());
+        assert_eq!(day.run(S, |_, _| Outcome::Overloaded).admitted, 1);
+        assert_eq!(day.breaker.status().state, CircuitState::Open);
+        assert_eq!(day.breaker.try_acquire().unwrap_err().cause(), Some(OpenCause::ProbesFailed));
+    }
+    // Ten minutes from the blip on: 10 probes 5 s apart, and then ever fewer.
+    let mut day = Day::new(100, 1, |builder| builder);
+    assert_eq!(day.run(600 * S, |_, _| Outcome::Overloaded).admitted, 20 + 21);
+}
+
+/// A dependency that sheds most of its load answers most probes by 503. That must not keep the
+/// breaker open for longer than a few of its first open times. Of ten minutes, it costs 4 s, 7 s
+/// and 23 s. With an open time that grows each time, it would be 104 s in the last case.
+#[test]
+fn dependency_that_sheds_load_closes_it_again() {
+    for (shed, most) in [(0.3, 10 * S), (0.6, 20 * S), (0.8, 40 * S)] {
+        let mut lost = Duration::ZERO;
+        for seed in 0..10 {
+            let mut day = Day::new(100, seed, |builder| builder);
+            day.breaker.trip("test");
+            day.time.advance(5 * S);
+            let calls = day.run(600 * S, bad_at(shed, Outcome::Overloaded));
+            lost += S * (calls.all - calls.admitted) as u32 / 100 / 10;
+        }
+        assert!(lost <= most, "{lost:?} at {shed}");
+    }
+}
+
+/// An open time that was set to an hour by mistake could not be taken back: a breaker that was open
+/// already stayed so for the hour. The same with the lease of a probe that hung.
+#[test]
+fn shorter_times_apply_to_what_is_open_or_hangs() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let build = |builder: CircuitBreakerBuilder| builder.open_time(OpenTime::fixed(HOUR)).probes(LONG);
+    const LONG: Probes = Probes { concurrency: 1, successes: 1, failures: Some(1), lease: DAY };
+    let day = Day::new(100, 1, build);
+    day.breaker.trip("test");
+    let left = |day: &Day| day.breaker.try_acquire().unwrap_err().retry_after().unwrap();
+    day.breaker.set_open_time(OpenTime::fixed(2 * HOUR)).unwrap();
+    assert_eq!(left(&day), HOUR, "a longer one applies to the next opening");
+    day.breaker.set_open_time(OpenTime::fixed(3 * S)).unwrap();
+    assert_eq!(left(&day), 3 * S);
+    day.time.advance(3 * S);
+    let hangs = day.breaker.try_acquire_owned().unwrap();
+    assert_eq!(left(&day), DAY / 2);
+    day.breaker.set_probes(Probes { lease: 4 * S, ..LONG }).unwrap();
+    assert_eq!(left(&day), 2 * S);
+    day.time.advance(4 * S);
+    assert_eq!(left(&day), 3 * S, "the probe has hung");
+    drop(hangs);
 }
 
 /// 503 is what proxies and load balancers answer for a dependency that is dead. A default breaker

@@ -20,7 +20,7 @@
 //! [`SlotPick::RoundRobin`] is set.
 //!
 //! *Not* for sharing one connection among many callers at once. Callers that should always wait for
-//! their turn are better off with a valve, which bounds its queue.
+//! their turn are better off with a valve, which has more ways to order its queue.
 //!
 //! # On any thread
 //!
@@ -67,7 +67,8 @@
 //! # Waiting for a slot
 //!
 //! [`Dispatch::checkout_within`] waits for a slot, for a time that the caller sets. Callers that
-//! wait are served in the order of their arrival, and no other request overtakes them.
+//! wait are served in the order of their arrival, and no other request overtakes them. At most
+//! [`queue`](DispatchConfig::queue) callers wait. All others are rejected at once.
 //!
 //! # As a layer
 //!

@@ -110,27 +110,34 @@ fn inspect_sets_what_it_reads_by_the_same_name() {
     let pool = builder(4).build().unwrap();
     fill(&pool);
     let held = pool.try_acquire().unwrap();
-    let expected =
-        [("slots", 4.0), ("in_use", 1.0), ("idle", 0.0), ("queued", 0.0), ("max_idle", f64::INFINITY)];
+    let expected = [
+        ("slots", 4.0),
+        ("in_use", 1.0),
+        ("idle", 0.0),
+        ("queued", 0.0),
+        ("queue", 1_024.0),
+        ("max_idle", f64::INFINITY),
+    ];
     assert_eq!(read(&pool), expected.into_iter().chain([("reuse_dropped", 0.0)]).collect());
     drop(held);
 
-    for (setting, value) in [("slots", 7.0), ("max_idle", 0.25), ("reuse_dropped", 1.0)] {
+    for (setting, value) in [("slots", 7.0), ("queue", 9.0), ("max_idle", 0.25), ("reuse_dropped", 1.0)] {
         pool.set(setting, value).unwrap();
         assert_eq!(read(&pool)[setting], value);
     }
-    assert_eq!((pool.slots(), pool.max_idle(), pool.reuse_dropped()), (7, Some(250 * MS), true));
+    assert_eq!((pool.slots(), pool.queue_limit(), pool.reuse_dropped()), (7, 9, true));
+    assert_eq!(pool.max_idle(), Some(250 * MS));
     pool.set("max_idle", f64::INFINITY).unwrap();
     assert_eq!(pool.max_idle(), None);
 
     let before = read(&pool);
-    let invalid = [("slots", 0.0), ("slots", 0.5), ("slots", 1e9)];
+    let invalid = [("slots", 0.0), ("slots", 0.5), ("slots", 1e9), ("queue", 2_147_483_648.0)];
     for (setting, value) in invalid.into_iter().chain([("max_idle", -1.0), ("reuse_dropped", 2.0)]) {
         let error = pool.set(setting, value).unwrap_err();
         assert_eq!(error.field(), setting);
     }
     let error = pool.set("in_use", 1.0).unwrap_err();
-    assert_eq!(error.allowed(), "one of slots, max_idle, reuse_dropped");
+    assert_eq!(error.allowed(), "one of slots, queue, max_idle, reuse_dropped");
     assert_eq!(read(&pool), before, "nothing has changed");
 }
 
@@ -172,6 +179,7 @@ mod serde {
         let config = DispatchConfig {
             name: "connections".into(),
             slots: 4,
+            queue: 8,
             pick: SlotPick::RoundRobin,
             max_idle: Some(90_000 * MS),
             reuse_dropped: true,

@@ -212,6 +212,29 @@ fn waiting_callers_are_served_in_order_of_arrival() {
     assert!(p99 <= 12 * MS && gave_up == 0, "p99 {p99:?}, {gave_up} gave up");
 }
 
+/// The callers that waited were as many as came before their time was over: nothing bounded them.
+#[test]
+fn stall_makes_no_more_callers_wait_than_the_queue_holds() {
+    let pool = Dispatch::<()>::new(1).unwrap();
+    let held = pool.try_acquire().unwrap();
+    let mut waiting: Vec<_> = (0..1_024).map(|_| task::spawn(pool.checkout_within(1_000 * MS))).collect();
+    waiting.iter_mut().for_each(|wait| assert!(wait.poll().is_pending()));
+    assert_eq!((pool.queued(), pool.queue_limit()), (1_024, 1_024));
+
+    let mut newcomer = task::spawn(pool.checkout_within(1_000 * MS));
+    let rejected = assert_ready!(newcomer.poll()).or_make(|| ()).unwrap_err();
+    assert_eq!(rejected.reason(), Reason::Full);
+    drop(held);
+    assert!(waiting[0].is_woken(), "those that wait keep their turn");
+
+    pool.set_queue(0).unwrap();
+    waiting.clear();
+    let held = pool.checkout().or_make(|| ()).unwrap();
+    let mut newcomer = task::spawn(pool.checkout_within(1_000 * MS));
+    assert!(assert_ready!(newcomer.poll()).is_busy(), "nobody may wait");
+    held.put_back();
+}
+
 /// At a load of 95 %, 22 of 18,855 callers gave up after a second. In order of arrival nobody
 /// waits for a tenth of it.
 #[test]

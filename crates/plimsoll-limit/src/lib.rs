@@ -76,18 +76,23 @@
 //! was held is not returned twice. After 100 ms, a unit of 10 a second is not refunded at all. Of
 //! 5 a second, half a unit is.
 //!
-//! However a quota is changed, no more is admitted than by the largest of its quotas. What is owed
-//! beyond a smaller burst is forgiven. So no request for one unit waits longer than the present
-//! burst takes to be replenished.
+//! If a quota is lowered, what is owed beyond the smaller burst is forgiven. So no request for one
+//! unit waits longer than the present burst takes to be replenished. If it is raised again, what
+//! was forgiven is withheld until the larger burst would have filled up. An account that was
+//! forgiven nothing loses nothing. So no more is admitted than by the largest of the quotas. This
+//! has limits:
+//!
+//! - It holds for `set_quota`, `set_global`, `set_all` and [`Inspect`](plimsoll_core::Inspect).
+//!   The quota of single accounts may also change by `assign`, `assign_quota`, `set_each`,
+//!   `class_of` or `quota_of`. Each change to and fro then admits up to the larger burst once more. Let these
+//!   depend on the account, never on the request.
+//! - An account that is refunded units in between counts as one that was forgiven nothing.
+//! - An account that is not in the table has its whole burst, as always.
 //!
 //! `retry_after` is the time until there are enough units, if no other request takes them. It is
 //! never too short, except in two places where it is an estimate. The first is a
 //! [`FairRateLimiter`] that rejects an account which has had its share. The second is a rejection
-//! because requests wait: each of them is counted as one unit.
-//!
-//! Waiting requests are served in the order of arrival, with a queue for each account. If a shared
-//! limit of a [`TieredRateLimiter`] rejects them, the first request of each account waits in a
-//! second queue. New requests do not overtake that queue.
+//! by a shared limit for which other accounts wait: it is the earliest time.
 //!
 //! Small shares are coarse, because whole units are counted over about two seconds. Shares of ten
 //! units in two seconds and more were measured: see [`FairRateLimiter`]. Nothing is guaranteed for
@@ -95,6 +100,41 @@
 //!
 //! While a quota changes, two requests in the same nanosecond may be admitted by one unit. The
 //! excess is owed, and later requests wait for it.
+//!
+//! # Waiting
+//!
+//! Requests of one account are served in the order of arrival. A new request is rejected on
+//! arrival if it cannot be served within `max_wait`. The units ahead of it are counted, so this is
+//! exact for the quota of an account, and a rejection states the true time. For a limit that other
+//! accounts share, the earliest time decides: no request is rejected that would be served. One
+//! that others delay is rejected at the end of its `max_wait`. The forecast assumes that nobody
+//! ahead leaves. Where callers give up, a few are rejected that might have been served after all.
+//!
+//! The places of the queue are shared max-min fairly. A request of an account with few waiting
+//! requests finds a full queue only if all places are held by accounts with as few. It evicts the
+//! newest request of the account with the most, which is rejected with
+//! [`Evicted`](plimsoll_core::Reason::Evicted).
+//!
+//! While requests wait for a shared limit of a [`TieredRateLimiter`], each account has an equal
+//! share of its rate. Accounts count that wait, or that sent requests without waiting within the
+//! last one to two seconds. Of the latter, at most 64 count. A small request is at most one unit,
+//! or what is replenished in 10 ms. Small requests are served in turn. Large ones pool their
+//! shares, and the first of them saves up. So with n accounts:
+//!
+//! - A small request at the head of its account waits for at most one turn of each other account.
+//!   That is n times 10 ms, or n units if that is longer, whatever a large request needs.
+//! - A large request of c units is served within c·n intervals, or is rejected at the end of its
+//!   `max_wait`.
+//! - Requests that do not wait have the share of their accounts, together. Up to 100 ms of the
+//!   rate are kept for them, but at most half of the burst.
+//!
+//! A burst of one unit leaves nothing to keep: the request that comes first at that instant is
+//! served.
+//!
+//! In a [`RateLimiter`], the two sizes stand for the accounts. Each has half of the rate while
+//! both wait, so a request waits at most twice as long as without the other size. In a
+//! [`FairRateLimiter`], the shares of the accounts decide. There a request near the size of the
+//! burst may wait in vain while others use up the quota.
 //!
 //! # Costs that are known afterwards
 //!
@@ -146,11 +186,14 @@
 //! - Accounts that use up their quota stay limited, unless the flood uses up as much with each key.
 //!   If the whole burst is one unit, such an account may be admitted again whenever the flood has
 //!   gone through the table once.
-//! - If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed their quotas at
-//!   once, those without an entry are not limited. With twice as many accounts as entries, each
-//!   sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. Limit the sum by
-//!   a tier that all share: a global quota, a [`FairRateLimiter`], or a second limiter by larger
-//!   networks.
+//!
+//! The price: the limits hold for as many accounts as the table has entries, and the limiter is
+//! open to further ones. If more accounts than [`max_keys`](KeyedRateLimiterBuilder::max_keys) exceed
+//! their quotas at once, those without an entry are not limited. With twice as many accounts as
+//! entries, each sending 30 times its quota, 58 % of the requests are admitted instead of 3 %. With
+//! ever new keys, all are. No limit by key can bound their sum. The event below says so. To bound
+//! the sum, use what all accounts share: [`global`](TieredRateLimiterBuilder::global) of a
+//! [`TieredRateLimiter`], a [`FairRateLimiter`], or a second limiter by larger networks.
 //!
 //! [`WhenFull::Reject`] is the other choice: no account is ever admitted more than its quota, and a
 //! flood locks out newcomers. [`set_when_full`](KeyedLimiter::set_when_full) changes it while the

@@ -24,9 +24,10 @@ pub(crate) fn is_close(at: u64, now: u64) -> bool {
 }
 
 impl Common {
-    pub(crate) fn new(identity: Identity, queue: u32, max_wait: Duration) -> Self {
+    /// Creates what a limiter with `shared` limits needs, for which requests of many accounts wait.
+    pub(crate) fn new(identity: Identity, queue: u32, max_wait: Duration, shared: usize) -> Self {
         let Identity { name, clock, observer, .. } = identity;
-        let queues = Arc::new(WaitQueues::new(name, clock.clone(), queue, max_wait));
+        let queues = Arc::new(WaitQueues::new(name, clock.clone(), queue, max_wait, shared));
         Common { name, clock, observer, queues }
     }
 
@@ -84,6 +85,12 @@ impl Common {
     pub(crate) fn full(&self, queued: u32) -> Rejected {
         let limit = u64::from(self.queues.queue_limit());
         Rejected::new(self.name, Reason::Full).numbers(limit, u64::from(queued))
+    }
+
+    #[cold]
+    pub(crate) fn evicted(&self, waited: Duration) -> Rejected {
+        let (limit, queued) = (self.queues.queue_limit(), self.queues.queued());
+        Rejected::new(self.name, Reason::Evicted).numbers(u64::from(limit), u64::from(queued)).over(waited)
     }
 
     #[cold]
@@ -172,7 +179,9 @@ macro_rules! queue_setters {
     (keyed) => {
         queue_setters! {
             /// Sets the maximum number of waiting requests, of all accounts together.
-            /// Default: 1,024. Range: 0 to 2³¹ − 1.
+            ///
+            /// No account can occupy all places: a request of an account with fewer evicts the
+            /// newest one of the account with the most. Default: 1,024. Range: 0 to 2³¹ − 1.
         }
     };
     ($(#[$doc:meta])+) => {

@@ -107,7 +107,8 @@ fn account_alone_is_stated_the_shared_quota() {
 }
 
 /// Clients saw 79 different limits under one name, as the share changed with the number of
-/// accounts. The limit is always that of the shared quota. What remains is at most the account's share.
+/// accounts. The limit is always that of the shared quota. What remains is at most the account's
+/// share.
 #[test]
 fn contended_share_is_stated_under_one_limit() {
     let time = ManualTime::new();

@@ -318,6 +318,31 @@ fn refund_of_an_evicted_account_gives_the_next_one_nothing() {
     assert!((100..108).all(|key| limiter.remaining(&key) == 8));
 }
 
+/// More accounts than entries, each far above its quota: the limit of each account is open to most
+/// of them, and says so. A quota that all share is the bound.
+#[test]
+fn global_quota_bounds_accounts_that_the_table_cannot_hold() {
+    for (global, most) in [(None, 1.0), (Some(Quota::per_second(100)), 0.02)] {
+        let (time, events) = (ManualTime::new(), Arc::new(Events::default()));
+        let class = Class::new("free").each(Quota::per_minute(10).burst(2));
+        let builder = TieredRateLimiter::<u64>::builder().name("accounts").class(class).max_keys(1_024);
+        let builder = global.map_or(builder.clone(), |quota| builder.global(quota));
+        let builder = builder.observe(events.clone()).clock(time.clock()).dice(Dice::seeded(7));
+        let limiter = builder.build().unwrap();
+        let mut admitted = 0;
+        for _ in 0..50 {
+            for key in 0..2_048 {
+                time.advance(Duration::from_secs(1) / 5 / 2_048);
+                admitted += u32::from(limiter.check(&key).is_ok());
+            }
+        }
+        let share = f64::from(admitted) / (50.0 * 2_048.0);
+        assert!(share <= most, "{global:?}: {share}");
+        assert!(global.is_some() || share > 0.3, "what the docs call open: {share}");
+        assert!(global.is_some() || events.states() == ["crowded"], "{:?}", events.states());
+    }
+}
+
 /// The time of a manual clock begins at zero, where less than nothing cannot be owed.
 #[test]
 fn full_table_at_time_zero_admits_new_accounts() {

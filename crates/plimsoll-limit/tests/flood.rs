@@ -1,4 +1,4 @@
-//! Two million keys against a table for a hundred thousand.
+//! Two hundred thousand keys against a table for ten thousand.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use allocation_counter::measure;
@@ -6,12 +6,12 @@ use plimsoll_core::{Dice, ManualTime, Reason};
 use plimsoll_limit::{KeyedRateLimiter, Quota, WhenFull};
 use std::time::Duration;
 
-const ACCOUNTS: usize = 100_000;
-const FLOOD: u64 = 2_000_000;
+const ACCOUNTS: usize = 10_000;
+const FLOOD: u64 = 200_000;
 const THREADS: u64 = 4;
 const BURST: u32 = 20;
 const SECOND: Duration = Duration::from_secs(1);
-const KNOWN: u64 = 1_000;
+const KNOWN: u64 = 100;
 /// The parts of the flood. A second passes between two of them.
 const PARTS: u64 = 20;
 

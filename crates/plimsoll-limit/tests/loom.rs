@@ -6,11 +6,15 @@
 #![cfg(plimsoll_loom)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use loom::future::block_on;
 use loom::thread;
 use plimsoll_core::{Dice, ManualTime, Reason};
 use plimsoll_limit::{KeyedRateLimiter, Quota, RateLimiter, WhenFull};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 const S: Duration = Duration::from_secs(1);
@@ -286,4 +290,105 @@ fn changing_quota_is_read_as_a_whole() {
         assert_eq!(limiter.quota(), Quota::per_minute(1).burst(3));
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both orders were explored");
+}
+
+// ---- waiting
+
+/// Polls a future once, with a waker that does nothing. Returns whether it is pending.
+fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+fn with_queue(queue: u32) -> KeyedRateLimiter<u64> {
+    let builder = KeyedRateLimiter::builder().quota(Quota::per_hour(1)).max_keys(2).dice(Dice::seeded(1));
+    builder.queue(queue).max_wait(100 * 3_600 * S).clock(clock().clock()).build().unwrap()
+}
+
+/// The only unit is refunded while a request joins the queue. If the wake-up were lost, the request
+/// would wait for ever, because the clock stands still.
+#[test]
+fn refund_wakes_a_request_that_joins_at_that_moment() {
+    explore_within(2, || {
+        let limiter = RateLimiter::builder().quota(Quota::per_hour(1)).max_wait(2 * 3_600 * S);
+        let limiter = limiter.clock(clock().clock()).build().unwrap();
+        let permit = limiter.try_acquire_owned().unwrap();
+        let refund = thread::spawn(move || permit.refund());
+        assert!(block_on(limiter.acquire()).is_ok());
+        refund.join().unwrap();
+        assert_eq!(limiter.queued(), 0);
+    });
+}
+
+/// A request of another account displaces one that is about to wait. It learns of it.
+#[test]
+fn displaced_request_is_woken_and_rejected() {
+    explore_within(2, || {
+        let limiter = with_queue(2);
+        limiter.check(&1).unwrap();
+        limiter.check(&2).unwrap();
+        let mut head = Box::pin(limiter.acquire(&1));
+        assert!(is_pending(head.as_mut()));
+        let other = {
+            let limiter = limiter.clone();
+            thread::spawn(move || {
+                let mut other = Box::pin(limiter.acquire(&2));
+                let is_waiting = is_pending(other.as_mut());
+                (is_waiting, limiter.queued())
+            })
+        };
+        let mut second = Box::pin(limiter.acquire(&1));
+        let was_waiting = is_pending(second.as_mut());
+        let (is_waiting, _) = other.join().unwrap();
+        assert!(is_waiting, "a lighter account finds a place");
+        // Either there was a free place for it, as the other one has left again, or it is evicted.
+        if was_waiting && limiter.queued() < 2 {
+            assert_eq!(block_on(second).map(drop).unwrap_err().reason(), Reason::Evicted);
+        } else {
+            drop(second);
+        }
+        drop(head);
+        assert_eq!(limiter.queued(), 0);
+    });
+}
+
+/// A request is displaced while its caller gives it up. Its place is given up once.
+#[test]
+fn request_that_leaves_while_it_is_displaced_leaves_once() {
+    explore_within(2, || {
+        let limiter = with_queue(2);
+        limiter.check(&1).unwrap();
+        limiter.check(&2).unwrap();
+        let (mut head, mut second) = (Box::pin(limiter.acquire(&1)), Box::pin(limiter.acquire(&1)));
+        assert!(is_pending(head.as_mut()) && is_pending(second.as_mut()));
+        let other = {
+            let limiter = limiter.clone();
+            thread::spawn(move || {
+                let mut other = Box::pin(limiter.acquire_owned(&2));
+                assert!(is_pending(other.as_mut()));
+                other
+            })
+        };
+        drop(second);
+        let other = other.join().unwrap();
+        assert_eq!(limiter.queued(), 2);
+        drop((head, other));
+        assert_eq!(limiter.queued(), 0);
+        assert!(is_pending(Box::pin(limiter.acquire(&1)).as_mut()), "it finds a place");
+    });
+}
+
+/// The limiter is closed while a request joins the queue.
+#[test]
+fn request_that_joins_at_the_close_is_rejected() {
+    explore_within(2, || {
+        let limiter = with_queue(2);
+        limiter.check(&1).unwrap();
+        let close = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.close())
+        };
+        assert_eq!(block_on(limiter.acquire(&1)).map(drop).unwrap_err().reason(), Reason::Closed);
+        close.join().unwrap();
+        assert_eq!(limiter.queued(), 0);
+    });
 }

@@ -166,6 +166,37 @@ fn quota_changed_to_and_fro_admits_no_further_burst() {
     assert_eq!(now(|| global.check()), 1_000);
 }
 
+/// An operator lowered 1,000 a day by mistake, and took it back. Every known account lost 990 units
+/// for a day, even one that had sent a single request.
+#[test]
+fn lowering_by_mistake_takes_nothing_from_light_accounts() {
+    let time = ManualTime::new();
+    let high = Quota::per_day(1_000);
+    let global = RateLimiter::builder().quota(high).clock(time.clock()).build().unwrap();
+    let keyed = KeyedRateLimiter::<u64>::builder().quota(high).clock(time.clock()).build().unwrap();
+    let tiered = TieredRateLimiter::<u64>::builder().global(high).class(Class::new("all"));
+    let tiered = tiered.clock(time.clock()).build().unwrap();
+    time.advance(100_000 * S);
+    global.check().unwrap();
+    tiered.check(&1).unwrap();
+    keyed.check(&1).unwrap(); // light
+    keyed.check_n(&2, 1_000).unwrap(); // heavy
+    for low in [Quota::per_day(10), high.burst(10)] {
+        global.set_quota(low).unwrap();
+        keyed.set_quota(low).unwrap();
+        tiered.set_global(low).unwrap();
+        // Before it is taken back, each account sends a request if it can.
+        let _ = (global.check(), tiered.check(&1), keyed.check(&1), keyed.check(&2));
+        time.advance(60 * S);
+        global.set_quota(high).unwrap();
+        keyed.set_quota(high).unwrap();
+        tiered.set_global(high).unwrap();
+    }
+    let left = [global.remaining(), tiered.remaining(&1), keyed.remaining(&1), keyed.remaining(&2)];
+    assert!(left[..3].iter().all(|left| *left >= 996), "{left:?}");
+    assert!(left[3] <= 2, "{left:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 256, ..ProptestConfig::default() })]
 

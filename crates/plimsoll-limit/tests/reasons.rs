@@ -317,7 +317,7 @@ fn fair_request_behind_its_own_queue_states_what_it_waits_for() {
     limiter.check(&1).unwrap();
     let mut waiter = spawn(limiter.acquire(&1));
     assert_pending!(waiter.poll());
-    assert_eq!(rejection(limiter.try_acquire(&1)), ("fair", Reason::Limited));
+    assert_eq!(rejection(limiter.try_acquire(&1)), ("fair/cap", Reason::Limited));
 }
 
 /// If one limiter of a tuple rejects, the earlier ones are refunded, for either reason.

@@ -97,9 +97,9 @@ fn unit_of_a_shared_limit_wakes_one_of_many_accounts() {
 }
 
 /// A client that never waited, but tried again and again, took each unit from the one that waited
-/// for it.
+/// for it. Then the one that waited took each unit. Now each has its share.
 #[test]
-fn waiter_for_a_shared_limit_is_not_overtaken_by_try_acquire() {
+fn waiter_and_client_that_tries_again_have_equal_shares() {
     let time = ManualTime::new();
     let tiered = TieredRateLimiter::<&str>::builder()
         .global(Quota::per_second(100).burst(1))
@@ -118,7 +118,8 @@ fn waiter_for_a_shared_limit_is_not_overtaken_by_try_acquire() {
         }
         time.advance(Duration::from_millis(1));
     }
-    assert!(by_waiting >= 900, "{by_waiting} of 1,000 by waiting, {by_trying} by trying");
+    let told = format!("{by_waiting} of 1,000 by waiting, {by_trying} by trying");
+    assert!((490..=510).contains(&by_waiting) && by_trying >= 490, "{told}");
 }
 
 #[derive(Default)]

@@ -113,8 +113,9 @@ impl<K: Hash + Eq + Clone> KeyedCircuitBreaker<K> {
 impl<K> KeyedCircuitBreakerBuilder<K> {
     /// Sets the maximum number of keys that have a breaker.
     ///
-    /// Choose more than are in use at the same time. A breaker is created, and takes memory, when
-    /// its key is first used. Default: 1,024. Range: 1 to 2³² − 1.
+    /// Choose more than are in use at the same time. A breaker is created, and takes
+    /// [memory](KeyedCircuitBreaker#memory), when its key is first used. Default: 1,024. Range: 1
+    /// to 2³² − 1.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.config.max_keys = max_keys;
         self

@@ -8,12 +8,12 @@ pub(crate) mod word;
 
 use crate::config::CircuitBreakerConfig;
 use crate::loss::Loss;
-use crate::machine::{CircuitMachine, CircuitState};
+use crate::machine::{CircuitMachine, CircuitState, Growth};
 use crate::meter::Meters;
 use crate::status::Cause;
 use crate::trip::Trip;
 use live::LiveSettings;
-use overdue::InFlight;
+use overdue::OverdueCalls;
 use plimsoll_core::parts::Identity;
 use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover};
 use plimsoll_core::{Account, Clock, ControlError, Dice, Event, Instant, Observer};
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) word: AtomicU64,
     live: LiveSettings,
     meters: Meters,
-    in_flight: InFlight,
+    in_flight: OverdueCalls,
     /// The bounds of the phase in nanoseconds. They are written before the word.
     since: AtomicU64,
     pub(crate) until: AtomicU64,
@@ -76,7 +76,7 @@ impl Shared {
         let Identity { name, clock, dice, observer } = identity;
         let now = clock.now();
         let (live, meters) = (LiveSettings::new(&config), Meters::new());
-        let in_flight = InFlight::new(config.call_timeout, now);
+        let in_flight = OverdueCalls::new(config.call_timeout, now);
         meters.set(&config.trips, now);
         let state = State {
             config,
@@ -151,9 +151,13 @@ impl Shared {
             self.seen.store((cause.of_rejections() as u64) << CAUSE, Ordering::Relaxed);
             self.span.store(0, Ordering::Relaxed);
         }
-        let bad = !matches!(cause, Cause::Operator(_) | Cause::NoVerdict);
+        let growth = match cause {
+            Cause::Operator(_) | Cause::NoVerdict => Growth::Same,
+            Cause::PushedBack => Growth::First,
+            _ => Growth::Longer,
+        };
         let State { machine, config, .. } = &mut *state;
-        machine.open(self.clock.now(), &config.open_time, self.dice.uniform(), bad);
+        machine.open(self.clock.now(), &config.open_time, self.dice.uniform(), growth);
         self.state_changed(state, cause)
     }
 
@@ -240,7 +244,8 @@ impl Shared {
         self.replace(&mut self.lock(), config);
     }
 
-    /// Replaces the settings under the lock. The phase stays.
+    /// Replaces the settings under the lock. The phase stays. Open time and leases may become
+    /// shorter.
     fn replace(&self, state: &mut State, config: Arc<CircuitBreakerConfig>) {
         if config.trips != state.config.trips {
             self.meters.set(&config.trips, self.clock.now());
@@ -250,6 +255,7 @@ impl Shared {
             self.in_flight.set(config.call_timeout, self.clock.now());
         }
         self.live.set(&config);
+        state.machine.shorten(self.clock.now(), &config);
         state.config = config;
         self.publish(state);
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 ///
 /// The window is as long as the call time-out. Calls that started in a slice that has left it and
 /// did not end are overdue. Each slice is looked at once, when it leaves.
-pub(super) struct InFlight {
+pub(super) struct OverdueCalls {
     /// When to look next in nanoseconds, or `u64::MAX` without a call time-out.
     next: AtomicU64,
     /// The time from one look to the next in nanoseconds.
@@ -24,10 +24,10 @@ const NEVER: u64 = u64::MAX;
 
 // Relaxed throughout: each number stands for itself. A look that misses a call is made up for when
 // that call ends, because it counts as late then.
-impl InFlight {
+impl OverdueCalls {
     pub(super) fn new(call_timeout: Option<Duration>, now: Instant) -> Self {
         let window = SlidingWindow::new(call_timeout.unwrap_or(Duration::from_secs(1)));
-        let this = InFlight { next: AtomicU64::new(NEVER), pause: AtomicU64::new(0), window };
+        let this = OverdueCalls { next: AtomicU64::new(NEVER), pause: AtomicU64::new(0), window };
         this.set(call_timeout, now);
         this
     }

@@ -17,8 +17,9 @@ impl Shared {
     fn judge(&self, flags: Flags, pass: Pass, outcome: Outcome) -> (Call, Instant) {
         let now = if pass.probe().is_some() { self.clock.now() } else { self.now(flags) };
         // A call that was admitted while calls were not timed has no start.
-        let elapsed = (flags.is_timed() && pass.is_timed()).then(|| now.since(pass.started()));
-        let late = elapsed.is_some_and(|took| self.live.is_late(took));
+        let timed = flags.is_timed() && pass.is_timed();
+        let elapsed = timed.then(|| now.since(pass.started()));
+        let late = timed && self.live.is_late(pass.started(), now);
         let cancelled = outcome == Outcome::Cancelled;
         let outcome = match outcome {
             Outcome::Success | Outcome::Cancelled if late => Outcome::TimedOut,
@@ -41,7 +42,7 @@ impl Shared {
         if word as u32 == generation && outcome == Outcome::Success && !flags.has_slow() {
             let now = self.now(flags);
             let timed = flags.is_timed() && started != Pass::UNTIMED;
-            if !timed || !self.live.is_late(now.since(started)) {
+            if !timed || !self.live.is_late(started, now) {
                 if timed {
                     self.in_flight.end(generation, started);
                 }
@@ -137,7 +138,7 @@ impl Shared {
         let verdict = match pass.probe() {
             Some(id) => machine.free(id).then(|| machine.judge(call, config)).flatten(),
             // An outcome without a probe counts only if it is bad.
-            None => (machine.judge_bad(Some(call), config) == Some(true)).then_some(Verdict::Bad),
+            None => machine.judge_bad(call, config).flatten(),
         };
         match verdict {
             Some(Verdict::Healthy) => {
@@ -145,6 +146,7 @@ impl Shared {
                 self.state_changed(state, Cause::Probe);
             }
             Some(Verdict::Bad) => drop(self.open(state, Cause::Probe)),
+            Some(Verdict::PushedBack) => drop(self.open(state, Cause::PushedBack)),
             Some(Verdict::Unknown) => drop(self.open(state, Cause::NoVerdict)),
             None => {}
         }

@@ -40,7 +40,7 @@ impl<G: Settle> Permit<G> {
     /// Changes the charge of this permit to `actual` units, which may be less or more.
     ///
     /// For work whose cost is known only afterwards, such as the tokens of a language model or the
-    /// bytes of a response. It may be called again as the work goes on. What was charged too much
+    /// bytes of a response. It may be called again as the work continues. What was charged too much
     /// is refunded. What was charged too little becomes debt, of at most one burst, which later
     /// requests wait for. Of a tuple of gates, each gate that charges units is settled. Gates that
     /// charge none ignore it.

@@ -167,7 +167,8 @@ impl Counts {
         decision("refunded", "", REFUNDED);
         for (n, reason) in REASONS.iter().enumerate() {
             // The gate behind a shadow has rejected these requests, but they were not turned away.
-            // Read in this order: a rejection is emitted first, so the difference never falls.
+            // The rejection is emitted first, then the shadow's event. So the difference may be too
+            // large by the requests that are between the two, at most one in each thread.
             let rejected = self.total(REJECTED + n);
             total_of("rejected", reason.as_str(), rejected.saturating_sub(self.total(SHADOWED + n)));
             decision("shadowed", reason.as_str(), SHADOWED + n);

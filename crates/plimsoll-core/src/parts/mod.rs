@@ -21,7 +21,7 @@ pub use crate::time::instant::nanos;
 pub use crate::tower::{GatedFuture, QueuedFuture};
 pub use coop::{consume_budget, within_budget};
 pub use count::{SlidingWindow, StripedCounter};
-pub use queue::{Bounds, Discipline, OneOrMany, Position, Queue, Ticket};
+pub use queue::{Bounds, Discipline, FairQueue, FairTicket, OneOrMany, Position, Queue, Ticket};
 pub use semaphore::{Acquire, Capacity, FixedCapacity, Place, Semaphore, Start};
 pub use setup::{Identity, Setup};
 pub use sync::wake;

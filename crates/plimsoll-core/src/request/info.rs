@@ -1,8 +1,9 @@
-//! The cost and the priority of a request.
+//! The cost, the priority and the account of a request.
 
+use crate::Account;
 use std::fmt;
 
-/// Information about a request that a guard may use: its cost and its priority.
+/// Information about a request that a guard may use: its cost, its priority and its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestInfo {
@@ -10,6 +11,11 @@ pub struct RequestInfo {
     pub cost: u32,
     /// The priority, for guards that reject less important requests first. Default: normal.
     pub priority: Priority,
+    /// The account, for guards without keys that share a queue fairly. Default: none.
+    ///
+    /// Create all accounts of a guard under one secret. A keyed guard ignores it, because the key
+    /// names the account.
+    pub account: Option<Account>,
 }
 
 impl Default for RequestInfo {
@@ -19,9 +25,9 @@ impl Default for RequestInfo {
 }
 
 impl RequestInfo {
-    /// Creates the default: one unit, normal priority.
+    /// Creates the default: one unit, normal priority, no account.
     pub const fn new() -> Self {
-        RequestInfo { cost: 1, priority: Priority::NORMAL }
+        RequestInfo { cost: 1, priority: Priority::NORMAL, account: None }
     }
 
     /// Sets the cost in units.
@@ -35,6 +41,13 @@ impl RequestInfo {
     #[must_use]
     pub const fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Sets the account.
+    #[must_use]
+    pub const fn account(mut self, account: Account) -> Self {
+        self.account = Some(account);
         self
     }
 }

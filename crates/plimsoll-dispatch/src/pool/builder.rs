@@ -44,6 +44,14 @@ impl<T> DispatchBuilder<T> {
         self
     }
 
+    /// Sets the maximum number of callers that wait for a slot.
+    ///
+    /// Default: 1,024. Range: 0 to 2³¹ − 1.
+    pub fn queue(mut self, queue: u32) -> Self {
+        self.config.queue = queue;
+        self
+    }
+
     /// Sets which of the free slots is granted. Default: [`Random`](SlotPick::Random).
     pub fn pick(mut self, pick: SlotPick) -> Self {
         self.config.pick = pick;
@@ -73,14 +81,14 @@ impl<T> DispatchBuilder<T> {
     /// Returns an error naming the invalid setting, its value and the allowed range.
     pub fn build(self) -> Result<Dispatch<T>, ConfigError> {
         self.config.validate()?;
-        let DispatchConfig { name, slots, pick, max_idle, reuse_dropped } = self.config;
+        let DispatchConfig { name, slots, queue, pick, max_idle, reuse_dropped } = self.config;
         let Identity { name, clock, dice, observer } = self.setup.identity(&name);
         let cells = Chunks::new();
         cells.grow(slots);
         let hasher = dice.hasher();
         let slots = Slots::new(slots, pick, dice);
-        // Each caller brings its own longest wait, and thereby bounds the queue.
-        let semaphore = Semaphore::new(name, slots, clock.clone(), i32::MAX as u32, Duration::MAX);
+        // Each caller brings its own longest wait.
+        let semaphore = Semaphore::new(name, slots, clock.clone(), queue, Duration::MAX);
         Ok(Dispatch(Arc::new(Inner {
             name,
             clock,

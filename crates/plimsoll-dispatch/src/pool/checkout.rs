@@ -17,7 +17,8 @@ pub enum Checkout<T, H: AsRef<Dispatch<T>>> {
     Reuse(Lease<T, H>),
     /// An empty slot: the caller makes the resource.
     Make(Vacant<T, H>),
-    /// No slot: all are in use (`Busy`), the wait was too long (`Expired`), or it is `Closed`.
+    /// No slot: all are in use (`Busy`), too many callers wait (`Full`), the wait was too long
+    /// (`Expired`), or it is `Closed`.
     Busy(Rejected),
 }
 
@@ -73,8 +74,8 @@ impl<T> Dispatch<T> {
     /// Checks out a slot with its resource. Waits for at most `timeout` until one is free.
     ///
     /// Callers that wait are served in the order of their arrival, and no other request overtakes
-    /// them. A caller whose time is over is rejected with `Expired`. Only the rate of arrivals and
-    /// the timeouts bound how many callers wait: see [`queued`](Self::queued).
+    /// them. A caller whose time is over is rejected with `Expired`. If as many callers wait as
+    /// [`queue`](crate::DispatchConfig::queue) allows, a newcomer is rejected with `Full` at once.
     ///
     /// # Cancel safety
     /// Dropped while it waits, the future leaves the queue. A slot that was granted to it passes on

@@ -15,6 +15,11 @@ pub struct DispatchConfig {
     pub name: String,
     /// The number of slots. Default: 10, as in dispcount. Range: 1 to 2²⁰.
     pub slots: u32,
+    /// The maximum number of callers that wait for a slot. Default: 1,024. Range: 0 to 2³¹ − 1.
+    ///
+    /// It bounds [`checkout_within`](crate::Dispatch::checkout_within). Each caller brings its own
+    /// longest wait. More callers than get a slot within it only hold memory.
+    pub queue: u32,
     /// Which of the free slots is granted. Default: [`Random`](SlotPick::Random).
     pub pick: SlotPick,
     /// The longest time a resource may lie idle. Default: `None`, which means no limit.
@@ -41,6 +46,7 @@ impl Default for DispatchConfig {
         DispatchConfig {
             name: "dispatch".into(),
             slots: 10,
+            queue: 1_024,
             pick: SlotPick::Random,
             max_idle: None,
             reuse_dropped: false,
@@ -55,7 +61,8 @@ impl DispatchConfig {
     /// Returns an error naming the first invalid setting, its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check::name(&self.name)?;
-        check_slots(self.slots)
+        check_slots(self.slots)?;
+        check::queue(self.queue, Duration::MAX)
     }
 }
 

@@ -7,6 +7,16 @@ use plimsoll_core::{ControlError, Inspect};
 use std::sync::atomic::Ordering;
 
 impl<T> Dispatch<T> {
+    /// Changes the maximum number of callers that wait for a slot. Range: 0 to 2³¹ − 1.
+    ///
+    /// Callers that wait already stay.
+    ///
+    /// # Errors
+    /// Returns an error, and changes nothing, if `queue` is out of range.
+    pub fn set_queue(&self, queue: u32) -> Result<(), ControlError> {
+        Ok(self.0.semaphore.set_queue(queue)?)
+    }
+
     /// Changes which of the free slots is granted.
     pub fn set_pick(&self, pick: SlotPick) {
         self.0.slots().set_pick(pick);
@@ -37,6 +47,12 @@ impl<T> Dispatch<T> {
         self.0.semaphore.queued()
     }
 
+    /// Returns the maximum number of callers that wait for a slot.
+    #[doc(alias = "queue")]
+    pub fn queue_limit(&self) -> u32 {
+        self.0.semaphore.queue_limit()
+    }
+
     /// Returns which of the free slots is granted.
     pub fn pick(&self) -> SlotPick {
         self.0.slots().pick()
@@ -63,18 +79,24 @@ impl<T: Send> Inspect for Dispatch<T> {
         each("in_use", f64::from(self.in_use()));
         each("idle", self.idle() as f64);
         each("queued", f64::from(self.queued()));
+        each("queue", f64::from(self.queue_limit()));
         each("max_idle", self.max_idle().map_or(f64::INFINITY, |max_idle| max_idle.as_secs_f64()));
         each("reuse_dropped", f64::from(u8::from(self.reuse_dropped())));
     }
 
-    /// Settings: `slots`, `max_idle` (seconds, infinite for no limit) and `reuse_dropped` (0 or 1).
+    /// Settings: `slots`, `queue` (callers), `max_idle` (seconds, infinite for no limit) and
+    /// `reuse_dropped` (0 or 1).
     fn set(&self, setting: &str, value: f64) -> Result<(), ControlError> {
         match setting {
             "slots" => self.set_slots(check::whole("slots", value)?)?,
+            "queue" => self.set_queue(check::whole("queue", value)?)?,
             "max_idle" if value == f64::INFINITY => self.set_max_idle(None),
             "max_idle" => self.set_max_idle(check::seconds("max_idle", value)?),
             "reuse_dropped" => self.set_reuse_dropped(check::flag("reuse_dropped", value)?),
-            _ => return Err(ControlError::unknown(setting, &["slots", "max_idle", "reuse_dropped"])),
+            _ => {
+                let settings = &["slots", "queue", "max_idle", "reuse_dropped"];
+                return Err(ControlError::unknown(setting, settings));
+            }
         }
         Ok(())
     }

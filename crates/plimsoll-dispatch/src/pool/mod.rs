@@ -190,6 +190,7 @@ impl<T> fmt::Debug for Dispatch<T> {
             .field("slots", &self.slots())
             .field("in_use", &self.in_use())
             .field("queued", &self.queued())
+            .field("queue_limit", &self.queue_limit())
             .field("pick", &self.pick())
             .field("max_idle", &self.max_idle())
             .field("reuse_dropped", &self.reuse_dropped())

@@ -96,6 +96,7 @@ mod row;
 mod run;
 #[allow(dead_code)] // has more than today's cells use
 mod scenes;
+mod waiting;
 
 pub use cell::{Cell, Size};
 pub use guard::Guard;

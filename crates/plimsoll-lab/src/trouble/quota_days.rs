@@ -1,4 +1,5 @@
-//! Days on which a limiter sees little traffic, another quota, or a jump of time.
+//! Days on which a limiter sees little traffic, far too much of it, another quota, a jump of time, or
+//! many threads.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::trouble::row::Row;
 /// A limiter as one account sees it: whether a request is admitted, and how an operator changes the
 /// quota.
 pub(crate) struct Limiter {
-    pub(crate) try_acquire: Box<dyn Fn() -> bool>,
+    pub(crate) try_acquire: Box<dyn Fn() -> bool + Send + Sync>,
     pub(crate) set_quota: Box<dyn Fn(Quota)>,
 }
 
@@ -91,21 +92,100 @@ pub(crate) fn changed(build: Build, seed: u64) -> Vec<Row> {
 }
 
 /// The machine sleeps for 30 s, or time jumps by an hour, under twice the rate.
+///
+/// Meanwhile the burst fills up, as it was at the start. So the time after the jump is compared with
+/// the same time after the start.
 pub(crate) fn jumped(build: Build, seed: u64) -> Vec<Row> {
-    let quota = Quota::per_second(1_000);
     let jumps = [("the machine slept for 30 s", 30), ("time jumped by an hour", 3_600)];
     let rows = jumps.into_iter().flat_map(|(text, seconds)| {
         let alone = Alone::new(seed);
-        let Limiter { try_acquire, .. } = build(&alone, quota);
-        let second = || alone.calls(2_000.0, Duration::from_secs(1), &try_acquire) * 2_000.0;
-        second();
-        second();
+        let Limiter { try_acquire, .. } = build(&alone, QUOTA);
+        let second = || alone.calls(2.0 * RATE, S, &try_acquire) * 2.0 * RATE;
+        let start = [second(), second()];
         alone.time().advance(Duration::from_secs(seconds));
-        let (after, later) = (second(), second());
+        let after = [second(), second()];
+        let share = after[1] / start[1] * 100.0;
         [
-            Row::at_most(format!("admitted in the second after {text}"), after, 2_000.0, "units"),
-            Row::at_least(format!("admitted in the second second after {text}"), later, 950.0, "units"),
+            Row::at_most(format!("admitted in the second after {text}"), after[0], 2.0 * RATE, "units"),
+            Row::at_least(
+                format!("admitted in two seconds after {text}"),
+                after[0] + after[1],
+                1.9 * RATE,
+                "units",
+            ),
+            Row::at_least(format!("of the second second after the start, after {text}"), share, 95.0, "%"),
         ]
     });
     rows.collect()
+}
+
+const S: Duration = Duration::from_secs(1);
+const RATE: f64 = 1_000.0;
+const QUOTA: Quota = Quota::per_second(1_000);
+
+/// Every rejected request is sent again three times, at once: for ten seconds at twice the rate, and
+/// then for five at 0.7 of it.
+pub(crate) fn retried(build: Build, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let Limiter { try_acquire, .. } = build(&alone, QUOTA);
+    let retrying = || (0..4).any(|_| try_acquire());
+    let during = alone.calls(2.0 * RATE, 10 * S, retrying) * 2.0;
+    let after = alone.calls(0.7 * RATE, 5 * S, retrying);
+    vec![
+        Row::at_least("admitted at twice the rate", during * 100.0, 99.0, "% of the rate"),
+        Row::at_least("admitted then, at 0.7 of the rate", after * 100.0, 99.0, "%"),
+    ]
+}
+
+/// At 0.7 of the rate, the load rises twentyfold for a second.
+pub(crate) fn spiked(build: Build, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let Limiter { try_acquire, .. } = build(&alone, QUOTA);
+    let calls = |rate: f64, seconds: u32| alone.calls(rate * RATE, seconds * S, &try_acquire);
+    calls(0.7, 5);
+    let spike = calls(14.0, 1) * 14.0 * RATE;
+    let (after, later) = (calls(0.7, 1), calls(0.7, 4));
+    vec![
+        Row::at_most("admitted in the spike", spike, 2.0 * RATE, "units"),
+        Row::at_least("admitted in the second after it", after * 100.0, 95.0, "%"),
+        Row::at_least("admitted in the four seconds after that", later * 100.0, 99.0, "%"),
+    ]
+}
+
+/// The first ten seconds see ten times the rate.
+pub(crate) fn cold_start(build: Build, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let Limiter { try_acquire, .. } = build(&alone, QUOTA);
+    let (mut admitted, mut beyond) = (0.0, 0.0_f64);
+    for second in 1..=10 {
+        admitted += alone.calls(10.0 * RATE, S, &try_acquire) * 10.0 * RATE;
+        beyond = beyond.max(admitted - RATE * f64::from(1 + second));
+    }
+    vec![
+        Row::at_most("admitted beyond burst and rate", beyond, 0.0, "units"),
+        Row::at_least("admitted in ten seconds", admitted / RATE * 10.0, 95.0, "% of the rate"),
+    ]
+}
+
+/// Threads share one account, while time stands still: together they are admitted what one thread is,
+/// apart from `each` unit of each thread.
+pub(crate) fn many_threads(build: Build, seed: u64, each: f64) -> Vec<Row> {
+    const CALLS: u32 = 2_000;
+    let admitted = |threads: u32| {
+        let alone = Alone::new(seed);
+        let Limiter { try_acquire, .. } = build(&alone, QUOTA);
+        let count = || (0..CALLS).filter(|_| try_acquire()).count();
+        let counts = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
+            all.into_iter().map(|one| one.join().unwrap_or(usize::MAX / 64)).sum::<usize>()
+        });
+        counts as f64
+    };
+    let alone = admitted(1);
+    let mut rows = vec![Row::at_most("1 thread: admitted", alone, RATE, "units")];
+    rows.extend([2, 8, 64].map(|threads| {
+        let case = format!("{threads} threads: admitted, apart from one thread");
+        Row::at_most(case, (admitted(threads) - alone).abs(), each * f64::from(threads), "units")
+    }));
+    rows
 }

@@ -85,7 +85,7 @@ impl RateLimiterBuilder {
     pub fn build(self) -> Result<RateLimiter, ConfigError> {
         self.config.validate()?;
         let RateLimiterConfig { name, quota, queue, max_wait } = self.config;
-        let common = Common::new(self.setup.identity(&name), queue, max_wait);
+        let common = Common::new(self.setup.identity(&name), queue, max_wait, 1);
         let (live, bucket) = (LiveQuota::new(quota), Entry::counting(quota.gcra().interval));
         Ok(RateLimiter(Arc::new(Inner { common, live, bucket })))
     }

@@ -46,7 +46,7 @@ impl RateLimiter {
     pub fn credit(&self, units: u32) {
         let inner = &*self.0;
         inner.bucket.credit(EMPTY, inner.common.now(), units);
-        inner.common.queues.wake(EMPTY);
+        inner.wake_waiters();
     }
 
     /// Forgives all that is owed: the whole burst can be taken at once.

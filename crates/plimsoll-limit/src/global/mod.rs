@@ -4,6 +4,7 @@ mod config;
 mod controls;
 #[cfg(feature = "tower")]
 mod layer;
+mod waiting;
 
 pub use config::{RateLimiterBuilder, RateLimiterConfig};
 #[cfg(feature = "tower")]
@@ -17,8 +18,8 @@ use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::wait::acquire::{AcquireUnits, Attempt};
 use plimsoll_core::parts::check;
 use plimsoll_core::{
-    Account, Allowance, ControlError, Event, Gate, Inspect, Keyed, Outcome, Overload, Pack, Permit, Reason,
-    Rejected, RequestInfo, Settle, Wait, Words,
+    Allowance, ControlError, Event, Gate, Inspect, Keyed, Outcome, Overload, Pack, Permit, Reason, Rejected,
+    RequestInfo, Settle, Wait, Words,
 };
 use std::fmt;
 use std::future::Future;
@@ -112,7 +113,7 @@ impl Inner {
         // some of the units would seem to be replenished already.
         let now = self.common.time_of(self.live.rate());
         self.bucket.refund(now, units, at, interval);
-        self.common.queues.wake(EMPTY);
+        self.wake_waiters();
     }
 
     #[inline(always)]
@@ -122,7 +123,7 @@ impl Inner {
 }
 
 impl RateLimiter {
-    /// Charges one unit if one remains. Never waits, and never overtakes waiting requests.
+    /// Charges one unit if one remains. Never waits, and overtakes no waiting request of its size.
     ///
     /// # Errors
     /// `Throttled`, with the time until a unit is replenished; `Closed` after
@@ -203,37 +204,27 @@ impl RateLimiter {
         let common = &self.0.common;
         let decision = if common.queues.is_closed() {
             Err(common.closed())
-        } else if !common.queues.is_quiet() && common.queues.has(EMPTY) {
+        } else if common.queues.is_quiet() {
+            self.decide(units, |charge| charge)
+        } else if common.queues.has(self.queue(units)) {
             Err(self.rejected_behind(units))
         } else {
-            self.decide(units, |charge| charge)
+            self.pass(units)
         };
         common.emit(None, decision)
     }
 
-    /// Creates the rejection of a request that would overtake waiting requests.
-    #[cold]
-    fn rejected_behind(&self, units: u32) -> Rejected {
-        let (inner, common) = (&*self.0, &self.0.common);
-        let (rate, now) = (inner.live.rate(), common.now());
-        let free = inner.bucket.free(EMPTY, rate, now).unwrap_or(now);
-        let at = rate.take(free, now, units).err().unwrap_or(now);
-        // The waiting requests are served first, with at least one unit each.
-        let ahead = rate.interval.saturating_mul(common.queues.ahead(EMPTY));
-        inner.throttled(rate, units, now, at.saturating_add(ahead))
-    }
-
     /// Waits for one unit, for at most [`max_wait`](Self::max_wait).
     ///
-    /// Requests are served in the order of arrival. One that would wait too long is rejected as
-    /// soon as that is known.
+    /// Requests are served in the order of arrival. One that cannot be served in time is rejected
+    /// on arrival, with the time until it could be: see [Waiting](crate#waiting).
     ///
     /// # Cancel safety
     /// Dropped while it waits, the future leaves the queue and has charged nothing.
     ///
     /// # Errors
-    /// `Throttled` if it would wait too long, `Full` if the queue is full, `Expired` after the
-    /// longest wait, `Closed` after [`close`](Self::close).
+    /// `Throttled` if it would wait too long, `Full` if the queue is full, `Evicted` for a request
+    /// of the other size, `Expired` after the longest wait, `Closed` after [`close`](Self::close).
     ///
     /// # Examples
     /// ```
@@ -251,6 +242,9 @@ impl RateLimiter {
     }
 
     /// Waits for `units`, and charges all of them or none.
+    ///
+    /// More than one unit, and more than is replenished in 10 ms, is large. Large and small
+    /// requests wait side by side, each size in the order of arrival and with half of the rate.
     ///
     /// # Cancel safety
     /// As for [`acquire`](Self::acquire).
@@ -308,26 +302,6 @@ impl RateLimiter {
     /// the error of `work` itself.
     pub async fn run<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Overload<E>> {
         self.acquire().await?.run(work).await.map_err(Overload::Inner)
-    }
-}
-
-impl Attempt for RateLimiter {
-    type Charge = Charge;
-    fn charge(&self, units: u32, now: u64) -> Result<Charge, Rejected> {
-        let rate = self.0.live.rate();
-        match self.0.not_before(rate, now, units) {
-            NOW => Ok(Charge { units, at: now, interval: rate.interval }),
-            at => Err(self.0.throttled(rate, units, now, at)),
-        }
-    }
-    fn queue(&self) -> u64 {
-        EMPTY
-    }
-    fn account(&self) -> Option<Account> {
-        None
-    }
-    fn common(&self) -> &Common {
-        &self.0.common
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod tiered;
 
 use crate::setup::{Common, queue_controls};
 use crate::wait::acquire::{AcquireUnits, Attempt};
+use crate::wait::reserve::Size;
 use plimsoll_core::{
     Account, Allowance, ControlError, Event, Inspect, Keyed, Outcome, Permit, Reason, Rejected, RequestInfo,
     Settle,
@@ -47,9 +48,9 @@ where
 {
     /// Charges one unit to this account if one remains. Never waits.
     ///
-    /// It never overtakes waiting requests of the same account. In a
-    /// [`TieredRateLimiter`](crate::TieredRateLimiter) it does not overtake requests that wait for
-    /// a limit that the account shares, either.
+    /// It never overtakes waiting requests of the same account. While requests wait for a limit
+    /// that the account shares in a [`TieredRateLimiter`](crate::TieredRateLimiter), it is admitted
+    /// from the share of those that do not wait: see [Waiting](crate#waiting).
     ///
     /// # Errors
     /// - `Limited` if the account's own quota is used up.
@@ -118,10 +119,12 @@ where
         let (policy, common) = (&*self.0, self.0.common());
         let decision = if common.queues.is_closed() {
             Err(common.closed())
-        } else if !common.queues.is_quiet() && policy.is_behind(caller) {
+        } else if common.queues.is_quiet() {
+            policy.charge(caller, units, |charge| charge)
+        } else if common.queues.has(P::account(caller)) {
             Err(policy.rejected_behind(caller, units))
         } else {
-            policy.charge(caller, units, |charge| charge)
+            policy.charge_past(caller, units)
         };
         common.emit(Some(Account::new(P::account(caller))), decision)
     }
@@ -130,14 +133,16 @@ where
     ///
     /// Requests of one account are served in order. Accounts do not wait for each other, except for
     /// the limits that they share in a [`TieredRateLimiter`](crate::TieredRateLimiter). A request
-    /// that would wait too long is rejected as soon as that is known.
+    /// that cannot be served in time is rejected on arrival, with the time until it could be: see
+    /// [Waiting](crate#waiting).
     ///
     /// # Cancel safety
     /// Dropped while it waits, the future leaves the queue and has charged nothing.
     ///
     /// # Errors
     /// - `Limited` or `Throttled` if it would wait too long.
-    /// - `Full` if the queue of all accounts together is full.
+    /// - `Full` if the queue is full, and no account has more waiting requests than this one.
+    /// - `Evicted` if the queue is full, and a request of an account with fewer arrives.
     /// - `Expired` after the longest wait.
     /// - `Closed` after [`close`](Self::close).
     #[doc(alias = "until_key_ready")]
@@ -287,20 +292,20 @@ impl<H, P: QuotaPolicy> Unpin for KeyedAttempt<H, P> {}
 
 impl<H: Borrow<KeyedLimiter<P>>, P: QuotaPolicy> Attempt for KeyedAttempt<H, P> {
     type Charge = P::Charge;
-    fn charge(&self, units: u32, now: u64) -> Result<P::Charge, Rejected> {
-        self.limiter.borrow().0.charge_at(self.caller, units, now)
+    fn charge(&self, units: u32, now: u64, standing: Option<(usize, Size)>) -> Result<P::Charge, Rejected> {
+        self.limiter.borrow().0.charge_at(self.caller, units, now, standing)
     }
-    fn queue(&self) -> u64 {
+    fn queue(&self, _: u32) -> u64 {
         P::account(self.caller)
     }
     fn account(&self) -> Option<Account> {
         Some(Account::new(P::account(self.caller)))
     }
-    fn shared_queue(&self, rejected: &Rejected) -> Option<u64> {
-        self.limiter.borrow().0.shared_queue(rejected)
+    fn forecast(&self, units: u32, ahead: u64, now: u64) -> Option<Rejected> {
+        self.limiter.borrow().0.forecast(self.caller, units, ahead, now)
     }
-    fn is_behind(&self) -> bool {
-        self.limiter.borrow().0.is_behind(self.caller)
+    fn shared_limit(&self, units: u32, rejected: &Rejected) -> Option<(usize, Size)> {
+        self.limiter.borrow().0.shared_limit(units, rejected)
     }
     fn common(&self) -> &Common {
         self.limiter.borrow().0.common()

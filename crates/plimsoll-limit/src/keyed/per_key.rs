@@ -11,6 +11,7 @@ use crate::setup::{
 };
 use crate::table::gcra_table::{GcraTable, NotBefore};
 use crate::table::{Crowd, Table};
+use crate::wait::reserve::Size;
 use crate::{Quota, WhenFull, quota};
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{Allowance, ConfigError, ControlError, Rejected, setup_setters};
@@ -151,7 +152,13 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         }
     }
 
-    fn charge_at(&self, caller: PerKeyCaller, units: u32, now: u64) -> Result<KeyedCharge, Rejected> {
+    fn charge_at(
+        &self,
+        caller: PerKeyCaller,
+        units: u32,
+        now: u64,
+        _: Option<(usize, Size)>,
+    ) -> Result<KeyedCharge, Rejected> {
         let (hash, rate) = (caller.hash, self.rate_now(caller));
         match self.accounts.take(hash, rate, now, units) {
             Ok(_) => Ok(Self::charged(PerKeyCaller { hash, rate }, units, now)),
@@ -181,13 +188,22 @@ impl<K: ?Sized> QuotaPolicy for PerKey<K> {
         self.accounts.credit(caller.hash, self.common.now(), units);
     }
 
+    fn forecast(&self, caller: PerKeyCaller, units: u32, ahead: u64, now: u64) -> Option<Rejected> {
+        let rate = self.rate_now(caller);
+        let (free, reason) = self.accounts.free_or_room(caller.hash, rate, now);
+        let at = rate.not_before(free, rate.interval.saturating_mul(ahead), now, units)?;
+        Some(rejected(self.common.name, reason, rate, units, now, at))
+    }
+
     fn rejected_behind(&self, caller: PerKeyCaller, units: u32) -> Rejected {
         let (rate, now) = (caller.rate, self.common.now());
-        let (free, reason) = self.accounts.free_or_room(caller.hash, rate, now);
-        let at = rate.take(free, now, units).err().unwrap_or(now);
-        // The waiting requests are served first, with at least one unit each.
-        let ahead = rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        rejected(self.common.name, reason, rate, units, now, at.saturating_add(ahead))
+        let behind = || {
+            // There are enough units for all of them, but the waiting requests are served first.
+            let (_, reason) = self.accounts.free_or_room(caller.hash, rate, now);
+            rejected(self.common.name, reason, rate, units, now, now.saturating_add(rate.interval))
+        };
+        let ahead = self.common.queues.ahead(caller.hash);
+        self.forecast(caller, units, ahead, now).unwrap_or_else(behind)
     }
 
     fn remaining(&self, caller: PerKeyCaller) -> u32 {
@@ -272,8 +288,9 @@ impl<K: ?Sized> KeyedRateLimiter<K> {
     /// Changes the quota of every key. Units that are charged stay charged.
     ///
     /// If the new burst is smaller, what an account owes beyond it is forgiven. So no account waits
-    /// for longer than the new burst takes to be replenished. If it is larger, the difference can be
-    /// taken at once, except what a change has just forgiven. The call visits the whole table once.
+    /// for longer than the new burst takes to be replenished. If it is larger, the difference can
+    /// be taken at once, except what a change has just forgiven. The call visits the whole table
+    /// once.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, or if a
@@ -358,9 +375,9 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
     /// Sets the closure that states the quota of a key, called for each request.
     ///
     /// The quota of a key may change. Units that are charged stay charged, except that what is owed
-    /// beyond a smaller burst is forgiven. So let it depend on the account, not on the request: an account
-    /// whose quota changes to and fro gets more than either. An invalid quota admits nothing.
-    /// Default: all keys have the same quota.
+    /// beyond a smaller burst is forgiven. So let it depend on the account, not on the request: an
+    /// account whose quota changes to and fro gets more than either. An invalid quota admits
+    /// nothing. Default: all keys have the same quota.
     pub fn quota_of(mut self, quota_of: impl Fn(&K) -> Quota + Send + Sync + 'static) -> Self {
         self.quota_of = Some(Arc::new(quota_of));
         self
@@ -384,7 +401,7 @@ impl<K: ?Sized> KeyedRateLimiterBuilder<K> {
             live: LiveQuota::new(quota),
             quota_of: self.quota_of,
             accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
-            common: Common::new(identity, queue, max_wait),
+            common: Common::new(identity, queue, max_wait, 0),
         })))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::setup::Common;
 use crate::table::Table;
+use crate::wait::reserve::Size;
 use plimsoll_core::{Allowance, ControlError, Pack, Rejected};
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -41,8 +42,20 @@ pub trait QuotaPolicy: Debug + Sized {
         units: u32,
         wrap: impl FnOnce(Self::Charge) -> T,
     ) -> Result<T, Rejected>;
+    /// Charges the caller as of the clock's time, while requests of other accounts wait.
+    fn charge_past(&self, caller: Self::Caller, units: u32) -> Result<Self::Charge, Rejected> {
+        self.charge(caller, units, |charge| charge)
+    }
     /// Charges the caller as of `now`, for a waiting request.
-    fn charge_at(&self, caller: Self::Caller, units: u32, now: u64) -> Result<Self::Charge, Rejected>;
+    ///
+    /// `standing` is the shared limit at which it is the head of the queue of its size.
+    fn charge_at(
+        &self,
+        caller: Self::Caller,
+        units: u32,
+        now: u64,
+        standing: Option<(usize, Size)>,
+    ) -> Result<Self::Charge, Rejected>;
     /// Refunds a charge. Units that were replenished meanwhile are not returned twice.
     fn refund(&self, charge: Self::Charge);
     /// Changes a charge to `actual` units.
@@ -52,14 +65,13 @@ pub trait QuotaPolicy: Debug + Sized {
     /// Gives the account up to `units` of its own quota.
     fn credit(&self, caller: Self::Caller, units: u32);
 
-    /// Returns whether requests wait that are served before one of this caller.
-    fn is_behind(&self, caller: Self::Caller) -> bool {
-        self.common().queues.has(Self::account(caller))
-    }
-    /// Creates the rejection of a request that would overtake waiting requests.
+    /// Returns the rejection that holds until the request is served at the earliest, if requests of
+    /// the account wait for `ahead` units. Returns `None` if there are enough for all of them.
+    fn forecast(&self, caller: Self::Caller, units: u32, ahead: u64, now: u64) -> Option<Rejected>;
+    /// Creates the rejection of a request that would overtake waiting requests of the account.
     fn rejected_behind(&self, caller: Self::Caller, units: u32) -> Rejected;
-    /// Returns the queue of the limit that rejected a request, if many accounts share that limit.
-    fn shared_queue(&self, _rejected: &Rejected) -> Option<u64> {
+    /// Returns the limit that rejected a request, if one request of each account waits for it.
+    fn shared_limit(&self, _units: u32, _rejected: &Rejected) -> Option<(usize, Size)> {
         None
     }
 

@@ -14,6 +14,14 @@ pub(crate) struct Rate {
     pub(crate) at_most: u32,
 }
 
+/// Units that a larger burst does not give to buckets that were forgiven as many.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Withheld {
+    pub(crate) units: u32,
+    /// Such a bucket owes units until this instant at least, by the new rate.
+    pub(crate) from: u64,
+}
+
 /// The instant of a request for more units than the burst.
 pub(crate) const NEVER: u64 = u64::MAX;
 
@@ -45,6 +53,11 @@ impl Rate {
         let next = free.max(now).saturating_add(self.cost(units));
         let earliest = next.saturating_sub(self.span());
         if earliest <= now { Ok(next) } else { Err(earliest) }
+    }
+
+    /// Returns the instant before which there are not `units`, if `owed` is charged first.
+    pub(crate) fn not_before(self, free: u64, owed: u64, now: u64, units: u32) -> Option<u64> {
+        self.take(free.max(now).saturating_add(owed), now, units).err()
     }
 
     /// Returns the number of whole units that remain at `now`.

@@ -1,6 +1,6 @@
 //! A quota that can be changed while it is read.
 
-use super::gcra::Rate;
+use super::gcra::{Rate, Withheld};
 use crate::Quota;
 use plimsoll_core::ControlError;
 use plimsoll_core::parts::sync::{AtomicU64, Mutex, MutexGuard, Ordering, recover};
@@ -33,6 +33,9 @@ struct Setting {
     peak: u32,
     // From then on, a bucket of that burst would be full again, whatever was taken before.
     peak_until: u64,
+    // The instant from which a bucket owes nothing that owed its whole burst when that was lowered,
+    // and from which nothing was taken since. One that owes less was forgiven nothing.
+    forgiven: u64,
 }
 
 /// A change of a quota.
@@ -40,8 +43,8 @@ struct Setting {
 pub(crate) struct Change {
     pub(crate) quota: Quota,
     pub(crate) rate: Rate,
-    /// The units by which the burst was raised again, after lowering it has forgiven as many.
-    pub(crate) withheld: u32,
+    /// What is withheld, because the burst was raised again after lowering it has forgiven units.
+    pub(crate) withheld: Withheld,
     /// Whether the interval has changed, so that requests notice the change as well.
     pub(crate) raced: bool,
 }
@@ -56,7 +59,7 @@ impl RateWords {
 impl LiveQuota {
     pub(crate) fn new(quota: Quota) -> Self {
         let slot = || RateWords::new(quota.gcra());
-        let setting = Mutex::new(Setting { quota, peak: 0, peak_until: 0 });
+        let setting = Mutex::new(Setting { quota, peak: 0, peak_until: 0, forgiven: 0 });
         LiveQuota { changes: AtomicU64::new(0), even: slot(), odd: slot(), setting }
     }
 
@@ -115,20 +118,29 @@ impl LiveQuota {
 }
 
 impl Setting {
-    /// Sets the quota. Returns the units that are withheld.
+    /// Sets the quota. Returns the units that are withheld, and from which buckets.
     ///
     /// A bucket whose burst is lowered forgives what is owed beyond it. If the burst is raised
     /// again before the larger one would have filled up, the difference is not given out: else each
-    /// change to and fro would be a burst.
-    fn change(&mut self, quota: Quota, old: Rate, new: Rate, now: u64) -> u32 {
+    /// change to and fro would be a burst. Buckets that were forgiven nothing lose nothing.
+    fn change(&mut self, quota: Quota, old: Rate, new: Rate, now: u64) -> Withheld {
         if now >= self.peak_until {
-            (self.peak, self.peak_until) = (0, 0);
+            (self.peak, self.peak_until, self.forgiven) = (0, 0, u64::MAX);
         }
+        // A nanosecond less: see `Entry::rescale`.
+        let carried = |withheld| match self.forgiven {
+            u64::MAX => u64::MAX,
+            free => new.carried(free, now, old.interval, withheld, new.span()).saturating_sub(1),
+        };
+        let units = self.peak.min(new.burst).saturating_sub(old.burst);
+        let (from, forgiven) = (carried(0), carried(units));
+        self.forgiven = forgiven;
         if new.burst < old.burst {
             self.peak = self.peak.max(old.burst);
             self.peak_until = self.peak_until.max(now.saturating_add(old.span()));
+            self.forgiven = forgiven.min(now.saturating_add(new.span()).saturating_sub(1));
         }
         self.quota = quota;
-        self.peak.min(new.burst).saturating_sub(old.burst)
+        Withheld { units, from }
     }
 }

@@ -20,7 +20,7 @@
 //! preempted until the next unit was replenished: before that the states differ, because each such
 //! account owes a few nanoseconds less at first, another number each. See [`Snapshot::offset`].
 
-use crate::quota::gcra::{NEVER, Rate, refunded};
+use crate::quota::gcra::{NEVER, Rate, Withheld, refunded};
 use plimsoll_core::parts::TWO_TICKS;
 use plimsoll_core::parts::sync::{AtomicU64, Backoff, Ordering};
 
@@ -69,7 +69,7 @@ fn owes_too_much(free: u64, rate: Rate, now: u64) -> bool {
 #[derive(Clone, Copy)]
 struct Carry {
     rate: Rate,
-    withheld: u32,
+    withheld: Withheld,
     /// The longest time that is owed then, if the interval is already that of the rate.
     max: u64,
 }
@@ -78,13 +78,19 @@ impl Carry {
     /// On the way of a request. More than the burst may be owed: units that were charged after the
     /// fact, or a unit that was taken while the rate changed.
     fn lazily(rate: Rate) -> Self {
-        Carry { rate, withheld: 0, max: rate.max_owed() }
+        Carry { rate, withheld: Withheld::default(), max: rate.max_owed() }
     }
 
     fn free(self, free: u64, tag: u64, now: u64) -> u64 {
         let from = interval_of(tag);
         let max = if from == self.rate.interval { self.max } else { self.rate.span() };
-        self.rate.carried(free, now, from, self.withheld, max)
+        let carried = |units| self.rate.carried(free, now, from, units, max);
+        let before = carried(0);
+        if self.withheld.units > 0 && before >= self.withheld.from {
+            carried(self.withheld.units)
+        } else {
+            before
+        }
     }
 }
 
@@ -302,11 +308,12 @@ impl Entry {
     }
 
     /// Counts what is owed by this rate from now on, whichever account the entry is of. The units
-    /// that are `withheld` are owed, too. `raced` states that requests may have done so already.
+    /// that are `withheld` from it are owed, too. `raced` states that requests may have done so
+    /// already.
     ///
     /// It does so at once. If it waited for the next request, units would be replenished by the old
     /// interval until then.
-    pub(crate) fn recount(&self, rate: Rate, withheld: u32, raced: bool, now: u64) {
+    pub(crate) fn recount(&self, rate: Rate, withheld: Withheld, raced: bool, now: u64) {
         let hash = self.hash();
         let Some((tag, free)) = self.read(hash) else { return };
         let carry = Carry { rate, withheld, max: if raced { rate.max_owed() } else { rate.span() } };

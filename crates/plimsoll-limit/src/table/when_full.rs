@@ -18,6 +18,10 @@ pub enum WhenFull {
     /// the keys of others. What the evicted account owed is forgotten: it can take as many units
     /// once more. To make the limiter forget an account that was rejected, a flood must use up the
     /// whole quota of each of its keys.
+    ///
+    /// So while the table is "crowded", the sum of all accounts has no bound. A quota that all of
+    /// them share gives it one, such as [`global`](crate::TieredRateLimiterBuilder::global) of a
+    /// [`TieredRateLimiter`](crate::TieredRateLimiter).
     #[default]
     Evict,
     /// Rejects the new account with `Throttled` until there is room.

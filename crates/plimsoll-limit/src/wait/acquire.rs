@@ -1,6 +1,7 @@
 //! The future that waits for units.
 
-use super::queues::Waiter;
+use super::reserve::Size;
+use super::waiter::{NotQueued, Waiter};
 use crate::setup::Common;
 use pin_project_lite::pin_project;
 use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Sleep, within_budget};
@@ -16,21 +17,21 @@ pub trait Attempt: Unpin {
     /// The units that were charged.
     type Charge: Send;
     /// Charges the units as of `now`, or returns when to try again. Emits no event, and does not
-    /// check whether other requests wait.
-    fn charge(&self, units: u32, now: u64) -> Result<Self::Charge, Rejected>;
-    /// Returns the queue of the account.
-    fn queue(&self) -> u64;
+    /// check whether other requests of the account wait.
+    ///
+    /// `standing` is the shared limit at which the request is the head of the queue of its size.
+    fn charge(&self, units: u32, now: u64, standing: Option<(usize, Size)>)
+    -> Result<Self::Charge, Rejected>;
+    /// Returns the queue for a request of this many units: that of its account.
+    fn queue(&self, units: u32) -> u64;
     /// Returns the account, for events.
     fn account(&self) -> Option<Account>;
-    /// Returns the queue of the limit that rejected the request, if many accounts share that limit.
-    /// One request of each account waits there.
-    fn shared_queue(&self, _rejected: &Rejected) -> Option<u64> {
-        None
-    }
-    /// Returns whether other requests are served first: of the same account, or for a shared limit.
-    fn is_behind(&self) -> bool {
-        self.common().queues.has(self.queue())
-    }
+    /// Returns the rejection that holds until the request is served at the earliest, if requests of
+    /// the account wait for `ahead` units. Returns `None` if there are enough for all of them.
+    fn forecast(&self, units: u32, ahead: u64, now: u64) -> Option<Rejected>;
+    /// Returns the limit that rejected the request, if many accounts share that limit. One request
+    /// of each account waits there.
+    fn shared_limit(&self, units: u32, rejected: &Rejected) -> Option<(usize, Size)>;
     /// Returns what all limiters have in common.
     fn common(&self) -> &Common;
 }
@@ -97,8 +98,9 @@ struct Joined {
 }
 
 impl Joined {
-    fn is_in(&self, queue: u64) -> bool {
-        self.waiter.as_ref().is_some_and(|waiter| waiter.account() == queue)
+    /// Returns the shared limit for which the request waits.
+    fn standing(&self) -> Option<(usize, Size)> {
+        self.waiter.as_ref()?.standing()
     }
 
     /// Leaves the queue. The next waiter becomes its head.
@@ -120,6 +122,11 @@ impl<A: Attempt> AcquireUnits<A> {
     fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<A::Charge, Rejected>> {
         let mut this = self.project();
         let common = this.attempt.common();
+        if let Some(waiter) = &this.own.waiter
+            && !waiter.has_place(cx.waker().clone())
+        {
+            return Poll::Ready(Err(common.evicted(common.clock.now().since(*this.since))));
+        }
         loop {
             match this.stage.as_mut().project() {
                 ProgressProj::New => {
@@ -128,19 +135,27 @@ impl<A: Attempt> AcquireUnits<A> {
                     }
                     *this.since = common.clock.now();
                     *this.until = *this.since + common.queues.max_wait().min(*this.max_wait);
-                    if common.queues.is_quiet() || !this.attempt.is_behind() {
-                        match this.attempt.charge(*this.units, this.since.as_nanos()) {
+                    let (units, queue) = (*this.units, this.attempt.queue(*this.units));
+                    let (since, until) = (*this.since, *this.until);
+                    let now = since.as_nanos();
+                    if common.queues.is_quiet() || !common.queues.has(queue) {
+                        match this.attempt.charge(units, now, None) {
                             // There are not enough units in time, or never.
-                            Err(rejected) if !is_in_time(&rejected, *this.since, *this.until) => {
+                            Err(rejected) if !is_in_time(&rejected, since, until) => {
                                 return Poll::Ready(Err(rejected));
                             }
                             Err(_) => {}
                             charged => return Poll::Ready(charged),
                         }
                     }
-                    let waiter = match common.queues.join(this.attempt.queue(), true) {
+                    let hopeless = |ahead| {
+                        let rejected = this.attempt.forecast(units, ahead, now);
+                        rejected.filter(|rejected| !is_in_time(rejected, since, until))
+                    };
+                    let waiter = match common.queues.join(queue, units, cx.waker().clone(), hopeless) {
                         Ok(waiter) => this.own.waiter.insert(waiter),
-                        Err(queued) => return Poll::Ready(Err(common.full(queued))),
+                        Err(NotQueued::Full(queued)) => return Poll::Ready(Err(common.full(queued))),
+                        Err(NotQueued::Hopeless(rejected)) => return Poll::Ready(Err(rejected)),
                     };
                     let head = waiter.become_head(this.until.since(*this.since));
                     this.stage.set(Progress::Queued { head, shared: false });
@@ -160,8 +175,15 @@ impl<A: Attempt> AcquireUnits<A> {
                         return Poll::Ready(Err(common.closed()));
                     }
                     let now = common.clock.now();
-                    let rejected = match this.attempt.charge(*this.units, now.as_nanos()) {
-                        Ok(charge) => return Poll::Ready(Ok(charge)),
+                    let standing = this.shared.standing();
+                    let charge = this.attempt.charge(*this.units, now.as_nanos(), standing);
+                    let rejected = match charge {
+                        Ok(charge) => {
+                            if let Some((index, size)) = standing {
+                                common.queues.shared(index).spend(size);
+                            }
+                            return Poll::Ready(Ok(charge));
+                        }
                         Err(rejected) => rejected,
                     };
                     if now >= *this.until {
@@ -170,24 +192,25 @@ impl<A: Attempt> AcquireUnits<A> {
                     if !is_in_time(&rejected, now, *this.until) {
                         return Poll::Ready(Err(rejected));
                     }
-                    match this.attempt.shared_queue(&rejected) {
+                    let mut wait = rejected.retry_after().unwrap_or_default();
+                    match (this.attempt.shared_limit(*this.units, &rejected), standing) {
                         // Its own quota rejects it. Other accounts may use the shared limits
                         // meanwhile.
-                        None => this.shared.leave(),
+                        (None, _) => this.shared.leave(),
+                        (Some((index, _)), Some((same, size))) if index == same => {
+                            wait = common.queues.shared(index).patience(size, wait);
+                        }
                         // One request of each account waits for a shared limit, in order, so that
                         // one unit does not wake all of them.
-                        Some(queue) if !this.shared.is_in(queue) => {
+                        (Some((index, size)), _) => {
                             this.shared.leave();
-                            if let Ok(waiter) = common.queues.join(queue, false) {
-                                let waiter = this.shared.waiter.insert(waiter);
-                                let head = waiter.become_head(this.until.since(now));
-                                this.stage.set(Progress::Queued { head, shared: true });
-                                continue;
-                            }
+                            let waiter = this.shared.waiter.insert(common.queues.join_shared(index, size));
+                            let head = waiter.become_head(this.until.since(now));
+                            this.stage.set(Progress::Queued { head, shared: true });
+                            continue;
                         }
-                        Some(_) => {}
                     }
-                    let at = now + rejected.retry_after().unwrap_or_default().max(Duration::from_nanos(1));
+                    let at = (now + wait.max(Duration::from_nanos(1))).min(*this.until);
                     sleep.set(Some(common.clock.sleep_until(at)));
                     if let Some(sleep) = sleep.as_pin_mut() {
                         ready!(sleep.poll(cx));

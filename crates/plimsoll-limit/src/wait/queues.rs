@@ -1,20 +1,25 @@
 //! The queues of waiting requests: one for each account that has any.
 
+use super::queue::WaitQueue;
+use super::shared::SharedQueue;
 use crate::table::sparse::SparseMap;
-use plimsoll_core::parts::sync::recover;
-use plimsoll_core::parts::{Acquire, FixedCapacity, Place, Semaphore, check, nanos, wake};
-use plimsoll_core::{Clock, ConfigError, Outcome};
+use plimsoll_core::parts::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, recover};
+use plimsoll_core::parts::{FairQueue, FairTicket, check, nanos};
+use plimsoll_core::{Account, Clock, ConfigError};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
 /// All queues of a limiter.
 pub(crate) struct WaitQueues {
-    name: &'static str,
-    clock: Clock,
-    queues: SparseMap<Arc<WaitQueue>>,
+    pub(super) name: &'static str,
+    pub(super) clock: Clock,
+    pub(super) queues: SparseMap<Arc<WaitQueue>>,
+    // The places of all waiting requests. An account that takes too many loses the newest.
+    places: Mutex<FairQueue<Waker>>,
+    // Created when a request first waits for the limit.
+    shared: Box<[OnceLock<SharedQueue>]>,
     // The number of waiting requests, and whether the limiter was closed.
     state: AtomicU64,
     queue_limit: AtomicU32,
@@ -26,27 +31,21 @@ pub(crate) struct WaitQueues {
 
 const CLOSED: u64 = 1 << 63;
 
-/// The waiting requests of one account. The semaphore has one place, and its holder is the head of
-/// the queue: it tries again when there may be enough units. The others wait for that place.
-pub(crate) struct WaitQueue {
-    semaphore: Arc<Semaphore<FixedCapacity>>,
-    head: Mutex<Option<Waker>>,
-}
-
-impl WaitQueue {
-    /// Wakes the head, because the instant for which it waits may have changed.
-    fn wake_head(&self) {
-        let waker = recover(self.head.lock()).take();
-        waker.into_iter().for_each(wake);
-    }
-}
-
 impl WaitQueues {
-    pub(crate) fn new(name: &'static str, clock: Clock, queue: u32, max_wait: Duration) -> Self {
+    /// Creates the queues of a limiter with `shared` limits.
+    pub(crate) fn new(
+        name: &'static str,
+        clock: Clock,
+        queue: u32,
+        max_wait: Duration,
+        shared: usize,
+    ) -> Self {
         WaitQueues {
             name,
             clock,
             queues: SparseMap::default(),
+            places: Mutex::new(FairQueue::with_capacity(queue as usize)),
+            shared: (0..shared).map(|_| OnceLock::new()).collect(),
             state: AtomicU64::new(0),
             queue_limit: AtomicU32::new(queue),
             max_wait: AtomicU64::new(nanos(max_wait)),
@@ -58,6 +57,7 @@ impl WaitQueues {
         let _changes = recover(self.changes.lock());
         check::queue(queue, self.max_wait())?;
         self.queue_limit.store(queue, Ordering::Relaxed);
+        self.places().set_capacity(queue as usize);
         Ok(())
     }
 
@@ -72,6 +72,14 @@ impl WaitQueues {
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         self.state.load(Ordering::Relaxed) == 0
+    }
+
+    /// The same for a thread that has changed what a request may wait for.
+    ///
+    /// It writes, too. So either it sees a request that joins at this moment, or that request sees
+    /// the change: the Acquire of its own write in `count` pairs with the Release here.
+    fn is_quiet_in_order(&self) -> bool {
+        self.state.fetch_or(0, Ordering::AcqRel) == 0
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -90,6 +98,26 @@ impl WaitQueues {
         Duration::from_nanos(self.max_wait.load(Ordering::Relaxed))
     }
 
+    pub(super) fn places(&self) -> MutexGuard<'_, FairQueue<Waker>> {
+        recover(self.places.lock())
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now().as_nanos()
+    }
+
+    pub(super) fn shared(&self, index: usize) -> &SharedQueue {
+        match self.shared.get(index) {
+            Some(queue) => queue.get_or_init(|| SharedQueue::new(self.name, &self.clock)),
+            None => unreachable!("the limiter has fewer shared limits"),
+        }
+    }
+
+    /// Returns the queue of a shared limit, if a request waits for that limit.
+    pub(crate) fn occupied(&self, index: usize) -> Option<&SharedQueue> {
+        self.shared.get(index)?.get().filter(|queue| queue.is_occupied())
+    }
+
     /// Returns whether requests wait for this account.
     pub(crate) fn has(&self, account: u64) -> bool {
         self.queues.contains_key(&account)
@@ -103,24 +131,38 @@ impl WaitQueues {
             drop(queue);
             self.remove_unused(account);
         }
+        for queue in self.shared.iter().filter_map(OnceLock::get).flat_map(SharedQueue::both) {
+            queue.semaphore.close();
+            queue.wake_head();
+        }
     }
 
     /// Wakes the head of every queue, so that it tries again.
     pub(crate) fn wake_all(&self) {
-        if !self.is_quiet() {
+        if !self.is_quiet_in_order() {
             for (account, queue) in self.all() {
                 queue.wake_head();
                 drop(queue);
                 // Its last waiter may have left while this thread held the queue.
                 self.remove_unused(account);
             }
+            (0..self.shared.len()).for_each(|index| self.wake_shared(index));
+        }
+    }
+
+    /// Wakes the heads that wait for a shared limit, so that they try again.
+    pub(crate) fn wake_shared(&self, index: usize) {
+        if !self.is_quiet_in_order()
+            && let Some(shared) = self.occupied(index)
+        {
+            shared.both().into_iter().for_each(WaitQueue::wake_head);
         }
     }
 
     /// Wakes the head of this account's queue, so that it tries again.
     #[inline]
     pub(crate) fn wake(&self, account: u64) {
-        if !self.is_quiet()
+        if !self.is_quiet_in_order()
             && let Some(queue) = self.queues.get(&account).map(|queue| queue.clone())
         {
             queue.wake_head();
@@ -131,7 +173,7 @@ impl WaitQueues {
 
     /// Removes a queue in which no request waits. The lock of its part of the map keeps new ones
     /// out.
-    fn remove_unused(&self, account: u64) {
+    pub(super) fn remove_unused(&self, account: u64) {
         self.queues.remove_if(&account, |_, queue| Arc::strong_count(queue) == 1);
     }
 
@@ -140,89 +182,26 @@ impl WaitQueues {
         self.queues.iter().map(|queue| (*queue.key(), queue.clone())).collect()
     }
 
-    /// Returns the number of waiting requests of this account, each of which takes at least one
-    /// unit.
+    /// Returns the number of units for which requests of this account wait.
     pub(crate) fn ahead(&self, account: u64) -> u64 {
-        self.queues.get(&account).map_or(0, |queue| u64::from(queue.semaphore.queued()) + 1)
+        self.places().weight_of(Account::new(account))
     }
 
-    /// Adds a request to this account's queue. If the queues are full, returns the number of
-    /// waiting requests as an error.
-    ///
-    /// A request that joins a second queue is not `counted` again.
-    pub(crate) fn join(self: &Arc<Self>, account: u64, counted: bool) -> Result<Waiter, u32> {
-        let limit = if counted { u64::from(self.queue_limit()) } else { u64::MAX };
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            if state & !CLOSED >= limit {
-                return Err((state & !CLOSED) as u32);
-            }
-            let next = state + u64::from(counted);
-            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => state = now,
-            }
-        }
-        // Cloned at once, so that the lock of the map is held for no other code.
-        let new = || {
-            let capacity = FixedCapacity::new(1);
-            let semaphore =
-                Semaphore::new(self.name, capacity, self.clock.clone(), FixedCapacity::MAX, Duration::MAX);
-            Arc::new(WaitQueue { semaphore: Arc::new(semaphore), head: Mutex::new(None) })
-        };
-        let queue = self.queues.entry(account).or_insert_with(new).clone();
-        // If it was closed at this very moment, `close` may have missed the queue.
-        if self.is_closed() {
-            queue.semaphore.close();
-        }
-        Ok(Waiter { queues: self.clone(), account, counted, queue: Some(queue) })
-    }
-}
-
-/// A waiting request. Dropped, it leaves its queue; the last one removes the queue.
-pub(crate) struct Waiter {
-    queues: Arc<WaitQueues>,
-    account: u64,
-    counted: bool,
-    queue: Option<Arc<WaitQueue>>,
-}
-
-impl Waiter {
-    fn queue(&self) -> &WaitQueue {
-        match &self.queue {
-            Some(queue) => queue,
-            None => unreachable!("it is taken when the waiter is dropped"),
-        }
+    /// Gives up a place, unless the request was evicted from it.
+    pub(super) fn give_up(&self, ticket: FairTicket) {
+        let mut places = self.places();
+        let waker = places.remove(ticket);
+        self.count(&places);
+        drop(places);
+        drop(waker);
     }
 
-    pub(crate) fn account(&self) -> u64 {
-        self.account
-    }
-
-    /// Waits to be the head of the queue, for at most `max_wait`.
-    pub(crate) fn become_head(&self, max_wait: Duration) -> Acquire<FixedCapacity> {
-        self.queue().semaphore.acquire_within(max_wait)
-    }
-
-    /// Passes the head of the queue on to the next waiter.
-    pub(crate) fn pass_on(&self, place: Place) {
-        self.queue().semaphore.settle(place, Outcome::Ignored);
-    }
-
-    /// Sets the waker of the head of the queue.
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        let old = recover(self.queue().head.lock()).replace(waker);
-        drop(old);
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        drop(self.queue.take());
-        self.queues.remove_unused(self.account);
-        if self.counted {
-            self.queues.state.fetch_sub(1, Ordering::AcqRel);
-        }
+    /// Publishes the number of waiting requests. Called after every change, under the lock.
+    pub(super) fn count(&self, places: &FairQueue<Waker>) {
+        let queued = places.len() as u64;
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |state| Some(state & CLOSED | queued));
     }
 }
 

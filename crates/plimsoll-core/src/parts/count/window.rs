@@ -185,7 +185,8 @@ impl<const K: usize> SlidingWindow<K> {
     ///
     /// Events that are counted in an earlier life in the meantime, by either span, are not seen in
     /// the new life. `now` is the present by the precise clock. Up to 3,000 spans may pass before
-    /// the change. Two changes must not run at the same time.
+    /// the change, and up to half a turn of the ticks: 39 days if the new span is a millisecond.
+    /// Two changes must not run at the same time.
     pub fn set_span(&self, span: Duration, now: Instant) {
         let slice = slice(span);
         let span = slice.saturating_mul(SLICES);
@@ -195,6 +196,11 @@ impl<const K: usize> SlidingWindow<K> {
             // Relaxed: either scale is right for an earlier life. The store by which the caller
             // publishes the new life makes this one visible with it.
             self.scale.store(Scale::new(slice).after(before, now).0, Ordering::Relaxed);
+            // The new ticks may be turns later, where an old word would look like one of a later
+            // life, and its slice would count nothing. An event that is counted right now may put
+            // back a word: that one is young.
+            let rings = self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get());
+            rings.flat_map(|ring| ring.0.as_flattened()).for_each(|cell| cell.store(0, Ordering::Relaxed));
         }
     }
 
@@ -366,8 +372,10 @@ mod tests {
                     // A thread reads the clock, and stores the span up to 3,000 spans later. In
                     // the meantime, others count.
                     let stale = at;
+                    // Not beyond half a turn of the ticks of the new span.
+                    let later = (late * (span / 20)).min((SPANS[next] / SLICES).saturating_mul(TICKS / 40));
                     for _ in 0..20 {
-                        now += if now < u64::MAX / 4 * 3 { late * (span / 20) } else { 0 };
+                        now += if now < u64::MAX / 4 * 3 { later } else { 0 };
                         at = Instant::from_nanos(now);
                         window.add(0, life, at);
                     }
@@ -391,6 +399,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A word from most of a turn ago was taken for one of a later life. Events of its slice were
+    /// not counted.
+    #[test]
+    fn changed_span_forgets_words_of_an_earlier_turn() {
+        let slices = |n: u64| Instant::from_nanos(n * 100_000);
+        let spans = [Duration::from_secs(10), Duration::from_millis(1)];
+        let window = SlidingWindow::<1>::new(spans[1]);
+        (0..RING as u64).for_each(|n| window.add(0, 0, slices(n)));
+        let now = slices(TICKS + 1 - LATER);
+        spans.iter().for_each(|span| window.set_span(*span, now));
+        window.add(0, 2, now);
+        assert_eq!(window.sum(2, now), [1]);
     }
 
     #[test]

@@ -6,12 +6,15 @@
 mod age;
 mod codel;
 mod discipline;
+mod fair;
 mod holes;
+mod links;
 mod one_or_many;
 mod push;
 mod settings;
 
 pub use discipline::{Bounds, Discipline};
+pub use fair::{FairQueue, FairTicket};
 pub use holes::Ticket;
 pub use one_or_many::OneOrMany;
 

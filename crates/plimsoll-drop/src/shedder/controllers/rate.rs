@@ -60,7 +60,7 @@ impl RateController {
         let is_enough = would_keep >= 1.0 && delay < target;
         // The delay of a queue that nothing leaves says nothing about the rate.
         let rests = proportional <= -MAX_PROPORTIONAL || at.silent > time;
-        if !rests && !(is_enough && self.integral >= 0.0) {
+        if !(rests || is_enough && self.integral >= 0.0) {
             self.integral -= 0.25 * dt * (delay - target).clamp(-target, 2.0 * target) / (time * time);
             self.integral = self.integral.clamp(MIN_INTEGRAL, MAX_INTEGRAL);
         }

@@ -1,8 +1,10 @@
 //! The cells of `CircuitBreaker`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use plimsoll::{CircuitBreaker, Outcome, Trip};
+use plimsoll::{CircuitBreaker, Event, Observe, Outcome, Trip};
 use tower_layer::Layer;
 
 use crate::sim::CallError;
@@ -34,6 +36,7 @@ pub(crate) fn cells() -> Vec<Cell> {
         Cell::new(GUARD, Trouble::T9, changed_settings),
         Cell::new(GUARD, Trouble::T15, leaving_callers),
         Cell::new(GUARD, Trouble::T19, sleeping_machine),
+        Cell::new(GUARD, Trouble::T22, many_threads),
     ]
 }
 
@@ -48,7 +51,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 /// The day of a default breaker in front of this far side, against the same day without it.
 fn day(far: Far, callers: Callers, phases: Phases, seed: u64, case: &str, limits: Limits) -> Vec<Row> {
@@ -153,7 +156,9 @@ fn background_slowness(size: Size, seed: u64) -> Vec<Row> {
         let mut call = |slow: f64| {
             while late.front().is_some_and(|(ends, _)| *ends <= alone.now()) {
                 let ended: Option<(_, plimsoll::Permit<CircuitBreaker>)> = late.pop_front();
-                ended.map(|(_, permit)| permit.done(Outcome::Success));
+                if let Some((_, permit)) = ended {
+                    permit.done(Outcome::Success);
+                }
             }
             let permit = breaker.try_acquire_owned().ok();
             let admitted = permit.is_some();
@@ -189,7 +194,7 @@ fn only_push_back(size: Size, seed: u64) -> Vec<Row> {
         .calls(100.0, lasts, || breaker.try_acquire().map(|permit| permit.done(Outcome::Overloaded)).is_ok());
     let sheds = alone_sheds(seed, lasts);
     vec![
-        Row::at_most("calls admitted to a far side that only answers 503 or 429", pushed * 100.0, 2.0, "%")
+        Row::at_most("calls admitted to a far side that only answers 503 or 429", pushed * 100.0, 0.6, "%")
             .phase(Phase::During),
         Row::at_least("admitted while the far side sheds 60 % of the calls", sheds * 100.0, 100.0, "%")
             .phase(Phase::During)
@@ -307,4 +312,53 @@ fn sleeping_machine(_: Size, seed: u64) -> Vec<Row> {
     let admitted = alone.calls(100.0, 60 * S, call);
     let case = "admitted after a sleep of 30 s with 10 calls in flight";
     vec![Row::at_least(case, admitted * 100.0, 100.0, "%").phase(Phase::After).without(100.0)]
+}
+
+/// Threads fail at one breaker. One failure less than the trip needs keeps it closed, and one more
+/// opens it, once.
+fn many_threads(size: Size, seed: u64) -> Vec<Row> {
+    #[derive(Default)]
+    struct Changes(AtomicU64);
+    impl Observe for Changes {
+        fn event(&self, event: Event) {
+            let changed = matches!(event, Event::StateChanged { .. });
+            self.0.fetch_add(u64::from(changed), Ordering::Relaxed);
+        }
+    }
+
+    let rounds = size.pick(200, 5_000);
+    let rows = [1_u64, 2, 8, 64].into_iter().flat_map(|threads| {
+        let (alone, changes) = (Alone::new(seed), Arc::new(Changes::default()));
+        let failures = u32::try_from(threads * rounds).unwrap_or(u32::MAX);
+        let builder = CircuitBreaker::builder().trips([Trip::failures().count(failures + 1)]);
+        let breaker = builder.clock(alone.clock()).observe(changes.clone()).build();
+        let breaker = &breaker.unwrap_or_else(|error| unreachable!("{error}"));
+        let all = |rounds| {
+            let rejected = &AtomicU64::new(0);
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(move || {
+                        for _ in 0..rounds {
+                            match breaker.try_acquire() {
+                                Ok(permit) => permit.done(Outcome::Failure),
+                                Err(_) => _ = rejected.fetch_add(1, Ordering::Relaxed),
+                            }
+                        }
+                    });
+                }
+            });
+            rejected.load(Ordering::Relaxed)
+        };
+        let early = all(rounds);
+        all(1);
+        let admitted = u64::from(breaker.try_acquire().is_ok());
+        let changes = changes.0.load(Ordering::Relaxed);
+        let case = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+        [
+            Row::at_most(format!("{case}: calls rejected too early"), early as f64, 0.0, "calls"),
+            Row::at_most(format!("{case}: calls admitted once it is open"), admitted as f64, 0.0, "calls"),
+            Row::at_most(format!("{case}: changes of the state"), changes as f64, 1.0, "events"),
+        ]
+    });
+    rows.collect()
 }

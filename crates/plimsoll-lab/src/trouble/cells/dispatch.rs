@@ -1,9 +1,10 @@
 //! The cells of `Dispatch`.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use plimsoll::dispatch::{Checkout, SlotPick};
@@ -13,6 +14,7 @@ use tower_service::Service;
 
 use super::pools::{Pool, erlang_b, loss_system};
 use crate::sim::{CallError, Request, dice};
+use crate::trouble::alone::Alone;
 use crate::trouble::callers::Callers;
 use crate::trouble::cell::{Cell, Size};
 use crate::trouble::course::Limits;
@@ -32,6 +34,8 @@ const MS: Duration = Duration::from_millis(1);
 pub(crate) fn cells() -> Vec<Cell> {
     let troubles = SYSTEM.into_iter().chain([Trouble::T14]);
     let mut cells: Vec<Cell> = troubles.map(|trouble| Cell::of(GUARD, trouble, measure)).collect();
+    cells.push(Cell::new(GUARD, Trouble::T9, changed_slots));
+    cells.push(Cell::new(GUARD, Trouble::T19, sleeping_machine));
     cells.push(Cell::new(GUARD, Trouble::T21, almost_full));
     cells.push(Cell::new(GUARD, Trouble::T22, many_threads));
     cells
@@ -49,7 +53,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T19];
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 /// The scenes of a trouble, and what only a pool can show.
 fn measure(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
@@ -207,6 +211,54 @@ fn calls_dropped_in_the_middle(seed: u64) -> Vec<Row> {
     vec![
         Row::at_most("half-used resources handed on", f64::from(half_used), 0.0, "of 20,000"),
         Row::at_most("slots that leaked", leaked, 0.0, "slots"),
+    ]
+}
+
+/// The number of slots is lowered a hundred times, and raised again, at full load.
+fn changed_slots(_: Size, seed: u64) -> Vec<Row> {
+    let pool = Dispatch::<()>::builder().slots(100).dice(dice(seed, 100)).build();
+    let pool = pool.unwrap_or_else(|error| unreachable!("{error}"));
+    let (mut held, mut over, mut fewest) = (VecDeque::new(), 0_usize, usize::MAX);
+    for n in 0..3_000 {
+        let slots = if (1_000..2_000).contains(&n) { 1 } else { 100 };
+        if n % 1_000 == 0 {
+            pool.set_slots(slots).unwrap_or_else(|error| unreachable!("{error}"));
+        }
+        // At full load, one is released for each that arrives.
+        if held.len() >= slots as usize {
+            drop(held.pop_front());
+        }
+        if let Ok(permit) = pool.try_acquire() {
+            held.push_back(permit);
+            over = over.max(held.len().saturating_sub(slots as usize));
+        }
+        if n >= 2_200 {
+            fewest = fewest.min(held.len());
+        }
+    }
+    vec![
+        Row::at_most("100, 1, 100 slots: granted beyond their number", over as f64, 0.0, "slots"),
+        Row::at_least("raised again: slots in use at full load", fewest as f64, 100.0, "slots"),
+    ]
+}
+
+/// The machine sleeps while callers wait. It wakes, and a slot is released.
+fn sleeping_machine(_: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let pool = Dispatch::<()>::builder().slots(1).clock(alone.clock()).dice(alone.guard_dice(0)).build();
+    let pool = pool.unwrap_or_else(|error| unreachable!("{error}"));
+    let mut cx = Context::from_waker(Waker::noop());
+    let held = pool.try_acquire();
+    let mut waiting: Vec<_> = (0..32).map(|_| Box::pin(pool.checkout_within(S))).collect();
+    waiting.iter_mut().for_each(|wait| drop(wait.as_mut().poll(&mut cx)));
+    alone.time().advance(30 * S);
+    drop(held);
+    let late = waiting.iter_mut().map(|wait| wait.as_mut().poll(&mut cx));
+    let late = late.filter(|end| matches!(end, Poll::Ready(checkout) if !checkout.is_busy())).count();
+    let locked_out = pool.try_acquire().is_err();
+    vec![
+        Row::at_most("granted 30 s late", late as f64, 0.0, "slots"),
+        Row::at_most("newcomers rejected with a free slot", f64::from(locked_out), 0.0, ""),
     ]
 }
 

@@ -7,18 +7,29 @@ use plimsoll::limit::Quota;
 
 use crate::trouble::alone::Alone;
 use crate::trouble::cell::{Cell, Size};
+use crate::trouble::cells::waiting_requests::{Call, greedy, hopeless, leaving};
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::quota_days::{self, Limiter};
 use crate::trouble::row::{Phase, Row};
 
+const GUARD: Guard = Guard::FairRateLimiter;
+
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
     vec![
-        Cell::new(Guard::FairRateLimiter, Trouble::T8, |_, seed| quota_days::seldom(limiter, seed)),
-        Cell::new(Guard::FairRateLimiter, Trouble::T9, |_, seed| quota_days::changed(limiter, seed)),
-        Cell::new(Guard::FairRateLimiter, Trouble::T19, |_, seed| quota_days::jumped(limiter, seed)),
-        Cell::new(Guard::FairRateLimiter, Trouble::T10, key_flood),
+        Cell::new(GUARD, Trouble::T8, |_, seed| quota_days::seldom(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T9, |_, seed| quota_days::changed(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T19, |_, seed| quota_days::jumped(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T16, |_, seed| quota_days::retried(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T18, |_, seed| quota_days::spiked(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T20, |_, seed| quota_days::cold_start(one_account_of, seed)),
+        // A thread compares its share with the fill that it read before others took their units.
+        Cell::new(GUARD, Trouble::T22, |_, seed| quota_days::many_threads(one_account_of, seed, 1.0)),
+        Cell::new(GUARD, Trouble::T10, key_flood),
+        Cell::new(GUARD, Trouble::T11, one_account),
+        Cell::new(GUARD, Trouble::T12, more_than_can_be_served),
+        Cell::new(GUARD, Trouble::T15, calls_leave),
     ]
 }
 
@@ -38,8 +49,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] =
-    &[Trouble::T11, Trouble::T12, Trouble::T15, Trouble::T16, Trouble::T18, Trouble::T20, Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 const MS: Duration = Duration::from_millis(1);
 /// Light accounts send 30 a second, a quarter of a fair share, and heavy ones 300.
@@ -89,7 +99,8 @@ fn key_flood(size: Size, seed: u64) -> Vec<Row> {
     for rate in size.pick([1_000, 25_000, 100_000], [1_000, 25_000, 500_000]) {
         let millis = size.pick(1_000, 60_000);
         let (with, without) = (day(seed, millis, rate), day(seed, millis, 0));
-        let [light, known, new, late] = [0, 1, 2, 3].map(|n| with[n] / without[n] * 100.0);
+        let mut shares = with.into_iter().zip(without).map(|(with, without)| with / without * 100.0);
+        let [light, known, new, late] = std::array::from_fn(|_| shares.next().unwrap_or(f64::NAN));
         let row = |who: &str, value, limit, phase| {
             let case = format!("{who} at 1,000 a second, {} k keys/s", rate / 1_000);
             Row::at_least(case, value, limit, "%").phase(phase).without(100.0)
@@ -104,8 +115,43 @@ fn key_flood(size: Size, seed: u64) -> Vec<Row> {
     rows
 }
 
+/// Returns a limiter, and how a call of an account waits for it.
+fn limiter(alone: &Alone, quota: Quota) -> (FairRateLimiter<u64>, impl Fn(u64, u32) -> Call + use<>) {
+    let limiter = FairRateLimiter::builder().quota(quota).clock(alone.clock()).dice(alone.guard_dice(0));
+    let limiter = limiter.build().unwrap_or_else(|error| unreachable!("{error}"));
+    let waits = limiter.clone();
+    let acquire = move |account, units| -> Call {
+        let limiter: FairRateLimiter<u64> = waits.clone();
+        Box::pin(async move { limiter.acquire_n(&account, units).await.map(drop) })
+    };
+    (limiter, acquire)
+}
+
+/// One account tries to use the whole rate, which is the default one.
+fn one_account(size: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let (limiter, acquire) = limiter(&alone, Quota::per_second(1_000).burst(100));
+    greedy(&alone, size, 1_000, 0, 1_000 * MS, &acquire, &|account| limiter.check(&account).is_ok())
+}
+
+/// More calls arrive than can be served in `max_wait`.
+fn more_than_can_be_served(_: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let (_, acquire) = limiter(&alone, Quota::per_second(10));
+    let rows = hopeless(&alone, 1, 90.0, &acquire).into_iter();
+    rows.map(|row| row.known_miss("The share of a new account is an estimate. The whole quota decides."))
+        .collect()
+}
+
+/// Calls that wait are given up.
+fn calls_leave(size: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let (limiter, acquire) = limiter(&alone, Quota::per_second(10));
+    leaving(&alone, size, &acquire, &|| limiter.queued())
+}
+
 /// A limiter as one account sees it.
-fn limiter(alone: &Alone, quota: Quota) -> Limiter {
+fn one_account_of(alone: &Alone, quota: Quota) -> Limiter {
     let limiter = FairRateLimiter::<u64>::builder()
         .quota(quota)
         .max_keys(64)

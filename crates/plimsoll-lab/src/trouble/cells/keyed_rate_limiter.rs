@@ -1,25 +1,37 @@
 //! The cells of `KeyedRateLimiter`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll::KeyedRateLimiter;
 use plimsoll::limit::Quota;
 
 use crate::trouble::alone::Alone;
 use crate::trouble::cell::{Cell, Size};
+use crate::trouble::cells::waiting_requests::{Call, greedy, hopeless, leaving};
 use crate::trouble::guard::Guard;
 use crate::trouble::key_flood::{Crowded, TryAcquire, quota_rows};
 use crate::trouble::kind::Trouble;
 use crate::trouble::quota_days::{self, Limiter};
 use crate::trouble::row::Row;
 
+const GUARD: Guard = Guard::KeyedRateLimiter;
+const MS: Duration = Duration::from_millis(1);
+
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
     vec![
-        Cell::new(Guard::KeyedRateLimiter, Trouble::T8, |_, seed| quota_days::seldom(limiter, seed)),
-        Cell::new(Guard::KeyedRateLimiter, Trouble::T9, |_, seed| quota_days::changed(limiter, seed)),
-        Cell::new(Guard::KeyedRateLimiter, Trouble::T19, |_, seed| quota_days::jumped(limiter, seed)),
-        Cell::new(Guard::KeyedRateLimiter, Trouble::T10, key_flood),
+        Cell::new(GUARD, Trouble::T8, |_, seed| quota_days::seldom(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T9, |_, seed| quota_days::changed(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T19, |_, seed| quota_days::jumped(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T16, |_, seed| quota_days::retried(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T18, |_, seed| quota_days::spiked(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T20, |_, seed| quota_days::cold_start(one_account_of, seed)),
+        Cell::new(GUARD, Trouble::T22, |_, seed| quota_days::many_threads(one_account_of, seed, 0.0)),
+        Cell::new(GUARD, Trouble::T10, key_flood),
+        Cell::new(GUARD, Trouble::T11, one_account),
+        Cell::new(GUARD, Trouble::T12, more_than_can_be_served),
+        Cell::new(GUARD, Trouble::T15, calls_leave),
     ]
 }
 
@@ -39,8 +51,7 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] =
-    &[Trouble::T11, Trouble::T12, Trouble::T15, Trouble::T16, Trouble::T18, Trouble::T20, Trouble::T22];
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 /// A flood of keys against accounts that send less or more than their quota, and new ones.
 fn key_flood(size: Size, seed: u64) -> Vec<Row> {
@@ -66,8 +77,41 @@ fn site(alone: &Alone) -> Row {
     Row::at_most("a default table that one IPv6 /48 fills", share * 100.0, 50.0, "%")
 }
 
+/// Returns a limiter, and how a call of an account waits for it.
+fn limiter(alone: &Alone, quota: Quota) -> (KeyedRateLimiter<u64>, impl Fn(u64, u32) -> Call + use<>) {
+    let limiter = KeyedRateLimiter::builder().quota(quota).clock(alone.clock()).dice(alone.guard_dice(0));
+    let limiter = limiter.build().unwrap_or_else(|error| unreachable!("{error}"));
+    let waits = limiter.clone();
+    let acquire = move |account, units| -> Call {
+        let limiter: KeyedRateLimiter<u64> = waits.clone();
+        Box::pin(async move { limiter.acquire_n(&account, units).await.map(drop) })
+    };
+    (limiter, acquire)
+}
+
+/// One account fills the queue, as far as it can.
+fn one_account(size: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let (limiter, acquire) = limiter(&alone, Quota::per_second(100));
+    greedy(&alone, size, 100, 100, 10 * MS, &acquire, &|account| limiter.check(&account).is_ok())
+}
+
+/// More calls arrive than can be served in `max_wait`.
+fn more_than_can_be_served(_: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let (_, acquire) = limiter(&alone, Quota::per_second(10));
+    hopeless(&alone, 1, 110.0, &acquire)
+}
+
+/// Calls that wait are given up.
+fn calls_leave(size: Size, seed: u64) -> Vec<Row> {
+    let alone = Alone::new(seed);
+    let (limiter, acquire) = limiter(&alone, Quota::per_second(10));
+    leaving(&alone, size, &acquire, &|| limiter.queued())
+}
+
 /// A limiter as one account sees it.
-fn limiter(alone: &Alone, quota: Quota) -> Limiter {
+fn one_account_of(alone: &Alone, quota: Quota) -> Limiter {
     let limiter = KeyedRateLimiter::<u64>::builder()
         .quota(quota)
         .max_keys(64)

@@ -22,8 +22,10 @@ const S: Duration = Duration::from_secs(1);
 pub(crate) fn cells() -> Vec<Cell> {
     let measured = SYSTEM.into_iter().filter(|trouble| *trouble != Trouble::T6);
     let mut cells: Vec<_> = measured.map(|trouble| Cell::of(GUARD, trouble, system)).collect();
+    cells.push(Cell::new(GUARD, Trouble::T9, changed_capacity));
     cells.push(Cell::new(GUARD, Trouble::T11, waiting_producers));
     cells.push(Cell::new(GUARD, Trouble::T14, slow_consumer));
+    cells.push(Cell::new(GUARD, Trouble::T19, sleeping_machine));
     cells.push(Cell::new(GUARD, Trouble::T22, threads));
     cells
 }
@@ -35,12 +37,13 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T6, "It does not read how calls end."),
     (Trouble::T8, "It keeps no history, so idle time changes nothing."),
     (Trouble::T10, "It has no keys."),
+    (Trouble::T12, "How fast items are taken is unknown on arrival, and it sets no longest wait."),
     (Trouble::T13, "It reads no signal."),
     (Trouble::T21, "It is no pool of resources."),
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T12, Trouble::T19];
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 /// The queue of a request buffer, by default.
 const QUEUE: u64 = 1_024;
@@ -203,6 +206,70 @@ fn waiting_producers(_: Size, _: u64) -> Vec<Row> {
         rows.push(Row::at_most(format!("{case}: then until the next is"), until_light.into(), 1.0, "takes"));
     }
     rows
+}
+
+/// The capacity is lowered a hundred times while the mailbox is full, and raised again.
+fn changed_capacity(_: Size, _: u64) -> Vec<Row> {
+    let rows = ORDERS.map(|discipline| {
+        let mailbox = Mailbox::builder().capacity(CAPACITY).discipline(discipline).build();
+        let mailbox = mailbox.unwrap_or_else(|error| unreachable!("{error}"));
+        let (mut inbox, mut taken) = (mailbox.inbox(), 0);
+        let set = |capacity| mailbox.set_capacity(capacity).unwrap_or_else(|error| unreachable!("{error}"));
+        let flood = || (0..2 * CAPACITY).for_each(|n| drop(mailbox.offer(n)));
+        flood();
+        set(CAPACITY / 100);
+        // What a discipline that evicts nothing holds already must be taken first.
+        for _ in 0..CAPACITY {
+            taken += usize::from(inbox.take().is_some());
+        }
+        flood();
+        let (low, case) =
+            (mailbox.usage().len, format!("capacity {CAPACITY} / 100 × 100, {}", discipline.as_str()));
+        set(CAPACITY);
+        flood();
+        [
+            Row::at_most(format!("{case}: items beyond the lower one"), low as f64, 8.0, "items"),
+            Row::at_least(
+                format!("{case}: items after it was raised"),
+                mailbox.usage().len as f64,
+                CAPACITY as f64,
+                "items",
+            ),
+            Row::at_most(
+                format!("{case}: items taken that nobody offered"),
+                taken.saturating_sub(CAPACITY) as f64,
+                0.0,
+                "items",
+            ),
+        ]
+    });
+    rows.into_iter().flatten().collect()
+}
+
+/// The machine sleeps while items with an age limit lie in the mailbox.
+fn sleeping_machine(_: Size, seed: u64) -> Vec<Row> {
+    let rows = ORDERS.map(|discipline| {
+        let alone = Alone::new(seed);
+        let mailbox = Mailbox::builder().capacity(CAPACITY).discipline(discipline).max_age(S);
+        let mailbox = mailbox.clock(alone.clock()).build().unwrap_or_else(|error| unreachable!("{error}"));
+        let mut inbox = mailbox.inbox();
+        (0..CAPACITY).for_each(|_| drop(mailbox.offer(true)));
+        alone.time().advance(30 * S);
+        let new = mailbox.offer(false).is_ok();
+        let mail = inbox.take_up_to(usize::MAX);
+        let (late, all) = (mail.items.iter().filter(|old| **old).count(), mail.items.len());
+        let case = discipline.as_str();
+        [
+            Row::at_most(format!("{case}: items taken 30 s late"), late as f64, 0.0, "items"),
+            Row::at_least(
+                format!("{case}: new items taken"),
+                f64::from(u8::from(new && all > late)),
+                1.0,
+                "item",
+            ),
+        ]
+    });
+    rows.into_iter().flatten().collect()
 }
 
 /// One of two consumers works on its item for minutes.

@@ -15,6 +15,7 @@ mod stacks;
 mod system;
 mod tiered_rate_limiter;
 mod valve;
+mod waiting_requests;
 mod worker_pool;
 mod workers;
 

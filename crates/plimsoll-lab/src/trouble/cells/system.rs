@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use plimsoll::drop::{Control, Curve};
-use plimsoll::{AdaptiveThrottle, CircuitBreaker, LoadShedder, Outcome, Valve};
+use plimsoll::{AdaptiveThrottle, CircuitBreaker, ConfigError, LoadShedder, Outcome, Valve};
 use tower_layer::Layer;
+use tower_service::Service;
 
-use crate::sim::CallError;
+use crate::sim::{CallError, Request};
 use crate::trouble::cell::{Cell, Size};
 use crate::trouble::course::{Course, Limits};
+use crate::trouble::day::Bench;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::row::{Phase, Row, known_misses};
@@ -33,15 +35,28 @@ pub(crate) fn cells(guard: Guard) -> Vec<Cell> {
 /// A default breaker in front of the far side. It bounds no queue: where the far side does not
 /// fail, it must do no harm. Where it does, it may take its open time and its ramp.
 fn circuit_breaker(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
+    breaker_rows(trouble, size, seed, |bench| {
+        let breaker = CircuitBreaker::builder().clock(bench.clock()).dice(bench.dice(0)).build()?;
+        Ok(breaker.layer().layer(bench.far()))
+    })
+}
+
+/// Puts a stack with a breaker through the scenes of a trouble.
+pub(crate) fn breaker_rows<S>(
+    trouble: Trouble,
+    size: Size,
+    seed: u64,
+    stack: impl Fn(&Bench) -> Result<S, ConfigError>,
+) -> Vec<Row>
+where
+    S: Service<Request, Response = (), Error = CallError>,
+{
     let scenes = scenes(trouble, size, Lengths::with_breaker(trouble, size));
     let limits = |scene: &Scene, bare: &Course| {
         let own = if is_outage(trouble) { Some(breaker_back(scene)) } else { bounded(scene, 0).back };
         Limits { back: own.map(|own| own.max(bare.back())), ..Limits::default() }
     };
-    judge(&scenes, seed, "", limits, |bench| {
-        let breaker = CircuitBreaker::builder().clock(bench.clock()).dice(bench.dice(0)).build()?;
-        Ok(breaker.layer().layer(bench.far()))
-    })
+    judge(&scenes, seed, "", limits, stack)
 }
 
 /// A shedder that counts the calls in flight, under each controller.
@@ -105,8 +120,7 @@ pub(crate) fn adaptive_throttle(trouble: Trouble, size: Size, seed: u64) -> Vec<
             _ => limits,
         }
     };
-    let valve =
-        |bench: &crate::trouble::day::Bench| Valve::builder().concurrency(SLOTS).clock(bench.clock()).build();
+    let valve = |bench: &Bench| Valve::builder().concurrency(SLOTS).clock(bench.clock()).build();
     let rest = |bench: &_| Ok(valve(bench)?.layer().layer(bench.far()));
     judge_against(&scenes, seed, "before a valve", limits, rest, |bench| {
         let throttle = AdaptiveThrottle::builder().clock(bench.clock()).dice(bench.dice(0)).build()?;

@@ -26,7 +26,9 @@ const QUEUE: u32 = 32;
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
     let mut cells = Vec::from(SYSTEM.map(|trouble| Cell::of(GUARD, trouble, system)));
+    cells.push(Cell::new(GUARD, Trouble::T9, changed_settings));
     cells.push(Cell::new(GUARD, Trouble::T14, held_permits));
+    cells.push(Cell::new(GUARD, Trouble::T19, sleeping_machine));
     cells.push(Cell::new(GUARD, Trouble::T22, threads));
     cells
 }
@@ -38,12 +40,13 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T8, "It keeps no history, so idle time changes nothing."),
     (Trouble::T10, "It has no keys."),
     (Trouble::T11, "It has neither accounts nor weights. Shares of accounts are a fair rate limiter's."),
+    (Trouble::T12, "How long permits are held is unknown on arrival: it predicts no wait."),
     (Trouble::T13, "It reads no signal."),
     (Trouble::T21, "A valve without a queue is such a pool, and is measured as Dispatch."),
 ];
 
 /// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[Trouble::T9, Trouble::T12, Trouble::T19];
+pub(crate) const NOT_YET: &[Trouble] = &[];
 
 /// Every discipline, the default one first. Targets are above the time of one call.
 const DISCIPLINES: [Discipline; 7] = [
@@ -135,6 +138,76 @@ fn held_permits(size: Size, seed: u64) -> Vec<Row> {
 
 /// A request that waits, and since when.
 type Waiting = (Instant, Pin<Box<dyn Future<Output = Result<Permit<Valve>, Rejected>>>>);
+
+/// The concurrency is lowered a hundred times, and raised again, at full load.
+fn changed_settings(_: Size, seed: u64) -> Vec<Row> {
+    const MANY: u32 = 100;
+    let alone = Alone::new(seed);
+    let valve = Valve::builder().concurrency(MANY).queue(QUEUE).max_wait(100 * MS).clock(alone.clock());
+    let valve = valve.build().unwrap_or_else(|error| unreachable!("{error}"));
+    let mut waiting: Vec<Waiting> = Vec::new();
+    let mut working: Vec<(Instant, Permit<Valve>)> = Vec::new();
+    let (mut over, mut longest, mut served) = (0_usize, Duration::ZERO, 0_u32);
+    for n in 0..3_000 {
+        let concurrency = if (1_000..2_000).contains(&n) { MANY / 100 } else { MANY };
+        if n % 1_000 == 0 {
+            valve.set_concurrency(concurrency).unwrap_or_else(|error| unreachable!("{error}"));
+        }
+        alone.time().advance(MS);
+        let now = alone.now();
+        working.retain(|(until, _)| *until > now);
+        // 10 a millisecond, which is as much as a hundred permits can serve.
+        waiting.extend((0..10).map(|_| -> Waiting { (now, Box::pin(valve.acquire_owned())) }));
+        let before = working.len();
+        waiting.retain_mut(|(since, permit)| {
+            match permit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => true,
+                Poll::Ready(decision) => {
+                    longest = longest.max(now.since(*since));
+                    working.extend(decision.map(|permit| (now + 10 * MS, permit)));
+                    false
+                }
+            }
+        });
+        if working.len() > before {
+            over = over.max(working.len().saturating_sub(concurrency as usize));
+        }
+        served += if n >= 2_000 { (working.len() - before) as u32 } else { 0 };
+    }
+    vec![
+        Row::at_most("concurrency 100, 1, 100: permits beyond the limit", over as f64, 0.0, "permits"),
+        Row::at_most("concurrency 100, 1, 100: longest wait", longest.as_secs_f64() * 1e3, 100.0, "ms"),
+        Row::at_least("raised again: served of 10,000", f64::from(served), 9_800.0, "requests"),
+    ]
+}
+
+/// The machine sleeps while the queue is full. It wakes, and a permit is released.
+fn sleeping_machine(_: Size, seed: u64) -> Vec<Row> {
+    let rows = DISCIPLINES.into_iter().map(|discipline| {
+        let alone = Alone::new(seed);
+        let valve = Valve::builder().concurrency(1).queue(QUEUE).max_wait(100 * MS);
+        let valve = valve.discipline(discipline).clock(alone.clock()).build();
+        let valve = valve.unwrap_or_else(|error| unreachable!("{error}"));
+        let mut cx = Context::from_waker(Waker::noop());
+        let held = valve.try_acquire();
+        let mut waiting: Vec<_> = (0..QUEUE).map(|_| Box::pin(valve.acquire_owned())).collect();
+        waiting.iter_mut().for_each(|permit| drop(permit.as_mut().poll(&mut cx)));
+        alone.time().advance(30_000 * MS);
+        // Before any of those that waited is polled.
+        let mut newcomer = Box::pin(valve.acquire_owned());
+        let rejected = matches!(newcomer.as_mut().poll(&mut cx), Poll::Ready(Err(_)));
+        drop(held);
+        let late = waiting.iter_mut().map(|permit| permit.as_mut().poll(&mut cx));
+        let late = late.filter(|decision| matches!(decision, Poll::Ready(Ok(_)))).count();
+        let served = matches!(newcomer.as_mut().poll(&mut cx), Poll::Ready(Ok(_)));
+        let case = discipline.as_str();
+        [
+            Row::at_most(format!("{case}: admitted 30 s late"), late as f64, 0.0, "requests"),
+            Row::at_most(format!("{case}: newcomers rejected"), f64::from(rejected || !served), 0.0, ""),
+        ]
+    });
+    rows.flatten().collect()
+}
 
 /// Counts the events of a valve: what was decided, and what was completed.
 #[derive(Default)]

@@ -163,7 +163,7 @@ impl<K: ?Sized> FairRateLimiterBuilder<K> {
         let identity = self.setup.identity(&name);
         let dice = identity.dice.clone();
         let crowd = Crowd::new(identity.name, identity.observer.clone());
-        let common = Common::new(identity, queue, max_wait);
+        let common = Common::new(identity, queue, max_wait, 0);
         advise(&common, &quota);
         Ok(KeyedLimiter(Arc::new(Fair {
             cap_name: intern(&format!("{name}/cap")),

@@ -5,6 +5,7 @@ mod caps;
 mod charge;
 mod config;
 mod controls;
+mod forecast;
 mod share;
 mod tide;
 
@@ -15,12 +16,13 @@ pub use share::Share;
 use super::KeyedLimiter;
 use super::policy::QuotaPolicy;
 use crate::quota;
-use crate::quota::gcra::{NEVER, Rate};
+use crate::quota::gcra::Rate;
 use crate::quota::live::LiveQuota;
 use crate::setup::{Common, rejected};
 use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::table::gcra_table::GcraTable;
 use crate::table::{OVERFLOW, Room, Table};
+use crate::wait::reserve::Size;
 use charge::Rounded;
 use plimsoll_core::parts::sync::{AtomicU64, Ordering};
 use plimsoll_core::{Allowance, ControlError, Dice, Reason, Rejected};
@@ -225,23 +227,6 @@ impl<K: ?Sized> Fair<K> {
         }
     }
 
-    /// Returns whether the account's own cap or share rejects the units now. Changes nothing.
-    fn is_over_share(&self, Sharer { hash, share }: Sharer, units: u32, bucket: Bucket) -> bool {
-        let Bucket { now, fill, level, .. } = bucket;
-        let over_cap = share.cap().is_some_and(|cap| {
-            let rate = cap.gcra();
-            let free = self.caps.get().map_or(now, |caps| caps.free(hash, rate, now));
-            rate.take(free, now, units).is_err()
-        });
-        let own = self.table.find(hash).and_then(|(_, entry)| entry.read(hash));
-        over_cap
-            || own.is_some_and(|(_, word)| {
-                let used = Used::unpack(word).at(ticks(now));
-                let fair = level * share.clamped_weight() * TAU;
-                tide::judge(used, f64::from(units), fair, share.clamped_floor(), fill).is_err()
-            })
-    }
-
     /// Returns where the usage of an account is stored, and its fair usage over [`TAU`].
     fn usage_entry(&self, hash: u64, share: Share, bucket: Bucket) -> UsageEntry<'_> {
         let Bucket { now, rate, fill, level, .. } = bucket;
@@ -345,7 +330,13 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         self.take(caller, units, self.common.now()).map(wrap)
     }
 
-    fn charge_at(&self, caller: Sharer, units: u32, now: u64) -> Result<FairCharge, Rejected> {
+    fn charge_at(
+        &self,
+        caller: Sharer,
+        units: u32,
+        now: u64,
+        _: Option<(usize, Size)>,
+    ) -> Result<FairCharge, Rejected> {
         self.take(caller, units, now)
     }
 
@@ -376,15 +367,13 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
         }
     }
 
+    /// By the whole quota and the account's cap. Its share is an estimate, and may grow.
+    fn forecast(&self, caller: Sharer, units: u32, ahead: u64, now: u64) -> Option<Rejected> {
+        self.earliest(caller, units, ahead, now)
+    }
+
     fn rejected_behind(&self, caller: Sharer, units: u32) -> Rejected {
-        let bucket = self.read_bucket(self.common.now());
-        let wait = bucket.rate.interval.saturating_mul(self.common.queues.ahead(caller.hash));
-        let at = if units > bucket.rate.burst { NEVER } else { bucket.now.saturating_add(wait) };
-        // The requests ahead of it wait for the shared quota, unless the account has used up its
-        // share.
-        let reason =
-            if self.is_over_share(caller, units, bucket) { Reason::Limited } else { Reason::Throttled };
-        self.rejected(self.common.name, reason, bucket, units, at)
+        self.behind(caller, units)
     }
 
     fn remaining(&self, caller: Sharer) -> u32 {

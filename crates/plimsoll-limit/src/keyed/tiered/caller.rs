@@ -6,6 +6,10 @@ use crate::Quota;
 use crate::quota::gcra::Rate;
 use plimsoll_core::Reason;
 
+/// The numbers of the shared limits: the global one, and that of class 0; class `n` adds `n`.
+pub(super) const GLOBAL_LIMIT: usize = 0;
+pub(super) const CLASS_LIMIT: usize = 1;
+
 /// A caller, derived from its key.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
@@ -25,7 +29,17 @@ pub(super) struct Limits<'a> {
     pub(super) global: Option<(&'a SharedLimit, Rate)>,
 }
 
-impl Limits<'_> {
+impl<'a> Limits<'a> {
+    /// Returns the limits that the caller shares with others, with their numbers.
+    pub(super) fn shared(
+        &self,
+        caller: Caller,
+    ) -> impl Iterator<Item = (usize, &'a SharedLimit, Rate)> + use<'a> {
+        let numbers = [CLASS_LIMIT + usize::from(caller.class), GLOBAL_LIMIT];
+        let limits = numbers.into_iter().zip([self.all, self.global]);
+        limits.filter_map(|(n, limit)| limit.map(|(limit, rate)| (n, limit, rate)))
+    }
+
     /// Returns whether one of the limits is that of any window.
     pub(super) fn is_exact(&self) -> bool {
         let shared = [&self.all, &self.global].into_iter().flatten().any(|(_, rate)| rate.is_exact());

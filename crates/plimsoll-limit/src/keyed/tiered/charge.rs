@@ -25,7 +25,8 @@ pub(super) struct Intervals {
 }
 
 impl Intervals {
-    /// Returns the intervals of a charge that was unpacked, exactly where they are the present ones.
+    /// Returns the intervals of a charge that was unpacked, exactly where they are the present
+    /// ones.
     pub(super) fn restored(self, present: Intervals) -> Intervals {
         Intervals {
             each: restored(self.each, present.each, EACH),

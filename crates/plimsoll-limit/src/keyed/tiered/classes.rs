@@ -97,8 +97,8 @@ impl SharedLimit {
         rate.remaining(self.free(rate, now), now)
     }
 
-    /// Returns the states that a charge would exchange, and the interval. Returns `None` if the slow
-    /// path must decide.
+    /// Returns the states that a charge would exchange, and the interval. Returns `None` if the
+    /// slow path must decide.
     #[inline(always)]
     pub(super) fn offer(&self, now: u64, units: u32) -> Option<(u64, u64, u64)> {
         let rate = self.live.rate();

@@ -1,5 +1,6 @@
 //! The settings of a tiered limiter, and building one.
 
+use super::caller::CLASS_LIMIT;
 use super::classes::{Class, ClassLimits, SharedLimit};
 use super::{ClassOf, FEW, MAX_CLASSES, Tiered, TieredRateLimiter};
 use crate::keyed::KeyedLimiter;
@@ -122,9 +123,10 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
     /// Sets the closure that names the class of a key, called for each request.
     ///
     /// For a name that no class has, the first class stands, so put the strictest one first. The
-    /// limiter then emits [`Misconfigured`](plimsoll_core::Event::Misconfigured), once. `K` may be a
-    /// type of your own that knows its class, such as a user with a plan. Its hash must depend on
-    /// the identity of the account only. Default: every account is in the first class.
+    /// limiter then emits [`Misconfigured`](plimsoll_core::Event::Misconfigured), once. `K` may be
+    /// a type of your own that knows its class, such as a user with a plan. Its hash must depend on
+    /// the identity of the account only. So must its class: one that changes to and fro gets more
+    /// than by either. Default: every account is in the first class.
     pub fn class_of(mut self, class_of: impl Fn(&K) -> &'static str + Send + Sync + 'static) -> Self {
         self.class_of = Some(Arc::new(class_of));
         self
@@ -153,7 +155,7 @@ impl<K: ?Sized> TieredRateLimiterBuilder<K> {
             class_of: self.class_of,
             assigned: Overrides::new(),
             accounts: GcraTable::new(max_keys, when_full, &identity.dice, crowd),
-            common: Common::new(identity, queue, max_wait),
+            common: Common::new(identity, queue, max_wait, CLASS_LIMIT + classes.len()),
         })))
     }
 }

@@ -4,6 +4,7 @@ use super::classes::{Class, ClassLimits, SharedLimit};
 use super::{Assigned, Tiered, TieredRateLimiter};
 use crate::Quota;
 use crate::keyed::policy::QuotaPolicy;
+use crate::quota::gcra::Withheld;
 use crate::setup::when_full_controls;
 use plimsoll_core::ControlError;
 use std::hash::Hash;
@@ -30,7 +31,7 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
     ///
     /// If the new burst is smaller, what is owed beyond it is forgiven: the account waits for no
     /// longer than the new burst takes to be replenished. If it is larger, the difference can be
-    /// taken at once.
+    /// taken at once, even if it has just been forgiven.
     ///
     /// It overrides the class that [`class_of`](crate::TieredRateLimiterBuilder::class_of) states.
     /// Each assignment takes some memory until the account is [unassigned](Self::unassign).
@@ -71,7 +72,7 @@ impl<K: Hash + ?Sized> TieredRateLimiter<K> {
         let caller = self.0.caller(key);
         let own = self.0.accounts.table.find(caller.hash);
         if let (Some(rate), Some((_, entry))) = (self.0.limits(caller).each, own) {
-            entry.recount(rate, 0, false, self.0.common.now());
+            entry.recount(rate, Withheld::default(), false, self.0.common.now());
         }
         self.0.common.queues.wake_all();
     }
@@ -109,7 +110,8 @@ impl<K: ?Sized> TieredRateLimiter<K> {
     /// Changes the quota of each account in a class. Units that are charged stay charged.
     ///
     /// Until the next request of an account, its units are replenished at the old rate. If the new
-    /// burst is smaller, what is owed beyond it is forgiven then.
+    /// burst is smaller, what is owed beyond it is forgiven then. If it is raised again, that is
+    /// not withheld: each change to and fro admits up to the larger burst once more.
     ///
     /// # Errors
     /// Returns an error if the quota is invalid, if there is no such class, or if the class was

@@ -1,13 +1,15 @@
 //! The decision about a request: all tiers are charged, or none.
 
-use super::caller::{Caller, Limits, Refusal};
+use super::Tiered;
+use super::caller::{CLASS_LIMIT, Caller, GLOBAL_LIMIT, Limits, Refusal};
 use super::charge::{Intervals, TieredCharge};
 use super::classes::SharedLimit;
-use super::{CLASS_QUEUE, GLOBAL_QUEUE, Tiered};
-use crate::quota::gcra::Rate;
+use crate::quota::gcra::{NEVER, Rate};
 use crate::quota::live::LiveQuota;
 use crate::setup::rejected;
 use crate::table::entry::{EMPTY, Taken};
+use crate::wait::reserve::Size;
+use crate::wait::shared::SharedQueue;
 use plimsoll_core::{Reason, Rejected};
 
 impl<K: ?Sized> Tiered<K> {
@@ -98,11 +100,10 @@ impl<K: ?Sized> Tiered<K> {
                 limit.entry.refund(now, units, at, interval);
             }
         }
-        // The unit may serve a request of another account, which waits in the queue of a shared
-        // limit.
-        for queue in [hash, GLOBAL_QUEUE, CLASS_QUEUE + u64::from(class)] {
-            self.common.queues.wake(queue);
-        }
+        // The unit may serve a request of another account, which waits for a shared limit.
+        self.common.queues.wake(hash);
+        self.common.queues.wake_shared(GLOBAL_LIMIT);
+        self.common.queues.wake_shared(CLASS_LIMIT + usize::from(class));
     }
 
     /// Charges all tiers for work that was done, whether or not they have enough units.
@@ -130,10 +131,11 @@ impl<K: ?Sized> Tiered<K> {
         }
     }
 
-    /// Returns the limit that rejects for the longest time, if the requests `ahead` in each queue
-    /// are charged a unit first. Charges nothing itself.
+    /// Returns the limit that rejects for the longest time, if what is `owed` is charged first, in
+    /// nanoseconds. Charges nothing itself.
     ///
-    /// `account` returns from when on the account owes nothing, and the reason to reject it.
+    /// `account` returns from when on the account owes nothing, and the reason to reject it. `owed`
+    /// is called with the number of a shared limit, or with `None` for that of the account.
     #[inline]
     pub(super) fn refusal(
         &self,
@@ -142,7 +144,7 @@ impl<K: ?Sized> Tiered<K> {
         units: u32,
         now: u64,
         account: impl Fn(Rate) -> (u64, Reason),
-        ahead: impl Fn(u64) -> u64,
+        owed: impl Fn(Option<usize>, Rate) -> u64,
     ) -> Option<Refusal> {
         let mut longest: Option<Refusal> = None;
         let mut consider = |refusal: Refusal| {
@@ -150,25 +152,77 @@ impl<K: ?Sized> Tiered<K> {
                 longest = Some(refusal);
             }
         };
-        let take = |rate: Rate, free: u64, queue: u64| match ahead(queue) {
-            0 => rate.take(free, now, units),
-            n => rate.take(free.max(now).saturating_add(rate.interval.saturating_mul(n)), now, units),
-        };
         if let Some(rate) = limits.each {
             let (free, reason) = account(rate);
-            if let Err(at) = take(rate, free, caller.hash) {
+            if let Some(at) = rate.not_before(free, owed(None, rate), now, units) {
                 consider(Refusal::of_account(limits, rate, reason, at));
             }
         }
-        let queues = [CLASS_QUEUE + u64::from(caller.class), GLOBAL_QUEUE];
-        for (shared, queue) in [limits.all, limits.global].into_iter().zip(queues) {
-            if let Some((limit, rate)) = shared
-                && let Err(at) = take(rate, limit.free(rate, now), queue)
-            {
+        for (index, limit, rate) in limits.shared(caller) {
+            if let Some(at) = rate.not_before(limit.free(rate, now), owed(Some(index), rate), now, units) {
                 consider(Refusal::of_shared(limit, rate, at));
             }
         }
         longest
+    }
+
+    /// Returns the limit that has too few units for a waiting request, less what is kept there for
+    /// others.
+    ///
+    /// A request that is not yet the head of any shared limit joins the queue of the first one for
+    /// which requests wait, even if there are enough.
+    pub(super) fn held_back(
+        &self,
+        caller: Caller,
+        units: u32,
+        now: u64,
+        standing: Option<(usize, Size)>,
+    ) -> Option<Refusal> {
+        let (limits, queues) = (self.limits(caller), &self.common.queues);
+        let account = |rate| (self.accounts.free(caller.hash, rate, now), Reason::Limited);
+        let kept = |index: Option<usize>, rate: Rate| {
+            let Some(index) = index else { return 0 };
+            let size = match standing {
+                None => return 0,
+                Some((at, size)) if at == index => size,
+                Some(_) => Size::Small,
+            };
+            queues.occupied(index).map_or(0, |queue| queue.kept_from(size, units, rate, now))
+        };
+        self.refusal(&limits, caller, units, now, account, kept).or_else(|| {
+            let mut shared = limits.shared(caller).filter(|_| standing.is_none());
+            let (_, limit, rate) = shared.find(|(index, ..)| queues.occupied(*index).is_some())?;
+            Some(Refusal::of_shared(limit, rate, now + 1))
+        })
+    }
+
+    /// Charges a request that does not wait, from what is kept for such requests where others wait.
+    #[cold]
+    pub(super) fn pass(&self, caller: Caller, units: u32) -> Result<TieredCharge, Rejected> {
+        let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
+        let account = |rate| self.accounts.free_or_room(caller.hash, rate, now);
+        let refusal = self.refusal(&limits, caller, units, now, account, |_, _| 0);
+        // Its own quota rejects it, or any quota for ever: it has no share in what others wait for.
+        let is_final = |refusal: &Refusal| refusal.at == NEVER || refusal.by == limits.class.account;
+        if let Some(refusal) = refusal.filter(is_final) {
+            return Self::charged(caller, units, now, Err(refusal));
+        }
+        let occupied = || {
+            let queue = |(index, limit, rate)| Some((queues.occupied(index)?, limit, rate));
+            limits.shared(caller).filter_map(queue)
+        };
+        let return_to = |queues: usize| {
+            occupied().take(queues).for_each(|(queue, _, rate): (&SharedQueue, &SharedLimit, Rate)| {
+                queue.unpass(units, rate);
+            });
+        };
+        for (n, (queue, limit, rate)) in occupied().enumerate() {
+            if let Err(at) = queue.pass(caller.hash, units, rate, now) {
+                return_to(n);
+                return Self::charged(caller, units, now, Err(Refusal::of_shared(limit, rate, at)));
+            }
+        }
+        self.charge_slow(caller, units).inspect_err(|_| return_to(usize::MAX))
     }
 
     /// Charges all tiers or none, as of `now`.
@@ -178,7 +232,7 @@ impl<K: ?Sized> Tiered<K> {
         // First without charging, so that a rejection writes nothing and has the longest time of
         // all.
         let account = |rate| (self.accounts.free(caller.hash, rate, now), Reason::Limited);
-        if let Some(refusal) = self.refusal(&limits, caller, units, now, account, |_| 0) {
+        if let Some(refusal) = self.refusal(&limits, caller, units, now, account, |_, _| 0) {
             if refusal.reason == Reason::Limited {
                 self.accounts.reject(caller.hash);
             }

@@ -19,8 +19,9 @@ use crate::setup::{Common, rejected};
 use crate::table::Table;
 use crate::table::gcra_table::GcraTable;
 use crate::table::sparse::Overrides;
+use crate::wait::reserve::Size;
 use crate::{Quota, quota};
-use caller::{Caller, Refusal};
+use caller::{CLASS_LIMIT, Caller, GLOBAL_LIMIT, Refusal};
 use classes::{ClassLimits, SharedLimit};
 use plimsoll_core::parts::intern;
 use plimsoll_core::{Allowance, ControlError, Event, Reason, Rejected};
@@ -100,11 +101,6 @@ struct Assigned {
 pub(super) const MAX_CLASSES: usize = 511;
 /// The number of classes that are found without a map.
 const FEW: usize = 8;
-
-/// The queue of the global limit, and that of class 0; class `n` adds `n`. An account has one of
-/// these numbers as its hash with a probability of one in 2⁵⁵.
-const GLOBAL_QUEUE: u64 = 1;
-const CLASS_QUEUE: u64 = 2;
 
 impl<K: ?Sized> Tiered<K> {
     #[inline(always)]
@@ -205,9 +201,23 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         }
     }
 
-    fn charge_at(&self, caller: Caller, units: u32, now: u64) -> Result<TieredCharge, Rejected> {
+    fn charge_past(&self, caller: Caller, units: u32) -> Result<TieredCharge, Rejected> {
+        self.pass(self.resolve(caller.hash, caller.stated), units)
+    }
+
+    fn charge_at(
+        &self,
+        caller: Caller,
+        units: u32,
+        now: u64,
+        standing: Option<(usize, Size)>,
+    ) -> Result<TieredCharge, Rejected> {
         let caller = self.resolve(caller.hash, caller.stated);
-        Self::charged(caller, units, now, self.take(caller, units, now))
+        let taken = match self.held_back(caller, units, now, standing) {
+            Some(refusal) => Err(refusal),
+            None => self.take(caller, units, now),
+        };
+        Self::charged(caller, units, now, taken)
     }
 
     fn refund(&self, charge: TieredCharge) {
@@ -231,41 +241,48 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         self.accounts.credit(caller.hash, self.common.now(), units);
     }
 
-    /// Returns whether requests wait for the same account, or for a limit that it shares.
-    fn is_behind(&self, caller: Caller) -> bool {
-        let Caller { hash, class, .. } = self.resolve(caller.hash, caller.stated);
-        let queues = &self.common.queues;
-        queues.has(hash) || queues.has(GLOBAL_QUEUE) || queues.has(CLASS_QUEUE + u64::from(class))
+    fn forecast(&self, caller: Caller, units: u32, ahead: u64, now: u64) -> Option<Rejected> {
+        let caller = self.resolve(caller.hash, caller.stated);
+        let (limits, queues) = (self.limits(caller), &self.common.queues);
+        let account = |rate| self.accounts.free_or_room(caller.hash, rate, now);
+        let owed = |index: Option<usize>, rate: Rate| {
+            // A small request waits for a turn of each account that waits for the limit already.
+            // One of them may be of the same account, and is counted there.
+            let turns = index.and_then(|index| queues.occupied(index)).map_or(0, |queue| {
+                match Size::of(units, rate) {
+                    Size::Small => queue.small().saturating_sub(u64::from(ahead > 0)),
+                    Size::Large => 0,
+                }
+            });
+            rate.interval.saturating_mul(ahead + turns)
+        };
+        let Refusal { by, reason, rate, at } = self.refusal(&limits, caller, units, now, account, owed)?;
+        Some(rejected(by, reason, rate, units, now, at))
     }
 
     fn rejected_behind(&self, caller: Caller, units: u32) -> Rejected {
-        let (limits, now, queues) = (self.limits(caller), self.common.now(), &self.common.queues);
-        let account = |rate| self.accounts.free_or_room(caller.hash, rate, now);
-        let refusal = self.refusal(&limits, caller, units, now, account, |queue| queues.ahead(queue));
+        let (limits, now) = (self.limits(caller), self.common.now());
         // If there are enough units for all of them, the waiting requests are still served first.
         let behind = || {
-            let queued = [(limits.global, GLOBAL_QUEUE), (limits.all, CLASS_QUEUE + u64::from(caller.class))];
-            match queued.into_iter().find_map(|(limit, queue)| limit.filter(|_| queues.has(queue))) {
-                Some((limit, rate)) => Refusal::of_shared(limit, rate, now.saturating_add(rate.interval)),
-                None => {
-                    let rate =
-                        limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX, at_most: 0 });
-                    let (_, reason) = limits.each.map_or((now, Reason::Limited), account);
-                    Refusal::of_account(&limits, rate, reason, now.saturating_add(rate.interval))
-                }
-            }
+            let rate = limits.each.unwrap_or(Rate { interval: 1_000_000, burst: u32::MAX, at_most: 0 });
+            let account = |rate| self.accounts.free_or_room(caller.hash, rate, now).1;
+            let reason = limits.each.map_or(Reason::Limited, account);
+            rejected(limits.class.account, reason, rate, units, now, now.saturating_add(rate.interval))
         };
-        let Refusal { by, reason, rate, at } = refusal.unwrap_or_else(behind);
-        rejected(by, reason, rate, units, now, at)
+        let ahead = self.common.queues.ahead(caller.hash);
+        self.forecast(caller, units, ahead, now).unwrap_or_else(behind)
     }
 
-    fn shared_queue(&self, rejected: &Rejected) -> Option<u64> {
-        let is_by = |limit: &SharedLimit| limit.name == rejected.by();
-        if self.global.as_ref().is_some_and(is_by) {
-            return Some(GLOBAL_QUEUE);
+    fn shared_limit(&self, units: u32, rejected: &Rejected) -> Option<(usize, Size)> {
+        let is_by = |limit: &&SharedLimit| limit.name == rejected.by();
+        let class = |(n, class): (usize, &'_ ClassLimits)| {
+            let limit = class.all.as_ref().filter(is_by)?;
+            Some((CLASS_LIMIT + n, Size::of(units, limit.live.rate())))
+        };
+        match self.global.as_ref().filter(is_by) {
+            Some(limit) => Some((GLOBAL_LIMIT, Size::of(units, limit.live.rate()))),
+            None => self.classes.iter().enumerate().find_map(class),
         }
-        let class = self.classes.iter().position(|class| class.all.as_ref().is_some_and(is_by))?;
-        Some(CLASS_QUEUE + class as u64)
     }
 
     fn remaining(&self, caller: Caller) -> u32 {
