@@ -104,7 +104,7 @@ fn background_rejections(size: Size, seed: u64) -> Vec<Row> {
     rows
 }
 
-/// A setting is lowered and raised a hundredfold, as far as its range goes, while the server
+/// A setting is lowered and raised a hundredfold, within its range, while the server
 /// rejects everything. The answers come half a second later.
 fn changed_settings(size: Size, seed: u64) -> Vec<Row> {
     type Change = fn(&AdaptiveThrottle) -> Result<(), ControlError>;
