@@ -135,7 +135,8 @@ fn background_failures(size: Size, seed: u64) -> Vec<Row> {
             // A window of 200 calls exceeds half of them by chance now and then.
             let by_chance = *rate < 100.0 && *share > 0.38;
             rows.push(if by_chance {
-                row.known_miss("chance opens it, with or without a blip")
+                row.spends(0.25, "so near the trip, half of the calls of ten seconds fail now and then")
+                    .known_miss("chance opens it, with or without a blip")
             } else {
                 row
             });
