@@ -35,10 +35,18 @@ pub(crate) fn closed() -> Vec<Case> {
             .target(1, Target::Ratio(0.70))
             .target(2, Target::Ratio(0.30)),
     ];
+    // The peers do not know how long a call in flight has taken.
+    let same = vec![
+        Peer::new("recloser", "half of the last 100", recloser_called(recloser(100, 0.5))),
+        Peer::new("failsafe", "half, averaged over 10 s", failsafe(10 * SECOND)),
+    ];
+    let no_timeout = CircuitBreaker::builder().trips([Trip::failures().ratio(0.5, 20)]).call_timeout(None);
+    let no_timeout = no_timeout.build().expect("valid settings");
     // A window below 2 s is dated by the precise clock.
     let precise = vec![Peer::new("failsafe", "half, averaged over 1 s", failsafe(SECOND))];
     vec![
         Case::new("half within 10 s", called(half(10 * SECOND)), peers),
+        Case::new("half within 10 s, no call time-out", called(no_timeout), same),
         Case::new("half within 1 s", called(half(SECOND)), precise),
     ]
 }
