@@ -324,7 +324,7 @@ fn random_drop() -> Row {
 
 fn load_shedder() -> Row {
     row! {
-        LoadShedder as "LoadShedder" in "drop", ["LoadShedder"];
+        LoadShedder as "LoadShedder" in "drop", ["LoadShedder", "LoadShedder<S>", "LoadShedder<Signal>", "LoadShedder<InFlight>"];
         try_acquire(Priority::NORMAL) try_acquire_owned(Priority::NORMAL)
         try_acquire_for(Priority::NORMAL, &1) layer() name() in_flight();
         new: |_| exists(LoadShedder::new(16)),
