@@ -34,8 +34,9 @@ impl RateLimiter {
 
     /// Charges `units` for work that was done, whether or not there are enough of them.
     ///
-    /// For costs that are known only afterwards, where no [permit](Permit::settle_units) is at
-    /// hand. What is missing becomes debt, of at most one burst, which later requests wait for.
+    /// For costs that are known only afterwards, where no
+    /// [permit](plimsoll_core::Permit::settle_units) is at hand. What is missing becomes debt, of
+    /// at most one burst, which later requests wait for.
     pub fn debit(&self, units: u32) {
         let inner = &*self.0;
         let rate = inner.live.rate();
