@@ -30,8 +30,7 @@ const INTERRUPTED: i32 = 130;
 /// Runs the command in `args`, which begin with the program's name, and returns the exit code.
 ///
 /// The exit code is 0 on success, 1 if the run failed or a guard failed in a trouble, and 2 for
-/// invalid input. Ctrl-C ends the
-/// process with 130.
+/// invalid input. Ctrl-C ends the process with 130.
 pub fn run<A>(args: impl IntoIterator<Item = A>, guards: &Guards<'_>) -> ExitCode
 where
     A: Into<OsString> + Clone,

@@ -90,25 +90,20 @@ impl Course {
         self
     }
 
-    /// Returns the sum of a count over the steps in `range`.
-    pub(crate) fn sum(&self, range: &Range<Duration>, of: impl Fn(&Counts) -> u32) -> f64 {
+    /// Returns the number of useful answers in `range`.
+    fn good(&self, range: &Range<Duration>) -> f64 {
         let steps = self.steps.get(index(range.start)..index(range.end)).unwrap_or_default();
-        steps.iter().map(|step| f64::from(of(step))).sum()
+        steps.iter().map(|step| f64::from(step.good)).sum()
     }
 
     /// Returns useful answers per second.
     pub(crate) fn goodput(&self, range: &Range<Duration>) -> f64 {
-        self.sum(range, |step| step.good) / (range.end - range.start).as_secs_f64()
+        self.good(range) / (range.end - range.start).as_secs_f64()
     }
 
     /// Returns the highest reading of the gauge.
     pub(crate) fn peak(&self) -> u64 {
         self.steps.iter().map(|step| step.gauge).max().unwrap_or(0)
-    }
-
-    /// Returns the largest number of events within one second.
-    pub(crate) fn events_per_second(&self) -> u64 {
-        self.steps.chunks(FIRST).map(|second| second.iter().map(|step| step.events).sum()).max().unwrap_or(0)
     }
 
     /// Returns the seconds from the end of the trouble until 95 % of the earlier goodput is back
@@ -120,7 +115,7 @@ impl Course {
         let before = self.phases.before();
         let goodput = self.goodput(&before);
         let fresh: u32 = self.fresh.iter().take(index(before.end)).skip(index(before.start)).sum();
-        let served = self.sum(&before, |step| step.good) / f64::from(fresh);
+        let served = self.good(&before) / f64::from(fresh);
         if served.is_nan() || served < SERVED {
             return f64::NAN;
         }

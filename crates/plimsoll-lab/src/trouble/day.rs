@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use plimsoll::{Clock, ConfigError, Dice, ManualTime, Observe};
+use plimsoll::{Clock, ConfigError, Dice, ManualTime};
 use tower_service::Service;
 
 use crate::sim::{CallError, Case, Request, dice, drive};
@@ -48,11 +48,6 @@ impl Bench {
         self.far.clone()
     }
 
-    /// Returns an observer that counts the events of the guard.
-    pub(crate) fn observer(&self) -> Arc<dyn Observe> {
-        self.log.events.clone()
-    }
-
     /// Reads `gauge`, such as the length of the guard's queue, at every call.
     pub(crate) fn gauge(&self, gauge: impl Fn() -> u64 + 'static) {
         *self.log.gauge.borrow_mut() = Some(Box::new(gauge));
@@ -84,7 +79,7 @@ impl Day {
         S: Service<Request, Response = (), Error = CallError>,
     {
         let time = ManualTime::new();
-        let far = self.far.start(time.clock(), dice(seed, 3), dice(seed, 20));
+        let far = self.far.start(time.clock(), dice(seed, 3));
         let log = Rc::new(Log::new(time.clock(), self.callers.useful()));
         let bench = Bench { time: time.clone(), seed, far: far.clone(), log: log.clone() };
         let inner = stack(&bench).unwrap_or_else(|error| panic!("{error}"));

@@ -17,28 +17,25 @@ const FAILURE: Duration = Duration::from_millis(1);
 
 /// The far side of a [`Day`](crate::trouble::day::Day): its capacity, and what fails when.
 ///
-/// Faults are added in the order of time and do not overlap. A share of bad calls may overlap
-/// with anything.
+/// Faults are added in the order of time and do not overlap. Flaws may overlap with anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Far {
     pub(crate) plan: ServerPlan,
     flaws: Vec<Flaw>,
 }
 
-/// A share of the calls that is bad for a while.
+/// What happens to calls for a while before they reach the slots.
 #[derive(Clone, Copy, Debug)]
 struct Flaw {
     from: Duration,
     until: Duration,
-    share: f64,
     kind: FlawKind,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum FlawKind {
-    Fails,
+    /// Calls are answered with this HTTP status.
     Status(u16),
-    Slow(Duration),
     /// The first calls are held for a time, without a slot.
     Hold(u32, Duration),
 }
@@ -85,43 +82,23 @@ impl Far {
         self.fault(at, lasts, FaultKind::Hangs { forgets: true })
     }
 
-    /// Answers every call with failure, within a millisecond.
-    pub(crate) fn fails_all(self, at: Duration, lasts: Duration) -> Self {
-        self.fault(at, lasts, FaultKind::Fails { after: FAILURE })
-    }
-
-    /// Makes all work `factor` times as slow.
-    pub(crate) fn slows(self, at: Duration, lasts: Duration, factor: f64) -> Self {
-        self.fault(at, lasts, FaultKind::Slow { factor })
-    }
-
     fn fault(mut self, from: Duration, lasts: Duration, kind: FaultKind) -> Self {
         self.plan.faults.push(Fault { from, until: from + lasts, kind });
         self
     }
 
-    /// Answers `share` of the calls with failure, within a millisecond and without a slot.
-    pub(crate) fn fails(self, at: Duration, lasts: Duration, share: f64) -> Self {
-        self.flaw(at, lasts, share, FlawKind::Fails)
-    }
-
     /// Answers every call with this HTTP status, within a millisecond and without a slot.
     pub(crate) fn answers(self, at: Duration, lasts: Duration, status: u16) -> Self {
-        self.flaw(at, lasts, 1.0, FlawKind::Status(status))
-    }
-
-    /// Makes `share` of the calls wait for `time` before they reach the slots.
-    pub(crate) fn slow(self, at: Duration, lasts: Duration, share: f64, time: Duration) -> Self {
-        self.flaw(at, lasts, share, FlawKind::Slow(time))
+        self.flaw(at, lasts, FlawKind::Status(status))
     }
 
     /// Holds the first `calls` calls from `at` on for `lasts`, without a slot, as long polls are.
     pub(crate) fn holds(self, at: Duration, lasts: Duration, calls: u32) -> Self {
-        self.flaw(at, lasts, 1.0, FlawKind::Hold(calls, lasts))
+        self.flaw(at, lasts, FlawKind::Hold(calls, lasts))
     }
 
-    fn flaw(mut self, from: Duration, lasts: Duration, share: f64, kind: FlawKind) -> Self {
-        self.flaws.push(Flaw { from, until: from.saturating_add(lasts), share, kind });
+    fn flaw(mut self, from: Duration, lasts: Duration, kind: FlawKind) -> Self {
+        self.flaws.push(Flaw { from, until: from.saturating_add(lasts), kind });
         self
     }
 
@@ -138,10 +115,10 @@ impl Far {
     }
 
     /// Starts the server.
-    pub(crate) fn start(&self, clock: Clock, server_dice: Dice, dice: Dice) -> FarSide {
-        let server = Server::new(&self.plan, server_dice);
+    pub(crate) fn start(&self, clock: Clock, dice: Dice) -> FarSide {
+        let server = Server::new(&self.plan, dice);
         let held = Cell::new(0);
-        FarSide(Rc::new(Inner { server, clock, dice, flaws: self.flaws.clone(), held }))
+        FarSide(Rc::new(Inner { server, clock, flaws: self.flaws.clone(), held }))
     }
 }
 
@@ -153,7 +130,6 @@ pub(crate) struct FarSide(Rc<Inner>);
 struct Inner {
     server: Server,
     clock: Clock,
-    dice: Dice,
     flaws: Vec<Flaw>,
     /// The calls that were held so far.
     held: Cell<u32>,
@@ -175,21 +151,19 @@ impl Service<Request> for FarSide {
     }
 
     fn call(&mut self, request: Request) -> FarCall {
-        let Inner { server, clock, dice, flaws, held } = &*self.0;
+        let Inner { server, clock, flaws, held } = &*self.0;
         let now = clock.now();
         let at = Duration::from_nanos(now.as_nanos());
-        let flaw = flaws.iter().find(|flaw| flaw.from <= at && at < flaw.until && dice.chance(flaw.share));
+        let flaw = flaws.iter().find(|flaw| flaw.from <= at && at < flaw.until);
         let pause = |time| -> Option<Pause> { Some(Box::pin(clock.sleep_until(now + time))) };
         let work = || Ending::Work(server.clone().call(request));
         let (pause, ending) = match flaw.map(|flaw| flaw.kind) {
             None => (None, work()),
-            Some(FlawKind::Slow(time)) => (pause(time), work()),
             Some(FlawKind::Hold(calls, _)) if held.get() >= calls => (None, work()),
             Some(FlawKind::Hold(_, time)) => {
                 held.set(held.get() + 1);
                 (pause(time), work())
             }
-            Some(FlawKind::Fails) => (pause(FAILURE), Ending::Error(CallError::Failed)),
             Some(FlawKind::Status(status)) => (pause(FAILURE), Ending::Error(CallError::Status(status))),
         };
         FarCall { pause, ending }

@@ -36,8 +36,8 @@
 //! # Adding a cell
 //!
 //! The cells of a guard are in one file, `trouble/cells/<guard>.rs`. A cell is a function from a
-//! size and a seed to rows. Write the function, add it to `cells()`, and remove its trouble from
-//! `NOT_YET`. A trouble without a meaning moves to `WITHOUT_MEANING`, with a reason.
+//! size and a seed to rows. Write the function and add it to `cells()`. A trouble without a meaning
+//! is listed in `WITHOUT_MEANING`, with a reason.
 //!
 //! A **system cell** is a `Day`: a far side, its callers, and three phases, which are the calm, the
 //! trouble and the time after it. It runs once with the guard and once without:
@@ -55,12 +55,11 @@
 //! }
 //! ```
 //!
-//! - The far side stalls, hangs, fails, slows down or changes its capacity, altogether or for a
-//!   share of the calls.
+//! - The far side stalls, hangs, answers with an HTTP status, holds calls or changes its capacity.
 //! - Callers have a load, a deadline or patience, retries, and perhaps leave. An answer is good if
 //!   it comes within the deadline, or within one second if callers are patient.
 //! - `course.rows(..)` returns the goodput of each phase against the bare system, the time to be
-//!   back, and a queue's length if there is a gauge. `Course` has more readings for own rows.
+//!   back, and a queue's length if there is a gauge.
 //!
 //! A **guard-only cell** is a plain loop, `Alone`: a manual clock, dice, and evenly spaced calls.
 //! See `cells/circuit_breaker.rs`.
@@ -71,22 +70,17 @@
 //! removed as soon as the limit is kept. Small cells should take well under a second in a debug
 //! build.
 
-#[allow(dead_code)] // has more than today's cells use
 mod alone;
-#[allow(dead_code)] // has more than today's cells use
 mod callers;
 mod cell;
 mod cells;
-#[allow(dead_code)] // has more than today's cells use
 mod course;
-#[allow(dead_code)] // has more than today's cells use
 mod day;
-#[allow(dead_code)] // has more than today's cells use
+mod erlang;
 mod far;
 mod guard;
 mod key_flood;
 mod kind;
-#[allow(dead_code)] // has more than today's cells use
 mod phases;
 mod probe;
 mod quota_days;
@@ -94,7 +88,6 @@ mod registry;
 mod report;
 mod row;
 mod run;
-#[allow(dead_code)] // has more than today's cells use
 mod scenes;
 mod waiting;
 

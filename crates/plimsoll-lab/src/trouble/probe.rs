@@ -1,16 +1,14 @@
-//! A probe around a stack of layers: when each call was sent, and how it ended.
+//! A probe around a stack of layers: it counts the useful answers and reads the gauge.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use plimsoll::{Clock, Dice, Event, Instant, Observe};
+use plimsoll::{Clock, Dice, Instant};
 use tower_service::Service;
 
 use crate::sim::{CallError, Request, STEP};
@@ -19,33 +17,10 @@ use crate::trouble::far::Pause;
 /// What happened within one step of 100 ms.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    /// Calls that were sent, retries included.
-    pub(crate) sent: u32,
     /// Good answers that came while they were still useful.
     pub(crate) good: u32,
-    /// Good answers that came too late to be useful.
-    pub(crate) stale: u32,
-    /// Rejections by a guard.
-    pub(crate) rejected: u32,
-    /// Failures of the far side.
-    pub(crate) failed: u32,
-    /// Callers that left.
-    pub(crate) left: u32,
     /// The largest reading of the gauge.
     pub(crate) gauge: u64,
-    /// Events of the guard.
-    pub(crate) events: u64,
-}
-
-/// Counts the events of a guard.
-#[derive(Debug, Default)]
-pub(crate) struct EventCounter(AtomicU64);
-
-impl Observe for EventCounter {
-    fn event(&self, _: Event) {
-        // Relaxed: a simulation runs on one thread.
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 pub(crate) type Gauge = Box<dyn Fn() -> u64>;
@@ -56,22 +31,12 @@ pub(crate) struct Log {
     useful: Duration,
     pub(crate) gauge: RefCell<Option<Gauge>>,
     pub(crate) held: RefCell<Option<Gauge>>,
-    pub(crate) events: Arc<EventCounter>,
-    seen_events: RefCell<u64>,
     steps: RefCell<Vec<Counts>>,
 }
 
 impl Log {
     pub(crate) fn new(clock: Clock, useful: Duration) -> Self {
-        Log {
-            clock,
-            useful,
-            gauge: RefCell::default(),
-            held: RefCell::default(),
-            events: Arc::default(),
-            seen_events: RefCell::default(),
-            steps: RefCell::default(),
-        }
+        Log { clock, useful, gauge: RefCell::default(), held: RefCell::default(), steps: RefCell::default() }
     }
 
     /// Returns what happened in each step.
@@ -90,30 +55,20 @@ impl Log {
         }
     }
 
-    fn sent(&self) {
+    fn read_gauge(&self) {
         let gauge = self.gauge.borrow().as_ref().map_or(0, |gauge| gauge());
-        let events = self.events.0.load(Ordering::Relaxed);
-        let new = events - self.seen_events.replace(events);
-        self.count(|step| {
-            step.sent += 1;
-            step.gauge = step.gauge.max(gauge);
-            step.events += new;
-        });
+        self.count(|step| step.gauge = step.gauge.max(gauge));
     }
 
     fn ended(&self, sent: Instant, end: Result<(), CallError>) {
         let took = Duration::from_nanos(self.clock.now().as_nanos() - sent.as_nanos());
-        self.count(|step| match end {
-            Ok(()) if took <= self.useful => step.good += 1,
-            Ok(()) => step.stale += 1,
-            Err(CallError::Rejected | CallError::Throttled) => step.rejected += 1,
-            Err(CallError::Failed | CallError::Status(_)) => step.failed += 1,
-            Err(CallError::Left) => step.left += 1,
-        });
+        if end.is_ok() && took <= self.useful {
+            self.count(|step| step.good += 1);
+        }
     }
 }
 
-/// The outermost service: counts the calls, and makes some callers leave.
+/// The outermost service: counts the useful answers, and makes some callers leave.
 #[derive(Clone)]
 pub(crate) struct Probe<S> {
     pub(crate) inner: S,
@@ -139,7 +94,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Visit<S::Future> {
-        self.log.sent();
+        self.log.read_gauge();
         let sent = self.log.clock.now();
         let (when, share) = &self.leaving;
         let some_leave = when.contains(&Duration::from_nanos(sent.as_nanos()));
@@ -173,13 +128,5 @@ impl<F: Future<Output = Result<(), CallError>>> Future for Visit<F> {
             self.log.ended(self.sent, end);
         }
         end
-    }
-}
-
-impl<F> Drop for Visit<F> {
-    fn drop(&mut self) {
-        if self.call.take().is_some() {
-            self.log.ended(self.sent, Err(CallError::Left));
-        }
     }
 }

@@ -6,27 +6,68 @@ use std::time::Duration;
 use plimsoll::limit::Quota;
 
 use crate::trouble::alone::Alone;
+use crate::trouble::cell::{Cell, Size};
+use crate::trouble::guard::Guard;
+use crate::trouble::kind::Trouble;
 use crate::trouble::row::Row;
 
-/// A limiter as one account sees it: whether a request is admitted, and how an operator changes the
-/// quota.
-pub(crate) struct Limiter {
-    pub(crate) try_acquire: Box<dyn Fn() -> bool + Send + Sync>,
-    pub(crate) set_quota: Box<dyn Fn(Quota)>,
+/// A limiter as one account sees it.
+pub(crate) trait OneAccount: Sync {
+    /// The units that threads may be admitted beyond one thread, for each thread.
+    const EACH_THREAD: f64 = 0.0;
+
+    /// Builds a limiter with this quota.
+    fn with_quota(alone: &Alone, quota: Quota) -> Self;
+
+    /// Returns whether a request is admitted.
+    fn admits(&self) -> bool;
+
+    /// Changes the quota, as an operator does.
+    fn change_quota(&self, quota: Quota);
 }
 
-/// What builds a limiter with this quota.
-pub(crate) type Build = fn(&Alone, Quota) -> Limiter;
+/// Returns the cells that every rate limiter has.
+pub(crate) fn cells<L: OneAccount>(guard: Guard) -> Vec<Cell> {
+    vec![
+        Cell::new(guard, Trouble::T8, seldom::<L>),
+        Cell::new(guard, Trouble::T9, changed::<L>),
+        Cell::new(guard, Trouble::T16, retried::<L>),
+        Cell::new(guard, Trouble::T18, spiked::<L>),
+        Cell::new(guard, Trouble::T19, jumped::<L>),
+        Cell::new(guard, Trouble::T20, cold_start::<L>),
+        Cell::new(guard, Trouble::T22, many_threads::<L>),
+    ]
+}
+
+/// The troubles without a meaning for a rate limiter without keys, and why.
+pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
+    // The first one, because the list for limiters with keys is the rest.
+    (Trouble::T10, "It has no keys."),
+    (Trouble::T1, "It does not see the far side: it admits the same calls, whatever becomes of them."),
+    (Trouble::T2, "It does not see the far side: it admits the same calls, whatever becomes of them."),
+    (Trouble::T3, "It does not see the far side: it admits the same calls, whatever becomes of them."),
+    (Trouble::T4, "It does not read how calls end."),
+    (Trouble::T5, "It does not read how calls end."),
+    (Trouble::T6, "It does not read how calls end."),
+    (Trouble::T7, "It does not read how calls end."),
+    (Trouble::T13, "It reads no signal."),
+    (Trouble::T14, "It holds nothing while a call runs."),
+    (Trouble::T17, "It does not see the far side: it admits the same calls, whatever becomes of them."),
+    (Trouble::T21, "It is no pool of resources."),
+];
+
+/// The troubles without a meaning for a rate limiter with keys, and why.
+pub(crate) const WITHOUT_MEANING_KEYED: &[(Trouble, &str)] = WITHOUT_MEANING.split_at(1).1;
 
 /// One request a second, and one an hour, of a quota of more.
-pub(crate) fn seldom(build: Build, seed: u64) -> Vec<Row> {
+fn seldom<L: OneAccount>(_: Size, seed: u64) -> Vec<Row> {
     let days = [("a second", 1, Quota::per_minute(100)), ("an hour", 3_600, Quota::per_day(100))];
     let rows = days.into_iter().map(|(text, gap, quota)| {
         let alone = Alone::new(seed);
-        let Limiter { try_acquire, .. } = build(&alone, quota);
+        let limiter = L::with_quota(&alone, quota);
         let admitted = (0..1_000).filter(|_| {
             alone.time().advance(Duration::from_secs(gap));
-            try_acquire()
+            limiter.admits()
         });
         let share = admitted.count() as f64 / 10.0;
         Row::at_least(format!("admitted, one request {text} of {quota}"), share, 99.0, "%")
@@ -35,21 +76,21 @@ pub(crate) fn seldom(build: Build, seed: u64) -> Vec<Row> {
 }
 
 /// A quota is lowered or raised a hundredfold while it is used up, and changed to and fro.
-pub(crate) fn changed(build: Build, seed: u64) -> Vec<Row> {
+fn changed<L: OneAccount>(_: Size, seed: u64) -> Vec<Row> {
     let mut rows = Vec::new();
     let second = (Quota::per_second(10_000), Quota::per_second(100));
     let hour = (Quota::per_hour(10_000), Quota::per_hour(100));
     for (high, low) in [second, hour] {
         for (from, to) in [(high, low), (low, high)] {
             let alone = Alone::new(seed);
-            let Limiter { try_acquire, set_quota } = build(&alone, from);
-            alone.calls(2.0 * from.rate(), from.fills_in(), &try_acquire);
-            while try_acquire() {}
-            set_quota(to);
+            let limiter = L::with_quota(&alone, from);
+            alone.calls(2.0 * from.rate(), from.fills_in(), || limiter.admits());
+            while limiter.admits() {}
+            limiter.change_quota(to);
             // In steps of a thousandth of the time in which the new quota fills up.
             let mut admitted = vec![0_u32; 1_000];
             for admitted in &mut admitted {
-                while try_acquire() {
+                while limiter.admits() {
                     *admitted += 1;
                 }
                 alone.time().advance(to.fills_in() / 1_000);
@@ -71,14 +112,14 @@ pub(crate) fn changed(build: Build, seed: u64) -> Vec<Row> {
             ));
         }
         let alone = Alone::new(seed);
-        let Limiter { try_acquire, set_quota } = build(&alone, high);
+        let limiter = L::with_quota(&alone, high);
         let mut units = 0_u32;
         for _ in 0..20 {
-            while try_acquire() {
+            while limiter.admits() {
                 units += 1;
             }
-            set_quota(low);
-            set_quota(high);
+            limiter.change_quota(low);
+            limiter.change_quota(high);
         }
         let share = f64::from(units) / f64::from(high.burst_size()) * 100.0;
         rows.push(Row::at_most(
@@ -95,12 +136,12 @@ pub(crate) fn changed(build: Build, seed: u64) -> Vec<Row> {
 ///
 /// Meanwhile the burst fills up, as it was at the start. So the time after the jump is compared
 /// with the same time after the start.
-pub(crate) fn jumped(build: Build, seed: u64) -> Vec<Row> {
+fn jumped<L: OneAccount>(_: Size, seed: u64) -> Vec<Row> {
     let jumps = [("the machine slept for 30 s", 30), ("time jumped by an hour", 3_600)];
     let rows = jumps.into_iter().flat_map(|(text, seconds)| {
         let alone = Alone::new(seed);
-        let Limiter { try_acquire, .. } = build(&alone, QUOTA);
-        let second = || alone.calls(2.0 * RATE, S, &try_acquire) * 2.0 * RATE;
+        let limiter = L::with_quota(&alone, QUOTA);
+        let second = || alone.calls(2.0 * RATE, S, || limiter.admits()) * 2.0 * RATE;
         let start = [second(), second()];
         alone.time().advance(Duration::from_secs(seconds));
         let after = [second(), second()];
@@ -125,10 +166,10 @@ const QUOTA: Quota = Quota::per_second(1_000);
 
 /// Every rejected request is sent again three times, at once: for ten seconds at twice the rate,
 /// and then for five at 0.7 of it.
-pub(crate) fn retried(build: Build, seed: u64) -> Vec<Row> {
+fn retried<L: OneAccount>(_: Size, seed: u64) -> Vec<Row> {
     let alone = Alone::new(seed);
-    let Limiter { try_acquire, .. } = build(&alone, QUOTA);
-    let retrying = || (0..4).any(|_| try_acquire());
+    let limiter = L::with_quota(&alone, QUOTA);
+    let retrying = || (0..4).any(|_| limiter.admits());
     let during = alone.calls(2.0 * RATE, 10 * S, retrying) * 2.0;
     let after = alone.calls(0.7 * RATE, 5 * S, retrying);
     vec![
@@ -138,10 +179,10 @@ pub(crate) fn retried(build: Build, seed: u64) -> Vec<Row> {
 }
 
 /// At 0.7 of the rate, the load rises twentyfold for a second.
-pub(crate) fn spiked(build: Build, seed: u64) -> Vec<Row> {
+fn spiked<L: OneAccount>(_: Size, seed: u64) -> Vec<Row> {
     let alone = Alone::new(seed);
-    let Limiter { try_acquire, .. } = build(&alone, QUOTA);
-    let calls = |rate: f64, seconds: u32| alone.calls(rate * RATE, seconds * S, &try_acquire);
+    let limiter = L::with_quota(&alone, QUOTA);
+    let calls = |rate: f64, seconds: u32| alone.calls(rate * RATE, seconds * S, || limiter.admits());
     calls(0.7, 5);
     let spike = calls(14.0, 1) * 14.0 * RATE;
     let (after, later) = (calls(0.7, 1), calls(0.7, 4));
@@ -153,12 +194,12 @@ pub(crate) fn spiked(build: Build, seed: u64) -> Vec<Row> {
 }
 
 /// The first ten seconds see ten times the rate.
-pub(crate) fn cold_start(build: Build, seed: u64) -> Vec<Row> {
+fn cold_start<L: OneAccount>(_: Size, seed: u64) -> Vec<Row> {
     let alone = Alone::new(seed);
-    let Limiter { try_acquire, .. } = build(&alone, QUOTA);
+    let limiter = L::with_quota(&alone, QUOTA);
     let (mut admitted, mut beyond) = (0.0, 0.0_f64);
     for second in 1..=10 {
-        admitted += alone.calls(10.0 * RATE, S, &try_acquire) * 10.0 * RATE;
+        admitted += alone.calls(10.0 * RATE, S, || limiter.admits()) * 10.0 * RATE;
         beyond = beyond.max(admitted - RATE * f64::from(1 + second));
     }
     vec![
@@ -168,13 +209,13 @@ pub(crate) fn cold_start(build: Build, seed: u64) -> Vec<Row> {
 }
 
 /// Threads share one account, while time stands still: together they are admitted what one thread
-/// is, apart from `each` unit of each thread.
-pub(crate) fn many_threads(build: Build, seed: u64, each: f64) -> Vec<Row> {
+/// is, apart from the allowance of each thread.
+fn many_threads<L: OneAccount>(_: Size, seed: u64) -> Vec<Row> {
     const CALLS: u32 = 2_000;
     let admitted = |threads: u32| {
         let alone = Alone::new(seed);
-        let Limiter { try_acquire, .. } = build(&alone, QUOTA);
-        let count = || (0..CALLS).filter(|_| try_acquire()).count();
+        let limiter = L::with_quota(&alone, QUOTA);
+        let count = || (0..CALLS).filter(|_| limiter.admits()).count();
         let counts = std::thread::scope(|scope| {
             let all: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
             all.into_iter().map(|one| one.join().unwrap_or(usize::MAX / 64)).sum::<usize>()
@@ -185,7 +226,7 @@ pub(crate) fn many_threads(build: Build, seed: u64, each: f64) -> Vec<Row> {
     let mut rows = vec![Row::at_most("1 thread: admitted", alone, RATE, "units")];
     rows.extend([2, 8, 64].map(|threads| {
         let case = format!("{threads} threads: admitted, apart from one thread");
-        Row::at_most(case, (admitted(threads) - alone).abs(), each * f64::from(threads), "units")
+        Row::at_most(case, (admitted(threads) - alone).abs(), L::EACH_THREAD * f64::from(threads), "units")
     }));
     rows
 }

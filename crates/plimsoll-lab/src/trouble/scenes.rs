@@ -10,6 +10,7 @@ use crate::trouble::callers::Callers;
 use crate::trouble::cell::Size;
 use crate::trouble::course::{Course, Limits};
 use crate::trouble::day::{Bench, Day};
+use crate::trouble::erlang::erlang_b;
 use crate::trouble::far::Far;
 use crate::trouble::kind::Trouble;
 use crate::trouble::phases::Phases;
@@ -301,7 +302,7 @@ pub(crate) fn bounded(scene: &Scene, queue: u64) -> Limits {
     };
     // Without a queue, what arrives while all slots are busy is rejected.
     let lost = |slots: u32| {
-        let carried = scene.load * (1.0 - erlang_b(slots, scene.load * f64::from(SLOTS) / f64::from(slots)));
+        let carried = scene.load * (1.0 - erlang_b(slots, scene.load * f64::from(SLOTS)));
         if queue == 0 { 1.0 - carried / scene.load.min(1.0) } else { 0.0 }
     };
     let uneven = lost(SLOTS);
@@ -352,22 +353,9 @@ pub(crate) fn breaker_back(scene: &Scene) -> f64 {
     open + 5.0
 }
 
-/// Returns the share of calls that `slots` slots without a queue reject, by Erlang's B formula.
-pub(crate) fn erlang_b(slots: u32, load: f64) -> f64 {
-    let offered = load * f64::from(slots);
-    (1..=slots).fold(1.0, |blocked, n| offered * blocked / (f64::from(n) + offered * blocked))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn erlangs_formula_has_its_known_values() {
-        assert!((erlang_b(1, 1.0) - 0.5).abs() < 1e-12);
-        // 10 slots and 5 erlangs: 1.84 %, as in every table.
-        assert!((erlang_b(10, 0.5) - 0.0184).abs() < 1e-4);
-    }
 
     #[test]
     fn every_system_trouble_has_scenes() {

@@ -39,9 +39,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T21, "It is no pool of resources."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 fn throttle(alone: &Alone) -> AdaptiveThrottle {
     let throttle = AdaptiveThrottle::builder().clock(alone.clock()).dice(alone.guard_dice(0)).build();
     throttle.unwrap_or_else(|error| unreachable!("{error}"))

@@ -50,9 +50,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T21, "It is no pool of resources."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// The day of a default breaker in front of this far side, against the same day without it.
 fn day(far: Far, callers: Callers, phases: Phases, seed: u64, case: &str, limits: Limits) -> Vec<Row> {
     let day = Day::new(far, callers, phases);

@@ -12,13 +12,14 @@ use plimsoll::{Dispatch, Permit, Rejected};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::pools::{Pool, erlang_b, loss_system};
+use super::pools::{Pool, loss_system};
 use crate::sim::{CallError, Request, dice};
 use crate::trouble::alone::Alone;
 use crate::trouble::callers::Callers;
 use crate::trouble::cell::{Cell, Size};
 use crate::trouble::course::Limits;
 use crate::trouble::day::Day;
+use crate::trouble::erlang::erlang_b;
 use crate::trouble::far::{Far, FarSide};
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
@@ -51,9 +52,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T12, "How long slots are held is unknown on arrival, and each caller sets its own wait."),
     (Trouble::T13, "It reads no signal."),
 ];
-
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
 
 /// The scenes of a trouble, and what only a pool can show.
 fn measure(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {

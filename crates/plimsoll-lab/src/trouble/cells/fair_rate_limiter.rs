@@ -10,46 +10,25 @@ use crate::trouble::cell::{Cell, Size};
 use crate::trouble::cells::waiting_requests::{Call, greedy, hopeless, leaving};
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
-use crate::trouble::quota_days::{self, Limiter};
+use crate::trouble::quota_days::{self, OneAccount};
 use crate::trouble::row::{Phase, Row};
 
 const GUARD: Guard = Guard::FairRateLimiter;
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    vec![
-        Cell::new(GUARD, Trouble::T8, |_, seed| quota_days::seldom(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T9, |_, seed| quota_days::changed(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T19, |_, seed| quota_days::jumped(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T16, |_, seed| quota_days::retried(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T18, |_, seed| quota_days::spiked(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T20, |_, seed| quota_days::cold_start(one_account_of, seed)),
-        // A thread compares its share with the fill that it read before others took their units.
-        Cell::new(GUARD, Trouble::T22, |_, seed| quota_days::many_threads(one_account_of, seed, 1.0)),
+    let mut cells = quota_days::cells::<FairRateLimiter<u64>>(GUARD);
+    cells.extend([
         Cell::new(GUARD, Trouble::T10, key_flood),
         Cell::new(GUARD, Trouble::T11, one_account),
         Cell::new(GUARD, Trouble::T12, more_than_can_be_served),
         Cell::new(GUARD, Trouble::T15, calls_leave),
-    ]
+    ]);
+    cells
 }
 
 /// The troubles without a meaning here, and why.
-pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
-    (Trouble::T1, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T2, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T3, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T4, "It does not read how calls end."),
-    (Trouble::T5, "It does not read how calls end."),
-    (Trouble::T6, "It does not read how calls end."),
-    (Trouble::T7, "It does not read how calls end."),
-    (Trouble::T13, "It reads no signal."),
-    (Trouble::T14, "It holds nothing while a call runs."),
-    (Trouble::T17, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T21, "It is no pool of resources."),
-];
-
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
+pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = quota_days::WITHOUT_MEANING_KEYED;
 
 const MS: Duration = Duration::from_millis(1);
 /// Light accounts send 30 a second, a quarter of a fair share, and heavy ones 300.
@@ -150,19 +129,24 @@ fn calls_leave(size: Size, seed: u64) -> Vec<Row> {
     leaving(&alone, size, &acquire, &|| limiter.queued())
 }
 
-/// A limiter as one account sees it.
-fn one_account_of(alone: &Alone, quota: Quota) -> Limiter {
-    let limiter = FairRateLimiter::<u64>::builder()
-        .quota(quota)
-        .max_keys(64)
-        .clock(alone.clock())
-        .build()
-        .unwrap_or_else(|error| unreachable!("{error}"));
-    let changed = limiter.clone();
-    Limiter {
-        try_acquire: Box::new(move || limiter.check(&1).is_ok()),
-        set_quota: Box::new(move |quota| {
-            changed.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"))
-        }),
+impl OneAccount for FairRateLimiter<u64> {
+    // A thread compares its share with the fill that it read before others took their units.
+    const EACH_THREAD: f64 = 1.0;
+
+    fn with_quota(alone: &Alone, quota: Quota) -> Self {
+        Self::builder()
+            .quota(quota)
+            .max_keys(64)
+            .clock(alone.clock())
+            .build()
+            .unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    fn admits(&self) -> bool {
+        self.check(&1).is_ok()
+    }
+
+    fn change_quota(&self, quota: Quota) {
+        self.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"));
     }
 }

@@ -127,9 +127,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T21, "It is no pool of resources."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// The scenes that every guard has to stand, for one host beside four healthy ones.
 fn beside_healthy(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
     let calls = Arc::new(Tally::default());

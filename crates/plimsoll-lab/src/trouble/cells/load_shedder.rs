@@ -52,9 +52,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T21, "It is no pool of resources."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// The far side hangs for ten seconds and loses its calls: the shedder must not take the silence
 /// for spare capacity, nor the calls that were lost for a queue.
 fn hang_that_forgets(size: Size, seed: u64) -> Vec<Row> {

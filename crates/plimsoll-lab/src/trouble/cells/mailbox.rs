@@ -42,9 +42,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T21, "It is no pool of resources."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// The queue of a request buffer, by default.
 const QUEUE: u64 = 1_024;
 

@@ -23,13 +23,11 @@ use crate::trouble::cell::Cell;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 
-/// The troubles of one guard: each is measured, has no meaning, or is not measured yet.
+/// The troubles of one guard: each is measured or has no meaning.
 pub(crate) struct Line {
     pub(crate) guard: Guard,
     pub(crate) cells: Vec<Cell>,
     pub(crate) without_meaning: &'static [(Trouble, &'static str)],
-    #[cfg_attr(not(test), allow(dead_code))] // a test compares it with the cells
-    pub(crate) not_yet: &'static [Trouble],
 }
 
 macro_rules! lines {
@@ -38,7 +36,6 @@ macro_rules! lines {
             guard: Guard::$guard,
             cells: with_system_cells(Guard::$guard, $file::cells()),
             without_meaning: $file::WITHOUT_MEANING,
-            not_yet: $file::NOT_YET,
         }),*]
     };
 }

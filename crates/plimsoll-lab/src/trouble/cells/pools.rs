@@ -24,11 +24,6 @@ pub(super) struct Losses {
     pub(super) peak: usize,
 }
 
-/// The share of arrivals that find all of `slots` in use, by Erlang's formula B.
-pub(super) fn erlang_b(slots: u32, load: f64) -> f64 {
-    (1..=slots).fold(1.0, |b, n| load * b / (f64::from(n) + load * b))
-}
-
 /// Offers `load` times the holding time to a pool of `slots`, of which `held` are in use for ever.
 pub(super) fn loss_system(pool: &mut impl Pool, slots: u32, held: u32, load: f64, dice: &Dice) -> Losses {
     const ARRIVALS: u32 = 20_000;

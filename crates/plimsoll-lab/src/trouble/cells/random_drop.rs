@@ -42,9 +42,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T21, "It is no pool of resources."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// A fixed share is dropped, whatever happens. It bounds no queue, so the far side must recover by
 /// itself, and may not take longer for that than without the guard.
 fn limits(scene: &Scene, bare: &Course) -> Limits {

@@ -9,7 +9,7 @@ use crate::trouble::cell::{Cell, Size};
 use crate::trouble::cells::waiting_requests::{Call, hopeless, leaving};
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
-use crate::trouble::quota_days::{self, Limiter};
+use crate::trouble::quota_days::{self, OneAccount};
 use crate::trouble::row::Row;
 use crate::trouble::waiting::{Waiting, Who};
 
@@ -18,38 +18,17 @@ const S: Duration = Duration::from_secs(1);
 
 /// Returns the cells.
 pub(crate) fn cells() -> Vec<Cell> {
-    vec![
-        Cell::new(GUARD, Trouble::T8, |_, seed| quota_days::seldom(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T9, |_, seed| quota_days::changed(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T19, |_, seed| quota_days::jumped(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T16, |_, seed| quota_days::retried(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T18, |_, seed| quota_days::spiked(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T20, |_, seed| quota_days::cold_start(one_account_of, seed)),
-        Cell::new(GUARD, Trouble::T22, |_, seed| quota_days::many_threads(one_account_of, seed, 0.0)),
+    let mut cells = quota_days::cells::<RateLimiter>(GUARD);
+    cells.extend([
         Cell::new(GUARD, Trouble::T11, large_in_front),
         Cell::new(GUARD, Trouble::T12, more_than_can_be_served),
         Cell::new(GUARD, Trouble::T15, calls_leave),
-    ]
+    ]);
+    cells
 }
 
 /// The troubles without a meaning here, and why.
-pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
-    (Trouble::T1, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T2, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T3, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T4, "It does not read how calls end."),
-    (Trouble::T5, "It does not read how calls end."),
-    (Trouble::T6, "It does not read how calls end."),
-    (Trouble::T7, "It does not read how calls end."),
-    (Trouble::T10, "It has no keys."),
-    (Trouble::T13, "It reads no signal."),
-    (Trouble::T14, "It holds nothing while a call runs."),
-    (Trouble::T17, "It does not see the far side: it admits the same calls, whatever becomes of them."),
-    (Trouble::T21, "It is no pool of resources."),
-];
-
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
+pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = quota_days::WITHOUT_MEANING;
 
 /// Returns a limiter, and how a call waits for it. It has no accounts.
 fn limiter(alone: &Alone, quota: Quota) -> (RateLimiter, impl Fn(u64, u32) -> Call + use<>) {
@@ -101,18 +80,20 @@ fn calls_leave(size: Size, seed: u64) -> Vec<Row> {
     leaving(&alone, size, &acquire, &|| limiter.queued())
 }
 
-/// A limiter as one account sees it.
-fn one_account_of(alone: &Alone, quota: Quota) -> Limiter {
-    let limiter = RateLimiter::builder()
-        .quota(quota)
-        .clock(alone.clock())
-        .build()
-        .unwrap_or_else(|error| unreachable!("{error}"));
-    let changed = limiter.clone();
-    Limiter {
-        try_acquire: Box::new(move || limiter.check().is_ok()),
-        set_quota: Box::new(move |quota| {
-            changed.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"))
-        }),
+impl OneAccount for RateLimiter {
+    fn with_quota(alone: &Alone, quota: Quota) -> Self {
+        Self::builder()
+            .quota(quota)
+            .clock(alone.clock())
+            .build()
+            .unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    fn admits(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    fn change_quota(&self, quota: Quota) {
+        self.set_quota(quota).unwrap_or_else(|error| unreachable!("{error}"));
     }
 }

@@ -38,9 +38,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T22, "Measured for each guard alone."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// The limits of a stack with a breaker: where the far side is out, the breaker may take its time.
 fn with_breaker(scene: &Scene, _: &Course) -> Limits {
     let limits = bounded(scene, 0);

@@ -13,11 +13,12 @@ use crate::sim::{CallError, Request};
 use crate::trouble::cell::{Cell, Size};
 use crate::trouble::course::{Course, Limits};
 use crate::trouble::day::Bench;
+use crate::trouble::erlang::erlang_b;
 use crate::trouble::guard::Guard;
 use crate::trouble::kind::Trouble;
 use crate::trouble::row::{Phase, Row, known_misses};
 use crate::trouble::scenes::{
-    Lengths, SLOTS, SYSTEM, Scene, bounded, breaker_back, erlang_b, is_outage, judge, judge_against, scenes,
+    Lengths, SLOTS, SYSTEM, Scene, bounded, breaker_back, is_outage, judge, judge_against, scenes,
 };
 
 const S: Duration = Duration::from_secs(1);
@@ -66,13 +67,8 @@ fn load_shedder(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
     let red = Control::Red(Curve::linear(workers, 4.0 * workers));
     let controls = [("rate", Control::Rate), ("pie", Control::Pie), ("red", red)];
     let limits = |scene: &Scene, _: &Course| {
-        // A controller must find the new load first. After a restart there is nothing to find.
-        let back = match trouble {
-            Trouble::T2 => Some(2.0),
-            Trouble::T17 | Trouble::T20 => None,
-            Trouble::T18 => Some(5.0),
-            _ => Some(10.0),
-        };
+        // A controller must find the new load first. T17 has no earlier goodput to be back at.
+        let back = (trouble != Trouble::T17).then_some(10.0);
         // As a bounded queue, but it is no queue and rejects nothing by Erlang's formula.
         Limits { back, queue: None, ..bounded(scene, 1) }
     };
@@ -140,7 +136,7 @@ fn throttle_spends() -> f64 {
     let (mut low, mut high) = (1.0, 4.0);
     for _ in 0..50 {
         let load = 0.5 * (low + high);
-        if erlang_b(SLOTS, load) < 0.5 { low = load } else { high = load }
+        if erlang_b(SLOTS, load * f64::from(SLOTS)) < 0.5 { low = load } else { high = load }
     }
     1.0 - 0.5 * low
 }

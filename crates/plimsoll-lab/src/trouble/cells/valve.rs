@@ -45,9 +45,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T21, "A valve without a queue is such a pool, and is measured as Dispatch."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// Every discipline, the default one first. Targets are above the time of one call.
 const DISCIPLINES: [Discipline; 7] = [
     Discipline::KeepOldest,

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, Waker};
 use plimsoll::dispatch::Worker;
 use plimsoll::{Dice, Rejected, Workers};
 
-use super::pools::{Pool, erlang_b, loss_system};
+use super::pools::{Pool, loss_system};
 use crate::sim::dice;
 use crate::trouble::cell::Size;
+use crate::trouble::erlang::erlang_b;
 use crate::trouble::row::{Phase, Row};
 
 type WaitingWorker = Pin<Box<dyn Future<Output = (Worker<u64>, Option<u64>)>>>;

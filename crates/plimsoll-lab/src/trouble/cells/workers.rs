@@ -46,9 +46,6 @@ pub(crate) const WITHOUT_MEANING: &[(Trouble, &str)] = &[
     (Trouble::T19, "It reads no clock to hand over a job."),
 ];
 
-/// The troubles that nobody has measured yet.
-pub(crate) const NOT_YET: &[Trouble] = &[];
-
 /// The scenes of a trouble, and what only workers can show.
 fn measure(trouble: Trouble, size: Size, seed: u64) -> Vec<Row> {
     let mut rows = system(trouble, size, seed);

@@ -3,6 +3,7 @@
 use crate::html::{Grid, Page};
 use crate::trouble::kind::Trouble;
 use crate::trouble::report::overview::{SIGNS, overview, reasons, worst};
+use crate::trouble::row::Row;
 use crate::trouble::run::Matrix;
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -12,7 +13,7 @@ fn words(words: &[&str]) -> Vec<String> {
 /// Returns the whole page.
 pub fn page(matrix: &Matrix) -> String {
     let head = ["guard"].into_iter().chain(Trouble::ALL.iter().map(|trouble| trouble.id()));
-    let row = |row: &crate::trouble::row::Row| {
+    let row = |row: &Row| {
         let why = row.reason().unwrap_or_default();
         vec![
             row.guard.to_string(),
@@ -28,7 +29,7 @@ pub fn page(matrix: &Matrix) -> String {
     let (fine, all) = (matrix.rows.len() - matrix.faults().len(), matrix.rows.len());
     let trouble =
         |trouble: &Trouble| [trouble.id(), trouble.name(), trouble.about()].map(str::to_owned).to_vec();
-    let closest = |(row, count): (&crate::trouble::row::Row, usize)| {
+    let closest = |(row, count): (&Row, usize)| {
         vec![
             row.guard.to_string(),
             row.trouble.to_string(),
