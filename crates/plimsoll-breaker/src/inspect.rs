@@ -42,12 +42,9 @@ impl Inspect for CircuitBreaker {
             "blocked" => self.unblock(),
             "disabled" if check::flag("disabled", value)? => self.disable(),
             "disabled" => self.enable(),
+            "health_checked" => self.set_health_checked(check::flag("health_checked", value)?),
             _ => {
                 let others = ["fault", "open", "blocked", "disabled", "health_checked"];
-                if setting == "health_checked" {
-                    self.set_health_checked(check::flag("health_checked", value)?);
-                    return Ok(());
-                }
                 self.0.retune(|config| change_setting(config, setting, value, &others))?;
             }
         }

@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! A circuit breaker: rejects calls to a dependency that is down or slow, and returns carefully.
 //!
 //! Calls to a dependency that does not work make it worse for both sides: its queue grows, and our

@@ -123,9 +123,9 @@ impl Trip {
 
     /// Counts calls as bad that their callers gave up on, and successes as good. No other counts.
     ///
-    /// Nobody learns how a call would have ended that a time-out outside of the breaker drops. But
-    /// if calls are cancelled and none succeeds, the dependency hangs. Default: all of at least 20
-    /// calls within 10 s, so a single success prevents it.
+    /// If a time-out outside the breaker drops a call, its outcome is never known. But if calls are
+    /// cancelled and none succeeds, the dependency hangs. Default: all of at least 20 calls within
+    /// 10 s, so a single success prevents it.
     pub const fn cancellations() -> Self {
         Self::of(Of::Cancellations).ratio(1.0, 20)
     }
@@ -206,7 +206,7 @@ impl Trip {
 
     /// Returns how many consecutive probes may be bad before a half-open breaker opens again.
     ///
-    /// A closed breaker would bear fewer than that. For a share, a run that long is bad luck in at
+    /// A closed breaker tolerates fewer than that. For a share, a run that long is bad luck in at
     /// most one of a hundred cases.
     pub(crate) fn max_bad_probes(&self) -> u32 {
         let run = match self.when {

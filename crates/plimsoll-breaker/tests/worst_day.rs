@@ -209,7 +209,7 @@ fn probe_that_is_pushed_back_opens_it_again() {
     let mut day =
         Day::new(100, 1, |builder| builder.open_time(OpenTime { jitter: 0.0, ..OpenTime::default() }));
     day.breaker.trip("test");
-    // The first open time, as long as a closed breaker would bear it. Then it grows.
+    // The first open time, as long as a closed breaker would tolerate it. Then it grows.
     for open in [5; 10].into_iter().chain([5, 10, 20, 40, 60, 60]) {
         let status = day.breaker.status();
         assert_eq!(status.until.unwrap().since(status.since), open * S);

@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! The contract of Plimsoll's guards, and the parts they are built from.
 //!
 //! A *guard* decides whether a request may begin. There are two kinds. A [`Gate`] decides at once.

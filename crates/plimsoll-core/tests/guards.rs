@@ -233,6 +233,42 @@ mod metrics_adapter {
         assert_eq!(read[1], (format!("{} busy admitted ", names::DECISIONS), 12_000.0));
     }
 
+    /// A rejection for want of a key was published as a shadowed one for another reason: the table
+    /// of reasons was one too short.
+    #[test]
+    fn every_reason_is_counted_as_itself() {
+        use Reason::*;
+        let reasons = [
+            Limited,
+            Open,
+            Full,
+            Dropped,
+            Expired,
+            Evicted,
+            Busy,
+            Overdue,
+            Closed,
+            Unavailable,
+            TooLarge,
+            Filtered,
+            Throttled,
+            Unidentified,
+        ];
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        metrics::with_local_recorder(&recorder, || {
+            for reason in reasons {
+                let metrics = Metrics::new();
+                metrics.event(Event::rejected(Rejected::new("orders", reason)));
+                metrics.publish();
+                let rejected = format!("{} orders rejected {}", names::DECISIONS, reason.as_str());
+                let mut read = read(snapshotter.snapshot());
+                read.retain(|(_, n)| *n > 0.0);
+                assert_eq!(read, [(rejected, 1.0)]);
+            }
+        });
+    }
+
     /// A dashboard showed ten rejections although a shadow had let all ten requests pass.
     #[test]
     fn a_shadow_counts_each_request_once_under_the_name_of_its_gate() {

@@ -150,6 +150,25 @@ fn dropping_periods() -> impl Strategy<Value = Script> {
     })
 }
 
+/// Bursts of light items, and pauses in which more of them become too old than a push removes. Then
+/// a heavy item may need their room.
+fn bursts() -> impl Strategy<Value = Script> {
+    let light = vec((0..3u32).prop_map(Step::Push), 20..80);
+    let heavy = vec((0..150u32).prop_map(Step::Push), 0..2);
+    let burst = (light, (0..80u64).prop_map(Step::Advance), heavy, vec(step(), 0..6));
+    let burst = burst.prop_map(|(light, pause, heavy, then)| [light, vec![pause], heavy, then].concat());
+    let max_age = prop_oneof![Just(None), (1..80u64).prop_map(|n| Some(micros(n)))];
+    let bounds = (40..100usize, 40..150u64, max_age);
+    let parts = (any_discipline(), bounds, any::<bool>(), vec(burst, 1..6));
+    parts.prop_map(|(discipline, (capacity, max_weight, max_age), weighed, bursts)| Script {
+        discipline,
+        bounds: Bounds { capacity, max_weight, max_age },
+        weighed,
+        changes: true,
+        steps: bursts.concat(),
+    })
+}
+
 /// A number of items and their total weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Totals(u64, u64);
@@ -390,6 +409,11 @@ proptest! {
     fn time_buckets_match_the_model(script in script(time_buckets())) {
         assert_matches_model(&script)?;
     }
+
+    #[test]
+    fn bursts_that_become_too_old_match_the_model(script in bursts()) {
+        assert_matches_model(&script)?;
+    }
 }
 
 fn queue_of(discipline: Discipline, capacity: usize, items: impl IntoIterator<Item = char>) -> Queue<char> {
@@ -485,6 +509,44 @@ fn an_arrival_with_an_earlier_time_counts_as_later() {
     queue.push('a', 0, ms(7), &mut |_, _| {}).unwrap();
     queue.push('b', 0, ms(5), &mut |_, _| {}).unwrap();
     assert_eq!(queue.next_expiry(), Some(ms(17)));
+}
+
+/// A push removes at most 32 of the items that are too old. The model once removed all of them.
+#[test]
+fn a_push_leaves_the_last_of_33_items_that_are_too_old() {
+    let mut checker = Checker::new(&Script {
+        discipline: Discipline::TimeBuckets { slice: micros(1), slices: 2 },
+        bounds: Bounds::with_capacity(100),
+        weighed: false,
+        changes: false,
+        steps: vec![],
+    });
+    let mut len_after = |step| {
+        checker.step(&step).and_then(|()| checker.check()).unwrap();
+        checker.queue.len()
+    };
+    for _ in 0..33 {
+        len_after(Step::Push(0));
+    }
+    assert_eq!([Step::Advance(2), Step::Push(0), Step::Expire].map(len_after), [33, 2, 1]);
+}
+
+/// A heavy newcomer needs the room of more items that are too old than a push removes otherwise.
+/// The others once counted as evicted: in a stack with a maximum age, and if room is promised.
+#[test]
+fn an_item_that_is_too_old_leaves_as_expired_if_its_room_is_needed() {
+    let time_buckets = Discipline::TimeBuckets { slice: micros(500), slices: 2 };
+    for discipline in [time_buckets, Discipline::LifoWithAge { max_age: micros(1_000) }] {
+        let bounds = Bounds { max_weight: 80, ..Bounds::with_capacity(80) };
+        let (mut queue, mut lost) = (Queue::new(discipline, bounds, true), vec![]);
+        let mut sink = |(), reason| lost.push(reason);
+        for _ in 0..80 {
+            queue.push((), 1, ms(0), &mut sink).unwrap();
+        }
+        assert!(queue.make_place(8, ms(1), &mut sink));
+        queue.push((), 80, ms(1), &mut sink).unwrap();
+        assert_eq!(lost, [Reason::Expired; 80], "{discipline}");
+    }
 }
 
 /// Items are removed from the middle a million times, behind a head that stays for ever.

@@ -58,7 +58,7 @@ impl Settle for RecordingGuard {
     }
     fn allowances(&self, token: &TestToken, each: &mut dyn FnMut(Allowance)) {
         let second = Duration::from_secs(1);
-        each(Allowance::new("guard", 9, second).left(token.0, second));
+        each(Allowance::new("guard", 9, second).remaining(token.0, second));
     }
 }
 impl Keyed<&'static str> for RecordingGuard {
@@ -194,12 +194,12 @@ fn required_key_that_is_missing_is_a_rejection() {
 
 #[test]
 fn next_unit_comes_before_the_quota_is_complete() {
-    let allowance = |reset| Allowance::new("x", 10, Duration::from_secs(10)).left(0, reset);
+    let allowance = |reset| Allowance::new("x", 10, Duration::from_secs(10)).remaining(0, reset);
     let millis = Duration::from_millis;
     for (reset, next) in [(0, 0), (400, 400), (1_000, 1_000), (1_001, 1), (9_999, 999), (12_500, 500)] {
         assert_eq!(allowance(millis(reset)).next_unit(), millis(next), "{reset}");
     }
-    let odd = Allowance::new("x", 0, Duration::ZERO).left(0, millis(7));
+    let odd = Allowance::new("x", 0, Duration::ZERO).remaining(0, millis(7));
     assert_eq!(odd.next_unit(), millis(7), "without an interval: all of it");
 }
 

@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! Random drop: keeps a share of the work and drops the rest before it costs anything.
 //!
 //! Random drop is the simplest tool of the overload chapter of *Erlang in Anger*. Where the work is

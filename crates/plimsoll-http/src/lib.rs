@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! Guards over HTTP: rejections as responses, and accounts read off requests.
 //!
 //! [`.http()`](HttpExt::http) on the layer of any guard changes two things:

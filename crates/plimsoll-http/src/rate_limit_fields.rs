@@ -80,7 +80,7 @@ impl PolicyItem {
                 let units = limit.saturating_sub(rejected.observed().unwrap_or(limit));
                 let reset = rejected.retry_after();
                 let window = rejected.window().unwrap_or_default();
-                let allowance = |reset| Allowance::new(rejected.by(), limit, window).left(units, reset);
+                let allowance = |reset| Allowance::new(rejected.by(), limit, window).remaining(units, reset);
                 let next = reset.map(|reset| retry_after_seconds(allowance(reset).next_unit()));
                 Some(Remaining { units, next, reset: reset.map(retry_after_seconds) })
             }

@@ -65,7 +65,7 @@ impl<R: ?Sized> Gate<R> for Fixed {
 
 fn allow(name: &'static str, limit: u64, window: f64, remaining: u64, reset: f64) -> Allowance {
     let seconds = Duration::from_secs_f64;
-    Allowance::new(name, limit, seconds(window)).left(remaining, seconds(reset))
+    Allowance::new(name, limit, seconds(window)).remaining(remaining, seconds(reset))
 }
 
 async fn call(router: Router) -> Response<Body> {
@@ -225,7 +225,7 @@ proptest! {
         let (window, reset) = (nanos(window), nanos(reset));
         let names: Vec<_> = names.iter().map(|name| plimsoll_core::parts::intern(name)).collect();
         let all: Vec<_> =
-            names.iter().map(|name| Allowance::new(name, limit, window).left(remaining, reset)).collect();
+            names.iter().map(|name| Allowance::new(name, limit, window).remaining(remaining, reset)).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let headers = runtime.block_on(admitted(&all, HttpOptions::new().legacy_fields(true)));
         let ascii = |name: &str| name.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect::<String>();
@@ -244,7 +244,7 @@ proptest! {
             // Rounding never reports fewer units than the limit has.
             prop_assert!(q as u128 >= u128::from(limit.min(999_999_999_999_999)));
         }
-        let next = Allowance::new("x", limit, window).left(remaining, reset).next_unit();
+        let next = Allowance::new("x", limit, window).remaining(remaining, reset).next_unit();
         for (_, parameters) in &limits {
             let t = parameters.get(1).map_or(0, |(_, t)| u128::from(*t as u64));
             prop_assert!(t * 1_000_000_000 >= next.as_nanos());

@@ -109,6 +109,9 @@ where
             Err(max) => Err(self.too_large(max.0, info.cost)),
         }
     }
+    fn reject_without_key(&self) -> Rejected {
+        Rejected::new(self.name, Reason::Unidentified)
+    }
 }
 
 // Not derived: the clock and the store need not be `Clone`.
@@ -131,5 +134,20 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Governed").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use governor::Quota;
+    use plimsoll_core::{KeyedExt, NoKey};
+
+    #[test]
+    fn rejection_without_a_key_names_the_gate() {
+        let limiter = RateLimiter::<u8, _, _, _>::keyed(Quota::per_second(NonZeroU32::MIN));
+        let gate = Governed::new("mine", limiter).unwrap().by_required(|(): &()| Err(NoKey));
+        let rejected = gate.admit(&()).unwrap_err();
+        assert_eq!((rejected.by(), rejected.reason()), ("mine", Reason::Unidentified));
     }
 }

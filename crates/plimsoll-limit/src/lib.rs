@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! Rate limits that are fair and bounded: global, per account, tiered, and shared fairly.
 //!
 //! | guard | limits | by |
@@ -241,6 +242,7 @@
 //!   settings file.
 //! - `test-util`: time follows tokio's paused clock. For tests only.
 
+mod bucket;
 mod global;
 #[cfg(feature = "governor")]
 mod governed;

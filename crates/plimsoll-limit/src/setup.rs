@@ -47,7 +47,14 @@ impl Common {
     /// of any window.
     #[inline(always)]
     pub(crate) fn time_of(&self, rate: Rate) -> u64 {
-        if rate.is_exact() { self.now() } else { self.clock.coarse().as_nanos() }
+        self.time(rate.is_exact())
+    }
+
+    /// Returns the time in nanoseconds: the precise one if a limit `is_exact`, otherwise the coarse
+    /// one.
+    #[inline(always)]
+    pub(crate) fn time(&self, is_exact: bool) -> u64 {
+        if is_exact { self.now() } else { self.clock.coarse().as_nanos() }
     }
 
     /// Decides by the coarse clock, unless a limit `is_exact`. If the rejection ends soon, decides
@@ -128,7 +135,7 @@ pub(crate) fn rejected(
     at: u64,
 ) -> Rejected {
     if units != 1 || at == NEVER {
-        return rejected_many(by, reason, rate, units, now, at);
+        return rejected_many(by, reason, (rate.interval, rate.units()), units, now, at);
     }
     // A rejection of one unit: none remains.
     let (limit, window) = rate.stated();
@@ -136,9 +143,19 @@ pub(crate) fn rejected(
 }
 
 /// The same for several units, or none ever: it takes a division to know how many remain.
+///
+/// A rate as one argument would be passed in memory, and written there before each decision.
 #[cold]
 #[inline(never)]
-fn rejected_many(by: &'static str, reason: Reason, rate: Rate, units: u32, now: u64, at: u64) -> Rejected {
+fn rejected_many(
+    by: &'static str,
+    reason: Reason,
+    (interval, limits): (u64, u64),
+    units: u32,
+    now: u64,
+    at: u64,
+) -> Rejected {
+    let rate = Rate::new(interval, limits);
     if at == NEVER {
         return Rejected::new(by, Reason::TooLarge).numbers(u64::from(rate.burst), u64::from(units));
     }

@@ -95,7 +95,8 @@ fn account_alone_is_stated_the_shared_quota() {
     time.advance(S);
     let limiter = builder(&time).build().unwrap();
     let permit = limiter.try_acquire(&1).unwrap();
-    let shared = |remaining, reset| Allowance::new("fair", 100, 100 * MS).left(remaining, reset).shared(true);
+    let shared =
+        |remaining, reset| Allowance::new("fair", 100, 100 * MS).remaining(remaining, reset).shared(true);
     assert_eq!(allowances(&permit), [shared(99, MS)]);
     for _ in 0..10_000 {
         time.advance(MS);

@@ -1,6 +1,6 @@
-//! The entry, the table and the live quota under every interleaving with at most three preemptions,
-//! or two where a test states it: `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p plimsoll-limit
-//! --no-default-features --release --test loom`
+//! The entry, the table, the live quota and the live bucket under every interleaving with at most
+//! three preemptions, or two where a test states it: `RUSTFLAGS="--cfg plimsoll_loom" cargo test -p
+//! plimsoll-limit --no-default-features --release --test loom`
 //!
 //! Under loom the table has one set of two entries and two locks.
 #![cfg(plimsoll_loom)]
@@ -8,8 +8,8 @@
 
 use loom::future::block_on;
 use loom::thread;
-use plimsoll_core::{Dice, ManualTime, Reason};
-use plimsoll_limit::{KeyedRateLimiter, Quota, RateLimiter, WhenFull};
+use plimsoll_core::{Dice, ManualTime, Reason, Rejected};
+use plimsoll_limit::{Class, KeyedRateLimiter, Quota, RateLimiter, TieredRateLimiter, WhenFull};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,11 +58,7 @@ fn spawn_requests(limiter: &KeyedRateLimiter<u64>, key: u64, requests: u32) -> t
 fn racing_requests_take_no_more_than_remains() {
     explore(|| {
         let limiter = limiter(Quota::per_hour(1).burst(2));
-        let spawn = |limiter: &RateLimiter| {
-            let limiter = limiter.clone();
-            thread::spawn(move || limiter.check().is_ok())
-        };
-        let others = [spawn(&limiter), spawn(&limiter)];
+        let others = [spawn_check(&limiter), spawn_check(&limiter)];
         let here = limiter.check().is_ok();
         let admitted = others.map(|other| other.join().unwrap()).iter().filter(|&&admitted| admitted).count();
         assert_eq!(admitted + usize::from(here), 2);
@@ -188,24 +184,77 @@ fn spawn_set_quota(limiter: &RateLimiter, quota: Quota) -> thread::JoinHandle<()
     thread::spawn(move || limiter.set_quota(quota).unwrap())
 }
 
-/// The same with two requests. One unit of the old interval is two of the new one. A thread reads
-/// the state by the old interval; then the state is rescaled, and charged by the new one, and has
-/// its old value again. That thread takes a unit that is not there. The unit is owed all the same:
-/// it is replenished before the next request is admitted. With two preemptions.
+/// The same with two requests. One unit of the old interval is two of the new one, and one unit
+/// remains. With two preemptions.
 #[test]
-fn rate_change_race_admits_one_or_charges_both() {
+fn rate_change_race_admits_one() {
     explore_within(2, || {
         let limiter = limiter(Quota::per_hour(1).burst(2));
         limiter.check().unwrap();
-        let other = {
-            let limiter = limiter.clone();
-            thread::spawn(move || limiter.check().is_ok())
-        };
+        let other = spawn_check(&limiter);
         let set = spawn_set_quota(&limiter, Quota::per_hour(2).burst(2));
         let here = limiter.check().is_ok();
         set.join().unwrap();
-        let admitted = u32::from(here) + u32::from(other.join().unwrap());
-        let retry_after = limiter.check().unwrap_err().retry_after().unwrap();
+        assert!(here != other.join().unwrap(), "one of them is admitted");
+        let retry_after = limiter.check().unwrap_err().retry_after();
+        assert_eq!(retry_after, Some(Quota::per_hour(2).interval()));
+    });
+}
+
+/// One unit is owed, and two requests are sent while the burst changes. What is admitted is owed,
+/// up to the new burst: no request is admitted by the old burst after the change. With two
+/// preemptions.
+#[test]
+fn burst_change_race_admits_by_either_burst() {
+    for (from, to) in [(3, 2), (2, 3)] {
+        let seen = Arc::new([const { AtomicBool::new(false) }; 3]);
+        let saw = seen.clone();
+        explore_within(2, move || {
+            let limiter = limiter(Quota::per_hour(1).burst(from));
+            limiter.check().unwrap();
+            let other = spawn_check(&limiter);
+            let set = spawn_set_quota(&limiter, Quota::per_hour(1).burst(to));
+            let here = limiter.check().is_ok();
+            set.join().unwrap();
+            let admitted = u32::from(here) + u32::from(other.join().unwrap());
+            saw[admitted as usize].store(true, Relaxed);
+            let remaining = to.saturating_sub(1 + admitted);
+            assert_eq!(limiter.remaining(), remaining);
+            let rejected = limiter.try_acquire_n(remaining + 1).unwrap_err();
+            assert_eq!(rejected.retry_after(), (remaining < to).then(|| Quota::per_hour(1).interval()));
+        });
+        assert_eq!([0, 1, 2].map(|n| seen[n].load(Relaxed)), [false, true, true], "from {from} to {to}");
+    }
+}
+
+fn spawn_check(limiter: &RateLimiter) -> thread::JoinHandle<bool> {
+    let limiter = limiter.clone();
+    thread::spawn(move || limiter.check().is_ok())
+}
+
+/// The same for an account. A thread reads the state by the old interval; then the state is
+/// rescaled, and charged by the new one, and has its old value again. That thread takes a unit that
+/// is not there. The unit is owed all the same: it is replenished before the next request is
+/// admitted. With two preemptions.
+#[test]
+fn rate_change_race_of_an_account_admits_one_or_charges_both() {
+    explore_within(2, || {
+        let class = Class::new("all").each(Quota::per_hour(1).burst(2));
+        let limiter = TieredRateLimiter::<u64>::builder().class(class).max_keys(2).dice(Dice::seeded(1));
+        let limiter = limiter.clock(clock().clock()).build().unwrap();
+        limiter.check(&1).unwrap();
+        let other = {
+            let limiter = limiter.clone();
+            thread::spawn(move || u32::from(limiter.check(&1).is_ok()))
+        };
+        let set = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.set_each("all", Quota::per_hour(2).burst(2)).unwrap())
+        };
+        let here = limiter.check(&1).is_ok();
+        set.join().unwrap();
+        let admitted = u32::from(here) + other.join().unwrap();
+        let retry_after = limiter.check(&1).unwrap_err().retry_after().unwrap();
         match admitted {
             1 => assert_eq!(retry_after, Quota::per_hour(2).interval()),
             2 => assert!(retry_after >= 2 * Quota::per_hour(2).interval(), "{retry_after:?}"),
@@ -214,16 +263,18 @@ fn rate_change_race_admits_one_or_charges_both() {
     });
 }
 
-/// The same for an account, while another one moves in beside it. With two preemptions.
+fn spawn_set_each(limiter: &KeyedRateLimiter<u64>, quota: Quota) -> thread::JoinHandle<()> {
+    let limiter = limiter.clone();
+    thread::spawn(move || limiter.set_quota(quota).unwrap())
+}
+
+/// An account owes a unit, and another one moves in beside it. With two preemptions.
 #[test]
 fn account_owes_the_same_units_while_the_rate_changes() {
     explore_within(2, || {
         let (limiter, _time) = keyed(Quota::per_hour(1).burst(2));
         limiter.check(&1).unwrap();
-        let set = {
-            let limiter = limiter.clone();
-            thread::spawn(move || limiter.set_quota(Quota::per_hour(2).burst(2)).unwrap())
-        };
+        let set = spawn_set_each(&limiter, Quota::per_hour(2).burst(2));
         let admitted = [1, 2, 1].map(|key| limiter.check(&key).is_ok());
         set.join().unwrap();
         assert_eq!(admitted, [true, true, false]);
@@ -267,29 +318,49 @@ fn late_refund_gives_the_next_account_nothing() {
 }
 
 /// A rejection has the burst and the window of the same quota.
-#[test]
-fn changing_quota_is_read_as_a_whole() {
+fn reads_as_a_whole<L: 'static>(
+    quota: Quota,
+    create: impl Fn() -> L + Send + Sync + 'static,
+    set: fn(&L, Quota) -> thread::JoinHandle<()>,
+    reject: fn(&L) -> Rejected,
+) {
     let seen = Arc::new([const { AtomicBool::new(false) }; 2]);
     let saw = seen.clone();
     explore(move || {
-        let limiter = limiter(Quota::per_hour(1).burst(2));
-        limiter.check_n(2).unwrap();
-        let set = {
-            let limiter = limiter.clone();
-            thread::spawn(move || limiter.set_quota(Quota::per_minute(1).burst(3)).unwrap())
-        };
+        let limiter = create();
+        let set = set(&limiter, quota);
         for _ in 0..2 {
-            let rejected = limiter.try_acquire_n(2).unwrap_err();
-            assert_eq!(rejected.reason(), Reason::Throttled);
+            let rejected = reject(&limiter);
             let old = rejected.limit() == Some(2);
             let (limit, window) = if old { (2, 2 * 3_600 * S) } else { (3, 3 * 60 * S) };
             assert_eq!((rejected.limit(), rejected.window()), (Some(limit), Some(window)));
             saw[usize::from(old)].store(true, Relaxed);
         }
         set.join().unwrap();
-        assert_eq!(limiter.quota(), Quota::per_minute(1).burst(3));
     });
     assert!(seen.iter().all(|seen| seen.load(Relaxed)), "both orders were explored");
+}
+
+#[test]
+fn changing_quota_is_read_as_a_whole() {
+    let create = || {
+        let limiter = limiter(Quota::per_hour(1).burst(2));
+        limiter.check_n(2).unwrap();
+        limiter
+    };
+    let reject = |limiter: &RateLimiter| limiter.try_acquire_n(2).unwrap_err();
+    reads_as_a_whole(Quota::per_minute(1).burst(3), create, spawn_set_quota, reject);
+}
+
+#[test]
+fn changing_quota_of_accounts_is_read_as_a_whole() {
+    let create = || {
+        let (limiter, _time) = keyed(Quota::per_hour(1).burst(2));
+        limiter.check_n(&1, 2).unwrap();
+        limiter
+    };
+    let reject = |limiter: &KeyedRateLimiter<u64>| limiter.try_acquire_n(&1, 2).unwrap_err();
+    reads_as_a_whole(Quota::per_minute(1).burst(3), create, spawn_set_each, reject);
 }
 
 // ---- waiting

@@ -258,9 +258,7 @@ where
     }
     fn reject_without_key(&self) -> Rejected {
         let Identity { name, observer, .. } = &self.0.identity;
-        let rejected = Rejected::new(name, Reason::Unidentified);
-        observer.emit(|| Event::rejected(rejected));
-        rejected
+        observer.emit_rejection(Rejected::new(name, Reason::Unidentified))
     }
 }
 

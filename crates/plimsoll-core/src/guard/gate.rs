@@ -8,6 +8,11 @@ use std::time::Duration;
 ///
 /// A token is plain data, so admitting a request through a reference costs no reference count.
 /// [`Permit`](crate::Permit) releases a token on drop, for all guards.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a guard",
+    label = "not a guard",
+    note = "take a guard from a builder by `.build()`, and from a `Result` by `?`"
+)]
 pub trait Settle {
     /// What an admitted request holds, such as a place or a start time. Plain data.
     type Token: Send;
@@ -51,7 +56,7 @@ impl Allowance {
 
     /// Sets the units that remain, and the time until all units are replenished.
     #[must_use]
-    pub const fn left(mut self, remaining: u64, reset: Duration) -> Self {
+    pub const fn remaining(mut self, remaining: u64, reset: Duration) -> Self {
         self.remaining = remaining;
         self.reset = reset;
         self
@@ -75,6 +80,12 @@ impl Allowance {
 }
 
 /// A guard that decides at once.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not decide at once about requests of type `{R}`",
+    label = "not a gate for these requests",
+    note = "if the guard has keys, read the key from the request: `guard.by(|request: &{R}| ..)`",
+    note = "if it queues, as a `Buffer` or a `Then` does, use `wait_layer(..)` instead of `layer(..)`"
+)]
 pub trait Gate<R: ?Sized>: Settle {
     /// Decides whether `request` may begin.
     ///
@@ -86,6 +97,12 @@ pub trait Gate<R: ?Sized>: Settle {
 }
 
 /// A guard that may queue the caller.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot queue requests of type `{R}`",
+    label = "has no queue",
+    note = "a guard that decides at once has no queue: use `layer(..)` instead of `wait_layer(..)`",
+    note = "to wait in the queue of a valve before it decides: `wait_layer(Then(valve, guard))`"
+)]
 pub trait Wait<R: ?Sized>: Settle {
     /// What a finished wait hands over to [`enter`](Wait::enter).
     type Place: Send;

@@ -23,7 +23,9 @@ impl<G: Settle> Permit<G> {
     }
 
     /// Reports that the work has ended with `outcome`, and releases the permit.
-    #[inline]
+    // Inlined: otherwise the permit is written in small pieces and read back in larger ones, which
+    // stalls the processor.
+    #[inline(always)]
     pub fn done(mut self, outcome: Outcome) {
         self.end(outcome);
     }
@@ -74,7 +76,7 @@ impl<G: Settle> Permit<G> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(&mut self, outcome: Outcome) {
         if let Some((guard, token)) = self.0.take() {
             guard.settle(token, outcome);

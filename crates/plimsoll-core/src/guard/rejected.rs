@@ -39,6 +39,31 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The number of reasons that four bits can hold.
+    #[cfg(feature = "metrics")]
+    pub(crate) const MAX: usize = 16;
+
+    /// Returns the reason whose `as u64` is this number.
+    #[inline]
+    pub(crate) const fn from_number(number: u64) -> Self {
+        match number {
+            0 => Reason::Limited,
+            1 => Reason::Open,
+            2 => Reason::Full,
+            3 => Reason::Dropped,
+            4 => Reason::Expired,
+            5 => Reason::Evicted,
+            6 => Reason::Busy,
+            7 => Reason::Overdue,
+            8 => Reason::Closed,
+            9 => Reason::Unavailable,
+            10 => Reason::TooLarge,
+            11 => Reason::Filtered,
+            12 => Reason::Throttled,
+            _ => Reason::Unidentified,
+        }
+    }
+
     /// Returns the reason in lower case, for labels and responses.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,7 +124,7 @@ pub enum OpenCause {
 }
 
 impl OpenCause {
-    /// Returns one or two words in lower case, for labels.
+    /// Returns one to three words in lower case, for labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             OpenCause::Failures => "failures",
@@ -261,22 +286,7 @@ impl Rejected {
     /// Returns the reason.
     #[inline]
     pub const fn reason(&self) -> Reason {
-        match self.facts & 15 {
-            0 => Reason::Limited,
-            1 => Reason::Open,
-            2 => Reason::Full,
-            3 => Reason::Dropped,
-            4 => Reason::Expired,
-            5 => Reason::Evicted,
-            6 => Reason::Busy,
-            7 => Reason::Overdue,
-            8 => Reason::Closed,
-            9 => Reason::Unavailable,
-            10 => Reason::TooLarge,
-            11 => Reason::Filtered,
-            12 => Reason::Throttled,
-            _ => Reason::Unidentified,
-        }
+        Reason::from_number(self.facts & 15)
     }
 
     /// Returns why the circuit breaker is open, if one rejected the request.

@@ -86,7 +86,9 @@ pub enum Event {
         /// The tier that rejected it.
         tier: &'static str,
     },
-    /// A request passed unguarded: a keyed guard had no room for its key and no key to evict.
+    /// A request passed a keyed guard uncounted.
+    ///
+    /// It had no key, or the guard had no room for its key and no key to evict.
     #[non_exhaustive]
     Unguarded {
         /// The guard.

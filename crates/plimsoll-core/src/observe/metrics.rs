@@ -1,16 +1,17 @@
 //! The adapter to the `metrics` facade.
 //!
-//! Events are counted in cells of our own, striped by thread. The totals are handed to the recorder
-//! by [`Metrics::publish`], usually in the handler that is scraped. So a decision costs one
-//! addition on a cache line that other threads rarely touch, whichever recorder is installed.
+//! Events are counted in cells of our own, a set for each of the first 32 threads and one for all
+//! others. The totals are handed to the recorder by [`Metrics::publish`], usually in the handler
+//! that is scraped. So a decision costs a load and a store, whichever recorder is installed.
 //! Events that were counted before a recorder was installed are not lost: the next `publish`
 //! includes them.
 
 use crate::observe::metric_names as names;
+use crate::parts::PerThread;
 use crate::parts::sync::recover;
 use crate::{Event, Observe, Outcome, Reason};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Counts the events of guards and publishes the totals to the installed `metrics` recorder.
@@ -73,21 +74,6 @@ impl Observe for Metrics {
     }
 }
 
-const REASONS: [Reason; 13] = [
-    Reason::Limited,
-    Reason::Open,
-    Reason::Full,
-    Reason::Dropped,
-    Reason::Expired,
-    Reason::Evicted,
-    Reason::Busy,
-    Reason::Overdue,
-    Reason::Closed,
-    Reason::Unavailable,
-    Reason::TooLarge,
-    Reason::Filtered,
-    Reason::Throttled,
-];
 const OUTCOMES: [Outcome; 6] = [
     Outcome::Success,
     Outcome::Failure,
@@ -97,43 +83,39 @@ const OUTCOMES: [Outcome; 6] = [
     Outcome::Cancelled,
 ];
 
-// The cell of a stripe in which each event is counted.
+// The cell in which each event is counted.
 const ADMITTED: usize = 0;
 const ABANDONED: usize = 1;
 const REFUNDED: usize = 2;
 const COMPLETED: usize = 3;
 const REJECTED: usize = COMPLETED + OUTCOMES.len();
-const SHADOWED: usize = REJECTED + REASONS.len();
-const LOST: usize = SHADOWED + REASONS.len();
-const ENQUEUED: usize = LOST + REASONS.len();
+const SHADOWED: usize = REJECTED + Reason::MAX;
+const LOST: usize = SHADOWED + Reason::MAX;
+const ENQUEUED: usize = LOST + Reason::MAX;
 const DELIVERED: usize = ENQUEUED + 1;
 const STATE_CHANGED: usize = DELIVERED + 1;
 const UNGUARDED: usize = STATE_CHANGED + 1;
 const REPORTED: usize = UNGUARDED + 1;
 const CELLS: usize = REPORTED + OUTCOMES.len();
 
-/// Threads are assigned to stripes in turn. More stripes cost memory and gain little.
-const STRIPES: usize = 8;
-
-#[derive(Debug)]
+/// The counts of a thread.
 #[repr(align(128))] // two lines: the prefetcher of x86 fetches them in pairs
-struct Stripe([AtomicU64; CELLS]);
+struct Cells([AtomicU64; CELLS]);
 
-#[derive(Debug)]
-struct Counts([Stripe; STRIPES]);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Counts(std::array::from_fn(|_| Stripe(std::array::from_fn(|_| AtomicU64::new(0)))))
+impl Cells {
+    fn new() -> Self {
+        Cells(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 }
 
-fn stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+/// The counts of a guard.
+#[derive(Default)]
+struct Counts(PerThread<Cells>);
+
+impl std::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counts").finish_non_exhaustive()
     }
-    MINE.with(|&mine| mine)
 }
 
 impl Counts {
@@ -142,14 +124,19 @@ impl Counts {
     }
 
     fn add_many(&self, cell: usize, count: u64) {
-        if let Some(cell) = self.0.get(stripe()).and_then(|stripe| stripe.0.get(cell)) {
-            // Relaxed: nothing else is ordered by a total.
-            cell.fetch_add(count, Ordering::Relaxed);
+        // Relaxed: nothing else is ordered by a count.
+        if let Some(Cells(own)) = self.0.own() {
+            if let Some(own) = own.get(cell) {
+                // No read-modify-write: only this thread writes it.
+                own.store(own.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+            }
+        } else if let Some(shared) = self.0.get(Cells::new).and_then(|cells| cells.0.get(cell)) {
+            shared.fetch_add(count, Ordering::Relaxed);
         }
     }
 
     fn total(&self, cell: usize) -> u64 {
-        self.0.iter().filter_map(|stripe| stripe.0.get(cell)).map(|n| n.load(Ordering::Relaxed)).sum()
+        self.0.iter().filter_map(|cells| cells.0.get(cell)).map(|n| n.load(Ordering::Relaxed)).sum()
     }
 
     fn publish(&self, guard: &'static str) {
@@ -165,7 +152,8 @@ impl Counts {
         decision("abandoned", "", ABANDONED);
         decision("unguarded", "", UNGUARDED);
         decision("refunded", "", REFUNDED);
-        for (n, reason) in REASONS.iter().enumerate() {
+        for n in 0..Reason::MAX {
+            let reason = Reason::from_number(n as u64);
             // The gate behind a shadow has rejected these requests, but they were not turned away.
             // The rejection is emitted first, then the shadow's event. So the difference may be too
             // large by the requests that are between the two, at most one in each thread.
@@ -176,7 +164,7 @@ impl Counts {
         }
         // Read before the enqueued items: items that leave in between count as held, and the
         // difference is never negative.
-        let gone: u64 = (0..REASONS.len()).map(|n| self.total(LOST + n)).sum::<u64>() + self.total(DELIVERED);
+        let gone: u64 = (0..Reason::MAX).map(|n| self.total(LOST + n)).sum::<u64>() + self.total(DELIVERED);
         let changed = self.total(STATE_CHANGED);
         if changed > 0 {
             metrics::counter!(names::STATE_CHANGES, names::GUARD => guard).absolute(changed);
@@ -234,8 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_and_outcome_has_its_own_cell() {
-        assert!(REASONS.iter().enumerate().all(|(n, &reason)| n == reason as usize));
+    fn every_outcome_has_its_own_cell() {
         assert!(OUTCOMES.iter().enumerate().all(|(n, &outcome)| n == outcome as usize));
     }
 }

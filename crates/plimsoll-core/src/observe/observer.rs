@@ -74,6 +74,12 @@ impl Observer {
         });
         decision
     }
+
+    /// Emits a rejection by the guard that it names, and returns it.
+    pub fn emit_rejection(&self, rejected: Rejected) -> Rejected {
+        self.emit(|| Event::rejected(rejected));
+        rejected
+    }
 }
 
 /// Calls the observer. Out of line, since most guards have none and their path should stay short.

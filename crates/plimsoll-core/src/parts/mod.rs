@@ -20,6 +20,8 @@ pub use crate::time::instant::nanos;
 #[cfg(feature = "tower")]
 pub use crate::tower::{GatedFuture, QueuedFuture};
 pub use coop::{consume_budget, within_budget};
+#[cfg(feature = "metrics")]
+pub(crate) use count::PerThread;
 pub use count::{SlidingWindow, StripedCounter};
 pub use queue::{Bounds, Discipline, FairQueue, FairTicket, OneOrMany, Position, Queue, Ticket};
 pub use semaphore::{Acquire, Capacity, FixedCapacity, Place, Semaphore, Start};

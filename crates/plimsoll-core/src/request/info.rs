@@ -11,10 +11,10 @@ pub struct RequestInfo {
     pub cost: u32,
     /// The priority, for guards that reject less important requests first. Default: normal.
     pub priority: Priority,
-    /// The account, for guards without keys that share a queue fairly. Default: none.
+    /// The account, for guards of your own. Default: none.
     ///
-    /// Create all accounts of a guard under one secret. A keyed guard ignores it, because the key
-    /// names the account.
+    /// No guard of Plimsoll reads it: a keyed guard finds the account by the key. Create all
+    /// accounts of a guard under one secret.
     pub account: Option<Account>,
 }
 

@@ -8,6 +8,13 @@ use std::marker::PhantomData;
 ///
 /// [`KeyedExt`] turns it into a [`Gate`]. A guard without keys that uses [`RequestInfo`] implements
 /// `Keyed<()>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no keys of type `{Q}`",
+    label = "not keyed by `{Q}`",
+    note = "for keys of type `str`, borrow the key: `guard.by_ref(..)` with a closure that returns `&str`",
+    note = "for keys of another type, compute it: `guard.by(..)` with a closure that returns the key",
+    note = "a guard without keys needs no closure: `KeyedRateLimiter` and `KeyedCircuitBreaker` have keys"
+)]
 pub trait Keyed<Q: ?Sized>: Settle {
     /// Decides whether a request with this key and this information may begin.
     ///

@@ -49,9 +49,11 @@ where
         let reply = self.reply.clone();
         match self.gate.admit(&request) {
             Ok(token) => {
-                let mut permit = Some(Permit::new(self.gate.clone(), token));
-                let future = FailOnUnwind::run(&mut permit, || self.inner.call(request));
-                GatedFuture { step: GatedStep::Admitted { future, permit }, reply }
+                // If the call panics, the permit is dropped while the thread unwinds, which counts
+                // as a failure.
+                let permit = Permit::new(self.gate.clone(), token);
+                let future = self.inner.call(request);
+                GatedFuture { step: GatedStep::Admitted { future, permit: Some(permit) }, reply }
             }
             Err(rejected) => GatedFuture { step: GatedStep::Rejected { rejected }, reply },
         }

@@ -4,7 +4,7 @@ use super::gated::Gated;
 use super::queued::Queued;
 use super::reply::{AsError, Respond, Wrapped};
 use crate::guard::ClassifyFn;
-use crate::{OnError, Only, Outcome, Rejected};
+use crate::{OnError, Only, Outcome, Rejected, Settle};
 use std::marker::PhantomData;
 use tower_layer::Layer;
 
@@ -24,6 +24,10 @@ pub struct Queueing;
 ///
 /// A rejection becomes the inner service's error (by `From<Rejected>`), unless another reply is set
 /// by [`wrap`](Self::wrap), [`respond`](Self::respond), or `.http()` from `plimsoll-http`.
+///
+/// If the compiler reports only that the trait bounds of `call` or `oneshot` are not satisfied,
+/// pass the service to a function that requires `impl Service<Request>`. It then reports the
+/// reason, and what to write.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardLayer<M, G, F = AsError> {
     mode: PhantomData<fn(M)>,
@@ -42,12 +46,12 @@ pub type WaitLayer<G, F = AsError> = GuardLayer<Queueing, G, F>;
 /// A tuple of gates is a gate, too. It admits a request if all of them do, in the tuple's order. If
 /// a later gate rejects, the earlier ones are refunded. Stacked layers do not refund each other:
 /// what an outer layer charged stays charged.
-pub fn layer<G>(gate: G) -> GateLayer<G> {
+pub fn layer<G: Settle>(gate: G) -> GateLayer<G> {
     GuardLayer { mode: PhantomData, guard: gate, reply: AsError(OnError) }
 }
 
 /// Creates a layer whose requests wait in the queue of `waiter`.
-pub fn wait_layer<W>(waiter: W) -> WaitLayer<W> {
+pub fn wait_layer<W: Settle>(waiter: W) -> WaitLayer<W> {
     GuardLayer { mode: PhantomData, guard: waiter, reply: AsError(OnError) }
 }
 

@@ -6,6 +6,12 @@ use crate::{Classify, OnError, Overload, Permit, Rejected, Settle};
 ///
 /// A reply turns a rejection into an error, a wrapped error or a response. It also classifies the
 /// [`Outcome`](crate::Outcome) of a finished call. The inner service returns `Result<T, E>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot turn a rejection into `Result<{T}, {E}>`",
+    label = "no answer for a rejected request",
+    note = "`.http()` is for services that return an `http::Response`",
+    note = "for other services, use `.wrap()` or `.respond(|rejected| ..)`"
+)]
 pub trait Reply<T, E, G: Settle> {
     /// The guarded service's response.
     type Response;
@@ -33,7 +39,7 @@ pub trait Reply<T, E, G: Settle> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsError<C = OnError>(pub C);
 
-impl<T, E: From<Rejected>, G: Settle, C: Classify<T, E>> Reply<T, E, G> for AsError<C> {
+impl<T, E: FromRejected, G: Settle, C: Classify<T, E>> Reply<T, E, G> for AsError<C> {
     type Response = T;
     type Error = E;
     fn rejected(&self, rejected: Rejected) -> Result<T, E> {
@@ -48,6 +54,20 @@ impl<T, E: From<Rejected>, G: Settle, C: Classify<T, E>> Reply<T, E, G> for AsEr
         result
     }
 }
+
+/// An error type with a `From<Rejected>`.
+///
+/// Implemented for all of them. It exists for the message that the compiler prints without one.
+#[diagnostic::on_unimplemented(
+    message = "the layer has no answer for a rejected request: `{Self}` has no `From<Rejected>`",
+    label = "no answer for a rejected request",
+    note = "in axum and other HTTP services, add `.http()` to the layer",
+    note = "in other services, add `.wrap()` or `.respond(|rejected| ..)`, or implement `From<Rejected>`"
+)]
+pub trait FromRejected: From<Rejected> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<Rejected>> FromRejected for E {}
 
 /// Turns a rejection into a response by a function. The error type is the inner service's.
 #[derive(Clone, Copy)]

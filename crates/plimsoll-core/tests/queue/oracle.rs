@@ -4,6 +4,10 @@ use plimsoll_core::parts::Bounds;
 use plimsoll_core::{Discipline, Reason};
 use std::time::Duration;
 
+/// The maximum number of items that a push removes because they are too old, unless it needs their
+/// room. The others stay until a later operation.
+const EXPIRED_BY_PUSH: usize = 32;
+
 /// An item that arrived `at`, in nanoseconds. Later items have greater ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
@@ -86,7 +90,12 @@ impl Oracle {
     }
 
     pub(crate) fn expire(&mut self, now: u64) {
-        let gone = self.too_old(now);
+        self.expire_up_to(usize::MAX, now);
+    }
+
+    fn expire_up_to(&mut self, max: usize, now: u64) {
+        let mut gone = self.too_old(now);
+        gone.truncate(max);
         let leaves = |item: &Item| gone.contains(&item.id);
         self.lost.extend(self.items.iter().copied().filter(leaves).map(|item| (item, Reason::Expired)));
         self.items.retain(|item| !leaves(item));
@@ -96,7 +105,7 @@ impl Oracle {
         if self.weighed && u64::from(weight) > self.bounds.max_weight {
             return Err(Reason::TooLarge);
         }
-        self.expire(now);
+        self.expire_up_to(EXPIRED_BY_PUSH, now);
         if self.items.is_empty() {
             // The RFC: "queue is empty - we can't be above target". It does not matter why it is
             // empty.
@@ -108,10 +117,11 @@ impl Oracle {
                 || (oracle.weighed && oracle.weight() + u64::from(weight) > oracle.bounds.max_weight)
         };
         while overfull(self) {
-            if self.discipline == Discipline::KeepOldest || self.items.is_empty() {
+            let expired = !self.too_old(now).is_empty();
+            if self.items.is_empty() || (self.discipline == Discipline::KeepOldest && !expired) {
                 return Err(Reason::Full);
             }
-            self.lose(0, Reason::Evicted);
+            self.lose(0, if expired { Reason::Expired } else { Reason::Evicted });
         }
         self.items.push(Item { id, weight, at: now });
         Ok(())

@@ -389,9 +389,7 @@ impl<K: Hash + ?Sized, S> Keyed<K> for LoadShedder<S> {
         self.0.observer.emit(|| Event::unguarded(self.0.name));
     }
     fn reject_without_key(&self) -> Rejected {
-        let rejected = Rejected::new(self.0.name, Reason::Unidentified);
-        self.0.observer.emit(|| Event::rejected(rejected));
-        rejected
+        self.0.observer.emit_rejection(Rejected::new(self.0.name, Reason::Unidentified))
     }
 }
 

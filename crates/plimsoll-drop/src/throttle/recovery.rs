@@ -35,7 +35,7 @@ impl Recovery {
         }
     }
 
-    /// WindowCounts an answer of the server.
+    /// Counts an answer of the server.
     #[inline]
     pub(super) fn add(&self, is_accepted: bool, now: Instant) {
         self.recent.add(SENT, 0, now);

@@ -22,7 +22,7 @@ pub(super) struct WindowCounts {
     pub(super) local: u64,
 }
 
-/// WindowCounts requests over a window.
+/// Counts requests over a window.
 pub(super) struct Window {
     counts: SlidingWindow<3>,
     // Each length has a life of its own, in which earlier counts are not seen.
@@ -61,7 +61,7 @@ impl Window {
         self.life.load(Ordering::Acquire)
     }
 
-    /// WindowCounts a request that was sent and answered.
+    /// Counts a request that was sent and answered.
     #[inline(always)]
     pub(super) fn add(&self, is_accepted: bool, now: Instant) {
         let life = self.life();
@@ -71,7 +71,7 @@ impl Window {
         }
     }
 
-    /// WindowCounts a request that was rejected locally.
+    /// Counts a request that was rejected locally.
     #[inline(always)]
     pub(super) fn add_local(&self, now: Instant) {
         self.counts.add(LOCAL, self.life(), now);

@@ -29,13 +29,15 @@ pub struct PeerAddr(pub SocketAddr);
 /// State the exact number of proxies, and make sure that no client can bypass them. If there is no
 /// valid address in that place, the request has none. Choose what happens to such requests:
 ///
-/// A closure fits its own method only; any other is a compile error.
-///
 /// | closure | attach with | a request without an address |
 /// |---|---|---|
 /// | [`or_rejected`](Self::or_rejected) | `.by_required(..)` | is rejected: 400, reason `Unidentified` |
 /// | [`or_shared`](Self::or_shared) | `.by(..)` | shares one account with all such requests |
 /// | [`or_exempt`](Self::or_exempt) | `.by_option(..)` | passes; the guard emits `Unguarded` |
+///
+/// The compiler finds most mix-ups, at the method or where the gate is used. It accepts
+/// `.by(client.or_exempt())` if the key of the guard can be an `Option`. All requests without an
+/// address share one account then.
 ///
 /// ```compile_fail
 /// # use plimsoll_core::KeyedExt;
@@ -143,8 +145,8 @@ impl ClientAddr {
         self
     }
 
-    /// Returns a closure for `.by_option(..)`. Requests without an address pass
-    /// uncounted, and each of them is an event.
+    /// Returns a closure for `.by_option(..)`. Requests without an address pass uncounted, and each
+    /// of them is an event.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<IpAddr> + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request)
     }

@@ -39,8 +39,8 @@ impl Header {
         header_name(name).map(Header)
     }
 
-    /// Returns a closure for `.by_option_ref(..)`. Requests without the header pass
-    /// uncounted, and each of them is an event.
+    /// Returns a closure for `.by_option_ref(..)`. Requests without the header pass uncounted, and
+    /// each of them is an event.
     pub fn or_exempt<B>(self) -> impl Fn(&Request<B>) -> Option<&str> + Clone + Send + Sync + 'static {
         move |request: &Request<B>| self.get(request)
     }

@@ -2,9 +2,8 @@
 
 use super::{Inner, RateLimiter};
 use crate::Quota;
-use crate::quota::live::LiveQuota;
+use crate::bucket::LiveBucket;
 use crate::setup::{Common, MAX_WAIT, QUEUE, queue_setters};
-use crate::table::entry::Entry;
 use plimsoll_core::parts::{Setup, check};
 use plimsoll_core::{ConfigError, setup_setters};
 use std::sync::Arc;
@@ -86,7 +85,6 @@ impl RateLimiterBuilder {
         self.config.validate()?;
         let RateLimiterConfig { name, quota, queue, max_wait } = self.config;
         let common = Common::new(self.setup.identity(&name), queue, max_wait, 1);
-        let (live, bucket) = (LiveQuota::new(quota), Entry::counting(quota.gcra().interval));
-        Ok(RateLimiter(Arc::new(Inner { common, live, bucket })))
+        Ok(RateLimiter(Arc::new(Inner { common, bucket: LiveBucket::new(quota) })))
     }
 }

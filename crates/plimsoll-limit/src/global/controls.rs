@@ -2,9 +2,7 @@
 
 use super::RateLimiter;
 use crate::Quota;
-use crate::quota::live::Change;
 use crate::setup::queue_controls;
-use crate::table::entry::EMPTY;
 use plimsoll_core::ControlError;
 
 impl RateLimiter {
@@ -25,9 +23,7 @@ impl RateLimiter {
         &self,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
-        let now = self.0.common.now();
-        let Change { rate, withheld, raced, .. } = self.0.live.update(now, change)?;
-        self.0.bucket.recount(rate, withheld, raced, now);
+        self.0.bucket.update(self.0.common.now(), change)?;
         self.0.common.queues.wake_all();
         Ok(())
     }
@@ -39,14 +35,13 @@ impl RateLimiter {
     /// at most one burst, which later requests wait for.
     pub fn debit(&self, units: u32) {
         let inner = &*self.0;
-        let rate = inner.live.rate();
-        inner.bucket.charge(EMPTY, rate, inner.common.time_of(rate), units);
+        inner.bucket.charge(inner.time(), units);
     }
 
     /// Gives back up to `units`, so that they can be taken at once. The burst is never exceeded.
     pub fn credit(&self, units: u32) {
         let inner = &*self.0;
-        inner.bucket.credit(EMPTY, inner.common.now(), units);
+        inner.bucket.credit(inner.common.now(), units);
         inner.wake_waiters();
     }
 
@@ -57,13 +52,12 @@ impl RateLimiter {
 
     /// Returns the quota.
     pub fn quota(&self) -> Quota {
-        self.0.live.quota()
+        self.0.bucket.quota()
     }
 
     /// Returns the number of units that remain now.
     pub fn remaining(&self) -> u32 {
-        let (rate, now) = (self.0.live.rate(), self.0.common.now());
-        self.0.bucket.free(EMPTY, rate, now).map_or(rate.burst, |free| rate.remaining(free, now))
+        self.0.bucket.read().remaining(self.0.common.now())
     }
 
     queue_controls!(limiter => limiter.0.common);

@@ -10,11 +10,9 @@ pub use config::{RateLimiterBuilder, RateLimiterConfig};
 #[cfg(feature = "tower")]
 pub use layer::{RateLimiterLayer, RateLimiterWaitLayer};
 
-use crate::quota;
+use crate::bucket::{LiveBucket, Reading};
 use crate::quota::gcra::Rate;
-use crate::quota::live::LiveQuota;
 use crate::setup::{Common, is_close, rejected};
-use crate::table::entry::{EMPTY, Entry, Taken};
 use crate::wait::acquire::{AcquireUnits, Attempt};
 use plimsoll_core::parts::check;
 use plimsoll_core::{
@@ -61,8 +59,7 @@ pub struct RateLimiter(Arc<Inner>);
 
 struct Inner {
     common: Common,
-    live: LiveQuota,
-    bucket: Entry,
+    bucket: LiveBucket,
 }
 
 /// The units that a [`RateLimiter`] has charged. Plain data.
@@ -84,35 +81,26 @@ impl Pack for Charge {
     }
 }
 
-/// Stands for "there are enough units". A rejection never ends at zero, because it ends later than
-/// it was made.
-const NOW: u64 = 0;
-
 impl Inner {
-    /// Charges units. Returns [`NOW`], or the instant before which there are not enough.
-    #[inline(always)]
-    fn not_before(&self, rate: Rate, now: u64, units: u32) -> u64 {
-        match self.bucket.take(EMPTY, rate, now, units) {
-            Taken::Yes => NOW,
-            Taken::NotBefore(at) => at,
-            Taken::Gone => unreachable!("no account moves in here"),
-        }
+    /// Returns the time for charges after the fact, and for refunds: by the same clock as most
+    /// decisions. By the precise one, which is ahead of the coarse one, some of the units of a
+    /// refund would seem to be replenished already.
+    fn time(&self) -> u64 {
+        self.common.time_of(self.bucket.read().rate)
     }
 
-    /// Charges by the precise clock, because a rejection by the coarse one ends soon.
-    #[cold]
-    #[inline(never)]
-    fn not_before_precisely(&self, rate: Rate, units: u32) -> (u64, u64) {
-        let now = self.common.now();
-        (now, self.not_before(rate, now, units))
+    /// Charges units as of `now`.
+    #[inline(always)]
+    fn take(&self, seen: Reading, now: u64, units: u32) -> Result<Charge, Rejected> {
+        match self.bucket.take(seen, now, units) {
+            Ok(rate) => Ok(Charge { units, at: now, interval: rate.interval }),
+            Err((rate, at)) => Err(self.throttled(rate, units, now, at)),
+        }
     }
 
     /// Refunds all but the kept units.
     fn refund(&self, units: [u32; 2], at: u64, interval: u64) {
-        // By the same clock as most charges. By the precise one, which is ahead of the coarse one,
-        // some of the units would seem to be replenished already.
-        let now = self.common.time_of(self.live.rate());
-        self.bucket.refund(now, units, at, interval);
+        self.bucket.refund(self.time(), units, at, interval);
         self.wake_waiters();
     }
 
@@ -184,17 +172,23 @@ impl RateLimiter {
     #[inline(always)]
     fn decide<T>(&self, units: u32, wrap: impl FnOnce(Charge) -> T) -> Result<T, Rejected> {
         let inner = &*self.0;
-        let rate = inner.live.rate();
-        let mut now = inner.common.time_of(rate);
-        let mut at = inner.not_before(rate, now, units);
-        if is_close(at, now) {
-            (now, at) = inner.not_before_precisely(rate, units);
+        let now = inner.common.clock.coarse().as_nanos();
+        loop {
+            let seen = inner.bucket.read();
+            match seen.take(now, units) {
+                // The quota limits the units of any window.
+                _ if seen.rate.is_exact() => break,
+                Ok(state) if inner.bucket.exchange(seen, state) => {
+                    return Ok(wrap(Charge { units, at: now, interval: seen.rate.interval }));
+                }
+                Ok(_) => {}
+                // The rejection ends soon.
+                Err(at) if is_close(at, now) => break,
+                Err(at) => return Err(inner.throttled(seen.rate, units, now, at)),
+            }
         }
-        if at == NOW {
-            Ok(wrap(Charge { units, at: now, interval: rate.interval }))
-        } else {
-            Err(inner.throttled(rate, units, now, at))
-        }
+        let now = inner.common.now();
+        inner.take(inner.bucket.read(), now, units).map(wrap)
     }
 
     /// Charges units while requests wait, an observer listens, or the limiter is closed.
@@ -327,10 +321,7 @@ impl Settle for RateLimiter {
         charge.units = actual;
     }
     fn allowances(&self, _: &Charge, each: &mut dyn FnMut(Allowance)) {
-        let (rate, now) = (self.0.live.rate(), self.0.common.now());
-        if let Some(free) = self.0.bucket.free(EMPTY, rate, now) {
-            each(quota::allowance(self.0.common.name, rate, free, now).shared(true));
-        }
+        each(self.0.bucket.read().allowance(self.0.common.name, self.0.common.now()));
     }
 }
 

@@ -1,7 +1,6 @@
 //! Requests that wait for the quota of all callers: small and large ones side by side.
 
-use super::{Charge, Inner, NOW, RateLimiter};
-use crate::quota::gcra::Rate;
+use super::{Charge, Inner, RateLimiter};
 use crate::setup::Common;
 use crate::table::entry::EMPTY;
 use crate::wait::acquire::Attempt;
@@ -14,12 +13,6 @@ const LIMIT: usize = 0;
 const QUEUES: [u64; 2] = [1, 2];
 
 impl Inner {
-    /// Returns the instant before which there are not enough, if `owed` is charged first.
-    fn missing(&self, rate: Rate, owed: u64, now: u64, units: u32) -> Option<u64> {
-        let free = self.bucket.free(EMPTY, rate, now).unwrap_or(now);
-        rate.not_before(free, owed, now, units)
-    }
-
     /// Wakes the heads of both queues, so that they try again.
     pub(super) fn wake_waiters(&self) {
         QUEUES.into_iter().for_each(|queue| self.common.queues.wake(queue));
@@ -30,7 +23,7 @@ impl RateLimiter {
     /// Creates the rejection of a request that would overtake waiting requests of its size.
     #[cold]
     pub(super) fn rejected_behind(&self, units: u32) -> Rejected {
-        let (rate, now) = (self.0.live.rate(), self.0.common.now());
+        let (rate, now) = (self.0.bucket.read().rate, self.0.common.now());
         let ahead = self.0.common.queues.ahead(self.queue(units));
         let behind = || self.0.throttled(rate, units, now, now.saturating_add(rate.interval));
         self.forecast(units, ahead, now).unwrap_or_else(behind)
@@ -40,7 +33,7 @@ impl RateLimiter {
     /// other size wait.
     #[cold]
     pub(super) fn pass(&self, units: u32) -> Result<Charge, Rejected> {
-        let (rate, now) = (self.0.live.rate(), self.0.common.now());
+        let (rate, now) = (self.0.bucket.read().rate, self.0.common.now());
         let queue = self.0.common.queues.occupied(LIMIT).filter(|_| units <= rate.burst);
         let Some(queue) = queue else { return self.decide(units, |charge| charge) };
         if let Err(at) = queue.pass(EMPTY, units, rate, now) {
@@ -53,32 +46,29 @@ impl RateLimiter {
 impl Attempt for RateLimiter {
     type Charge = Charge;
     fn charge(&self, units: u32, now: u64, standing: Option<(usize, Size)>) -> Result<Charge, Rejected> {
-        let (inner, rate) = (&*self.0, self.0.live.rate());
+        let (inner, seen) = (&*self.0, self.0.bucket.read());
         if let Some(queue) = inner.common.queues.occupied(LIMIT) {
-            let kept = standing.map_or(0, |(_, size)| queue.kept_from(size, units, rate, now));
+            let kept = standing.map_or(0, |(_, size)| queue.kept_from(size, units, seen.rate, now));
             // A request that is not yet the head of its size joins the queue, even if there are
             // enough.
             let behind = standing.is_none().then_some(now + 1);
-            if let Some(at) = inner.missing(rate, kept, now, units).or(behind) {
-                return Err(inner.throttled(rate, units, now, at));
+            if let Some(at) = seen.not_before(kept, now, units).or(behind) {
+                return Err(inner.throttled(seen.rate, units, now, at));
             }
         }
-        match inner.not_before(rate, now, units) {
-            NOW => Ok(Charge { units, at: now, interval: rate.interval }),
-            at => Err(inner.throttled(rate, units, now, at)),
-        }
+        inner.take(seen, now, units)
     }
     fn queue(&self, units: u32) -> u64 {
         let [small, large] = QUEUES;
-        if Size::of(units, self.0.live.rate()) == Size::Small { small } else { large }
+        if Size::of(units, self.0.bucket.read().rate) == Size::Small { small } else { large }
     }
     fn forecast(&self, units: u32, ahead: u64, now: u64) -> Option<Rejected> {
-        let rate = self.0.live.rate();
-        let at = self.0.missing(rate, rate.interval.saturating_mul(ahead), now, units)?;
-        Some(self.0.throttled(rate, units, now, at))
+        let seen = self.0.bucket.read();
+        let at = seen.not_before(seen.rate.interval.saturating_mul(ahead), now, units)?;
+        Some(self.0.throttled(seen.rate, units, now, at))
     }
     fn shared_limit(&self, units: u32, _: &Rejected) -> Option<(usize, Size)> {
-        Some((LIMIT, Size::of(units, self.0.live.rate())))
+        Some((LIMIT, Size::of(units, self.0.bucket.read().rate)))
     }
     fn account(&self) -> Option<Account> {
         None

@@ -346,9 +346,7 @@ where
     }
     fn reject_without_key(&self) -> Rejected {
         let common = self.0.common();
-        let rejected = Rejected::new(common.name, Reason::Unidentified);
-        common.observer.emit(|| Event::rejected(rejected));
-        rejected
+        common.observer.emit_rejection(Rejected::new(common.name, Reason::Unidentified))
     }
 }
 

@@ -88,8 +88,7 @@ impl<K: ?Sized> PerKey<K> {
     fn refund_all_but(&self, charge: &KeyedCharge, kept: u32) {
         let KeyedCharge { hash, at, rate, units, is_exact } = *charge;
         // By the same clock as the charge.
-        let clock = &self.common.clock;
-        let now = if is_exact { clock.now() } else { clock.coarse() }.as_nanos();
+        let now = self.common.time(is_exact);
         self.accounts.refund(hash, now, [units, kept], at, rate.interval);
         self.common.queues.wake(hash);
     }

@@ -26,6 +26,17 @@ pub(crate) struct Withheld {
 pub(crate) const NEVER: u64 = u64::MAX;
 
 impl Rate {
+    /// Returns a rate from its two words.
+    #[inline(always)]
+    pub(crate) fn new(interval: u64, units: u64) -> Self {
+        Rate { interval, burst: (units >> 32) as u32, at_most: units as u32 }
+    }
+
+    /// Returns the burst, and in the lower half the units of any window.
+    pub(crate) fn units(self) -> u64 {
+        u64::from(self.burst) << 32 | u64::from(self.at_most)
+    }
+
     /// Returns the time in which the whole burst is replenished.
     #[inline(always)]
     pub(crate) fn span(self) -> u64 {
@@ -47,17 +58,26 @@ impl Rate {
     /// enough.
     #[inline(always)]
     pub(crate) fn take(self, free: u64, now: u64, units: u32) -> Result<u64, u64> {
-        if units > self.burst {
-            return Err(NEVER);
-        }
-        let next = free.max(now).saturating_add(self.cost(units));
-        let earliest = next.saturating_sub(self.span());
-        if earliest <= now { Ok(next) } else { Err(earliest) }
+        if units > self.burst { Err(NEVER) } else { self.take_some(free, now, units) }
+    }
+
+    /// The same for at most the burst.
+    #[inline(always)]
+    pub(crate) fn take_some(self, free: u64, now: u64, units: u32) -> Result<u64, u64> {
+        // Wrapping: the burst takes 2⁶¹ ns at most, and twice that is owed at most, so these sums
+        // wrap at the end of time only.
+        let next = free.max(now).wrapping_add(self.interval * u64::from(units));
+        let span = self.interval * u64::from(self.burst);
+        if next <= now.wrapping_add(span) { Ok(next) } else { Err(next.wrapping_sub(span)) }
     }
 
     /// Returns the instant before which there are not `units`, if `owed` is charged first.
     pub(crate) fn not_before(self, free: u64, owed: u64, now: u64, units: u32) -> Option<u64> {
-        self.take(free.max(now).saturating_add(owed), now, units).err()
+        if units > self.burst {
+            return Some(NEVER);
+        }
+        let next = free.max(now).saturating_add(owed).saturating_add(self.cost(units));
+        Some(next.saturating_sub(self.span())).filter(|at| *at > now)
     }
 
     /// Returns the number of whole units that remain at `now`.
@@ -88,22 +108,36 @@ impl Rate {
         now.saturating_add(owed.min(max))
     }
 
-    /// Returns the units and the window that the quota's author stated.
-    ///
-    /// For units in any window these are not the burst and the time in which it is replenished.
-    /// The interval was rounded up from the window, which is found as the roundest number that it
-    /// can have been.
-    pub(crate) fn stated(self) -> (u64, u64) {
-        if self.at_most == 0 {
-            return (u64::from(self.burst), self.span());
-        }
-        let parts = u64::from(self.at_most.saturating_sub(self.burst)) + 1;
-        let least = self.interval.saturating_sub(1).saturating_mul(parts);
-        let most = least.saturating_add(parts - 1);
-        let rounds = [1_000_000_000, 1_000_000, 1_000, 1];
-        let window = rounds.into_iter().map(|unit| most - most % unit).find(|&window| window >= least);
-        (u64::from(self.at_most), window.unwrap_or(least))
+    /// The same, with what is [`Withheld`].
+    pub(crate) fn recounted(self, free: u64, now: u64, from: u64, withheld: Withheld, max: u64) -> u64 {
+        let carried = |units| self.carried(free, now, from, units, max);
+        let before = carried(0);
+        if withheld.units > 0 && before >= withheld.from { carried(withheld.units) } else { before }
     }
+
+    /// Returns the units and the window that the quota's author stated.
+    #[inline(always)]
+    pub(crate) fn stated(self) -> (u64, u64) {
+        match self.at_most {
+            0 => (u64::from(self.burst), self.span()),
+            units => (u64::from(units), stated_window(self.interval, units.saturating_sub(self.burst))),
+        }
+    }
+}
+
+/// Returns the window in which `further` units beyond the burst may be taken.
+///
+/// For units in any window these are not the burst and the time in which it is replenished. The
+/// interval was rounded up from the window, which is found as the roundest number that it can have
+/// been.
+#[inline(never)]
+fn stated_window(interval: u64, further: u32) -> u64 {
+    let parts = u64::from(further) + 1;
+    let least = interval.saturating_sub(1).saturating_mul(parts);
+    let most = least.saturating_add(parts - 1);
+    let rounds = [1_000_000_000, 1_000_000, 1_000, 1];
+    let window = rounds.into_iter().map(|unit| most - most % unit).find(|&window| window >= least);
+    window.unwrap_or(least)
 }
 
 /// Refunds what `units` cost more than `kept` units, if they were taken at `at`. Units that were

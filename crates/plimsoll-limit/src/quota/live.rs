@@ -28,7 +28,7 @@ struct RateWords {
 
 /// The quota, and the highest burst that has applied until lately.
 #[derive(Debug)]
-struct Setting {
+pub(crate) struct Setting {
     quota: Quota,
     peak: u32,
     // From then on, a bucket of that burst would be full again, whatever was taken before.
@@ -51,15 +51,14 @@ pub(crate) struct Change {
 
 impl RateWords {
     fn new(rate: Rate) -> Self {
-        let units = u64::from(rate.burst) << 32 | u64::from(rate.at_most);
-        RateWords { interval: AtomicU64::new(rate.interval), units: AtomicU64::new(units) }
+        RateWords { interval: AtomicU64::new(rate.interval), units: AtomicU64::new(rate.units()) }
     }
 }
 
 impl LiveQuota {
     pub(crate) fn new(quota: Quota) -> Self {
         let slot = || RateWords::new(quota.gcra());
-        let setting = Mutex::new(Setting { quota, peak: 0, peak_until: 0, forgiven: 0 });
+        let setting = Mutex::new(Setting::new(quota));
         LiveQuota { changes: AtomicU64::new(0), even: slot(), odd: slot(), setting }
     }
 
@@ -79,7 +78,7 @@ impl LiveQuota {
             let interval = slot.interval.load(Ordering::Acquire);
             let units = slot.units.load(Ordering::Acquire);
             if self.changes.load(Ordering::Relaxed) == changes {
-                return Rate { interval, burst: (units >> 32) as u32, at_most: units as u32 };
+                return Rate::new(interval, units);
             }
         }
     }
@@ -92,24 +91,19 @@ impl LiveQuota {
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<Change, ControlError> {
         let mut setting = self.lock();
-        let old = setting.quota.gcra();
-        let quota = change(setting.quota)?;
-        quota.validate()?;
-        let rate = quota.gcra();
-        let withheld = setting.change(quota, old, rate, now);
+        let change = setting.update(now, change)?;
         let changes = self.changes.load(Ordering::Relaxed) + 1;
         let slot = self.slot(changes);
         // Release: pairs with the Acquire loads in `rate`. A reader that sees one of the numbers
         // also sees the count of the change before.
-        slot.interval.store(rate.interval, Ordering::Release);
-        let units = u64::from(rate.burst) << 32 | u64::from(rate.at_most);
-        slot.units.store(units, Ordering::Release);
+        slot.interval.store(change.rate.interval, Ordering::Release);
+        slot.units.store(change.rate.units(), Ordering::Release);
         self.changes.store(changes, Ordering::Release);
-        Ok(Change { quota, rate, withheld, raced: rate.interval != old.interval })
+        Ok(change)
     }
 
     pub(crate) fn quota(&self) -> Quota {
-        self.lock().quota
+        self.lock().quota()
     }
 
     fn lock(&self) -> MutexGuard<'_, Setting> {
@@ -118,6 +112,28 @@ impl LiveQuota {
 }
 
 impl Setting {
+    pub(crate) fn new(quota: Quota) -> Self {
+        Setting { quota, peak: 0, peak_until: 0, forgiven: 0 }
+    }
+
+    pub(crate) fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// Replaces the quota by what `change` makes of it. If that is invalid, nothing changes.
+    pub(crate) fn update(
+        &mut self,
+        now: u64,
+        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
+    ) -> Result<Change, ControlError> {
+        let old = self.quota.gcra();
+        let quota = change(self.quota)?;
+        quota.validate()?;
+        let rate = quota.gcra();
+        let withheld = self.change(quota, old, rate, now);
+        Ok(Change { quota, rate, withheld, raced: rate.interval != old.interval })
+    }
+
     /// Sets the quota. Returns the units that are withheld, and from which buckets.
     ///
     /// A bucket whose burst is lowered forgives what is owed beyond it. If the burst is raised

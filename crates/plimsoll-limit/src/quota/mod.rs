@@ -166,28 +166,91 @@ impl Quota {
     /// Returns an error if the quota admits nothing, if a unit takes more than 208 days to be
     /// replenished, or if the burst takes more than 73 years.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.units == 0 {
-            return Err(ConfigError::new("quota.units", 0, "1 or more"));
-        }
-        if self.burst == 0 {
-            return Err(ConfigError::new("quota.burst", 0, "1 or more"));
-        }
-        if self.sliding && self.burst > self.units {
-            return Err(ConfigError::new("quota.burst", self.burst, "at most the units of any window"));
-        }
-        if self.period == 0 {
-            return Err(ConfigError::new("quota.period", "0ns", "above 0"));
-        }
-        if self.interval > MAX_INTERVAL {
-            let interval = format_args!("{:?} a unit", self.interval()).to_string();
-            return Err(ConfigError::new("quota.period", interval, "at most 208 days a unit"));
-        }
-        if self.fills_in() > Duration::from_nanos(MAX_FILL_TIME) {
-            let fills = format_args!("{:?} to fill up", self.fills_in()).to_string();
-            return Err(ConfigError::new("quota.burst", fills, "at most 73 years to fill up"));
-        }
-        Ok(())
+        Err(match self.fault() {
+            None => return Ok(()),
+            Some(Fault::NoUnits) => ConfigError::new("quota.units", 0, "1 or more"),
+            Some(Fault::NoBurst) => ConfigError::new("quota.burst", 0, "1 or more"),
+            Some(Fault::BurstAboveUnits) => {
+                ConfigError::new("quota.burst", self.burst, "at most the units of any window")
+            }
+            Some(Fault::NoPeriod) => ConfigError::new("quota.period", "0ns", "above 0"),
+            Some(Fault::LongInterval) => {
+                let interval = format_args!("{:?} a unit", self.interval()).to_string();
+                ConfigError::new("quota.period", interval, "at most 208 days a unit")
+            }
+            Some(Fault::LongFillTime) => {
+                let fills = format_args!("{:?} to fill up", self.fills_in()).to_string();
+                ConfigError::new("quota.burst", fills, "at most 73 years to fill up")
+            }
+        })
     }
+
+    /// Returns the quota, or panics if it is invalid. In a constant that is a compile error.
+    ///
+    /// For a quota that is known when the program is written. [`validate`](Self::validate) returns
+    /// an error instead.
+    ///
+    /// ```
+    /// use plimsoll_limit::{Quota, RateLimiter};
+    ///
+    /// const FREE: Quota = Quota::per_minute(60).burst(10).assert_valid();
+    /// let limiter = RateLimiter::new(FREE)?;
+    /// # Ok::<(), plimsoll_core::ConfigError>(())
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use plimsoll_limit::Quota;
+    /// const NOTHING: Quota = Quota::per_minute(0).assert_valid();
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if `validate` returns an error.
+    #[must_use]
+    #[track_caller]
+    pub const fn assert_valid(self) -> Self {
+        // A constant can print no number, so only the value 0 is named.
+        match self.fault() {
+            None => self,
+            Some(Fault::NoUnits) => panic!("quota.units = 0 is not allowed: it must be 1 or more"),
+            Some(Fault::NoBurst) => panic!("quota.burst = 0 is not allowed: it must be 1 or more"),
+            Some(Fault::BurstAboveUnits) => panic!("quota.burst must be at most the units of any window"),
+            Some(Fault::NoPeriod) => panic!("quota.period = 0ns is not allowed: it must be above 0"),
+            Some(Fault::LongInterval) => panic!("quota.period must be at most 208 days a unit"),
+            Some(Fault::LongFillTime) => panic!("quota.burst must take at most 73 years to fill up"),
+        }
+    }
+
+    /// Returns the first check that the quota does not pass.
+    const fn fault(&self) -> Option<Fault> {
+        if self.units == 0 {
+            Some(Fault::NoUnits)
+        } else if self.burst == 0 {
+            Some(Fault::NoBurst)
+        } else if self.sliding && self.burst > self.units {
+            Some(Fault::BurstAboveUnits)
+        } else if self.period == 0 {
+            Some(Fault::NoPeriod)
+        } else if self.interval > MAX_INTERVAL {
+            Some(Fault::LongInterval)
+        } else if self.interval.saturating_mul(self.burst as u64) > MAX_FILL_TIME {
+            Some(Fault::LongFillTime)
+        } else {
+            None
+        }
+    }
+}
+
+/// What makes a quota invalid.
+enum Fault {
+    NoUnits,
+    NoBurst,
+    /// The burst of a quota for any window is above its units.
+    BurstAboveUnits,
+    NoPeriod,
+    /// One unit takes too long to be replenished.
+    LongInterval,
+    /// The burst takes too long to be replenished.
+    LongFillTime,
 }
 
 impl Quota {
@@ -216,7 +279,7 @@ impl Quota {
 pub(crate) fn allowance(name: &'static str, rate: Rate, free: u64, now: u64) -> Allowance {
     let (limit, window) = rate.stated();
     Allowance::new(name, limit, Duration::from_nanos(window))
-        .left(u64::from(rate.remaining(free, now)), Duration::from_nanos(free.saturating_sub(now)))
+        .remaining(u64::from(rate.remaining(free, now)), Duration::from_nanos(free.saturating_sub(now)))
 }
 
 impl fmt::Display for Quota {

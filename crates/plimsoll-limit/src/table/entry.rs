@@ -84,13 +84,7 @@ impl Carry {
     fn free(self, free: u64, tag: u64, now: u64) -> u64 {
         let from = interval_of(tag);
         let max = if from == self.rate.interval { self.max } else { self.rate.span() };
-        let carried = |units| self.rate.carried(free, now, from, units, max);
-        let before = carried(0);
-        if self.withheld.units > 0 && before >= self.withheld.from {
-            carried(self.withheld.units)
-        } else {
-            before
-        }
+        self.rate.recounted(free, now, from, self.withheld, max)
     }
 }
 
@@ -139,14 +133,6 @@ pub(crate) enum Taken {
 }
 
 impl Entry {
-    /// Creates an entry without an account, counted by this interval, that owes nothing.
-    ///
-    /// A default entry is counted by no interval. Its first rescaling rounds up, so that its burst
-    /// lacks a nanosecond if time begins at zero.
-    pub(crate) fn counting(interval: u64) -> Self {
-        Entry { tag: AtomicU64::new(next_tag(0, interval)), ..Entry::default() }
-    }
-
     /// Returns whether the entry is that of the account `hash`, as a hint.
     #[inline(always)]
     pub(crate) fn is(&self, hash: u64) -> bool {
@@ -245,15 +231,6 @@ impl Entry {
         Some((free, rate.take(free, now, units).ok()?))
     }
 
-    /// Returns the instant from which the account owes nothing, by this rate. Changes nothing.
-    #[inline(always)]
-    pub(crate) fn free(&self, hash: u64, rate: Rate, now: u64) -> Option<u64> {
-        let (tag, free) = self.read(hash)?;
-        let from = interval_of(tag);
-        let is_counted = from == rate.interval && !owes_too_much(free, rate, now);
-        Some(if is_counted { free } else { Carry::lazily(rate).free(free, tag, now) })
-    }
-
     /// Returns the instant from which the account owes nothing. From now on, it is counted by this
     /// rate, unless that admits nothing.
     #[inline]
@@ -268,18 +245,13 @@ impl Entry {
         }
     }
 
-    /// Refunds all but the kept ones of `units` that were taken at `at` by `interval`, whichever
-    /// account the entry is of: see [`refunded`].
+    /// Refunds the account `hash` all but the kept ones of `units` that were taken at `at` by
+    /// `interval`: see [`refunded`].
     ///
     /// It computes with the shorter of both intervals, so that no refund returns too much. If the
     /// present one is shorter, units count as replenished sooner than they were. If the earlier one
     /// is shorter, less is refunded for each unit.
-    pub(crate) fn refund(&self, now: u64, units: [u32; 2], at: u64, interval: u64) {
-        self.refund_to(self.hash(), now, units, at, interval);
-    }
-
-    /// The same if the entry is still that of the account `hash`.
-    pub(crate) fn refund_to(&self, hash: u64, now: u64, units: [u32; 2], at: u64, interval: u64) {
+    pub(crate) fn refund(&self, hash: u64, now: u64, units: [u32; 2], at: u64, interval: u64) {
         while let Some((tag, free)) = self.read(hash) {
             let less = refunded(free, now, interval_of(tag).min(interval), units, at);
             if less == free || self.exchange(free, less) {
@@ -299,12 +271,7 @@ impl Entry {
 
     /// Gives the account `hash` up to `units`. It then owes less, or nothing.
     pub(crate) fn credit(&self, hash: u64, now: u64, units: u32) {
-        while let Some((tag, free)) = self.read(hash) {
-            let less = refunded(free, now, interval_of(tag), [units, 0], now);
-            if less == free || self.exchange(free, less) {
-                return;
-            }
-        }
+        self.refund(hash, now, [units, 0], now, u64::MAX);
     }
 
     /// Counts what is owed by this rate from now on, whichever account the entry is of. The units

@@ -184,7 +184,7 @@ impl GcraTable {
     /// If the account was evicted, what it owed is forgotten.
     pub(crate) fn refund(&self, hash: u64, now: u64, units: [u32; 2], at: u64, interval: u64) {
         if let Some((_, entry)) = self.table.find(hash) {
-            entry.refund_to(hash, now, units, at, interval);
+            entry.refund(hash, now, units, at, interval);
         }
     }
 

@@ -4,6 +4,7 @@ use super::queue::WaitQueue;
 use super::reserve::{Reserve, Size};
 use crate::quota::gcra::Rate;
 use plimsoll_core::Clock;
+use plimsoll_core::parts::nanos;
 use plimsoll_core::parts::sync::{AtomicU32, Mutex, MutexGuard, Ordering, recover};
 use std::time::Duration;
 
@@ -83,8 +84,7 @@ impl SharedQueue {
     }
 
     pub(super) fn patience(&self, size: Size, missing: Duration) -> Duration {
-        let missing = plimsoll_core::parts::nanos(missing);
-        Duration::from_nanos(self.reserve().patience(size, missing))
+        Duration::from_nanos(self.reserve().patience(size, nanos(missing)))
     }
 
     /// Takes what is kept for requests that do not wait. Returns when there is enough as an error.

@@ -70,11 +70,11 @@ impl StripedCounter {
     /// Adds one.
     #[inline]
     pub fn add(&self) {
-        match self.own.get(index()) {
+        match self.own.get(known_index()) {
             // Relaxed, and no read-modify-write: only this thread writes the cell. A later owner of
             // the cell got its index under a lock, so it sees the last value.
             Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
-            None => self.add_shared(),
+            None => self.add_elsewhere(),
         }
         // Pairs with `catch_up`: the store above comes before what this thread reads next. If that
         // issues a barrier on all threads, only the compiler must keep the order here.
@@ -99,9 +99,12 @@ impl StripedCounter {
         }
     }
 
+    /// Counts for a thread that has no index yet, or none of its own.
     #[cold]
-    fn add_shared(&self) {
-        self.shared.0.fetch_add(1, Ordering::Relaxed);
+    #[inline(never)]
+    fn add_elsewhere(&self) {
+        let Padded(cell) = self.own.get(index()).unwrap_or(&self.shared);
+        cell.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the total.
@@ -119,6 +122,12 @@ const NONE: usize = usize::MAX;
 thread_local! {
     static INDEX: Cell<usize> = const { Cell::new(UNSET) };
     static LEASE: IndexLease = const { IndexLease(Cell::new(NONE)) };
+}
+
+/// Returns this thread's index if it has one, and a number beyond every cell otherwise.
+#[inline]
+pub(crate) fn known_index() -> usize {
+    INDEX.get()
 }
 
 /// Returns this thread's index, which no other living thread has.

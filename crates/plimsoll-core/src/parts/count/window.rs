@@ -1,10 +1,10 @@
 //! Counts over a sliding window.
 
-use super::striped::{CELLS, index};
+use super::per_thread::PerThread;
+use super::scale::{Scale, TICK_BITS, TICKS};
 use crate::Instant;
 use crate::time::instant::nanos;
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
@@ -40,8 +40,7 @@ pub struct SlidingWindow<const K: usize> {
     span: AtomicU64,
     // A `Scale`.
     scale: AtomicU64,
-    own: Box<[OnceLock<Box<Ring<K>>>; CELLS]>,
-    shared: OnceLock<Box<Ring<K>>>,
+    rings: PerThread<Ring<K>>,
 }
 
 /// The number of slices of the span.
@@ -51,77 +50,22 @@ const SLICES: u64 = 10;
 const RING: usize = 16;
 
 /// The bits of a count. Tick and count share a word, so that they are always read together.
-const COUNT_BITS: u32 = 28;
+const COUNT_BITS: u32 = u64::BITS - TICK_BITS;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
-/// The bits of a tick. The ticks of a window of a millisecond wrap around after 80 days.
-const TICKS: u64 = u64::MAX >> COUNT_BITS;
-/// The number of ticks that the clock of another thread may be ahead.
+/// The number of ticks that the clock of another thread may be ahead: as many as `sum_in` adds.
 const AHEAD: u64 = RING as u64;
 /// The number of ticks that a later life may be ahead. A word further ahead is from long ago.
 ///
-/// It exceeds what a change of the span [skips](SKIP), plus the time by which an event of the
-/// earlier life may then be late.
+/// It exceeds what a change of the span [skips](super::scale::SKIP), plus the time by which an
+/// event of the earlier life may then be late.
 const LATER: u64 = 1 << 17;
-/// The number of ticks that a change of the span skips.
-///
-/// It must exceed the time from the reading of the clock to the store of the new scale, during
-/// which other threads count by the old one. It is 3.2 s for a span of 1 ms.
-const SKIP: u64 = 1 << 15;
 
 /// Returns the age of the word in ticks, or 0 if its clock was a little ahead.
 #[inline]
 fn age(word: u64, tick: u64) -> u64 {
     let age = tick.wrapping_sub(word >> COUNT_BITS) & TICKS;
     if age > TICKS - AHEAD { 0 } else { age }
-}
-
-/// The conversion of time into ticks: the length of a slice and an offset.
-///
-/// One word holds both, so that a thread that counts while the span changes does not mix two
-/// scales.
-///
-/// ```text
-/// 28 bits: m │ 30 bits: the offset, a multiple of 64 ticks │ 6 bits: e
-/// ```
-///
-/// m · 2ᵉ is 2⁶⁴ divided by the length of a slice in nanoseconds, because a multiplication is
-/// several times faster than a division. It is rounded down, so slices are never shorter. For spans
-/// up to five hours they are longer by less than one part in 10⁷. For longer spans, the error grows
-/// in proportion.
-#[derive(Clone, Copy)]
-struct Scale(u64);
-
-const M_SHIFT: u32 = 36;
-const M_BITS: u32 = 28;
-const OFFSET: u64 = TICKS - (OFFSET_STEP - 1);
-const OFFSET_STEP: u64 = 1 << 6;
-
-impl Scale {
-    /// Returns the scale for slices of `slice` nanoseconds, without an offset.
-    fn new(slice: u64) -> Self {
-        let per_nano = u64::MAX / slice;
-        let e = (u64::BITS - per_nano.leading_zeros()).saturating_sub(M_BITS);
-        Scale((per_nano >> e) << M_SHIFT | u64::from(e))
-    }
-
-    /// Returns this scale with an offset by which its ticks continue those of `before`.
-    ///
-    /// They skip [`SKIP`] ticks. So events that the old scale dates up to that many ticks after
-    /// `now` are not seen, even if they are stored late.
-    fn after(self, before: Scale, now: Instant) -> Self {
-        let behind = before.tick(now).wrapping_sub(self.tick(now));
-        Scale(self.0 | behind.wrapping_add(SKIP + OFFSET_STEP - 1) & OFFSET)
-    }
-
-    /// Returns the tick of this time.
-    #[inline]
-    fn tick(self, now: Instant) -> u64 {
-        // The shift uses only the lowest six bits: e.
-        let per_nano = (self.0 >> M_SHIFT).wrapping_shl(self.0 as u32);
-        let tick = (u128::from(now.as_nanos()) * u128::from(per_nano)) >> 64;
-        (tick as u64).wrapping_add(self.0 & OFFSET)
-    }
 }
 
 /// Returns the length of a slice in nanoseconds.
@@ -134,14 +78,26 @@ fn slice(span: Duration) -> u64 {
 struct Ring<const K: usize>([[AtomicU64; K]; RING]);
 
 impl<const K: usize> Ring<K> {
-    fn new() -> Box<Self> {
-        Box::new(Ring(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0)))))
+    fn new() -> Self {
+        Ring(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))))
     }
 
     /// Returns the word of this kind and tick.
     #[inline]
     fn cell(&self, kind: usize, tick: u64) -> Option<&AtomicU64> {
         self.0.get(tick as usize % RING)?.get(kind)
+    }
+
+    /// Adds the counts of this tick to the sums, and of those later ticks whose bits `mask` clears.
+    #[inline]
+    fn sum_slice(&self, tick: u64, mask: u64, sums: &mut [u64; K]) {
+        let Some(slice) = self.0.get(tick as usize % RING) else { return };
+        for (sum, cell) in sums.iter_mut().zip(slice) {
+            // The count if the word is of this tick, and greater than any count otherwise. No
+            // branch, because a predictor cannot learn which slices are old.
+            let count = cell.load(Ordering::Relaxed).wrapping_sub(tick << COUNT_BITS) & mask;
+            *sum += if count <= COUNT { count } else { 0 };
+        }
     }
 }
 
@@ -176,8 +132,7 @@ impl<const K: usize> SlidingWindow<K> {
         SlidingWindow {
             span: AtomicU64::new(slice.saturating_mul(SLICES)),
             scale: AtomicU64::new(Scale::new(slice).0),
-            own: Box::new([const { OnceLock::new() }; CELLS]),
-            shared: OnceLock::new(),
+            rings: PerThread::default(),
         }
     }
 
@@ -199,8 +154,10 @@ impl<const K: usize> SlidingWindow<K> {
             // The new ticks may be turns later, where an old word would look like one of a later
             // life, and its slice would count nothing. An event that is counted right now may put
             // back a word: that one is young.
-            let rings = self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get());
-            rings.flat_map(|ring| ring.0.as_flattened()).for_each(|cell| cell.store(0, Ordering::Relaxed));
+            self.rings
+                .iter()
+                .flat_map(|ring| ring.0.as_flattened())
+                .for_each(|cell| cell.store(0, Ordering::Relaxed));
         }
     }
 
@@ -233,8 +190,7 @@ impl<const K: usize> SlidingWindow<K> {
 
     #[inline(always)]
     fn add_in<const N: usize>(&self, kinds: [usize; N], tick: u64) {
-        let Some(own) = self.own.get(index()) else { return self.add_shared(&kinds, tick) };
-        let own = own.get_or_init(Ring::new);
+        let Some(own) = self.rings.own() else { return self.add_elsewhere(&kinds, tick) };
         for kind in kinds {
             if let Some(cell) = own.cell(kind, tick) {
                 // No read-modify-write: only this thread writes the cell, as in `StripedCounter`.
@@ -243,10 +199,11 @@ impl<const K: usize> SlidingWindow<K> {
         }
     }
 
-    /// Counts in the shared ring, for threads without a ring of their own.
+    /// Counts for a thread that has no ring yet, or shares one.
     #[cold]
-    fn add_shared(&self, kinds: &[usize], tick: u64) {
-        let ring = self.shared.get_or_init(Ring::new);
+    #[inline(never)]
+    fn add_elsewhere(&self, kinds: &[usize], tick: u64) {
+        let Some(ring) = self.rings.get(Ring::new) else { return };
         for cell in kinds.iter().filter_map(|kind| ring.cell(*kind, tick)) {
             // Cannot fail: the closure always returns a value.
             let _ =
@@ -271,7 +228,7 @@ impl<const K: usize> SlidingWindow<K> {
         let left = (self.tick(life, now).wrapping_sub(first) & TICKS).saturating_sub(SLICES);
         for tick in (0..left.min(RING as u64)).map(|n| first.wrapping_add(n)) {
             let mut sums = [0; K];
-            for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
+            for ring in self.rings.iter() {
                 for (kind, sum) in sums.iter_mut().enumerate() {
                     let word = ring.cell(kind, tick).map_or(0, |cell| cell.load(Ordering::Relaxed));
                     *sum += if word >> COUNT_BITS == tick & TICKS { word & COUNT } else { 0 };
@@ -286,18 +243,15 @@ impl<const K: usize> SlidingWindow<K> {
         self.sum_in(self.tick(life, now))
     }
 
-    #[inline]
     fn sum_in(&self, tick: u64) -> [u64; K] {
-        let (mut sums, newest) = ([0; K], tick.wrapping_add(AHEAD));
-        for ring in self.own.iter().chain([&self.shared]).filter_map(|ring| ring.get()) {
-            for slice in &ring.0 {
-                for (sum, cell) in sums.iter_mut().zip(slice) {
-                    let word = cell.load(Ordering::Relaxed);
-                    // Events that the clock of another thread dates a little later count, too. No
-                    // branch, because a predictor cannot learn which slices are old.
-                    let counts = newest.wrapping_sub(word >> COUNT_BITS) & TICKS <= SLICES + AHEAD;
-                    *sum += if counts { word & COUNT } else { 0 };
-                }
+        let mut sums = [0; K];
+        for ring in self.rings.iter() {
+            for tick in (0..=SLICES).map(|age| tick.wrapping_sub(age)) {
+                // Events that the clock of another thread dates a whole ring later count, too.
+                ring.sum_slice(tick, !((RING as u64) << COUNT_BITS), &mut sums);
+            }
+            for tick in (1..RING as u64 - SLICES).map(|ahead| tick.wrapping_add(ahead)) {
+                ring.sum_slice(tick, u64::MAX, &mut sums);
             }
         }
         sums

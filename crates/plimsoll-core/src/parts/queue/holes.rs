@@ -63,6 +63,12 @@ impl<T> Holes<T> {
         self.notes.front().map(|note| note.at)
     }
 
+    /// Returns the weight of the oldest item; 0 without notes.
+    #[inline]
+    pub(super) fn oldest_weight(&self) -> u32 {
+        self.notes.front().map_or(0, |note| note.weight)
+    }
+
     pub(super) fn newest(&self) -> Option<Instant> {
         self.notes.back().map(|note| note.at)
     }

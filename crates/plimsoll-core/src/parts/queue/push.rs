@@ -1,12 +1,13 @@
 //! Adding items to a queue that weighs or stamps them, or whose free room is promised to others.
 
-use super::Queue;
 use super::holes::{Note, Ticket};
+use super::{Bounds, Queue};
 use crate::{Instant, Reason};
 
 /// The maximum number of items that a push removes because they are too old.
 ///
 /// The others are removed by later operations. So a producer never pays for a whole time slice.
+/// In a stack with a maximum age, they stay below the newcomer until the newest is too old again.
 const EXPIRED_BY_PUSH: usize = 32;
 
 impl<T> Queue<T> {
@@ -24,24 +25,71 @@ impl<T> Queue<T> {
         // Taken before the evictions: a queue that they empty was not served until it was empty.
         let was_empty = self.is_empty();
         while !self.fits(weight) {
-            let expired = self.timed && self.due <= now && self.oldest_is_too_old(now);
-            if self.expiry.discipline.keeps_oldest() && !expired {
+            let reason = self.reason_to_leave(now);
+            if self.expiry.discipline.keeps_oldest() && reason == Reason::Evicted {
                 return Err((item, Reason::Full));
             }
             match self.take_front() {
-                Some((old, _)) => lost(old, if expired { Reason::Expired } else { Reason::Evicted }),
+                Some((old, _)) => lost(old, reason),
                 None => return Err((item, Reason::Full)),
             }
         }
+        Ok(self.add(item, weight, now, was_empty))
+    }
+
+    #[inline(always)]
+    fn add(&mut self, item: T, weight: u32, now: Instant, was_empty: bool) -> Ticket {
         let ticket = self.items.push(item);
         self.pushes += 1;
         if self.is_noted() {
             self.stamp(weight, now, was_empty);
         }
-        Ok(ticket)
+        ticket
+    }
+
+    /// Pushes an item if none may be too old and it fits, or fits in place of the oldest. Returns
+    /// the item that it has evicted; as an error, an item that [`push`](Self::push) has to decide
+    /// on.
+    ///
+    /// The shortest path of a mailbox: what it returns never lies in memory.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn push_for_one(&mut self, item: T, weight: u32, now: Instant) -> Result<Option<T>, T> {
+        let was_empty = self.is_empty();
+        let mut evicted = None;
+        if self.may_expire(now) {
+            return Err(item);
+        }
+        if !self.fits(weight) {
+            if !self.fits_for_oldest(weight) {
+                return Err(item);
+            }
+            evicted = self.take_front().map(|(old, _)| old);
+        }
+        self.add(item, weight, now, was_empty);
+        Ok(evicted)
+    }
+
+    /// Returns whether an item of this weight fits once the oldest is evicted, if it may be.
+    #[inline(always)]
+    fn fits_for_oldest(&self, weight: u32) -> bool {
+        let Bounds { capacity, max_weight, .. } = self.expiry.bounds;
+        let rest = self.weight - u64::from(self.items.oldest_weight());
+        !self.is_empty()
+            && self.len() <= capacity
+            && (!self.weighed || rest + u64::from(weight) <= max_weight)
+            && !self.expiry.discipline.keeps_oldest()
+    }
+
+    /// Returns for which reason the oldest item leaves if its room is needed.
+    fn reason_to_leave(&self, now: Instant) -> Reason {
+        // In a stack with a maximum age, the age of the newest counts too.
+        let expired = self.may_expire(now) && self.next_expiry().is_some_and(|next| next <= now);
+        if expired { Reason::Expired } else { Reason::Evicted }
     }
 
     /// Notes arrival and weight of the item that was pushed last.
+    #[inline(always)]
     fn stamp(&mut self, weight: u32, now: Instant, was_empty: bool) {
         self.latest = self.latest.max(now);
         let at = self.latest;
@@ -70,12 +118,15 @@ impl<T> Queue<T> {
             return false;
         }
         let rest = self.weight - weight;
-        while let Some((old, _)) = self.take_front() {
-            lost(old, Reason::Evicted);
+        loop {
+            let reason = self.reason_to_leave(now);
+            match self.take_front() {
+                Some((old, _)) => lost(old, reason),
+                None => return true,
+            }
             if self.weight <= rest {
-                break;
+                return true;
             }
         }
-        true
     }
 }

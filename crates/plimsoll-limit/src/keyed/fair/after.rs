@@ -4,7 +4,6 @@ use super::Fair;
 use super::charge::FairCharge;
 use super::tide::{self, Used, ticks};
 use crate::quota::gcra::Rate;
-use crate::table::entry::EMPTY;
 
 impl<K: ?Sized> Fair<K> {
     /// Refunds all but `kept` of the units that the cap was charged.
@@ -26,7 +25,7 @@ impl<K: ?Sized> Fair<K> {
     pub(super) fn refund_all_but(&self, charge: &FairCharge, kept: u32) {
         let FairCharge { hash, at, units, by_common, .. } = *charge;
         let now = self.common.now();
-        self.bucket.refund(now, [units, kept], at, charge.interval(self.live.rate().interval));
+        self.bucket.refund(now, [units, kept], at, charge.interval(self.bucket.read().rate.interval));
         if let Some(n) = self.usage_of(hash, by_common) {
             self.undo_usage(n, units - kept, now, at);
         }
@@ -44,7 +43,7 @@ impl<K: ?Sized> Fair<K> {
     /// Charges the shared quota, the account's share and its cap for work that was done.
     pub(super) fn charge_after(&self, hash: u64, cap: Option<Rate>, units: u32) {
         let now = self.common.now();
-        self.bucket.charge(EMPTY, self.live.rate(), now, units);
+        self.bucket.charge(now, units);
         let n = self.usage_of(hash, self.table.find(hash).is_none());
         n.into_iter().for_each(|n| self.add_usage(n, f64::from(units), now));
         if let Some(rate) = cap {

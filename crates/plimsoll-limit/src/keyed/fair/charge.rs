@@ -57,8 +57,7 @@ impl FairCharge {
 
 /// Intervals are rounded down, so that a refund is never too large. If the quota was changed
 /// meanwhile, it may lack a ten-millionth of its units, and a thousandth in the cap. The burst of
-/// the cap is not packed. The last word is never `u64::MAX`,
-/// because no share is infinite.
+/// the cap is not packed. The last word is never `u64::MAX`, because no share is infinite.
 impl Pack for FairCharge {
     fn pack(self) -> Words {
         let share = u64::from(self.weight.0) << ROUNDED | u64::from(self.floor.0);

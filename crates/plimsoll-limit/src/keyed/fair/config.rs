@@ -3,10 +3,9 @@
 use super::tide::{MIN_BURST, MIN_FILL_TIME};
 use super::{Fair, FairRateLimiter, Share, ShareOf};
 use crate::Quota;
+use crate::bucket::LiveBucket;
 use crate::keyed::KeyedLimiter;
-use crate::quota::live::LiveQuota;
 use crate::setup::{Common, MAX_KEYS, MAX_WAIT, QUEUE, check_max_keys, max_keys_setter, queue_setters};
-use crate::table::entry::Entry;
 use crate::table::{Crowd, Table};
 use plimsoll_core::parts::sync::AtomicU64;
 use plimsoll_core::parts::{Setup, check, intern};
@@ -170,8 +169,7 @@ impl<K: ?Sized> FairRateLimiterBuilder<K> {
             level: AtomicU64::new(quota.rate().to_bits()),
             moved: AtomicU64::new(common.now()),
             common,
-            live: LiveQuota::new(quota),
-            bucket: Entry::counting(quota.gcra().interval),
+            bucket: LiveBucket::new(quota),
             table: Table::new(max_keys, &dice, crowd),
             caps: OnceLock::new(),
             dice,

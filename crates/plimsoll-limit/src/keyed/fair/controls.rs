@@ -3,7 +3,6 @@
 use super::config::{advise, check_quota, check_tail};
 use super::{Fair, FairRateLimiter};
 use crate::Quota;
-use crate::quota::live::Change;
 use plimsoll_core::ControlError;
 use plimsoll_core::parts::sync::Ordering;
 
@@ -12,14 +11,12 @@ impl<K: ?Sized> Fair<K> {
         &self,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
-        let now = self.common.now();
-        let Change { quota, rate, withheld, raced } = self.live.update(now, |current| {
+        let quota = self.bucket.update(self.common.now(), |current| {
             let quota = change(current)?;
             check_quota(&quota)?;
             Ok(quota)
         })?;
         advise(&self.common, &quota);
-        self.bucket.recount(rate, withheld, raced, now);
         self.common.queues.wake_all();
         Ok(())
     }
@@ -47,7 +44,7 @@ impl<K: ?Sized> FairRateLimiter<K> {
 
     /// Returns the quota that is shared.
     pub fn quota(&self) -> Quota {
-        self.0.live.quota()
+        self.0.bucket.quota()
     }
 
     /// Changes the share of the quota that new accounts get together.

@@ -19,7 +19,7 @@ impl<K: ?Sized> Fair<K> {
             let at = rate.not_before(free, owed(rate), now, units)?;
             Some((at, rejected(self.cap_name, Reason::Limited, rate, units, now, at)))
         });
-        let by_quota = bucket.rate.not_before(bucket.free, owed(bucket.rate), now, units).map(|at| {
+        let by_quota = bucket.seen.not_before(owed(bucket.seen.rate), now, units).map(|at| {
             // Requests wait for the shared quota, unless the account has used up its share.
             let is_over = self.is_over_share(caller, units, bucket);
             let reason = if is_over { Reason::Limited } else { Reason::Throttled };
@@ -37,9 +37,9 @@ impl<K: ?Sized> Fair<K> {
             if self.is_over_share(caller, units, bucket) {
                 // Without numbers: those of the shared quota are not the caller's.
                 let limited = Rejected::new(self.common.name, Reason::Limited);
-                return limited.retry_in_nanos(bucket.rate.interval);
+                return limited.retry_in_nanos(bucket.seen.rate.interval);
             }
-            let at = bucket.now.saturating_add(bucket.rate.interval);
+            let at = bucket.now.saturating_add(bucket.seen.rate.interval);
             self.rejected(self.common.name, Reason::Throttled, bucket, units, at)
         };
         let ahead = self.common.queues.ahead(caller.hash);

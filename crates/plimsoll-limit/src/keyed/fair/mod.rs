@@ -15,11 +15,9 @@ pub use share::Share;
 
 use super::KeyedLimiter;
 use super::policy::QuotaPolicy;
-use crate::quota;
-use crate::quota::gcra::Rate;
-use crate::quota::live::LiveQuota;
+use crate::bucket::{LiveBucket, Reading};
 use crate::setup::{Common, rejected};
-use crate::table::entry::{EMPTY, Entry, Taken};
+use crate::table::entry::{EMPTY, Entry};
 use crate::table::gcra_table::GcraTable;
 use crate::table::{OVERFLOW, Room, Table};
 use crate::wait::reserve::Size;
@@ -75,9 +73,7 @@ type ShareOf<K> = Arc<dyn Fn(&K) -> Share + Send + Sync>;
 pub struct Fair<K: ?Sized> {
     common: Common,
     cap_name: &'static str,
-    live: LiveQuota,
-    // The state of the shared quota.
-    bucket: Entry,
+    bucket: LiveBucket,
     // The fair share of weight 1, in units a second, as the bits of a 64-bit float.
     level: AtomicU64,
     // When the level was changed last, in nanoseconds.
@@ -101,8 +97,7 @@ pub struct Sharer {
 #[derive(Clone, Copy)]
 struct Bucket {
     now: u64,
-    rate: Rate,
-    free: u64,
+    seen: Reading,
     fill: f64,
     level: f64,
 }
@@ -124,15 +119,16 @@ impl<K: ?Sized> Fair<K> {
     }
 
     fn rejected(&self, by: &'static str, reason: Reason, bucket: Bucket, units: u32, at: u64) -> Rejected {
-        rejected(by, reason, bucket.rate, units, bucket.now, at)
+        rejected(by, reason, bucket.seen.rate, units, bucket.now, at)
     }
 
     /// Reads the shared quota. Does not change the level.
     fn read_bucket(&self, now: u64) -> Bucket {
-        let rate = self.live.rate();
-        let free = self.bucket.free(EMPTY, rate, now).unwrap_or(now);
-        let remaining = rate.span().saturating_sub(free.saturating_sub(now)) as f64 / rate.interval as f64;
-        Bucket { now, rate, free, fill: tide::fill(remaining, rate.burst), level: self.level() }
+        let seen = self.bucket.read();
+        let Reading { rate, .. } = seen;
+        let remaining =
+            rate.span().saturating_sub(seen.free().saturating_sub(now)) as f64 / rate.interval as f64;
+        Bucket { now, seen, fill: tide::fill(remaining, rate.burst), level: self.level() }
     }
 
     /// Charges the account's cap, its share and the shared quota, in this order. The shared quota
@@ -141,7 +137,7 @@ impl<K: ?Sized> Fair<K> {
         let mut bucket = self.read_bucket(now);
         bucket.level = self.move_level(bucket);
         let name = self.common.name;
-        if let Err(at) = bucket.rate.take(bucket.free, now, units) {
+        if let Err(at) = bucket.seen.take(now, units) {
             return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
         }
         let cap = share.cap().map(|cap| cap.gcra());
@@ -149,7 +145,7 @@ impl<K: ?Sized> Fair<K> {
         let mut charge = FairCharge {
             hash,
             at: now,
-            interval: bucket.rate.interval,
+            interval: bucket.seen.rate.interval,
             cap,
             units,
             weight: Rounded::new(share.clamped_weight()),
@@ -158,15 +154,14 @@ impl<K: ?Sized> Fair<K> {
         };
         let entry =
             self.take_share(hash, share, units, bucket).inspect_err(|_| self.refund_cap(&charge, 0, now))?;
-        match self.bucket.take(EMPTY, bucket.rate, now, units) {
-            Taken::Yes => {}
+        match self.bucket.take(bucket.seen, now, units) {
+            Ok(rate) => charge.interval = rate.interval,
             // Another thread was faster.
-            Taken::NotBefore(at) => {
+            Err((rate, at)) => {
                 self.refund_cap(&charge, 0, now);
                 self.undo_usage(entry, units, now, now);
-                return Err(self.rejected(name, Reason::Throttled, bucket, units, at));
+                return Err(rejected(name, Reason::Throttled, rate, units, now, at));
             }
-            Taken::Gone => unreachable!("no account moves in here"),
         }
         let entry = if self.table.is_shared(entry) { self.move_in(hash, entry, units, now) } else { entry };
         charge.by_common = self.table.is_shared(entry);
@@ -175,7 +170,7 @@ impl<K: ?Sized> Fair<K> {
 
     /// Changes the level, if a millisecond has passed since the last change.
     fn move_level(&self, bucket: Bucket) -> f64 {
-        let Bucket { now, rate, fill, level, .. } = bucket;
+        let Bucket { now, seen: Reading { rate, .. }, fill, level } = bucket;
         let moved = self.moved.load(Ordering::Relaxed);
         if now.saturating_sub(moved) < 1_000_000
             || self.moved.compare_exchange(moved, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
@@ -229,7 +224,7 @@ impl<K: ?Sized> Fair<K> {
 
     /// Returns where the usage of an account is stored, and its fair usage over [`TAU`].
     fn usage_entry(&self, hash: u64, share: Share, bucket: Bucket) -> UsageEntry<'_> {
-        let Bucket { now, rate, fill, level, .. } = bucket;
+        let Bucket { now, seen: Reading { rate, .. }, fill, level } = bucket;
         if let Some((n, entry)) = self.table.find(hash) {
             return UsageEntry { n, entry, hash, fair: level * share.clamped_weight() * TAU, fill };
         }
@@ -267,8 +262,8 @@ impl<K: ?Sized> Fair<K> {
     /// The limit is always that of the shared quota, because an allowance of one name should not
     /// change. While the quota is contended, no more remains than the account's share.
     fn allowance(&self, used: f64, weight: f64, floor: f64, bucket: Bucket) -> Allowance {
-        let Bucket { now, rate, free, fill, level } = bucket;
-        let shared = quota::allowance(self.common.name, rate, free, now).shared(true);
+        let Bucket { now, seen, fill, level } = bucket;
+        let shared = seen.allowance(self.common.name, now);
         if tide::is_open(fill) {
             return shared;
         }
@@ -277,7 +272,7 @@ impl<K: ?Sized> Fair<K> {
         let of_share = (threshold - used).max(0.0).ceil() as u64;
         // The time until a unit of the share is there.
         let share_reset = Duration::from_secs_f64(TAU * (used / threshold.max(1e-9)).max(1.0).ln());
-        shared.left(of_share.min(shared.remaining), share_reset.max(shared.reset))
+        shared.remaining(of_share.min(shared.remaining), share_reset.max(shared.reset))
     }
 }
 
@@ -405,7 +400,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
     }
 
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
-        self.live.quota().read(each);
+        self.bucket.quota().read(each);
         each("fair_share", self.level());
         each("tail", self.tail());
     }
@@ -420,7 +415,7 @@ impl<K: ?Sized> QuotaPolicy for Fair<K> {
 
 impl<K: ?Sized> fmt::Debug for Fair<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (quota, fair_share) = (self.live.quota(), self.level());
+        let (quota, fair_share) = (self.bucket.quota(), self.level());
         f.debug_struct("Fair").field("quota", &quota).field("fair_share", &fair_share).finish()
     }
 }

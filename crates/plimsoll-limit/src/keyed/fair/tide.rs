@@ -71,7 +71,11 @@ impl Used {
 
     /// Returns the count as of `now`.
     pub(super) fn at(self, now: u32) -> f64 {
-        f64::from(self.units) * decay(f64::from(self.age(now)) / TICKS_A_SECOND)
+        let units = f64::from(self.units);
+        match self.age(now) {
+            0 => units,
+            age => units * decay(f64::from(age) / TICKS_A_SECOND),
+        }
     }
 }
 
@@ -83,9 +87,12 @@ pub(super) fn decay(seconds: f64) -> f64 {
 
 /// Returns 2^x, by a cubic between the powers of two. The error is below a thousandth.
 fn exp2(x: f64) -> f64 {
-    let whole = x.floor().clamp(-1_000.0, 1_000.0);
-    let part = x - whole;
-    let power = f64::from_bits(((whole as i64 + 1_023) as u64) << 52);
+    let x = x.clamp(-1_000.0, 1_000.0);
+    // `floor` would be a call of the C library.
+    let cut = x as i64;
+    let whole = if cut as f64 > x { cut - 1 } else { cut };
+    let part = x - whole as f64;
+    let power = f64::from_bits(((whole + 1_023) as u64) << 52);
     power * (1.0 + part * (0.695_976 + part * (0.224_940 + part * 0.079_084)))
 }
 
@@ -143,9 +150,12 @@ pub(super) const MIN_FILL_TIME: f64 = 0.01;
 pub(super) fn judge(used: f64, units: f64, fair: f64, floor: f64, fill: f64) -> Result<f64, (f64, f64)> {
     // The cap is at least `units`. Otherwise rare but large requests would be forgiven each time.
     let used = used.min((FORGIVE * fair).max(FORGIVE_FLOOR * floor * TAU).max(units));
+    if fill >= OPEN {
+        return Ok(used);
+    }
     let threshold = threshold_at_once(threshold(fair, fill), units);
     let guaranteed = threshold_at_once(floor * TAU, units);
-    if (floor > 0.0 && used <= guaranteed) || fill >= OPEN || (fair > 0.0 && used <= threshold) {
+    if (floor > 0.0 && used <= guaranteed) || (fair > 0.0 && used <= threshold) {
         return Ok(used);
     }
     let threshold = threshold.max(guaranteed).max(1e-9);
@@ -180,6 +190,18 @@ mod tests {
         assert!(judge(0.0, 1.0, 0.0, 0.0, 0.5).is_err());
         assert!(judge(7.0, 1.0, 0.0, 0.0, OPEN).is_ok());
         assert!(judge(0.0, 1.0, 0.0, 10.0, 0.0).is_ok());
+    }
+
+    /// An account of weight 0 that came back after 12 minutes had a negative usage, and the time
+    /// until it would be admitted was not a number: the limiter panicked.
+    #[test]
+    fn usage_of_an_account_that_was_long_idle_is_not_negative() {
+        for age in [FORGOTTEN, 662_903, 700_000, u32::MAX / 2] {
+            let used = Used { units: 1e6, seen: 0 }.at(age);
+            assert!((0.0..1e3).contains(&used), "{used} after {age} ticks");
+            let (seconds, _) = judge(used, 1.0, 0.0, 0.0, 0.5).unwrap_err();
+            assert!((0.001..=10.0).contains(&seconds), "{seconds} after {age} ticks");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::charge::Intervals;
 use super::classes::{ClassLimits, SharedLimit};
 use crate::Quota;
+use crate::bucket::Reading;
 use crate::quota::gcra::Rate;
 use plimsoll_core::Reason;
 
@@ -25,8 +26,8 @@ pub struct Caller {
 pub(super) struct Limits<'a> {
     pub(super) class: &'a ClassLimits,
     pub(super) each: Option<Rate>,
-    pub(super) all: Option<(&'a SharedLimit, Rate)>,
-    pub(super) global: Option<(&'a SharedLimit, Rate)>,
+    pub(super) all: Option<(&'a SharedLimit, Reading)>,
+    pub(super) global: Option<(&'a SharedLimit, Reading)>,
 }
 
 impl<'a> Limits<'a> {
@@ -34,20 +35,20 @@ impl<'a> Limits<'a> {
     pub(super) fn shared(
         &self,
         caller: Caller,
-    ) -> impl Iterator<Item = (usize, &'a SharedLimit, Rate)> + use<'a> {
+    ) -> impl Iterator<Item = (usize, &'a SharedLimit, Reading)> + use<'a> {
         let numbers = [CLASS_LIMIT + usize::from(caller.class), GLOBAL_LIMIT];
         let limits = numbers.into_iter().zip([self.all, self.global]);
-        limits.filter_map(|(n, limit)| limit.map(|(limit, rate)| (n, limit, rate)))
+        limits.filter_map(|(n, limit)| limit.map(|(limit, seen)| (n, limit, seen)))
     }
 
     /// Returns whether one of the limits is that of any window.
     pub(super) fn is_exact(&self) -> bool {
-        let shared = [&self.all, &self.global].into_iter().flatten().any(|(_, rate)| rate.is_exact());
+        let shared = [&self.all, &self.global].into_iter().flatten().any(|(_, seen)| seen.rate.is_exact());
         shared || self.each.is_some_and(Rate::is_exact)
     }
 
     pub(super) fn intervals(&self) -> Intervals {
-        let shared = |limit: Option<(&SharedLimit, Rate)>| limit.map_or(0, |(_, rate)| rate.interval);
+        let shared = |limit: Option<(&SharedLimit, Reading)>| limit.map_or(0, |(_, seen)| seen.rate.interval);
         Intervals {
             each: self.each.map_or(0, |rate| rate.interval),
             all: shared(self.all),

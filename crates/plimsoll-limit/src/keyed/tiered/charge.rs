@@ -41,8 +41,7 @@ const EACH: u32 = 27;
 const SHARED: u32 = 20;
 
 /// A packed refund of a limit with a long interval may lack a millionth of its units, if the quota
-/// was changed meanwhile. The last word
-/// is never `u64::MAX`, because its last two bits are zero.
+/// was changed meanwhile. The last word is never `u64::MAX`, because its last two bits are zero.
 impl Pack for TieredCharge {
     fn pack(self) -> Words {
         let Intervals { each, all, global } = self.intervals;

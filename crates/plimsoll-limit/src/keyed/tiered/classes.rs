@@ -1,11 +1,10 @@
 //! The limits of a tiered limiter: for all accounts, for each class, for each account in a class.
 
 use crate::Quota;
-use crate::quota::gcra::Rate;
-use crate::quota::live::{Change, LiveQuota};
-use crate::table::entry::{EMPTY, Entry, Taken};
+use crate::bucket::{LiveBucket, Reading};
+use crate::quota::live::LiveQuota;
+use plimsoll_core::ConfigError;
 use plimsoll_core::parts::intern;
-use plimsoll_core::{ConfigError, ControlError};
 use std::fmt;
 
 /// A class of accounts, such as "free" or "premium", and its limits.
@@ -68,54 +67,40 @@ impl Class {
 /// A limit that many accounts share.
 pub(super) struct SharedLimit {
     pub(super) name: &'static str,
-    pub(super) live: LiveQuota,
-    pub(super) entry: Entry,
+    pub(super) bucket: LiveBucket,
 }
 
 impl SharedLimit {
     pub(super) fn new(name: &str, quota: Quota) -> Self {
-        let entry = Entry::counting(quota.gcra().interval);
-        SharedLimit { name: intern(name), live: LiveQuota::new(quota), entry }
+        SharedLimit { name: intern(name), bucket: LiveBucket::new(quota) }
     }
 
-    pub(super) fn update(
-        &self,
-        now: u64,
-        change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
-    ) -> Result<(), ControlError> {
-        let Change { rate, withheld, raced, .. } = self.live.update(now, change)?;
-        self.entry.recount(rate, withheld, raced, now);
-        Ok(())
-    }
-
-    pub(super) fn free(&self, rate: Rate, now: u64) -> u64 {
-        self.entry.free(EMPTY, rate, now).unwrap_or(now)
-    }
-
-    pub(super) fn remaining(&self, now: u64) -> u32 {
-        let rate = self.live.rate();
-        rate.remaining(self.free(rate, now), now)
-    }
-
-    /// Returns the states that a charge would exchange, and the interval. Returns `None` if the
-    /// slow path must decide.
+    /// Returns the bucket as it is, and its state after a charge. Returns `None` if the slow path
+    /// must decide.
     #[inline(always)]
-    pub(super) fn offer(&self, now: u64, units: u32) -> Option<(u64, u64, u64)> {
-        let rate = self.live.rate();
-        if rate.is_exact() {
+    pub(super) fn offer(&self, now: u64, units: u32) -> Option<(Reading, u64)> {
+        let seen = self.bucket.read();
+        if seen.rate.is_exact() {
             return None;
         }
-        let (from, to) = self.entry.offer(EMPTY, rate, now, units)?;
-        Some((from, to, rate.interval))
+        Some((seen, seen.take(now, units).ok()?))
     }
 
-    #[inline(never)]
-    pub(super) fn take(&self, rate: Rate, now: u64, units: u32) -> Result<(), u64> {
-        match self.entry.take(EMPTY, rate, now, units) {
-            Taken::Yes => Ok(()),
-            Taken::NotBefore(at) => Err(at),
-            Taken::Gone => unreachable!("no account moves in here"),
+    /// Charges what was [offered](Self::offer). Returns the interval.
+    #[inline(always)]
+    pub(super) fn accept(&self, (seen, free): (Reading, u64), now: u64, units: u32) -> Option<u64> {
+        if self.bucket.exchange(seen, free) {
+            return Some(seen.rate.interval);
         }
+        self.take(now, units)
+    }
+
+    /// Charges the units after another thread was faster.
+    #[cold]
+    #[inline(never)]
+    fn take(&self, now: u64, units: u32) -> Option<u64> {
+        let taken = self.bucket.take(self.bucket.read(), now, units);
+        taken.ok().map(|rate| rate.interval)
     }
 }
 
@@ -143,7 +128,7 @@ impl ClassLimits {
         Class {
             name: self.name.to_owned(),
             each: self.each.as_ref().map(LiveQuota::quota),
-            all: self.all.as_ref().map(|limit| limit.live.quota()),
+            all: self.all.as_ref().map(|limit| limit.bucket.quota()),
         }
     }
 }
@@ -153,7 +138,7 @@ impl fmt::Debug for ClassLimits {
         let (each, all) = (self.each.as_ref(), self.all.as_ref());
         f.debug_struct(self.name)
             .field("each", &each.map(LiveQuota::quota))
-            .field("all", &all.map(|all| all.live.quota()))
+            .field("all", &all.map(|all| all.bucket.quota()))
             .finish()
     }
 }

@@ -15,7 +15,7 @@ impl<K: ?Sized> Tiered<K> {
         limit: &SharedLimit,
         change: impl FnOnce(Quota) -> Result<Quota, ControlError>,
     ) -> Result<(), ControlError> {
-        limit.update(self.common.now(), change)?;
+        limit.bucket.update(self.common.now(), change)?;
         self.common.queues.wake_all();
         Ok(())
     }
@@ -83,7 +83,7 @@ impl<K: ?Sized> TieredRateLimiter<K> {
 
     /// Returns the quota that all accounts share, if the limiter was built with one.
     pub fn global(&self) -> Option<Quota> {
-        self.0.global.as_ref().map(|limit| limit.live.quota())
+        self.0.global.as_ref().map(|limit| limit.bucket.quota())
     }
 
     /// Returns the classes with their present quotas.

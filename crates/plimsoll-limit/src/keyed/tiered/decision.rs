@@ -4,10 +4,11 @@ use super::Tiered;
 use super::caller::{CLASS_LIMIT, Caller, GLOBAL_LIMIT, Limits, Refusal};
 use super::charge::{Intervals, TieredCharge};
 use super::classes::SharedLimit;
+use crate::bucket::Reading;
 use crate::quota::gcra::{NEVER, Rate};
 use crate::quota::live::LiveQuota;
 use crate::setup::rejected;
-use crate::table::entry::{EMPTY, Taken};
+use crate::table::entry::Taken;
 use crate::wait::reserve::Size;
 use crate::wait::shared::SharedQueue;
 use plimsoll_core::{Reason, Rejected};
@@ -53,18 +54,22 @@ impl<K: ?Sized> Tiered<K> {
         let account = each.map(|_| caller.hash);
         let mut intervals =
             Intervals { each: each.map_or(0, |(_, rate, _)| rate.interval), all: 0, global: 0 };
-        if let Some((limit, (from, to, interval))) = all {
-            intervals.all = interval;
-            if !limit.entry.exchange(from, to) && limit.take(limit.live.rate(), now, units).is_err() {
-                self.take_back(account, None, units, now);
-                return None;
+        if let Some((limit, offer)) = all {
+            match limit.accept(offer, now, units) {
+                Some(interval) => intervals.all = interval,
+                None => {
+                    self.take_back(account, None, units, now);
+                    return None;
+                }
             }
         }
-        if let Some((limit, (from, to, interval))) = global {
-            intervals.global = interval;
-            if !limit.entry.exchange(from, to) && limit.take(limit.live.rate(), now, units).is_err() {
-                self.take_back(account, all.map(|(limit, _)| limit), units, now);
-                return None;
+        if let Some((limit, offer)) = global {
+            match limit.accept(offer, now, units) {
+                Some(interval) => intervals.global = interval,
+                None => {
+                    self.take_back(account, all.map(|(limit, _)| limit), units, now);
+                    return None;
+                }
             }
         }
         Some(intervals)
@@ -78,7 +83,7 @@ impl<K: ?Sized> Tiered<K> {
             self.accounts.refund(hash, now, [units, 0], now, u64::MAX);
         }
         if let Some(all) = all {
-            all.entry.refund(now, [units, 0], now, u64::MAX);
+            all.bucket.credit(now, units);
         }
     }
 
@@ -88,7 +93,7 @@ impl<K: ?Sized> Tiered<K> {
         let limits = self.limits(self.resolve(hash, class));
         let intervals = intervals.restored(limits.intervals());
         // By the same clock as most charges.
-        let now = if limits.is_exact() { self.common.now() } else { self.common.clock.coarse().as_nanos() };
+        let now = self.common.time(limits.is_exact());
         let units = [units, kept];
         if intervals.each > 0 {
             self.accounts.refund(hash, now, units, at, intervals.each);
@@ -97,7 +102,7 @@ impl<K: ?Sized> Tiered<K> {
             [(self.class(class).all.as_ref(), intervals.all), (self.global.as_ref(), intervals.global)];
         for (limit, interval) in shared {
             if let Some(limit) = limit {
-                limit.entry.refund(now, units, at, interval);
+                limit.bucket.refund(now, units, at, interval);
             }
         }
         // The unit may serve a request of another account, which waits for a shared limit.
@@ -109,12 +114,12 @@ impl<K: ?Sized> Tiered<K> {
     /// Charges all tiers for work that was done, whether or not they have enough units.
     pub(super) fn charge_after(&self, caller: Caller, units: u32) {
         let limits = self.limits(caller);
-        let now = if limits.is_exact() { self.common.now() } else { self.common.clock.coarse().as_nanos() };
+        let now = self.common.time(limits.is_exact());
         if let Some(rate) = limits.each {
             self.accounts.charge(caller.hash, rate, now, units);
         }
-        for (limit, rate) in limits.all.into_iter().chain(limits.global) {
-            limit.entry.charge(EMPTY, rate, now, units);
+        for (limit, _) in limits.all.into_iter().chain(limits.global) {
+            limit.bucket.charge(now, units);
         }
     }
 
@@ -126,8 +131,8 @@ impl<K: ?Sized> Tiered<K> {
         Limits {
             class,
             each: own.or_else(|| class.each.as_ref().map(LiveQuota::rate)),
-            all: class.all.as_ref().map(|limit| (limit, limit.live.rate())),
-            global: self.global.as_ref().map(|limit| (limit, limit.live.rate())),
+            all: class.all.as_ref().map(|limit| (limit, limit.bucket.read())),
+            global: self.global.as_ref().map(|limit| (limit, limit.bucket.read())),
         }
     }
 
@@ -158,9 +163,9 @@ impl<K: ?Sized> Tiered<K> {
                 consider(Refusal::of_account(limits, rate, reason, at));
             }
         }
-        for (index, limit, rate) in limits.shared(caller) {
-            if let Some(at) = rate.not_before(limit.free(rate, now), owed(Some(index), rate), now, units) {
-                consider(Refusal::of_shared(limit, rate, at));
+        for (index, limit, seen) in limits.shared(caller) {
+            if let Some(at) = seen.not_before(owed(Some(index), seen.rate), now, units) {
+                consider(Refusal::of_shared(limit, seen.rate, at));
             }
         }
         longest
@@ -191,8 +196,8 @@ impl<K: ?Sized> Tiered<K> {
         };
         self.refusal(&limits, caller, units, now, account, kept).or_else(|| {
             let mut shared = limits.shared(caller).filter(|_| standing.is_none());
-            let (_, limit, rate) = shared.find(|(index, ..)| queues.occupied(*index).is_some())?;
-            Some(Refusal::of_shared(limit, rate, now + 1))
+            let (_, limit, seen) = shared.find(|(index, ..)| queues.occupied(*index).is_some())?;
+            Some(Refusal::of_shared(limit, seen.rate, now + 1))
         })
     }
 
@@ -208,7 +213,8 @@ impl<K: ?Sized> Tiered<K> {
             return Self::charged(caller, units, now, Err(refusal));
         }
         let occupied = || {
-            let queue = |(index, limit, rate)| Some((queues.occupied(index)?, limit, rate));
+            let queue =
+                |(index, limit, seen): (_, _, Reading)| Some((queues.occupied(index)?, limit, seen.rate));
             limits.shared(caller).filter_map(queue)
         };
         let return_to = |queues: usize| {
@@ -245,19 +251,26 @@ impl<K: ?Sized> Tiered<K> {
             return Err(Refusal::of_account(&limits, rate, refused.reason(), refused.at));
         }
         let account = limits.each.map(|_| caller.hash);
-        if let Some((limit, rate)) = limits.all
-            && let Err(at) = limit.take(rate, now, units)
-        {
-            self.take_back(account, None, units, now);
-            return Err(Refusal::of_shared(limit, rate, at));
+        let mut intervals = limits.intervals();
+        if let Some((limit, seen)) = limits.all {
+            match limit.bucket.take(seen, now, units) {
+                Ok(rate) => intervals.all = rate.interval,
+                Err((rate, at)) => {
+                    self.take_back(account, None, units, now);
+                    return Err(Refusal::of_shared(limit, rate, at));
+                }
+            }
         }
-        if let Some((limit, rate)) = limits.global
-            && let Err(at) = limit.take(rate, now, units)
-        {
-            self.take_back(account, limits.all.map(|(limit, _)| limit), units, now);
-            return Err(Refusal::of_shared(limit, rate, at));
+        if let Some((limit, seen)) = limits.global {
+            match limit.bucket.take(seen, now, units) {
+                Ok(rate) => intervals.global = rate.interval,
+                Err((rate, at)) => {
+                    self.take_back(account, limits.all.map(|(limit, _)| limit), units, now);
+                    return Err(Refusal::of_shared(limit, rate, at));
+                }
+            }
         }
-        Ok(limits.intervals())
+        Ok(intervals)
     }
 
     #[cold]

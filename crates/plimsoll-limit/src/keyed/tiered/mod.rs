@@ -277,10 +277,10 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
         let is_by = |limit: &&SharedLimit| limit.name == rejected.by();
         let class = |(n, class): (usize, &'_ ClassLimits)| {
             let limit = class.all.as_ref().filter(is_by)?;
-            Some((CLASS_LIMIT + n, Size::of(units, limit.live.rate())))
+            Some((CLASS_LIMIT + n, Size::of(units, limit.bucket.read().rate)))
         };
         match self.global.as_ref().filter(is_by) {
-            Some(limit) => Some((GLOBAL_LIMIT, Size::of(units, limit.live.rate()))),
+            Some(limit) => Some((GLOBAL_LIMIT, Size::of(units, limit.bucket.read().rate))),
             None => self.classes.iter().enumerate().find_map(class),
         }
     }
@@ -288,7 +288,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
     fn remaining(&self, caller: Caller) -> u32 {
         let (limits, now) = (self.limits(caller), self.common.now());
         let own = limits.each.map(|rate| rate.remaining(self.accounts.free(caller.hash, rate, now), now));
-        let shared = [limits.all, limits.global].into_iter().flatten().map(|(limit, _)| limit.remaining(now));
+        let shared = [limits.all, limits.global].into_iter().flatten().map(|(_, seen)| seen.remaining(now));
         own.into_iter().chain(shared).min().unwrap_or(u32::MAX)
     }
 
@@ -302,15 +302,14 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
             each(quota::allowance(class.account, rate, free, now));
         }
         for limit in class.all.iter().chain(self.global.as_ref()) {
-            let rate = limit.live.rate();
-            each(quota::allowance(limit.name, rate, limit.free(rate, now), now).shared(true));
+            each(limit.bucket.read().allowance(limit.name, now));
         }
     }
 
     fn read(&self, each: &mut dyn FnMut(&'static str, f64)) {
         if let Some(limit) = &self.global {
-            limit.live.quota().read(each);
-            each("remaining", f64::from(limit.remaining(self.common.now())));
+            limit.bucket.quota().read(each);
+            each("remaining", f64::from(limit.bucket.read().remaining(self.common.now())));
         }
         each("assigned", self.assigned.len() as f64);
     }
@@ -324,7 +323,7 @@ impl<K: ?Sized> QuotaPolicy for Tiered<K> {
 
 impl<K: ?Sized> fmt::Debug for Tiered<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let global = self.global.as_ref().map(|limit| limit.live.quota());
+        let global = self.global.as_ref().map(|limit| limit.bucket.quota());
         f.debug_struct("Tiered").field("global", &global).field("classes", &self.classes).finish()
     }
 }
