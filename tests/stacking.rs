@@ -9,7 +9,7 @@ use common::{BoxError, get_request, reason, until};
 use plimsoll::breaker::CircuitState;
 use plimsoll::http::HttpOptions;
 use plimsoll::prelude::*;
-use plimsoll::{Event, Gate, ManualTime, Mode, Observe, Settle, Shadow, Then, layer, wait_layer};
+use plimsoll::{Dice, Event, Gate, ManualTime, Mode, Observe, Settle, Shadow, Then, layer, wait_layer};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -358,4 +358,49 @@ fn tuple_refunds_a_shedder_when_a_later_gate_rejects() {
     gates.settle(token, Outcome::Success);
     assert_eq!((shedder.in_flight(), events.refunded(), events.completed()), (0, 1, 1));
     assert_eq!(throttle.counts(), (1, 1), "a request that was not sent is not counted");
+}
+
+/// The guide's rule for a shedder in front of a valve: a queue of target × rate, or twice that.
+/// With a queue that is shorter, the valve decides instead of the shedder, and asks for no
+/// priority.
+#[tokio::test(start_paused = true)]
+async fn shedder_keeps_what_is_important_if_the_queue_is_long_enough() {
+    /// Returns the share of important requests that are served at four times the capacity.
+    async fn important_served(queue: u32) -> f64 {
+        const WORK: Duration = Duration::from_millis(20); // 16 at once: 800 a second
+        let target = Duration::from_millis(50); // 40 requests at 800 a second
+        let max_wait = Duration::from_millis(250);
+        let valve = Valve::builder().concurrency(16).queue(queue).max_wait(max_wait).build().unwrap();
+        let shedder =
+            LoadShedder::builder().workers(16).target(target).dice(Dice::seeded(7)).build().unwrap();
+        let by_priority = shedder.info(|important: &bool| {
+            RequestInfo::new().priority(if *important { Priority(200) } else { Priority::NORMAL })
+        });
+        let work = service_fn(async |_: bool| {
+            tokio::time::sleep(WORK).await;
+            Ok::<_, BoxError>(())
+        });
+        let stack = ServiceBuilder::new().layer(layer(by_priority)).layer(valve.wait_layer()).service(work);
+        let mut calls = Vec::new();
+        for ms in 0..10_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            // Ten in three milliseconds, of which one is important.
+            for n in 0..3 + u32::from(ms % 3 == 0) {
+                let important = ms % 3 == 0 && n == 0;
+                let call = tokio::spawn(stack.clone().oneshot(important));
+                // The first seconds are for finding the rate.
+                if important && ms >= 4_000 {
+                    calls.push(call);
+                }
+            }
+        }
+        let (mut served, all) = (0, calls.len());
+        for call in calls {
+            served += usize::from(call.await.unwrap().is_ok());
+        }
+        served as f64 / all as f64
+    }
+    let (long, short) = (important_served(80).await, important_served(8).await);
+    assert!(long >= 0.99, "{long} of the important requests are served with a queue of 80");
+    assert!(short < 0.9, "{short} with a queue of 8");
 }

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::measure::MIN_ROUNDS;
-use crate::{GROUPS, Group};
 use clap::Parser;
+use plimsoll_bench::{GROUPS, Group};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\

@@ -1,7 +1,7 @@
 //! Rounds: every side once, in turn, again and again. Rounds that the kernel disturbed are
 //! discarded.
 
-use crate::side::Side;
+use plimsoll_bench::Side;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,8 +1,7 @@
 //! The rows as a table and as a file.
 
 use crate::measure::{MIN_ROUNDS, Measured, quartiles};
-use crate::side::{Case, Target};
-use crate::versions::version;
+use plimsoll_bench::{Bytes, Case, Target, version};
 use serde::Serialize;
 use std::path::Path;
 
@@ -21,6 +20,8 @@ pub(crate) struct Row {
     /// The median of the ratios of the single rounds.
     ratio: Option<f64>,
     ratio_quartiles: Option<[f64; 2]>,
+    /// The same for what both add to the work without a guard.
+    net_ratio: Option<f64>,
     /// The same work without any guard. It is a part of `ns` and `peer_ns`, and so of the ratio.
     bare_ns: Option<f64>,
     allocs: f64,
@@ -48,6 +49,7 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
         peer_ns_quartiles: None,
         ratio: None,
         ratio_quartiles: None,
+        net_ratio: None,
         bare_ns,
         allocs: measured.allocs[0],
         peer_allocs: None,
@@ -63,9 +65,16 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
             let [peer_low, peer_ns, peer_high] = quartiles(theirs);
             let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
             let [low, ratio, high] = quartiles(&ratios);
+            let net_ratio = measured.nanos.last().filter(|_| case.has_bare()).map(|bare| {
+                let sides = ours.iter().zip(theirs).zip(bare);
+                let nets: Vec<f64> =
+                    sides.map(|((ours, theirs), bare)| (ours - bare) / (theirs - bare)).collect();
+                quartiles(&nets)[1]
+            });
             let target = peer.target_with(threads);
             let met = target.filter(|_| ours.len() >= MIN_ROUNDS).map(|target| match target {
                 Target::Ratio(max) => ratio <= max,
+                Target::Net(max) => net_ratio.is_some_and(|net| net <= max),
                 Target::Nanos(max) => ns <= max,
             });
             Row {
@@ -74,6 +83,7 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
                 peer_ns_quartiles: Some([peer_low, peer_high]),
                 ratio: Some(ratio),
                 ratio_quartiles: Some([low, high]),
+                net_ratio,
                 peer_allocs: Some(*allocs),
                 target,
                 met,
@@ -86,7 +96,7 @@ pub(crate) fn rows(group: &'static str, case: &Case, threads: usize, measured: &
 
 /// The memory of something of ours and of a peer, in bytes.
 #[derive(Debug, Serialize)]
-pub(crate) struct Bytes {
+pub(crate) struct BytesRow {
     group: &'static str,
     subject: &'static str,
     /// With its version.
@@ -98,26 +108,20 @@ pub(crate) struct Bytes {
     met: bool,
 }
 
-impl Bytes {
-    /// Creates a row. The peer is `(package, what, bytes)`.
-    pub(crate) fn new(
-        group: &'static str,
-        subject: &'static str,
-        bytes: f64,
-        (package, what, peer_bytes): (&str, &str, f64),
-        target: f64,
-    ) -> Self {
-        let peer = format!("{package} {} {what}", version(package));
-        Bytes { group, subject, peer, bytes, peer_bytes, target, met: bytes <= target }
-    }
+/// Returns the row of one measurement.
+pub(crate) fn bytes_row(group: &'static str, measured: &Bytes) -> BytesRow {
+    let &Bytes { subject, bytes, package, what, peer_bytes, target } = measured;
+    let peer = format!("{package} {} {what}", version(package));
+    BytesRow { group, subject, peer, bytes, peer_bytes, target, met: bytes <= target }
 }
 
 /// Prints the tables.
-pub(crate) fn print(rows: &[Row], bytes: &[Bytes]) {
+pub(crate) fn print(rows: &[Row], bytes: &[BytesRow]) {
+    println!("{}", plimsoll_bench::cpu());
     if !rows.is_empty() {
         print_times(rows);
     }
-    for Bytes { group, subject, peer, bytes, peer_bytes, target, met } in bytes {
+    for BytesRow { group, subject, peer, bytes, peer_bytes, target, met } in bytes {
         let met = if *met { "yes" } else { "NO" };
         println!("{group}  {subject}: {bytes:.1} B each (≤ {target} B: {met})  {peer}: {peer_bytes:.1} B");
     }
@@ -133,6 +137,7 @@ fn print_times(rows: &[Row]) {
         "peer ns",
         "ratio",
         "(quartiles)",
+        "net",
         "target",
         "met",
         "bare ns",
@@ -143,7 +148,7 @@ fn print_times(rows: &[Row]) {
     ];
     let mut table = vec![head.map(String::from)];
     table.extend(rows.iter().map(cells));
-    let mut width = [0; 15];
+    let mut width = [0; 16];
     for line in &table {
         width.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
     }
@@ -156,7 +161,7 @@ fn print_times(rows: &[Row]) {
     }
 }
 
-fn cells(row: &Row) -> [String; 15] {
+fn cells(row: &Row) -> [String; 16] {
     let number = |n: Option<f64>| n.filter(|n| n.is_finite()).map_or("–".into(), |n| format!("{n:.2}"));
     [
         row.group.into(),
@@ -169,8 +174,10 @@ fn cells(row: &Row) -> [String; 15] {
         row.ratio_quartiles
             .filter(|quartiles| quartiles.iter().all(|n| n.is_finite()))
             .map_or(String::new(), |[low, high]| format!("{low:.2}–{high:.2}")),
+        number(row.net_ratio),
         match row.target {
             Some(Target::Ratio(max)) => format!("≤ {max:.2}"),
+            Some(Target::Net(max)) => format!("≤ {max:.2} net"),
             Some(Target::Nanos(max)) => format!("≤ {max} ns"),
             None => "–".into(),
         },
@@ -184,12 +191,12 @@ fn cells(row: &Row) -> [String; 15] {
 }
 
 /// Writes all rows as one JSON list.
-pub(crate) fn write(path: &Path, rows: &[Row], bytes: &[Bytes]) -> std::io::Result<()> {
+pub(crate) fn write(path: &Path, rows: &[Row], bytes: &[BytesRow]) -> std::io::Result<()> {
     #[derive(Serialize)]
     #[serde(untagged)]
     enum Any<'a> {
         Time(&'a Row),
-        Bytes(&'a Bytes),
+        Bytes(&'a BytesRow),
     }
     let all: Vec<_> = rows.iter().map(Any::Time).chain(bytes.iter().map(Any::Bytes)).collect();
     std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")

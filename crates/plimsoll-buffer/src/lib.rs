@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! Bounded buffers that report exactly what they lost.
 //!
 //! | you look for | use |

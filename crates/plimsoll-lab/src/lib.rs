@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! The lab of Plimsoll: measures what overload does to a server, with and without a guard.
 //!
 //! ```text

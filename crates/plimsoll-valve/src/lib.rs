@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! A safety valve: a limited number of requests in flight, and a bounded queue in front of them.
 //!
 //! Every system has one true bottleneck, such as a connection pool, a disk or a lock. It serves a

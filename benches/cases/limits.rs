@@ -1,7 +1,6 @@
 //! Rate limits: global, per account, in tiers, and shared fairly.
 
-use crate::report::Bytes;
-use crate::side::{Case, Peer, Side, Target};
+use crate::side::{Bytes, Case, Peer, Side, Target};
 use governor::clock::DefaultClock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -43,7 +42,7 @@ pub(crate) fn global() -> Vec<Case> {
     let default = Peer::new("governor", "direct", direct(Direct::direct(their_plenty())));
     let coarse = Direct::direct_with_clock(their_plenty(), CoarseClock(Clock::system()));
     let peers = vec![
-        default.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.90)),
+        default.target(1, Target::ratio(0.60, 0.75)).target(2, Target::Ratio(0.90)),
         Peer::new("governor", "direct, by our coarse clock", direct(coarse)),
         Peer::new("ratelimit", "try_wait", ratelimit(PLENTY.into(), Duration::from_secs(1), PLENTY.into())),
         Peer::new("leaky-bucket", "try_acquire", leaky_bucket(PLENTY as usize, Duration::from_millis(1))),
@@ -58,26 +57,26 @@ pub(crate) fn reject() -> Vec<Case> {
         let theirs = Direct::direct(TheirQuota::with_period(period).expect("above zero"));
         assert!(theirs.check().is_ok() && theirs.check().is_err(), "the only unit is spent");
         let peers = vec![
-            Peer::new("governor", "direct", direct(theirs)).target(1, Target::Ratio(max)),
+            Peer::new("governor", "direct", direct(theirs)).target(1, max),
             Peer::new("ratelimit", "try_wait", ratelimit(1, period, 0)),
             Peer::new("leaky-bucket", "try_acquire", leaky_bucket(0, period)),
         ];
         Case::new(subject, ours(limiter), peers)
     };
-    vec![of("an hour early", HOUR, 0.75), of("10 ms early", TEN_MS, 2.5)]
+    vec![of("an hour early", HOUR, Target::Ratio(0.75)), of("10 ms early", TEN_MS, Target::ratio(2.5, 3.5))]
 }
 
 pub(crate) fn keyed_1() -> Vec<Case> {
     let (limiter, theirs) = accounts(1, 65_536);
-    let peer =
-        Peer::new("governor", "keyed, dashmap", acquiring(&theirs, &ONE)).target(1, Target::Ratio(0.60));
+    let peer = Peer::new("governor", "keyed, dashmap", acquiring(&theirs, &ONE))
+        .target(1, Target::ratio(0.60, 0.75));
     vec![Case::new("one account", acquiring(&limiter, &ONE), vec![peer])]
 }
 
 pub(crate) fn keyed_10k() -> Vec<Case> {
     let (limiter, theirs) = accounts(10_000, 65_536);
     let peer = Peer::new("governor", "keyed, dashmap", acquiring(&theirs, &SOME));
-    let peer = peer.target(1, Target::Ratio(0.60)).target(2, Target::Ratio(0.75));
+    let peer = peer.target(1, Target::ratio(0.60, 0.75)).target(2, Target::Ratio(0.75));
     vec![Case::new("10⁴ accounts, uniform", acquiring(&limiter, &SOME), vec![peer])]
 }
 
@@ -155,13 +154,14 @@ pub(crate) fn memory() -> Vec<Bytes> {
     });
     drop(kept);
     let each = |bytes: i64| bytes as f64 / MILLION as f64;
-    vec![Bytes::new(
-        "limit-memory",
-        "KeyedRateLimiter, 10⁶ accounts in 2·10⁶ slots",
-        each(all.bytes_current),
-        ("governor", "keyed, dashmap", each(theirs.bytes_current)),
-        69.0,
-    )]
+    vec![Bytes {
+        subject: "KeyedRateLimiter, 10⁶ accounts in 2·10⁶ slots",
+        bytes: each(all.bytes_current),
+        package: "governor",
+        what: "keyed, dashmap",
+        peer_bytes: each(theirs.bytes_current),
+        target: 69.0,
+    }]
 }
 
 pub(crate) fn plenty() -> Quota {

@@ -27,6 +27,7 @@ fn at(subject: &'static str, rate: f64) -> Vec<Case> {
     let peers = vec![
         Peer::new("rand", "SmallRng of the thread", small(rate)).target(1, level).target(2, level),
         Peer::new("rand", "rng().random_bool", thread_rng(rate)),
+        Peer::new("fastrand", "f64() of the thread", fast(rate)),
     ];
     vec![Case::new(subject, ours, peers)]
 }
@@ -41,6 +42,16 @@ fn small(rate: f64) -> Side {
         |rate| {
             let rate = black_box(*rate);
             black_box(SMALL.with_borrow_mut(|rng| rng.random::<f64>() < rate));
+        },
+    )
+}
+
+fn fast(rate: f64) -> Side {
+    Side::new(
+        move || rate,
+        |rate| {
+            let rate = black_box(*rate);
+            black_box(fastrand::f64() < rate);
         },
     )
 }

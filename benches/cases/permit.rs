@@ -11,7 +11,7 @@ const PLENTY: u32 = 1_024;
 
 pub(crate) fn permit() -> Vec<Case> {
     let acquired = vec![
-        Peer::new("tokio", "Semaphore", tokio_semaphore(PLENTY)).target(1, Target::Ratio(0.70)),
+        Peer::new("tokio", "Semaphore", tokio_semaphore(PLENTY)).target(1, Target::ratio(0.70, 0.60)),
         Peer::new("async-lock", "Semaphore", async_semaphore(PLENTY)),
         Peer::new("parking_lot", "Mutex<count>", counted(PLENTY)),
     ];

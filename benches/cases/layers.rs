@@ -6,8 +6,9 @@ use axum::body::Body;
 use http::{Request, Response};
 use plimsoll::{KeyedExt, KeyedRateLimiter, RateLimiter, Rejected, Valve};
 use std::fmt;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::hint::black_box;
+use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -26,6 +27,17 @@ const PLENTY: u32 = 1_024;
 /// A service that is always ready and answers at once.
 #[derive(Clone)]
 pub(crate) struct Bare;
+
+/// Makes the response when it is polled. A future that held it from the start would be written and
+/// read back at once, and the processor would wait for that longer than for the layers.
+pub(crate) struct Echo<E>(u64, PhantomData<fn() -> E>);
+
+impl<E> Future for Echo<E> {
+    type Output = Result<u64, E>;
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(self.0))
+    }
+}
 
 /// The error of a service that keeps a rejection as it is.
 #[derive(Debug)]
@@ -48,12 +60,12 @@ impl std::error::Error for Denied {}
 impl Service<u64> for Bare {
     type Response = u64;
     type Error = Denied;
-    type Future = Ready<Result<u64, Denied>>;
+    type Future = Echo<Denied>;
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: u64) -> Self::Future {
-        ready(Ok(request))
+        Echo(request, PhantomData)
     }
 }
 
@@ -64,12 +76,12 @@ struct Boxed;
 impl Service<u64> for Boxed {
     type Response = u64;
     type Error = BoxError;
-    type Future = Ready<Result<u64, BoxError>>;
+    type Future = Echo<BoxError>;
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: u64) -> Self::Future {
-        ready(Ok(request))
+        Echo(request, PhantomData)
     }
 }
 
@@ -108,14 +120,14 @@ fn valve() -> Valve {
 
 pub(crate) fn admit() -> Vec<Case> {
     let tower = service(ConcurrencyLimit::new(Bare, PLENTY as usize));
-    let peer = Peer::new("tower", "ConcurrencyLimit", tower).target(1, Target::Ratio(0.65));
+    let peer = Peer::new("tower", "ConcurrencyLimit", tower).target(1, Target::net(0.65, 0.50));
     vec![Case::new("valve.layer()", service(valve().layer().layer(Bare)), vec![peer]).bare(service(Bare))]
 }
 
 pub(crate) fn reject() -> Vec<Case> {
     let peer = || Peer::new("tower", "LoadShed over ConcurrencyLimit", saturated());
     vec![
-        Case::new("valve.layer()", full(Bare), vec![peer().target(1, Target::Ratio(0.25))])
+        Case::new("valve.layer()", full(Bare), vec![peer().target(1, Target::net(0.25, 0.25))])
             .bare(service(Bare)),
         Case::new("valve.layer(), boxed error", full(Boxed), vec![peer()]).bare(service(Bare)),
     ]
@@ -153,15 +165,17 @@ pub(crate) fn wait() -> Vec<Case> {
             let (buffer, worker) = Buffer::pair(Bare, PLENTY as usize);
             (buffer, Box::pin(worker))
         },
-        |(buffer, worker): &mut (Buffer<u64, Ready<_>>, Pin<Box<_>>)| {
+        |(buffer, worker): &mut (Buffer<u64, Echo<_>>, Pin<Box<_>>)| {
             call_with(buffer, 7, |cx| {
                 assert!(Future::poll(worker.as_mut(), cx).is_pending(), "the worker ended")
             });
         },
     );
-    let peer = Peer::new("tower", "Buffer", buffer).target(1, Target::Ratio(0.25)).one_thread();
+    let buffer = Peer::new("tower", "Buffer", buffer).target(1, Target::Ratio(0.25)).one_thread();
+    // It waits as well, in `poll_ready`, where the request is not known yet. No queue bounds it.
+    let limit = Peer::new("tower", "ConcurrencyLimit", service(ConcurrencyLimit::new(Bare, PLENTY as usize)));
     vec![
-        Case::new("valve.wait_layer()", service(valve().wait_layer().layer(Bare)), vec![peer])
+        Case::new("valve.wait_layer()", service(valve().wait_layer().layer(Bare)), vec![buffer, limit])
             .bare(service(Bare)),
     ]
 }
@@ -225,10 +239,10 @@ pub(crate) fn limit() -> Vec<Case> {
         .build()
         .expect("valid settings");
     let for_keys =
-        vec![Peer::new("tower_governor", "a key", governed(OneAccount)).target(1, Target::Ratio(0.75))];
+        vec![Peer::new("tower_governor", "a key", governed(OneAccount)).target(1, Target::net(0.75, 1.00))];
     let for_all = vec![
         Peer::new("tower_governor", "a global key", governed(GlobalKeyExtractor))
-            .target(1, Target::Ratio(0.75)),
+            .target(1, Target::net(0.75, 1.00)),
         Peer::new("tower-resilience-ratelimiter", "fixed window", web(resilience.layer(Web))),
     ];
     vec![

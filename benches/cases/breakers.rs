@@ -1,7 +1,7 @@
 //! Circuit breakers: a successful call, a rejection, and a failure recorded with few or many in the
 //! window.
 
-use crate::layers::{Bare, call, service};
+use crate::layers::{Bare, Denied, call, service};
 use crate::side::{Case, Peer, Side, Target};
 use failsafe::failure_policy::{consecutive_failures, success_rate_over_time_window};
 use failsafe::{CircuitBreaker as _, backoff};
@@ -29,15 +29,16 @@ pub(crate) fn closed() -> Vec<Case> {
     };
     let peers = vec![
         Peer::new("recloser", "half of the last 100", recloser_called(recloser(100, 0.5)))
-            .target(1, Target::Ratio(0.70))
+            .target(1, Target::ratio(0.70, 0.90))
             .target(2, Target::Ratio(0.30)),
         Peer::new("failsafe", "half, averaged over 10 s", failsafe(10 * SECOND))
-            .target(1, Target::Ratio(0.70))
+            .target(1, Target::ratio(0.70, 0.90))
             .target(2, Target::Ratio(0.30)),
     ];
     // The peers do not know how long a call in flight has taken.
     let same = vec![
-        Peer::new("recloser", "half of the last 100", recloser_called(recloser(100, 0.5))),
+        Peer::new("recloser", "half of the last 100", recloser_called(recloser(100, 0.5)))
+            .target(1, Target::ratio(0.70, 0.90)),
         Peer::new("failsafe", "half, averaged over 10 s", failsafe(10 * SECOND)),
     ];
     let no_timeout = CircuitBreaker::builder().trips([Trip::failures().ratio(0.5, 20)]).call_timeout(None);
@@ -72,7 +73,7 @@ pub(crate) fn record() -> Vec<Case> {
         let peers = vec![
             Peer::new("plimsoll-breaker", "10² in the window", recording(100, all))
                 .target(1, Target::Ratio(1.20)),
-            Peer::new("recloser", "as many calls", recloser_recording(n)),
+            Peer::new("recloser", "as many calls", recloser_recording(n)).target(1, Target::ratio(5.0, 3.5)),
         ];
         Case::new(subject, recording(n, all), peers).one_thread()
     };
@@ -214,7 +215,7 @@ impl<S: Service<u64> + 'static, F: Fn() + 'static> Recorder for Layered<S, F> {
     }
 }
 
-/// Fails for one kind of request.
+/// Fails for one kind of request. The error is not a rejection, which no breaker would count.
 #[derive(Clone)]
 struct Scripted;
 
@@ -223,13 +224,17 @@ const FAIL: u64 = 7;
 
 impl Service<u64> for Scripted {
     type Response = u64;
-    type Error = Rejected;
-    type Future = Ready<Result<u64, Rejected>>;
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
+    type Error = Denied;
+    type Future = Ready<Result<u64, Denied>>;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: u64) -> Self::Future {
-        ready(if request == SUCCEED { Ok(request) } else { Err(Rejected::new("scripted", Reason::Full)) })
+        ready(if request == SUCCEED {
+            Ok(request)
+        } else {
+            Err(Rejected::new("scripted", Reason::Full).into())
+        })
     }
 }
 

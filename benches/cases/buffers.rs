@@ -19,7 +19,7 @@ const BATCH: usize = 64;
 
 pub(crate) fn full() -> Vec<Case> {
     let peers = vec![
-        locked_deque_full().target(1, Target::Ratio(1.10)).target(2, Target::Ratio(1.00)),
+        locked_deque_full().target(1, Target::ratio(1.10, 1.40)).target(2, Target::Ratio(1.00)),
         Peer::new("crossbeam-queue", "ArrayQueue force_push, and a count", array_full()),
         Peer::new("async-channel", "force_send, and a count", async_full()),
     ];
@@ -30,7 +30,7 @@ pub(crate) fn full_weighted() -> Vec<Case> {
     let bounded = |weight, weigh: fn(&u64) -> u32| {
         offering(Mailbox::builder().max_weight(weight, weigh).max_age(Duration::from_secs(1)))
     };
-    let peer = || vec![locked_deque_full().target(1, Target::Ratio(1.60))];
+    let peer = || vec![locked_deque_full().target(1, Target::ratio(1.60, 4.20))];
     // With equal weights, each item makes room for the next. Uneven ones displace none or several.
     // On average 1,000 items weigh 8,500, so either bound may be reached first.
     vec![
@@ -44,7 +44,7 @@ pub(crate) fn full_weighted() -> Vec<Case> {
 pub(crate) fn cycle() -> Vec<Case> {
     let peers = vec![
         Peer::new("std", "Mutex<VecDeque>", locked_deque(|deque| deque.pop_front()))
-            .target(1, Target::Ratio(1.10))
+            .target(1, Target::ratio(1.10, 1.25))
             .target(2, Target::Ratio(0.90)),
         Peer::new("crossbeam-queue", "ArrayQueue", array_cycle()).target(2, Target::Ratio(0.90)),
         Peer::new("async-channel", "try_send, try_recv", async_cycle()),
@@ -54,9 +54,9 @@ pub(crate) fn cycle() -> Vec<Case> {
 }
 
 pub(crate) fn stack_cycle() -> Vec<Case> {
-    let level = Target::Ratio(1.00);
+    let level = Target::ratio(1.00, 1.25);
     let locked_deque = Peer::new("std", "Mutex<VecDeque>", locked_deque(|deque| deque.pop_back()));
-    let peers = vec![locked_deque.target(1, level).target(2, level)];
+    let peers = vec![locked_deque.target(1, level).target(2, Target::Ratio(1.00))];
     vec![Case::new("offered and taken", cycling(Discipline::Lifo), peers)]
 }
 

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -26,11 +27,12 @@ pub(crate) fn checkout() -> Vec<Case> {
     let with_resource = HELD.map(|(subject, held)| {
         let peers = vec![
             Peer::new("deadpool", "unmanaged try_get", unmanaged_checkout(held))
-                .target(1, Target::Ratio(0.35))
+                .target(1, Target::ratio(0.35, 0.40))
                 .target(2, Target::Ratio(0.25)),
             Peer::new("deadpool", "managed get", deadpool_checkout(held)),
             Peer::new("bb8", "get", bb8_checkout(held)),
             Peer::new("crossbeam-queue", "ArrayQueue pop, push", array_checkout(held)),
+            Peer::new("crossbeam-queue", "ArrayQueue, a count and a lease", leased_checkout(held)),
         ];
         Case::new(subject, checked_out(held), peers)
     });
@@ -44,7 +46,7 @@ pub(crate) fn checkout() -> Vec<Case> {
 pub(crate) fn busy() -> Vec<Case> {
     let peers = vec![
         Peer::new("deadpool", "unmanaged try_get", unmanaged_busy())
-            .target(1, Target::Ratio(1.50))
+            .target(1, Target::ratio(1.50, 1.60))
             .target(2, Target::Ratio(1.50)),
         Peer::new("deadpool", "managed timeout_get of zero", deadpool_busy()),
         Peer::new("bb8", "get, polled once", bb8_busy()),
@@ -271,6 +273,55 @@ fn array_checkout(held: u32) -> Side {
             let queue = black_box(&**queue);
             if let Some(n) = black_box(queue.pop()) {
                 black_box(&queue.push(n));
+            }
+        },
+    )
+}
+
+/// The hand-written alternative with more of our guarantees: what is in use is counted, no more
+/// than that is made, and a lease that is dropped does not hand on a resource that is half-used.
+struct Leased {
+    idle: ArrayQueue<u64>,
+    in_use: AtomicU32,
+}
+
+struct Lease<'a> {
+    pool: &'a Leased,
+    resource: Option<u64>,
+}
+
+impl Leased {
+    fn checkout(&self) -> Option<Lease<'_>> {
+        let free = |in_use| (in_use < SLOTS).then_some(in_use + 1);
+        self.in_use.fetch_update(Ordering::AcqRel, Ordering::Relaxed, free).ok()?;
+        Some(Lease { pool: self, resource: Some(self.idle.pop().unwrap_or(0)) })
+    }
+}
+
+impl Lease<'_> {
+    fn put_back(mut self) {
+        if let Some(resource) = self.resource.take() {
+            let _ = self.pool.idle.push(resource);
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.pool.in_use.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn leased_checkout(held: u32) -> Side {
+    let idle = ArrayQueue::new(SLOTS as usize);
+    (u64::from(held)..u64::from(SLOTS)).for_each(|n| idle.push(n).expect("there is room"));
+    let pool = Arc::new(Leased { idle, in_use: AtomicU32::new(held) });
+    Side::new(
+        move || pool.clone(),
+        |pool| {
+            if let Some(lease) = black_box(&**pool).checkout() {
+                black_box(&lease.resource);
+                lease.put_back();
             }
         },
     )

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// Returns the locked version of `package`. If there are several, the one this package depends on.
-pub(crate) fn version(package: &str) -> &'static str {
+pub fn version(package: &str) -> &'static str {
     if package == "std" {
         return compiler();
     }

@@ -1,0 +1,11 @@
+//! A guard that queues needs `wait_layer`.
+
+use axum::{Router, routing::get};
+use plimsoll::prelude::*;
+
+fn main() {
+    let valve = Valve::new(16).unwrap();
+    let limiter = RateLimiter::new(Quota::per_second(50)).unwrap();
+    let both = plimsoll::layer(Then(valve, limiter));
+    let _: Router = Router::new().route("/", get(async || "hello")).layer(both.http());
+}
