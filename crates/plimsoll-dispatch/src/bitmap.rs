@@ -21,8 +21,15 @@ fn place(n: u32) -> (u32, u64) {
 
 /// Returns the bits of the numbers below `n`.
 #[inline(always)]
-fn below(n: u32) -> u64 {
+pub(crate) fn below(n: u32) -> u64 {
     1_u64.checked_shl(n).unwrap_or(0).wrapping_sub(1)
+}
+
+/// Returns the first of these bits from number `from` on, or else the first of all.
+#[inline(always)]
+pub(crate) fn after(from: u32, bits: u64) -> Option<u32> {
+    let from = if from < 64 { from } else { 0 };
+    (bits != 0).then(|| (bits.rotate_right(from).trailing_zeros() + from) % 64)
 }
 
 /// Returns the bits of this word whose numbers are in `from..to`.
@@ -104,9 +111,7 @@ impl Bitmap {
         }
         // A single word needs no summary.
         let seen = self.words.get(0)?.load(Ordering::Relaxed) & below(to);
-        let later = seen & !below(from);
-        let found = if later == 0 { seen } else { later };
-        (found != 0).then(|| found.trailing_zeros())
+        after(from, seen)
     }
 
     #[inline(never)]

@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! Dispatch pools: a fixed number of slots, each granted or rejected at once.
 //!
 //! The pool follows dispcount, from the overload chapter of *Erlang in Anger*. It is for work that
@@ -111,6 +112,7 @@
 mod bitmap;
 mod cell;
 mod chunks;
+mod count;
 mod pool;
 mod slots;
 mod watchers;

@@ -429,6 +429,70 @@ fn checkout_during_close_does_not_hold_up_drained() {
     });
 }
 
+/// The pool is closed while a sweep and a checkout want the same slot. The sweep ends its request
+/// last, and `drained` must not miss that.
+#[test]
+fn sweep_in_vain_does_not_hold_up_drained() {
+    for far in [0, 2] {
+        explore_up_to(2, move || {
+            let time = ManualTime::new();
+            let pool = Dispatch::builder().slots(far + 2).pick(SlotPick::Lowest).clock(time.clock());
+            let pool = pool.max_idle(SECOND).build().unwrap();
+            let held: Vec<_> = (0..far).map(|_| pool.checkout().or_make(Thing::default)).collect();
+            assert!(once(&pool));
+            time.advance(2 * SECOND);
+            drop(held);
+            let sweeps = spawn(&pool, |pool| {
+                pool.sweep();
+            });
+            let works = spawn(&pool, |pool| drop(pool.checkout()));
+            drop(pool.close());
+            block_on(pool.drained());
+            sweeps.join().unwrap();
+            works.join().unwrap();
+            assert_eq!((pool.in_use(), pool.idle()), (0, 0));
+        });
+    }
+}
+
+/// A permit is granted for a slot into which a resource is put meanwhile. In the end the resource
+/// counts as idle. The first two of three slots are near ones.
+#[test]
+fn permit_does_not_hide_a_resource_put_meanwhile() {
+    explore(|| {
+        let pool = pool(3);
+        let permits = spawn(&pool, |pool| drop(pool.try_acquire().unwrap()));
+        assert!(once(&pool));
+        permits.join().unwrap();
+        assert_eq!(pool.idle(), 1);
+        whole(&pool);
+    });
+}
+
+/// The resource of a slot is taken for good while a permit is granted for the slot. In the end it
+/// does not count as idle.
+#[test]
+fn permit_does_not_show_a_resource_taken_meanwhile() {
+    explore(|| {
+        let pool = pool(3);
+        assert!(once(&pool));
+        let permits = spawn(&pool, |pool| drop(pool.try_acquire().unwrap()));
+        let gone = match pool.checkout() {
+            Checkout::Reuse(lease) => {
+                lease.discard();
+                true
+            }
+            vacant => {
+                drop(vacant);
+                false
+            }
+        };
+        permits.join().unwrap();
+        assert_eq!(pool.idle(), usize::from(!gone));
+        whole(&pool);
+    });
+}
+
 /// The time of a resource that was put back without a limit counts from the change of the limit. A
 /// checkout that sees the new limit must see that time, too.
 ///

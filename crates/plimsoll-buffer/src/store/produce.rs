@@ -47,20 +47,40 @@ impl<T> Store<T> {
             drop(state);
             return self.offer_any(item);
         }
-        let displaced = match state.queue.push_plain(item) {
-            None => OneOrMany::none(),
-            Some(old) => {
-                state.losses.lost.evicted += 1;
-                if !state.gap_is_open() {
-                    state.record_loss(Reason::Evicted, 0, &self.clock);
-                }
-                OneOrMany::one((old, Reason::Evicted))
-            }
-        };
+        let evicted = state.queue.push_plain(item);
+        if evicted.is_some() {
+            self.record_eviction(&mut state);
+        }
         drop(state);
+        Ok(self.accepted(evicted))
+    }
+
+    #[inline(always)]
+    fn record_eviction(&self, state: &mut State<T>) {
+        state.losses.lost.evicted += 1;
+        if !state.gap_is_open() {
+            state.record_loss(Reason::Evicted, 0, &self.clock);
+        }
+    }
+
+    /// Wakes a consumer and emits that an item was accepted, and which one was evicted for it.
+    #[inline(always)]
+    fn accepted(&self, evicted: Option<T>) -> Displaced<T> {
         self.mail.notify_one();
-        self.emit_enqueued(&displaced);
-        Ok(Displaced(displaced))
+        let evicts = evicted.is_some();
+        self.observer.emit_all(|emit| {
+            emit(Event::enqueued(self.name));
+            if evicts {
+                emit(Event::lost(self.name, Reason::Evicted, 1));
+            }
+        });
+        // Written once, where it is returned. Written earlier and moved, it would be read back in
+        // other pieces than it was written in, which stalls the processor for longer than all the
+        // rest takes.
+        Displaced(match evicted {
+            None => OneOrMany::none(),
+            Some(old) => OneOrMany::one((old, Reason::Evicted)),
+        })
     }
 
     /// Emits that an item was accepted, and which others were displaced.
@@ -112,11 +132,29 @@ impl<T> Store<T> {
         weight: u32,
         now: Instant,
     ) -> Result<Displaced<T>, OfferError<T>> {
-        let state = shard.lock();
+        let mut state = shard.lock();
         // Under the lock: a producer begins to wait before it looks for room in this shard.
-        match self.space.has_waiters() {
-            false => self.push_locked(shard, state, item, weight, now, OneOrMany::none()),
-            true => self.push_behind(shard, state, item, weight, now),
+        if self.space.has_waiters() {
+            return self.push_behind(shard, state, item, weight, now);
+        }
+        let stamped = now != Instant::default() || !state.queue.is_timed();
+        if state.closed || !stamped {
+            return self.push_locked(shard, state, item, weight, now, OneOrMany::none());
+        }
+        match state.queue.push_for_one(item, weight, now) {
+            Ok(evicted) => {
+                if evicted.is_some() {
+                    self.record_eviction(&mut state);
+                }
+                shard.publish(&state);
+                drop(state);
+                if evicted.is_some() {
+                    // A lighter item may have evicted a heavier one, which leaves room.
+                    self.space.notify_one();
+                }
+                Ok(self.accepted(evicted))
+            }
+            Err(item) => self.push_locked(shard, state, item, weight, now, OneOrMany::none()),
         }
     }
 
@@ -169,7 +207,7 @@ impl<T> Store<T> {
     /// Puts an item into the queue of a locked shard, as its discipline permits.
     ///
     /// `displaced` items have left it already, and are counted as lost.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn push_locked(
         &self,
         shard: &Shard<T>,

@@ -140,7 +140,7 @@ impl<T> Dispatch<T> {
     #[inline(always)]
     fn open<H: AsRef<Dispatch<T>>>(&self, handle: H, slot: Slot) -> Checkout<T, H> {
         let inner = &*self.0;
-        let cell = inner.cells.get(slot.index);
+        let cell = inner.cells.get(slot.index());
         match cell.and_then(Cell::take) {
             Some(resource) if !cell.is_some_and(|cell| inner.is_stale(cell)) => {
                 Checkout::Reuse(Lease::new(handle, slot, resource))

@@ -65,7 +65,7 @@ impl<T> Dispatch<T> {
                     // Its holder decides: it may have been used since.
                     if inner.is_stale(cell) {
                         swept.extend(cell.take());
-                        slot.filled = false;
+                        slot = slot.filled_if(false);
                     }
                     slots.finish(slot)
                 },

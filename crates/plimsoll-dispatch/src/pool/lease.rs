@@ -28,7 +28,7 @@ impl<T, H: AsRef<Dispatch<T>>> Vacant<T, H> {
     /// Puts a resource into the slot and returns the lease.
     pub fn fill(mut self, resource: T) -> Lease<T, H> {
         let held = self.held.take().map(|(handle, slot)| (handle, slot, Box::new(resource)));
-        Lease { held, returned: false }
+        Lease { held }
     }
 
     /// Waits for `make` to create the resource and returns the lease.
@@ -80,18 +80,18 @@ pub struct Lease<T, H: AsRef<Dispatch<T>>> {
     // The resource is boxed, so that moving it moves a pointer, whatever its size. `None` once it
     // was released.
     held: Option<(H, Slot, Box<T>)>,
-    returned: bool,
 }
 
 impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
     #[inline(always)]
     pub(super) fn new(handle: H, slot: Slot, resource: Box<T>) -> Self {
-        Lease { held: Some((handle, slot, resource)), returned: false }
+        Lease { held: Some((handle, slot, resource)) }
     }
 
     /// Reports success, leaves the resource to the next holder and releases the slot.
+    #[inline]
     pub fn put_back(mut self) {
-        self.returned = true;
+        self.release(true);
     }
 
     /// Reports failure, drops the resource and releases the slot.
@@ -116,6 +116,25 @@ impl<T, H: AsRef<Dispatch<T>>> Lease<T, H> {
                 vacant
             }
             None => unreachable!("a lease holds its resource until it is dropped"),
+        }
+    }
+
+    #[inline(always)]
+    fn release(&mut self, returned: bool) {
+        let Some((handle, slot, resource)) = self.held.take() else { return };
+        let panicking = std::thread::panicking();
+        let reuse = !panicking && (returned || handle.as_ref().reuse_dropped());
+        let outcome = match reuse {
+            true if returned => Outcome::Success,
+            true => Outcome::Ignored,
+            false => ending(),
+        };
+        if reuse {
+            handle.as_ref().0.put_back(slot, Some(resource), outcome);
+        } else {
+            let vacant = Vacant::new(handle, slot);
+            drop(resource);
+            vacant.end(outcome);
         }
     }
 }
@@ -144,27 +163,13 @@ impl<T, H: AsRef<Dispatch<T>>> DerefMut for Lease<T, H> {
 impl<T, H: AsRef<Dispatch<T>>> Drop for Lease<T, H> {
     #[inline]
     fn drop(&mut self) {
-        let Some((handle, slot, resource)) = self.held.take() else { return };
-        let panicking = std::thread::panicking();
-        let reuse = !panicking && (self.returned || handle.as_ref().reuse_dropped());
-        let outcome = match reuse {
-            true if self.returned => Outcome::Success,
-            true => Outcome::Ignored,
-            false => ending(),
-        };
-        if reuse {
-            handle.as_ref().0.put_back(slot, Some(resource), outcome);
-        } else {
-            let vacant = Vacant::new(handle, slot);
-            drop(resource);
-            vacant.end(outcome);
-        }
+        self.release(false);
     }
 }
 
 impl<T, H: AsRef<Dispatch<T>>> fmt::Debug for Vacant<T, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Vacant").field(&self.held.as_ref().map(|(_, slot)| slot.index)).finish()
+        f.debug_tuple("Vacant").field(&self.held.as_ref().map(|(_, slot)| slot.index())).finish()
     }
 }
 
@@ -172,7 +177,7 @@ impl<T: fmt::Debug, H: AsRef<Dispatch<T>>> fmt::Debug for Lease<T, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.held.as_ref();
         f.debug_struct("Lease")
-            .field("slot", &held.map(|(_, slot, _)| slot.index))
+            .field("slot", &held.map(|(_, slot, _)| slot.index()))
             .field("resource", &held.map(|(_, _, resource)| resource))
             .finish()
     }

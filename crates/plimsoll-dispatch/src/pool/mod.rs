@@ -123,22 +123,37 @@ impl<T> Inner<T> {
         self.observer.emit(|| Event::rejected(self.busy()));
     }
 
+    /// Releases a slot.
+    // As the semaphore does, but inlined into the caller, and only the path to callers that wait is
+    // not.
+    #[inline(always)]
+    fn settle(&self, slot: Slot, outcome: Outcome) {
+        self.observer.emit(|| Event::completed(self.name, outcome));
+        if self.slots().finish(slot) {
+            self.admit_waiters();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn admit_waiters(&self) {
+        self.semaphore.admit_waiters();
+    }
+
     /// Releases a slot, with its resource or without.
     #[inline(always)]
-    fn put_back(&self, mut slot: Slot, resource: Option<Box<T>>, outcome: Outcome) {
-        let index = slot.index;
-        slot.filled = false;
-        let surplus = match (resource, self.cells.get(index)) {
+    fn put_back(&self, slot: Slot, resource: Option<Box<T>>, outcome: Outcome) {
+        let index = slot.index();
+        let (filled, surplus) = match (resource, self.cells.get(index)) {
             (Some(resource), Some(cell)) if !self.slots().is_retired(index) => {
                 // Before the slot is released: its next holder finds the resource.
                 self.note_idle(cell);
-                slot.filled = true;
-                cell.put(resource)
+                cell.put(resource);
+                (true, None)
             }
-            (resource, _) => resource,
+            (resource, _) => (false, resource),
         };
-        let filled = slot.filled;
-        self.semaphore.settle(slot, outcome);
+        self.settle(slot.filled_if(filled), outcome);
         // The pool may have been closed or made smaller meanwhile.
         if filled && self.slots().is_retired(index) {
             self.retire(index);
@@ -153,7 +168,7 @@ impl<T> Settle for Dispatch<T> {
     #[inline]
     fn settle(&self, slot: Slot, outcome: Outcome) {
         if self.0.slots().redeem(&slot) {
-            self.0.semaphore.settle(slot, outcome);
+            self.0.settle(slot, outcome);
         }
     }
     #[inline]
