@@ -9,6 +9,7 @@
 //! - Shed load: [`RandomDrop`], [`LoadShedder`], [`AdaptiveThrottle`].
 //! - Buffer: [`Mailbox`] between producers and consumers, and [`Buffer`] for requests in front of a
 //!   service, both as a queue, a stack or time buckets.
+//! - Answer over HTTP: [`.http()`](HttpExt) on every layer, for axum and any server built on `http`.
 //!
 //! The [`guide`] explains which guard to take, how to size it, and how guards combine.
 //!
