@@ -114,6 +114,7 @@ mod cell;
 mod chunks;
 mod count;
 mod pool;
+mod slot;
 mod slots;
 mod watchers;
 mod workers;
@@ -121,5 +122,6 @@ mod workers;
 #[cfg(feature = "tower")]
 pub use pool::DispatchLayer;
 pub use pool::{Checkout, Dispatch, DispatchBuilder, DispatchConfig, Lease, Vacant};
-pub use slots::{Slot, SlotPick};
+pub use slot::Slot;
+pub use slots::SlotPick;
 pub use workers::{SubmitError, Worker, Workers, WorkersBuilder, WorkersConfig};

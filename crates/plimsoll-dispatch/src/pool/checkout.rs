@@ -3,7 +3,7 @@
 use super::Dispatch;
 use super::lease::{Lease, Vacant};
 use crate::cell::Cell;
-use crate::slots::Slot;
+use crate::slot::Slot;
 use plimsoll_core::Rejected;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};

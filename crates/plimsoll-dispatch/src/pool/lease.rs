@@ -1,7 +1,7 @@
 //! Slots that were checked out: with a resource, or still empty.
 
 use super::Dispatch;
-use crate::slots::Slot;
+use crate::slot::Slot;
 use plimsoll_core::Outcome;
 use std::fmt;
 use std::future::Future;

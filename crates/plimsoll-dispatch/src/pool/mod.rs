@@ -12,7 +12,8 @@ mod lease;
 
 use crate::cell::Cell;
 use crate::chunks::Chunks;
-use crate::slots::{Slot, Slots};
+use crate::slot::Slot;
+use crate::slots::Slots;
 use plimsoll_core::parts::sync::AtomicU64;
 use plimsoll_core::parts::{Capacity, KeyedHashState, Semaphore, Start};
 use plimsoll_core::{Clock, Event, Gate, Observer, Outcome, Permit, Reason, Rejected, Settle};
